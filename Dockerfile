@@ -1,0 +1,25 @@
+# The proxy: built into a virtual environment, which alone goes into the image. Runs as nobody in
+# particular, on a read-only root; what it must keep is in volumes.
+ARG BASE=python:3.12-slim-bookworm
+
+FROM ${BASE} AS build
+WORKDIR /build
+RUN python3 -m venv /opt/portal-proxy
+COPY pyproject.toml README.md LICENSE ./
+COPY proxy ./proxy
+RUN /opt/portal-proxy/bin/pip install --no-cache-dir --disable-pip-version-check .
+
+FROM ${BASE}
+COPY --from=build /opt/portal-proxy /opt/portal-proxy
+ENV PATH=/opt/portal-proxy/bin:$PATH \
+    PORTAL_CONFIG=/etc/portal-proxy \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1
+# A new volume takes its owner from the folder it is mounted on.
+RUN mkdir -p /etc/portal-proxy /var/lib/portal-proxy /run/tokens/postcards /run/tokens/files \
+    && chown -R 10001:10001 /var/lib/portal-proxy /run/tokens \
+    && chmod -R go= /var/lib/portal-proxy /run/tokens
+USER 10001:10001
+EXPOSE 8080
+# init makes what is missing and never replaces a key, so it can stand before every start.
+CMD ["sh", "-c", "portal-proxy init && exec portal-proxy serve"]

@@ -1,0 +1,61 @@
+# What this project can do: `make` lists it. Each target sets up what it needs, in .venv.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+MINIMUM := import sys; sys.exit(sys.version_info < (3, 11))
+
+.PHONY: help demo compose-demo test test-more lint format clean
+
+help: ## list what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/run.stamp ## three Portals on this machine that send each other postcards (ONCE=1: then end)
+	@exec $(BIN)/python -m demo $(if $(ONCE),--once)
+
+compose-demo: $(VENV)/run.stamp ## the same in containers; needs Docker with Compose v2 (KEEP=1: leave it running)
+	@exec $(BIN)/python -m demo --containers $(if $(KEEP),--keep)
+
+test: $(VENV)/dev.stamp lint ## lint, types, import rules and the tests that need nothing special
+	$(BIN)/pytest -n 2 -m "not more"
+
+test-more: $(VENV)/dev.stamp ## the tests that need a browser, a container engine or a long time
+	@./tests/more/set-up
+	$(BIN)/pytest -m more -rs
+
+lint: $(VENV)/dev.stamp ## ruff, mypy and the import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/dev.stamp ## lay the code out, and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## remove the environment and the caches; the demo's state (its keys) stays
+	rm -rf $(VENV) *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# The environment. The stamps are made last, so what broke off is done again.
+$(VENV)/bin/python:
+	@python=; for candidate in python3.11 python3 python3.14 python3.13 python3.12; do \
+	  if $$candidate -c '$(MINIMUM)' 2>/dev/null; then python=$$candidate; break; fi; done; \
+	if [ -z "$$python" ]; then echo "This needs Python 3.11 or newer; none was found." >&2; exit 1; fi; \
+	echo "Making an environment in $(VENV) with $$($$python --version) ..."; \
+	rm -rf $(VENV); \
+	$$python -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "Python couldn't make it: on Debian and Ubuntu, install python3-venv." >&2; exit 1; }
+
+$(VENV)/run.stamp: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing what the proxy needs into $(VENV); the first time this takes a minute ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml $(VENV)/run.stamp
+	@echo "Installing the tools for tests into $(VENV); the first time this takes a minute ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
+	@touch $@

@@ -1,0 +1,174 @@
+"""The conversation: what is done on the stage, what must come of it, and what is told of it."""
+
+import html
+import json
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+from demo import attacks
+from demo.stage import DOMAIN, Answer, DemoError, Portal, Stage, visit
+
+NAMES = {"ada": "Ada", "bob": "Bob", "cleo": "Cleo"}
+APPS = ("postcards", "files")
+_FOLLOWS = 10.0
+"""Seconds within which a running proxy must have followed a changed contact list; it takes one."""
+
+
+def tell(line: str = "") -> None:
+    """Print a line at once."""
+    print(line, flush=True)
+
+
+def check(answer: Answer, status: int, code: str = "") -> None:
+    """Tell an answer, and stop where it isn't the expected one."""
+    expected = f"{status} {code}".strip()
+    if answer.status != status or (code and answer.code != code):
+        raise DemoError(f"expected {expected}, got {answer}: {answer.text[:300]}")
+    tell(f"   {answer}, as it should be")
+
+
+def acquaint(stage: Stage) -> dict[str, Portal]:
+    """Make the owners' contact lists with the real commands; what is there already is kept."""
+    portals = {
+        key: Portal(key, name, stage.command(key, "id").strip(), stage.port(key))
+        for key, name in NAMES.items()
+    }
+    for portal in portals.values():
+        tell(f"   {portal.name}: {portal.id}")
+    for key, other in (("ada", "bob"), ("ada", "cleo"), ("bob", "ada"), ("cleo", "ada")):
+        _add(stage, key, portals[other])
+    # Ada's postcard box may know Bob; Cleo is her contact too, but not that app's.
+    stage.command("ada", "apps", "allow", "postcards", portals["bob"].id)
+    for key, app in (("ada", "files"), *((k, a) for k in ("bob", "cleo") for a in APPS)):
+        stage.command(key, "apps", "allow", app, "all")
+    return portals
+
+
+def _add(stage: Stage, key: str, peer: Portal) -> None:
+    if any(
+        row["id"] == peer.id for row in json.loads(stage.command(key, "peers", "list", "--json"))
+    ):
+        return
+    address = f"http://{peer.id[:6]}.{DOMAIN}:{peer.port}"
+    connect = stage.connect(key, peer.key)
+    # Signed, not sealed: the demo shows what goes over the wire.
+    options = ("--address", address, "--connect", connect, "--mode", "signed")
+    stage.command(key, "peers", "add", peer.id, "--name", peer.name, *options)
+
+
+def wait_until(what: str, holds: Callable[[], bool], patience: float = _FOLLOWS) -> None:
+    """Ask again and again until ``holds``; stops with ``what`` after ``patience`` seconds."""
+    end = time.monotonic() + patience
+    while not holds():
+        if time.monotonic() > end:
+            raise DemoError(f"{what} didn't happen within {patience:g} seconds")
+        time.sleep(0.1)
+
+
+def converse(stage: Stage, portals: dict[str, Portal]) -> None:
+    """Run every step; raises ``DemoError`` at the first that isn't as it must be."""
+    ada, bob, cleo = portals["ada"], portals["bob"], portals["cleo"]
+    text = f"Greetings from Ada! ({time.strftime('%d %b %Y, %H:%M:%S')})"
+    _asks_for_peers(stage, ada, bob, cleo)
+    _sends_a_card(stage, ada, bob, text)
+    _cleo_is_hidden(stage, ada, cleo, text)
+    _serves_files(stage, ada)
+    _refuses_attacks(stage, bob, text)
+
+
+def _asks_for_peers(stage: Stage, ada: Portal, bob: Portal, cleo: Portal) -> None:
+    tell("\n1. Ada's postcard box asks its Portal: GET http://portal_core/protected/peers")
+    peers: list[dict[str, object]] = []
+
+    def knows_bob() -> bool:
+        answer = stage.call_as_app(ada.key, "postcards", "GET", "/protected/peers")
+        if answer.status == HTTPStatus.OK:
+            peers[:] = json.loads(answer.body)
+        return any(peer["id"] == bob.id for peer in peers)
+
+    wait_until("Ada's postcard box seeing Bob among its peers", knows_bob)
+    for peer in peers:
+        tell(f"   {json.dumps(peer)}")
+    if any(peer["id"] == cleo.id for peer in peers):
+        raise DemoError("Ada's postcard box sees Cleo, who is hidden from it")
+    tell("   It sees Bob, and not Cleo, whom Ada hides from this app.")
+
+
+def _sends_a_card(stage: Stage, ada: Portal, bob: Portal, text: str) -> None:
+    tell("\n2. Ada writes to Bob on her page; her app calls the same app at Bob's Portal:")
+    tell(f"   POST http://portal_core/internal/call_peer/{bob.id[:6]}.../peer/postcards")
+    form = urlencode({"to": bob.id, "text": text}).encode()
+    fields = {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "Origin": ada.page("postcards").rstrip("/"),
+    }
+    check(visit(ada, "postcards", "POST", "/send", form, fields), 303)
+    tell("\n3. What Bob's postcard box got, in its own log:")
+    said = [
+        line for line in stage.log(bob.key, "postcards").splitlines() if "a card came in" in line
+    ]
+    proof = ("X-Ptl-Client-Type: peer", f"X-Ptl-Client-Id: {ada.id}")
+    if not said or not all(part in said[-1] for part in proof):
+        raise DemoError(f"Bob's app didn't get Ada's full ID: {said[-1:]}")
+    tell(f"   {said[-1][said[-1].index('a card came in') :]}")
+    if cards_with(bob, text) != 1:
+        raise DemoError("the card isn't on Bob's page")
+    tell(f"   The card is on Bob's page: {text}")
+
+
+def _cleo_is_hidden(stage: Stage, ada: Portal, cleo: Portal, text: str) -> None:
+    tell("\n4. Ada's postcard box tries Cleo, whom it may not know, and then nobody at all:")
+    nobody = "a" * len(cleo.id)
+    answers = [
+        stage.call_as_app(
+            ada.key, "postcards", "POST", f"/internal/call_peer/{portal_id}/peer/postcards"
+        )
+        for portal_id in (cleo.id, nobody)
+    ]
+    for answer in answers:
+        check(answer, 404, "no_such_peer")
+    if answers[0].body.replace(cleo.id.encode(), nobody.encode()) != answers[1].body:
+        raise DemoError("the app can tell a hidden peer from none")
+    tell("   Hidden and unknown look alike.")
+    tell("\n5. It holds the other way too: Cleo's postcard box calls Ada's.")
+    path = f"/internal/call_peer/{ada.id}/peer/postcards"
+    check(stage.call_as_app(cleo.key, "postcards", "POST", path), 403, "not_allowed")
+    if cards_with(cleo, text):
+        raise DemoError("Cleo got the card")
+    tell("   And Cleo has no card.")
+
+
+def _serves_files(stage: Stage, ada: Portal) -> None:
+    tell("\n6. Ada's second app is Python's own http.server. A visitor asks for a public file:")
+    check(visit(ada, "files", "GET", "/public/hello.txt"), 200)
+    tell("   ... for one that is for peers:")
+    check(visit(ada, "files", "GET", "/shared/for-peers.txt"), 401, "proof_required")
+    tell("   ... for one that is the owner's:")
+    check(visit(ada, "files", "GET", "/private/diary.txt"), 401, "proof_required")
+    tell("   Bob, who is a peer, asks for the one for peers:")
+    path = f"/internal/call_peer/{ada.id}/shared/for-peers.txt"
+    check(stage.call_as_app("bob", "files", "GET", path), 200)
+
+
+def _refuses_attacks(stage: Stage, bob: Portal, text: str) -> None:
+    call = attacks.last_call(stage.overheard())
+    tell("\n7. Somebody on the wire between Ada and Bob has overheard Ada's call.")
+    tell("   They send it again, byte for byte:")
+    check(attacks.send(bob, call.raw), 409, "replayed")
+    tell("   They write a card in Ada's name and sign it with a key of their own:")
+    check(attacks.send(bob, attacks.forged(call, bob)), 401, "signature_invalid")
+    tell("   They take the signature off and merely claim to be a peer:")
+    check(attacks.send(bob, attacks.unsigned(call)), 401, "proof_required")
+    if cards_with(bob, text) != 1 or cards_with(bob, attacks.FORGED_TEXT):
+        raise DemoError("Bob's box isn't as it was before the attacks")
+    tell("   Bob's box holds Ada's card once, and nothing else has come.")
+
+
+def cards_with(portal: Portal, text: str) -> int:
+    """Count the cards with ``text`` on a Portal's page."""
+    page = visit(portal, "postcards", "GET", "/")
+    if page.status != HTTPStatus.OK:
+        raise DemoError(f"{portal.name}'s page answers {page}")
+    return page.text.count(html.escape(text))

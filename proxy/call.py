@@ -1,0 +1,167 @@
+"""A call to a peer: signed on the way out, believed on the way back only when proven.
+
+Both bodies are held: the request's so that its digest can be signed (and the call tried again when
+the peer proves that our clock is off), the answer's so that the app sees none of it before its
+signature and its digest were verified.
+Source: docs/protocol.md, sections 3, 4 and 6.
+"""
+
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from proxy.body import HeldBody
+from proxy.core.answers import REFUSAL_FIELD, Answer
+from proxy.core.errors import Code, Refusal
+from proxy.core.headers import Field, Fields, restored_after_travel, values_of
+from proxy.core.identity import PrivateKey
+from proxy.core.origin import parse_origin
+from proxy.core.policy import Contact
+from proxy.core.signature.base import Message
+from proxy.core.signature.digest import BodyDigest, content_digest
+from proxy.core.signature.parameters import NONCE_BYTES, encode_nonce
+from proxy.core.signature.request import LIFETIME, Recipient, sign_request
+from proxy.core.signature.response import Question, Untrusted, verify_response
+from proxy.directory import Directory, destination_of
+from proxy.reply import passing_fields
+from proxy.upstream import Upstream, UpstreamFailed, UpstreamRequest, UpstreamResponse
+
+_SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PROPFIND", b"REPORT"})
+"""Methods that change nothing, so that a broken answer leaves nothing unknown (RFC 9110, 9.2.1)."""
+_PROBLEM_LIMIT = 65536
+
+
+@dataclass(frozen=True)
+class Call:
+    """What an app wants sent: to the same app at ``contact``, bytes as they came."""
+
+    app: str
+    contact: Contact
+    method: bytes
+    target: bytes
+    fields: Fields
+    """End-to-end fields under their travelling names."""
+    has_body: bool
+
+
+class Caller:
+    """Carries calls out for this Portal's apps."""
+
+    def __init__(
+        self,
+        key: PrivateKey,
+        upstream: Upstream,
+        directory: Directory,
+        clock: Callable[[], float],
+    ) -> None:
+        self._key = key
+        self._upstream = upstream
+        self._directory = directory
+        self._clock = clock
+
+    async def carry_out(self, call: Call, body: HeldBody, held: HeldBody) -> Answer:
+        """Send ``call`` with ``body``; fill ``held`` with the answer's body and return its head.
+
+        Raises ``Refusal``. Sends a second time only when the peer itself proved that it refused
+        the first for its time; the same nonce keeps both from being carried out.
+        """
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        started = self._clock()
+        first = await self._attempt(call, body, held, nonce, int(started))
+        if _refusal_in(first) != Code.OUT_OF_TIME.public:
+            return _for_app(call, first)
+        theirs = _now_in(held)
+        if theirs is None or not 0 <= self._clock() - started < LIFETIME:
+            raise Refusal(Code.PEER_UNTRUSTED, f"{call.contact.id}: out of time, tells no time")
+        held.clear()
+        return _for_app(call, await self._attempt(call, body, held, nonce, theirs))
+
+    async def _attempt(
+        self, call: Call, body: HeldBody, held: HeldBody, nonce: bytes, now: int
+    ) -> Answer:
+        """Send once; return the verified head, fields under their travelling names."""
+        origin = parse_origin(call.contact.address).of_app(call.app)
+        message = Message(
+            fields=(*call.fields, content_digest(body.sha256)),
+            method=call.method,
+            authority=origin.authority,
+            target=call.target,
+            scheme=origin.scheme,
+        )
+        to = Recipient(call.contact.id, call.app)
+        signed = sign_request(self._key, message, to, nonce=nonce, now=now)
+        question = Question(signed.message, signed.components, encode_nonce(nonce))
+        framing: tuple[Field, ...] = ()
+        if call.has_body:
+            framing = ((b"content-length", str(body.size).encode("ascii")),)
+        request = UpstreamRequest(
+            destination_of(call.contact),
+            call.method,
+            call.target,
+            ((b"host", origin.authority.encode("ascii")), *signed.message.fields, *framing),
+            body.pieces() if call.has_body else None,
+        )
+        try:
+            async with self._upstream.send(request) as response:
+                fields = await _verify(call.contact, response, question, held)
+        except UpstreamFailed as failure:
+            self._directory.note(call.contact, reachable=False)
+            raise _refusal_of(failure, call) from None
+        self._directory.note(call.contact, reachable=True)
+        return Answer(response.status, fields, b"")
+
+
+async def _verify(
+    contact: Contact, response: UpstreamResponse, question: Question, held: HeldBody
+) -> tuple[Field, ...]:
+    """Hold the answer's body and return its fields, both proven; raises ``Refusal``."""
+    head = Message(fields=response.fields, status=response.status)
+    try:
+        verified = verify_response(contact.id, head, question)
+    except Untrusted as error:
+        raise Refusal(
+            Code.PEER_UNTRUSTED, f"{contact.id} at {contact.address}: {response.status}, {error}"
+        ) from None
+    digest = BodyDigest(verified.digests)
+    await held.fill(response.pieces(), limit=Code.ANSWER_TOO_LARGE, digest=digest)
+    try:
+        digest.refuse_mismatch()
+    except Refusal as mismatch:
+        raise Refusal(Code.PEER_UNTRUSTED, f"{contact.id}: {mismatch.detail}") from None
+    return verified.fields
+
+
+def _for_app(call: Call, answer: Answer) -> Answer:
+    """Return the answer as the app gets it, or the refusal that a replay at the peer amounts to."""
+    if _refusal_in(answer) == Code.REPLAYED.public:
+        raise Refusal(Code.OUTCOME_UNKNOWN, f"{call.contact.id}: the nonce was already claimed")
+    restored = restored_after_travel(answer.fields)
+    return Answer(answer.status, tuple(passing_fields(call.method, answer.status, restored)), b"")
+
+
+def _refusal_in(answer: Answer) -> str:
+    """Return the code with which the peer's proxy itself refused, or "".
+
+    Covered by its signature, and never let through from an app.
+    """
+    return b",".join(values_of(answer.fields, REFUSAL_FIELD)).decode("ascii", "replace")
+
+
+def _now_in(held: HeldBody) -> int | None:
+    try:
+        now = json.loads(held.read(_PROBLEM_LIMIT)).get("now")
+    except (ValueError, AttributeError, RecursionError):
+        return None
+    return now if type(now) is int and now > 0 else None
+
+
+def _refusal_of(failure: UpstreamFailed, call: Call) -> Refusal:
+    detail = (
+        f"{call.contact.id} at {call.contact.connect or call.contact.address}: {failure.detail}"
+    )
+    if failure.timeout:
+        return Refusal(Code.PEER_TIMEOUT, detail)
+    if failure.sent and call.method not in _SAFE:
+        return Refusal(Code.OUTCOME_UNKNOWN, detail)
+    return Refusal(Code.PEER_UNREACHABLE, detail)

@@ -1,0 +1,182 @@
+"""The apps of this Portal: every folder under apps/, its author's file and the owner's settings.
+
+One bad app never stops the others: it is left out and its problems are reported, all of them, of
+all files, in one pass. On a reload, ``Catalogue.after`` keeps its last good version.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from proxy.core.app_files import Kind
+from proxy.core.errors import Invalid, Problem
+from proxy.core.manifest import Manifest, parse_manifest
+from proxy.core.origin import Origin, is_dns_label, parse_origin
+from proxy.core.rules import Rules
+from proxy.core.shape import Section, fit
+from proxy.core.strict_yaml import parse_yaml
+from proxy.core.text import shown
+from proxy.source import read_source
+
+APPS_FOLDER = "apps"
+SETTINGS_FILE = "proxy.yaml"
+_KINDS: tuple[Kind, ...] = ("app.json", "app_meta.json")
+
+
+@dataclass(frozen=True)
+class App:
+    """One app: what its paths ask for, where it listens, and where it wants its token."""
+
+    name: str
+    rules: Rules
+    upstream: Origin
+    token_file: Path | None = None
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The apps that can be served, by name, and what is wrong with the others."""
+
+    apps: Mapping[str, App] = field(default_factory=lambda: MappingProxyType({}))
+    problems: tuple[Problem, ...] = ()
+    notices: tuple[Problem, ...] = ()
+    broken: frozenset[str] = frozenset()
+    """Names of the folders that are there, but can't be served as they are."""
+
+    def after(self, previous: "Catalogue") -> "Catalogue":
+        """Return this catalogue with the last good version of every app that is broken now.
+
+        An app whose folder is gone stays gone.
+        """
+        kept = {name: app for name, app in previous.apps.items() if name in self.broken}
+        return replace(self, apps=MappingProxyType({**kept, **self.apps}))
+
+
+def load_catalogue(folder: Path) -> Catalogue:
+    """Read every app under ``folder``/apps; never raises for what is in there."""
+    try:
+        names = sorted(path.name for path in (folder / APPS_FOLDER).iterdir())
+    except FileNotFoundError:
+        return Catalogue()
+    except OSError as error:
+        what = f"can't be read: {error.strerror}"
+        return Catalogue(problems=(Problem(str(folder / APPS_FOLDER), "", what),))
+    reading = _Reading(folder / APPS_FOLDER)
+    for name in names:
+        if not name.startswith("."):
+            reading.add(name)
+    return reading.catalogue()
+
+
+def _upstream(text: str) -> str:
+    if parse_origin(text).scheme != "http":
+        raise ValueError("expected http://host:port")
+    return text
+
+
+def _token_file(text: str) -> str:
+    if not text:
+        raise ValueError("expected a path")
+    return text
+
+
+_Upstream = Annotated[str, AfterValidator(_upstream)]
+_TokenFile = Annotated[str, AfterValidator(_token_file)]
+
+
+class _Settings(Section):
+    """proxy.yaml."""
+
+    upstream: _Upstream | None = None
+    token_file: _TokenFile | None = None
+
+
+class _Reading:
+    """Collects one catalogue."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._apps: dict[str, App] = {}
+        self._problems: list[Problem] = []
+        self._notices: list[Problem] = []
+        self._broken: set[str] = set()
+
+    def catalogue(self) -> Catalogue:
+        return Catalogue(
+            MappingProxyType(self._apps),
+            tuple(self._problems),
+            tuple(self._notices),
+            frozenset(self._broken),
+        )
+
+    def add(self, name: str) -> None:
+        folder = self._folder / name
+        if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises where it may not look
+            what = "isn't a folder, so it isn't an app"
+            self._notices.append(Problem(str(self._folder), shown(name), what))
+            return
+        if not is_dns_label(name):
+            what = "an app's folder has the app's name: a-z, 0-9 and hyphens, at most 63"
+            self._problems.append(Problem(str(self._folder), shown(name), what))
+            return
+        problems: list[Problem] = []
+        manifest = self._manifest(folder, problems)
+        settings = self._settings(folder, problems)
+        app = self._app(folder, manifest, settings, problems) if manifest and settings else None
+        if app is not None and not problems:
+            self._apps[name] = app
+            return
+        self._problems.extend(problems)
+        self._broken.add(name)
+
+    def _manifest(self, folder: Path, problems: list[Problem]) -> Manifest | None:
+        kinds = [kind for kind in _KINDS if os.path.lexists(folder / kind)]
+        if len(kinds) != 1:
+            what = "both app.json and app_meta.json" if kinds else "no app.json or app_meta.json"
+            problems.append(Problem(str(folder), "", f"{what}; expected one of the two"))
+            return None
+        path = folder / kinds[0]
+        try:
+            manifest = parse_manifest(str(path), folder.name, kinds[0], read_source(path))
+        except Invalid as error:
+            problems.extend(error.problems)
+            return None
+        self._notices.extend(manifest.notices)
+        return manifest
+
+    def _settings(self, folder: Path, problems: list[Problem]) -> _Settings | None:
+        path = folder / SETTINGS_FILE
+        if not os.path.lexists(path):
+            return _Settings()
+        try:
+            return fit(str(path), _Settings, parse_yaml(str(path), read_source(path)))
+        except Invalid as error:
+            problems.extend(error.problems)
+            return None
+
+    def _app(
+        self, folder: Path, manifest: Manifest, settings: _Settings, problems: list[Problem]
+    ) -> App | None:
+        given = settings.upstream
+        upstream = parse_origin(given) if given is not None else manifest.upstream
+        token_file = folder / settings.token_file if settings.token_file is not None else None
+        if token_file is not None:
+            self._refuse_shared(folder, token_file, problems)
+        if upstream is None:
+            what = f"doesn't say where the app listens; expected upstream in its {SETTINGS_FILE}"
+            problems.append(Problem(str(folder), "", what))
+            return None
+        return App(folder.name, manifest.rules, upstream, token_file)
+
+    def _refuse_shared(self, folder: Path, token_file: Path, problems: list[Problem]) -> None:
+        """Two apps with one token file: each would hold the other's token in turn."""
+        wanted = os.path.normpath(token_file.absolute())
+        for app in self._apps.values():
+            if app.token_file and os.path.normpath(app.token_file.absolute()) == wanted:
+                what = f"{shown(str(token_file))} is the token file of {app.name} too"
+                problems.append(Problem(str(folder / SETTINGS_FILE), "token_file", what))

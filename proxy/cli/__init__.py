@@ -1,0 +1,66 @@
+"""The command line, ``portal-proxy``: one file for each group of verbs.
+
+Exit status: 0; 1 for a refusal, with its reason in a line on stderr; 2 for a command line that
+can't be meant.
+"""
+
+import io
+import sys
+
+import typer
+
+from proxy.cli import apps, check, health, peers, serve, setup
+from proxy.cli.command import Group, Root, Verb
+from proxy.cli.files import DEFAULT_FOLDER, ConfigFolder
+from proxy.cli.output import USAGE, remark
+
+__all__ = ["cli", "main"]
+
+cli = typer.Typer(
+    cls=Root,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@cli.callback(invoke_without_command=True)
+def choose(ctx: typer.Context, config: ConfigFolder = DEFAULT_FOLDER) -> None:
+    """Let the apps of your Portal call the same apps on the Portals of people you know.
+
+    A new Portal:
+      portal-proxy init --name Ada --domain p.getportal.org
+      portal-proxy check
+      portal-proxy serve
+
+    Somebody you know, by the ID that their "portal-proxy id" prints:
+      portal-proxy peers add ID --name Bob
+      portal-proxy apps allow guestbook all
+
+    Exit status: 0; 1 for a refusal, with the reason on stderr; 2 for a command
+    line that can't be meant. --config may stand before a command or behind it.
+    """
+    del config  # the option itself remembers it for the command that follows
+    if ctx.invoked_subcommand is None:
+        for line in ctx.get_help().splitlines():
+            remark(line)
+        raise typer.Exit(USAGE)
+
+
+cli.command(cls=Verb)(setup.init)
+cli.command(cls=Verb)(serve.serve)
+cli.command(cls=Verb)(check.check)
+cli.command(cls=Verb)(health.health)
+cli.command("id", cls=Verb)(setup.show_id)
+cli.add_typer(peers.peers, name="peers", cls=Group)
+cli.add_typer(apps.apps, name="apps", cls=Group)
+
+
+def main() -> None:
+    """Run ``portal-proxy`` with the arguments of this process."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # What the terminal's encoding lacks is shown escaped: never a traceback for a name.
+            stream.reconfigure(errors="backslashreplace")
+    cli()

@@ -1,0 +1,157 @@
+"""``apps``: this Portal's apps, whom each may know, and the tokens they call with."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from proxy.catalogue import APPS_FOLDER, App
+from proxy.cli.command import Group, Verb
+from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_portal
+from proxy.cli.naming import the_contact, unknown_app
+from proxy.cli.output import USAGE, Stop, command_line, counted, remark, say, say_fields, say_json
+from proxy.contacts import with_visibility
+from proxy.core.policy import ContactList
+from proxy.storage import Unsafe
+
+AppName = Annotated[
+    str, typer.Argument(metavar="APP", help="The app's name: that of its folder in apps/.")
+]
+
+apps = typer.Typer(cls=Group)
+
+
+@apps.callback()
+def describe() -> None:
+    """List the apps, set whom they may know, print their tokens."""
+
+
+@apps.command("list", cls=Verb)
+def show(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
+    """Show every app: where it runs, what its paths ask for, whom it may know.
+
+    For example:
+      portal-proxy apps list --json
+    """
+    portal = open_portal(config)
+    contacts = portal.contacts.load()
+    catalogue = portal.catalogue()
+    listed = [catalogue.apps[name] for name in sorted(catalogue.apps)]
+    if as_json:
+        say_json([_described(contacts, app) for app in listed])
+    else:
+        for app in listed:
+            say(app.name)
+            say_fields(
+                [
+                    ("upstream", str(app.upstream)),
+                    ("paths", ", ".join(_accesses(app))),
+                    ("knows", _visibility_line(contacts, app.name)),
+                ]
+            )
+        if not listed:
+            place = portal.folder / APPS_FOLDER / "APP"
+            remark(f"No apps yet. Each is a folder with an app.json: {place}")
+    if catalogue.problems:
+        problems = counted(len(catalogue.problems), "problem")
+        remark(f"Apps with problems are left out ({problems}): {command_line(config, 'check')}")
+
+
+@apps.command(cls=Verb)
+def allow(
+    app: AppName,
+    who: Annotated[
+        list[str], typer.Argument(metavar="all|none|ID...", help="All peers, none, or these alone.")
+    ],
+    config: ConfigFolder = DEFAULT_FOLDER,
+) -> None:
+    """Set which peers an app may know: it lists and calls them, and they may call it.
+
+    What was set before is replaced. A running proxy follows within a second.
+
+    For example:
+      portal-proxy apps allow guestbook all
+      portal-proxy apps allow guestbook 8271dd b8rk3f
+    """
+    portal = open_portal(config)
+    contacts = portal.contacts.load()
+    if not portal.has_app(app) and not (app in contacts.apps and who == ["none"]):
+        raise unknown_app(app, portal.catalogue().apps)
+    visibility = _visibility(contacts, who)
+    try:
+        contacts = portal.contacts.change(lambda before: with_visibility(before, app, visibility))
+    except ValueError as error:
+        raise Stop(str(error)) from None
+    say(f"{app} may know: {_visibility_line(contacts, app)}")
+
+
+@apps.command(cls=Verb)
+def token(
+    app: AppName,
+    *,
+    rotate: Annotated[
+        bool, typer.Option("--rotate", help="Make a new one; the old one ends within a second.")
+    ] = False,
+    config: ConfigFolder = DEFAULT_FOLDER,
+) -> None:
+    """Print the token that an app calls with, alone on a line. Keep it secret.
+
+    It is the same each time. Where the app's proxy.yaml names a token_file, that is
+    written too.
+
+    For example:
+      HTTP_PROXY=http://guestbook:$(portal-proxy apps token guestbook)@127.0.0.1:8081
+    """
+    portal = open_portal(config)
+    catalogue = portal.catalogue()
+    if not portal.has_app(app):
+        raise unknown_app(app, catalogue.apps)
+    value = portal.tokens.rotate(app) if rotate else portal.tokens.token(app)
+    entry = catalogue.apps.get(app)
+    if entry is not None and entry.token_file is not None:
+        try:
+            portal.tokens.deliver(app, entry.token_file)
+        except (OSError, Unsafe) as error:
+            remark(f"The token is in force, but {entry.token_file} can't be written: {error}")
+    say(value)
+
+
+def _visibility(contacts: ContactList, who: list[str]) -> frozenset[str] | Literal["all", "none"]:
+    """Read ``all``, ``none`` or IDs as the setting of an app."""
+    if who == ["all"]:
+        return "all"
+    if who == ["none"]:
+        return "none"
+    if {"all", "none"} & {*who}:
+        raise Stop("all and none stand alone, without IDs", status=USAGE)
+    return frozenset(the_contact(contacts, text).id for text in who)
+
+
+def _visibility_line(contacts: ContactList, app: str) -> str:
+    """Return the setting of an app in words."""
+    setting = contacts.apps.get(app, "none")
+    if isinstance(setting, str):
+        return {"all": "all peers", "none": "no peers"}[setting]
+    names = [f"{peer.name} ({peer.id[:6]})" for peer in contacts.known_to(app)]
+    return ", ".join(names) or "no peers"
+
+
+def _accesses(app: App) -> list[str]:
+    """Return what the paths of an app ask for, a part for each prefix."""
+    return [
+        f"{rule.prefix.decode('ascii') or 'the rest'} {rule.access.name.lower()}"
+        for rule in app.rules.rules
+    ]
+
+
+def _described(contacts: ContactList, app: App) -> dict[str, object]:
+    """Return an app for ``--json``."""
+    setting = contacts.apps.get(app.name, "none")
+    return {
+        "name": app.name,
+        "upstream": str(app.upstream),
+        "paths": {
+            rule.prefix.decode("ascii"): rule.access.name.lower() for rule in app.rules.rules
+        },
+        "visibility": setting if isinstance(setting, str) else sorted(setting),
+        "peers": [peer.id for peer in contacts.known_to(app.name)],
+    }

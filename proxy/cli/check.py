@@ -1,0 +1,130 @@
+"""``check``: every problem of every file of a Portal at once, and what is legal but looks wrong."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from proxy.catalogue import App, Catalogue, load_catalogue
+from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, open_portal
+from proxy.cli.output import Stop, command_line, counted, say, say_json
+from proxy.config import FILE_NAME
+from proxy.core.errors import Invalid, Problem
+from proxy.core.policy import Access, ContactList
+from proxy.storage import Unsafe, check_private
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What ``check`` found: problems stop something from working, warnings are worth a look."""
+
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+
+
+def check(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
+    """Show everything that is wrong with any file.
+
+    Reads portal.yaml, every app.json and proxy.yaml, the key, the contact list and
+    the replay store; exit status 1 when there is a problem. Warnings don't count. It
+    changes nothing, and the proxy may be running meanwhile.
+
+    For example:
+      portal-proxy check --config config/ada
+    """
+    findings = inspect(config)
+    if as_json:
+        say_json(
+            {
+                "ok": not findings.problems,
+                "problems": [asdict(problem) for problem in findings.problems],
+                "warnings": [asdict(warning) for warning in findings.warnings],
+            }
+        )
+    else:
+        for problem in findings.problems:
+            say(f"problem: {problem}")
+        for warning in findings.warnings:
+            say(f"warning: {warning}")
+    if findings.problems:
+        raise Stop(f"{counted(len(findings.problems), 'problem')} found")
+    if not as_json:
+        say("No problems found.")
+
+
+def inspect(folder: Path) -> Findings:
+    """Look at every file of the Portal in ``folder``; raises nothing for what is wrong with one."""
+    catalogue = load_catalogue(folder)
+    problems = [*catalogue.problems]
+    warnings = [*catalogue.notices]
+    try:
+        portal = open_portal(folder)
+    except Invalid as invalid:
+        what = (
+            "until this can be read, the key, the contact list and the replay store can't be found"
+        )
+        warnings.append(Problem(str(folder / FILE_NAME), "", what))
+        return Findings((*invalid.problems, *problems), tuple(warnings))
+    warnings += _about_the_portal(portal)
+    try:
+        own_id = portal.identity().public.portal_id
+    except Invalid as invalid:
+        own_id = ""
+        problems += invalid.problems
+    try:
+        warnings += _about_contacts(portal, catalogue, portal.contacts.load(), own_id)
+    except Invalid as invalid:
+        problems += invalid.problems
+    problems += _replay_problems(portal.state.replays)
+    return Findings(tuple(problems), tuple(warnings))
+
+
+def _replay_problems(path: Path) -> Iterator[Problem]:
+    """Say why the replay store can't be read; a running proxy may have it open meanwhile."""
+    if not path.exists():
+        yield Problem(str(path), "", "is missing: portal-proxy init makes it")
+        return
+    try:
+        check_private(path)
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as store:
+            store.execute("SELECT floor FROM store").fetchone()
+    except (sqlite3.Error, OSError, Unsafe) as error:
+        yield Problem(str(path), "", f"can't be read as a replay store: {error}")
+
+
+def _about_the_portal(portal: PortalFiles) -> Iterator[Problem]:
+    """Warn of what portal.yaml allows but an owner may not want."""
+    config = portal.config
+    if config.public_url.startswith("http://") and "signed" in config.accept:
+        what = (
+            "is plain http, and signed calls are accepted: they can't be forged or changed, but "
+            "everybody on the way can read them"
+        )
+        yield Problem(str(portal.folder / FILE_NAME), "public_url", what)
+
+
+def _about_contacts(
+    portal: PortalFiles, catalogue: Catalogue, contacts: ContactList, own_id: str
+) -> Iterator[Problem]:
+    """Warn of settings that can't have the effect that somebody may expect of them."""
+    file = str(portal.contacts.path)
+    for name in sorted(contacts.apps):
+        if not portal.has_app(name):
+            yield Problem(file, f"apps.{name}", "there is no app of this name")
+    for app in catalogue.apps.values():
+        if _asks_for_peers(app) and not _allows_any(contacts, app.name):
+            command = command_line(portal.folder, "apps", "allow", app.name, "all")
+            what = f"{app.name} has paths for peers but may know none of them: {command}"
+            yield Problem(file, f"apps.{app.name}", what)
+    if contacts.find(own_id):
+        yield Problem(file, "peers", f"{own_id} is this Portal's own ID")
+
+
+def _allows_any(contacts: ContactList, app: str) -> bool:
+    """Tell whether the owner let ``app`` know anybody, be it of no peers yet."""
+    return contacts.apps.get(app, "none") not in {"none", frozenset()}
+
+
+def _asks_for_peers(app: App) -> bool:
+    return any(rule.access is Access.PEER for rule in app.rules.rules)

@@ -1,0 +1,105 @@
+"""The Portal that a command is about: its folder, and its files as the other rooms read them."""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from proxy.catalogue import APPS_FOLDER, Catalogue, load_catalogue
+from proxy.cli.output import DEFAULT_FOLDER
+from proxy.config import Config, load_config
+from proxy.contacts import ContactStore
+from proxy.core.identity import PrivateKey
+from proxy.core.origin import is_dns_label
+from proxy.keyring import load_identity
+from proxy.state import State
+from proxy.state import State
+from proxy.tokens import TokenStore
+
+_CHOSEN = "proxy.cli.config"
+
+
+@dataclass(frozen=True)
+class PortalFiles:
+    """A Portal whose portal.yaml was read; the rest is read where a command asks for it."""
+
+    config: Config
+
+    @property
+    def folder(self) -> Path:
+        """The config folder, as the owner named it."""
+        return self.config.folder
+
+    @property
+    def state(self) -> State:
+        """The state folder's files."""
+        return State(self.config.state)
+
+    @property
+    def state(self) -> State:
+        """Where everything in the state folder is."""
+        return State(self.config.state)
+
+    @property
+    def contacts(self) -> ContactStore:
+        """The contact list's file."""
+        return ContactStore(self.state.contacts, self.config.domain)
+
+    @property
+    def tokens(self) -> TokenStore:
+        """The apps' tokens."""
+        return TokenStore(self.state.tokens)
+
+    def identity(self) -> PrivateKey:
+        """Return this Portal's key; raises ``Invalid`` where it can't be used."""
+        return load_identity(self.state.identity_key)
+
+    def catalogue(self) -> Catalogue:
+        """Return the apps, with what is wrong about any of them."""
+        return load_catalogue(self.folder)
+
+    def has_app(self, name: str) -> bool:
+        """Tell whether an app of this name is there, be it one whose files are wrong."""
+        return is_dns_label(name) and (self.folder / APPS_FOLDER / name).is_dir()
+
+
+def open_portal(folder: Path) -> PortalFiles:
+    """Read portal.yaml in ``folder``; raises ``Invalid`` with every problem in it."""
+    config = load_config(folder)
+    return PortalFiles(replace(config, state=_plain(config.state)))
+
+
+def _plain(path: Path) -> Path:
+    """Return ``config/../state`` as ``state``, where no symbolic link makes that another place."""
+    plain = Path(os.path.normpath(path))
+    return plain if plain.resolve() == path.resolve() else path
+
+
+def _nearest(ctx: typer.Context, param: typer.CallbackParam, value: Path) -> Path:
+    """Settle on one folder: what stands behind the verb, else before it, else PORTAL_CONFIG."""
+    source = ctx.get_parameter_source(param.name or "")
+    typed = source is not None and source.name == "COMMANDLINE"
+    if typed or _CHOSEN not in ctx.meta:
+        ctx.meta[_CHOSEN] = value
+    chosen = ctx.meta[_CHOSEN]
+    return chosen if isinstance(chosen, Path) else value
+
+
+ConfigFolder = Annotated[
+    Path,
+    typer.Option(
+        "--config",
+        metavar="DIR",
+        envvar="PORTAL_CONFIG",
+        callback=_nearest,
+        help="The folder that portal.yaml is in.",
+    ),
+]
+"""``--config DIR``: every command takes it, before the verb and behind it."""
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+"""``--json``, where there is a listing."""
+
+__all__ = ["DEFAULT_FOLDER", "AsJson", "ConfigFolder", "PortalFiles", "open_portal"]

@@ -1,0 +1,95 @@
+"""What the commands print: plain lines, JSON, and reasons on stderr.
+
+One rule holds everywhere: nothing that came from outside (a name, an argument, a file) is printed
+with characters that a terminal acts on. Python's ``str.isprintable`` is the measure: it is false
+for control, bidirectional, zero-width and surrogate characters.
+"""
+
+import json
+import shlex
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TextIO
+
+from proxy.core.errors import Problem
+
+PROGRAM = "portal-proxy"
+DEFAULT_FOLDER = Path("config")
+
+FAILED = 1
+"""Exit status of a refusal."""
+USAGE = 2
+"""Exit status of a command line that can't be meant."""
+
+
+class Stop(Exception):
+    """Ends a command: ``reason`` is one line for stderr that says what to do next."""
+
+    def __init__(self, reason: str, *, status: int = FAILED) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
+
+
+def printable(text: str) -> str:
+    """Return one line of ``text`` with every character that a terminal could act on escaped."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def say(line: str = "") -> None:
+    """Print one line on stdout: what the command was asked for."""
+    _print(line, sys.stdout)
+
+
+def remark(line: str) -> None:
+    """Print one line on stderr: for the person, never for the script that reads stdout."""
+    _print(line, sys.stderr)
+
+
+def complain(reason: str) -> None:
+    """Print why the command fails, on stderr."""
+    remark(f"{PROGRAM}: {reason}")
+
+
+def complain_of(problems: Iterable[Problem]) -> None:
+    """Print every problem on a line of its own, on stderr."""
+    for problem in problems:
+        complain(str(problem))
+
+
+def say_json(value: object) -> None:
+    """Print ``value`` as JSON on stdout; all ASCII, so that it is the same in every locale."""
+    say_lines(json.dumps(value, indent=2))
+
+
+def say_lines(text: str) -> None:
+    """Print text of several lines on stdout, each made printable."""
+    for line in text.splitlines():
+        say(line)
+
+
+def say_fields(fields: Iterable[tuple[str, str]]) -> None:
+    """Print an indented block of names and values under a heading."""
+    for name, value in fields:
+        say(f"  {name:<9}{value}")
+
+
+def command_line(folder: Path, *words: str) -> str:
+    """Return a command that the owner can paste, for the Portal whose config folder this is."""
+    parts = [PROGRAM, *words]
+    if folder != DEFAULT_FOLDER:
+        parts += ["--config", str(folder)]
+    return shlex.join(parts)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return ``"1 problem"``, ``"2 problems"``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _print(line: str, stream: TextIO) -> None:
+    print(printable(line), file=stream, flush=True)

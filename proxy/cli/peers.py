@@ -1,0 +1,189 @@
+"""``peers``: the contact list, from the command line."""
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+import typer
+
+from proxy.cli.command import Group, Verb
+from proxy.cli.editor import edit_contacts
+from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, open_portal
+from proxy.cli.naming import shortest_id, the_contact
+from proxy.cli.output import Stop, command_line, remark, say, say_fields, say_json
+from proxy.contacts import ContactStore, renamed, with_contact, without_contact
+from proxy.core.identity import short_id
+from proxy.core.policy import Contact, ContactList
+
+PeerId = Annotated[
+    str,
+    typer.Argument(metavar="ID", help="The full ID, or at least six characters of its beginning."),
+]
+
+peers = typer.Typer(cls=Group)
+
+
+@peers.callback()
+def describe() -> None:
+    """List, add, remove, rename and edit the Portals you know."""
+
+
+@peers.command("list", cls=Verb)
+def show(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
+    """Show every peer, with the apps that may know it.
+
+    For example:
+      portal-proxy peers list --json
+    """
+    portal = open_portal(config)
+    contacts = portal.contacts.load()
+    if as_json:
+        say_json([_described(portal, contacts, peer) for peer in contacts.peers])
+        return
+    for peer in contacts.peers:
+        say(f"{peer.name}  {short_id(peer.id)}")
+        say_fields(
+            [
+                ("id", peer.id),
+                ("address", peer.address),
+                *([("connect", peer.connect)] if peer.connect else []),
+                ("mode", peer.mode),
+                ("apps", ", ".join(_apps_that_know(portal, contacts, peer)) or "none"),
+            ]
+        )
+    if not contacts.peers:
+        remark(f"No peers yet. To add one: {command_line(config, 'peers', 'add', 'ID')}")
+
+
+@peers.command(cls=Verb)
+def add(
+    portal_id: PeerId,
+    *,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name", metavar="NAME", help="What you call it. By default what it calls itself."
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            metavar="URL",
+            help="Where it is, as https://HOST:PORT. By default below your own domain.",
+        ),
+    ] = None,
+    connect: Annotated[
+        str | None,
+        typer.Option(
+            "--connect", metavar="HOST:PORT", help="Connect there instead of resolving the address."
+        ),
+    ] = None,
+    mode: Annotated[
+        Literal["sealed", "signed"],
+        typer.Option(help="How calls to it are protected; sealed is also encrypted."),
+    ] = "sealed",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Take what a look-up finds.")] = False,
+    config: ConfigFolder = DEFAULT_FOLDER,
+) -> None:
+    """Add a Portal to those you know.
+
+    With a full ID nothing is asked of the network. With the beginning of one, six
+    characters or more, the Portal there is asked who it is, and you are shown its
+    full ID: compare it with what its owner tells you. Six characters prove nothing.
+
+    For example:
+      portal-proxy peers add 8271dd
+      portal-proxy peers add 8271dd --address http://8271dd.portal.localhost:8080
+    """
+    from proxy.cli.newcomer import newcomer  # noqa: PLC0415 - only this pays for the HTTP client
+
+    portal = open_portal(config)
+    typed = newcomer(portal, portal_id, name=name, address=address, connect=connect, mode=mode)
+    peer = typed.confirmed(sure=yes)
+    contacts = _change(portal.contacts, lambda before: with_contact(before, peer))
+    say(f"Added {peer.name}, {peer.id}")
+    _say_who_may_know(portal, contacts, peer)
+
+
+@peers.command(cls=Verb)
+def remove(portal_id: PeerId, config: ConfigFolder = DEFAULT_FOLDER) -> None:
+    """Remove a peer, and every app's leave to know it.
+
+    A running proxy follows within a second.
+
+    For example:
+      portal-proxy peers remove 8271dd
+    """
+    store = open_portal(config).contacts
+    peer = the_contact(store.load(), portal_id)
+    _change(store, lambda before: without_contact(before, peer.id))
+    say(f"Removed {peer.name}, {peer.id}")
+
+
+@peers.command(cls=Verb)
+def rename(
+    portal_id: PeerId,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What you call it from now on.")],
+    config: ConfigFolder = DEFAULT_FOLDER,
+) -> None:
+    """Give a peer another name. Apps see it.
+
+    For example:
+      portal-proxy peers rename 8271dd "Bob, at work"
+    """
+    store = open_portal(config).contacts
+    peer = the_contact(store.load(), portal_id)
+    _change(store, lambda before: renamed(before, peer.id, name))
+    say(f"{peer.name} is now {name}, {peer.id}")
+
+
+@peers.command(cls=Verb)
+def edit(config: ConfigFolder = DEFAULT_FOLDER) -> None:
+    """Open the contact list in your editor ($VISUAL, $EDITOR, or vi).
+
+    The safe way by hand: nothing is put in place before it is right, and no change
+    made meanwhile is lost. Comments aren't kept.
+
+    For example:
+      EDITOR=nano portal-proxy peers edit
+    """
+    edit_contacts(open_portal(config).contacts)
+
+
+def _change(store: ContactStore, change: Callable[[ContactList], ContactList]) -> ContactList:
+    """Change the contact list under its lock; what it refuses ends the command with the reason."""
+    try:
+        return store.change(change)
+    except ValueError as error:
+        raise Stop(str(error)) from None
+
+
+def _apps_that_know(portal: PortalFiles, contacts: ContactList, peer: Contact) -> list[str]:
+    """Return the apps that may know this peer, by name."""
+    names = {*portal.catalogue().apps, *contacts.apps}
+    return sorted(app for app in names if contacts.may_know(app, peer.id))
+
+
+def _say_who_may_know(portal: PortalFiles, contacts: ContactList, peer: Contact) -> None:
+    """Say which apps may know a new peer, and the command that changes it for each app."""
+    knowing = _apps_that_know(portal, contacts, peer)
+    say(f"Apps that may know it: {', '.join(knowing) or 'none'}")
+    for app in sorted(portal.catalogue().apps):
+        others = [other for other in contacts.known_to(app) if other != peer]
+        after = others if app in knowing else [*others, peer]
+        ids = [shortest_id(contacts, other) for other in after] or ["none"]
+        verb = "keep it from" if app in knowing else "show it to"
+        say(f"To {verb} {app}: {command_line(portal.folder, 'apps', 'allow', app, *ids)}")
+
+
+def _described(portal: PortalFiles, contacts: ContactList, peer: Contact) -> dict[str, object]:
+    """Return a peer for ``--json``."""
+    return {
+        "id": peer.id,
+        "short_id": short_id(peer.id),
+        "name": peer.name,
+        "address": peer.address,
+        "connect": peer.connect or None,
+        "mode": peer.mode,
+        "apps": _apps_that_know(portal, contacts, peer),
+    }

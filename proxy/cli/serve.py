@@ -1,0 +1,38 @@
+"""``serve``: run the proxy in the foreground until it is told to stop."""
+
+import typer
+
+from proxy.cli.files import DEFAULT_FOLDER, ConfigFolder, PortalFiles, open_portal
+from proxy.cli.output import Stop, command_line, complain_of, counted
+from proxy.core.errors import Invalid, Problem
+
+
+def serve(config: ConfigFolder = DEFAULT_FOLDER) -> None:
+    """Run the proxy until Ctrl-C or SIGTERM.
+
+    It won't start with a mistake in portal.yaml, the key or the contact list. An app
+    whose files are wrong is reported and left out; the others are served.
+
+    For example:
+      portal-proxy serve --config config/ada
+    """
+    portal = open_portal(config)
+    problems = start_problems(portal)
+    if problems:
+        complain_of(problems)
+        command = command_line(config, "check")
+        raise Stop(f"not started because of {counted(len(problems), 'problem')}; see: {command}")
+    from proxy.app import serve as run  # noqa: PLC0415 - only this command pays for the server
+
+    raise typer.Exit(run(portal.config))
+
+
+def start_problems(portal: PortalFiles) -> list[Problem]:
+    """Return every problem of the files without which a proxy can't run."""
+    problems: list[Problem] = []
+    for read in (portal.identity, portal.contacts.load):
+        try:
+            read()
+        except Invalid as invalid:
+            problems += invalid.problems
+    return problems

@@ -1,0 +1,69 @@
+"""What a refusal looks like to the one who is refused (RFC 9457), as bytes.
+
+Machines get ``application/problem+json`` with a stable ``code``; a browser that asks for a page
+gets a small one. The private detail is in neither.
+"""
+
+import html
+import json
+from dataclasses import dataclass
+
+from proxy.core.errors import Refusal
+from proxy.core.headers import Field, Fields, values_of
+
+PROBLEM = b"application/problem+json"
+REFUSAL_FIELD = b"portal-refusal"
+"""Marks an answer as the proxy's own, not the app's: apps' answers never carry it."""
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark"><title>{title}</title>
+<style>body{{font:1.1rem/1.5 system-ui;max-width:32rem;margin:15vh auto;padding:0 1rem}}</style>
+<h1>{title}</h1><p>The Portal refused this request: <code>{code}</code>, {status}.</p></html>
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole response, small enough to hold."""
+
+    status: int
+    fields: tuple[Field, ...]
+    body: bytes
+
+
+def refusal_answer(refusal: Refusal, *, page: bool = False) -> Answer:
+    """Return the response that tells of ``refusal``; ``page`` asks for HTML."""
+    code = refusal.code
+    members: dict[str, object] = {
+        "type": "about:blank",
+        "title": code.title,
+        "status": code.status,
+        "code": code.public,
+    }
+    if refusal.now is not None:
+        members["now"] = refusal.now
+    fields = [(REFUSAL_FIELD, code.public.encode("ascii")), (b"cache-control", b"no-store")]
+    if code.status == 401:  # noqa: PLR2004 - RFC 9110, 15.5.2 wants a challenge
+        fields.append((b"www-authenticate", b"Portal"))
+    elif code.status == 407:  # noqa: PLR2004 - RFC 9110, 15.5.8
+        fields.append((b"proxy-authenticate", b'Basic realm="portal"'))
+    if page:
+        body = _PAGE.format(
+            title=html.escape(code.title), code=code.public, status=code.status
+        ).encode("utf-8")
+        fields.append((b"content-type", b"text/html; charset=utf-8"))
+        fields.append(
+            (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'")
+        )
+    else:
+        body = json.dumps(members).encode("ascii")
+        fields.append((b"content-type", PROBLEM))
+    return Answer(code.status, tuple(fields), body)
+
+
+def wants_page(method: bytes, fields: Fields) -> bool:
+    """Tell whether a browser navigates: it asks for HTML by name, which programs don't."""
+    return method in (b"GET", b"HEAD", b"POST") and any(
+        b"text/html" in value for value in values_of(fields, b"accept")
+    )

@@ -1,0 +1,91 @@
+"""Every refusal the proxy gives, with its status and public code; one table for code and docs.
+
+A ``Refusal`` is the caller's fault. Its code and title are public; ``detail`` is for the
+owner's log alone and never leaves the proxy. ``UpstreamFailed`` says that the app or the peer
+behind us failed; it becomes a refusal in one place (``refusal_of``). Anything else that is
+raised is our own bug and becomes a 500 in ``proxy.app``.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, unique
+
+
+@unique
+class Code(Enum):
+    """Stable public codes: name, HTTP status, a sentence for the caller (docs/protocol.md)."""
+
+    BAD_TARGET = ("bad_target", 400, "The request target can't be judged safely.")
+    BAD_FIELD = ("bad_field", 400, "A header field can't be judged safely.")
+    BAD_REQUEST = ("bad_request", 400, "The request isn't well formed.")
+    PROOF_REQUIRED = ("proof_required", 401, "This needs proof of who is calling.")
+    TOKEN_REQUIRED = ("token_required", 401, "The app must show its token.")
+    TOKEN_UNKNOWN = ("token_unknown", 401, "The token isn't one of an app of this Portal.")
+    SIGNATURE_MALFORMED = ("signature_malformed", 401, "The signature isn't in the right form.")
+    SIGNATURE_COVERAGE = ("signature_coverage", 401, "The signature doesn't cover what it must.")
+    OUT_OF_TIME = ("out_of_time", 401, "The signature isn't valid at this time.")
+    KEY_MISMATCH = ("key_mismatch", 401, "The key isn't that of the stated Portal ID.")
+    WRONG_RECIPIENT = ("wrong_recipient", 401, "The request was signed for somebody else.")
+    SIGNATURE_INVALID = ("signature_invalid", 401, "The signature doesn't verify.")
+    DIGEST_MISMATCH = ("digest_mismatch", 401, "The body isn't the one that was signed.")
+    NOT_ALLOWED = ("not_allowed", 403, "The caller is known by its key, but isn't allowed here.")
+    NOT_A_PEER_HOST = ("not_a_peer_host", 403, "This listener leads only to peers' apps.")
+    NO_SUCH_APP = ("no_such_app", 404, "There is no such app on this Portal.")
+    NO_SUCH_PEER = ("no_such_peer", 404, "There is no such peer.")
+    NOT_FOUND = ("not_found", 404, "There is nothing here.")
+    METHOD_NOT_ALLOWED = ("method_not_allowed", 405, "That method isn't served here.")
+    PROXY_TOKEN_REQUIRED = ("token_required", 407, "The app must show its token.")
+    REPLAYED = ("replayed", 409, "This request was seen before; it was perhaps carried out.")
+    TOO_LARGE = ("too_large", 413, "The body is larger than what is taken here.")
+    MISDIRECTED = ("misdirected", 421, "This host isn't served here.")
+    INTERNAL = ("internal", 500, "The proxy made a mistake.")
+    UPGRADE_UNSUPPORTED = ("upgrade_unsupported", 501, "Upgrades aren't carried between Portals.")
+    APP_UNREACHABLE = ("app_unreachable", 502, "The app can't be reached.")
+    APP_FAILED = ("app_failed", 502, "The app's answer broke off or can't be used.")
+    ANSWER_TOO_LARGE = ("answer_too_large", 502, "The answer is larger than can be signed.")
+    PEER_UNREACHABLE = ("peer_unreachable", 502, "The peer can't be reached.")
+    PEER_UNTRUSTED = ("peer_untrusted", 502, "The peer's answer can't be believed.")
+    OUTCOME_UNKNOWN = ("outcome_unknown", 502, "The call was perhaps carried out; don't repeat it.")
+    REPLAY_STORE_DOWN = ("replay_store_down", 503, "Replays can't be ruled out just now.")
+    APP_TIMEOUT = ("app_timeout", 504, "The app took too long.")
+    PEER_TIMEOUT = ("peer_timeout", 504, "The peer took too long.")
+
+    def __init__(self, public: str, status: int, title: str) -> None:
+        self.public = public
+        self.status = status
+        self.title = title
+
+
+class Refusal(Exception):
+    """A request that is refused: ``code`` for the caller, ``detail`` for the owner's log alone."""
+
+    def __init__(self, code: Code, detail: str = "", *, now: int | None = None) -> None:
+        super().__init__(code.public, detail)
+        self.code = code
+        self.detail = detail
+        self.now = now
+        """Our clock in Unix seconds, with ``OUT_OF_TIME`` alone: a sender corrects its own."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with one file, for a person who will mend it.
+
+    ``file`` is the path as the user knows it, ``place`` where in it ("line 3, column 5",
+    "paths./peer.access", or "" for the whole file), ``what`` says what is wrong and expected.
+    """
+
+    file: str
+    place: str
+    what: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}: {self.place}" if self.place else self.file
+        return f"{where}: {self.what}"
+
+
+class Invalid(Exception):
+    """A file or value that can't be used: carries every problem in it, never only the first."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems

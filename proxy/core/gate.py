@@ -1,0 +1,183 @@
+"""The corridor: every check that a request passes before an app hears of it, in its one order.
+
+Read ``admit`` first. Each step raises a ``Refusal`` or lets the request go on; none of them can be
+skipped by what a client sends, and a request that claims to be a Portal's is verified or refused,
+never taken for an anonymous one. The body's digest is the last step: ``Admission.digests`` must
+match before anything is forwarded (``proxy.inbound`` holds that).
+Source: docs/protocol.md, section 3.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from proxy.core.errors import Code, Refusal
+from proxy.core.fields import fields_of_peer, fields_of_stranger
+from proxy.core.headers import Field, Fields, connection_options, refuse_malformed, values_of
+from proxy.core.hosts import Hosts
+from proxy.core.judge import Judge
+from proxy.core.policy import ANONYMOUS, Caller, Contact, ContactList, may_enter
+from proxy.core.rules import Rule
+from proxy.core.signature import request as signed
+from proxy.core.signature.base import Message
+from proxy.core.signature.digest import announced_digests
+from proxy.core.signature.parameters import decode_nonce
+from proxy.core.signature.response import Question
+from proxy.core.target import Target, parse_target
+
+Claim = Callable[[str, bytes, int], None]
+"""Claims (sender's full ID, nonce, created) once and for all; raises ``Refusal`` when it can't."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """The head of a request as it stood on the wire; field names in lower case."""
+
+    method: bytes
+    target: bytes
+    fields: Fields
+
+
+@dataclass(frozen=True)
+class Site:
+    """What requests are judged against: this Portal, its apps and its owner's contacts."""
+
+    portal_id: str
+    hosts: Hosts
+    apps: Mapping[str, Judge]
+    contacts: ContactList
+
+
+@dataclass(frozen=True)
+class Admission:
+    """A request that passed; ``app`` and ``rule`` are None where it is for the Portal itself."""
+
+    caller: Caller
+    app: str | None
+    rule: Rule | None
+    target: Target
+    fields: tuple[Field, ...]
+    """What the client sent and may reach the app: no hop, no identity, no protocol fields."""
+    question: Question | None
+    """The signed request, to sign the answer to; None where the caller is anonymous."""
+    digests: Mapping[str, bytes]
+    """What the body must hash to before it is forwarded; empty where nothing was announced."""
+
+
+class RefusedPeer(Refusal):
+    """A refusal whose request is well formed enough for the answer to be signed."""
+
+    def __init__(self, refusal: Refusal, question: Question) -> None:
+        super().__init__(refusal.code, refusal.detail, now=refusal.now)
+        self.question = question
+
+
+def admit(request: Request, site: Site, now: float, claim: Claim) -> Admission:
+    """Walk ``request`` through every check; ``now`` is the time at which its head was complete."""
+    refuse_malformed(request.fields)
+    app = site.hosts.locate(_host(request.fields))
+    if not signed.is_meant_as_ours(request.fields):
+        return _admit_stranger(request, app, site)
+    read = signed.read_signature(request.fields)
+    message = _message(request, app, site)
+    question = Question(message, read.signature.components, read.nonce)
+    try:
+        return _admit_peer(read, question, app, site, now, claim)
+    except Refusal as refusal:
+        raise RefusedPeer(refusal, question) from None
+
+
+def _admit_stranger(request: Request, app: str | None, site: Site) -> Admission:
+    """Admit a request without proof: to what is public, and nothing else."""
+    target = parse_target(request.target)
+    rule = _rule(app, target, site)
+    if rule is not None and not may_enter(rule.access, ANONYMOUS, knows_caller=False):
+        raise Refusal(Code.PROOF_REQUIRED, f"{app}: {rule.prefix!r} is {rule.access.name.lower()}")
+    reserved = site.apps[app].reserved if app else frozenset()
+    fields = fields_of_stranger(request.fields, reserved)
+    return Admission(ANONYMOUS, app, rule, target, fields, None, {})
+
+
+def _admit_peer(
+    read: signed.RequestSignature,
+    question: Question,
+    app: str | None,
+    site: Site,
+    now: float,
+    claim: Claim,
+) -> Admission:
+    """Admit a request that claims to be a Portal's. The order is the specification's."""
+    message, fields = question.message, question.message.fields
+    _refuse_hop_tricks(read, fields)
+    signed.refuse_out_of_time(read, now)
+    signed.refuse_bad_coverage(read, fields)
+    key = signed.sender_key(read, fields)
+    signed.refuse_other_recipient(fields, signed.Recipient(site.portal_id, app))
+    signed.refuse_forged(read, key, message)
+    contact = _contact(key.portal_id, app, site)
+    caller = Caller("peer", contact.id, contact.name)
+    target = parse_target(message.target)
+    rule = _rule(app, target, site)
+    if rule is not None and not may_enter(rule.access, caller, knows_caller=True):
+        raise Refusal(Code.NOT_ALLOWED, f"{app}: {rule.prefix!r} is {rule.access.name.lower()}")
+    digests = announced_digests(fields)
+    claim(contact.id, decode_nonce(read.nonce), read.created)
+    reserved = site.apps[app].reserved if app else frozenset()
+    forwarded = fields_of_peer(fields, read.signature.components, reserved)
+    return Admission(caller, app, rule, target, forwarded, question, digests)
+
+
+def _host(fields: Fields) -> bytes:
+    hosts = values_of(fields, b"host")
+    if len(hosts) != 1:
+        raise Refusal(Code.BAD_REQUEST, f"{len(hosts)} Host fields")
+    return hosts[0]
+
+
+def _message(request: Request, app: str | None, site: Site) -> Message:
+    """Return the request as its sender must have signed it.
+
+    For *our* authority, not for the Host that arrived: whoever carries the request can choose it.
+    """
+    origin = site.hosts.origin if app is None else site.hosts.origin.of_app(app)
+    return Message(
+        fields=request.fields,
+        method=request.method,
+        authority=origin.authority,
+        target=request.target,
+        scheme=origin.scheme,
+    )
+
+
+def _refuse_hop_tricks(read: signed.RequestSignature, fields: Fields) -> None:
+    """Refuse what somebody on the way can add to a signed request to change its meaning."""
+    options = connection_options(fields)
+    if b"upgrade" in options or values_of(fields, b"upgrade"):
+        raise Refusal(Code.UPGRADE_UNSUPPORTED, "a signed request asks for an upgrade")
+    if values_of(fields, b"portal-seal"):
+        raise Refusal(Code.SIGNATURE_MALFORMED, "portal-seal outside an envelope")
+    covered = {component.name.encode("ascii", "replace") for component in read.signature.components}
+    evidence = covered | {b"signature", b"signature-input", b"host", b"content-length"}
+    if tampered := options & evidence:
+        raise Refusal(Code.BAD_FIELD, f"Connection names {sorted(tampered)}")
+
+
+def _contact(portal_id: str, app: str | None, site: Site) -> Contact:
+    """Return the sender's contact, if the owner has one and ``app`` may know it.
+
+    Unknown and hidden look alike to the sender; the detail tells the owner which it was.
+    """
+    contact = site.contacts.find(portal_id)
+    if contact is None:
+        raise Refusal(Code.NOT_ALLOWED, f"{portal_id} isn't a contact")
+    if app is not None and app in site.apps and not site.contacts.may_know(app, portal_id):
+        raise Refusal(Code.NOT_ALLOWED, f"{app} may not know {portal_id}")
+    return contact
+
+
+def _rule(app: str | None, target: Target, site: Site) -> Rule | None:
+    if app is None:
+        return None
+    judge = site.apps.get(app)
+    if judge is None:
+        raise Refusal(Code.NO_SUCH_APP, app)
+    return judge.decide(target)

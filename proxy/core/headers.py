@@ -1,0 +1,128 @@
+"""Which header fields may pass, which belong to one hop, and which are ours alone.
+
+Field names are compared in lower case; values are never touched. Identity fields are removed in
+any spelling that an app server could take for them: WSGI and CGI servers turn ``-`` and ``_``
+into the same variable name, and some do so with every other byte.
+Source: RFC 9110, sections 5 and 7.6.1.
+"""
+
+import re
+from collections.abc import Sequence
+
+from proxy.core.errors import Code, Refusal
+
+Field = tuple[bytes, bytes]
+Fields = Sequence[Field]
+"""Pairs of name (lower case) and value (no surrounding white space), in the order of the wire."""
+
+HOP_BY_HOP = frozenset(
+    {
+        b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate",
+        b"proxy-authorization", b"proxy-authentication-info", b"te", b"trailer",
+        b"transfer-encoding", b"upgrade", b"http2-settings", b"expect",
+    }
+)  # fmt: skip
+"""Fields between two neighbours: never signed, never forwarded."""
+
+FRAMING = frozenset({b"host", b"content-length"})
+"""Set anew on each hop, from what was authenticated: the authority and the body itself."""
+
+INTERMEDIARY = frozenset(
+    {
+        b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port",
+        b"x-forwarded-prefix", b"x-forwarded-proto", b"x-forwarded-server", b"x-real-ip",
+    }
+)  # fmt: skip
+"""What intermediaries add or change on the way: never signed, and dropped at the peer."""
+
+RENAMED = {
+    b"signature": b"portal-app-signature",
+    b"signature-input": b"portal-app-signature-input",
+    b"content-digest": b"portal-app-content-digest",
+}
+"""Where the app's own fields travel, because the names on the left are taken by ours."""
+RESTORED = {ours: apps for apps, ours in RENAMED.items()}
+
+_OURS = frozenset(
+    {b"portal-key", b"portal-to", b"portal-seal", b"portal-token", b"portal-refusal", *RESTORED}
+)
+_IDENTITY = b"x-ptl-"
+_NOT_ALPHANUMERIC = re.compile(rb"[^a-z0-9]")
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+def values_of(fields: Fields, name: bytes) -> list[bytes]:
+    """Return the value of every line of the field ``name`` (lower case), in order."""
+    return [value for key, value in fields if key == name]
+
+
+def connection_options(fields: Fields) -> frozenset[bytes]:
+    """Return the names that ``Connection`` lists, in lower case (RFC 9110, section 7.6.1)."""
+    return frozenset(
+        option.strip().lower()
+        for value in values_of(fields, b"connection")
+        for option in value.split(b",")
+        if option.strip()
+    )
+
+
+def refuse_malformed(fields: Fields) -> None:
+    """Refuse names that aren't tokens and values with control bytes, whoever parsed them."""
+    for name, value in fields:
+        if not _TOKEN.fullmatch(name):
+            raise Refusal(Code.BAD_FIELD, f"not a field name: {name[:80]!r}")
+        if _BAD_VALUE.search(value):
+            raise Refusal(Code.BAD_FIELD, f"control byte in the value of {name[:80]!r}")
+
+
+def spelling(name: bytes) -> bytes:
+    """Return the one spelling that every way to write ``name`` falls into for an app server."""
+    return _NOT_ALPHANUMERIC.sub(b"-", name.lower())
+
+
+def is_ours(name: bytes) -> bool:
+    """Tell whether ``name`` is one of the fields of this protocol, in any spelling."""
+    return spelling(name) in _OURS
+
+
+def without_identity(fields: Fields, reserved: frozenset[bytes] = frozenset()) -> list[Field]:
+    """Drop what an app could take for our word on who is calling.
+
+    Every ``X-Ptl-*`` field, and every name in ``reserved`` (those that the app.json sets, each
+    as its ``spelling``), in any spelling. Peers are not trusted with them either.
+    """
+    return [
+        (name, value)
+        for name, value in fields
+        if not (key := spelling(name)).startswith(_IDENTITY) and key not in reserved
+    ]
+
+
+def end_to_end(fields: Fields) -> list[Field]:
+    """Drop the fields of one hop: the fixed ones, what ``Connection`` names, and the framing."""
+    dropped = HOP_BY_HOP | FRAMING | connection_options(fields)
+    return [(name, value) for name, value in fields if name not in dropped]
+
+
+def renamed_for_travel(fields: Fields) -> list[Field]:
+    """Give the app's own signature fields their travelling names; refuse names that are ours.
+
+    An app that could send ``portal-app-signature`` itself would make its peer see a field that
+    nobody sent.
+    """
+    for name, _ in fields:
+        if is_ours(name):
+            raise Refusal(Code.BAD_FIELD, f"{name[:80]!r} is a field of the protocol itself")
+    return [(RENAMED.get(name, name), value) for name, value in fields]
+
+
+def restored_after_travel(fields: Fields) -> list[Field]:
+    """Undo ``renamed_for_travel``, and drop every field that is ours and not the app's."""
+    restored = []
+    for name, value in fields:
+        if name in RESTORED:
+            restored.append((RESTORED[name], value))
+        elif name not in RENAMED and not is_ours(name):
+            restored.append((name, value))
+    return restored

@@ -1,0 +1,105 @@
+"""Portal identity: Ed25519 keys and the Portal ID that is their hash (docs/protocol.md, section 1).
+
+A Portal ID is the base32 (own alphabet) of SHA-512 over the public key's PEM. The PEM is always
+made here from the 32 key bytes, never taken as received: two spellings of one key must not give
+two identities. Keys are checked by ``PublicKey`` itself, so that an unchecked key has no type.
+"""
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass, field
+
+import nacl.bindings
+import nacl.exceptions
+import nacl.signing
+
+ALPHABET = "abcdefghjklnpqrstvwxyz0123456789"
+ID_LENGTH = 103
+SHORT_ID_LENGTH = 6
+PUBLIC_KEY_BYTES = 32
+SIGNATURE_BYTES = 64
+
+_FULL_ID = re.compile(rf"[{ALPHABET}]{{{ID_LENGTH}}}")
+_ID_PREFIX = re.compile(rf"[{ALPHABET}]{{{SHORT_ID_LENGTH},{ID_LENGTH}}}")
+_SPKI_PREFIX = bytes.fromhex("302a300506032b6570032100")
+"""DER of SubjectPublicKeyInfo up to the key bytes: id-Ed25519, BIT STRING (RFC 8410)."""
+
+
+class BadKey(ValueError):
+    """A public key that nobody honest has: wrong length, not canonical, of small or mixed order."""
+
+
+def encode_base32(data: bytes) -> str:
+    """Write ``data`` five bits a character, most significant first, zero-padded at the end."""
+    bits = "".join(f"{byte:08b}" for byte in data)
+    bits += "0" * (-len(bits) % 5)
+    return "".join(ALPHABET[int(bits[i : i + 5], 2)] for i in range(0, len(bits), 5))
+
+
+def portal_id_of_pem(pem: str) -> str:
+    """Return the 103-character Portal ID of a public key in canonical PEM (64 columns, LF)."""
+    return encode_base32(hashlib.sha512(pem.encode("ascii")).digest())
+
+
+def is_portal_id(text: str) -> bool:
+    """Tell whether ``text`` has the form of a full Portal ID; says nothing about its owner."""
+    return _FULL_ID.fullmatch(text) is not None
+
+
+def is_id_prefix(text: str) -> bool:
+    """Tell whether ``text`` could name a Portal: a short ID, a longer prefix, or a full ID."""
+    return _ID_PREFIX.fullmatch(text) is not None
+
+
+@dataclass(frozen=True)
+class PublicKey:
+    """An Ed25519 public key that passed the checks below, with the Portal ID it proves.
+
+    Raises ``BadKey`` for anything but the canonical encoding of a point of the prime-order group:
+    with a small-order or mixed-order key, signatures can be made that verify for many messages.
+    """
+
+    raw: bytes
+    pem: str = field(init=False, repr=False, compare=False)
+    portal_id: str = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if len(self.raw) != PUBLIC_KEY_BYTES:
+            raise BadKey(f"an Ed25519 public key has 32 bytes, not {len(self.raw)}")
+        if not nacl.bindings.crypto_core_ed25519_is_valid_point(self.raw):
+            raise BadKey("not a canonical point of the prime-order group")
+        body = base64.b64encode(_SPKI_PREFIX + self.raw).decode("ascii")
+        pem = f"-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n"
+        object.__setattr__(self, "pem", pem)
+        object.__setattr__(self, "portal_id", portal_id_of_pem(pem))
+
+    def verifies(self, signature: bytes, message: bytes) -> bool:
+        """Tell whether ``signature`` (64 bytes) is this key's over ``message``; never raises."""
+        if len(signature) != SIGNATURE_BYTES:
+            return False
+        try:
+            nacl.signing.VerifyKey(self.raw).verify(message, signature)
+        except nacl.exceptions.BadSignatureError:
+            return False
+        return True
+
+
+class PrivateKey:
+    """A Portal's Ed25519 key. The seed is in no ``repr`` and in no log."""
+
+    def __init__(self, seed: bytes) -> None:
+        self._signing_key = nacl.signing.SigningKey(seed)
+        self.public = PublicKey(bytes(self._signing_key.verify_key))
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the 64-byte Ed25519 signature over ``message`` (RFC 8032)."""
+        return self._signing_key.sign(message).signature
+
+    def __repr__(self) -> str:
+        return f"PrivateKey({self.public.portal_id})"
+
+
+def short_id(portal_id: str) -> str:
+    """Return the six characters that stand in a Portal's URL: an address, never a proof."""
+    return portal_id[:SHORT_ID_LENGTH]

@@ -1,0 +1,45 @@
+"""Which rule of an app.json holds for a target: the strictest over all that an app could read.
+
+Source: docs/protocol.md, "Access"; the readings are those of ``proxy.core.target``.
+"""
+
+from proxy.core.headers import spelling
+from proxy.core.rules import Rule, Rules
+from proxy.core.target import Target, readings
+
+
+class Judge:
+    """One app's rules, prepared once; ``decide`` is called for every request."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.reserved = frozenset(spelling(name.encode("ascii")) for name in rules.field_names)
+        """The spellings of every field name that a rule sets: no client may send one."""
+        self._folded = _in_lower_case(rules)
+
+    def decide(self, target: Target) -> Rule:
+        """Return the strictest rule for ``target``.
+
+        Where the rule for the bytes as they stand is as strict as any, it is the one, so that an
+        honest request gets the header fields of its own rule.
+        """
+        own = self.rules.decide(target.path)
+        if self.rules.uniform_access is not None:
+            return own
+        strictest = own
+        for reading in readings(target.path):
+            for rule in (self.rules.decide(reading), self._folded.decide(reading.lower())):
+                if rule.access > strictest.access:
+                    strictest = rule
+        return strictest
+
+
+def _in_lower_case(rules: Rules) -> Rules:
+    """Return the rules as an app sees them that doesn't tell upper from lower case."""
+    folded: dict[bytes, Rule] = {}
+    for rule in rules.rules:
+        prefix = rule.prefix.lower()
+        before = folded.get(prefix)
+        if before is None or rule.access > before.access:
+            folded[prefix] = Rule(prefix, rule.access, rule.headers)
+    return Rules(tuple(folded.values()))

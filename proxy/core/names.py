@@ -1,0 +1,64 @@
+"""Names of people: what a stranger may call itself, what an owner may type, and how it travels.
+
+A name is at most 64 characters. None of them may be invisible or change how its neighbours are
+shown: with such characters one contact can be made to look like another, and a control character
+can end a header field or a line of a log.
+"""
+
+import string
+import unicodedata
+import urllib.parse
+
+MAX_NAME_LENGTH = 64
+_MOST_READ = 1024
+"""Characters of a stranger's text that are looked at: 10 MB of them must cost nothing."""
+
+_UNFIT_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Control, format (bidi, zero-width, tags), surrogate, private, unassigned, line separators."""
+
+_BLANK = frozenset(
+    map(
+        chr,
+        [
+            *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0),  # joiner, fillers
+            *range(0x180B, 0x1810),  # Mongolian variation selectors
+            *range(0xFE00, 0xFE10),  # variation selectors
+            *range(0xE0100, 0xE01F0),
+        ],
+    )
+)
+"""Letters and marks by category that nobody can see (Unicode's Default_Ignorable_Code_Point)."""
+
+_PLAIN = string.ascii_letters + string.digits + string.punctuation.replace("%", "") + " "
+
+
+def _is_unfit(char: str) -> bool:
+    return unicodedata.category(char) in _UNFIT_CATEGORIES or char in _BLANK
+
+
+def clean_name(text: str) -> str:
+    """Return a stranger's text as a name: unfit characters removed, stripped, cut; may be ""."""
+    fit = "".join(char for char in text[:_MOST_READ] if not _is_unfit(char))
+    return fit.strip()[:MAX_NAME_LENGTH].strip()
+
+
+def name_problem(text: str) -> str | None:
+    """Say what is wrong with a name that an owner typed; None where nothing is."""
+    if not text.strip():
+        return "a name has at least one character that can be seen"
+    if len(text) > MAX_NAME_LENGTH:
+        return f"a name has at most {MAX_NAME_LENGTH} characters, not {len(text)}"
+    unfit = next(filter(_is_unfit, text), None)
+    if unfit is not None:
+        return f"a name has no invisible or control characters, such as U+{ord(unfit):04X}"
+    if text != text.strip():
+        return "a name has no space at its beginning or end"
+    return None
+
+
+def encode_name(name: str) -> bytes:
+    """Return ``name`` as a field value: printable ASCII but "%" as it is, the rest as %XX of UTF-8.
+
+    Takes any text, so that nothing a name holds can end the field. Undone by percent-decoding.
+    """
+    return urllib.parse.quote(name, safe=_PLAIN, errors="replace").encode("ascii")

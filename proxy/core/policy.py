@@ -1,0 +1,104 @@
+"""Who may reach what: callers, access rules and the contact list as frozen data, and the decisions.
+
+Strictness is public < peer < private. Trust is in full Portal IDs alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from types import MappingProxyType
+from typing import Literal
+
+from proxy.core.identity import is_id_prefix
+
+
+class Access(IntEnum):
+    """What a path asks of its caller, in order of strictness."""
+
+    PUBLIC = 0
+    PEER = 1
+    PRIVATE = 2
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who sent a request, as far as it was proven."""
+
+    type: Literal["anonymous", "peer", "terminal"]
+    id: str = ""
+    name: str = ""
+
+
+ANONYMOUS = Caller("anonymous")
+
+
+@dataclass(frozen=True)
+class Contact:
+    """One peer in the owner's contact list; ``id`` is the full Portal ID."""
+
+    id: str
+    name: str
+    address: str
+    """The Portal's own host as others reach it: ``scheme://host[:port]``."""
+    connect: str = ""
+    """``host:port`` to connect to instead of resolving ``address``; "" resolves it."""
+    mode: Literal["sealed", "signed"] = "sealed"
+
+
+@dataclass(frozen=True)
+class ContactList:
+    """The owner's peers, and which app may know which of them. An app not named: none."""
+
+    peers: tuple[Contact, ...] = ()
+    apps: Mapping[str, frozenset[str] | Literal["all", "none"]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    _by_id: Mapping[str, Contact] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_id = {contact.id: contact for contact in self.peers}
+        object.__setattr__(self, "_by_id", MappingProxyType(by_id))
+
+    def find(self, portal_id: str) -> Contact | None:
+        """Return the contact with exactly this full ID."""
+        return self._by_id.get(portal_id)
+
+    def may_know(self, app: str, portal_id: str) -> bool:
+        """Tell whether ``app`` may know this contact: in its list, as it calls, and when called."""
+        if portal_id not in self._by_id:
+            return False
+        setting = self.apps.get(app, "none")
+        if isinstance(setting, str):
+            return setting == "all"
+        return portal_id in setting
+
+    def known_to(self, app: str) -> tuple[Contact, ...]:
+        """Return the contacts that ``app`` may know, in the owner's order."""
+        return tuple(contact for contact in self.peers if self.may_know(app, contact.id))
+
+    def resolve(self, app: str, prefix: str) -> Contact | None:
+        """Return the one contact that ``prefix`` names, if ``app`` may know it.
+
+        ``prefix`` is a full ID or at least six characters of one. It must fit exactly one of *all*
+        contacts: were hidden ones not counted, an app could learn that one exists, and a call
+        meant for one Portal could reach another whose short ID was ground to match.
+        """
+        if not is_id_prefix(prefix):
+            return None
+        matches = [contact for contact in self.peers if contact.id.startswith(prefix)]
+        if len(matches) != 1 or not self.may_know(app, matches[0].id):
+            return None
+        return matches[0]
+
+
+def may_enter(access: Access, caller: Caller, *, knows_caller: bool) -> bool:
+    """Decide the table "who may come in" (docs/protocol.md).
+
+    ``knows_caller``: the app may know this peer. A terminal doesn't enter ``peer`` paths, because
+    apps read the ID they get there as a peer's.
+    """
+    if access is Access.PUBLIC:
+        return True
+    if access is Access.PEER:
+        return caller.type == "peer" and knows_caller
+    return caller.type == "terminal"

@@ -1,0 +1,6 @@
+"""HTTP Message Signatures (RFC 9421) and the peering profile of them.
+
+``base`` builds the bytes that are signed, for any signature; ``parameters`` reads the fields that
+carry it; ``digest`` binds the body (RFC 9530); ``request``, ``response`` and ``document`` are the
+three profiles of docs/protocol.md, each with its signer beside its verifier.
+"""

@@ -1,0 +1,166 @@
+"""The signature base: the bytes that an HTTP message signature is made over (RFC 9421, section 2).
+
+Builds what the RFC defines for the derived components and the parameters ``bs``, ``req`` and
+``name``; anything else raises ``NotSignable``, so a verifier fails closed.
+"""
+
+import base64
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, quote
+
+import http_sf
+
+from proxy.core.headers import Fields, values_of
+
+Parameter = tuple[str, object]
+
+
+class NotSignable(ValueError):
+    """A component that isn't in the message, or has no defined value; the text says which."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """One covered component: its name and its parameters in the order they were written.
+
+    Two are equal whatever that order, as RFC 9421, section 2 has it; ``identifier`` keeps it.
+    """
+
+    name: str
+    parameters: tuple[Parameter, ...] = field(default=(), compare=False)
+    _set: frozenset[Parameter] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_set", frozenset(self.parameters))
+
+    @property
+    def identifier(self) -> str:
+        """The component identifier, serialised as in RFC 9421, section 2: ``"date";bs``."""
+        if not self.parameters:
+            return f'"{self.name}"'
+        return http_sf.ser((self.name, dict(self.parameters)))  # type: ignore[arg-type]
+
+    def has(self, parameter: str) -> bool:
+        """Tell whether the flag ``parameter`` is set on this component."""
+        return (parameter, True) in self.parameters
+
+    def of_request(self) -> "Component":
+        """Return the same component with ``;req``: taken from the request that is answered."""
+        return Component(self.name, (*self.parameters, ("req", True)))
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a signature can cover of one HTTP message. A response has ``status``, a request not."""
+
+    fields: Fields
+    method: bytes = b""
+    authority: str = ""
+    target: bytes = b""
+    """The request target in origin form, as on the wire."""
+    scheme: str = "https"
+    status: int | None = None
+
+
+def signature_base(
+    components: Sequence[Component],
+    signature_params: str,
+    message: Message,
+    request: Message | None = None,
+) -> bytes:
+    """Return the signature base, one ``identifier: value`` a line (RFC 9421, section 2.5).
+
+    ``signature_params`` is the serialised inner list with its parameters. ``request`` is where
+    components with ``;req`` are taken from. Raises ``NotSignable``.
+    """
+    lines: list[bytes] = []
+    if len(set(components)) != len(components):
+        raise NotSignable("a component is covered twice")
+    for component in components:
+        identifier = component.identifier.encode("ascii")
+        lines.append(identifier + b": " + _value(component, message, request))
+    lines.append(b'"@signature-params": ' + signature_params.encode("ascii"))
+    return b"\n".join(lines)
+
+
+def _value(component: Component, message: Message, request: Message | None) -> bytes:
+    if component.has("req"):
+        if request is None:
+            raise NotSignable(f"{component.identifier}: there is no request to take it from")
+        message = request
+    allowed = {"req", "name"} if component.name == "@query-param" else {"req", "bs"}
+    for parameter, value in component.parameters:
+        if parameter not in allowed or (parameter != "name" and value is not True):
+            raise NotSignable(f"{component.identifier}: the parameter {parameter} isn't supported")
+    if component.name.startswith("@"):
+        return _derived(component, message)
+    return _field(component, message)
+
+
+def _field(component: Component, message: Message) -> bytes:
+    """Return a field's value: its lines joined by ", ", or each wrapped whole where ``;bs`` is set.
+
+    Without ``;bs``, two lines ``a`` and ``b`` and the one line ``a, b`` give the same bytes
+    (RFC 9421, section 7.5.6): the profile decides which is right, this function only builds.
+    """
+    if component.name != component.name.lower():
+        raise NotSignable(f"{component.identifier}: field names are in lower case here")
+    values = values_of(message.fields, component.name.encode("ascii", "replace"))
+    if not values:
+        raise NotSignable(f"{component.identifier}: the message has no such field")
+    if component.has("bs"):
+        return b", ".join(b":" + base64.b64encode(value.strip(b" \t")) + b":" for value in values)
+    value = b", ".join(re.sub(rb"[ \t]*\r\n[ \t]+", b" ", value).strip(b" \t") for value in values)
+    if not value.isascii() or b"\n" in value:
+        raise NotSignable(f"{component.identifier}: its value can only be covered with ;bs")
+    return value
+
+
+def _derived(component: Component, message: Message) -> bytes:
+    """Return the value of a derived component (RFC 9421, section 2.2)."""
+    if component.has("bs"):
+        raise NotSignable(f"{component.identifier}: ;bs is for fields")
+    if component.name == "@status":
+        if message.status is None:
+            raise NotSignable('"@status": a request has none')
+        return str(message.status).encode("ascii")
+    if message.status is not None:
+        raise NotSignable(f"{component.identifier}: a response has none")
+    if component.name == "@query-param":
+        return _query_parameter(component, message)
+    try:
+        return _REQUEST_PARTS[component.name](message)
+    except KeyError:
+        raise NotSignable(f"{component.identifier}: there is no such derived component") from None
+
+
+def _query_parameter(component: Component, message: Message) -> bytes:
+    query = message.target.partition(b"?")[2].decode("ascii", "replace")
+    names = {
+        quote(name, safe=""): quote(value, safe="")
+        for name, value in parse_qsl(query, keep_blank_values=True)
+    }
+    wanted = dict(component.parameters).get("name")
+    if not isinstance(wanted, str) or wanted not in names:
+        raise NotSignable(f"{component.identifier}: the query has no such parameter")
+    return names[wanted].encode("ascii")
+
+
+def _authority(message: Message) -> str:
+    default = {"http": ":80", "https": ":443"}[message.scheme]
+    return message.authority.lower().removesuffix(default)
+
+
+_REQUEST_PARTS: dict[str, Callable[[Message], bytes]] = {
+    "@method": lambda message: message.method,
+    "@authority": lambda message: _authority(message).encode("ascii"),
+    "@scheme": lambda message: message.scheme.encode("ascii"),
+    "@target-uri": lambda message: (
+        f"{message.scheme}://{_authority(message)}".encode("ascii") + message.target
+    ),
+    "@request-target": lambda message: message.target,
+    "@path": lambda message: message.target.partition(b"?")[0] or b"/",
+    "@query": lambda message: b"?" + message.target.partition(b"?")[2],
+}

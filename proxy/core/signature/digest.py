@@ -1,0 +1,72 @@
+"""``Content-Digest``: binds a body to the head that was signed (RFC 9530, section 2)."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from typing import Protocol, cast
+
+from proxy.core.errors import Code, Refusal
+from proxy.core.headers import Fields, values_of
+from proxy.core.signature.parameters import malformed, parse_field
+
+ALGORITHMS: Mapping[str, tuple[str, int]] = {"sha-256": ("sha256", 32), "sha-512": ("sha512", 64)}
+"""Name in the field → name in ``hashlib`` and length in bytes. Others are unknown, and ignored."""
+
+
+class Hash(Protocol):
+    """A hash that is fed a body piece by piece."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take in the next piece."""
+
+    def digest(self) -> bytes:
+        """Return the digest of all pieces so far."""
+
+
+def announced_digests(fields: Fields) -> dict[str, bytes]:
+    """Return the digests of known algorithms that ``Content-Digest`` announces; raises ``Refusal``.
+
+    At least one must be known; each known one must be a byte sequence of the right length in
+    canonical base64, since ``:AB==:`` and ``:AA==:`` decode alike.
+    """
+    raw = b", ".join(values_of(fields, b"content-digest"))
+    members = cast(dict[str, object], parse_field(fields, b"content-digest", "dictionary"))
+    digests = {}
+    for name, (_, length) in ALGORITHMS.items():
+        if name not in members:
+            continue
+        value, parameters = cast(tuple[object, object], members[name])
+        if not isinstance(value, bytes) or len(value) != length or parameters:
+            raise malformed(f"content-digest: {name} isn't a byte sequence of {length} bytes")
+        if b":" + base64.b64encode(value) + b":" not in raw:
+            raise malformed(f"content-digest: the base64 of {name} isn't canonical")
+        digests[name] = value
+    if not digests:
+        raise malformed(f"content-digest names none of {', '.join(ALGORITHMS)}")
+    return digests
+
+
+class BodyDigest:
+    """Feeds a body to the hash of each announced algorithm, then compares."""
+
+    def __init__(self, announced: Mapping[str, bytes]) -> None:
+        self._announced = dict(announced)
+        self._hashes: dict[str, Hash] = {
+            name: hashlib.new(ALGORITHMS[name][0]) for name in self._announced
+        }
+
+    def update(self, piece: bytes) -> None:
+        """Take in the next piece of the body."""
+        for running in self._hashes.values():
+            running.update(piece)
+
+    def refuse_mismatch(self) -> None:
+        """Raise ``Refusal`` (``DIGEST_MISMATCH``) unless every announced digest is the body's."""
+        for name, running in self._hashes.items():
+            if running.digest() != self._announced[name]:
+                raise Refusal(Code.DIGEST_MISMATCH, f"the body's {name} isn't the announced one")
+
+
+def content_digest(sha256: bytes) -> tuple[bytes, bytes]:
+    """Return the field that announces a body's SHA-256 digest (32 bytes)."""
+    return b"content-digest", b"sha-256=:" + base64.b64encode(sha256) + b":"

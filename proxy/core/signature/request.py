@@ -1,0 +1,167 @@
+"""The signed request: what a Portal signs when one of its apps calls a peer (docs/protocol.md, 3).
+
+Signing and verifying stand side by side. Verifying is split into the steps that the corridor
+(``proxy.core.gate``) takes in its order; each raises a ``Refusal`` of its own.
+"""
+
+from dataclasses import dataclass
+
+from proxy.core.errors import Code, Refusal
+from proxy.core.headers import HOP_BY_HOP, Fields, values_of
+from proxy.core.identity import PUBLIC_KEY_BYTES, BadKey, PrivateKey, PublicKey
+from proxy.core.signature.base import Component, Message, NotSignable, signature_base
+from proxy.core.signature.parameters import (
+    Signature,
+    encode_nonce,
+    find_signature,
+    keyid_of,
+    malformed,
+    nonce_of,
+    parse_bytes,
+    parse_field,
+    refuse_other_parameters,
+    time_of,
+)
+from proxy.core.signature.writer import Signed, coverage, sign
+
+TAG = "portal-peering"
+LIFETIME = 60
+"""Seconds between ``created`` and ``expires``, at most."""
+SKEW = 60
+"""Seconds that two honest clocks may differ."""
+
+_PARAMETERS = frozenset({"created", "expires", "nonce", "keyid", "tag"})
+_DERIVED = tuple(
+    Component(name) for name in ("@method", "@authority", "@path", "@query", "@request-target")
+)
+_REQUIRED = (
+    *_DERIVED, Component("portal-key"), Component("portal-to"), Component("content-digest"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """Whom a request is for: a Portal's full ID, and the app there; None is the Portal itself."""
+
+    portal_id: str
+    app: str | None
+
+    def field(self) -> tuple[bytes, bytes]:
+        """Return the field ``portal-to``."""
+        app = f';app="{self.app}"' if self.app is not None else ""
+        return b"portal-to", f'"{self.portal_id}"{app}'.encode("ascii")
+
+
+@dataclass(frozen=True)
+class RequestSignature:
+    """The signature of ours on a request, well formed but not yet believed."""
+
+    signature: Signature
+    keyid: str
+    nonce: str
+    created: int
+    expires: int
+
+
+def sign_request(
+    key: PrivateKey, message: Message, to: Recipient, *, nonce: bytes, now: int
+) -> Signed:
+    """Sign a request; ``message`` of the result has the fields to send, in order.
+
+    ``message.fields`` are the end-to-end fields as they will travel, with ``content-digest`` among
+    them; ``nonce`` is 32 random bytes, ``now`` Unix seconds. Raises ``NotSignable``.
+    """
+    parameters = (
+        f";created={now};expires={now + LIFETIME}"
+        f';nonce="{encode_nonce(nonce)}";keyid="{key.public.portal_id}";tag="{TAG}"'
+    )
+    return sign(key, message, _DERIVED, (to.field(),), parameters)
+
+
+def is_meant_as_ours(fields: Fields) -> bool:
+    """Tell whether a request claims to be signed by a Portal, however badly.
+
+    Such a request is verified or refused, never taken for an anonymous one: otherwise whoever
+    breaks the signature on the way could downgrade the call.
+    """
+    return any(
+        name in {b"portal-key", b"portal-to", b"portal-seal"}
+        or (name == b"signature-input" and TAG.encode() in value)
+        for name, value in fields
+    )
+
+
+def read_signature(fields: Fields) -> RequestSignature:
+    """Return the one signature of ours, checked for its form alone; raises ``Refusal``."""
+    signature = find_signature(fields, TAG)
+    refuse_other_parameters(signature, _PARAMETERS)
+    created, expires = time_of(signature, "created"), time_of(signature, "expires")
+    if not created <= expires <= created + LIFETIME:
+        raise malformed(f"expires must be at most {LIFETIME} seconds after created")
+    if any(component.has("req") for component in signature.components):
+        raise malformed("a request has no request to cover with ;req")
+    return RequestSignature(signature, keyid_of(signature), nonce_of(signature), created, expires)
+
+
+def refuse_out_of_time(read: RequestSignature, now: float) -> None:
+    """Refuse a signature that isn't valid ``now`` (Unix seconds), give or take ``SKEW``."""
+    if read.created > now + SKEW or read.expires < now - SKEW:
+        detail = f"created {read.created}, expires {read.expires}, now {now:.0f}"
+        raise Refusal(Code.OUT_OF_TIME, detail, now=int(now))
+
+
+def refuse_bad_coverage(read: RequestSignature, fields: Fields) -> None:
+    """Refuse a signature that leaves out a required component, or covers one in the wrong form.
+
+    ``;bs`` stands on exactly the fields with several lines or bytes outside ASCII, so that
+    ``a`` and ``b`` on two lines can't be made into ``a, b`` on one.
+    """
+    for component in _REQUIRED:
+        if not read.signature.covers(component):
+            raise Refusal(Code.SIGNATURE_COVERAGE, f"doesn't cover {component.identifier}")
+    for component in read.signature.components:
+        if component.name.startswith("@"):
+            if component not in _DERIVED:
+                raise Refusal(Code.SIGNATURE_COVERAGE, f"covers {component.identifier}")
+            continue
+        name = component.name.encode("ascii", "replace")
+        if name in HOP_BY_HOP or not values_of(fields, name):
+            raise Refusal(Code.SIGNATURE_COVERAGE, f"covers {component.identifier}")
+        if component != coverage(name, fields):
+            raise Refusal(Code.SIGNATURE_COVERAGE, f"{component.identifier} is covered wrongly")
+
+
+def sender_key(read: RequestSignature, fields: Fields) -> PublicKey:
+    """Return the sender's key, which hashes to ``keyid``; raises ``Refusal``."""
+    try:
+        key = PublicKey(parse_bytes(fields, b"portal-key", PUBLIC_KEY_BYTES))
+    except BadKey as error:
+        raise Refusal(Code.KEY_MISMATCH, f"portal-key: {error}") from None
+    if key.portal_id != read.keyid:
+        raise Refusal(Code.KEY_MISMATCH, f"portal-key is {key.portal_id}, keyid is {read.keyid}")
+    return key
+
+
+def refuse_other_recipient(fields: Fields, expected: Recipient) -> None:
+    """Refuse a request that was signed for another Portal, or another app than the Host's."""
+    if len(values_of(fields, b"portal-to")) != 1:
+        raise malformed("portal-to must stand on exactly one line")
+    parsed = parse_field(fields, b"portal-to", "item")
+    portal_id, parameters = parsed if isinstance(parsed, tuple) else (parsed, {})
+    if type(portal_id) is not str or not set(parameters) <= {"app"}:
+        raise malformed('portal-to must be "<full ID>" or "<full ID>";app="<app>"')
+    app = parameters.get("app")
+    if app is not None and type(app) is not str:
+        raise malformed("portal-to: app must be a String")
+    if (portal_id, app) != (expected.portal_id, expected.app):
+        raise Refusal(Code.WRONG_RECIPIENT, f"for {portal_id} {app!r}, asked of {expected.app!r}")
+
+
+def refuse_forged(read: RequestSignature, key: PublicKey, message: Message) -> None:
+    """Refuse a signature that isn't ``key``'s over ``message``."""
+    try:
+        base = signature_base(read.signature.components, read.signature.text, message)
+    except NotSignable as error:
+        raise Refusal(Code.SIGNATURE_COVERAGE, str(error)) from None
+    if not key.verifies(read.signature.value, base):
+        raise Refusal(Code.SIGNATURE_INVALID, f"not the signature of {read.keyid}")

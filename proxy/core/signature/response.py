@@ -1,0 +1,109 @@
+"""The signed response: proof that the Portal that was called is the one that answers.
+
+It is bound to one request by that request's nonce and by ``;req`` components for everything that
+the request's signature covers, so an answer can't be moved from one call to another.
+Source: docs/protocol.md, section 4.
+"""
+
+from dataclasses import dataclass
+
+from proxy.core.errors import Refusal
+from proxy.core.headers import Field, Fields, values_of
+from proxy.core.identity import PUBLIC_KEY_BYTES, BadKey, PrivateKey, PublicKey
+from proxy.core.signature.base import Component, Message, NotSignable, signature_base
+from proxy.core.signature.digest import announced_digests
+from proxy.core.signature.parameters import (
+    find_signature,
+    keyid_of,
+    nonce_of,
+    parse_bytes,
+    refuse_other_parameters,
+    time_of,
+)
+from proxy.core.signature.writer import Signed, coverage, sign
+
+TAG = "portal-peering-response"
+_PARAMETERS = frozenset({"created", "nonce", "keyid", "tag"})
+_STATUS = Component("@status")
+_CONTENT_DIGEST = Component("content-digest")
+
+
+@dataclass(frozen=True)
+class Question:
+    """The signed request that a response answers, as both sides saw it."""
+
+    message: Message
+    components: tuple[Component, ...]
+    nonce: str
+
+
+@dataclass(frozen=True)
+class VerifiedResponse:
+    """A response whose signature holds. Its body is believed once the digests match too."""
+
+    fields: tuple[Field, ...]
+    """The fields that were covered, in order; nothing else may reach the app."""
+    digests: dict[str, bytes]
+
+
+class Untrusted(Exception):
+    """An answer that can't be believed; the message is for the log."""
+
+
+def sign_response(key: PrivateKey, response: Message, question: Question, *, now: int) -> Signed:
+    """Sign ``response``, whose fields include ``content-digest``, as the answer to ``question``.
+
+    Raises ``NotSignable``.
+    """
+    derived = (_STATUS, *(component.of_request() for component in question.components))
+    parameters = (
+        f';created={now};nonce="{question.nonce}";keyid="{key.public.portal_id}";tag="{TAG}"'
+    )
+    return sign(key, response, derived, (), parameters, question.message)
+
+
+def verify_response(expected: str, response: Message, question: Question) -> VerifiedResponse:
+    """Return what of ``response`` can be believed as the answer of the Portal ``expected``.
+
+    ``expected`` is its full ID. Raises ``Untrusted``.
+    """
+    fields = response.fields
+    try:
+        signature = find_signature(fields, TAG)
+        refuse_other_parameters(signature, _PARAMETERS)
+        time_of(signature, "created")
+        key = PublicKey(parse_bytes(fields, b"portal-key", PUBLIC_KEY_BYTES))
+        if key.portal_id != expected or keyid_of(signature) != expected:
+            raise Untrusted(f"answered with the key of {key.portal_id}, not of {expected}")
+        if nonce_of(signature) != question.nonce:
+            raise Untrusted("the answer belongs to another request")
+        _require_coverage(signature.components, fields, question)
+        base = signature_base(signature.components, signature.text, response, question.message)
+        digests = announced_digests(fields)
+    except Refusal as refusal:
+        raise Untrusted(refusal.detail) from None
+    except (NotSignable, BadKey) as error:
+        raise Untrusted(str(error)) from None
+    if not key.verifies(signature.value, base):
+        raise Untrusted("the signature doesn't verify")
+    covered = {component.name.encode("ascii") for component in signature.components
+               if not component.has("req")}  # fmt: skip
+    return VerifiedResponse(tuple(pair for pair in fields if pair[0] in covered), digests)
+
+
+def _require_coverage(
+    components: tuple[Component, ...], fields: Fields, question: Question
+) -> None:
+    needed = {
+        _STATUS,
+        _CONTENT_DIGEST,
+        *(component.of_request() for component in question.components),
+    }
+    if missing := needed.difference(components):
+        raise Untrusted(f"doesn't cover {', '.join(sorted(c.identifier for c in missing))}")
+    for component in set(components) - needed:
+        name = component.name.encode("ascii", "replace")
+        if component.has("req") or name.startswith(b"@") or not values_of(fields, name):
+            raise Untrusted(f"covers {component.identifier}")
+        if component != coverage(name, fields):
+            raise Untrusted(f"{component.identifier} is covered wrongly")

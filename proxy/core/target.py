@@ -1,0 +1,93 @@
+"""Request targets: the raw bytes, and every reading that an app could make of them.
+
+The bytes are judged here and forwarded as they came, never decoded and re-encoded. What no honest
+client sends and some app would read in its own way is refused outright; everything else is judged
+under every reading in ``readings``, and the strictest rule holds.
+Source: RFC 9112, section 3.2.1 (origin form); RFC 3986, sections 2.1 and 3.3.
+"""
+
+import re
+from dataclasses import dataclass
+
+from proxy.core.errors import Code, Refusal
+
+MAX_DECODINGS = 4
+"""How many layers of percent-encoding are peeled; a path that has more is refused."""
+
+_PATH = re.compile(rb"/[!\"$-.0->@-\[\]-~/]*")
+"""Visible ASCII but ``#`` (ends a path for many), ``?`` and the backslash (a slash to some)."""
+_QUERY = re.compile(rb"[!-\"$-~]*")
+_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_UNSAFE = re.compile(rb"[\x00-\x1f\x7f\\]")
+_OVERLONG = re.compile(rb"[\xc0\xc1]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]|[\xf5-\xff]")
+"""UTF-8 that spells a character with more bytes than it needs (``c0 ae`` is a dot), or none."""
+_DOT_SEGMENT = re.compile(rb"(?:^|/)\.{1,2}(?:[;?#][^/]*)?(?:/|$)")
+_PATH_PARAMETER = re.compile(rb";[^/]*")
+_SLASHES = re.compile(rb"/{2,}")
+_TAIL = re.compile(rb"[?#].*", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A request target in origin form; ``query`` is None where there is no ``?`` at all."""
+
+    raw: bytes
+    path: bytes
+    query: bytes | None
+
+
+def parse_target(raw: bytes) -> Target:
+    """Split a target in origin form; raises ``Refusal`` (``BAD_TARGET``) for any other."""
+    path, mark, query = raw.partition(b"?")
+    if not _PATH.fullmatch(path):
+        raise Refusal(Code.BAD_TARGET, f"not a path in origin form: {raw[:200]!r}")
+    if not _QUERY.fullmatch(query):
+        raise Refusal(Code.BAD_TARGET, f"a byte that no query may hold: {raw[:200]!r}")
+    if _BAD_ESCAPE.search(path):
+        raise Refusal(Code.BAD_TARGET, f"a % that starts no escape: {raw[:200]!r}")
+    _refuse_ambiguous(path)
+    return Target(raw, path, query if mark else None)
+
+
+def _decode(path: bytes) -> bytes:
+    return _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), path)
+
+
+def _refuse_ambiguous(path: bytes) -> None:
+    """Refuse what some app would resolve to another path than the one that was judged."""
+    for _ in range(MAX_DECODINGS + 1):
+        if _UNSAFE.search(path) or _OVERLONG.search(path):
+            raise Refusal(
+                Code.BAD_TARGET, f"control byte, backslash or overlong escape: {path[:200]!r}"
+            )
+        if _DOT_SEGMENT.search(path):
+            raise Refusal(Code.BAD_TARGET, f"dot segment: {path[:200]!r}")
+        decoded = _decode(path)
+        if decoded == path:
+            return
+        path = decoded
+    raise Refusal(Code.BAD_TARGET, f"more than {MAX_DECODINGS} layers of escapes: {path[:200]!r}")
+
+
+def readings(path: bytes) -> frozenset[bytes]:
+    """Return every path that an app could take ``path`` for, itself included.
+
+    The closure of: decode the escapes once more, drop ``;parameters``, cut at ``?`` or ``#`` that
+    came out of an escape, merge slashes. Case is the judge's concern. Bounded: each step shortens
+    the path, and the decodings are limited by ``parse_target``.
+    """
+    found = {path}
+    fresh = [path]
+    while fresh:
+        current = fresh.pop()
+        for reading in (
+            _decode(current),
+            _PATH_PARAMETER.sub(b"", current),
+            _TAIL.sub(b"", current),
+            _SLASHES.sub(b"/", current),
+        ):
+            if reading not in found:
+                found.add(reading)
+                fresh.append(reading)
+    return frozenset(found)

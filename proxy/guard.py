@@ -1,0 +1,48 @@
+"""The one catch-all for our own bugs, around the app of every listener.
+
+Whatever is neither a refusal nor a failure of the other side becomes a 500 here, logged with its
+traceback. An answer that had begun is broken off, and never passes for a whole one.
+"""
+
+import logging
+
+from starlette.types import ASGIApp
+
+from proxy.body import Message, Receive, Scope, Send
+from proxy.core.answers import refusal_answer
+from proxy.core.errors import Code, Refusal
+from proxy.reply import send_answer
+from proxy.upstream import UpstreamFailed
+
+log = logging.getLogger("proxy")
+
+
+class Guard:
+    """Wraps a listener's app."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; anything but HTTP isn't served."""
+        if scope["type"] != "http":
+            raise RuntimeError(f"{scope['type']} isn't served")
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except UpstreamFailed as failure:
+            # Only a stream that had begun gets here; what is raised on closes the connection.
+            log.warning("an answer broke off: %s", failure.detail)
+            raise
+        except Exception:
+            log.exception("a mistake of our own")
+            if started:
+                raise
+            answer = refusal_answer(Refusal(Code.INTERNAL))
+            await send_answer(send, answer, scope["method"].encode("ascii"))

@@ -1,0 +1,192 @@
+"""The public listener: strangers and peers on their way to this Portal's apps.
+
+Nothing is decided here: ``proxy.core.gate`` decides. This room reads the request, asks the gate,
+carries the request to the app and the answer back. A peer's request and the answer to it are held
+whole, since neither may be believed in part; a stranger's stream through.
+"""
+
+import hashlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+
+from proxy import own_paths
+from proxy.body import ClientLeft, HeldBody, Receive, Scope, Send, request_pieces
+from proxy.core.answers import Answer, refusal_answer, wants_page
+from proxy.core.errors import Code, Refusal
+from proxy.core.fields import fields_from_us
+from proxy.core.gate import Admission, RefusedPeer, Request, admit
+from proxy.core.headers import Field, renamed_for_travel, values_of
+from proxy.core.signature.base import NotSignable
+from proxy.core.signature.digest import BodyDigest
+from proxy.core.signature.response import Question
+from proxy.portal import Portal
+from proxy.replay import ReplayStore
+from proxy.reply import passing_fields, send_answer, send_held, send_stream
+from proxy.request_log import line
+from proxy.server import target_of
+from proxy.upstream import (
+    Destination,
+    Upstream,
+    UpstreamFailed,
+    UpstreamRequest,
+    UpstreamResponse,
+)
+
+log = logging.getLogger("proxy.inbound")
+
+
+class Inbound:
+    """The ASGI app behind the public listener."""
+
+    def __init__(self, portal: Portal, upstream: Upstream, replays: ReplayStore) -> None:
+        self._portal = portal
+        self._upstream = upstream
+        self._replays = replays
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        now = self._portal.clock()
+        request = Request(scope["method"].encode("ascii"), target_of(scope), scope["headers"])
+        question = None
+        try:
+            admission = admit(
+                request, self._portal.site, now, partial(self._replays.claim, now=now)
+            )
+            question = admission.question
+            if question is not None:
+                status = await self._serve_peer(request, admission, question, receive, send)
+            else:
+                status = await self._serve_stranger(request, admission, receive, send)
+        except Refusal as refusal:
+            if isinstance(refusal, RefusedPeer):
+                question = refusal.question
+            log.warning("%s refused: %s", line(request), refusal)
+            await self._refuse(refusal, request, question, send)
+        except ClientLeft:
+            log.info("%s: the client left before the end of its request", line(request))
+        else:
+            log.info("%s %s %d", line(request), admission.caller, status)
+
+    async def _serve_stranger(
+        self, request: Request, admission: Admission, receive: Receive, send: Send
+    ) -> int:
+        """Stream an anonymous request to its app, and the answer back."""
+        if admission.app is None:
+            answer = own_paths.answer(self._portal, request.method, admission.target)
+            await send_answer(send, answer, request.method)
+            return answer.status
+        framing = _received_framing(request)
+        pieces = request_pieces(receive) if framing is not None else None
+        started = False
+        try:
+            async with self._ask_app(request, admission, framing, pieces) as response:
+                status = response.status
+                fields = passing_fields(request.method, status, response.fields, streams=True)
+                started = True
+                await send_stream(send, status, fields, response.pieces())
+        except UpstreamFailed as failure:
+            if started:
+                raise  # the status is out: only a broken connection tells the client now
+            raise refusal_of(failure) from None
+        return status
+
+    async def _serve_peer(
+        self,
+        request: Request,
+        admission: Admission,
+        question: Question,
+        receive: Receive,
+        send: Send,
+    ) -> int:
+        """Hold a peer's request until its digest is proven, then its answer until it is signed."""
+        digest = BodyDigest(admission.digests)
+        with HeldBody() as body, HeldBody() as held:
+            await body.fill(request_pieces(receive), limit=Code.TOO_LARGE, digest=digest)
+            digest.refuse_mismatch()
+            if admission.app is None:
+                answer = own_paths.answer(self._portal, request.method, admission.target)
+                await self._send_signed(answer, request, question, send)
+                return answer.status
+            framing, pieces = None, None
+            if _received_framing(request) is not None:
+                framing = (b"content-length", str(body.size).encode("ascii"))
+                pieces = body.pieces()
+            try:
+                async with self._ask_app(request, admission, framing, pieces) as response:
+                    await held.fill(response.pieces(), limit=Code.ANSWER_TOO_LARGE)
+            except UpstreamFailed as failure:
+                raise refusal_of(failure) from None
+            passing = passing_fields(request.method, response.status, response.fields)
+            answer = Answer(response.status, tuple(renamed_for_travel(passing)), b"")
+            fields = self._portal.sign_answer(answer, held.sha256, question)
+            await send_held(send, answer.status, fields, held, request.method)
+            return answer.status
+
+    def _ask_app(
+        self,
+        request: Request,
+        admission: Admission,
+        framing: Field | None,
+        pieces: AsyncIterator[bytes] | None,
+    ) -> AbstractAsyncContextManager[UpstreamResponse]:
+        """Send the request to the app with our word on who is calling."""
+        app, rule = admission.app, admission.rule
+        if app is None or rule is None:
+            raise TypeError("only a request for an app can be sent to one")
+        if admission.question is None:
+            host = values_of(request.fields, b"host")[0]
+        else:
+            host = admission.question.message.authority.encode("ascii")
+        variables = self._portal.variables(admission.caller)
+        fields = (
+            (b"host", host),
+            *admission.fields,
+            *fields_from_us(rule, admission.caller, variables),
+            *((framing,) if framing is not None else ()),
+        )
+        destination = Destination(self._portal.apps[app].upstream)
+        return self._upstream.send(
+            UpstreamRequest(destination, request.method, admission.target.raw, fields, pieces)
+        )
+
+    async def _refuse(
+        self, refusal: Refusal, request: Request, question: Question | None, send: Send
+    ) -> None:
+        if question is None:
+            page = wants_page(request.method, request.fields)
+            await send_answer(send, refusal_answer(refusal, page=page), request.method)
+        else:
+            await self._send_signed(refusal_answer(refusal), request, question, send)
+
+    async def _send_signed(
+        self, answer: Answer, request: Request, question: Question, send: Send
+    ) -> None:
+        """Send an answer of our own, signed.
+
+        A question that no honest sender asks (it covers what isn't there) can't be signed for,
+        and gets the answer as it is.
+        """
+        body = b"" if request.method == b"HEAD" else answer.body
+        try:
+            fields = self._portal.sign_answer(answer, hashlib.sha256(body).digest(), question)
+        except NotSignable:
+            fields = answer.fields
+        await send_answer(send, Answer(answer.status, fields, answer.body), request.method)
+
+
+def refusal_of(failure: UpstreamFailed) -> Refusal:
+    """Map what an app's side did to what the client is told."""
+    if failure.timeout:
+        return Refusal(Code.APP_TIMEOUT, failure.detail)
+    return Refusal(Code.APP_FAILED if failure.sent else Code.APP_UNREACHABLE, failure.detail)
+
+
+def _received_framing(request: Request) -> Field | None:
+    """Return the framing of the request's body as received; None where it has no body."""
+    if lengths := values_of(request.fields, b"content-length"):
+        return b"content-length", lengths[0]
+    if values_of(request.fields, b"transfer-encoding"):
+        return b"transfer-encoding", b"chunked"
+    return None

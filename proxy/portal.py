@@ -1,0 +1,79 @@
+"""What every listener of one running Portal shares: its key, its names, its changing state.
+
+The changing parts (contacts, apps, tokens) are replaced whole, never edited in place, so a request
+that began under one state ends under it.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from proxy.catalogue import App
+from proxy.config import Config
+from proxy.contacts import ContactWatch
+from proxy.core.answers import Answer
+from proxy.core.gate import Site
+from proxy.core.headers import Field
+from proxy.core.hosts import Hosts
+from proxy.core.identity import PrivateKey, short_id
+from proxy.core.judge import Judge
+from proxy.core.policy import Caller
+from proxy.core.signature.base import Message as Signable
+from proxy.core.signature.digest import content_digest
+from proxy.core.signature.response import Question, sign_response
+from proxy.core.template import Variables
+
+Clock = Callable[[], float]
+
+
+@dataclass
+class Portal:
+    """One Portal as it runs."""
+
+    config: Config
+    key: PrivateKey
+    contacts: ContactWatch
+    apps: Mapping[str, App]
+    clock: Clock = time.time
+    modes: tuple[str, ...] = ("signed",)
+    """The modes in which calls are accepted."""
+    judges: Mapping[str, Judge] = field(init=False)
+    hosts: Hosts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.hosts = Hosts(self.config.public_origin(self.id), self.config.aliases)
+        self.judges = MappingProxyType({name: Judge(app.rules) for name, app in self.apps.items()})
+
+    @property
+    def id(self) -> str:
+        """The full Portal ID."""
+        return self.key.public.portal_id
+
+    @property
+    def site(self) -> Site:
+        """What the corridor judges a request against, as of now."""
+        return Site(self.id, self.hosts, self.judges, self.contacts.current)
+
+    def variables(self, caller: Caller) -> Variables:
+        """Return what an app.json's templates can use for a request of ``caller``."""
+        return Variables(
+            client_type=caller.type,
+            client_id=caller.id,
+            client_name=caller.name,
+            portal_domain=self.hosts.origin.host,
+            portal_id=self.id,
+            portal_short_id=short_id(self.id),
+            portal_public_key_pem=self.key.public.pem,
+        )
+
+    def sign_answer(self, answer: Answer, sha256: bytes, question: Question) -> tuple[Field, ...]:
+        """Return the fields of ``answer``, signed as the answer to ``question``.
+
+        ``sha256`` is the digest of the body that will be sent. Raises ``NotSignable`` where the
+        question covers what isn't in it, as only a refused request's can.
+        """
+        fields = (*answer.fields, content_digest(sha256))
+        response = Signable(fields=fields, status=answer.status)
+        signed = sign_response(self.key, response, question, now=int(self.clock()))
+        return tuple(signed.message.fields)

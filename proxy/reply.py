@@ -1,0 +1,74 @@
+"""Sending answers: whole ones, held ones and streams, with the framing each of them needs.
+
+Every way out ends here, so what may never leave (a body after HEAD, a length that isn't the
+body's, a stream cut short that looks whole) is settled once.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+
+from proxy.body import HeldBody, Send
+from proxy.core.answers import Answer
+from proxy.core.headers import Field, Fields, end_to_end, is_ours, values_of
+
+_NO_BODY = frozenset({204, 304})
+
+
+def bodiless(method: bytes, status: int) -> bool:
+    """Tell whether a response to ``method`` with ``status`` has no body (RFC 9110, 6.4.1)."""
+    return method == b"HEAD" or status in _NO_BODY
+
+
+def passing_fields(
+    method: bytes, status: int, fields: Fields, *, streams: bool = False
+) -> list[Field]:
+    """Return the fields of an app's answer that go on, as they came and in their order.
+
+    ``Content-Length`` is among them where it describes what isn't sent (HEAD, 304), and where the
+    body streams through as it comes.
+    """
+    passing = [pair for pair in end_to_end(fields) if not is_ours(pair[0])]
+    lengths = values_of(fields, b"content-length")
+    describes = bodiless(method, status) and status != 204  # noqa: PLR2004 - RFC 9110, 8.6
+    chunked = bool(values_of(fields, b"transfer-encoding"))
+    if lengths and not chunked and (describes or (streams and not bodiless(method, status))):
+        passing.append((b"content-length", lengths[0]))
+    return passing
+
+
+async def send_answer(send: Send, answer: Answer, method: bytes) -> None:
+    """Send a small answer whole."""
+    fields = list(answer.fields)
+    if answer.status not in _NO_BODY:
+        fields.append((b"content-length", str(len(answer.body)).encode("ascii")))
+    await _start(send, answer.status, fields)
+    body = b"" if bodiless(method, answer.status) else answer.body
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_held(
+    send: Send, status: int, fields: Iterable[Field], held: HeldBody, method: bytes
+) -> None:
+    """Send an answer whose body is held. A ``content-length`` that must stay is in ``fields``."""
+    complete = list(fields)
+    if not bodiless(method, status):
+        complete.append((b"content-length", str(held.size).encode("ascii")))
+        await _start(send, status, complete)
+        async for piece in held.pieces():
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    else:
+        await _start(send, status, complete)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def send_stream(
+    send: Send, status: int, fields: Iterable[Field], pieces: AsyncIterator[bytes]
+) -> None:
+    """Send an answer as its pieces come. What breaks off is raised, and breaks the connection."""
+    await _start(send, status, fields)
+    async for piece in pieces:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _start(send: Send, status: int, fields: Iterable[Field]) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": list(fields)})

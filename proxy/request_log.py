@@ -1,0 +1,22 @@
+"""One line a request, in which nothing a client sends can forge a line or colour a terminal.
+
+No body, field value, token, signature or query is in it.
+"""
+
+from proxy.core.gate import Request
+from proxy.core.headers import values_of
+
+_SHOWN = 200
+
+
+def line(request: Request) -> str:
+    """Return the request as the log names it: method, host and path, escaped and cut short."""
+    host = b",".join(values_of(request.fields, b"host"))
+    path = request.target.partition(b"?")[0]
+    return " ".join(shown(part) for part in (request.method, host, path))
+
+
+def shown(data: bytes) -> str:
+    r"""Return ``data`` as visible ASCII: every other byte as ``\xNN``."""
+    text = data[:_SHOWN].decode("latin-1")
+    return "".join(c if "!" <= c <= "~" and c != "\\" else f"\\x{ord(c):02x}" for c in text)

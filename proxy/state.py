@@ -1,0 +1,31 @@
+"""The state folder: which file of it is what. Named here alone; each room knows its own form."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything of a Portal that must last and isn't configuration; private to its owner."""
+
+    folder: Path
+
+    @property
+    def identity_key(self) -> Path:
+        """The Portal's private key."""
+        return self.folder / "identity.key"
+
+    @property
+    def contacts(self) -> Path:
+        """The contact list."""
+        return self.folder / "contacts.yaml"
+
+    @property
+    def tokens(self) -> Path:
+        """The folder of the apps' tokens."""
+        return self.folder / "tokens"
+
+    @property
+    def replays(self) -> Path:
+        """The replay store."""
+        return self.folder / "replay.sqlite3"

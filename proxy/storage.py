@@ -1,0 +1,161 @@
+"""Files that must be whole, private and changed by one at a time: the one place that writes them.
+
+A reader sees the old file or the new one, never a half: a new version is written beside it, synced
+and renamed over it. A lock is a file of its own that is never deleted: were it, two processes
+could each hold the lock on "the" file, one of them on a file that has no name any more.
+"""
+
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LOCK_WAIT = 10.0
+"""Seconds that a change waits for another one. ``peers edit`` may hold a lock for hours."""
+
+_LOCK_POLL = 0.01
+_RANDOM_BYTES = 8
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# O_NONBLOCK: opening a FIFO that somebody put in the file's place would wait for a writer for ever.
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class Busy(Exception):
+    """Somebody else has been changing the file for too long; nothing was changed here."""
+
+
+class Unsafe(Exception):
+    """A file that isn't ours alone, or isn't a file; the message says what to do about it."""
+
+
+def make_private_folder(path: Path) -> None:
+    """Make the folder for us alone (0700), and its parents; an existing one stays as it is."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Make or replace the file; a link in its place is replaced, never followed. Raises OSError."""
+    new = _write_beside(path, data, mode)
+    try:
+        new.replace(path)
+    except BaseException:
+        new.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def create_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Make the file, whole from its first moment; raises FileExistsError where anything is there.
+
+    A hard link and not a rename: of two that do this at once exactly one passes, and what
+    is there is never replaced.
+    """
+    new = _write_beside(path, data, mode)
+    try:
+        os.link(new, path, follow_symlinks=False)
+    finally:
+        new.unlink()
+    _sync_folder(path.parent)
+
+
+def read_private(path: Path, *, forbidden: int = 0o077, limit: int = 1 << 20) -> bytes:
+    """Read a file that must be ours; ``forbidden`` are mode bits that it may not have.
+
+    Everything is checked on the open file itself, so nobody can swap it after the check. Raises
+    ``Unsafe``, and OSError where it can't be opened (FileNotFoundError where it is missing).
+    """
+    try:
+        fd = os.open(path, _READ)
+    except OSError:
+        if path.is_symlink():
+            raise Unsafe("is a symbolic link: put the file itself here") from None
+        raise
+    try:
+        problem = _why_not_private(os.fstat(fd), forbidden)
+        if problem:
+            raise Unsafe(problem)
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            data = file.read(limit + 1)
+    finally:
+        os.close(fd)
+    if len(data) > limit:
+        raise Unsafe(f"is larger than {limit} bytes")
+    return data
+
+
+def check_private(path: Path, *, forbidden: int = 0o077) -> None:
+    """Check a file as ``read_private`` does, without opening it; raises ``Unsafe`` and OSError.
+
+    For SQLite's files: closing any descriptor of one drops this process's locks on it (POSIX).
+    """
+    problem = _why_not_private(path.lstat(), forbidden)
+    if problem:
+        raise Unsafe(problem)
+
+
+@contextmanager
+def locked(path: Path, *, wait: float = LOCK_WAIT) -> Iterator[None]:
+    """Hold the lock that belongs to ``path`` (a file beside it) against threads and processes.
+
+    The kernel frees it when its holder dies, however it dies. Raises ``Busy`` after ``wait``
+    seconds. Not to be taken twice by one holder: that waits for itself.
+    """
+    lock = path.with_name(path.name + ".lock")
+    fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        _take(fd, path, time.monotonic() + wait)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _take(fd: int, path: Path, deadline: float) -> None:
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise Busy(f"{path} is being changed by somebody else; try again later") from None
+            time.sleep(_LOCK_POLL)
+        else:
+            return
+
+
+def _why_not_private(status: os.stat_result, forbidden: int) -> str | None:
+    if not stat.S_ISREG(status.st_mode):
+        return "isn't a regular file"
+    us = os.geteuid()
+    if status.st_uid != us:
+        return f"belongs to user {status.st_uid}, and this runs as user {us}: run it as the owner"
+    if status.st_mode & forbidden:
+        mode = stat.S_IMODE(status.st_mode)
+        verb = "read or change" if forbidden & 0o044 else "change"
+        return f"others can {verb} it (mode {mode:04o}): chmod {mode & ~forbidden:04o} it"
+    return None
+
+
+def _write_beside(path: Path, data: bytes, mode: int) -> Path:
+    new = path.with_name(f".{path.name}.{os.urandom(_RANDOM_BYTES).hex()}.new")
+    fd = os.open(new, _NEW_FILE, mode)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            os.fchmod(fd, mode)  # whatever the umask took away
+            file.write(data)
+            file.flush()
+            os.fsync(fd)
+    except BaseException:
+        new.unlink()
+        raise
+    return new
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last: it is the folder that it changed."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,79 @@
+"""The one seam through which the proxy opens HTTP connections: to apps, and to peers.
+
+``Upstream`` is what the rest of the proxy knows. An engine carries targets and fields byte for
+byte, follows no redirect, reads no environment, decompresses nothing, and never repeats a request.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from proxy.core.headers import Field
+from proxy.core.origin import Origin
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a request goes: the origin, whose name TLS verifies, and the address to connect to."""
+
+    origin: Origin
+    connect: tuple[str, int] | None = None
+    """Host and port to connect to instead of those of ``origin``; None resolves ``origin``."""
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds that each phase of an exchange may take."""
+
+    connect: float = 10.0
+    read: float = 60.0
+    write: float = 60.0
+
+
+@dataclass(frozen=True)
+class UpstreamRequest:
+    """A request as it is to stand on the wire; ``fields`` include ``Host`` and the framing."""
+
+    to: Destination
+    method: bytes
+    target: bytes
+    fields: tuple[Field, ...]
+    body: AsyncIterator[bytes] | None = None
+    timeouts: Timeouts = Timeouts()
+
+
+class UpstreamResponse(Protocol):
+    """A response whose head has arrived; names of ``fields`` in lower case, values as received."""
+
+    @property
+    def status(self) -> int:
+        """The status code."""
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The fields in the order of the wire."""
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives, content coding untouched; raises ``UpstreamFailed``."""
+
+
+class UpstreamFailed(Exception):
+    """The other side couldn't be reached, was too slow, or broke off."""
+
+    def __init__(self, detail: str, *, timeout: bool = False, sent: bool = True) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.timeout = timeout
+        self.sent = sent
+        """Whether any of the request may have been received."""
+
+
+class Upstream(Protocol):
+    """An engine that carries a request out."""
+
+    def send(self, request: UpstreamRequest) -> AbstractAsyncContextManager[UpstreamResponse]:
+        """Send ``request``; inside the context is the response. Raises ``UpstreamFailed``."""
+
+    async def close(self) -> None:
+        """Close every connection."""

@@ -1,0 +1,131 @@
+"""A Portal's folders, and two ways to run a command on them: as a process, and in this one."""
+
+import os
+import pty
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from proxy.cli import cli
+
+GUESTBOOK = (
+    '{"v": "3.1", "port": 9001, "paths": {"": {"access": "private"}, "/peer": {"access": "peer"}}}'
+)
+FILES = '{"v": "3.1", "port": 9002, "paths": {"": {"access": "public"}}}'
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command printed, and its exit status."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def reason(self) -> str:
+        """The one line on stderr that a refusal consists of."""
+        lines = self.stderr.splitlines()
+        assert len(lines) == 1, self.stderr
+        return lines[0]
+
+
+@dataclass
+class Home:
+    """The folder that holds ``config`` and ``state``."""
+
+    path: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config"
+
+    @property
+    def state(self) -> Path:
+        return self.path / "state"
+
+    def run(self, *words: str, stdin: str = "", **environment: str) -> Outcome:
+        """Run a command as a process of its own; nobody is at its terminal."""
+        done = subprocess.run(
+            [sys.executable, "-m", "proxy", *words],
+            cwd=self.path,
+            env=self._environment(environment),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    def run_at_terminal(self, *words: str, answer: str, **environment: str) -> Outcome:
+        """Run a command as a process at whose terminal somebody types ``answer``."""
+        ours, theirs = pty.openpty()
+        try:
+            os.write(ours, answer.encode())
+            done = subprocess.run(
+                [sys.executable, "-m", "proxy", *words],
+                cwd=self.path,
+                env=self._environment(environment),
+                stdin=theirs,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=60,
+            )
+        finally:
+            os.close(ours)
+            os.close(theirs)
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    def call(self, *words: str) -> Outcome:
+        """Run a command in this process: quicker, and the same from the arguments on."""
+        variables = {"PORTAL_CONFIG": str(self.config)}
+        result = CliRunner().invoke(cli, list(words), env=variables)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Outcome(result.exit_code, result.stdout, result.stderr)
+
+    def own_id(self) -> str:
+        return self.call("id").stdout.strip()
+
+    def contacts_text(self) -> str:
+        return (self.state / "contacts.yaml").read_text(encoding="utf-8")
+
+    def add_app(self, name: str, manifest: str, settings: str | None = None) -> None:
+        folder = self.config / "apps" / name
+        folder.mkdir(parents=True)
+        (folder / "app.json").write_text(manifest, encoding="utf-8")
+        if settings is not None:
+            (folder / "proxy.yaml").write_text(settings, encoding="utf-8")
+
+    def _environment(self, changes: dict[str, str]) -> dict[str, str]:
+        kept = {key: value for key, value in os.environ.items() if key != "PORTAL_CONFIG"}
+        root = str(Path(__file__).parents[2])
+        return {**kept, "PYTHONPATH": root, **self.environment, **changes}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A folder with nothing in it."""
+    return Home(tmp_path)
+
+
+@pytest.fixture
+def ada(home: Home) -> Home:
+    """Ada's Portal after ``init``."""
+    assert home.call("init", "--name", "Ada", "--domain", "p.getportal.org").status == 0
+    return home
+
+
+@pytest.fixture
+def ada_with_apps(ada: Home) -> Home:
+    """Ada's Portal with an app that has paths for peers, and one that hasn't."""
+    ada.add_app("guestbook", GUESTBOOK)
+    ada.add_app("files", FILES)
+    return ada

@@ -1,0 +1,164 @@
+"""The catalogue: one bad app never stops the others, and every problem of every file is told."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.catalogue import App, load_catalogue
+from proxy.core.origin import Origin
+from proxy.core.policy import Access
+
+_PRIVATE = {"": {"access": "private"}}
+
+
+def _write(
+    config: Path, app: str, file: Any, *, kind: str = "app.json", settings: str = ""
+) -> Path:
+    folder = config / "apps" / app
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / kind).write_text(file if isinstance(file, str) else json.dumps(file), "utf-8")
+    if settings:
+        (folder / "proxy.yaml").write_text(settings, "utf-8")
+    return folder
+
+
+def _file(**more: Any) -> dict[str, Any]:
+    return {"v": "3.2", "port": 8000, "paths": _PRIVATE, **more}
+
+
+def _problems(config: Path) -> list[str]:
+    apps = str(config / "apps")
+    return [str(problem).removeprefix(apps) for problem in load_catalogue(config).problems]
+
+
+def test_every_folder_is_an_app(tmp_path: Path) -> None:
+    _write(tmp_path, "guestbook", _file())
+    point = {"container_name": "web", "container_port": 80, "entrypoint_port": "http"}
+    meta = {"v": "1.3", "paths": {"": {"access": "public"}}, "entrypoints": [point]}
+    _write(tmp_path, "photos", meta, kind="app_meta.json")
+    (tmp_path / "apps" / ".git").mkdir()
+    catalogue = load_catalogue(tmp_path)
+    assert catalogue.problems == catalogue.notices == ()
+    assert list(catalogue.apps) == ["guestbook", "photos"]
+    assert catalogue.apps["guestbook"].upstream == Origin("http", "guestbook", 8000)
+    assert catalogue.apps["guestbook"].rules.uniform_access is Access.PRIVATE
+    assert catalogue.apps["photos"].upstream == Origin("http", "web", 80)
+    assert catalogue.apps["photos"].token_file is None
+
+
+def test_the_owners_settings_replace_the_authors_upstream(tmp_path: Path) -> None:
+    settings = "upstream: http://127.0.0.1:9001\ntoken_file: run/token\n"
+    file = _file()
+    del file["port"]
+    folder = _write(tmp_path, "guestbook", file, settings=settings)
+    app: App = load_catalogue(tmp_path).apps["guestbook"]
+    assert app.upstream == Origin("http", "127.0.0.1", 9001)
+    assert app.token_file == folder / "run/token"
+    (folder / "proxy.yaml").write_text("token_file: /run/guestbook/token\nupstream: http://a\n")
+    assert load_catalogue(tmp_path).apps["guestbook"].token_file == Path("/run/guestbook/token")
+
+
+def test_no_apps_folder_is_no_apps(tmp_path: Path) -> None:
+    catalogue = load_catalogue(tmp_path)
+    assert (dict(catalogue.apps), catalogue.problems) == ({}, ())
+
+
+def test_all_problems_of_all_files_are_told_in_one_pass_and_good_apps_stay(tmp_path: Path) -> None:
+    _write(tmp_path, "good", _file())
+    _write(tmp_path, "both", _file())
+    _write(tmp_path, "both", _file(), kind="app_meta.json")
+    (tmp_path / "apps" / "neither").mkdir()
+    _write(tmp_path, "Upper_case", _file())
+    no_port = _file()
+    del no_port["port"]
+    _write(tmp_path, "nowhere", no_port)
+    settings = "upstream: https://a\ntoken: b\n"
+    _write(tmp_path, "wrong", {"v": "3.2", "port": 0, "paths": {}}, settings=settings)
+    _write(tmp_path, "broken", "{", settings="&a")
+    catalogue = load_catalogue(tmp_path)
+    assert list(catalogue.apps) == ["good"]
+    assert catalogue.broken == {"both", "neither", "nowhere", "wrong", "broken"}
+    assert _problems(tmp_path) == [
+        ": 'Upper_case': an app's folder has the app's name: a-z, 0-9 and hyphens, at most 63",
+        "/both: both app.json and app_meta.json; expected one of the two",
+        "/broken/app.json: line 1, column 2: not JSON: "
+        "Expecting property name enclosed in double quotes",
+        "/broken/proxy.yaml: line 1, column 1: an anchor (&); expected the value alone",
+        "/neither: no app.json or app_meta.json; expected one of the two",
+        "/nowhere: doesn't say where the app listens; expected upstream in its proxy.yaml",
+        "/wrong/app.json: port: expected a port from 1 to 65535, not 0",
+        "/wrong/proxy.yaml: upstream: expected http://host:port",
+        "/wrong/proxy.yaml: token: isn't known; did you mean token_file?",
+    ]
+
+
+def test_notices_name_file_and_place(tmp_path: Path) -> None:
+    _write(tmp_path, "guestbook", _file(name="guest"))
+    (tmp_path / "apps" / "README").write_text("")
+    notices = load_catalogue(tmp_path).notices
+    assert [(notice.file, notice.place) for notice in notices] == [
+        (str(tmp_path / "apps"), "'README'"),
+        (str(tmp_path / "apps" / "guestbook" / "app.json"), "name"),
+    ]
+
+
+def test_two_apps_never_share_a_token_file(tmp_path: Path) -> None:
+    _write(tmp_path, "a", _file(), settings="token_file: /run/x/../token")
+    _write(tmp_path, "b", _file(), settings="token_file: /run/token")
+    catalogue = load_catalogue(tmp_path)
+    assert list(catalogue.apps) == ["a"]
+    (problem,) = catalogue.problems
+    assert (problem.place, problem.what) == (
+        "token_file",
+        "'/run/token' is the token file of a too",
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ("upstream: 127.0.0.1:80", "upstream: '127.0.0.1:80' isn't of the form"),
+        ("upstream: http://a/path", "upstream: 'http://a/path' isn't of the form"),
+        ("upstream:", "upstream: '' isn't of the form"),
+        ("token_file: ''", "token_file: expected a path"),
+        ("[]", "expected keys with values, not a list"),
+    ],
+)
+def test_a_wrong_setting_keeps_the_app_out(tmp_path: Path, settings: str, problem: str) -> None:
+    _write(tmp_path, "guestbook", _file(), settings=settings)
+    (found,) = _problems(tmp_path)
+    assert found.startswith(f"/guestbook/proxy.yaml: {problem}")
+    assert not load_catalogue(tmp_path).apps
+
+
+def test_a_broken_file_keeps_the_last_good_app_and_says_so(tmp_path: Path) -> None:
+    _write(tmp_path, "guestbook", _file())
+    folder = _write(tmp_path, "photos", _file())
+    before = load_catalogue(tmp_path)
+    _write(tmp_path, "guestbook", '{"v": "3.2", "paths": {"": {"access": "publik"}}}')
+    (folder / "app.json").unlink()
+    folder.rmdir()
+    _write(tmp_path, "added", _file())
+    after = load_catalogue(tmp_path).after(before)
+    assert sorted(after.apps) == ["added", "guestbook"]
+    assert after.apps["guestbook"] == before.apps["guestbook"]
+    assert [problem.place for problem in after.problems] == ["paths.''.access"]
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    folder = tmp_path / "apps" / "pipe"
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "app.json")
+    assert _problems(tmp_path) == ["/pipe/app.json: expected a file"]
+
+
+def test_mounted_files_may_be_links(tmp_path: Path) -> None:
+    folder = _write(tmp_path, "guestbook", _file())
+    (folder / "app.json").rename(tmp_path / "elsewhere.json")
+    (folder / "app.json").symlink_to(tmp_path / "elsewhere.json")
+    assert list(load_catalogue(tmp_path).apps) == ["guestbook"]
+    (tmp_path / "elsewhere.json").unlink()
+    assert _problems(tmp_path) == ["/guestbook/app.json: can't be read: No such file or directory"]

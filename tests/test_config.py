@@ -1,0 +1,186 @@
+"""portal.yaml: defaults, every key, and every problem at once."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from proxy.config import Address, Config, Listen, load_config, parse_address
+from proxy.core.errors import Invalid
+from proxy.core.origin import Origin
+
+_ID = "8271dd" + "a" * 97
+
+
+def _load(folder: Path, text: str) -> Config:
+    (folder / "portal.yaml").write_text(text, "utf-8")
+    return load_config(folder)
+
+
+def _problems(folder: Path, text: str) -> list[str]:
+    with pytest.raises(Invalid) as caught:
+        _load(folder, text)
+    assert {problem.file for problem in caught.value.problems} == {str(folder / "portal.yaml")}
+    return [f"{problem.place}: {problem.what}" for problem in caught.value.problems]
+
+
+def test_a_name_and_a_domain_are_enough(tmp_path: Path) -> None:
+    assert _load(tmp_path, "name: Ada\ndomain: p.getportal.org\n") == Config(
+        folder=tmp_path,
+        name="Ada",
+        domain="p.getportal.org",
+        public_url="https://{short_id}.p.getportal.org",
+        aliases=(),
+        accept=frozenset({"sealed", "signed"}),
+        accept_is_default=True,
+        state=tmp_path / "../state",
+        listen=Listen(
+            public=Address("0.0.0.0", 8080),
+            apps=Address("127.0.0.1", 8081),
+            owner=Address("127.0.0.1", 8082),
+        ),
+    )
+
+
+def test_every_key_is_read(tmp_path: Path) -> None:
+    config = _load(
+        tmp_path,
+        """\
+name: 123456
+domain: Portal.Localhost
+public_url: http://{short_id}.portal.localhost:9080
+aliases: [Tunnel.example, "tunnel.example:8443"]
+accept: [sealed]
+state: /var/lib/portal
+listen:
+  public: "[::]:0"
+  apps: unix:run/apps.sock
+  owner: LOCALHOST:8082
+""",
+    )
+    assert config.name == "123456"
+    assert config.domain == "portal.localhost"
+    assert config.aliases == ("tunnel.example", "tunnel.example:8443")
+    assert (config.accept, config.accept_is_default) == ({"sealed"}, False)
+    assert config.state == Path("/var/lib/portal")
+    assert config.listen.public == Address("[::]", 0)
+    assert config.listen.apps == Address(unix=str(tmp_path / "run/apps.sock"))
+    assert config.listen.owner == Address("localhost", 8082)
+    assert config.public_origin(_ID) == Origin("http", "8271dd.portal.localhost", 9080)
+
+
+def test_the_public_origin_is_derived_from_the_domain(tmp_path: Path) -> None:
+    config = _load(tmp_path, "name: Ada\ndomain: p.getportal.org\n")
+    assert str(config.public_origin(_ID)) == "https://8271dd.p.getportal.org"
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    text = """\
+domain: a_b.example
+public_ulr: https://x
+public_url: https://{id}.example
+aliases: [http://a, ok.example, a/]
+accept: [seled]
+state: ''
+listen:
+  public: 8080
+  appz: 127.0.0.1:1
+  owner: 127.0.0.1:65536
+"""
+    assert sorted(_problems(tmp_path, text)) == [
+        "accept[0]: expected 'sealed' or 'signed', not 'seled'",
+        "aliases[0]: expected host or host:port, not 'http://a'",
+        "aliases[2]: expected host or host:port, not 'a/'",
+        "domain: expected a domain such as p.getportal.org, not 'a_b.example'",
+        "listen.appz: isn't known; did you mean apps?",
+        "listen.owner: expected host:port or unix:path, not '127.0.0.1:65536'",
+        "listen.public: expected host:port or unix:path, not '8080'",
+        "name: is missing",
+        "public_ulr: isn't known; did you mean public_url?",
+        "public_url: expected https://host[:port] or http://host[:port], "
+        "not 'https://{id}.example'; the host may hold {short_id}",
+        "state: expected a path",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ('name: "x\\u202e"', "name: a name has no invisible or control characters, such as U+202E"),
+        ("name:", "name: a name has at least one character that can be seen"),
+        ("domain: 127.0.0.1", "domain: expected a domain such as p.getportal.org, not '127.0.0.1'"),
+        ("domain: p.getportal.org.", "domain: expected a domain such as"),
+        (f"domain: {'a.' * 100}org", "domain: expected at most 182 characters"),
+        ("public_url: https://a/path", "public_url: expected https://host[:port]"),
+        ("public_url: ftp://a", "public_url: expected https://host[:port]"),
+        ("public_url: https://a:{short_id}", "public_url: expected https://host[:port]"),
+        ("public_url: https://u@a", "public_url: expected https://host[:port]"),
+        ("accept: []", "accept: expected sealed, signed or both"),
+        ("accept: signed", "accept: expected a list, not 'signed'"),
+        ("aliases: [[a]]", "aliases[0]: expected text, not a list"),
+        ("listen: x", "listen: expected keys with values, not 'x'"),
+        ("listen: {public: [a]}", "listen.public: expected host:port or unix:path"),
+        (
+            "listen: {public: ':8080'}",
+            "listen.public: expected host:port or unix:path, not ':8080'",
+        ),
+        ("listen: {public: 'unix:'}", "listen.public: expected a path after unix:"),
+        (
+            f"listen: {{apps: 'unix:{'a' * 108}'}}",
+            "listen.apps: expected a path of at most 107 bytes",
+        ),
+        ("colour: red", "colour: isn't known; expected accept, aliases, domain, listen, name"),
+    ],
+)
+def test_one_problem_and_its_place(tmp_path: Path, line: str, problem: str) -> None:
+    defaults = {"name": "name: Ada", "domain": "domain: p.getportal.org"}
+    key = line.partition(":")[0]
+    lines = [line, *(text for name, text in defaults.items() if name != key)]
+    (found,) = _problems(tmp_path, "\n".join(lines))
+    assert found.startswith(problem)
+
+
+@pytest.mark.parametrize(
+    "listen",
+    [
+        "{public: '127.0.0.1:8082'}",
+        "{owner: '0.0.0.0:8080'}",
+        "{apps: '0.0.0.0:8082'}",
+        "{apps: 'unix:a', owner: 'unix:a'}",
+    ],
+)
+def test_two_listeners_never_share_an_address(tmp_path: Path, listen: str) -> None:
+    (found,) = _problems(tmp_path, f"name: Ada\ndomain: a.example\nlisten: {listen}")
+    assert found.startswith("listen: ")
+    assert "are the same address; expected two" in found
+
+
+def test_any_free_port_may_be_asked_for_three_times(tmp_path: Path) -> None:
+    listen = "{public: '127.0.0.1:0', apps: '127.0.0.1:0', owner: '127.0.0.1:0'}"
+    config = _load(tmp_path, f"name: Ada\ndomain: a.example\nlisten: {listen}")
+    assert config.listen.public == config.listen.owner == Address("127.0.0.1", 0)
+
+
+def test_a_missing_file_names_the_command_that_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match=r"portal\.yaml: there is no such file; `portal-proxy init`"):
+        load_config(tmp_path / "nowhere")
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "portal.yaml")
+    with pytest.raises(Invalid, match="expected a file"):
+        load_config(tmp_path)
+    (tmp_path / "portal.yaml").unlink()
+    (tmp_path / "portal.yaml").mkdir()
+    with pytest.raises(Invalid, match="portal.yaml: "):
+        load_config(tmp_path)
+
+
+def test_a_file_that_grows_for_ever_is_read_so_far(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match="larger than 1048576 bytes"):
+        _load(tmp_path, "#" * (1024 * 1024 + 1))
+
+
+@pytest.mark.parametrize("text", ["a:80", "unix:/run/x.sock", "[::1]:443", "127.0.0.1:0"])
+def test_an_address_is_written_as_it_is_read(text: str) -> None:
+    assert str(parse_address(text)) == text
