@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from demo.conversation import NAMES, tell, wait_until
-from demo.stage import Answer, DemoError, Portal
+from demo.stage import Answer, DemoError, Portal, finish_undisturbed
 
 _ROOT = Path(__file__).resolve().parent.parent
 _PROJECT = "portal-demo"
@@ -69,10 +69,9 @@ class Containers:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._relay is not None and self._relay.stdin is not None:
-            self._relay.stdin.close()
-            self._relay.terminate()
-            self._relay.wait()
+        finish_undisturbed()
+        if self._relay is not None:
+            self._relay.communicate()  # ends the relay's standard input, and so the relay
         self._overheard.close()
         if self._started and (error is not None or not self._keep):
             tell("Removing the containers, networks and volumes ...")
@@ -136,7 +135,7 @@ class Containers:
         """Try to get from one Portal's network into another's; the open door is tried as well."""
         tell("\n8. What one Portal's containers can reach of another's:")
         apps_address = _address_of("ada-proxy", "proxy.ada.internal")
-        between_address = _address_of("ada-proxy", "ada-proxy")
+        between_addresses = [_address_of("ada-proxy", f"{key}-proxy") for key in ("ada", "bob")]
         tries = (
             ("bob-proxy", "ada-proxy", _PUBLIC, True, "Bob's proxy, Ada's public listener"),
             ("bob-proxy", "ada-proxy", 8081, False, "Bob's proxy, Ada's apps listener"),
@@ -145,8 +144,14 @@ class Containers:
             ("bob-proxy", apps_address, 8082, False, "... by its address on Ada's own network"),
             ("ada-postcards", apps_address, 8081, True, "Ada's app, her own apps listener"),
             ("ada-postcards", apps_address, 8082, False, "Ada's app, her own owner's listener"),
-            ("ada-postcards", between_address, _PUBLIC, False, "Ada's app, the network between"),
-            ("ada-postcards", "bob-proxy", _PUBLIC, False, "Ada's app, Bob's proxy"),
+            (
+                "ada-postcards",
+                between_addresses[0],
+                _PUBLIC,
+                False,
+                "... her proxy's other network",
+            ),
+            ("ada-postcards", between_addresses[1], _PUBLIC, False, "Ada's app, Bob's proxy"),
         )
         for service, host, port, expected, told in tries:
             if _knock(service, host, port) is not expected:

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from demo.conversation import NAMES, tell
-from demo.stage import PATIENCE, Answer, DemoError
+from demo.stage import PATIENCE, Answer, DemoError, finish_undisturbed
 
 _ROOT = Path(__file__).resolve().parent.parent
 _DEMO = _ROOT / "demo"
@@ -48,6 +48,7 @@ class Processes:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        finish_undisturbed()
         for process in self._running.values():
             _signal(process, signal.SIGTERM)
         end = time.monotonic() + _GRACE
@@ -152,7 +153,7 @@ class Processes:
     def _start(self, name: str, line: list[str], log: Path, environment: dict[str, str]) -> None:
         # What this shell has set for proxies is not for the demo's loopback.
         inherited = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
-        with log.open("ab") as sink:
+        with log.open("wb") as sink:
             self._running[name] = subprocess.Popen(  # noqa: S603 - our own programs
                 line,
                 cwd=_DEMO if "postcards" in line else _ROOT,

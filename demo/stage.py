@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -80,6 +81,12 @@ class Stage(Protocol):
 
     def overheard(self) -> bytes:
         """Return every byte that Ada's proxy has sent towards Bob's."""
+
+
+def finish_undisturbed() -> None:
+    """Ignore a further Ctrl-C or SIGTERM: what was started is being ended already."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def visit(

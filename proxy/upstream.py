@@ -4,7 +4,7 @@
 byte, follows no redirect, reads no environment, decompresses nothing, and never repeats a request.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,6 +20,8 @@ class Destination:
     origin: Origin
     connect: tuple[str, int] | None = None
     """Host and port to connect to instead of those of ``origin``; None resolves ``origin``."""
+    unix: str = ""
+    """The path of a unix socket to connect to instead; "" is none."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class UpstreamRequest:
     fields: tuple[Field, ...]
     body: AsyncIterator[bytes] | None = None
     timeouts: Timeouts = Timeouts()
+    on_interim: Callable[[int, list[Field]], Awaitable[None]] | None = None
+    """Is given each interim response (1xx) but 100 as it arrives; None drops them."""
 
 
 class UpstreamResponse(Protocol):
@@ -55,7 +59,13 @@ class UpstreamResponse(Protocol):
         """The fields in the order of the wire."""
 
     def pieces(self) -> AsyncIterator[bytes]:
-        """Yield the body as it arrives, content coding untouched; raises ``UpstreamFailed``."""
+        """Yield the body as it arrives, content coding untouched; raises ``UpstreamFailed``.
+
+        After a 101, the raw stream until its end.
+        """
+
+    async def write(self, data: bytes) -> None:
+        """Send ``data`` on the raw stream that a 101 made; raises ``UpstreamFailed``."""
 
 
 class UpstreamFailed(Exception):

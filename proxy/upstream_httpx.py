@@ -103,13 +103,15 @@ def _request(request: UpstreamRequest) -> httpx.Request:
     }
     if origin.scheme == "https":
         extensions["sni_hostname"] = origin.host
-    return httpx.Request(
-        request.method.decode("ascii"),
+    carried = httpx.Request(
+        "GET",
         httpx.URL(scheme=origin.scheme, host=host, port=port, path="/"),
         headers=list(request.fields),
         stream=_Body(request.body) if request.body is not None else httpx.ByteStream(b""),
         extensions=extensions,
     )
+    carried.method = request.method.decode("ascii")  # not by the constructor: it makes upper case
+    return carried
 
 
 def _failure(error: Exception) -> UpstreamFailed:

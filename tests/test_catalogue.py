@@ -84,8 +84,10 @@ def test_all_problems_of_all_files_are_told_in_one_pass_and_good_apps_stay(tmp_p
     assert _problems(tmp_path) == [
         ": 'Upper_case': an app's folder has the app's name: a-z, 0-9 and hyphens, at most 63",
         "/both: both app.json and app_meta.json; expected one of the two",
-        "/broken/app.json: line 1, column 2: not JSON: "
-        "Expecting property name enclosed in double quotes",
+        (
+            "/broken/app.json: line 1, column 2: not JSON: "
+            "Expecting property name enclosed in double quotes"
+        ),
         "/broken/proxy.yaml: line 1, column 1: an anchor (&); expected the value alone",
         "/neither: no app.json or app_meta.json; expected one of the two",
         "/nowhere: doesn't say where the app listens; expected upstream in its proxy.yaml",
@@ -153,6 +155,11 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     os.mkfifo(folder / "app.json")
     assert _problems(tmp_path) == ["/pipe/app.json: expected a file"]
+
+
+def test_an_apps_folder_that_is_none_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "apps").write_text("")
+    assert _problems(tmp_path) == [": can't be read: Not a directory"]
 
 
 def test_mounted_files_may_be_links(tmp_path: Path) -> None:

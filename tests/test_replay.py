@@ -13,7 +13,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
@@ -342,7 +342,12 @@ def test_nothing_passes_twice_whatever_the_clock_does(
 ) -> None:
     monkeypatch.setenv("REPLAY_FUZZ", str(tmp_path))
     machine = AnyClock.TestCase
-    machine.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+    machine.settings = settings(
+        max_examples=100,
+        stateful_step_count=40,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
     machine().runTest()
 
 

@@ -15,7 +15,6 @@ from proxy.core.identity import PrivateKey
 from proxy.core.origin import is_dns_label
 from proxy.keyring import load_identity
 from proxy.state import State
-from proxy.state import State
 from proxy.tokens import TokenStore
 
 _CHOSEN = "proxy.cli.config"
@@ -35,11 +34,6 @@ class PortalFiles:
     @property
     def state(self) -> State:
         """The state folder's files."""
-        return State(self.config.state)
-
-    @property
-    def state(self) -> State:
-        """Where everything in the state folder is."""
         return State(self.config.state)
 
     @property

@@ -2,19 +2,27 @@
 
 import asyncio
 import os
+import socket
 from dataclasses import dataclass
 
 import typer
 
-from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_portal
+from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, open_portal
 from proxy.cli.output import FAILED, remark, say, say_json
 from proxy.config import Address
+from proxy.core.errors import Invalid
 
 TIMEOUT = 3.0
 """Seconds for all of it: connecting, asking and the first line of the answer."""
 
-_REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - not bound, mapped
+_PATHS = {
+    "public": "/core/public/meta/whoareyou",
+    "apps": "/public/meta/whoareyou",
+    "owner": "/health",
+}
+"""What anybody may ask: a health check every ten seconds must fill no log with refusals."""
+
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}  # noqa: S104 - not bound, mapped
 """What to connect to where a listener takes every address."""
 
 
@@ -36,17 +44,17 @@ def health(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) ->
     For example:
       portal-proxy health --config config/ada
     """
-    listen = open_portal(config).config.listen
-    answers = asyncio.run(
-        _ask_all({"public": listen.public, "apps": listen.apps, "owner": listen.owner})
-    )
+    portal = open_portal(config)
+    listen = portal.config.listen
+    listeners = {"public": listen.public, "apps": listen.apps, "owner": listen.owner}
+    answers = asyncio.run(_ask_all(listeners, _own_host(portal)))
     healthy = not any(answer.trouble for answer in answers)
     if as_json:
-        listeners = [
+        rows = [
             {"name": a.listener, "address": a.address, "ok": not a.trouble, "trouble": a.trouble}
             for a in answers
         ]
-        say_json({"ok": healthy, "listeners": listeners})
+        say_json({"ok": healthy, "listeners": rows})
     for answer in answers:
         if answer.trouble:
             remark(f"The {answer.listener} listener at {answer.address} {answer.trouble}.")
@@ -56,37 +64,51 @@ def health(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) ->
         raise typer.Exit(FAILED)
 
 
-async def _ask_all(listeners: dict[str, Address]) -> list[Answer]:
+def _own_host(portal: PortalFiles) -> str:
+    """Return the public Host of the Portal itself; a key that can't be read is for ``check``."""
+    try:
+        return portal.config.public_origin(portal.identity().public.portal_id).authority
+    except Invalid:
+        return "localhost"
+
+
+async def _ask_all(listeners: dict[str, Address], host: str) -> list[Answer]:
     """Ask all listeners at once."""
-    return await asyncio.gather(*(_ask(name, address) for name, address in listeners.items()))
+    return await asyncio.gather(*(_ask(name, at, host) for name, at in listeners.items()))
 
 
-async def _ask(listener: str, address: Address) -> Answer:
+async def _ask(listener: str, address: Address, host: str) -> Answer:
     """Ask one listener; every way of not answering becomes the end of a sentence."""
     trouble = ""
+    where = host if listener == "public" else "localhost"
+    request = f"GET {_PATHS[listener]} HTTP/1.1\r\nHost: {where}\r\nConnection: close\r\n\r\n"
     try:
         async with asyncio.timeout(TIMEOUT):
-            trouble = await _trouble_of(address)
+            trouble = await _trouble_of(address, request.encode("ascii"))
     except TimeoutError:
         trouble = f"didn't answer within {TIMEOUT:g} seconds"
     except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
         trouble = "doesn't speak HTTP"
     except (ConnectionRefusedError, FileNotFoundError):
         trouble = "can't be reached: nothing listens there"
+    except socket.gaierror:
+        trouble = "can't be reached: its host name isn't known"
     except OSError as error:
-        trouble = f"can't be reached: {os.strerror(error.errno) if error.errno else error}"
+        # Without a number it stands for several: one for each address that the host name has.
+        why = os.strerror(error.errno) if error.errno else "none of its addresses answers"
+        trouble = f"can't be reached: {why}"
     return Answer(listener, str(address), trouble)
 
 
-async def _trouble_of(address: Address) -> str:
+async def _trouble_of(address: Address, request: bytes) -> str:
     """Send one request and read the first line of what comes back."""
     if address.unix:
         reader, writer = await asyncio.open_unix_connection(address.unix)
     else:
-        host = _LOOPBACK.get(address.host, address.host)
+        host = _LOOPBACK.get(address.host, address.host.strip("[]"))
         reader, writer = await asyncio.open_connection(host, address.port)
     try:
-        writer.write(_REQUEST)
+        writer.write(request)
         first_line = await reader.readuntil(b"\n")
     finally:
         writer.close()

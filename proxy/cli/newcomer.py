@@ -30,6 +30,9 @@ LOOK_UP_TIMEOUT = 10.0
 """Seconds for a Portal to say who it is."""
 
 
+DEFAULT_MODE: Literal["sealed"] = "sealed"
+
+
 @dataclass(frozen=True)
 class Newcomer:
     """What was typed, checked for its form; ``contact.id`` may still be a prefix, the name ""."""
@@ -71,13 +74,25 @@ class Newcomer:
 
     def _no_answer(self, reason: str) -> Stop:
         """Return why nobody could be found, and the way that needs nobody."""
-        offline = command_line(self.portal.folder, "peers", "add", "FULL-ID")
+        offline = self._command_for("FULL-ID")
         return Stop(f"{reason.rstrip('. ')}. A full ID needs no look-up: {offline}")
+
+    def _command_for(self, portal_id: str) -> str:
+        """Return the command that adds this ID with everything else that was typed."""
+        contact = self.contact
+        words = ["--name", contact.name] if contact.name else []
+        if contact.address != derived_address(contact.id, self.portal.config.domain):
+            words += ["--address", contact.address]
+        if contact.connect:
+            words += ["--connect", contact.connect]
+        if contact.mode != DEFAULT_MODE:
+            words += ["--mode", contact.mode]
+        return command_line(self.portal.folder, "peers", "add", portal_id, *words)
 
     def _ask(self, portal_id: str) -> None:
         """Ask on the terminal; where nobody can answer, refuse."""
         if not sys.stdin.isatty():
-            command = command_line(self.portal.folder, "peers", "add", portal_id)
+            command = self._command_for(portal_id)
             raise Stop(f"nobody is here to confirm that: use --yes, or the full ID: {command}")
         if not typer.confirm("Is this the ID that its owner gave you?", default=False, err=True):
             raise Stop("not added")

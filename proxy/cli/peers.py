@@ -134,7 +134,7 @@ def rename(
     store = open_portal(config).contacts
     peer = the_contact(store.load(), portal_id)
     _change(store, lambda before: renamed(before, peer.id, name))
-    say(f"{peer.name} is now {name}, {peer.id}")
+    say(f"Renamed {peer.name} to {name}, {peer.id}")
 
 
 @peers.command(cls=Verb)
@@ -168,7 +168,10 @@ def _say_who_may_know(portal: PortalFiles, contacts: ContactList, peer: Contact)
     """Say which apps may know a new peer, and the command that changes it for each app."""
     knowing = _apps_that_know(portal, contacts, peer)
     say(f"Apps that may know it: {', '.join(knowing) or 'none'}")
-    for app in sorted(portal.catalogue().apps):
+    served = sorted(portal.catalogue().apps)
+    if not served:
+        say(f"To change that: {command_line(portal.folder, 'apps', 'allow', 'APP', 'all')}")
+    for app in served:
         others = [other for other in contacts.known_to(app) if other != peer]
         after = others if app in knowing else [*others, peer]
         ids = [shortest_id(contacts, other) for other in after] or ["none"]

@@ -123,7 +123,8 @@ def _portal_yaml(name: str, domain: str) -> bytes:
     wrong = name_problem(name)
     if wrong is not None:
         raise Stop(f"--name: {wrong}")
-    if not all(map(is_dns_label, domain.lower().split("."))):
+    domain = domain.lower()
+    if not all(map(is_dns_label, domain.split("."))):
         raise Stop(f"--domain: expected a domain such as p.getportal.org, not {domain!r:.80}")
     quoted = json.dumps(name, ensure_ascii=False)
     data = _PORTAL_YAML.format(name=quoted, domain=domain).encode()
@@ -141,7 +142,10 @@ def _portal_yaml(name: str, domain: str) -> bytes:
 
 def _say_what_is_ignored(portal: PortalFiles, name: str | None, domain: str | None) -> None:
     """Say which option differs from the portal.yaml that was there, and so has no effect."""
-    given = (("name", name, portal.config.name), ("domain", domain, portal.config.domain))
+    given = (
+        ("name", name, portal.config.name),
+        ("domain", domain and domain.lower(), portal.config.domain),
+    )
     for field, typed, kept in given:
         if typed is not None and typed != kept:
             path = portal.folder / FILE_NAME
@@ -161,8 +165,8 @@ def _make_key(portal: PortalFiles) -> PrivateKey:
 def _make_stores(portal: PortalFiles) -> None:
     """Make the empty contact list and the replay store where they are missing.
 
-    The replay store is made now and not at the first start: a store refuses every call that was
-    signed before it was made, and that would be the first ones to come.
+    Both belong to a Portal from its first day: a missing one is then always a loss that ``check``
+    reports, and never just a Portal that hasn't been started yet.
     """
     if portal.contacts.create():
         say(f"Made       {portal.contacts.path}")

@@ -34,9 +34,11 @@ class Code(Enum):
     NOT_FOUND = ("not_found", 404, "There is nothing here.")
     METHOD_NOT_ALLOWED = ("method_not_allowed", 405, "That method isn't served here.")
     PROXY_TOKEN_REQUIRED = ("token_required", 407, "The app must show its token.")
+    REQUEST_TIMEOUT = ("request_timeout", 408, "The request took too long to arrive.")
     REPLAYED = ("replayed", 409, "This request was seen before; it was perhaps carried out.")
     TOO_LARGE = ("too_large", 413, "The body is larger than what is taken here.")
     MISDIRECTED = ("misdirected", 421, "This host isn't served here.")
+    HEAD_TOO_LARGE = ("head_too_large", 431, "The request's head is larger than what is taken.")
     INTERNAL = ("internal", 500, "The proxy made a mistake.")
     UPGRADE_UNSUPPORTED = ("upgrade_unsupported", 501, "Upgrades aren't carried between Portals.")
     APP_UNREACHABLE = ("app_unreachable", 502, "The app can't be reached.")
@@ -48,6 +50,11 @@ class Code(Enum):
     REPLAY_STORE_DOWN = ("replay_store_down", 503, "Replays can't be ruled out just now.")
     APP_TIMEOUT = ("app_timeout", 504, "The app took too long.")
     PEER_TIMEOUT = ("peer_timeout", 504, "The peer took too long.")
+    VERSION_UNSUPPORTED = (
+        "version_unsupported",
+        505,
+        "Only HTTP/1.1 and HTTP/1.0 are spoken here.",
+    )
 
     def __init__(self, public: str, status: int, title: str) -> None:
         self.public = public

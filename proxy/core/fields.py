@@ -10,6 +10,7 @@ from proxy.core.headers import (
     end_to_end,
     is_ours,
     restored_after_travel,
+    spelling,
     without_identity,
 )
 from proxy.core.names import encode_name
@@ -23,10 +24,12 @@ def fields_of_stranger(fields: Fields, reserved: frozenset[bytes]) -> tuple[Fiel
     """Return what an anonymous client's fields leave for the app.
 
     Its own ``Signature`` and ``Content-Digest`` pass untouched: they are for the app. What
-    intermediaries write is dropped, since none is configured as trusted.
+    intermediaries write is dropped in any spelling, since none is configured as trusted.
     """
     passing = [
-        pair for pair in end_to_end(fields) if pair[0] not in INTERMEDIARY and not is_ours(pair[0])
+        pair
+        for pair in end_to_end(fields)
+        if spelling(pair[0]) not in INTERMEDIARY and not is_ours(pair[0])
     ]
     return tuple(without_identity(passing, reserved))
 
@@ -39,8 +42,12 @@ def fields_of_peer(
     What the signature covers, less what is ours. The calling app's own signature fields get their
     names back.
     """
-    names = {component.name.encode("ascii", "replace") for component in covered} - INTERMEDIARY
-    passing = [pair for pair in end_to_end(fields) if pair[0] in names]
+    names = {component.name.encode("ascii", "replace") for component in covered}
+    passing = [
+        pair
+        for pair in end_to_end(fields)
+        if pair[0] in names and spelling(pair[0]) not in INTERMEDIARY
+    ]
     return tuple(without_identity(restored_after_travel(passing), reserved))
 
 

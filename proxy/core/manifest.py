@@ -17,7 +17,6 @@ from proxy.core.app_files import (
     Form,
     Kind,
     PathRule,
-    PortForm,
     reads_as_address,
 )
 from proxy.core.errors import Invalid, Problem
@@ -115,11 +114,9 @@ class _Reader:
         return Rules(tuple(Rule(p.encode("ascii"), access) for p, access in by_prefix.items()))
 
     def upstream(self, form: Form) -> Origin | None:
-        match form:
-            case FirstForm() | PortForm():
-                return self._own_port("port", form.port) if form.port is not None else None
-            case EntrypointForm() | ContainerForm():
-                return self._entrypoint(form)
+        if isinstance(form, EntrypointForm | ContainerForm):
+            return self._entrypoint(form)
+        return self._own_port("port", form.port) if form.port is not None else None
 
     def _own_port(self, place: str, port: int) -> Origin | None:
         if reads_as_address(self._app):

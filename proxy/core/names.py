@@ -5,9 +5,7 @@ shown: with such characters one contact can be made to look like another, and a 
 can end a header field or a line of a log.
 """
 
-import string
 import unicodedata
-import urllib.parse
 
 MAX_NAME_LENGTH = 64
 _MOST_READ = 1024
@@ -29,7 +27,9 @@ _BLANK = frozenset(
 )
 """Letters and marks by category that nobody can see (Unicode's Default_Ignorable_Code_Point)."""
 
-_PLAIN = string.ascii_letters + string.digits + string.punctuation.replace("%", "") + " "
+PRINTABLE = frozenset(range(0x20, 0x7F))
+"""The bytes of printable ASCII."""
+_PLAIN = PRINTABLE - {ord("%")}
 
 
 def _is_unfit(char: str) -> bool:
@@ -61,4 +61,10 @@ def encode_name(name: str) -> bytes:
 
     Takes any text, so that nothing a name holds can end the field. Undone by percent-decoding.
     """
-    return urllib.parse.quote(name, safe=_PLAIN, errors="replace").encode("ascii")
+    return percent_encoded(name, _PLAIN)
+
+
+def percent_encoded(text: str, plain: frozenset[int]) -> bytes:
+    """Return the UTF-8 of ``text`` with every byte but the ``plain`` ones as %XX; never raises."""
+    data = text.encode("utf-8", "replace")
+    return b"".join(b"%c" % byte if byte in plain else b"%%%02X" % byte for byte in data)

@@ -7,6 +7,7 @@ Source: RFC 9112, section 3.2.1 (origin form); RFC 3986, sections 2.1 and 3.3.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from proxy.core.errors import Code, Refusal
@@ -26,6 +27,8 @@ _DOT_SEGMENT = re.compile(rb"(?:^|/)\.{1,2}(?:[;?#][^/]*)?(?:/|$)")
 _PATH_PARAMETER = re.compile(rb";[^/]*")
 _SLASHES = re.compile(rb"/{2,}")
 _TAIL = re.compile(rb"[?#].*", re.DOTALL)
+_AUTHORITY = re.compile(rb"\A//[^/]*")
+"""What a parser of URLs takes for a host in ``//x/private`` (RFC 3986, 4.2), then ``/private``."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +77,19 @@ def readings(path: bytes) -> frozenset[bytes]:
     """Return every path that an app could take ``path`` for, itself included.
 
     The closure of: decode the escapes once more, drop ``;parameters``, cut at ``?`` or ``#`` that
-    came out of an escape, merge slashes. Case is the judge's concern. Bounded: each step shortens
-    the path, and the decodings are limited by ``parse_target``.
+    came out of an escape, merge slashes. Then the same of what is left where a reading begins with
+    ``//`` and is taken for a reference to a host; only once, since nobody parses a URL twice. Case
+    is the judge's concern. Bounded: each step shortens the path, and the decodings are limited by
+    ``parse_target``.
     """
-    found = {path}
-    fresh = [path]
+    found = _closure(frozenset(), [path])
+    behind_hosts = {_AUTHORITY.sub(b"", reading) or b"/" for reading in found}
+    return _closure(found, behind_hosts - found)
+
+
+def _closure(known: frozenset[bytes], starts: Iterable[bytes]) -> frozenset[bytes]:
+    fresh = list(starts)
+    found = {*known, *fresh}
     while fresh:
         current = fresh.pop()
         for reading in (

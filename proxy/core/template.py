@@ -9,10 +9,9 @@ attribute but the names below. Whatever the variables hold, the output is a lega
 """
 
 import re
-import urllib.parse
 from dataclasses import dataclass, field
 
-from proxy.core.names import encode_name
+from proxy.core.names import PRINTABLE, encode_name, percent_encoded
 from proxy.core.text import listed, shown
 
 _FIELDS = {
@@ -40,7 +39,6 @@ _VARIABLE = re.compile(
 )
 _OPENING = re.compile(r"\{[{%#]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_PRINTABLE_ASCII = "".join(map(chr, range(0x20, 0x7F)))
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ def _parse(text: str) -> tuple[bytes | _Variable, ...]:
 
 
 def _literal(text: str) -> bytes:
-    return urllib.parse.quote(text, safe=_PRINTABLE_ASCII).encode("ascii")
+    return percent_encoded(text, PRINTABLE)
 
 
 def _slice(variable: re.Match[str]) -> slice:

@@ -83,9 +83,9 @@ class Home:
             os.close(theirs)
         return Outcome(done.returncode, done.stdout, done.stderr)
 
-    def call(self, *words: str) -> Outcome:
+    def call(self, *words: str, **environment: str) -> Outcome:
         """Run a command in this process: quicker, and the same from the arguments on."""
-        variables = {"PORTAL_CONFIG": str(self.config)}
+        variables = {"PORTAL_CONFIG": str(self.config), **environment}
         result = CliRunner().invoke(cli, list(words), env=variables)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception

@@ -73,13 +73,13 @@ def test_without_a_command_the_help_is_shown_and_the_status_is_2(home: Home) -> 
      ["id", "extra"], ["peers", "add", "b8rk3f", "--mode", "plain"]],
 )  # fmt: skip
 def test_a_wrong_command_line_is_status_2_and_one_line(home: Home, words: list[str]) -> None:
-    outcome = home.run(*words)
+    outcome = home.call(*words)
     assert (outcome.status, outcome.stdout) == (2, "")
     assert "--help" in outcome.reason
 
 
 def test_a_mistyped_command_is_guessed(home: Home) -> None:
-    assert "Did you mean 'serve'?" in home.run("srve").reason
+    assert "Did you mean 'serve'?" in home.call("srve").reason
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_mistyped_command_is_guessed(home: Home) -> None:
 def test_nothing_typed_reaches_the_terminal_with_control_characters(
     ada: Home, words: list[str]
 ) -> None:
-    outcome = ada.run(*words)
+    outcome = ada.call(*words)
     assert outcome.status in {1, 2}
     assert outcome.reason.isprintable()
 

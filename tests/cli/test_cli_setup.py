@@ -86,6 +86,13 @@ def test_options_that_agree_with_portal_yaml_are_passed_over_in_silence(ada: Hom
     assert "ignored" not in ada.call(*INIT).stderr
 
 
+def test_a_domain_is_the_same_in_any_case(home: Home) -> None:
+    words = ["init", "--name", "Ada", "--domain", "P.GetPortal.org"]
+    assert home.call(*words).status == 0
+    assert load_config(home.config).domain == "p.getportal.org"
+    assert "ignored" not in home.call(*words).stderr
+
+
 @pytest.mark.parametrize("words", [[], ["--name", "Ada"], ["--domain", "p.getportal.org"]])
 def test_without_portal_yaml_name_and_domain_are_needed(home: Home, words: list[str]) -> None:
     outcome = home.run("init", *words)

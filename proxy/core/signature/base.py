@@ -5,7 +5,6 @@ Builds what the RFC defines for the derived components and the parameters ``bs``
 """
 
 import base64
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote
@@ -104,6 +103,7 @@ def _field(component: Component, message: Message) -> bytes:
 
     Without ``;bs``, two lines ``a`` and ``b`` and the one line ``a, b`` give the same bytes
     (RFC 9421, section 7.5.6): the profile decides which is right, this function only builds.
+    A folded line is no value: whoever parsed the message has unfolded or refused it.
     """
     if component.name != component.name.lower():
         raise NotSignable(f"{component.identifier}: field names are in lower case here")
@@ -112,8 +112,8 @@ def _field(component: Component, message: Message) -> bytes:
         raise NotSignable(f"{component.identifier}: the message has no such field")
     if component.has("bs"):
         return b", ".join(b":" + base64.b64encode(value.strip(b" \t")) + b":" for value in values)
-    value = b", ".join(re.sub(rb"[ \t]*\r\n[ \t]+", b" ", value).strip(b" \t") for value in values)
-    if not value.isascii() or b"\n" in value:
+    value = b", ".join(value.strip(b" \t") for value in values)
+    if not value.isascii() or b"\n" in value or b"\r" in value:
         raise NotSignable(f"{component.identifier}: its value can only be covered with ;bs")
     return value
 
@@ -138,14 +138,19 @@ def _derived(component: Component, message: Message) -> bytes:
 
 def _query_parameter(component: Component, message: Message) -> bytes:
     query = message.target.partition(b"?")[2].decode("ascii", "replace")
-    names = {
-        quote(name, safe=""): quote(value, safe="")
-        for name, value in parse_qsl(query, keep_blank_values=True)
-    }
     wanted = dict(component.parameters).get("name")
-    if not isinstance(wanted, str) or wanted not in names:
-        raise NotSignable(f"{component.identifier}: the query has no such parameter")
-    return names[wanted].encode("ascii")
+    values = [
+        value
+        for name, value in parse_qsl(query, keep_blank_values=True)
+        if _form_encoded(name) == wanted
+    ]
+    if len(values) != 1:
+        raise NotSignable(f"{component.identifier}: {len(values)} such parameters in the query")
+    return _form_encoded(values[0]).encode("ascii")
+
+
+def _form_encoded(text: str) -> str:
+    return quote(text, safe="*").replace("~", "%7E")
 
 
 def _authority(message: Message) -> str:

@@ -101,6 +101,8 @@ def _require_coverage(
     }
     if missing := needed.difference(components):
         raise Untrusted(f"doesn't cover {', '.join(sorted(c.identifier for c in missing))}")
+    if len(values_of(fields, b"content-digest")) != 1:
+        raise Untrusted("content-digest must stand on exactly one line")
     for component in set(components) - needed:
         name = component.name.encode("ascii", "replace")
         if component.has("req") or name.startswith(b"@") or not values_of(fields, name):

@@ -1,0 +1,79 @@
+"""Where a message's body ends (RFC 9112, section 6): the one decision that smuggling attacks.
+
+Two lengths, a length that isn't plain digits, and a coding other than ``chunked`` alone are errors,
+even where the RFC would allow a guess: the app behind us might guess differently.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from proxy.core.headers import Field, values_of
+from proxy.core.http1.grammar import Malformed, RequestHead, ResponseHead
+
+_LENGTH = re.compile(rb"[0-9]{1,15}")
+
+
+class Unmeasured(Enum):
+    """Bodies whose length isn't announced."""
+
+    CHUNKED = "chunked"
+    UNTIL_CLOSE = "until close"
+
+
+Framing = int | Unmeasured
+"""A body's length in bytes (0: none), or how its end will show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Persistence:
+    """What the head says of the connection behind the message."""
+
+    keeps: bool
+    options: frozenset[bytes]
+
+
+def request_framing(head: RequestHead) -> Framing:
+    """Return how a request's body ends; raises ``Malformed``."""
+    framing = _announced(head.fields, head.minor)
+    return 0 if framing is None else framing
+
+
+def response_framing(head: ResponseHead, method: bytes) -> Framing:
+    """Return how the body of a response to ``method`` ends; raises ``Malformed``.
+
+    What has no body (HEAD, 1xx, 204, 304) may announce one: it describes what isn't sent.
+    """
+    framing = _announced(head.fields, head.minor)
+    if method == b"HEAD" or head.status < 200 or head.status in (204, 304):  # noqa: PLR2004
+        return 0
+    return Unmeasured.UNTIL_CLOSE if framing is None else framing
+
+
+def _announced(fields: list[Field], minor: int) -> Framing | None:
+    lengths = values_of(fields, b"content-length")
+    codings = values_of(fields, b"transfer-encoding")
+    if codings:
+        if lengths:
+            raise Malformed("Content-Length beside Transfer-Encoding")
+        if minor == 0:
+            raise Malformed("Transfer-Encoding in HTTP/1.0")
+        if len(codings) != 1 or codings[0].lower() != b"chunked":
+            raise Malformed("a transfer coding other than chunked")
+        return Unmeasured.CHUNKED
+    if not lengths:
+        return None
+    if len(lengths) != 1 or not _LENGTH.fullmatch(lengths[0]):
+        raise Malformed("Content-Length isn't one number")
+    return int(lengths[0])
+
+
+def persistence(fields: list[Field], minor: int) -> Persistence:
+    """Tell whether the connection stays open behind this message (RFC 9112, section 9.3)."""
+    options = frozenset(
+        option.strip(b" \t").lower()
+        for value in values_of(fields, b"connection")
+        for option in value.split(b",")
+    )
+    keeps = b"close" not in options and (minor == 1 or b"keep-alive" in options)
+    return Persistence(keeps, options)

@@ -1,0 +1,108 @@
+"""Lines and fields: the strict reading of a message's head (RFC 9112, sections 2 to 5).
+
+Strict means: CR LF and nothing else ends a line, no white space before a colon, no folded lines,
+no control bytes. Each leniency that is missing here is one that some request smuggling needs.
+"""
+
+import re
+from dataclasses import dataclass
+
+from proxy.core.headers import Field
+
+MAX_HEAD = 64 * 1024
+MAX_FIELDS = 256
+
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+QUOTED_STRING = rb"\"(?:[\t \x21\x23-\x5b\x5d-\x7e]|\\[\t \x21-\x7e])*\""
+_REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([\x21-\x7e]+) HTTP/1\.([01])\r\n")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [\t \x21-\x7e\x80-\xff]*)?\r\n")
+_OTHER_VERSION = re.compile(rb"[^ \r\n]+ [^ \r\n]+ HTTP/[0-9]+(?:\.[0-9]+)?\r\n")
+_FIELD_LINES = re.compile(rb"(?:" + TOKEN + rb":[\t \x21-\x7e\x80-\xff]*\r\n)*\r\n")
+_BARE = re.compile(rb"(?<!\r)\n|\r(?!\n|$)")
+"""A line feed or carriage return on its own; a CR at the very end may still get its LF."""
+
+
+class Malformed(Exception):
+    """Bytes that aren't the message they should be; ``status`` is what a server answers."""
+
+    def __init__(self, detail: str, status: int = 400) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """A request's head; names of ``fields`` in lower case, values without surrounding space."""
+
+    method: bytes
+    target: bytes
+    minor: int
+    """The 1 of HTTP/1.1, or 0."""
+    fields: list[Field]
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseHead:
+    """A response's head, an interim one (1xx) too."""
+
+    status: int
+    minor: int
+    fields: list[Field]
+
+
+def parse_request_head(data: bytes | bytearray, end: int) -> RequestHead:
+    """Read the head that fills ``data`` up to ``end`` (behind its empty line).
+
+    Raises ``Malformed``; for a version that isn't ours, with status 505.
+    """
+    line = _REQUEST_LINE.match(data, 0, end)
+    if line is None:
+        if _OTHER_VERSION.match(data, 0, end):
+            raise Malformed("not HTTP/1.0 or HTTP/1.1", 505)
+        raise Malformed("not a request line")
+    method, target, minor = line.groups()
+    return RequestHead(method, target, int(minor), parse_fields(data, line.end(), end))
+
+
+def parse_response_head(data: bytes | bytearray, end: int) -> ResponseHead:
+    """Read the head that fills ``data`` up to ``end``; raises ``Malformed``."""
+    line = _STATUS_LINE.match(data, 0, end)
+    if line is None:
+        raise Malformed("not a status line")
+    minor, status = line.groups()
+    return ResponseHead(int(status), int(minor), parse_fields(data, line.end(), end))
+
+
+def parse_fields(data: bytes | bytearray, start: int, end: int) -> list[Field]:
+    """Read the field lines between ``start`` and ``end``, the empty line included.
+
+    Raises ``Malformed``; for more than ``MAX_FIELDS`` of them, with status 431.
+    """
+    if _FIELD_LINES.fullmatch(data, start, end) is None:
+        raise Malformed("not field lines")
+    lines = bytes(data[start : end - 2]).split(b"\r\n")
+    lines.pop()
+    if len(lines) > MAX_FIELDS:
+        raise Malformed(f"more than {MAX_FIELDS} fields", 431)
+    fields = []
+    for line in lines:
+        name, _, value = line.partition(b":")
+        fields.append((name.lower(), value.strip(b" \t")))
+    return fields
+
+
+def refuse_hopeless(data: bytes | bytearray, start: int, *, request: bool) -> None:
+    """Refuse the beginning of a head that can't become one any more; raises ``Malformed``.
+
+    Without this a client that ends its lines with a bare LF would wait for an answer until the
+    head's time is over. ``start`` is where the bytes begin that weren't looked at before.
+    """
+    if _BARE.search(data, max(start - 1, 0)):
+        raise Malformed("a line ends with something else than CR LF")
+    first = data.find(b"\r\n")
+    pattern = _REQUEST_LINE if request else _STATUS_LINE
+    if first >= 0 and pattern.match(data) is None:
+        if request and _OTHER_VERSION.match(data):
+            raise Malformed("not HTTP/1.0 or HTTP/1.1", 505)
+        raise Malformed("not a request line" if request else "not a status line")

@@ -1,0 +1,258 @@
+"""The state machines that read one side of a connection: bytes in, events out.
+
+``RequestReader`` sits in a server, ``ResponseReader`` in a client. Both move by one table:
+
+    state      what arrives            events                       next state
+    HEAD       a whole head            Head                         BODY, or DONE where no body is
+    HEAD       an interim head (1xx)   Interim                      HEAD        (responses only)
+    HEAD       101                     Head                         RAW         (responses only)
+    BODY       content                 Content, ...                 BODY
+    BODY       the body's end          Content, ..., End            DONE
+    RAW        anything                Content                      RAW
+    DONE       anything                -                            DONE, held for ``next_message``
+    any        what isn't allowed      Malformed                    FAILED
+    FAILED     anything                -                            FAILED
+
+``Malformed`` is an event here, and the last one: what came before it is handed on, and nothing
+after it is read. A reader never shortens: a body that isn't whole when the stream ends fails.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from proxy.core.headers import values_of
+from proxy.core.http1.body import Body, body_of
+from proxy.core.http1.framing import Framing, request_framing, response_framing
+from proxy.core.http1.grammar import (
+    MAX_HEAD,
+    Malformed,
+    ResponseHead,
+    parse_request_head,
+    parse_response_head,
+    refuse_hopeless,
+)
+
+_BLANK = b"\r\n\r\n"
+SWITCHING_PROTOCOLS = 101
+
+
+class State(Enum):
+    """Where a reader is in its message."""
+
+    HEAD = auto()
+    BODY = auto()
+    RAW = auto()
+    DONE = auto()
+    FAILED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Interim:
+    """An interim response; the final one is still to come."""
+
+    head: ResponseHead
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The message is whole."""
+
+
+END = End()
+Content = bytes
+"""A piece of the body, as it arrived."""
+
+
+class _Reader:
+    """What both readers share: the buffer, the body and the end."""
+
+    def __init__(self) -> None:
+        self.state = State.HEAD
+        self._buffer = bytearray()
+        self._looked_at = 0
+        self._body: Body = body_of(0)
+
+    @property
+    def held(self) -> int:
+        """How many bytes are held that no event was made of yet."""
+        return len(self._buffer)
+
+    def stop(self) -> None:
+        """Read nothing more, whatever comes."""
+        self.state = State.FAILED
+        self._buffer.clear()
+
+    @property
+    def has_surplus(self) -> bool:
+        """Whether bytes are held that don't belong to the current message."""
+        return self.state is State.DONE and bool(self._buffer)
+
+    @property
+    def is_between_messages(self) -> bool:
+        """Whether nothing of a message has arrived."""
+        return self.state is State.HEAD and not self._buffer
+
+    def _head_end(self, *, request: bool) -> int:
+        """Return where the buffered head ends, or 0 while it hasn't; raises ``Malformed``."""
+        found = self._buffer.find(_BLANK, max(self._looked_at - 3, 0))
+        if found >= 0 and found + 4 <= MAX_HEAD:
+            return found + 4
+        if found >= 0 or len(self._buffer) > MAX_HEAD:
+            raise Malformed(f"the head is larger than {MAX_HEAD} bytes", 431)
+        refuse_hopeless(self._buffer, self._looked_at, request=request)
+        self._looked_at = len(self._buffer)
+        return 0
+
+    def _begin_body(self, framing: Framing, head_end: int) -> bytes:
+        """Leave the head behind; return what arrived beyond it."""
+        rest = bytes(self._buffer[head_end:])
+        self._buffer.clear()
+        self._looked_at = 0
+        self._body = body_of(framing)
+        self.state = State.BODY
+        return rest
+
+    def _fail(self, error: Malformed, events: list[object]) -> list[object]:
+        self.state = State.FAILED
+        events.append(error)
+        return events
+
+    def _content(self, data: bytes, events: list[object]) -> None:
+        """Cut ``data`` into content; keep what comes after the end."""
+        pieces, used = self._body.feed(data)
+        events += pieces
+        if self._body.is_complete:
+            self.state = State.DONE
+            events.append(END)
+            self._buffer += data[used:]
+
+    def _next_message(self) -> None:
+        self.state = State.HEAD
+        self._looked_at = 0
+
+
+class RequestReader(_Reader):
+    """Reads requests, one at a time: the next one waits for ``next_message``."""
+
+    def feed(self, data: bytes) -> list[object]:
+        """Take what arrived; return ``RequestHead``, ``bytes``, ``End``, ``Malformed`` in order."""
+        events: list[object] = []
+        try:
+            if self.state is State.BODY:
+                self._content(data, events)
+            elif self.state is not State.FAILED:
+                self._buffer += data
+                if self.state is State.HEAD:
+                    self._head(events)
+        except Malformed as error:
+            return self._fail(error, events)
+        return events
+
+    def next_message(self) -> list[object]:
+        """Begin the next request, with what of it has arrived."""
+        self._next_message()
+        return self.feed(b"")
+
+    def end_of_stream(self) -> list[object]:
+        """Take note that nothing more comes: ``Malformed`` in the middle of a request."""
+        if self.state is State.BODY or (self.state is State.HEAD and self._buffer):
+            return self._fail(Malformed("the connection ended in the middle of a request"), [])
+        return []
+
+    def _head(self, events: list[object]) -> None:
+        if self._looked_at == 0 and self._buffer.startswith(b"\r\n"):
+            # RFC 9112, 2.2: one empty line in front of a request line is ignored.
+            del self._buffer[:2]
+        end = self._head_end(request=True)
+        if not end:
+            return
+        head = parse_request_head(self._buffer, end)
+        hosts = values_of(head.fields, b"host")
+        if len(hosts) != 1 and (hosts or head.minor):
+            raise Malformed(f"{len(hosts)} Host fields")
+        framing = request_framing(head)
+        events.append(head)
+        self._content(self._begin_body(framing, end), events)
+
+
+class ResponseReader(_Reader):
+    """Reads the response to one request after the other; ``expect`` begins each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state = State.DONE
+        self._method = b""
+        self._may_upgrade = False
+
+    def expect(self, method: bytes, *, upgrade: bool = False) -> None:
+        """Begin to read the response to a request with ``method``, which may ask for an upgrade.
+
+        Only after the response before it ended, with nothing behind it.
+        """
+        if self.state is not State.DONE:
+            raise RuntimeError("the response before isn't read to its end")
+        self._method = method
+        self._may_upgrade = upgrade
+        self._next_message()
+
+    def feed(self, data: bytes) -> list[object]:
+        """Take what arrived; return ``Interim``, ``ResponseHead``, ``bytes``, ``End``, or an error.
+
+        Bytes behind the end make the response fail where they come along with it: a body that is
+        longer than it said isn't one that may be cut to size. Later ones fail the connection.
+        """
+        events: list[object] = []
+        try:
+            if self.state is State.HEAD:
+                self._buffer += data
+                while self.state is State.HEAD and self._head(events):
+                    pass
+            elif self.state is State.BODY:
+                self._content(data, events)
+            elif self.state is State.RAW:
+                events.append(data)
+            elif self.state is State.DONE:
+                self._buffer += data
+        except Malformed as error:
+            return self._fail(error, events)
+        if self.has_surplus:
+            if events:
+                events.pop()
+            return self._fail(Malformed("bytes after the end of the response"), events)
+        return events
+
+    def end_of_stream(self) -> list[object]:
+        """Take note that nothing more comes: ``End`` if that ends the body, else ``Malformed``."""
+        if self.state is State.BODY and self._body.end_of_stream():
+            self.state = State.DONE
+            return [END]
+        if self.state is State.RAW:
+            self.state = State.DONE
+            return [END]
+        if self.state in (State.DONE, State.FAILED):
+            return []
+        return self._fail(Malformed("the connection ended in the middle of a response"), [])
+
+    def _head(self, events: list[object]) -> bool:
+        """Read one head off the buffer; tells whether there was one."""
+        end = self._head_end(request=False)
+        if not end:
+            return False
+        head = parse_response_head(self._buffer, end)
+        if head.status == SWITCHING_PROTOCOLS:
+            if not self._may_upgrade:
+                raise Malformed("an upgrade that nobody asked for")
+            events.append(head)
+            rest = self._begin_body(0, end)
+            self.state = State.RAW
+            if rest:
+                events.append(rest)
+        elif head.status < 200:  # noqa: PLR2004 - RFC 9110, 15.2
+            events.append(Interim(head))
+            del self._buffer[:end]
+            self._looked_at = 0
+        else:
+            framing = response_framing(head, self._method)
+            events.append(head)
+            self._content(self._begin_body(framing, end), events)
+        return True

@@ -1,0 +1,165 @@
+"""One connection to an app or a peer: events in, bytes out, backpressure both ways.
+
+Rules kept here: nothing is read that isn't awaited beyond ``HIGH`` bytes; a connection that failed,
+ended or brought a byte that nobody asked for is never used again; whoever waits is told why.
+"""
+
+import asyncio
+from collections import deque
+from typing import cast
+
+from proxy.core.http1.framing import Persistence
+from proxy.core.http1.grammar import Malformed
+from proxy.core.http1.reader import END, ResponseReader, State
+from proxy.upstream import UpstreamFailed
+
+HIGH = 256 * 1024
+"""Bytes of content that wait for the reader; above it the other side is made to wait."""
+
+
+class Connection(asyncio.Protocol):
+    """A connection in the role of the client.
+
+    Two tasks use it at most: one that writes a request's body, one that reads the answer.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport = cast(asyncio.Transport, None)
+        self._reader = ResponseReader()
+        self._events: deque[object] = deque()
+        self._buffered = 0
+        self._is_reading = True
+        self._failure: Exception | None = None
+        self._arrival: asyncio.Future[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._must_wait = False
+        self.idle_since = 0.0
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take over the transport."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Turn bytes into events for ``next_event``."""
+        self._take(self._reader.feed(data))
+        if self._buffered > HIGH and self._is_reading:
+            self._is_reading = False
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """Close our side too: a server that stops sending answers nothing more."""
+        self._take(self._reader.end_of_stream())
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever waits; a reset is never the end of a body."""
+        detail = f"the connection was lost: {exc}" if exc else "the connection was closed"
+        self.fail(UpstreamFailed(detail))
+
+    def pause_writing(self) -> None:
+        """Make the writer wait: the other side takes nothing more for now."""
+        self._must_wait = True
+
+    def resume_writing(self) -> None:
+        """Let the writer go on."""
+        self._must_wait = False
+        _wake(self._room)
+
+    # What an exchange calls.
+
+    def begin(self, method: bytes, *, upgrade: bool) -> None:
+        """Begin to read the response to a request with ``method``."""
+        self._reader.expect(method, upgrade=upgrade)
+
+    def write(self, data: bytes) -> None:
+        """Send ``data``; raises ``UpstreamFailed``. Follow it with ``drained`` in a loop."""
+        if self._failure is not None:
+            raise self._failure
+        self._transport.write(data)
+
+    async def drained(self, patience: float) -> None:
+        """Wait until the other side takes more; raises ``UpstreamFailed``, after ``patience`` s."""
+        while self._must_wait and self._failure is None:
+            self._room = self._loop.create_future()
+            await self._wait(self._room, patience, "it takes no more of the request")
+        if self._failure is not None:
+            raise self._failure
+
+    async def next_event(self, patience: float) -> object:
+        """Return the next event of the response; raises ``UpstreamFailed``.
+
+        ``patience`` is how many seconds nothing at all may arrive.
+        """
+        while not self._events:
+            if self._failure is not None:
+                raise self._failure
+            self._arrival = self._loop.create_future()
+            await self._wait(self._arrival, patience, "nothing more of the answer came")
+        event = self._events.popleft()
+        if isinstance(event, bytes):
+            self._buffered -= len(event)
+            if not self._is_reading and self._buffered <= HIGH // 2:
+                self._is_reading = True
+                self._transport.resume_reading()
+        return event
+
+    def take_end(self) -> bool:
+        """Take the response's end if it has arrived and nothing is before it."""
+        if self._events and self._events[0] is END:
+            self._events.popleft()
+            return True
+        return False
+
+    def is_reusable(self, persistence: Persistence) -> bool:
+        """Tell whether another request may follow: the response is whole and promises to stay."""
+        return persistence.keeps and self.is_open and self._reader.state is State.DONE
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing has gone wrong and no end was announced."""
+        return self._failure is None and not self._transport.is_closing()
+
+    def fail(self, error: Exception) -> None:
+        """Give up: everybody who waits or will wait gets ``error``, unless one came before."""
+        if self._failure is None:
+            self._failure = error
+        _wake(self._arrival)
+        _wake(self._room)
+        self._transport.abort()
+
+    def stop(self, error: Exception) -> None:
+        """Take no more of the request, and read what was answered already."""
+        if self._failure is None and not self._events:
+            self.fail(error)
+
+    def close(self) -> None:
+        """Close an idle connection."""
+        self._transport.close()
+
+    def _take(self, events: list[object]) -> None:
+        for event in events:
+            if isinstance(event, Malformed):
+                self.fail(UpstreamFailed(f"not an answer: {event.detail}"))
+                return
+            if isinstance(event, bytes):
+                self._buffered += len(event)
+            self._events.append(event)
+        if events:
+            _wake(self._arrival)
+
+    async def _wait(self, future: asyncio.Future[None], patience: float, what: str) -> None:
+        timer = self._loop.call_later(
+            patience, self.fail, UpstreamFailed(f"{what} for {patience:g} s", timeout=True)
+        )
+        try:
+            await future
+        finally:
+            timer.cancel()
+
+
+def _wake(future: asyncio.Future[None] | None) -> None:
+    if future is not None and not future.done():
+        future.set_result(None)

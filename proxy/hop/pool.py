@@ -1,0 +1,94 @@
+"""Idle connections, kept for the next request to the same destination.
+
+The last one used is used first, so that a burst's surplus grows old and is closed. A connection
+that the other side closed, or that brought a byte, is never handed out.
+"""
+
+import asyncio
+import ssl
+from collections import deque
+
+from proxy.hop.connection import Connection
+from proxy.upstream import Destination, UpstreamFailed
+
+IDLE_SECONDS = 4.0
+"""Less than servers keep an idle connection open (often 5 s), so a stale one is rarely used."""
+IDLE_CONNECTIONS = 256
+"""Idle connections that are kept for one destination."""
+
+
+class Pool:
+    """The connections of one engine."""
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
+        self._idle: dict[Destination, deque[Connection]] = {}
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    async def acquire(self, to: Destination, patience: float) -> Connection:
+        """Return an idle connection or a new one; raises ``UpstreamFailed`` (nothing was sent)."""
+        idle = self._idle.get(to)
+        now = asyncio.get_running_loop().time()
+        while idle:
+            connection = idle.pop()
+            if connection.is_open and now - connection.idle_since < IDLE_SECONDS:
+                return connection
+            connection.close()
+        try:
+            async with asyncio.timeout(patience):
+                return await self._connect(to)
+        except TimeoutError:
+            detail = f"no connection within {patience:g} s"
+            raise UpstreamFailed(detail, timeout=True, sent=False) from None
+        except (OSError, ssl.SSLError) as error:
+            raise UpstreamFailed(f"no connection: {error}", sent=False) from None
+
+    def release(self, to: Destination, connection: Connection) -> None:
+        """Keep a connection that may carry another request."""
+        idle = self._idle.setdefault(to, deque())
+        if len(idle) >= IDLE_CONNECTIONS:
+            idle.popleft().close()
+        loop = asyncio.get_running_loop()
+        connection.idle_since = loop.time()
+        idle.append(connection)
+        if self._sweeper is None:
+            self._sweeper = loop.call_later(IDLE_SECONDS, self._sweep, loop)
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        for idle in self._idle.values():
+            for connection in idle:
+                connection.close()
+        self._idle.clear()
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Close what has been idle too long or was closed by the other side."""
+        for to, idle in list(self._idle.items()):
+            while idle and not (
+                idle[0].is_open and loop.time() - idle[0].idle_since < IDLE_SECONDS
+            ):
+                idle.popleft().close()
+            if not idle:
+                del self._idle[to]
+        self._sweeper = loop.call_later(IDLE_SECONDS, self._sweep, loop) if self._idle else None
+
+    async def _connect(self, to: Destination) -> Connection:
+        loop = asyncio.get_running_loop()
+        origin = to.origin
+        tls = None
+        if origin.scheme == "https":
+            tls = self._tls = self._tls or ssl.create_default_context()
+        name = origin.host.strip("[]") if tls is not None else None
+        if to.unix:
+            _, connection = await loop.create_unix_connection(
+                Connection, to.unix, ssl=tls, server_hostname=name
+            )
+            return connection
+        host, port = to.connect or (origin.host.strip("[]"), origin.port)
+        _, connection = await loop.create_connection(
+            Connection, host, port, ssl=tls, server_hostname=name, happy_eyeballs_delay=0.25
+        )
+        return connection

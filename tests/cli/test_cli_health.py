@@ -1,0 +1,126 @@
+"""``health``, against listeners of this test."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import Home
+
+REFUSED = b"HTTP/1.1 421 Misdirected Request\r\nContent-Length: 0\r\n\r\n"
+
+
+def tcp(host: str = "127.0.0.1") -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, 0), family=family)
+
+
+def unix(path: Path) -> socket.socket:
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(path))
+    server.listen()
+    return server
+
+
+@contextmanager
+def answering(server: socket.socket, answer: bytes = REFUSED) -> Iterator[None]:
+    """Answer every connection to ``server`` until the block ends."""
+
+    def work() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        thread.join()
+
+
+def listen(home: Home, public: str, apps: str, owner: str) -> None:
+    path = home.config / "portal.yaml"
+    head = path.read_text().partition("listen:")[0]
+    path.write_text(
+        f"{head}listen: {json.dumps({'public': public, 'apps': apps, 'owner': owner})}\n"
+    )
+
+
+def at(server: socket.socket, host: str = "127.0.0.1") -> str:
+    return f"{host}:{server.getsockname()[1]}"
+
+
+def test_it_is_healthy_when_every_listener_answers_anything(ada: Home) -> None:
+    every, local, path = tcp("0.0.0.0"), tcp(), ada.path / "owner.sock"
+    listen(ada, at(every, "0.0.0.0"), at(local, "localhost"), f"unix:{path}")
+    with ExitStack() as stack:
+        for server in (every, local, unix(path)):
+            stack.enter_context(answering(server))
+        outcome = ada.run("health")
+        in_json = ada.call("health", "--json")
+    assert (outcome.status, outcome.stderr) == (0, "")
+    assert f"The owner listener at unix:{path} answers.\n" in outcome.stdout
+    assert in_json.status == 0
+    parsed = json.loads(in_json.stdout)
+    assert parsed["ok"] is True
+    assert [listener["name"] for listener in parsed["listeners"]] == ["public", "apps", "owner"]
+
+
+def test_each_listener_that_does_not_answer_gets_its_sentence(ada: Home) -> None:
+    deaf, rude = tcp(), tcp()
+    with closing(tcp()) as gone:
+        places = (at(deaf), at(rude), at(gone))
+    listen(ada, *places)
+    with closing(deaf), answering(rude, b"SSH-2.0-x\r\n"):
+        outcome = ada.run("health")
+    in_json = ada.call("health", "--json")
+    assert (outcome.status, outcome.stdout) == (1, "")
+    assert outcome.stderr.splitlines() == [
+        f"The public listener at {places[0]} didn't answer within 3 seconds.",
+        f"The apps listener at {places[1]} doesn't speak HTTP.",
+        f"The owner listener at {places[2]} can't be reached: nothing listens there.",
+    ]
+    assert in_json.status == 1
+    assert [listener["ok"] for listener in json.loads(in_json.stdout)["listeners"]] == [False] * 3
+
+
+def test_a_host_name_that_does_not_exist_is_said_to_be_unknown(ada: Home) -> None:
+    listen(ada, "nowhere.invalid:1", "localhost:1", f"unix:{ada.path}/owner.sock")
+    lines = ada.call("health").stderr.splitlines()
+    assert lines[0].endswith("nowhere.invalid:1 can't be reached: its host name isn't known.")
+    assert lines[1].startswith("The apps listener at localhost:1 can't be reached: ")
+
+
+def test_one_that_closes_without_a_word_is_not_healthy(ada: Home) -> None:
+    silent = tcp()
+    listen(ada, at(silent), f"unix:{ada.path}/apps.sock", f"unix:{ada.path}/owner.sock")
+    with answering(silent, b""):
+        outcome = ada.call("health")
+    assert outcome.status == 1
+    assert "The public listener" in outcome.stderr
+    assert f"unix:{ada.path}/apps.sock can't be reached: nothing listens there." in outcome.stderr
+
+
+def test_ipv6_and_every_address_are_asked_on_loopback(ada: Home) -> None:
+    every, six = tcp("::"), tcp("::1")
+    listen(ada, at(every, "[::]"), at(six, "[::1]"), f"unix:{ada.path}/owner.sock")
+    with answering(every), answering(six):
+        outcome = ada.call("health")
+    assert "The public listener at" in outcome.stdout
+    assert "The apps listener at" in outcome.stdout
+    assert outcome.stderr.count("listener") == 1

@@ -1,0 +1,362 @@
+"""The corridor: every attack of ``tests/attacks`` is refused, its harmless twin is admitted."""
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nacl.bindings
+import pytest
+
+from proxy.core.errors import Code, Refusal
+from proxy.core.gate import Admission, RefusedPeer, Request, Site, admit
+from proxy.core.identity import encode_base32
+from proxy.core.policy import ANONYMOUS, Caller, Contact, ContactList
+from proxy.core.signature.parameters import decode_nonce
+from tests.core.peering import (
+    ADA,
+    ADAS,
+    BOBS,
+    CLEOS,
+    EVES,
+    HOST,
+    NONCE,
+    NOW,
+    SITE,
+    Claims,
+    Draft,
+    ask,
+    edited,
+    filled,
+    key_field,
+    with_field,
+    without_field,
+)
+
+_ATTACKS = [
+    pytest.param(row, id=f"{file.stem}: {row['attack']}")
+    for file in sorted((Path(__file__).parents[1] / "attacks").glob("*.json"))
+    for row in json.loads(file.read_text("utf-8"))
+]
+
+
+def _request(row: dict[str, Any]) -> Request:
+    return edited(Draft(**row.get("sign", {})).sign(), row.get("then", []))
+
+
+@pytest.mark.parametrize("row", _ATTACKS)
+def test_an_attack_is_refused_and_its_harmless_twin_admitted(row: dict[str, Any]) -> None:
+    claims = Claims()
+    with pytest.raises(Refusal) as caught:
+        admit(_request(row), SITE, NOW, claims)
+    assert caught.value.code.public == row["code"], caught.value.detail
+    assert row.get("because", "") in caught.value.detail
+    assert not claims.made
+    twin = admit(_request(row.get("twin", {})), SITE, NOW, claims)
+    assert isinstance(twin, Admission)
+
+
+def test_a_peer_is_admitted_with_what_its_app_sent_and_nothing_else() -> None:
+    claims = Claims()
+    request = with_field(Draft().sign(), "x-ptl-client-id", BOBS)
+    admission = admit(request, SITE, NOW, claims)
+    assert admission.caller == Caller("peer", ADAS, "Ada")
+    assert admission.app == "guestbook"
+    assert admission.rule is not None
+    assert admission.rule.prefix == b"/peer"
+    assert admission.target.raw == b"/peer/a%2Fb?b&c=%E4"
+    assert admission.fields == ((b"content-type", b"text/plain"), (b"x-app", b"one"))
+    assert admission.digests == {"sha-256": hashlib.sha256(b"Hello").digest()}
+    assert admission.question is not None
+    assert admission.question.nonce == NONCE
+    assert claims.made == [(ADAS, decode_nonce(NONCE), NOW)]
+
+
+def test_a_peer_may_ask_the_portal_itself() -> None:
+    draft = Draft(authority=SITE.hosts.origin.authority, protocol={"portal-to": f'"{BOBS}"'})
+    admission = ask(draft.sign())
+    assert isinstance(admission, Admission)
+    assert (admission.app, admission.rule) == (None, None)
+    assert admission.fields == ((b"content-type", b"text/plain"), (b"x-app", b"one"))
+
+
+def test_a_contact_hidden_from_an_app_may_still_ask_the_portal_itself() -> None:
+    to = {"portal-to": f'"{BOBS}"'}
+    draft = Draft(key="cleo", authority=SITE.hosts.origin.authority, protocol=to)
+    assert isinstance(ask(draft.sign()), Admission)
+
+
+@pytest.mark.parametrize("name", ["x-evil", "x-ptl-client-type", "cookie", "portal-app-signature"])
+def test_a_field_that_is_not_covered_is_not_forwarded(name: str) -> None:
+    added = ask(with_field(Draft().sign(), name, "evil"))
+    assert isinstance(added, Admission)
+    assert (b"content-type", b"text/plain") in added.fields
+    assert b"evil" not in [value for _, value in added.fields]
+
+
+def test_what_the_app_signed_itself_gets_its_names_back() -> None:
+    apps = [
+        ("portal-app-signature", "a=:AAAA:"),
+        ("portal-app-signature-input", 'a=("@path")'),
+        ("portal-app-content-digest", "md5=:AAAA:"),
+    ]
+    admission = ask(Draft(fields=apps).sign())
+    assert isinstance(admission, Admission)
+    assert admission.fields == (
+        (b"signature", b"a=:AAAA:"),
+        (b"signature-input", b'a=("@path")'),
+        (b"content-digest", b"md5=:AAAA:"),
+    )
+
+
+def test_lines_of_a_field_and_bytes_outside_ascii_arrive_as_they_were() -> None:
+    fields = [("x-a", "1"), ("x-b", "\xe4\xff"), ("x-a", "2"), ("x-c", ""), ("x-a", "1")]
+    admission = ask(Draft(fields=fields).sign())
+    assert isinstance(admission, Admission)
+    assert admission.fields == tuple((n.encode(), v.encode("latin-1")) for n, v in fields)
+
+
+# --- who is who ----------------------------------------------------------------------------
+
+
+def test_of_two_contacts_that_share_a_prefix_only_the_one_whose_key_it_is_comes_in() -> None:
+    twin = Contact(ADAS[:100] + "aaa", "Not Ada", "https://ada.example")
+    alone = replace(SITE, contacts=ContactList((twin,), {"guestbook": "all"}))
+    assert ask(Draft().sign(), alone) is Code.NOT_ALLOWED
+    contacts = ContactList((twin, *SITE.contacts.peers), {"guestbook": "all"})
+    both = ask(Draft().sign(), replace(SITE, contacts=contacts))
+    assert isinstance(both, Admission)
+    assert both.caller.name == "Ada"
+
+
+def test_hidden_and_unknown_look_alike_to_the_sender() -> None:
+    assert ask(Draft(key="cleo").sign()) is ask(Draft(key="eve").sign()) is Code.NOT_ALLOWED
+    details = []
+    for key in ("cleo", "eve"):
+        with pytest.raises(Refusal) as caught:
+            admit(Draft(key=key).sign(), SITE, NOW, Claims())
+        details.append(caught.value.detail)
+    assert CLEOS in details[0]
+    assert "isn't a contact" in details[1]
+    assert EVES in details[1]
+
+
+def _with_bad_key(raw: bytes) -> Request:
+    """Return a request whose ``portal-key`` is ``raw``, and whose ``keyid`` is its hash."""
+    spki = base64.b64encode(bytes.fromhex("302a300506032b6570032100") + raw).decode()
+    pem = f"-----BEGIN PUBLIC KEY-----\n{spki}\n-----END PUBLIC KEY-----\n"
+    portal_id = encode_base32(hashlib.sha512(pem.encode()).digest())
+    field = f":{base64.b64encode(raw).decode()}:"
+    return Draft(parameters={"keyid": f'"{portal_id}"'}, protocol={"portal-key": field}).sign()
+
+
+_P = 2**255 - 19
+_ORDER_2 = (_P - 1).to_bytes(32, "little")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(bytes([1]) + bytes(31), id="the neutral element"),
+        pytest.param(bytes(32), id="of order 4"),
+        pytest.param(_ORDER_2, id="of order 2"),
+        pytest.param(
+            bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
+            id="of order 8",
+        ),
+        pytest.param(
+            nacl.bindings.crypto_core_ed25519_add(ADA.public.raw, _ORDER_2), id="of mixed order"
+        ),
+        pytest.param((_P + 1).to_bytes(32, "little"), id="not canonical"),
+        pytest.param(bytes([2]) + bytes(31), id="not on the curve"),
+        pytest.param(b"\xff" * 32, id="all ones"),
+    ],
+)
+def test_a_key_that_nobody_honest_has_is_refused_though_it_hashes_to_keyid(raw: bytes) -> None:
+    assert ask(_with_bad_key(raw)) is Code.KEY_MISMATCH
+
+
+def _with_signature(request: Request, value: bytes) -> Request:
+    field = f"portal=:{base64.b64encode(value).decode()}:"
+    return with_field(without_field(request, "signature"), "signature", field)
+
+
+def _signature(request: Request) -> bytes:
+    return base64.b64decode(dict(request.fields)[b"signature"].split(b":")[1])
+
+
+def test_a_signature_whose_second_half_is_not_reduced_is_refused() -> None:
+    request = Draft().sign()
+    value = _signature(request)
+    assert isinstance(ask(_with_signature(request, value)), Admission)
+    order = 2**252 + 27742317777372353535851937790883648493
+    forged = value[:32] + (int.from_bytes(value[32:], "little") + order).to_bytes(32, "little")
+    assert ask(_with_signature(request, forged)) is Code.SIGNATURE_INVALID
+
+
+def test_every_bit_of_the_signature_matters() -> None:
+    request = Draft().sign()
+    value = _signature(request)
+    for byte in range(64):
+        flipped = bytes(b ^ (1 << byte % 8) if i == byte else b for i, b in enumerate(value))
+        assert ask(_with_signature(request, flipped)) is Code.SIGNATURE_INVALID
+
+
+def test_the_public_key_is_no_shared_secret() -> None:
+    request = Draft().sign()
+    for size in (32, 64):
+        tag = hmac.new(ADA.public.raw, b"", "sha512" if size == 64 else "sha256").digest()
+        expected = Code.SIGNATURE_INVALID if size == 64 else Code.SIGNATURE_MALFORMED
+        assert ask(_with_signature(request, tag)) is expected
+
+
+def test_a_signature_spelled_with_stray_bits_is_refused() -> None:
+    request = Draft().sign()
+    value = base64.b64encode(_signature(request)).decode()
+    stray = value[:-3] + chr(ord(value[-3]) + 1) + "=="
+    assert base64.b64decode(stray) == base64.b64decode(value)
+    assert ask(edited(request, [["replace", "signature", value, stray]])) is (
+        Code.SIGNATURE_MALFORMED
+    )
+
+
+# --- replay, and the order of the checks ---------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [Code.REPLAYED, Code.REPLAY_STORE_DOWN, Code.OUT_OF_TIME])
+def test_what_the_replay_store_refuses_is_refused(code: Code) -> None:
+    with pytest.raises(RefusedPeer) as caught:
+        admit(Draft().sign(), SITE, NOW, Claims(Refusal(code, "why", now=7)))
+    assert (caught.value.code, caught.value.detail, caught.value.now) == (code, "why", 7)
+    assert caught.value.question.nonce == NONCE
+
+
+def test_a_request_out_of_time_is_told_our_time_and_no_other_refusal_is() -> None:
+    with pytest.raises(RefusedPeer) as caught:
+        admit(Draft().sign(), SITE, NOW + 120.7, Claims())
+    assert (caught.value.code, caught.value.now) == (Code.OUT_OF_TIME, NOW + 120)
+    with pytest.raises(RefusedPeer) as caught:
+        admit(Draft(key="eve").sign(), SITE, NOW, Claims())
+    assert caught.value.now is None
+
+
+def test_what_is_not_even_well_formed_gets_no_signed_answer() -> None:
+    with pytest.raises(Refusal) as caught:
+        admit(Draft(more=";admin").sign(), SITE, NOW, Claims())
+    assert not isinstance(caught.value, RefusedPeer)
+
+
+_BAD_FIELD = [["add", "x-more", "a\x00"]]
+_FAULTS: list[tuple[str, dict[str, Any], list[list[str]], Code]] = [
+    ("a malformed field", {}, _BAD_FIELD, Code.BAD_FIELD),
+    ("two Hosts", {}, [["add", "host", HOST]], Code.BAD_REQUEST),
+    ("another Host", {}, [["set", "host", "evil.example"]], Code.MISDIRECTED),
+    ("form", {"more": ";admin"}, [], Code.SIGNATURE_MALFORMED),
+    ("hop", {}, [["add", "upgrade", "h2c"]], Code.UPGRADE_UNSUPPORTED),
+    ("time", {"parameters": {"created": "-500"}}, [], Code.OUT_OF_TIME),
+    ("coverage", {"without": ['"@path"']}, [], Code.SIGNATURE_COVERAGE),
+    ("key", {"protocol": {"portal-key": "{cleo-key}"}}, [], Code.KEY_MISMATCH),
+    ("recipient", {"protocol": {"portal-to": '"{cleo}"'}}, [], Code.WRONG_RECIPIENT),
+    ("signature", {}, [["set", "x-app", "two"]], Code.SIGNATURE_INVALID),
+    ("contact", {"key": "eve"}, [], Code.NOT_ALLOWED),
+    ("target", {"target": "/public/../x"}, [], Code.BAD_TARGET),
+    ("access", {"target": "/public/secret"}, [], Code.NOT_ALLOWED),
+    ("digest", {"protocol": {"content-digest": "md5=:AAAA:"}}, [], Code.SIGNATURE_MALFORMED),
+]
+
+
+@pytest.mark.parametrize("first", range(len(_FAULTS)), ids=[fault[0] for fault in _FAULTS])
+def test_of_several_faults_the_first_in_the_order_decides(first: int) -> None:
+    """Each fault together with every later one, the claim's among them."""
+    sign: dict[str, Any] = {}
+    then: list[list[str]] = []
+    for _, more, edits, _ in reversed(_FAULTS[first:]):
+        for name, value in more.items():
+            both = {**sign.get(name, {}), **value} if isinstance(value, dict) else value
+            sign[name] = both
+        then = [*edits, *then]
+    claims = Claims(Refusal(Code.REPLAYED))
+    with pytest.raises(Refusal) as caught:
+        admit(edited(Draft(**sign).sign(), then), SITE, NOW, claims)
+    assert caught.value.code is _FAULTS[first][3], caught.value.detail
+
+
+# --- strangers -----------------------------------------------------------------------------
+
+
+def _strange(target: str, *fields: tuple[str, str], host: str = HOST) -> Request:
+    pairs = tuple((name.encode(), value.encode("latin-1")) for name, value in fields)
+    return Request(b"GET", target.encode("latin-1"), ((b"host", host.encode()), *pairs))
+
+
+def test_a_stranger_comes_to_what_is_public_with_nothing_of_ours() -> None:
+    signature = [("signature", "a=:AAAA:"), ("signature-input", 'a=("@path")')]
+    digest = ("content-digest", "md5=:AAAA:")
+    forged = [("x-ptl-client-id", ADAS), ("X_User".lower(), "ada"), ("portal-token", "t")]
+    via = [("x-forwarded-for", "127.0.0.1"), ("x_forwarded_for", "127.0.0.1"), ("via", "x")]
+    admission = ask(_strange("/public?x", *signature, digest, *forged, *via, ("accept", "*/*")))
+    assert isinstance(admission, Admission)
+    assert admission.caller is ANONYMOUS
+    assert admission.question is None
+    assert admission.digests == {}
+    kept = (*signature, digest, ("accept", "*/*"))
+    assert admission.fields == tuple((n.encode(), v.encode()) for n, v in kept)
+
+
+@pytest.mark.parametrize("target", ["/", "/peer", "/public/secret", "/publicX", "/PUBLIC/SECRET"])
+def test_a_stranger_comes_to_nothing_else(target: str) -> None:
+    assert ask(_strange(target)) is Code.PROOF_REQUIRED
+
+
+@pytest.mark.parametrize(
+    "target", ["http://evil.example/public", "public", "*", "/public/../public", "/public#x"]
+)
+def test_a_strangers_target_is_judged_too(target: str) -> None:
+    assert ask(_strange(target)) is Code.BAD_TARGET
+
+
+def test_a_stranger_may_ask_the_portal_itself() -> None:
+    for host in (SITE.hosts.origin.authority, "bob.example"):
+        admission = ask(_strange("/.well-known/portal-identity", ("x_user", "x"), host=host))
+        assert isinstance(admission, Admission)
+        assert (admission.app, admission.rule) == (None, None)
+        assert admission.fields == ((b"x_user", b"x"),)
+
+
+def test_a_stranger_learns_which_apps_there_are_by_their_names_alone() -> None:
+    host = HOST.replace("guestbook", "nothing")
+    assert ask(_strange("/public", host=host)) is Code.NO_SUCH_APP
+
+
+def test_an_upgrade_of_a_strangers_request_is_none_of_the_gates_business() -> None:
+    fields = [("connection", "Upgrade"), ("upgrade", "websocket")]
+    admission = ask(_strange("/public", *fields))
+    assert isinstance(admission, Admission)
+    assert admission.fields == ()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [("signature-input", 'a=();tag="portal-peering"')],
+        [("signature-input", "portal-peering")],
+        [("signature-input", "x"), ("signature-input", "((((portal-peering")],
+        [("portal-key", "")],
+        [("portal-to", "x")],
+        [("portal-seal", "x")],
+    ],
+)
+def test_a_request_that_claims_to_be_a_portals_is_never_taken_for_a_strangers(
+    fields: list[tuple[str, str]],
+) -> None:
+    assert ask(_strange("/public", *fields)) is Code.SIGNATURE_MALFORMED
+
+
+def test_placeholders_of_the_tables_stand_for_what_they_say() -> None:
+    assert filled("{ada} {ada-key} {other}") == f"{ADAS} {key_field(ADA)} {{other}}"
+    assert re.fullmatch(r"[a-z0-9]{103}", ADAS)
+    assert isinstance(SITE, Site)

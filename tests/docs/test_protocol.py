@@ -1,0 +1,214 @@
+"""docs/protocol.md says what the code does: its tables and its worked example can't grow old."""
+
+import hashlib
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from proxy.core.errors import Code
+from proxy.core.gate import Request, Site, admit
+from proxy.core.headers import FRAMING, HOP_BY_HOP, INTERMEDIARY, RENAMED, Fields
+from proxy.core.hosts import Hosts
+from proxy.core.identity import PrivateKey
+from proxy.core.judge import Judge
+from proxy.core.origin import parse_origin
+from proxy.core.policy import Access, Contact, ContactList
+from proxy.core.rules import Rule, Rules
+from proxy.core.signature.base import Message, signature_base
+from proxy.core.signature.digest import BodyDigest, content_digest
+from proxy.core.signature.document import document_body, sign_document, verify_document
+from proxy.core.signature.parameters import encode_nonce, find_signature
+from proxy.core.signature.request import TAG, Recipient, sign_request
+from proxy.core.signature.response import TAG as RESPONSE_TAG
+from proxy.core.signature.response import Question, sign_response, verify_response
+
+_PAGE = Path(__file__).resolve().parents[2] / "docs" / "protocol.md"
+
+_ADA_SEED, _BOB_SEED = bytes([1]) * 32, bytes([2]) * 32
+ADA, BOB = PrivateKey(_ADA_SEED), PrivateKey(_BOB_SEED)
+NONCE = bytes(range(32))
+SENT, ANSWERED = 1_700_000_000, 1_700_000_001
+ORIGIN = parse_origin(f"https://{BOB.public.portal_id[:6]}.p.getportal.org").of_app("guestbook")
+METHOD, TARGET = b"POST", b"/peer/entries?lang=en"
+BODY, ANSWER = b'{"text": "Hello, Bob!"}', b'{"entry": 7}'
+
+
+def _digest(body: bytes) -> tuple[bytes, bytes]:
+    return content_digest(hashlib.sha256(body).digest())
+
+
+def _signed_request() -> tuple[Message, Question]:
+    """Return Ada's request as it is signed, and the question that the answer belongs to."""
+    message = Message(
+        fields=(
+            (b"content-type", b"application/json"),
+            (b"accept", b"application/json"),
+            (b"accept", b"text/plain"),
+            _digest(BODY),
+        ),
+        method=METHOD,
+        authority=ORIGIN.authority,
+        target=TARGET,
+        scheme=ORIGIN.scheme,
+    )
+    to = Recipient(BOB.public.portal_id, "guestbook")
+    signed = sign_request(ADA, message, to, nonce=NONCE, now=SENT)
+    return signed.message, Question(signed.message, signed.components, encode_nonce(NONCE))
+
+
+def _signed_response() -> Message:
+    _, question = _signed_request()
+    fields = (
+        (b"content-type", b"application/json"),
+        (b"set-cookie", b"a=1"),
+        (b"set-cookie", b"b=2"),
+        _digest(ANSWER),
+    )
+    return sign_response(BOB, Message(fields=fields, status=201), question, now=ANSWERED).message
+
+
+def _wire(start: bytes, fields: Fields, body: bytes) -> str:
+    """Return a message as the page shows it: as on the wire, with LF for CR LF."""
+    length = (b"content-length", str(len(body)).encode())
+    lines = [start, *(name + b": " + value for name, value in (*fields, length)), b"", body]
+    return b"\n".join(lines).decode()
+
+
+def _base(message: Message, tag: str, request: Message | None = None) -> str:
+    signature = find_signature(message.fields, tag)
+    return signature_base(signature.components, signature.text, message, request).decode()
+
+
+def _document() -> str:
+    body = document_body(BOB, "Bob", ORIGIN.host.removeprefix("guestbook."), ("signed",))
+    fields = sign_document(BOB, _digest(body), now=SENT)
+    return _wire(b"HTTP/1.1 200 OK", fields, body)
+
+
+def examples() -> dict[str, str]:
+    """Return every worked example of the page by its name, made anew from the fixed keys."""
+    request, question = _signed_request()
+    response = _signed_response()
+    host = (b"host", ORIGIN.authority.encode())
+    start = METHOD + b" " + TARGET + b" HTTP/1.1"
+    return {
+        "keys": "\n".join(
+            f"{name}: seed {seed.hex()}\n"
+            f"  public key {PrivateKey(seed).public.raw.hex()}\n"
+            f"  Portal ID  {PrivateKey(seed).public.portal_id}"
+            for name, seed in (("Ada", _ADA_SEED), ("Bob", _BOB_SEED))
+        ),
+        "pem": BOB.public.pem.rstrip("\n"),
+        "request": _wire(start, (host, *request.fields), BODY),
+        "request base": _base(request, TAG),
+        "response": _wire(b"HTTP/1.1 201 Created", response.fields, ANSWER),
+        "response base": _base(response, RESPONSE_TAG, question.message),
+        "document": _document(),
+    }
+
+
+@cache
+def _page() -> str:
+    return _PAGE.read_text("utf-8")
+
+
+def _shown(name: str) -> str:
+    """Return the block that follows ``<!-- example: name -->``."""
+    found = re.search(rf"<!-- example: {name} -->\n```\w*\n(.*?)\n```", _page(), re.DOTALL)
+    assert found, f"protocol.md shows no example named {name!r}"
+    return found[1]
+
+
+def _cells(heading: str) -> list[list[str]]:
+    """Return the rows of the first table under a heading, without its head."""
+    section = _page().split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    rows = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
+
+
+def _names(sentence: str) -> set[bytes]:
+    """Return the field names of the list that begins with ``sentence``."""
+    listed = _page().split(sentence, 1)[1].split("\n\n", 1)[0]
+    return {name.encode() for name in re.findall(r"`([a-z0-9-]+)`", listed)}
+
+
+def test_the_table_has_every_refusal_code_with_its_status_and_title_and_no_other() -> None:
+    shown = [
+        (code.strip("`"), int(status), title) for code, status, title, *_ in _cells("Refusals")
+    ]
+    assert sorted(shown) == sorted((code.public, code.status, code.title) for code in Code)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "names"),
+    [
+        ("**Hop-by-hop fields**:", HOP_BY_HOP),
+        ("**Framing fields**:", FRAMING),
+        ("**Intermediary fields**:", INTERMEDIARY),
+    ],
+)
+def test_the_page_lists_exactly_the_fields_that_the_code_does(
+    sentence: str, names: frozenset[bytes]
+) -> None:
+    assert _names(sentence) == names
+
+
+def test_the_page_shows_the_names_under_which_an_apps_own_fields_travel() -> None:
+    section = _page().split("**Renamed fields**:", 1)[1].split("\n## ", 1)[0]
+    shown = dict(re.findall(r"^\| `([a-z-]+)` \| `([a-z-]+)` \|$", section, re.MULTILINE))
+    assert {k.encode(): v.encode() for k, v in shown.items()} == RENAMED
+
+
+@pytest.mark.parametrize("name", list(examples()))
+def test_an_example_is_what_the_code_makes_byte_for_byte(name: str) -> None:
+    assert _shown(name) == examples()[name]
+
+
+def _parsed(text: str) -> tuple[str, Fields, bytes]:
+    head, _, body = text.partition("\n\n")
+    start, *lines = head.split("\n")
+    pairs = (line.split(": ", 1) for line in lines)
+    return start, [(name.encode(), value.encode()) for name, value in pairs], body.encode()
+
+
+def test_the_request_on_the_page_is_admitted() -> None:
+    start, fields, body = _parsed(_shown("request"))
+    method, target, _ = start.encode().split(b" ")
+    ada = ADA.public.portal_id
+    portal = parse_origin(f"https://{ORIGIN.host.removeprefix('guestbook.')}")
+    site = Site(
+        BOB.public.portal_id,
+        Hosts(portal),
+        {"guestbook": Judge(Rules((Rule(b"/peer", Access.PEER),)))},
+        ContactList((Contact(ada, "Ada", "https://ada.test"),), {"guestbook": "all"}),
+    )
+    claimed: list[tuple[str, bytes, int]] = []
+    admission = admit(
+        Request(method, target, fields), site, SENT, lambda *claim: claimed.append(claim)
+    )
+    assert claimed == [(ada, NONCE, SENT)]
+    assert admission.caller.id == ada
+    digest = BodyDigest(admission.digests)
+    digest.update(body)
+    digest.refuse_mismatch()
+
+
+def test_the_response_on_the_page_is_believed() -> None:
+    start, fields, _ = _parsed(_shown("response"))
+    _, question = _signed_request()
+    answer = Message(fields=fields, status=int(start.split()[1]))
+    verified = verify_response(BOB.public.portal_id, answer, question)
+    assert [name for name, _ in verified.fields][:3] == [
+        b"content-type",
+        b"set-cookie",
+        b"set-cookie",
+    ]
+
+
+def test_the_identity_document_on_the_page_is_believed() -> None:
+    _, fields, body = _parsed(_shown("document"))
+    head = Message(fields=fields, status=200)
+    document = verify_document(BOB.public.portal_id, head, body, now=SENT)
+    assert document.name == "Bob"

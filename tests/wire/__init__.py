@@ -1,0 +1,1 @@
+"""The proxy as others meet it: real processes, real sockets, raw bytes."""

@@ -1,0 +1,219 @@
+"""A Portal in a folder of its own, run as a process of its own (``python -m proxy serve``)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from proxy.contacts import ContactStore
+from proxy.core.identity import PrivateKey, short_id
+from proxy.core.policy import Contact, ContactList
+from proxy.keyring import create_identity
+from proxy.replay import ReplayStore
+from proxy.storage import make_private_folder
+from proxy.tokens import TokenStore
+
+from .raw import LOOPBACK, PATIENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Literal
+
+ROOT = Path(__file__).resolve().parents[3]
+DOMAIN = "portal.localhost"
+_PORTAL_YAML = """\
+name: {name}
+domain: {domain}
+public_url: http://{{short_id}}.{domain}:{public}
+aliases: [{aliases}]
+state: ../state
+listen: {{public: "127.0.0.1:{listen}", apps: "127.0.0.1:{apps}", owner: "127.0.0.1:{owner}"}}
+"""
+
+
+def reserve_port() -> tuple[socket.socket, int]:
+    """Return a free port, and the socket that keeps it free until it is closed.
+
+    Bound and not listening, with SO_REUSEADDR: nobody is given the port, and a proxy that asks
+    for it gets it.
+    """
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind((LOOPBACK, 0))
+    return holder, holder.getsockname()[1]
+
+
+def environment() -> dict[str, str]:
+    """Return this process's environment for a proxy: our sources, nobody's HTTP proxy."""
+    kept = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+    kept.pop("PORTAL_CONFIG", None)
+    return {**kept, "PYTHONPATH": str(ROOT)}
+
+
+@dataclass
+class Portal:
+    """One Portal; ``clock_shift`` is how many seconds its clock is ahead."""
+
+    folder: Path
+    name: str
+    aliases: str = ""
+    clock_shift: int = 0
+    key: PrivateKey = field(init=False)
+    _holders: list[socket.socket] = field(default_factory=list, repr=False)
+    _process: subprocess.Popen[bytes] | None = None
+
+    def __post_init__(self) -> None:
+        make_private_folder(self.state)
+        self.key = create_identity(self.state / "identity.key")
+        self.public, self.apps, self.owner = (self._port() for _ in range(3))
+        self.write_config(self.config)
+        ContactStore(self.state / "contacts.yaml", DOMAIN).create()
+        store = ReplayStore(self.state / "replay.sqlite3")
+        store.open(time.time() + self.clock_shift - 60)
+        store.close()
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    @property
+    def log_file(self) -> Path:
+        return self.folder / "log"
+
+    @property
+    def id(self) -> str:
+        return self.key.public.portal_id
+
+    @property
+    def host(self) -> str:
+        """The Portal's own authority."""
+        return f"{short_id(self.id)}.{DOMAIN}:{self.public}"
+
+    def app_host(self, app: str) -> str:
+        """Return an app's authority."""
+        return f"{app}.{self.host}"
+
+    def write_config(self, folder: Path, *, listen: tuple[int, int, int] | None = None) -> None:
+        """Write portal.yaml; ``listen`` gives the listeners other ports than the usual."""
+        folder.mkdir(parents=True, exist_ok=True)
+        where = listen or (self.public, self.apps, self.owner)
+        text = _PORTAL_YAML.format(
+            name=self.name, domain=DOMAIN, public=self.public, aliases=self.aliases,
+            listen=where[0], apps=where[1], owner=where[2],
+        )  # fmt: skip
+        (folder / "portal.yaml").write_text(text, encoding="utf-8")
+
+    def add_app(self, name: str, manifest: str, upstream: int, settings: str = "") -> None:
+        """Add an app that is behind the port ``upstream``."""
+        folder = self.config / "apps" / name
+        folder.mkdir(parents=True)
+        (folder / "app.json").write_text(manifest, encoding="utf-8")
+        yaml = f"upstream: http://{LOOPBACK}:{upstream}\n{settings}"
+        (folder / "proxy.yaml").write_text(yaml, encoding="utf-8")
+
+    def knows(
+        self,
+        *peers: Contact,
+        apps: Mapping[str, frozenset[str] | Literal["all", "none"]],
+    ) -> None:
+        """Write the contact list, as the owner's commands would."""
+        store = ContactStore(self.state / "contacts.yaml", DOMAIN)
+        store.change(lambda _: ContactList(peers, apps))
+
+    def as_contact(self, *, connect: int | None = None) -> Contact:
+        """Return this Portal as another one's contact."""
+        return contact(self.id, self.name, self.public, connect or self.public)
+
+    def token(self, app: str) -> str:
+        return TokenStore(self.state / "tokens").token(app)
+
+    def command_line(self, *words: str, config: Path | None = None) -> list[str]:
+        """Return how to run a command on this Portal, at its time."""
+        start = ["-m", "proxy"]
+        if self.clock_shift:
+            start = [str(Path(__file__).with_name("shifted.py")), str(self.clock_shift)]
+        return [sys.executable, *start, "--config", str(config or self.config), *words]
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        return subprocess.run(
+            self.command_line(*words), env=environment(), capture_output=True, text=True,
+            check=False, timeout=PATIENCE * 2,
+        )  # fmt: skip
+
+    def launch(self, config: Path | None = None) -> subprocess.Popen[bytes]:
+        """Start ``serve`` without waiting for anything."""
+        with self.log_file.open("ab") as log:
+            return subprocess.Popen(
+                self.command_line("serve", config=config), env=environment(),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+
+    def start(self) -> Portal:
+        """Start the proxy and wait until each listener takes connections."""
+        self._process = self.launch()
+        wait_for_ports(self._process, self.public, self.apps, self.owner, log=self.log_file)
+        return self
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """End the proxy; return its exit status."""
+        process, self._process = self._process, None
+        return end(process, number) if process is not None else 0
+
+    def release(self) -> None:
+        """End the proxy if it runs, and let go of the ports."""
+        self.stop()
+        for holder in self._holders:
+            holder.close()
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text("utf-8", "backslashreplace")
+
+    def _port(self) -> int:
+        holder, port = reserve_port()
+        self._holders.append(holder)
+        return port
+
+
+def contact(portal_id: str, name: str, public: int, connect: int) -> Contact:
+    """Return a contact whose own host is at the port ``public``, found at ``connect``."""
+    address = f"http://{short_id(portal_id)}.{DOMAIN}:{public}"
+    return Contact(portal_id, name, address, f"{LOOPBACK}:{connect}", "signed")
+
+
+def wait_for_ports(process: subprocess.Popen[bytes], *ports: int, log: Path) -> None:
+    """Wait until every port takes connections; fail with the log where the process ends first."""
+    end_at = time.monotonic() + PATIENCE
+    for port in ports:
+        while True:
+            try:
+                socket.create_connection((LOOPBACK, port), timeout=1).close()
+            except OSError:
+                assert process.poll() is None, log.read_text("utf-8", "backslashreplace")
+                assert time.monotonic() < end_at, log.read_text("utf-8", "backslashreplace")
+                time.sleep(0.02)
+            else:
+                break
+
+
+def end(process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGTERM) -> int:
+    """End a process; return its exit status."""
+    process.send_signal(number)
+    try:
+        return process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise

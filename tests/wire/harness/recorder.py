@@ -1,0 +1,180 @@
+"""An app that records every byte it gets and answers with the bytes it was given.
+
+It stands behind the proxy and is the judge: what isn't in ``received`` never came through.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Self
+
+from .raw import LOOPBACK, PATIENCE, Raw, Wire, answer, read_message
+
+
+class Accepted(Wire):
+    """A connection that somebody else opened; notes what comes in."""
+
+    def __init__(self, accepted: socket.socket, note: Callable[[bytes], None]) -> None:
+        accepted.settimeout(PATIENCE * 3)
+        self.socket = accepted
+        self._buffer = b""
+        self._note = note
+
+    def piece(self) -> bytes:
+        try:
+            data = super().piece()
+        except TimeoutError:
+            return b""
+        self._note(data)
+        return data
+
+
+@dataclass(frozen=True)
+class Script:
+    """What a recorder answers, and how."""
+
+    answer: bytes
+    before_body: bool = False
+    """Answer as soon as the head is there, then read the body."""
+    close: bool = False
+    """Close the connection behind the answer."""
+
+
+class Server:
+    """A listening socket and a thread for each connection; a context manager."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server((LOOPBACK, 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.connections = 0
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for opened in (self._listener, *self._open):
+            with suppress(OSError):
+                opened.shutdown(socket.SHUT_RDWR)
+            opened.close()
+
+    def handle(self, accepted: socket.socket) -> None:
+        """Serve one connection."""
+        raise NotImplementedError
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                accepted, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            self._open.append(accepted)
+            threading.Thread(target=self._serve, args=(accepted,), daemon=True).start()
+
+    def _serve(self, accepted: socket.socket) -> None:
+        with accepted, suppress(OSError, EOFError):
+            self.handle(accepted)
+
+
+class Recorder(Server):
+    """The recording app."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.clear()
+        super().__init__()
+
+    def clear(self) -> None:
+        """Forget what came, and answer ``200`` with ``ok`` again."""
+        with self._lock:
+            self.received = b""
+            self.requests: list[Raw] = []
+            self.connections = 0
+        self.script(answer(200, body=b"ok"))
+
+    def script(self, data: bytes, *, before_body: bool = False, close: bool = False) -> None:
+        """Answer every request from now on with ``data``."""
+        self._script = Script(data, before_body, close)
+
+    @property
+    def request(self) -> Raw:
+        """The one request that came."""
+        (request,) = self.requests
+        return request
+
+    def handle(self, accepted: socket.socket) -> None:
+        wire = Accepted(accepted, self._note)
+        while True:
+            if self._script.before_body:
+                head = wire.until(b"\r\n\r\n")
+                wire.send(self._script.answer)
+                wire._buffer = head + wire._buffer
+                with self._lock:
+                    self.requests.append(read_message(wire))
+            else:
+                request = read_message(wire)
+                with self._lock:
+                    self.requests.append(request)
+                wire.send(self._script.answer)
+            if self._script.close:
+                return
+
+    def _note(self, data: bytes) -> None:
+        with self._lock:
+            self.received += data
+
+
+class Trap(Server):
+    """A port that nobody may connect to."""
+
+    def handle(self, accepted: socket.socket) -> None:
+        accepted.close()
+
+
+class Relay(Server):
+    """What a tunnel is: passes bytes on, and keeps them for the test to look at."""
+
+    def __init__(self, to_port: int) -> None:
+        self._to_port = to_port
+        self.clear()
+        super().__init__()
+
+    def clear(self) -> None:
+        """Forget what went by."""
+        self.sent = bytearray()
+        self.answered = bytearray()
+
+    def handle(self, accepted: socket.socket) -> None:
+        with socket.create_connection((LOOPBACK, self._to_port)) as onward:
+            self._open.append(onward)
+            back = threading.Thread(
+                target=_pump, args=(onward, accepted, lambda: self.answered), daemon=True
+            )
+            back.start()
+            _pump(accepted, onward, lambda: self.sent)
+            back.join()
+
+
+def _pump(source: socket.socket, sink: socket.socket, kept: Callable[[], bytearray]) -> None:
+    with suppress(OSError):
+        while data := source.recv(1 << 16):
+            kept().extend(data)
+            sink.sendall(data)
+    with suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
+
+
+def eventually(condition: Callable[[], object], within: float = PATIENCE) -> float:
+    """Wait until ``condition`` holds; return the seconds it took, or fail."""
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < within, f"not within {within} seconds"
+        time.sleep(0.02)
+    return time.monotonic() - start
