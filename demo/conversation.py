@@ -37,6 +37,7 @@ def acquaint(stage: Stage) -> dict[str, Portal]:
     }
     for portal in portals.values():
         tell(f"   {portal.name}: {portal.id}")
+    tell("   Introducing them to each other: portal-proxy peers add, apps allow ...")
     for key, other in (("ada", "bob"), ("ada", "cleo"), ("bob", "ada"), ("cleo", "ada")):
         _add(stage, key, portals[other])
     # Ada's postcard box may know Bob; Cleo is her contact too, but not that app's.

@@ -38,6 +38,7 @@ class Processes:
         self._config = root / "config"
         self._state = root / "demo" / "state"
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._tokens: dict[tuple[str, str], str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -62,13 +63,14 @@ class Processes:
     def prepare(self) -> None:
         """See that every port is free, and make the keys and contact lists that are missing."""
         _refuse_ports_in_use()
+        tell(f"   Making the keys that are missing; all that lasts is in {self._state}")
         for key in NAMES:
             (self._state / key).mkdir(parents=True, exist_ok=True)
             self.command(key, "init")
-        tell(f"   Keys, contacts and logs are in {self._state}")
 
     def start(self) -> None:
         """Start the relay, the apps with their tokens and the proxies; return when all answer."""
+        tell("   Starting the proxies and the apps ...")
         overheard = self._state / "overheard"
         overheard.unlink(missing_ok=True)
         relay = [sys.executable, str(_DEMO / "relay.py"), str(_RELAY), f"127.0.0.1:{_port('bob')}"]
@@ -184,8 +186,9 @@ class Processes:
                 return
 
     def _proxy_for(self, key: str, app: str) -> str:
-        token = self.command(key, "apps", "token", app).strip()
-        return f"http://{app}:{token}@127.0.0.1:{_port(key, 'apps')}"
+        if (key, app) not in self._tokens:
+            self._tokens[key, app] = self.command(key, "apps", "token", app).strip()
+        return f"http://{app}:{self._tokens[key, app]}@127.0.0.1:{_port(key, 'apps')}"
 
     def _log(self, key: str, part: str) -> Path:
         return self._state / key / f"{part}.log"

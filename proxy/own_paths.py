@@ -29,7 +29,9 @@ def answer(portal: Portal, method: bytes, target: Target) -> Answer:
 
 def identity_document(portal: Portal) -> Answer:
     """Return the signed identity document (docs/protocol.md, section 2)."""
-    body = document_body(portal.key, portal.config.name, portal.hosts.origin.host, portal.modes)
+    body = document_body(
+        portal.key, portal.config.name, portal.hosts.origin.host, tuple(sorted(portal.modes))
+    )
     digest = content_digest(hashlib.sha256(body).digest())
     return Answer(200, sign_document(portal.key, digest, now=int(portal.clock())), body)
 

@@ -24,6 +24,8 @@ from proxy.core.signature.digest import content_digest
 from proxy.core.signature.response import Question, sign_response
 from proxy.core.template import Variables
 
+MODES = frozenset({"signed"})
+"""The modes that this version speaks."""
 Clock = Callable[[], float]
 
 
@@ -36,8 +38,6 @@ class Portal:
     contacts: ContactWatch
     apps: Mapping[str, App]
     clock: Clock = time.time
-    modes: tuple[str, ...] = ("signed",)
-    """The modes in which calls are accepted."""
     judges: Mapping[str, Judge] = field(init=False)
     hosts: Hosts = field(init=False)
 
@@ -51,9 +51,14 @@ class Portal:
         return self.key.public.portal_id
 
     @property
+    def modes(self) -> frozenset[str]:
+        """The modes in which calls are accepted: of those that exist, the owner's choice."""
+        return self.config.accept & MODES
+
+    @property
     def site(self) -> Site:
         """What the corridor judges a request against, as of now."""
-        return Site(self.id, self.hosts, self.judges, self.contacts.current)
+        return Site(self.id, self.hosts, self.judges, self.contacts.current, self.modes)
 
     def variables(self, caller: Caller) -> Variables:
         """Return what an app.json's templates can use for a request of ``caller``."""

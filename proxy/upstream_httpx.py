@@ -46,6 +46,12 @@ class _Response:
             raise _failure(error) from None
 
 
+    async def write(self, data: bytes) -> None:
+        """Refuse: this engine makes no raw streams."""
+        del data
+        raise UpstreamFailed("this engine makes no raw streams")
+
+
 class HttpxUpstream:
     """Carries requests out with ``httpx.AsyncHTTPTransport``."""
 

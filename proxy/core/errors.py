@@ -28,6 +28,7 @@ class Code(Enum):
     SIGNATURE_INVALID = ("signature_invalid", 401, "The signature doesn't verify.")
     DIGEST_MISMATCH = ("digest_mismatch", 401, "The body isn't the one that was signed.")
     NOT_ALLOWED = ("not_allowed", 403, "The caller is known by its key, but isn't allowed here.")
+    MODE_NOT_ACCEPTED = ("mode_not_accepted", 403, "Calls in this mode aren't accepted here.")
     NOT_A_PEER_HOST = ("not_a_peer_host", 403, "This listener leads only to peers' apps.")
     NO_SUCH_APP = ("no_such_app", 404, "There is no such app on this Portal.")
     NO_SUCH_PEER = ("no_such_peer", 404, "There is no such peer.")

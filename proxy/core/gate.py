@@ -45,6 +45,8 @@ class Site:
     hosts: Hosts
     apps: Mapping[str, Judge]
     contacts: ContactList
+    modes: frozenset[str] = frozenset({"signed"})
+    """The modes in which the owner accepts calls."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,8 @@ def _admit_peer(
 ) -> Admission:
     """Admit a request that claims to be a Portal's. The order is the specification's."""
     message, fields = question.message, question.message.fields
+    if "signed" not in site.modes:
+        raise Refusal(Code.MODE_NOT_ACCEPTED, "signed")
     _refuse_hop_tricks(read, fields)
     signed.refuse_out_of_time(read, now)
     signed.refuse_bad_coverage(read, fields)

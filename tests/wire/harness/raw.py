@@ -116,6 +116,10 @@ class Wire:
         self._buffer = data[count:]
         return data[:count]
 
+    def put_back(self, data: bytes) -> None:
+        """Let the next reader begin with ``data``."""
+        self._buffer = data + self._buffer
+
     def piece(self) -> bytes:
         """Read what is there; b"" where the other side has closed or broken off."""
         try:

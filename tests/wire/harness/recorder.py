@@ -115,9 +115,10 @@ class Recorder(Server):
             if self._script.before_body:
                 head = wire.until(b"\r\n\r\n")
                 wire.send(self._script.answer)
-                wire._buffer = head + wire._buffer
+                wire.put_back(head)
+                request = read_message(wire)
                 with self._lock:
-                    self.requests.append(read_message(wire))
+                    self.requests.append(request)
             else:
                 request = read_message(wire)
                 with self._lock:
