@@ -44,7 +44,7 @@ def peer_service(portal: Portal, directory: Directory) -> Starlette:
     async def whoareyou(_: Request) -> Response:
         return Response(own_paths.whoareyou(portal).body, media_type="application/json")
 
-    return Starlette(
+    service = Starlette(
         routes=[
             Route("/protected/peers", list_peers),
             Route("/protected/peers/{portal_id}", one_peer),
@@ -52,6 +52,8 @@ def peer_service(portal: Portal, directory: Directory) -> Starlette:
         ],
         exception_handlers={HTTPException: _refuse, Refusal: _refuse},
     )
+    service.router.redirect_slashes = False  # an empty ID is no peer, not the way to the list
+    return service
 
 
 async def _refuse(_: Request, error: Exception) -> Response:

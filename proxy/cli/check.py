@@ -12,6 +12,7 @@ from proxy.cli.output import Stop, command_line, counted, say, say_json
 from proxy.config import FILE_NAME
 from proxy.core.errors import Invalid, Problem
 from proxy.core.policy import Access, ContactList
+from proxy.portal import MODES
 from proxy.storage import Unsafe, check_private
 
 
@@ -96,12 +97,16 @@ def _replay_problems(path: Path) -> Iterator[Problem]:
 def _about_the_portal(portal: PortalFiles) -> Iterator[Problem]:
     """Warn of what portal.yaml allows but an owner may not want."""
     config = portal.config
+    file = str(portal.folder / FILE_NAME)
+    if not config.accept & MODES:
+        what = f"none of these is spoken by this version ({', '.join(sorted(MODES))}): no call comes in"
+        yield Problem(file, "accept", what)
     if config.public_url.startswith("http://") and "signed" in config.accept:
         what = (
             "is plain http, and signed calls are accepted: they can't be forged or changed, but "
             "everybody on the way can read them"
         )
-        yield Problem(str(portal.folder / FILE_NAME), "public_url", what)
+        yield Problem(file, "public_url", what)
 
 
 def _about_contacts(

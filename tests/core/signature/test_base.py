@@ -1,6 +1,7 @@
 """The signature base against RFC 9421's own examples (Appendix B.2), byte for byte."""
 
 import base64
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,9 @@ from typing import Any
 
 import http_sf
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from proxy.core.errors import Code, Refusal
@@ -27,9 +31,16 @@ _CASES = [pytest.param(case, id=case["title"]) for case in _RFC["cases"]]
 
 
 def _message(text: str) -> Message:
-    first, *lines = text.partition("\n\n")[0].splitlines()
-    pairs = (line.split(": ", 1) for line in lines)
-    fields = tuple((name.lower().encode(), value.encode()) for name, value in pairs)
+    """Read a message; its digest is computed from its body.
+
+    The response in the file has another one, which fits neither its body nor the RFC's base.
+    """
+    head, _, body = text.partition("\n\n")
+    first, *lines = head.splitlines()
+    named = dict(line.split(": ", 1) for line in lines)
+    digest = hashlib.sha512(body.rstrip("\n").encode()).digest()
+    named["Content-Digest"] = f"sha-512=:{base64.b64encode(digest).decode()}:"
+    fields = tuple((name.lower().encode(), value.encode()) for name, value in named.items())
     if first.startswith("HTTP/"):
         return Message(fields=fields, status=int(first.split()[1]))
     method, target, _ = first.encode().split(b" ")
@@ -64,6 +75,17 @@ def test_ours_verifies_the_rfcs_ed25519_example() -> None:
     assert key.pem == _RFC["keys"]["test-key-ed25519"]["public_key_pem"]
     assert key.verifies(value, base)
     assert not key.verifies(value, base + b"\n")
+
+
+def test_the_digest_that_the_response_was_signed_with_is_its_bodys() -> None:
+    case = next(case for case in _RFC["cases"] if case["message"] == "response")
+    pem = _RFC["keys"]["test-key-ecc-p256"]["public_key_pem"].encode()
+    key: Any = load_pem_public_key(pem)
+    value = base64.b64decode(case["signature"].split(":")[1])
+    halves = (int.from_bytes(half, "big") for half in (value[:32], value[32:]))
+    components, text = _components(case["signature_input"])
+    base = signature_base(components, text, _message(_RFC["response"]))
+    key.verify(encode_dss_signature(*halves), base, ec.ECDSA(hashes.SHA256()))  # or raises
 
 
 # --- as peer requests they are worth nothing -----------------------------------------------
@@ -202,7 +224,6 @@ def test_no_query_and_an_empty_one_differ_in_the_request_target_alone() -> None:
     [
         (Component("x-absent"), _REQUEST, None),
         (Component("X-A"), _REQUEST, None),
-        (Component("x-\xe4"), _REQUEST, None),
         (Component("x-b"), _REQUEST, None),
         (Component("x-a", (("sf", True),)), _REQUEST, None),
         (Component("x-a", (("tr", True),)), _REQUEST, None),

@@ -190,6 +190,7 @@ def test_a_request_that_the_library_signs_is_admitted(target: str) -> None:
         nonce=NONCE,
         tag="portal-peering",
         include_alg=False,
+        use_existing_digest=True,
         covered_component_ids=[
             *DERIVED,
             *("portal-key", "portal-to", "content-digest", "content-type", "x-empty"),
@@ -251,6 +252,7 @@ def test_a_response_that_the_library_signs_is_believed() -> None:
         nonce=NONCE,
         tag="portal-peering-response",
         include_alg=False,
+        use_existing_digest=True,
         covered_component_ids=[*own, *asked],
     )
     answer = Message(fields=answered.headers.wire(), status=201)

@@ -155,6 +155,8 @@ class Relay(Server):
     def handle(self, accepted: socket.socket) -> None:
         with socket.create_connection((LOOPBACK, self._to_port)) as onward:
             self._open.append(onward)
+            for side in (accepted, onward):
+                side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             back = threading.Thread(
                 target=_pump, args=(onward, accepted, lambda: self.answered), daemon=True
             )

@@ -1,0 +1,123 @@
+"""The rule that is applied is as strict as that of every reading an app could make."""
+
+import urllib.parse
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.errors import Refusal
+from proxy.core.judge import Judge
+from proxy.core.policy import Access
+from proxy.core.rules import Rule, Rules
+from proxy.core.target import parse_target, readings
+from proxy.core.template import Template
+
+_OPEN = Judge(
+    Rules(
+        (
+            Rule(b"", Access.PUBLIC),
+            Rule(b"/private", Access.PRIVATE),
+            Rule(b"/peer", Access.PEER),
+            Rule(b"/Mixed", Access.PRIVATE),
+            Rule(b"/private/faq", Access.PUBLIC),
+        )
+    )
+)
+_CLOSED = Judge(Rules((Rule(b"", Access.PRIVATE), Rule(b"/public", Access.PUBLIC))))
+
+
+def _access(judge: Judge, target: bytes) -> Access:
+    return judge.decide(parse_target(target)).access
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"/private", b"/private/", b"/private/x", b"/privateer", b"/PRIVATE", b"/Private/x", b"//private",
+        b"///private", b"/%70rivate", b"/%2570rivate", b"/%2fprivate", b"/;x/private", b"/private;x",
+        b"/private%3fx", b"/private%23", b"//host/private", b"//host:80//private", b"/x;/%2f/private"[3:],
+        b"/mixed", b"/MIXED/x", b"/Mixed", b"/%4dixed", b"/private/FAQ", b"/private%2ffaqs",
+    ],
+)  # fmt: skip
+def test_whatever_an_app_could_read_as_private_is_private(target: bytes) -> None:
+    assert _access(_OPEN, target) is Access.PRIVATE
+
+
+@pytest.mark.parametrize(
+    "target",
+    [b"/", b"/x", b"/x/private", b"/x?/private", b"/priv", b"/private/faq", b"/xprivate", b"//x",
+     b"/x%2fprivate", b"/x;/private"],
+)  # fmt: skip
+def test_their_harmless_twins_are_public(target: bytes) -> None:
+    assert _access(_OPEN, target) is Access.PUBLIC
+
+
+@pytest.mark.parametrize(
+    "target",
+    [b"/publicX", b"/PUBLIC/", b"/Public", b"//public", b"//public/x", b"/%70ublic", b"/;/public",
+     b"/x/public", b"/public%2f"[:7] + b"%3fx", b"//x/public"],
+)  # fmt: skip
+def test_what_only_some_app_would_read_as_public_is_not(target: bytes) -> None:
+    assert _access(_CLOSED, target) is Access.PRIVATE
+
+
+@pytest.mark.parametrize(
+    "target", [b"/public", b"/public/", b"/public/x", b"/public/%E4?x", b"/public//x", b"/public?"]
+)
+def test_what_every_app_reads_as_public_is(target: bytes) -> None:
+    assert _access(_CLOSED, target) is Access.PUBLIC
+
+
+def test_an_honest_request_gets_the_fields_of_its_own_rule() -> None:
+    headers = (("X-A", Template.parse("1")),)
+    judge = Judge(
+        Rules((Rule(b"", Access.PEER), Rule(b"/a", Access.PEER, headers), Rule(b"/p", Access.PUBLIC)))
+    )
+    assert judge.decide(parse_target(b"/a/x")).headers == headers
+    assert judge.decide(parse_target(b"/a%2fx")).prefix in (b"", b"/a")
+    assert judge.decide(parse_target(b"/p%2f..x")).prefix == b"/p"
+
+
+def test_where_all_paths_have_one_access_the_own_rule_decides() -> None:
+    judge = Judge(Rules((Rule(b"", Access.PUBLIC), Rule(b"/a", Access.PUBLIC))))
+    assert judge.decide(parse_target(b"//a")).prefix == b""
+    assert judge.decide(parse_target(b"/a")).prefix == b"/a"
+
+
+def test_of_two_prefixes_that_differ_in_case_alone_the_stricter_holds_for_both() -> None:
+    for first, second in ((Access.PUBLIC, Access.PRIVATE), (Access.PRIVATE, Access.PUBLIC)):
+        rules = (Rule(b"", Access.PUBLIC), Rule(b"/a", first), Rule(b"/A", second))
+        judge = Judge(Rules(rules))
+        assert _access(judge, b"/a") is Access.PRIVATE
+        assert _access(judge, b"/A/x") is Access.PRIVATE
+        assert _access(judge, b"/b") is Access.PUBLIC
+
+
+def test_names_that_rules_set_are_reserved_in_their_one_spelling() -> None:
+    headers = (("X_Remote.User", Template.parse("1")),)
+    assert Judge(Rules((Rule(b"", Access.PUBLIC, headers),))).reserved == {b"x-remote-user"}
+
+
+_PREFIXES = st.sampled_from([b"", b"/a", b"/A", b"/a/b", b"/b", b"/b/", b"/a%2fb", b"/ab"])
+_PIECES = ["/", "a", "A", "b", ";", "%2f", "%3b", "%3f", "%61", "%2561", "%41", "//", "x"]
+_PATHS = st.lists(st.sampled_from(_PIECES), max_size=8).map(lambda p: ("/" + "".join(p)).encode())
+
+
+@given(rules=st.dictionaries(_PREFIXES, st.sampled_from(Access), max_size=6), raw=_PATHS)
+def test_the_rule_is_at_least_as_strict_as_that_of_each_reading(
+    rules: dict[bytes, Access], raw: bytes
+) -> None:
+    judge = Judge(Rules(tuple(Rule(prefix, access) for prefix, access in rules.items())))
+    try:
+        target = parse_target(raw)
+    except Refusal:
+        return
+    decided = judge.decide(target)
+    for reading in readings(target.path):
+        assert decided.access >= judge.rules.decide(reading).access
+        for prefix, access in rules.items():
+            exact = reading.lower() == prefix.lower()
+            assert not exact or decided.access >= access
+    split = urllib.parse.urlsplit(urllib.parse.unquote(target.path.decode(), "latin-1")).path
+    assert decided.access >= judge.rules.decide(split.encode("latin-1")).access
