@@ -105,8 +105,10 @@ class _Reading:
         self._problems: list[Problem] = []
         self._notices: list[Problem] = []
         self._broken: set[str] = set()
+        self._chosen_by_author: set[str] = set()
 
     def catalogue(self) -> Catalogue:
+        self._refuse_borrowed()
         return Catalogue(
             MappingProxyType(self._apps),
             tuple(self._problems),
@@ -167,11 +169,36 @@ class _Reading:
         token_file = folder / settings.token_file if settings.token_file is not None else None
         if token_file is not None:
             self._refuse_shared(folder, token_file, problems)
+        if given is None:
+            self._chosen_by_author.add(folder.name)
         if upstream is None:
             what = f"doesn't say where the app listens; expected upstream in its {SETTINGS_FILE}"
             problems.append(Problem(str(folder), "", what))
             return None
         return App(folder.name, manifest.rules, upstream, token_file)
+
+    def _refuse_borrowed(self) -> None:
+        """Leave out apps whose author's file aims at another app.
+
+        Its paths would be open to whom *this* app's rules let in. The owner may still say so, in
+        proxy.yaml.
+        """
+        for name in sorted(self._chosen_by_author & self._apps.keys()):
+            upstream = self._apps[name].upstream
+            if upstream.host == name:
+                continue  # its own name is its own, whoever else claims it
+            others = {app.name for app in self._apps.values() if app.upstream == upstream} - {name}
+            folders = {upstream.host} - {name}
+            if others or any((self._folder / host).is_dir() for host in folders):
+                what = (
+                    f"its author's file leads to {upstream}, which is "
+                    f"{', '.join(sorted(others or folders))}'s; expected a container of its own, "
+                    f"or upstream in its {SETTINGS_FILE}"
+                )
+                self._problems.append(Problem(str(self._folder / name), "", what))
+                self._broken.add(name)
+        for name in self._broken & self._apps.keys():
+            del self._apps[name]
 
     def _refuse_shared(self, folder: Path, token_file: Path, problems: list[Problem]) -> None:
         """Two apps with one token file: each would hold the other's token in turn."""

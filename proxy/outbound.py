@@ -136,12 +136,17 @@ class Outbound:
     def _peer_by_host(self, app: str, host: str) -> Contact:
         """Return the peer whose app ``host`` names, if it is the calling app itself.
 
-        Nothing but a contact's address is ever connected to, whatever ``host`` says.
+        It must fit exactly one of all contacts, hidden ones counted: an address holds a short ID
+        alone. Nothing but a contact's address is ever connected to, whatever ``host`` says.
         """
-        for contact in self._portal.contacts.current.known_to(app):
-            if host == parse_origin(contact.address).of_app(app).host:
-                return contact
-        raise Refusal(Code.NOT_A_PEER_HOST, f"{app} asks for {host[:260]!r}")
+        contacts = self._portal.contacts.current
+        fitting = [
+            peer for peer in contacts.peers if host == parse_origin(peer.address).of_app(app).host
+        ]
+        if len(fitting) == 1 and contacts.may_know(app, fitting[0].id):
+            return fitting[0]
+        detail = f"{app} asks for {host[:260]!r}; contacts: {[peer.id for peer in fitting]}"
+        raise Refusal(Code.NOT_A_PEER_HOST, detail)
 
 
 def _required(app: str | None, request: Request) -> str:

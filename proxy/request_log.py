@@ -13,6 +13,8 @@ def line(request: Request) -> str:
     """Return the request as the log names it: method, host and path, escaped and cut short."""
     host = b",".join(values_of(request.fields, b"host"))
     path = request.target.partition(b"?")[0]
+    if not path.startswith(b"/"):
+        path = path.rpartition(b"@")[2]  # before it stands what could be a token
     return " ".join(shown(part) for part in (request.method, host, path))
 
 

@@ -23,6 +23,8 @@ from uvicorn.server import ServerState
 
 from proxy.body import Scope
 from proxy.config import Address
+from proxy.core.answers import refusal_answer
+from proxy.core.errors import Code, Refusal
 
 log = logging.getLogger("proxy.server")
 
@@ -37,12 +39,13 @@ _TARGET = "portal.target"
 class _ExactConnection(h11.Connection):
     """An h11 connection that keeps the request target as it stood on the wire."""
 
+    method = b""
     target = b""
 
     def next_event(self) -> Any:  # noqa: ANN401 - h11's own union, not exported
         event = super().next_event()
         if isinstance(event, h11.Request):
-            self.target = event.target
+            self.method, self.target = event.method, event.target
             names = {name for name, _ in event.headers}
             if b"transfer-encoding" in names and b"content-length" in names:
                 # RFC 9112, 6.3: two lengths are two readings of where the next request begins.
@@ -62,7 +65,7 @@ class _ConnectionState(dict[str, Any]):
 
 
 class ExactProtocol(H11Protocol):
-    """uvicorn's h11 protocol with the connection above."""
+    """uvicorn's h11 protocol with the connection above, and refusals in the form of all others."""
 
     def __init__(
         self,
@@ -72,9 +75,24 @@ class ExactProtocol(H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        connection = _ExactConnection(h11.SERVER, MAX_HEAD)
-        self.conn = connection
-        self.app_state = _ConnectionState(app_state, connection)
+        self._connection = _ExactConnection(h11.SERVER, MAX_HEAD)
+        self.conn = self._connection
+        self.app_state = _ConnectionState(app_state, self._connection)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
+        """Refuse what isn't HTTP. Behind an answer that has begun, only close the connection."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            answer = refusal_answer(Refusal(Code.BAD_REQUEST))
+            length = str(len(answer.body)).encode("ascii")
+            fields = [*answer.fields, (b"content-length", length), (b"connection", b"close")]
+            body = b"" if self._connection.method == b"HEAD" else answer.body
+            for event in (
+                h11.Response(status_code=answer.status, headers=fields, reason=b"Bad Request"),
+                h11.Data(data=body),
+                h11.EndOfMessage(),
+            ):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
 
 def target_of(scope: Scope) -> bytes:

@@ -52,7 +52,7 @@ class UpstreamResponse(Protocol):
 
     @property
     def status(self) -> int:
-        """The status code."""
+        """The status code: a final one, 200 to 599."""
 
     @property
     def fields(self) -> tuple[Field, ...]:

@@ -23,6 +23,9 @@ from proxy.upstream import (
 IDLE_SECONDS = 4
 """Less than servers keep an idle connection open (often 5 s), so a stale one is rarely used."""
 
+_LOWEST_STATUS, _HIGHEST_STATUS = 200, 599
+"""Final status codes (RFC 9110, section 15). A 101 would be an upgrade that nobody asked for."""
+
 
 class _Body(httpx.AsyncByteStream):
     def __init__(self, pieces: AsyncIterator[bytes]) -> None:
@@ -45,7 +48,6 @@ class _Response:
         except httpx.HTTPError as error:
             raise _failure(error) from None
 
-
     async def write(self, data: bytes) -> None:
         """Refuse: this engine makes no raw streams."""
         del data
@@ -66,6 +68,9 @@ class HttpxUpstream:
             response = await self._transport(request.to).handle_async_request(_request(request))
         except (httpx.HTTPError, ssl.SSLError) as error:
             raise _failure(error) from None
+        if not _LOWEST_STATUS <= response.status_code <= _HIGHEST_STATUS:
+            await response.aclose()
+            raise UpstreamFailed(f"the status {response.status_code} ends no exchange")
         fields = tuple((name.lower(), value) for name, value in response.headers.raw)
         stream = response.stream
         if not isinstance(stream, httpx.AsyncByteStream):

@@ -77,7 +77,11 @@ def inspect(folder: Path) -> Findings:
         warnings += _about_contacts(portal, catalogue, portal.contacts.load(), own_id)
     except Invalid as invalid:
         problems += invalid.problems
-    problems += _replay_problems(portal.state.replays)
+    if portal.state.replays.exists():
+        problems += _replay_problems(portal.state.replays)
+    else:
+        what = "is missing; the proxy makes it, and refuses what was signed before"
+        warnings.append(Problem(str(portal.state.replays), "", what))
     return Findings(tuple(problems), tuple(warnings))
 
 
@@ -99,7 +103,8 @@ def _about_the_portal(portal: PortalFiles) -> Iterator[Problem]:
     config = portal.config
     file = str(portal.folder / FILE_NAME)
     if not config.accept & MODES:
-        what = f"none of these is spoken by this version ({', '.join(sorted(MODES))}): no call comes in"
+        spoken = ", ".join(sorted(MODES))
+        what = f"no call comes in: of the modes, this version speaks only {spoken}"
         yield Problem(file, "accept", what)
     if config.public_url.startswith("http://") and "signed" in config.accept:
         what = (
@@ -122,6 +127,10 @@ def _about_contacts(
             command = command_line(portal.folder, "apps", "allow", app.name, "all")
             what = f"{app.name} has paths for peers but may know none of them: {command}"
             yield Problem(file, f"apps.{app.name}", what)
+    for contact in contacts.peers:
+        if contact.address.startswith("http://"):
+            what = f"{contact.name} is called over plain http: everybody on the way can read it"
+            yield Problem(file, f"peers.{contact.id}", what)
     if contacts.find(own_id):
         yield Problem(file, "peers", f"{own_id} is this Portal's own ID")
 

@@ -80,7 +80,9 @@ def add(
     ] = None,
     mode: Annotated[
         Literal["sealed", "signed"],
-        typer.Option(help="How calls to it are protected; sealed is also encrypted."),
+        typer.Option(
+            help="How calls to it are protected: sealed isn't there yet, and signed meanwhile."
+        ),
     ] = "sealed",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Take what a look-up finds.")] = False,
     config: ConfigFolder = DEFAULT_FOLDER,
@@ -142,7 +144,8 @@ def edit(config: ConfigFolder = DEFAULT_FOLDER) -> None:
     """Open the contact list in your editor ($VISUAL, $EDITOR, or vi).
 
     The safe way by hand: nothing is put in place before it is right, and no change
-    made meanwhile is lost. Comments aren't kept.
+    made meanwhile is lost. Comments stay until a
+    command changes the list.
 
     For example:
       EDITOR=nano portal-proxy peers edit

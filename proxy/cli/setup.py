@@ -34,7 +34,7 @@ public_url: https://{{short_id}}.{domain}
 # Further values of Host that mean this Portal, for a proxy in front that rewrites it.
 aliases: []
 
-# The proofs that calls of peers may come with. By default signed only where public_url is https.
+# The modes in which calls of peers are taken: both by default. Sealed (encrypted) isn't there yet.
 # accept: [sealed, signed]
 
 # Where the key, the contact list and all else that must last are. Only the proxy may read it.

@@ -60,7 +60,7 @@ def route(method: bytes, target: bytes, own_names: frozenset[str]) -> Route:
         return _own(target)
     match = _ABSOLUTE.fullmatch(target)
     if match is None or method == b"CONNECT":
-        raise Refusal(Code.NOT_A_PEER_HOST, f"{method[:20]!r} {target[:200]!r}")
+        raise Refusal(Code.NOT_A_PEER_HOST, "a tunnel, or not of the form http://host/path")
     host = match[1].decode("ascii").lower()
     rest: bytes = match[2] or b"/"
     if not rest.startswith(b"/"):

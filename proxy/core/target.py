@@ -44,11 +44,11 @@ def parse_target(raw: bytes) -> Target:
     """Split a target in origin form; raises ``Refusal`` (``BAD_TARGET``) for any other."""
     path, mark, query = raw.partition(b"?")
     if not _PATH.fullmatch(path):
-        raise Refusal(Code.BAD_TARGET, f"not a path in origin form: {raw[:200]!r}")
+        raise Refusal(Code.BAD_TARGET, f"not a path in origin form: {path[:200]!r}")
     if not _QUERY.fullmatch(query):
-        raise Refusal(Code.BAD_TARGET, f"a byte that no query may hold: {raw[:200]!r}")
+        raise Refusal(Code.BAD_TARGET, f"a byte that no query may hold: {path[:200]!r}?")
     if _BAD_ESCAPE.search(path):
-        raise Refusal(Code.BAD_TARGET, f"a % that starts no escape: {raw[:200]!r}")
+        raise Refusal(Code.BAD_TARGET, f"a % that starts no escape: {path[:200]!r}")
     _refuse_ambiguous(path)
     return Target(raw, path, query if mark else None)
 

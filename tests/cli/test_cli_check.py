@@ -49,7 +49,7 @@ def test_with_a_broken_portal_yaml_the_apps_are_checked_all_the_same(ada: Home) 
     assert "warning: config/portal.yaml: until this can be read" in outcome.stdout
 
 
-@pytest.mark.parametrize("name", ["identity.key", "contacts.yaml", "replay.sqlite3"])
+@pytest.mark.parametrize("name", ["identity.key", "contacts.yaml"])
 def test_what_is_missing_in_the_state_folder_is_a_problem_that_init_mends(
     ada: Home, name: str
 ) -> None:
@@ -60,6 +60,13 @@ def test_what_is_missing_in_the_state_folder_is_a_problem_that_init_mends(
     assert "portal-proxy init" in outcome.stdout
     ada.call("init")
     assert ada.call("check").status == 0
+
+
+def test_a_missing_replay_store_is_a_warning_since_the_proxy_makes_it(ada: Home) -> None:
+    (ada.state / "replay.sqlite3").unlink()
+    outcome = ada.call("check")
+    assert outcome.status == 0
+    assert "replay.sqlite3: is missing" in outcome.stdout
 
 
 def test_before_init_check_says_what_to_do(home: Home) -> None:
@@ -85,11 +92,21 @@ def test_signed_calls_over_plain_http_are_a_warning(ada: Home) -> None:
     assert "config/portal.yaml: public_url: is plain http" in outcome.stdout
 
 
-def test_sealed_calls_over_plain_http_are_none(ada: Home) -> None:
+def test_accepting_only_a_mode_that_isnt_spoken_is_a_warning(ada: Home) -> None:
     path = ada.config / "portal.yaml"
     text = path.read_text().replace("public_url: https://", "public_url: http://")
     path.write_text(text.replace("# accept: [sealed, signed]", "accept: [sealed]"))
-    assert ada.call("check").stdout == "No problems found.\n"
+    outcome = ada.call("check")
+    assert outcome.status == 0
+    assert "config/portal.yaml: accept: no call comes in" in outcome.stdout
+    assert "is plain http" not in outcome.stdout
+
+
+def test_a_contact_over_plain_http_is_a_warning(ada: Home) -> None:
+    ada.call("peers", "add", ID_A, "--name", "Bob", "--address", "http://bob.example")
+    outcome = ada.call("check")
+    assert outcome.status == 0
+    assert "Bob is called over plain http" in outcome.stdout
 
 
 def test_an_app_whose_peer_paths_nobody_may_enter_is_a_warning(ada_with_apps: Home) -> None:

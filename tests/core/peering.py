@@ -170,7 +170,9 @@ class Draft:
             return derived[str(name)]
         values = [value for other, value in self.headers() if other == str(name).lower()]
         if "bs" in parameters:
-            wrapped = (base64.b64encode(value.encode("latin-1")).decode("ascii") for value in values)
+            wrapped = (
+                base64.b64encode(value.encode("latin-1")).decode("ascii") for value in values
+            )
             return ", ".join(f":{value}:" for value in wrapped)
         return ", ".join(values)
 

@@ -126,7 +126,8 @@ def test_fields_of_one_hop_are_dropped_and_all_others_pass_in_their_order() -> N
 
 
 @pytest.mark.parametrize(
-    "name", [b"", b" ", b"x y", b"x:", b"x\x00", b"x\r\n", b"@method", b"\xe4", b'"x"', b"x/y", b"(x)"]
+    "name",
+    [b"", b" ", b"x y", b"x:", b"x\x00", b"x\r\n", b"@method", b"\xe4", b'"x"', b"x/y", b"(x)"],
 )
 def test_a_name_that_is_no_token_is_refused(name: bytes) -> None:
     with pytest.raises(Refusal) as caught:

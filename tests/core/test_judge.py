@@ -36,7 +36,7 @@ def _access(judge: Judge, target: bytes) -> Access:
     [
         b"/private", b"/private/", b"/private/x", b"/privateer", b"/PRIVATE", b"/Private/x", b"//private",
         b"///private", b"/%70rivate", b"/%2570rivate", b"/%2fprivate", b"/;x/private", b"/private;x",
-        b"/private%3fx", b"/private%23", b"//host/private", b"//host:80//private", b"/x;/%2f/private"[3:],
+        b"/private%3fx", b"/private%23", b"//host/private", b"//host:80//private", b"/%2f/private",
         b"/mixed", b"/MIXED/x", b"/Mixed", b"/%4dixed", b"/private/FAQ", b"/private%2ffaqs",
     ],
 )  # fmt: skip
@@ -56,7 +56,7 @@ def test_their_harmless_twins_are_public(target: bytes) -> None:
 @pytest.mark.parametrize(
     "target",
     [b"/publicX", b"/PUBLIC/", b"/Public", b"//public", b"//public/x", b"/%70ublic", b"/;/public",
-     b"/x/public", b"/public%2f"[:7] + b"%3fx", b"//x/public"],
+     b"/x/public", b"/public%3fx", b"//x/public"],
 )  # fmt: skip
 def test_what_only_some_app_would_read_as_public_is_not(target: bytes) -> None:
     assert _access(_CLOSED, target) is Access.PRIVATE
@@ -72,11 +72,13 @@ def test_what_every_app_reads_as_public_is(target: bytes) -> None:
 def test_an_honest_request_gets_the_fields_of_its_own_rule() -> None:
     headers = (("X-A", Template.parse("1")),)
     judge = Judge(
-        Rules((Rule(b"", Access.PEER), Rule(b"/a", Access.PEER, headers), Rule(b"/p", Access.PUBLIC)))
+        Rules(
+            (Rule(b"", Access.PEER), Rule(b"/a", Access.PEER, headers), Rule(b"/p", Access.PUBLIC))
+        )
     )
     assert judge.decide(parse_target(b"/a/x")).headers == headers
     assert judge.decide(parse_target(b"/a%2fx")).prefix in (b"", b"/a")
-    assert judge.decide(parse_target(b"/p%2f..x")).prefix == b"/p"
+    assert judge.decide(parse_target(b"/p//x")).prefix == b"/p"
 
 
 def test_where_all_paths_have_one_access_the_own_rule_decides() -> None:

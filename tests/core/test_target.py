@@ -35,7 +35,7 @@ _REFUSED = [
 
 _PASSED = [
     b"/", b"/x", b"/x/", b"//", b"//x", b"/x//y", b"/a%2Fb?b&c=%E4", b"/x?", b"/x??", b"/x?/../y",
-    b"/x?%zz%00\\", b"/x?a=b#c"[:6], b"/x;y=z", b"/;x", b"/..x", b"/x..", b"/...", b"/.x", b"/x.",
+    b"/x?%zz%00\\", b"/x?a=b", b"/x;y=z", b"/;x", b"/..x", b"/x..", b"/...", b"/.x", b"/x.",
     b"/.well-known/portal-identity", b"/a.b/..c/d..", b"/a..;x", b"/%41", b"/%C3%A4", b"/%e4", b"/%E4b",
     b"/%3f", b"/%23", b"/%3B", b"/%20", b"/100%25", b"/%2541", b"/~a!$&'()*+,=:@-_", b"/[x]", b"/{x}",
     b'/"<>^`|', b"/PUBLIC/", b"/http://evil/", b"/@evil", b"/" + b"%" + b"25" * (MAX_DECODINGS - 1) + b"41",

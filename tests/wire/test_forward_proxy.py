@@ -27,7 +27,8 @@ def trap() -> Iterator[Trap]:
 
 
 @pytest.mark.parametrize(
-    "authority", ["portal_core", "shard_core", "localhost", "127.0.0.1", "PORTAL_CORE", "localhost:"]
+    "authority",
+    ["portal_core", "shard_core", "localhost", "127.0.0.1", "PORTAL_CORE", "localhost:"],
 )
 @pytest.mark.parametrize("port", ["", "trap"])
 def test_the_services_own_names_mean_the_path_form(
@@ -35,7 +36,9 @@ def test_the_services_own_names_mean_the_path_form(
 ) -> None:
     base = "http://" + authority.rstrip(":") + (f":{trap.port}" if port else "")
 
-    peers = world.call(request("GET", f"{base}/protected/peers?name=bo", world.basic(), ("Host", "x")))
+    peers = world.call(
+        request("GET", f"{base}/protected/peers?name=bo", world.basic(), ("Host", "x"))
+    )
     called = world.call(
         request(
             "GET", f"{base}/internal/call_peer/{world.bob.id}/a?b", ("Host", "x"), world.basic()

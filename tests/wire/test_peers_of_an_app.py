@@ -116,9 +116,7 @@ def test_hidden_and_unknown_peers_look_alike(eve: Eve, path: str) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("path", ["/protected/peers/{}", "/internal/call_peer/{}/x"])
-def test_what_doesnt_name_exactly_one_known_peer_is_no_peer(
-    eve: Eve, path: str, peer: str
-) -> None:
+def test_what_doesnt_name_exactly_one_known_peer_is_no_peer(eve: Eve, path: str, peer: str) -> None:
     assert eve.get("some", path.format(peer)).code == "no_such_peer"
 
 

@@ -152,7 +152,9 @@ TRIPS = [
     Trip("DELETE with a body", "DELETE", body=b"which"),
     Trip("a GET with a body", "GET", body=b"query"),
     Trip("299", status=299),
-    Trip("a redirect is the app's to follow", status=302, back=(("Location", "http://x.example/"),)),
+    Trip(
+        "a redirect is the app's to follow", status=302, back=(("Location", "http://x.example/"),)
+    ),
     Trip("the app's own 401", status=401, back=(("WWW-Authenticate", "Basic"),)),
     Trip("the app's own problem", status=502, back=(("Content-Type", "application/problem+json"),)),
     Trip(
@@ -238,7 +240,9 @@ def test_one_connection_carries_many_calls(world: World) -> None:
 
 def test_what_belongs_to_one_hop_stays_there(world: World) -> None:
     world.bob_app.script(
-        answer(200, ("Connection", "X-Hop, keep-alive"), ("X-Hop", "1"), ("Keep-Alive", "timeout=9"))
+        answer(
+            200, ("Connection", "X-Hop, keep-alive"), ("X-Hop", "1"), ("Keep-Alive", "timeout=9")
+        )
     )
 
     got = world.ask(

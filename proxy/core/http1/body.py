@@ -1,6 +1,6 @@
 """Bodies cut into pieces as they arrive; each kind of framing knows its own end.
 
-``feed`` takes what arrived and returns the pieces of content in it and how many bytes it used;
+``feed`` takes what arrived, adds its content to the events and tells how many bytes it used;
 ``is_complete`` tells when the end was seen. Only ``UntilCloseBody`` ends with the connection.
 Source: RFC 9112, sections 6 and 7.1.
 """
@@ -27,8 +27,11 @@ class Body(Protocol):
 
     is_complete: bool
 
-    def feed(self, data: bytes) -> tuple[list[bytes], int]:
-        """Take ``data``; return its pieces of content and the bytes used; raises ``Malformed``."""
+    def feed(self, data: bytes, events: list[object]) -> int:
+        """Take ``data``, add its content to ``events``; return the bytes used.
+
+        Raises ``Malformed``; the content in front of the mistake is in ``events`` then.
+        """
 
     def end_of_stream(self) -> bool:
         """Tell whether the body is whole now that nothing more will come."""
@@ -41,13 +44,15 @@ class LengthBody:
         self._left = length
         self.is_complete = length == 0
 
-    def feed(self, data: bytes) -> tuple[list[bytes], int]:
+    def feed(self, data: bytes, events: list[object]) -> int:
         """Take what belongs to the body."""
         if len(data) > self._left:
             data = data[: self._left]
         self._left -= len(data)
         self.is_complete = self._left == 0
-        return [data] if data else [], len(data)
+        if data:
+            events.append(data)
+        return len(data)
 
     def end_of_stream(self) -> bool:
         """Tell that a body that is cut short isn't whole."""
@@ -59,9 +64,11 @@ class UntilCloseBody:
 
     is_complete = False
 
-    def feed(self, data: bytes) -> tuple[list[bytes], int]:
+    def feed(self, data: bytes, events: list[object]) -> int:
         """Take everything."""
-        return [data] if data else [], len(data)
+        if data:
+            events.append(data)
+        return len(data)
 
     def end_of_stream(self) -> bool:
         """Tell that the end of the stream is this body's only end."""
@@ -76,7 +83,11 @@ class _At(Enum):
 
 
 class ChunkedBody:
-    """A body in chunks. Extensions are read past, trailers checked for form and dropped."""
+    """A body in chunks. Extensions are read past, trailers checked for form and dropped.
+
+    Chunks that came together are handed on together: a megabyte in chunks of one byte must not
+    cost a million events.
+    """
 
     def __init__(self) -> None:
         self.is_complete = False
@@ -84,11 +95,21 @@ class ChunkedBody:
         self._left = 0
         self._held = b""
 
-    def feed(self, data: bytes) -> tuple[list[bytes], int]:
+    def feed(self, data: bytes, events: list[object]) -> int:
         """Take as much of ``data`` as belongs to the body."""
         held = len(self._held)
         buffer = self._held + data if held else data
         pieces: list[bytes] = []
+        try:
+            position = self._cut(buffer, pieces)
+        finally:
+            if pieces:
+                events.append(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        self._held = b"" if self.is_complete else buffer[position:]
+        return position + len(self._held) - held
+
+    def _cut(self, buffer: bytes, pieces: list[bytes]) -> int:
+        """Cut the content out of ``buffer``; return where the part begins that must wait."""
         position = 0
         while not self.is_complete:
             if self._at is _At.CONTENT:
@@ -105,9 +126,7 @@ class ChunkedBody:
                 if not used:
                     break
                 position += used
-        self._held = b"" if self.is_complete else buffer[position:]
-        used = position + len(self._held) - held
-        return pieces, used
+        return position
 
     def end_of_stream(self) -> bool:
         """Tell that without its last chunk the body isn't whole."""
@@ -126,7 +145,8 @@ class ChunkedBody:
             self._at = _At.SIZE
             return 2
         if end < 0:
-            if len(buffer) - position > MAX_CHUNK_LINE or b"\n" in buffer[position:]:
+            # The last byte may be the CR of a line that is just short enough.
+            if len(buffer) - position > MAX_CHUNK_LINE + 1 or b"\n" in buffer[position:]:
                 raise Malformed("not a chunk's first line")
             return 0
         match = _CHUNK_LINE.fullmatch(buffer, position, end)

@@ -105,7 +105,7 @@ class _Reader:
 
     def _begin_body(self, framing: Framing, head_end: int) -> bytes:
         """Leave the head behind; return what arrived beyond it."""
-        rest = bytes(self._buffer[head_end:])
+        rest = bytes(memoryview(self._buffer)[head_end:])
         self._buffer.clear()
         self._looked_at = 0
         self._body = body_of(framing)
@@ -119,8 +119,7 @@ class _Reader:
 
     def _content(self, data: bytes, events: list[object]) -> None:
         """Cut ``data`` into content; keep what comes after the end."""
-        pieces, used = self._body.feed(data)
-        events += pieces
+        used = self._body.feed(data, events)
         if self._body.is_complete:
             self.state = State.DONE
             events.append(END)
@@ -133,6 +132,10 @@ class _Reader:
 
 class RequestReader(_Reader):
     """Reads requests, one at a time: the next one waits for ``next_message``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._may_skip_line = True
 
     def feed(self, data: bytes) -> list[object]:
         """Take what arrived; return ``RequestHead``, ``bytes``, ``End``, ``Malformed`` in order."""
@@ -151,6 +154,7 @@ class RequestReader(_Reader):
     def next_message(self) -> list[object]:
         """Begin the next request, with what of it has arrived."""
         self._next_message()
+        self._may_skip_line = True
         return self.feed(b"")
 
     def end_of_stream(self) -> list[object]:
@@ -160,10 +164,9 @@ class RequestReader(_Reader):
         return []
 
     def _head(self, events: list[object]) -> None:
-        if self._looked_at == 0 and self._buffer.startswith(b"\r\n"):
-            # RFC 9112, 2.2: one empty line in front of a request line is ignored.
-            del self._buffer[:2]
-        end = self._head_end(request=True)
+        if self._may_skip_line:
+            self._skip_empty_line()
+        end = self._head_end(request=True) if self._buffer else 0
         if not end:
             return
         head = parse_request_head(self._buffer, end)
@@ -173,6 +176,17 @@ class RequestReader(_Reader):
         framing = request_framing(head)
         events.append(head)
         self._content(self._begin_body(framing, end), events)
+
+    def _skip_empty_line(self) -> None:
+        """Ignore one empty line in front of a request line (RFC 9112, section 2.2), and only one.
+
+        A client that sends nothing else would otherwise have its time begin anew with each.
+        """
+        if self._buffer.startswith(b"\r\n"):
+            del self._buffer[:2]
+            self._may_skip_line = False
+        elif self._buffer not in (b"", b"\r"):
+            self._may_skip_line = False
 
 
 class ResponseReader(_Reader):

@@ -1,4 +1,8 @@
-"""Heads and chunks as bytes (RFC 9112). Fields go out as they are given, in their order."""
+"""Heads and chunks as bytes (RFC 9112). Fields go out as they are given, in their order.
+
+What is given was checked where it came in. Whatever slipped through there, nothing can begin a
+line of its own here: a head with more line ends than lines is our bug, and raises ``ValueError``.
+"""
 
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -15,14 +19,15 @@ _STATUS_LINES = {
 
 
 def request_head(method: bytes, target: bytes, fields: Iterable[Field]) -> bytes:
-    """Return a request's head. What is given was checked where it came in."""
-    return b"%b %b HTTP/1.1\r\n%b\r\n" % (method, target, _lines(fields))
+    """Return a request's head."""
+    if b" " in target:
+        raise ValueError("a space in a request target")
+    return _head(b"%b %b HTTP/1.1\r\n" % (method, target), fields)
 
 
 def response_head(status: int, fields: Iterable[Field]) -> bytes:
     """Return a response's head."""
-    line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
-    return b"%b%b\r\n" % (line, _lines(fields))
+    return _head(_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status, fields)
 
 
 def chunk(content: bytes) -> bytes:
@@ -30,5 +35,10 @@ def chunk(content: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(content), content)
 
 
-def _lines(fields: Iterable[Field]) -> bytes:
-    return b"".join([b"%b: %b\r\n" % pair for pair in fields])
+def _head(first: bytes, fields: Iterable[Field]) -> bytes:
+    lines = [b"%b: %b\r\n" % pair for pair in fields]
+    head = b"%b%b\r\n" % (first, b"".join(lines))
+    ends = len(lines) + 2
+    if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:
+        raise ValueError("a line break or NUL in a head")
+    return head

@@ -225,4 +225,3 @@ def test_a_document_that_was_changed_on_the_way_is_not_believed(
     assert changed.fields != message.fields
     with pytest.raises(Untrusted):
         verify_document(BOBS, changed, _BODY, now=NOW)
-

@@ -65,7 +65,9 @@ class _Headers:
         self.lines = [pair for pair in self.lines if pair[0] != name.lower()]
 
     def wire(self) -> tuple[Field, ...]:
-        return tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in self.lines)
+        return tuple(
+            (name.encode("latin-1"), value.encode("latin-1")) for name, value in self.lines
+        )
 
 
 @dataclass

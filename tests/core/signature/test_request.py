@@ -53,9 +53,7 @@ def _signed(method: bytes, target: bytes, fields: list[Field], body: bytes = b""
 
 def _sent(signed: Signed) -> Request:
     message = signed.message
-    return Request(
-        message.method, message.target, ((b"host", HOST.encode()), *message.fields)
-    )
+    return Request(message.method, message.target, ((b"host", HOST.encode()), *message.fields))
 
 
 @given(method=_METHODS, suffix=_SUFFIXES, fields=_FIELDS, body=st.binary(max_size=8))
@@ -115,9 +113,7 @@ def test_a_bit_that_is_flipped_anywhere_is_refused(
     assert isinstance(ask(Request(parts[0], parts[1], pairs)), Code)
 
 
-@given(
-    fields=st.lists(st.tuples(_NAMES, _VALUES), min_size=1, max_size=6), which=st.integers(0)
-)
+@given(fields=st.lists(st.tuples(_NAMES, _VALUES), min_size=1, max_size=6), which=st.integers(0))
 def test_a_field_that_is_dropped_or_doubled_is_refused(fields: list[Field], which: int) -> None:
     request = _sent(_signed(b"POST", b"/peer", fields))
     index = 1 + which % len(fields)

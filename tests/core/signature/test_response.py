@@ -82,7 +82,9 @@ def _resigned(
     tail = f';created={NOW};nonce="{NONCE}";keyid="{keyid}";tag="portal-peering-response"'
     text = edit(f"({listed}){tail}")
     components = []
-    for name, flags in re.findall(r'"([^"]+)"((?:;[a-z]+)*)(?=[ )])', text.partition(");")[0] + ")"):
+    for name, flags in re.findall(
+        r'"([^"]+)"((?:;[a-z]+)*)(?=[ )])', text.partition(");")[0] + ")"
+    ):
         pairs = tuple((flag, True) for flag in flags.split(";") if flag)
         components.append(Component(name, pairs))
     try:
@@ -281,4 +283,3 @@ def test_a_bit_that_is_flipped_anywhere_is_noticed(where: int, bit: int) -> None
                 max_size=8))  # fmt: skip
 def test_whatever_comes_is_believed_or_untrusted_and_nothing_breaks(fields: list[Field]) -> None:
     _refused(Message(fields=tuple(fields), status=201))
-

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from proxy.core.identity import PrivateKey
 from proxy.core.signature.base import Message
 from proxy.core.signature.digest import content_digest
+from proxy.core.signature.document import PATH, document_body, sign_document
 from proxy.core.signature.parameters import encode_nonce, find_signature, nonce_of
 from proxy.core.signature.request import TAG, Recipient, sign_request
 from proxy.core.signature.response import Question, sign_response, verify_response
@@ -141,6 +142,8 @@ class FakePeer(Server):
     def handle(self, accepted: socket.socket) -> None:
         wire = Accepted(accepted, lambda _: None)
         request = read_message(wire)
+        if request.target == PATH:
+            return wire.send(self._document())
         signature = find_signature(request.fields, TAG)
         message = Message(
             fields=request.fields,
@@ -151,4 +154,9 @@ class FakePeer(Server):
         )
         asked = Asked(request, Question(message, signature.components, nonce_of(signature)))
         self.asked.append(asked)
-        wire.send(self.reply(asked))
+        return wire.send(self.reply(asked))
+
+    def _document(self) -> bytes:
+        body = document_body(self.key, "Fake", "fake.example", ("signed",))
+        digest = content_digest(hashlib.sha256(body).digest())
+        return answer_bytes(200, list(sign_document(self.key, digest, now=int(time.time()))), body)

@@ -1,0 +1,1 @@
+"""The benchmark: what a request costs our proxy, against other proxies on the same work."""

@@ -1,0 +1,156 @@
+"""The processes of a run: started on their core, each in a group of its own, and ended by id."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from bench.load import LOOPBACK
+
+ROOT = Path(__file__).resolve().parent.parent
+_START = 20.0
+_GRACE = 5.0
+_LOG_TAIL = 800
+
+
+class NotStarted(Exception):
+    """A process didn't come up; the text has the end of what it said."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A running server; ``host`` is the field value that it is asked under."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    port: int
+    host: str
+    log: Path
+
+    @property
+    def last_words(self) -> str:
+        """The end of what it wrote."""
+        return self.log.read_text("utf-8", "replace").strip()[-_LOG_TAIL:] or "it said nothing"
+
+    def forget_log(self) -> None:
+        """Empty the log: a server that logs each request would fill the disk."""
+        os.truncate(self.log, 0)
+
+
+@dataclass
+class Crew:
+    """Every process of a run, and the folder for what they need. A context manager."""
+
+    folder: Path = field(init=False)
+    members: list[Member] = field(default_factory=list)
+    _holders: list[socket.socket] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        self._temporary = tempfile.TemporaryDirectory(prefix="portal-bench-")
+        self.folder = Path(self._temporary.name)
+        self.cores = sorted(os.sched_getaffinity(0))
+        if self.is_pinned:
+            os.sched_setaffinity(0, {self.cores[1]})
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for member in list(self.members):
+            self.end(member)
+        for holder in self._holders:
+            holder.close()
+        self._temporary.cleanup()
+        os.sched_setaffinity(0, self.cores)
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether there are two cores: the first for what is measured, the second for the rest."""
+        return len(self.cores) > 1
+
+    def port(self) -> int:
+        """Return a free port, kept from others until the end: bound, and not listening."""
+        holder = socket.socket()
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind((LOOPBACK, 0))
+        self._holders.append(holder)
+        return int(holder.getsockname()[1])
+
+    def new_folder(self, name: str) -> Path:
+        """Return an empty folder."""
+        return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
+
+    def start(
+        self, name: str, line: Sequence[str], port: int, *, host: str = "", measured: bool = True
+    ) -> Member:
+        """Start a server and wait until it takes connections; raises ``NotStarted``."""
+        log = self.folder / f"{name}-{port}.log"
+        if self.is_pinned and measured:
+            os.sched_setaffinity(0, {self.cores[0]})
+        try:
+            with log.open("ab") as sink:
+                process = subprocess.Popen(  # noqa: S603 - our own lines, no shell
+                    line, cwd=ROOT, env=_environment(), stdin=subprocess.DEVNULL, stdout=sink,
+                    stderr=sink, start_new_session=True,
+                )  # fmt: skip
+        except OSError as error:
+            raise NotStarted(str(error)) from None
+        finally:
+            if self.is_pinned:
+                os.sched_setaffinity(0, {self.cores[1]})
+        member = Member(name, process, port, host or f"{LOOPBACK}:{port}", log)
+        self.members.append(member)
+        _wait_for(member)
+        return member
+
+    def start_python(self, name: str, *words: str, measured: bool = True) -> Member:
+        """Start the module ``bench.servers.NAME``; its first argument is its port."""
+        port = self.port()
+        line = [sys.executable, "-m", f"bench.servers.{name}", str(port), *words]
+        return self.start("-".join([name, *words]), line, port, measured=measured)
+
+    def end(self, member: Member) -> None:
+        """End a server and whatever it started."""
+        self.members.remove(member)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(member.process.pid, number)
+                member.process.wait(_GRACE)
+            except ProcessLookupError:
+                member.process.wait(_GRACE)
+                return
+            except subprocess.TimeoutExpired:
+                continue
+
+
+def _wait_for(member: Member) -> None:
+    end = time.monotonic() + _START
+    while True:
+        try:
+            socket.create_connection((LOOPBACK, member.port), timeout=1).close()
+        except OSError:
+            if member.process.poll() is not None:
+                raise NotStarted(f"it ended: {member.last_words}") from None
+            if time.monotonic() > end:
+                raise NotStarted(f"not there after {_START:g} s: {member.last_words}") from None
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _environment() -> dict[str, str]:
+    """Return this environment without anybody's HTTP proxy: the run is all on loopback."""
+    kept = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+    kept.pop("PORTAL_CONFIG", None)
+    return kept

@@ -1,0 +1,170 @@
+"""The load: one thread, its own epoll loop, every response checked.
+
+Requests on a connection follow one another. When the time is up no more are sent and those in
+flight are waited for, so that the CPU that was used belongs to the requests that were counted.
+"""
+
+import select
+import socket
+import statistics
+import time
+from collections.abc import Callable
+
+import httptools
+
+from bench.figures import Sample
+from bench.work import Case
+
+LOOPBACK = "127.0.0.1"
+PATIENCE = 30.0
+"""Seconds without a byte from anybody, after which a subject counts as stuck."""
+_AT_ONCE = 64
+"""Connections that are opened before they are used: fewer than any listener's backlog."""
+_BUFFER = bytearray(512 * 1024)
+_VIEW = memoryview(_BUFFER)
+_OK = 200
+
+
+class Wrong(Exception):
+    """A response that isn't the right one, or none."""
+
+
+class Wire:
+    """One connection, and the exchange that is under way on it."""
+
+    def __init__(self, port: int, request: bytes, answer: bytes) -> None:
+        self._socket = socket.create_connection((LOOPBACK, port), timeout=PATIENCE)
+        self._socket.setblocking(False)  # noqa: FBT003 - the socket API
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._request = memoryview(request)
+        self._answer = answer
+        self._parser = httptools.HttpResponseParser(self)
+        self.unsent = self._request[:0]
+        self._began = 0.0
+        self._got = 0
+        self._complete = False
+
+    def fileno(self) -> int:
+        """Return the descriptor, for epoll."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
+    def begin(self) -> None:
+        """Send a request, as far as it goes."""
+        self._got, self._complete = 0, False
+        self._began = time.perf_counter()
+        self.unsent = self._request
+        self.push()
+
+    def push(self) -> None:
+        """Send more of the request."""
+        try:
+            while self.unsent:
+                self.unsent = self.unsent[self._socket.send(self.unsent) :]
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            raise Wrong(f"the connection broke while sending: {error}") from None
+
+    def pull(self) -> float | None:
+        """Take what has arrived; return the exchange's seconds once the response is whole."""
+        try:
+            count = self._socket.recv_into(_BUFFER)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise Wrong(f"the connection broke: {error}") from None
+        if not count:
+            raise Wrong(f"closed after {self._got} of {len(self._answer)} bytes of the body")
+        try:
+            self._parser.feed_data(_VIEW[:count])
+        except httptools.HttpParserError as error:
+            raise (error.__context__ or Wrong(f"not HTTP: {error!r}")) from None
+        return time.perf_counter() - self._began if self._complete else None
+
+    # What the parser calls.
+
+    def on_headers_complete(self) -> None:
+        """Check the status."""
+        status = self._parser.get_status_code()
+        if status != _OK:
+            raise Wrong(f"status {status}")
+
+    def on_body(self, body: bytes) -> None:
+        """Check a piece of the body."""
+        if not self._answer.startswith(body, self._got):
+            raise Wrong(f"the body is another one in the {len(body)} bytes from {self._got}")
+        self._got += len(body)
+
+    def on_message_complete(self) -> None:
+        """Check the length, and that nothing is answered twice."""
+        if self._got != len(self._answer):
+            raise Wrong(f"the body ended after {self._got} of {len(self._answer)} bytes")
+        if self._complete or self.unsent:
+            raise Wrong("a response that nobody waits for")
+        self._complete = True
+
+
+def connect(port: int, host: str, case: Case, wires: list[Wire]) -> None:
+    """Add ``case``'s connections to ``wires``, each used once; raises ``Wrong``."""
+    request, answer = case.request(host), case.answer
+    try:
+        while missing := case.connections - len(wires):
+            some = [Wire(port, request, answer) for _ in range(min(missing, _AT_ONCE))]
+            wires += some
+            exchange(some, 0.0)
+    except OSError as error:
+        raise Wrong(f"no connection: {error}") from None
+
+
+def exchange(wires: list[Wire], seconds: float) -> list[float]:
+    """Keep every wire busy for so long, at least for one exchange; return what each took."""
+    took: list[float] = []
+    by_number = {wire.fileno(): wire for wire in wires}
+    with select.epoll() as poll:
+        for wire in wires:
+            wire.begin()
+            poll.register(wire, _interest(wire))
+        until = time.perf_counter() + seconds
+        busy = len(wires)
+        while busy:
+            events = poll.poll(PATIENCE)
+            if not events:
+                raise Wrong(f"nothing came for {PATIENCE:g} s, {busy} responses are missing")
+            for number, event in events:
+                wire = by_number[number]
+                had_unsent = bool(wire.unsent)
+                if event & select.EPOLLOUT:
+                    wire.push()
+                if event & ~select.EPOLLOUT and (done := wire.pull()) is not None:
+                    took.append(done)
+                    if time.perf_counter() < until:
+                        wire.begin()
+                    else:
+                        busy -= 1
+                if had_unsent or wire.unsent:
+                    poll.modify(wire, _interest(wire))
+    return took
+
+
+def measure(
+    port: int, host: str, case: Case, seconds: float, cpu: Callable[[], float]
+) -> Sample:
+    """Put ``case`` on a subject, whose CPU time ``cpu`` reads; raises ``Wrong``."""
+    wires: list[Wire] = []
+    try:
+        connect(port, host, case, wires)
+        used, began = cpu(), time.perf_counter()
+        took = exchange(wires, seconds)
+        elapsed, used = time.perf_counter() - began, cpu() - used
+    finally:
+        for wire in wires:
+            wire.close()
+    return Sample(len(took), used, elapsed, statistics.median(took))
+
+
+def _interest(wire: Wire) -> int:
+    return select.EPOLLIN | select.EPOLLOUT if wire.unsent else select.EPOLLIN

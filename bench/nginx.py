@@ -1,0 +1,113 @@
+"""nginx, twice: as the app behind every hop, and as the hop that is compared with.
+
+As a hop it is tuned: one worker, connections kept on both sides, nothing buffered to disk or held
+back (a default nginx takes a whole upload before it sends a byte on), nothing logged.
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from bench.crew import Crew, Member, NotStarted
+from bench.load import LOOPBACK
+from bench.work import SIZES, content
+
+_COMMON = """\
+daemon off;
+worker_processes 1;
+{user}
+pid {folder}/pid;
+error_log stderr;
+worker_rlimit_nofile 16384;
+events {{ worker_connections 8192; }}
+http {{
+  access_log off;
+  keepalive_timeout 75s;
+  keepalive_requests 1000000000;
+  client_max_body_size 0;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  default_type application/octet-stream;
+  tcp_nodelay on;
+{rest}
+}}
+"""
+_APP = """\
+  sendfile on;
+  server {{
+    listen {address} backlog=2048;
+    root {folder};
+    location = /small {{ return 200 "{small}"; }}
+  }}
+"""
+_HOP = """\
+  upstream app {{
+    server {upstream};
+    keepalive 512;
+    keepalive_requests 1000000000;
+  }}
+  server {{
+    listen {address} backlog=2048;
+    client_body_buffer_size {buffer};
+    location / {{
+      proxy_pass http://app;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host $http_host;
+      proxy_request_buffering off;
+      proxy_buffering off;
+      proxy_buffer_size {buffer};
+    }}
+  }}
+"""
+_BUFFER = os.environ.get("NB", "64k")
+
+
+def program() -> str | None:
+    """Return the path of nginx, or None where there is none."""
+    return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+
+
+def version() -> str:
+    """Return nginx's own word on its version."""
+    if (nginx := program()) is None:
+        return "none"
+    said = subprocess.run([nginx, "-v"], capture_output=True, text=True, check=False)  # noqa: S603 - found on the path
+    return said.stderr.strip().rpartition("/")[2]
+
+
+def start_app(crew: Crew) -> Member:
+    """Start nginx as the app, with the bodies as files; raises ``NotStarted``."""
+    folder = crew.new_folder("nginx-app")
+    for name in SIZES:
+        if name != "small":
+            (folder / name).write_bytes(content(name))
+    port = crew.port()
+    rest = _APP.format(
+        address=f"{LOOPBACK}:{port}", folder=folder, small=content("small").decode("ascii")
+    )
+    return crew.start("nginx-app", _line(folder, rest), port, measured=False)
+
+
+def start_hop(crew: Crew, upstream: int) -> Member:
+    """Start nginx as a hop in front of the port ``upstream``; raises ``NotStarted``."""
+    folder, port = crew.new_folder("nginx-hop"), crew.port()
+    rest = _HOP.format(
+        address=f"{LOOPBACK}:{port}", upstream=f"{LOOPBACK}:{upstream}", buffer=_BUFFER
+    )
+    return crew.start("nginx", _line(folder, rest), port)
+
+
+def _line(folder: Path, rest: str) -> list[str]:
+    nginx = program()
+    if nginx is None:
+        raise NotStarted("there is no nginx on this machine, and it couldn't be installed")
+    # As root, nginx would drop to a user that can't read a folder of ours.
+    user = "user root;" if os.geteuid() == 0 else ""
+    configuration = folder / "nginx.conf"
+    configuration.write_text(_COMMON.format(user=user, folder=folder, rest=rest))
+    return [nginx, "-p", str(folder), "-c", str(configuration)]

@@ -1,0 +1,1 @@
+"""Programs of the benchmark: the app behind the hops, other people's proxies, ways in, engines."""

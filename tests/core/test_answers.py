@@ -1,0 +1,78 @@
+"""Refusals as they go out: for programs and for browsers, without the owner's details."""
+
+import json
+
+import pytest
+
+from proxy.core.answers import refusal_answer, wants_page
+from proxy.core.errors import Code, Invalid, Problem, Refusal
+
+
+@pytest.mark.parametrize("code", Code)
+def test_every_code_has_its_problem_document(code: Code) -> None:
+    answer = refusal_answer(Refusal(code, "a secret detail"))
+    fields = dict(answer.fields)
+    assert answer.status == code.status
+    assert fields[b"content-type"] == b"application/problem+json"
+    assert fields[b"portal-refusal"] == code.public.encode()
+    assert fields[b"cache-control"] == b"no-store"
+    assert json.loads(answer.body) == {
+        "type": "about:blank",
+        "title": code.title,
+        "status": code.status,
+        "code": code.public,
+    }
+
+
+@pytest.mark.parametrize("code", Code)
+def test_a_browser_gets_a_page(code: Code) -> None:
+    answer = refusal_answer(Refusal(code, "a secret detail"), page=True)
+    fields = dict(answer.fields)
+    page = answer.body.decode()
+    assert fields[b"content-type"] == b"text/html; charset=utf-8"
+    assert fields[b"content-security-policy"].startswith(b"default-src 'none'")
+    assert code.public in page
+    assert str(code.status) in page
+    assert "secret" not in page
+    assert "{" not in page.partition("</style>")[2]
+
+
+@pytest.mark.parametrize("page", [False, True])
+def test_a_missing_proof_is_challenged(page: bool) -> None:  # noqa: FBT001 - a parameter
+    proof = dict(refusal_answer(Refusal(Code.PROOF_REQUIRED), page=page).fields)
+    assert proof[b"www-authenticate"] == b"Portal"
+    token = dict(refusal_answer(Refusal(Code.PROXY_TOKEN_REQUIRED), page=page).fields)
+    assert token[b"proxy-authenticate"] == b'Basic realm="portal"'
+    other = dict(refusal_answer(Refusal(Code.NOT_ALLOWED), page=page).fields)
+    assert not {b"www-authenticate", b"proxy-authenticate"} & set(other)
+
+
+def test_a_request_out_of_time_is_told_the_time() -> None:
+    answer = refusal_answer(Refusal(Code.OUT_OF_TIME, now=1_750_000_000))
+    assert json.loads(answer.body)["now"] == 1_750_000_000
+
+
+@pytest.mark.parametrize(
+    ("method", "accept", "page"),
+    [
+        (b"GET", [b"text/html,application/xhtml+xml;q=0.9"], True),
+        (b"HEAD", [b"text/html"], True),
+        (b"POST", [b"a/b", b"text/html"], True),
+        (b"PUT", [b"text/html"], False),
+        (b"GET", [b"*/*"], False),
+        (b"GET", [b"application/json"], False),
+        (b"GET", [], False),
+    ],
+)
+def test_who_navigates_wants_a_page(method: bytes, accept: list[bytes], page: bool) -> None:  # noqa: FBT001 - a parameter
+    assert wants_page(method, [(b"accept", value) for value in accept]) is page
+
+
+def test_codes_that_mean_different_things_have_different_names() -> None:
+    names = [code.public for code in Code if code is not Code.PROXY_TOKEN_REQUIRED]
+    assert len(names) == len(set(names))
+
+
+def test_an_invalid_file_tells_of_every_problem() -> None:
+    problems = [Problem("a.json", "line 1", "is wrong"), Problem("b.json", "", "is missing")]
+    assert str(Invalid(problems)) == "a.json: line 1: is wrong\nb.json: is missing"

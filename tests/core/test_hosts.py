@@ -1,0 +1,70 @@
+"""Which host is ours: by Host alone, in any case, and nothing that only resembles it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.errors import Code, Refusal
+from proxy.core.hosts import Hosts
+from proxy.core.origin import is_dns_label, parse_origin
+
+_HOSTS = Hosts(
+    parse_origin("https://8271dd.p.example:8443"), ("alias.example", "tunnel.example:9000")
+)
+_PLAIN = Hosts(parse_origin("http://8271dd.p.example"))
+
+
+@pytest.mark.parametrize(
+    ("hosts", "host", "app"),
+    [
+        (_HOSTS, b"8271dd.p.example:8443", None),
+        (_HOSTS, b"8271dd.p.example", None),
+        (_HOSTS, b"8271DD.P.Example:8443", None),
+        (_HOSTS, b"guestbook.8271dd.p.example:8443", "guestbook"),
+        (_HOSTS, b"GuestBook.8271dd.p.example", "guestbook"),
+        (_HOSTS, b"a-1.8271dd.p.example", "a-1"),
+        (_HOSTS, b"alias.example", None),
+        (_HOSTS, b"alias.example:1", None),
+        (_HOSTS, b"guestbook.alias.example:65535", "guestbook"),
+        (_HOSTS, b"guestbook.tunnel.example:9000", "guestbook"),
+        (_PLAIN, b"8271dd.p.example:80", None),
+        (Hosts(parse_origin("http://[::1]:80")), b"[::1]", None),
+    ],
+)
+def test_a_host_of_ours_is_found(hosts: Hosts, host: bytes, app: str | None) -> None:
+    assert hosts.locate(host) == app
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        b"", b" ", b"evil.example", b"p.example", b"example", b"8271dd.p.example.", b"x8271dd.p.example",
+        b"8271dd.p.example:443", b"8271dd.p.example:08443", b"8271dd.p.example:", b"8271dd.p.example:x",
+        b"8271dd.p.example:8443:8443", b"a.b.8271dd.p.example", b".8271dd.p.example", b"-.8271dd.p.example",
+        b"a_b.8271dd.p.example", b"8271dd.p.example/public?x=", b"guestbook@8271dd.p.example",
+        b"guestbook.8271dd.p.example@evil.example", b"a b.8271dd.p.example", b" 8271dd.p.example",
+        b"8271dd.p.example#", b"8271dd.p.example.evil.example", b"tunnel.example", b"tunnel.example:9001",
+        b"\xe4.8271dd.p.example", b"8271dd.p.example\x00", b"127.0.0.1", b"[::1]", b"localhost",
+        b"a%2e.8271dd.p.example", b"8271dd.p.example, evil.example", b"a" * 64 + b".8271dd.p.example",
+    ],
+)  # fmt: skip
+def test_any_other_host_is_misdirected(host: bytes) -> None:
+    with pytest.raises(Refusal) as caught:
+        _HOSTS.locate(host)
+    assert caught.value.code is Code.MISDIRECTED
+
+
+@given(st.binary(max_size=12))
+def test_whatever_is_before_our_host_is_an_apps_name_or_refused(before: bytes) -> None:
+    try:
+        app = _HOSTS.locate(before + b"8271dd.p.example")
+    except Refusal:
+        return
+    assert (app is None) == (before == b"")
+    assert app is None or is_dns_label(app)
+
+
+@pytest.mark.parametrize("alias", ["", "http://a", "a/b", "a:b", "a b", "a:", "\xe4"])
+def test_an_alias_of_another_form_is_an_error(alias: str) -> None:
+    with pytest.raises(ValueError, match=r"isn't of the form|ascii"):
+        Hosts(parse_origin("http://a.example"), (alias,))

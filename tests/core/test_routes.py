@@ -1,0 +1,99 @@
+"""Where a request at the apps listener leads, in both forms."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.errors import Code, Refusal
+from proxy.core.routes import HostCall, PeerCall, Route, ServicePath, is_absolute, route
+
+_NAMES = frozenset({"127.0.0.1", "[::1]"})
+
+
+@pytest.mark.parametrize(
+    ("target", "leads_to"),
+    [
+        (b"/protected/peers?name=x", ServicePath(b"/protected/peers?name=x")),
+        (b"/", ServicePath(b"/")),
+        (b"/internal/call_peer", ServicePath(b"/internal/call_peer")),
+        (b"/internal/call_peerx/8271dd", ServicePath(b"/internal/call_peerx/8271dd")),
+        (b"/x/internal/call_peer/8271dd", ServicePath(b"/x/internal/call_peer/8271dd")),
+        (b"/internal/call_peer/8271dd", PeerCall("8271dd", b"/")),
+        (b"/internal/call_peer/8271dd/", PeerCall("8271dd", b"/")),
+        (b"/internal/call_peer/8271dd?x", PeerCall("8271dd", b"/?x")),
+        (b"/internal/call_peer/8271dd/?", PeerCall("8271dd", b"/?")),
+        (b"/internal/call_peer/8271dd/a%2Fb?b&c=%E4", PeerCall("8271dd", b"/a%2Fb?b&c=%E4")),
+        (b"/internal/call_peer/8271dd//a//?/?x", PeerCall("8271dd", b"//a//?/?x")),
+        (b"/internal/call_peer//x", PeerCall("", b"/x")),
+        (b"/internal/call_peer/x@evil.test%23/y", PeerCall("x@evil.test%23", b"/y")),
+        (b"/internal/call_peer/\xe4/y", PeerCall("\ufffd", b"/y")),
+        (b"http://guestbook.8271dd.p.example/x?y", HostCall("guestbook.8271dd.p.example", b"/x?y")),
+        (b"HTTP://Guestbook.8271DD.p.example", HostCall("guestbook.8271dd.p.example", b"/")),
+        (b"http://a.example:8080/x", HostCall("a.example", b"/x")),
+        (b"http://a.example:/x", HostCall("a.example", b"/x")),
+        (b"http://a.example?x", HostCall("a.example", b"/?x")),
+        (b"http://a.example//x", HostCall("a.example", b"//x")),
+        (b"http://[fd00::1]/x", HostCall("[fd00::1]", b"/x")),
+        (b"http://portal_core/protected/peers", ServicePath(b"/protected/peers")),
+        (b"http://shard_core/internal/call_peer/8271dd/x?y", PeerCall("8271dd", b"/x?y")),
+        (b"http://Shard_Core:80/public/meta/whoareyou", ServicePath(b"/public/meta/whoareyou")),
+        (b"http://127.0.0.1:8081/protected/peers", ServicePath(b"/protected/peers")),
+        (b"http://[::1]", ServicePath(b"/")),
+    ],
+)
+def test_a_target_leads_where_it_says(target: bytes, leads_to: Route) -> None:
+    assert route(b"GET", target, _NAMES) == leads_to
+    assert is_absolute(target) == (not target.startswith(b"/"))
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        (b"CONNECT", b"guestbook.8271dd.p.example:443"),
+        (b"CONNECT", b"/x"),
+        (b"CONNECT", b"http://a.example/"),
+        (b"GET", b"https://guestbook.8271dd.p.example/"),
+        (b"GET", b"ftp://a.example/"),
+        (b"GET", b"file:///etc/passwd"),
+        (b"GET", b"http://app:token@a.example/"),
+        (b"GET", b"http://a.example#x"),
+        (b"GET", b"http://a.example\\x/"),
+        (b"GET", b"http:///x"),
+        (b"GET", b"http://a b/"),
+        (b"GET", b"http://a%2e.example/"),
+        (b"GET", b"http://\xef\xbc\x8e/"),
+        (b"GET", b"http://a.example:http/"),
+        (b"OPTIONS", b"*"),
+        (b"GET", b"a.example"),
+        (b"GET", b""),
+    ],
+)
+def test_anything_else_leads_nowhere(method: bytes, target: bytes) -> None:
+    with pytest.raises(Refusal) as caught:
+        route(method, target, _NAMES)
+    assert caught.value.code is Code.NOT_A_PEER_HOST
+
+
+@given(
+    portal_id=st.text("abc123", min_size=6, max_size=6),
+    path=st.binary(max_size=10).filter(lambda p: b"?" not in p),
+    query=st.none() | st.binary(max_size=10),
+)
+def test_what_stands_behind_the_id_is_the_peers_byte_for_byte(
+    portal_id: str, path: bytes, query: bytes | None
+) -> None:
+    target = b"/" + path + (b"?" + query if query is not None else b"")
+    asked = b"/internal/call_peer/" + portal_id.encode() + target
+    assert route(b"PUT", asked, _NAMES) == PeerCall(portal_id, target)
+    absolute = b"http://portal_core" + asked
+    assert route(b"PUT", absolute, _NAMES) == PeerCall(portal_id, target)
+
+
+@given(st.binary(max_size=20), st.binary(max_size=40))
+def test_whatever_comes_leads_somewhere_or_is_refused(method: bytes, target: bytes) -> None:
+    try:
+        leads_to = route(method, target, _NAMES)
+    except Refusal:
+        return
+    assert isinstance(leads_to, ServicePath | PeerCall | HostCall)
+    assert leads_to.target.startswith(b"/")
