@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINIMUM := import sys; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help demo compose-demo test test-more lint format clean
+.PHONY: help demo compose-demo test test-more bench lint format clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,12 @@ test-more: $(VENV)/dev.stamp ## the tests that need a browser, a container engin
 	@./tests/more/set-up
 	$(BIN)/pytest -m more -rs
 
+# In an environment of its own: what others' proxies need must not change what ours is tested with.
+bench: ## CPU per request against other proxies, as ratios (QUICK=1: within three minutes)
+	@$(MAKE) VENV=.venv-bench .venv-bench/run.stamp
+	@./bench/set-up .venv-bench
+	@exec .venv-bench/bin/python -m bench $(if $(QUICK),--quick)
+
 lint: $(VENV)/dev.stamp ## ruff, mypy and the import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -37,7 +43,7 @@ format: $(VENV)/dev.stamp ## lay the code out, and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 
 clean: ## remove the environment and the caches; the demo's state (its keys) stays
-	rm -rf $(VENV) *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-bench bench/out *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # The environment. The stamps are made last, so what broke off is done again.
 $(VENV)/bin/python:

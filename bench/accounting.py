@@ -1,7 +1,7 @@
 """What the operating system has on the books for a process and its children.
 
 The CPU clock of a process (clock_getcpuclockid(3)) is user and system time of all its threads, in
-nanoseconds. /proc/PID/stat has the same sum in steps of 10 ms: too coarse for half a second of nginx.
+nanoseconds. /proc/PID/stat has the same sum in steps of 10 ms, too coarse for a turn of nginx.
 """
 
 import time

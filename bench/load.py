@@ -88,10 +88,12 @@ class Wire:
     # What the parser calls.
 
     def on_headers_complete(self) -> None:
-        """Check the status."""
+        """Check the status, and that there is a request to it."""
         status = self._parser.get_status_code()
         if status != _OK:
             raise Wrong(f"status {status}")
+        if self._complete:
+            raise Wrong("a response that nobody waits for")
 
     def on_body(self, body: bytes) -> None:
         """Check a piece of the body."""
@@ -100,11 +102,11 @@ class Wire:
         self._got += len(body)
 
     def on_message_complete(self) -> None:
-        """Check the length, and that nothing is answered twice."""
+        """Check the length, and that the request was sent by then."""
         if self._got != len(self._answer):
             raise Wrong(f"the body ended after {self._got} of {len(self._answer)} bytes")
-        if self._complete or self.unsent:
-            raise Wrong("a response that nobody waits for")
+        if self.unsent:
+            raise Wrong(f"answered before {len(self.unsent)} bytes were sent")
         self._complete = True
 
 
@@ -150,9 +152,7 @@ def exchange(wires: list[Wire], seconds: float) -> list[float]:
     return took
 
 
-def measure(
-    port: int, host: str, case: Case, seconds: float, cpu: Callable[[], float]
-) -> Sample:
+def measure(port: int, host: str, case: Case, seconds: float, cpu: Callable[[], float]) -> Sample:
     """Put ``case`` on a subject, whose CPU time ``cpu`` reads; raises ``Wrong``."""
     wires: list[Wire] = []
     try:

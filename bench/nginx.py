@@ -52,7 +52,6 @@ _HOP = """\
   }}
   server {{
     listen {address} backlog=2048;
-    client_body_buffer_size {buffer};
     location / {{
       proxy_pass http://app;
       proxy_http_version 1.1;
@@ -60,11 +59,14 @@ _HOP = """\
       proxy_set_header Host $http_host;
       proxy_request_buffering off;
       proxy_buffering off;
-      proxy_buffer_size {buffer};
-    }}
+{buffers}    }}
   }}
 """
-_BUFFER = os.environ.get("NB", "64k")
+_LARGE = """\
+      client_body_buffer_size 64k;
+      proxy_buffer_size 64k;
+      proxy_buffers 8 64k;
+"""
 
 
 def program() -> str | None:
@@ -93,13 +95,19 @@ def start_app(crew: Crew) -> Member:
     return crew.start("nginx-app", _line(folder, rest), port, measured=False)
 
 
-def start_hop(crew: Crew, upstream: int) -> Member:
-    """Start nginx as a hop in front of the port ``upstream``; raises ``NotStarted``."""
+def start_hop(crew: Crew, upstream: int, *, large: bool = False) -> Member:
+    """Start nginx as a hop in front of the port ``upstream``; raises ``NotStarted``.
+
+    With ``large`` its buffers hold 64 KiB: by default they hold 4 (down) and 16 (up), and with
+    nothing buffered that is how much one read takes, so that large bodies cost several times more.
+    """
     folder, port = crew.new_folder("nginx-hop"), crew.port()
     rest = _HOP.format(
-        address=f"{LOOPBACK}:{port}", upstream=f"{LOOPBACK}:{upstream}", buffer=_BUFFER
+        address=f"{LOOPBACK}:{port}",
+        upstream=f"{LOOPBACK}:{upstream}",
+        buffers=_LARGE if large else "",
     )
-    return crew.start("nginx", _line(folder, rest), port)
+    return crew.start("nginx-hop", _line(folder, rest), port)
 
 
 def _line(folder: Path, rest: str) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from starlette.types import ASGIApp
 
 from proxy.call import Caller
-from proxy.catalogue import Catalogue, load_catalogue
+from proxy.catalogue_watch import CatalogueWatch
 from proxy.config import Config
 from proxy.contacts import ContactStore, ContactWatch
 from proxy.core.errors import Invalid, Problem
@@ -25,7 +25,7 @@ from proxy.replay import ReplayStore
 from proxy.server import Listener
 from proxy.service import peer_service
 from proxy.state import State
-from proxy.storage import Unsafe
+from proxy.storage import Busy, Unsafe
 from proxy.tokens import TokenStore
 from proxy.upstream_httpx import HttpxUpstream
 
@@ -40,14 +40,13 @@ class Running:
     """The parts of one proxy that are opened, kept up to date and closed together."""
 
     portal: Portal
-    catalogue: Catalogue
     tokens: TokenStore
     replays: ReplayStore
     upstream: HttpxUpstream = field(default_factory=HttpxUpstream)
 
     def problems(self) -> tuple[Problem, ...]:
         """Return what is wrong with the files just now."""
-        return (*self.catalogue.problems, *self.portal.contacts.problems)
+        return (*self.portal.catalogue.current.problems, *self.portal.contacts.problems)
 
     def listeners(self) -> tuple[Listener, ...]:
         """Bind every listener, with its app behind it; raises ``OSError``."""
@@ -70,13 +69,27 @@ class Running:
         return tuple(bound)
 
     async def follow_files(self) -> None:
-        """Follow contacts and tokens, and show the replay store alive, until cancelled."""
+        """Follow what changes on disk and show the replay store alive, until cancelled.
+
+        What goes wrong with one file is logged and never ends the following of the others: a
+        contact that was removed must not stay one because some folder couldn't be read.
+        """
+        complaint = ""
         while True:
             await asyncio.sleep(TICK)
-            self.portal.contacts.refresh()
-            if self.tokens.refresh():
-                self.deliver_tokens()
+            for follow in (self.portal.contacts.refresh, self._follow_apps_and_tokens):
+                try:
+                    follow()
+                except (OSError, Invalid, Unsafe, Busy) as error:
+                    if str(error) != complaint:
+                        complaint = str(error)
+                        log.error("a file can't be followed: %s", error)  # noqa: TRY400
             self.replays.keep_alive(self.portal.clock())
+
+    def _follow_apps_and_tokens(self) -> None:
+        apps, tokens = self.portal.follow_apps(), self.tokens.refresh()
+        if apps or tokens:
+            self.deliver_tokens()
 
     def deliver_tokens(self) -> None:
         """Write each app's token where its proxy.yaml asks for it."""
@@ -86,7 +99,7 @@ class Running:
                     log.info("wrote the token of %s to %s", name, app.token_file)
                 else:
                     self.tokens.token(name)
-            except (OSError, Invalid, Unsafe) as error:
+            except (OSError, Invalid, Unsafe, Busy) as error:
                 log.error("no token for %s: %s", name, error)  # noqa: TRY400 - not our own mistake
 
     async def close(self) -> None:
@@ -100,15 +113,11 @@ def compose(config: Config) -> Running:
     state = State(config.state)
     store = ContactStore(state.contacts, config.domain)
     store.load()  # a first list must be good; later, a broken one keeps the last good one
-    catalogue = load_catalogue(config.folder)
-    portal = Portal(config, load_identity(state.identity_key), ContactWatch(store), catalogue.apps)
-    for problem in catalogue.problems:
-        log.error("not served: %s", problem)
-    for notice in catalogue.notices:
-        log.warning("%s", notice)
+    catalogue = CatalogueWatch(config.folder)
+    portal = Portal(config, load_identity(state.identity_key), ContactWatch(store), catalogue)
     replays = ReplayStore(state.replays)
     replays.open(portal.clock())
-    return Running(portal, catalogue, TokenStore(state.tokens), replays)
+    return Running(portal, TokenStore(state.tokens), replays)
 
 
 def serve(config: Config) -> int:

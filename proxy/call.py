@@ -23,7 +23,7 @@ from proxy.core.signature.digest import BodyDigest, content_digest
 from proxy.core.signature.parameters import NONCE_BYTES, encode_nonce
 from proxy.core.signature.request import LIFETIME, Recipient, sign_request
 from proxy.core.signature.response import Question, Untrusted, verify_response
-from proxy.directory import Directory, destination_of
+from proxy.directory import Directory, app_destination
 from proxy.reply import passing_fields
 from proxy.upstream import Upstream, UpstreamFailed, UpstreamRequest, UpstreamResponse
 
@@ -96,7 +96,7 @@ class Caller:
         if call.has_body:
             framing = ((b"content-length", str(body.size).encode("ascii")),)
         request = UpstreamRequest(
-            destination_of(call.contact),
+            app_destination(call.contact, call.app),
             call.method,
             call.target,
             ((b"host", origin.authority.encode("ascii")), *signed.message.fields, *framing),
@@ -104,7 +104,7 @@ class Caller:
         )
         try:
             async with self._upstream.send(request) as response:
-                fields = await _verify(call.contact, response, question, held)
+                fields = await _verify(call, response, question, held)
         except UpstreamFailed as failure:
             self._directory.note(call.contact, reachable=False)
             raise _refusal_of(failure, call) from None
@@ -113,23 +113,31 @@ class Caller:
 
 
 async def _verify(
-    contact: Contact, response: UpstreamResponse, question: Question, held: HeldBody
+    call: Call, response: UpstreamResponse, question: Question, held: HeldBody
 ) -> tuple[Field, ...]:
     """Hold the answer's body and return its fields, both proven; raises ``Refusal``."""
+    contact = call.contact
     head = Message(fields=response.fields, status=response.status)
     try:
         verified = verify_response(contact.id, head, question)
-    except Untrusted as error:
-        raise Refusal(
-            Code.PEER_UNTRUSTED, f"{contact.id} at {contact.address}: {response.status}, {error}"
-        ) from None
-    digest = BodyDigest(verified.digests)
-    await held.fill(response.pieces(), limit=Code.ANSWER_TOO_LARGE, digest=digest)
-    try:
+        digest = BodyDigest(verified.digests)
+        await held.fill(response.pieces(), limit=Code.ANSWER_TOO_LARGE, digest=digest)
         digest.refuse_mismatch()
-    except Refusal as mismatch:
-        raise Refusal(Code.PEER_UNTRUSTED, f"{contact.id}: {mismatch.detail}") from None
+    except Untrusted as error:
+        detail = f"{contact.id} at {contact.address}: {response.status}, {error}"
+        raise _unusable(call, Refusal(Code.PEER_UNTRUSTED, detail)) from None
+    except Refusal as refusal:
+        untrusted = refusal.code is Code.DIGEST_MISMATCH
+        code = Code.PEER_UNTRUSTED if untrusted else refusal.code
+        raise _unusable(call, Refusal(code, f"{contact.id}: {refusal.detail}")) from None
     return verified.fields
+
+
+def _unusable(call: Call, refusal: Refusal) -> Refusal:
+    """Return what an answer that can't be used amounts to: the call was perhaps carried out."""
+    if call.method in _SAFE:
+        return refusal
+    return Refusal(Code.OUTCOME_UNKNOWN, f"{refusal.code.public}: {refusal.detail}")
 
 
 def _for_app(call: Call, answer: Answer) -> Answer:
@@ -160,8 +168,7 @@ def _refusal_of(failure: UpstreamFailed, call: Call) -> Refusal:
     detail = (
         f"{call.contact.id} at {call.contact.connect or call.contact.address}: {failure.detail}"
     )
+    unknown = failure.sent and call.method not in _SAFE
     if failure.timeout:
-        return Refusal(Code.PEER_TIMEOUT, detail)
-    if failure.sent and call.method not in _SAFE:
-        return Refusal(Code.OUTCOME_UNKNOWN, detail)
-    return Refusal(Code.PEER_UNREACHABLE, detail)
+        return Refusal(Code.OUTCOME_UNKNOWN_LATE if unknown else Code.PEER_TIMEOUT, detail)
+    return Refusal(Code.OUTCOME_UNKNOWN if unknown else Code.PEER_UNREACHABLE, detail)

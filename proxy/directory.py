@@ -1,4 +1,4 @@
-"""Peers' identity documents: fetched over an untrusted wire, verified, kept until they expire.
+"""Peers' identity documents: fetched over an untrusted wire, and verified.
 
 Nothing is ever fetched for a stranger: only contacts of the owner, and what an owner types, get
 here. Also the one place that knows whether a peer was reachable just now.
@@ -7,6 +7,7 @@ here. Also the one place that knows whether a peer was reachable just now.
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from proxy.core.errors import Code, Refusal
 from proxy.core.headers import Field
@@ -27,6 +28,17 @@ AT_ONCE = 16
 def destination_of(contact: Contact) -> Destination:
     """Return where a contact's Portal is reached: its address, or where ``connect`` leads."""
     return Destination(parse_origin(contact.address), connect_of(contact.connect))
+
+
+def app_destination(contact: Contact, app: str) -> Destination:
+    """Return where ``app`` on a contact's Portal is reached.
+
+    The connection goes to the Portal's own host; the name that TLS shows and verifies is the
+    app's, as in ``Host``: a front server that compares the two would refuse anything else.
+    """
+    portal = destination_of(contact)
+    own = (portal.origin.host.strip("[]"), portal.origin.port)
+    return Destination(portal.origin.of_app(app), portal.connect or own)
 
 
 def connect_of(text: str) -> tuple[str, int] | None:
@@ -67,28 +79,12 @@ async def fetch_document(
 
 
 class Directory:
-    """The documents of contacts, and whether each contact answered lately."""
+    """Whether each contact answered lately, and proved who it is."""
 
     def __init__(self, upstream: Upstream, clock: Callable[[], float] = time.time) -> None:
         self._upstream = upstream
         self._clock = clock
-        self._documents: dict[Contact, Document] = {}
         self._asked: dict[Contact, tuple[float, bool]] = {}
-
-    async def document(self, contact: Contact, *, patience: float = 10.0) -> Document:
-        """Return the contact's document, from the cache while it is valid; raises ``Refusal``."""
-        known = self._documents.get(contact)
-        if known is not None and self._clock() < known.expires:
-            return known
-        found = await fetch_document(
-            self._upstream,
-            destination_of(contact),
-            contact.id,
-            now=self._clock(),
-            patience=patience,
-        )
-        self._documents[contact] = found
-        return found
 
     def note(self, contact: Contact, *, reachable: bool) -> None:
         """Remember that a contact just answered, or didn't."""
@@ -101,23 +97,25 @@ class Directory:
         """
         wanted = list(contacts)
         gate = asyncio.Semaphore(AT_ONCE)
-        await asyncio.gather(
-            *(self._ask(contact, gate) for contact in wanted if self._stale(contact))
-        )
-        return {contact.id: self._asked.get(contact, (0.0, False))[1] for contact in wanted}
+        stale = [contact for contact in wanted if self._is_stale(contact)]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await asyncio.gather(*(self._ask(contact, gate) for contact in stale))
+        for contact in stale:
+            if self._is_stale(contact):
+                self.note(contact, reachable=False)
+        return {contact.id: self._asked[contact][1] for contact in wanted}
 
-    def _stale(self, contact: Contact) -> bool:
+    def _is_stale(self, contact: Contact) -> bool:
         asked = self._asked.get(contact)
         return asked is None or not 0 <= self._clock() - asked[0] < FRESH
 
     async def _ask(self, contact: Contact, gate: asyncio.Semaphore) -> None:
         async with gate:
+            to = destination_of(contact)
             try:
-                async with asyncio.timeout(PATIENCE):
-                    await fetch_document(
-                        self._upstream, destination_of(contact), contact.id, now=self._clock()
-                    )
-            except (Refusal, TimeoutError):
+                await fetch_document(self._upstream, to, contact.id, now=self._clock())
+            except Refusal:
                 self.note(contact, reachable=False)
             else:
                 self.note(contact, reachable=True)

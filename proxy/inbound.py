@@ -9,6 +9,7 @@ import hashlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from functools import partial
 
 from proxy import own_paths
@@ -17,7 +18,7 @@ from proxy.core.answers import Answer, refusal_answer, wants_page
 from proxy.core.errors import Code, Refusal
 from proxy.core.fields import fields_from_us
 from proxy.core.gate import Admission, RefusedPeer, Request, admit
-from proxy.core.headers import Field, renamed_for_travel, values_of
+from proxy.core.headers import Field, answer_for_travel, values_of
 from proxy.core.signature.base import NotSignable
 from proxy.core.signature.digest import BodyDigest
 from proxy.core.signature.response import Question
@@ -35,6 +36,8 @@ from proxy.upstream import (
 )
 
 log = logging.getLogger("proxy.inbound")
+
+_PROOF = frozenset({b"signature", b"signature-input", b"portal-key", b"content-digest"})
 
 
 class Inbound:
@@ -67,7 +70,7 @@ class Inbound:
         except ClientLeft:
             log.info("%s: the client left before the end of its request", line(request))
         else:
-            log.info("%s %s %d", line(request), admission.caller, status)
+            log.info("%s from %s: %d", line(request), admission.caller, status)
 
     async def _serve_stranger(
         self, request: Request, admission: Admission, receive: Receive, send: Send
@@ -119,7 +122,7 @@ class Inbound:
             except UpstreamFailed as failure:
                 raise refusal_of(failure) from None
             passing = passing_fields(request.method, response.status, response.fields)
-            answer = Answer(response.status, tuple(renamed_for_travel(passing)), b"")
+            answer = Answer(response.status, tuple(answer_for_travel(passing)), b"")
             fields = self._portal.sign_answer(answer, held.sha256, question)
             await send_held(send, answer.status, fields, held, request.method)
             return answer.status
@@ -165,12 +168,14 @@ class Inbound:
     ) -> None:
         """Send an answer of our own, signed.
 
-        A question that no honest sender asks (it covers what isn't there) can't be signed for,
-        and gets the answer as it is.
+        A proof that the answer has of its own, as the identity document does, makes way for the
+        one that answers this question. A question that no honest sender asks (it covers what
+        isn't there) can't be signed for, and gets the answer as it is.
         """
+        bare = replace(answer, fields=tuple(f for f in answer.fields if f[0] not in _PROOF))
         body = b"" if request.method == b"HEAD" else answer.body
         try:
-            fields = self._portal.sign_answer(answer, hashlib.sha256(body).digest(), question)
+            fields = self._portal.sign_answer(bare, hashlib.sha256(body).digest(), question)
         except NotSignable:
             fields = answer.fields
         await send_answer(send, Answer(answer.status, fields, answer.body), request.method)

@@ -66,7 +66,7 @@ class Outbound:
         app = self._app_of(request)
         leads_to = route(request.method, request.target, self._own_names)
         if isinstance(leads_to, PeerCall):
-            contact = self._peer_by_id(_required(app, request), leads_to.id)
+            contact = self._portal.peer(_required(app, request), leads_to.id)
         elif isinstance(leads_to, HostCall):
             contact = self._peer_by_host(_required(app, request), leads_to.host)
         else:
@@ -122,16 +122,10 @@ class Outbound:
         if not apps:
             return None
         if len(apps) != 1 or None in apps:
-            raise Refusal(Code.TOKEN_UNKNOWN, "a token that is no app's, or two that disagree")
+            proxied = is_absolute(request.target)
+            code = Code.PROXY_TOKEN_UNKNOWN if proxied else Code.TOKEN_UNKNOWN
+            raise Refusal(code, "a token that is no app's, or two that disagree")
         return apps.pop()
-
-    def _peer_by_id(self, app: str, prefix: str) -> Contact:
-        contacts = self._portal.contacts.current
-        contact = contacts.resolve(app, prefix)
-        if contact is None:
-            hidden = [peer.id for peer in contacts.peers if prefix and peer.id.startswith(prefix)]
-            raise Refusal(Code.NO_SUCH_PEER, f"{app} asks for {prefix[:110]!r}; contacts: {hidden}")
-        return contact
 
     def _peer_by_host(self, app: str, host: str) -> Contact:
         """Return the peer whose app ``host`` names, if it is the calling app itself.

@@ -10,15 +10,17 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from proxy.catalogue import App
+from proxy.catalogue_watch import CatalogueWatch
 from proxy.config import Config
 from proxy.contacts import ContactWatch
 from proxy.core.answers import Answer
+from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Site
 from proxy.core.headers import Field
 from proxy.core.hosts import Hosts
 from proxy.core.identity import PrivateKey, short_id
 from proxy.core.judge import Judge
-from proxy.core.policy import Caller
+from proxy.core.policy import Caller, Contact
 from proxy.core.signature.base import Message as Signable
 from proxy.core.signature.digest import content_digest
 from proxy.core.signature.response import Question, sign_response
@@ -36,14 +38,30 @@ class Portal:
     config: Config
     key: PrivateKey
     contacts: ContactWatch
-    apps: Mapping[str, App]
+    catalogue: CatalogueWatch
     clock: Clock = time.time
     judges: Mapping[str, Judge] = field(init=False)
     hosts: Hosts = field(init=False)
 
     def __post_init__(self) -> None:
         self.hosts = Hosts(self.config.public_origin(self.id), self.config.aliases)
-        self.judges = MappingProxyType({name: Judge(app.rules) for name, app in self.apps.items()})
+        self._prepare()
+
+    def follow_apps(self) -> bool:
+        """Take over what changed in the apps' files; tells whether something did."""
+        changed = self.catalogue.refresh()
+        if changed:
+            self._prepare()
+        return changed
+
+    def _prepare(self) -> None:
+        judges = {name: Judge(app.rules) for name, app in self.apps.items()}
+        self.judges = MappingProxyType(judges)
+
+    @property
+    def apps(self) -> Mapping[str, App]:
+        """The apps that are served, by name."""
+        return self.catalogue.current.apps
 
     @property
     def id(self) -> str:
@@ -59,6 +77,20 @@ class Portal:
     def site(self) -> Site:
         """What the corridor judges a request against, as of now."""
         return Site(self.id, self.hosts, self.judges, self.contacts.current, self.modes)
+
+    def peer(self, app: str, prefix: str) -> Contact:
+        """Return the one peer that ``prefix`` names to ``app``.
+
+        Raises ``Refusal`` (``NO_SUCH_PEER``), the same for hidden and unknown; its detail tells the
+        owner which it was.
+        """
+        contacts = self.contacts.current
+        contact = contacts.resolve(app, prefix)
+        if contact is None:
+            fitting = [peer.id for peer in contacts.peers if prefix and peer.id.startswith(prefix)]
+            detail = f"{app} asks for {prefix[:110]!r}; contacts that fit: {fitting}"
+            raise Refusal(Code.NO_SUCH_PEER, detail)
+        return contact
 
     def variables(self, caller: Caller) -> Variables:
         """Return what an app.json's templates can use for a request of ``caller``."""

@@ -31,8 +31,8 @@ log = logging.getLogger("proxy.server")
 MAX_HEAD = 64 * 1024
 """Bytes of a request's head; more is 431 or 400 before the proxy sees it."""
 KEEP_ALIVE = 75
-GRACE = 10
-"""Seconds that running requests get to finish at the end."""
+GRACE = 7
+"""Seconds that running requests get to finish; container engines kill after ten."""
 _TARGET = "portal.target"
 
 

@@ -4,6 +4,8 @@ The paths and members are those of the existing ecosystem, so that its apps run 
 calling app is in ``scope["portal.app"]``; ``proxy.outbound`` checked its token.
 """
 
+import logging
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -16,6 +18,9 @@ from proxy.core.errors import Code, Refusal
 from proxy.core.policy import Contact
 from proxy.directory import Directory
 from proxy.portal import Portal
+from proxy.request_log import shown
+
+log = logging.getLogger("proxy.service")
 
 
 def peer_service(portal: Portal, directory: Directory) -> Starlette:
@@ -36,10 +41,7 @@ def peer_service(portal: Portal, directory: Directory) -> Starlette:
 
     async def one_peer(request: Request) -> Response:
         app, portal_id = request.scope["portal.app"], request.path_params["portal_id"]
-        peer = portal.contacts.current.resolve(app, portal_id)
-        if peer is None:
-            raise Refusal(Code.NO_SUCH_PEER, f"{app} asks for {portal_id[:110]!r}")
-        return JSONResponse((await as_members((peer,)))[0])
+        return JSONResponse((await as_members((portal.peer(app, portal_id),)))[0])
 
     async def whoareyou(_: Request) -> Response:
         return Response(own_paths.whoareyou(portal).body, media_type="application/json")
@@ -50,18 +52,19 @@ def peer_service(portal: Portal, directory: Directory) -> Starlette:
             Route("/protected/peers/{portal_id}", one_peer),
             Route("/public/meta/whoareyou", whoareyou),
         ],
-        exception_handlers={HTTPException: _refuse, Refusal: _refuse},
+        exception_handlers={HTTPException: refuse, Refusal: refuse},
     )
     service.router.redirect_slashes = False  # an empty ID is no peer, not the way to the list
     return service
 
 
-async def _refuse(_: Request, error: Exception) -> Response:
+async def refuse(request: Request, error: Exception) -> Response:
     """Answer Starlette's own errors in the one form that every refusal has."""
     if not isinstance(error, Refusal):
         status = error.status_code if isinstance(error, HTTPException) else 404
         code = {405: Code.METHOD_NOT_ALLOWED}.get(status, Code.NOT_FOUND)
-        error = Refusal(code, "peer service")
+        error = Refusal(code, "no such path or method")
+    log.warning("%s %s refused: %s", request.method, shown(request.url.path.encode()), error)
     answer = refusal_answer(error)
     headers = {name.decode("ascii"): value.decode("ascii") for name, value in answer.fields}
     return Response(answer.body, answer.status, headers)

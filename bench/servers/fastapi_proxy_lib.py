@@ -23,6 +23,7 @@ if __name__ == "__main__":
 
     async def hop(request: Request) -> Response:
         """Pass one request on."""
-        return await proxy.proxy(request=request, path=request.path_params["path"])
+        response: Response = await proxy.proxy(request=request, path=request.path_params["path"])
+        return response
 
     run(Starlette(routes=[Route("/{path:path}", hop, methods=["GET", "POST"])]), int(sys.argv[1]))

@@ -34,10 +34,12 @@ class Code(Enum):
     NO_SUCH_PEER = ("no_such_peer", 404, "There is no such peer.")
     NOT_FOUND = ("not_found", 404, "There is nothing here.")
     METHOD_NOT_ALLOWED = ("method_not_allowed", 405, "That method isn't served here.")
-    PROXY_TOKEN_REQUIRED = ("token_required", 407, "The app must show its token.")
+    PROXY_TOKEN_REQUIRED = ("token_required", 407, TOKEN_REQUIRED[2])
+    PROXY_TOKEN_UNKNOWN = ("token_unknown", 407, TOKEN_UNKNOWN[2])
     REQUEST_TIMEOUT = ("request_timeout", 408, "The request took too long to arrive.")
     REPLAYED = ("replayed", 409, "This request was seen before; it was perhaps carried out.")
     TOO_LARGE = ("too_large", 413, "The body is larger than what is taken here.")
+    TARGET_TOO_LONG = ("target_too_long", 414, "The path is longer than what is taken here.")
     MISDIRECTED = ("misdirected", 421, "This host isn't served here.")
     HEAD_TOO_LARGE = ("head_too_large", 431, "The request's head is larger than what is taken.")
     INTERNAL = ("internal", 500, "The proxy made a mistake.")
@@ -51,6 +53,7 @@ class Code(Enum):
     REPLAY_STORE_DOWN = ("replay_store_down", 503, "Replays can't be ruled out just now.")
     APP_TIMEOUT = ("app_timeout", 504, "The app took too long.")
     PEER_TIMEOUT = ("peer_timeout", 504, "The peer took too long.")
+    OUTCOME_UNKNOWN_LATE = ("outcome_unknown", 504, OUTCOME_UNKNOWN[2])
     VERSION_UNSUPPORTED = (
         "version_unsupported",
         505,

@@ -29,11 +29,16 @@ FRAMING = frozenset({b"host", b"content-length"})
 
 INTERMEDIARY = frozenset(
     {
-        b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port",
-        b"x-forwarded-prefix", b"x-forwarded-proto", b"x-forwarded-server", b"x-real-ip",
+        b"forwarded", b"via", b"x-client-ip", b"x-forwarded-by", b"x-forwarded-for",
+        b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-prefix", b"x-forwarded-proto",
+        b"x-forwarded-scheme", b"x-forwarded-server", b"x-forwarded-ssl", b"x-original-uri",
+        b"x-original-url", b"x-real-ip", b"x-rewrite-url",
     }
 )  # fmt: skip
-"""What intermediaries add or change on the way: never signed, and dropped at the peer."""
+"""What intermediaries add or change on the way: never signed, and never taken from anybody.
+
+Some frameworks route by ``X-Original-URL`` and its kin: past the path that was judged here.
+"""
 
 RENAMED = {
     b"signature": b"portal-app-signature",
@@ -41,7 +46,9 @@ RENAMED = {
     b"content-digest": b"portal-app-content-digest",
 }
 """Where the app's own fields travel, because the names on the left are taken by ours."""
-RESTORED = {ours: apps for apps, ours in RENAMED.items()}
+RENAMED_IN_ANSWERS = RENAMED | {b"date": b"portal-app-date", b"server": b"portal-app-server"}
+"""Web servers on the way write their own ``Date`` and ``Server`` over an answer's by default."""
+RESTORED = {ours: apps for apps, ours in RENAMED_IN_ANSWERS.items()}
 
 _OURS = frozenset(
     {b"portal-key", b"portal-to", b"portal-seal", b"portal-token", b"portal-refusal", *RESTORED}
@@ -117,8 +124,20 @@ def renamed_for_travel(fields: Fields) -> list[Field]:
     return [(RENAMED.get(name, name), value) for name, value in fields]
 
 
+def answer_for_travel(fields: Fields) -> list[Field]:
+    """Give an app's answer the form in which it is signed: renamed, less what intermediaries write.
+
+    ``fields`` are without ours already.
+    """
+    return [
+        (RENAMED_IN_ANSWERS.get(name, name), value)
+        for name, value in fields
+        if name not in INTERMEDIARY
+    ]
+
+
 def restored_after_travel(fields: Fields) -> list[Field]:
-    """Undo ``renamed_for_travel``, and drop every field that is ours and not the app's."""
+    """Undo the renaming, and drop every field that is ours and not the app's."""
     restored = []
     for name, value in fields:
         if name in RESTORED:

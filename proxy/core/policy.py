@@ -28,6 +28,9 @@ class Caller:
     id: str = ""
     name: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.type} {self.id}".rstrip()
+
 
 ANONYMOUS = Caller("anonymous")
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from proxy.core.errors import Code, Refusal
 
+MAX_PATH = 8192
+"""Bytes of a path; every reading of it is judged, so its length is a stranger's to spend."""
 MAX_DECODINGS = 4
 """How many layers of percent-encoding are peeled; a path that has more is refused."""
 
@@ -43,6 +45,8 @@ class Target:
 def parse_target(raw: bytes) -> Target:
     """Split a target in origin form; raises ``Refusal`` (``BAD_TARGET``) for any other."""
     path, mark, query = raw.partition(b"?")
+    if len(path) > MAX_PATH:
+        raise Refusal(Code.TARGET_TOO_LONG, f"a path of {len(path)} bytes")
     if not _PATH.fullmatch(path):
         raise Refusal(Code.BAD_TARGET, f"not a path in origin form: {path[:200]!r}")
     if not _QUERY.fullmatch(query):

@@ -2,5 +2,6 @@
 
 ``connection`` is one connection to another server, ``exchange`` one request over it, ``pool`` the
 idle ones, ``engine`` the ``Upstream`` made of them. ``listener`` and ``cycle`` are the way in: a
-server protocol for uvicorn, and one request of it as ASGI.
+server protocol for uvicorn, and one request of it as ASGI; ``outlet`` and ``deadline`` hold both
+sides of it to their time, under ``limits``.
 """

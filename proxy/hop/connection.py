@@ -5,16 +5,21 @@ ended or brought a byte that nobody asked for is never used again; whoever waits
 """
 
 import asyncio
+import os
+import select
 from collections import deque
+from contextlib import suppress
 from typing import cast
 
 from proxy.core.http1.framing import Persistence
 from proxy.core.http1.grammar import Malformed
-from proxy.core.http1.reader import END, ResponseReader, State
+from proxy.core.http1.reader import END, Interim, ResponseReader, State
 from proxy.upstream import UpstreamFailed
 
 HIGH = 256 * 1024
 """Bytes of content that wait for the reader; above it the other side is made to wait."""
+_INTERIM_WEIGHT = 4096
+"""What an interim response counts for among them: an endless row of these must wait too."""
 
 
 class Connection(asyncio.Protocol):
@@ -34,6 +39,8 @@ class Connection(asyncio.Protocol):
         self._arrival: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._must_wait = False
+        self._moved_at = 0.0
+        """When the last byte of the exchange went in or out."""
         self.idle_since = 0.0
 
     # What asyncio calls.
@@ -44,6 +51,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Turn bytes into events for ``next_event``."""
+        self._moved_at = self._loop.time()
         self._take(self._reader.feed(data))
         if self._buffered > HIGH and self._is_reading:
             self._is_reading = False
@@ -52,10 +60,13 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Close our side too: a server that stops sending answers nothing more."""
         self._take(self._reader.end_of_stream())
+        self._end(UpstreamFailed("the connection was closed"))
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits; a reset is never the end of a body."""
+        if exc is not None and self._failure is None:
+            self._read_what_is_left()
         detail = f"the connection was lost: {exc}" if exc else "the connection was closed"
         self.fail(UpstreamFailed(detail))
 
@@ -78,29 +89,44 @@ class Connection(asyncio.Protocol):
         """Send ``data``; raises ``UpstreamFailed``. Follow it with ``drained`` in a loop."""
         if self._failure is not None:
             raise self._failure
+        self._moved_at = self._loop.time()
         self._transport.write(data)
 
     async def drained(self, patience: float) -> None:
-        """Wait until the other side takes more; raises ``UpstreamFailed``, after ``patience`` s."""
+        """Wait until the other side takes more; raises ``UpstreamFailed``.
+
+        ``patience`` is how many seconds it may take nothing at all.
+        """
+        if self._transport.is_closing() and self._failure is None:
+            await asyncio.sleep(0)  # it broke just now; ``connection_lost`` is on its way
         while self._must_wait and self._failure is None:
+            before = self._transport.get_write_buffer_size()
             self._room = self._loop.create_future()
-            await self._wait(self._room, patience, "it takes no more of the request")
+            await self._woken(self._room, self._loop.time() + patience)
+            if self._must_wait and self._transport.get_write_buffer_size() >= before:
+                self._time_out("it takes no more of the request", patience)
         if self._failure is not None:
             raise self._failure
 
     async def next_event(self, patience: float) -> object:
         """Return the next event of the response; raises ``UpstreamFailed``.
 
-        ``patience`` is how many seconds nothing at all may arrive.
+        ``patience`` is how many seconds nothing at all may move: an upload that takes minutes
+        isn't a slow answer.
         """
+        since = self._loop.time() if not self._events else 0.0
         while not self._events:
             if self._failure is not None:
                 raise self._failure
-            self._arrival = self._loop.create_future()
-            await self._wait(self._arrival, patience, "nothing more of the answer came")
+            until = max(since, self._moved_at) + patience
+            if self._loop.time() >= until:
+                self._time_out("nothing more of the answer came", patience)
+            else:
+                self._arrival = self._loop.create_future()
+                await self._woken(self._arrival, until)
         event = self._events.popleft()
-        if isinstance(event, bytes):
-            self._buffered -= len(event)
+        if weight := _weight(event):
+            self._buffered -= weight
             if not self._is_reading and self._buffered <= HIGH // 2:
                 self._is_reading = True
                 self._transport.resume_reading()
@@ -122,42 +148,70 @@ class Connection(asyncio.Protocol):
         """Whether nothing has gone wrong and no end was announced."""
         return self._failure is None and not self._transport.is_closing()
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing has arrived that the loop hasn't seen: an end, mostly.
+
+        A server may close right behind its answer, and a request sent after that would be lost.
+        """
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not poll.poll(0)
+
     def fail(self, error: Exception) -> None:
         """Give up: everybody who waits or will wait gets ``error``, unless one came before."""
-        if self._failure is None:
-            self._failure = error
-        _wake(self._arrival)
-        _wake(self._room)
+        self._end(error)
         self._transport.abort()
-
-    def stop(self, error: Exception) -> None:
-        """Take no more of the request, and read what was answered already."""
-        if self._failure is None and not self._events:
-            self.fail(error)
 
     def close(self) -> None:
         """Close an idle connection."""
         self._transport.close()
+
+    def _end(self, error: Exception) -> None:
+        if self._failure is None:
+            self._failure = error
+        _wake(self._arrival)
+        _wake(self._room)
+
+    def _time_out(self, what: str, patience: float) -> None:
+        self.fail(UpstreamFailed(f"{what} for {patience:g} s", timeout=True))
 
     def _take(self, events: list[object]) -> None:
         for event in events:
             if isinstance(event, Malformed):
                 self.fail(UpstreamFailed(f"not an answer: {event.detail}"))
                 return
-            if isinstance(event, bytes):
-                self._buffered += len(event)
+            self._buffered += _weight(event)
             self._events.append(event)
         if events:
             _wake(self._arrival)
 
-    async def _wait(self, future: asyncio.Future[None], patience: float, what: str) -> None:
-        timer = self._loop.call_later(
-            patience, self.fail, UpstreamFailed(f"{what} for {patience:g} s", timeout=True)
-        )
+    def _read_what_is_left(self) -> None:
+        """Read what the other side said before it broke off: an early answer, mostly.
+
+        A server that refuses an upload answers and closes; our next write fails then, and asyncio
+        gives up the connection with the answer still unread.
+        """
+        if self._transport.get_extra_info("sslcontext") is not None:
+            return
+        descriptor = self._transport.get_extra_info("socket").fileno()
+        with suppress(OSError):
+            while data := os.read(descriptor, HIGH):
+                self._take(self._reader.feed(data))
+
+    async def _woken(self, future: asyncio.Future[None], deadline: float) -> None:
+        """Wait for ``future``, until ``deadline`` at most."""
+        timer = self._loop.call_at(deadline, _wake, future)
         try:
             await future
         finally:
             timer.cancel()
+
+
+def _weight(event: object) -> int:
+    if isinstance(event, bytes):
+        return len(event)
+    return _INTERIM_WEIGHT if isinstance(event, Interim) else 0
 
 
 def _wake(future: asyncio.Future[None] | None) -> None:

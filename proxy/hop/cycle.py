@@ -1,7 +1,8 @@
 """One request and its response as ASGI (the specification's HTTP part, version 2.3).
 
 What the app sends is held to its framing: a body longer or shorter than its ``Content-Length``
-breaks the connection, since the client would take what is missing from the next response.
+breaks the connection, since the client would take what is missing from the next response. The
+fields of the connection itself are written here; an app's own are dropped, but for its ``close``.
 """
 
 import asyncio
@@ -10,12 +11,13 @@ from collections.abc import MutableMapping
 from typing import Any, Protocol
 
 from proxy.core.headers import Field, values_of
-from proxy.core.http1.framing import Persistence
+from proxy.core.http1.framing import Persistence, persistence
 from proxy.core.http1.grammar import RequestHead
 from proxy.core.http1.writer import CONTINUE, LAST_CHUNK, chunk, response_head
 
 Message = MutableMapping[str, Any]
 _NO_BODY = frozenset({204, 304})
+_OF_THE_WIRE = frozenset({b"connection", b"keep-alive", b"transfer-encoding"})
 
 
 class Wire(Protocol):
@@ -67,11 +69,13 @@ class Cycle:
         """Take in a piece of the request's body."""
         self._pieces.append(piece)
         self.buffered += len(piece)
+        self.expects_continue = False  # it didn't wait, so it sends the rest too
         self._wake()
 
     def end(self) -> None:
         """Take note that the request is whole."""
         self.is_received = True
+        self.expects_continue = False
         self._wake()
 
     def leave(self) -> None:
@@ -87,7 +91,7 @@ class Cycle:
 
     async def receive(self) -> Message:
         """Return the next piece of the request's body, or that the client left."""
-        if self.expects_continue and not self.has_started:
+        if self.expects_continue and not self.has_started and not self.is_gone:
             self._wire.write(CONTINUE)
         self.expects_continue = False
         while not (self._pieces or self.is_received or self.is_gone) or self._is_answered():
@@ -119,15 +123,22 @@ class Cycle:
         elif kind == "http.response.body" and self.has_started and not self.is_complete:
             self._body(message.get("body", b""), more=message.get("more_body", False))
         elif kind == "http.response.interim" and not self.has_started:
-            self._wire.write(response_head(message["status"], message["headers"]))
+            self._interim(message["status"], message["headers"])
         else:
             raise RuntimeError(f"{kind} isn't expected here")
         await self._wire.drained()
 
-    def _start(self, status: int, fields: list[Field]) -> None:
-        self.has_started = True
+    def _interim(self, status: int, fields: list[Field]) -> None:
+        """Pass on an interim response; HTTP/1.0 has none (RFC 9110, section 15.2)."""
+        if self._head.minor == 1:
+            self._wire.write(response_head(status, fields))
+
+    def _start(self, status: int, given: list[Field]) -> None:
         bodiless = self._head.method == b"HEAD" or status in _NO_BODY
+        fields = [pair for pair in given if pair[0] not in _OF_THE_WIRE]
         lengths = values_of(fields, b"content-length")
+        if len(lengths) > 1 or not all(map(bytes.isdigit, lengths)):
+            raise BrokenAnswer("the app's Content-Length isn't one number")
         if bodiless:
             self._left = 0
         elif lengths:
@@ -138,18 +149,19 @@ class Cycle:
         else:
             self.keeps = False
         self._is_bodiless = bodiless
-        self.keeps = self.keeps and self._wire.may_keep(self)
+        self.keeps = self.keeps and persistence(given, 1).keeps and self._wire.may_keep(self)
         if not self.keeps:
             fields.append((b"connection", b"close"))
         elif self._head.minor == 0:
             fields.append((b"connection", b"keep-alive"))
         self._started = response_head(status, fields)
+        self.has_started = True
         # With its body's first piece where that follows at once, else on its own.
         asyncio.get_running_loop().call_soon(self.flush)
 
     def flush(self) -> None:
         """Write the head if it is still held back."""
-        if self._started is not None:
+        if self._started is not None and not self.is_gone:
             self._wire.write(self._started)
             self._started = None
 
@@ -173,3 +185,4 @@ class Cycle:
             if self._left:
                 raise BrokenAnswer(f"the app's body is {self._left} bytes short")
             self.is_complete = True
+            self._wake()

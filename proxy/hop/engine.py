@@ -17,8 +17,12 @@ class _Response:
     def __init__(self, head: ResponseHead, exchange: Exchange) -> None:
         self.status = head.status
         self.fields: tuple[Field, ...] = tuple(head.fields)
-        self.pieces = exchange.pieces
+        self._exchange = exchange
         self.write = exchange.write
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Return the body, which is read once."""
+        return self._exchange
 
 
 class HopUpstream:

@@ -5,13 +5,12 @@ unsent and the connection is given up. A body that isn't what its framing says i
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from proxy.core.headers import values_of
 from proxy.core.http1.framing import Persistence, persistence
 from proxy.core.http1.grammar import ResponseHead
-from proxy.core.http1.reader import END, Interim
+from proxy.core.http1.reader import SWITCHING_PROTOCOLS, Interim
 from proxy.core.http1.writer import LAST_CHUNK, chunk, request_head
 from proxy.hop.connection import Connection
 from proxy.upstream import UpstreamFailed, UpstreamRequest
@@ -20,7 +19,11 @@ _CONTINUE = 100
 
 
 class Exchange:
-    """The life of one request on ``connection``; ``start`` it, read ``pieces``, then ``finish``."""
+    """The life of one request on ``connection``; ``start`` it, iterate over it, then ``finish``.
+
+    Iterating yields the response's body. After ``finish`` the connection may be another's: nothing
+    is read from it or written to it through here any more.
+    """
 
     def __init__(self, connection: Connection, request: UpstreamRequest) -> None:
         self._connection = connection
@@ -29,18 +32,24 @@ class Exchange:
         self._persistence = Persistence(keeps=False, options=frozenset())
         self._is_sent = request.body is None
         self._is_whole = False
+        self._is_raw = False
+        self._is_finished = False
 
     async def start(self) -> ResponseHead:
         """Send the request and return the head of its final response; raises ``UpstreamFailed``."""
         request, connection = self._request, self._connection
+        head = request_head(request.method, request.target, request.fields)
         connection.begin(request.method, upgrade=bool(values_of(request.fields, b"upgrade")))
-        connection.write(request_head(request.method, request.target, request.fields))
+        connection.write(head)
         if request.body is not None:
             self._pump = asyncio.create_task(self._send_body(request.body))
         while True:
             event = await connection.next_event(request.timeouts.read)
             if isinstance(event, ResponseHead):
                 self._persistence = persistence(event.fields, event.minor)
+                self._is_raw = event.status == SWITCHING_PROTOCOLS
+                if self._is_raw and not self._is_sent:
+                    raise UpstreamFailed("an upgrade in the middle of the request's body")
                 return event
             if isinstance(event, Interim) and event.head.status != _CONTINUE:
                 await self._pass_on(event)
@@ -49,56 +58,72 @@ class Exchange:
         if self._request.on_interim is not None:
             await self._request.on_interim(interim.head.status, interim.head.fields)
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """Yield the response's body as it arrives; raises ``UpstreamFailed`` unless it is whole."""
-        while (event := await self._connection.next_event(self._request.timeouts.read)) is not END:
-            if isinstance(event, bytes):
-                yield event
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._is_whole:
+            raise StopAsyncIteration
+        if self._is_finished:
+            raise UpstreamFailed("the exchange is over")
+        event = await self._connection.next_event(self._request.timeouts.read)
+        if isinstance(event, bytes):
+            return event
         self._is_whole = True
+        raise StopAsyncIteration
 
     async def finish(self) -> bool:
         """Stop whatever still runs; tell whether the connection may carry another request."""
         is_whole = self._is_whole or self._connection.take_end()
-        if self._pump is not None and not self._pump.done():
-            self._pump.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._pump
+        self._is_finished = True
         if is_whole and self._is_sent and self._connection.is_reusable(self._persistence):
             return True
         self._connection.fail(UpstreamFailed("the exchange was given up"))
+        if self._pump is not None and not self._pump.done():
+            self._pump.cancel()
+            await asyncio.wait((self._pump,))
         return False
 
     async def write(self, data: bytes) -> None:
         """Send bytes on the raw stream that a 101 has made of the connection."""
+        if self._is_finished or not self._is_raw:
+            raise UpstreamFailed("no raw stream")
         self._connection.write(data)
         await self._connection.drained(self._request.timeouts.write)
 
     async def _send_body(self, pieces: AsyncIterator[bytes]) -> None:
-        """Send the request's body as it comes, in the framing that its head announced."""
-        fields = self._request.fields
-        lengths = values_of(fields, b"content-length")
-        left = int(lengths[0]) if lengths else None
+        """Send the request's body as it comes, in the framing that its head announced.
+
+        Whatever goes wrong ends the exchange; of the answer, what came before can still be read.
+        """
         try:
-            async for piece in pieces:
-                if not piece:
-                    continue
-                if left is not None:
-                    left = _remaining(left, piece)
-                self._connection.write(piece if left is not None else chunk(piece))
-                await self._connection.drained(self._request.timeouts.write)
-            if left is None:
-                self._connection.write(LAST_CHUNK)
-            elif left:
-                raise UpstreamFailed(f"the request's body is {left} bytes short")  # noqa: TRY301
+            await self._send_pieces(pieces)
             self._is_sent = True
-        except UpstreamFailed as failure:
-            # An answer that came before is still there to be read; the connection isn't reused.
-            self._connection.stop(failure)
-        except Exception as error:  # noqa: BLE001 - whatever ends the body ends the exchange
+        except asyncio.CancelledError:
+            self._connection.fail(UpstreamFailed("the request's body was given up"))
+            raise
+        except Exception as error:  # noqa: BLE001 - raised again where the answer is awaited
             self._connection.fail(error)
+        finally:
+            if isinstance(pieces, AsyncGenerator):
+                await pieces.aclose()
 
-
-def _remaining(left: int, piece: bytes) -> int:
-    if len(piece) > left:
-        raise UpstreamFailed("the request's body is longer than it said")
-    return left - len(piece)
+    async def _send_pieces(self, pieces: AsyncIterator[bytes]) -> None:
+        connection, patience = self._connection, self._request.timeouts.write
+        lengths = values_of(self._request.fields, b"content-length")
+        left = int(lengths[0]) if lengths else None
+        async for piece in pieces:
+            if not piece:
+                continue
+            if left is None:
+                connection.write(chunk(piece))
+            elif len(piece) > left:
+                raise UpstreamFailed("the request's body is longer than it said")
+            else:
+                left -= len(piece)
+                connection.write(piece)
+            await connection.drained(patience)
+        if left is None:
+            connection.write(LAST_CHUNK)
+        elif left:
+            raise UpstreamFailed(f"the request's body is {left} bytes short")

@@ -1,7 +1,8 @@
 """Idle connections, kept for the next request to the same destination.
 
 The last one used is used first, so that a burst's surplus grows old and is closed. A connection
-that the other side closed, or that brought a byte, is never handed out.
+that the other side closed, or that brought a byte, is never handed out: not even if the loop
+hasn't heard of it yet.
 """
 
 import asyncio
@@ -15,6 +16,8 @@ IDLE_SECONDS = 4.0
 """Less than servers keep an idle connection open (often 5 s), so a stale one is rarely used."""
 IDLE_CONNECTIONS = 256
 """Idle connections that are kept for one destination."""
+HAPPY_EYEBALLS = 0.25
+"""Seconds until the next address of a name is tried beside the first (RFC 8305, section 5)."""
 
 
 class Pool:
@@ -24,6 +27,7 @@ class Pool:
         self._tls = tls
         self._idle: dict[Destination, deque[Connection]] = {}
         self._sweeper: asyncio.TimerHandle | None = None
+        self._is_closed = False
 
     async def acquire(self, to: Destination, patience: float) -> Connection:
         """Return an idle connection or a new one; raises ``UpstreamFailed`` (nothing was sent)."""
@@ -31,7 +35,8 @@ class Pool:
         now = asyncio.get_running_loop().time()
         while idle:
             connection = idle.pop()
-            if connection.is_open and now - connection.idle_since < IDLE_SECONDS:
+            fresh = connection.is_open and now - connection.idle_since < IDLE_SECONDS
+            if fresh and connection.is_quiet:
                 return connection
             connection.close()
         try:
@@ -45,6 +50,9 @@ class Pool:
 
     def release(self, to: Destination, connection: Connection) -> None:
         """Keep a connection that may carry another request."""
+        if self._is_closed:
+            connection.close()
+            return
         idle = self._idle.setdefault(to, deque())
         if len(idle) >= IDLE_CONNECTIONS:
             idle.popleft().close()
@@ -55,7 +63,8 @@ class Pool:
             self._sweeper = loop.call_later(IDLE_SECONDS, self._sweep, loop)
 
     def close(self) -> None:
-        """Close every idle connection."""
+        """Close every idle connection, and keep none from now on."""
+        self._is_closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
@@ -88,7 +97,8 @@ class Pool:
             )
             return connection
         host, port = to.connect or (origin.host.strip("[]"), origin.port)
+        delay = None if to.connect else HAPPY_EYEBALLS
         _, connection = await loop.create_connection(
-            Connection, host, port, ssl=tls, server_hostname=name, happy_eyeballs_delay=0.25
+            Connection, host, port, ssl=tls, server_hostname=name, happy_eyeballs_delay=delay
         )
         return connection

@@ -9,8 +9,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import http_sf
-
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Admission, Request, Site, admit
 from proxy.core.headers import Field
@@ -123,8 +121,8 @@ class Draft:
 
     def signature_input(self) -> str:
         """Return the inner list with its parameters."""
-        created = _seconds(self.parameters.get("created"), "+0")
-        expires = "+60" if not created.isdigit() else str(int(created) + 60)
+        created = _seconds(self.parameters.get("created") or "now+0")
+        expires = str(int(created) + 60) if created.isdigit() else "now+60"
         values: dict[str, str | None] = {
             "created": created,
             "expires": expires,
@@ -134,7 +132,7 @@ class Draft:
         }
         values |= {k: v for k, v in self.parameters.items() if k != "created" or v is None}
         written = "".join(
-            f";{name}={_seconds(filled(value), '')}"
+            f";{name}={_seconds(filled(value))}"
             for name, value in values.items()
             if value is not None
         )
@@ -157,7 +155,8 @@ class Draft:
         return Request(self.method.encode("latin-1"), self.target.encode("latin-1"), fields)
 
     def _value(self, identifier: str) -> str:
-        name, parameters = http_sf.parse(identifier.encode("ascii"), tltype="item")  # type: ignore[misc]
+        quoted, *parameters = identifier.split(";")
+        name = quoted.strip('"')
         path, mark, query = self.target.partition("?")
         derived = {
             "@method": self.method,
@@ -167,8 +166,8 @@ class Draft:
             "@request-target": path + mark + query,
         }
         if name in derived:
-            return derived[str(name)]
-        values = [value for other, value in self.headers() if other == str(name).lower()]
+            return derived[name]
+        values = [value for other, value in self.headers() if other == name.lower()]
         if "bs" in parameters:
             wrapped = (
                 base64.b64encode(value.encode("latin-1")).decode("ascii") for value in values
@@ -177,10 +176,9 @@ class Draft:
         return ", ".join(values)
 
 
-def _seconds(text: str | None, default: str) -> str:
-    """Read ``+5`` and ``-5`` as seconds from ``NOW``; leave any other text."""
-    text = default if text is None else text
-    return str(NOW + int(text)) if text[:1] in ("+", "-") and text[1:].isdigit() else text
+def _seconds(text: str) -> str:
+    """Read ``now+5`` and ``now-5`` as seconds from ``NOW``; leave any other text."""
+    return str(NOW + int(text[3:])) if text.startswith("now") else text
 
 
 class Claims:
@@ -232,8 +230,10 @@ def edited(request: Request, edits: Sequence[Sequence[str]]) -> Request:
             request = with_field(request, *words)
         elif verb == "drop":
             request = without_field(request, *words)
-        elif verb in ("method", "target"):
-            request = replace(request, **{verb: words[0].encode("latin-1")})
+        elif verb == "method":
+            request = replace(request, method=words[0].encode("latin-1"))
+        elif verb == "target":
+            request = replace(request, target=words[0].encode("latin-1"))
         else:
             request = replace(request, fields=tuple(_edit(p, verb, words) for p in request.fields))
     return request
@@ -247,4 +247,4 @@ def _edit(pair: Field, verb: str, words: list[str]) -> Field:
         return name, values[0]
     assert verb == "replace", verb
     assert values[0] in pair[1], f"{values[0]!r} isn't in {pair!r}"
-    return name, pair[1].replace(*values, 1)
+    return name, pair[1].replace(values[0], values[1], 1)

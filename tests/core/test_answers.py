@@ -68,9 +68,11 @@ def test_who_navigates_wants_a_page(method: bytes, accept: list[bytes], page: bo
     assert wants_page(method, [(b"accept", value) for value in accept]) is page
 
 
-def test_codes_that_mean_different_things_have_different_names() -> None:
-    names = [code.public for code in Code if code is not Code.PROXY_TOKEN_REQUIRED]
-    assert len(names) == len(set(names))
+def test_codes_of_one_name_say_the_same_and_differ_in_their_status() -> None:
+    titles = {code.public: code.title for code in Code}
+    assert all(titles[code.public] == code.title for code in Code)
+    pairs = [(code.public, code.status) for code in Code]
+    assert len(pairs) == len(set(pairs))
 
 
 def test_an_invalid_file_tells_of_every_problem() -> None:

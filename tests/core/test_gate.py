@@ -244,6 +244,14 @@ def test_a_request_out_of_time_is_told_our_time_and_no_other_refusal_is() -> Non
     assert caught.value.now is None
 
 
+def test_where_the_owner_accepts_sealed_calls_alone_strangers_still_come_in() -> None:
+    site = replace(SITE, modes=frozenset({"sealed"}))
+    with pytest.raises(RefusedPeer) as caught:
+        admit(Draft().sign(), site, NOW, Claims())
+    assert caught.value.code is Code.MODE_NOT_ACCEPTED
+    assert isinstance(ask(_strange("/public"), site), Admission)
+
+
 def test_what_is_not_even_well_formed_gets_no_signed_answer() -> None:
     with pytest.raises(Refusal) as caught:
         admit(Draft(more=";admin").sign(), SITE, NOW, Claims())
@@ -256,8 +264,9 @@ _FAULTS: list[tuple[str, dict[str, Any], list[list[str]], Code]] = [
     ("two Hosts", {}, [["add", "host", HOST]], Code.BAD_REQUEST),
     ("another Host", {}, [["set", "host", "evil.example"]], Code.MISDIRECTED),
     ("form", {"more": ";admin"}, [], Code.SIGNATURE_MALFORMED),
+    ("mode", {}, [], Code.MODE_NOT_ACCEPTED),
     ("hop", {}, [["add", "upgrade", "h2c"]], Code.UPGRADE_UNSUPPORTED),
-    ("time", {"parameters": {"created": "-500"}}, [], Code.OUT_OF_TIME),
+    ("time", {"parameters": {"created": "now-500"}}, [], Code.OUT_OF_TIME),
     ("coverage", {"without": ['"@path"']}, [], Code.SIGNATURE_COVERAGE),
     ("key", {"protocol": {"portal-key": "{cleo-key}"}}, [], Code.KEY_MISMATCH),
     ("recipient", {"protocol": {"portal-to": '"{cleo}"'}}, [], Code.WRONG_RECIPIENT),
@@ -280,8 +289,10 @@ def test_of_several_faults_the_first_in_the_order_decides(first: int) -> None:
             sign[name] = both
         then = [*edits, *then]
     claims = Claims(Refusal(Code.REPLAYED))
+    mode = any(code is Code.MODE_NOT_ACCEPTED for *_, code in _FAULTS[first:])
+    site = replace(SITE, modes=frozenset({"sealed"})) if mode else SITE
     with pytest.raises(Refusal) as caught:
-        admit(edited(Draft(**sign).sign(), then), SITE, NOW, claims)
+        admit(edited(Draft(**sign).sign(), then), site, NOW, claims)
     assert caught.value.code is _FAULTS[first][3], caught.value.detail
 
 

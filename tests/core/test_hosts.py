@@ -38,14 +38,19 @@ def test_a_host_of_ours_is_found(hosts: Hosts, host: bytes, app: str | None) -> 
 @pytest.mark.parametrize(
     "host",
     [
-        b"", b" ", b"evil.example", b"p.example", b"example", b"8271dd.p.example.", b"x8271dd.p.example",
-        b"8271dd.p.example:443", b"8271dd.p.example:08443", b"8271dd.p.example:", b"8271dd.p.example:x",
-        b"8271dd.p.example:8443:8443", b"a.b.8271dd.p.example", b".8271dd.p.example", b"-.8271dd.p.example",
+        b"", b" ", b"evil.example", b"p.example", b"example", b"8271dd.p.example.",
+        b"x8271dd.p.example",
+        b"8271dd.p.example:443", b"8271dd.p.example:08443", b"8271dd.p.example:",
+        b"8271dd.p.example:x",
+        b"8271dd.p.example:8443:8443", b"a.b.8271dd.p.example", b".8271dd.p.example",
+        b"-.8271dd.p.example",
         b"a_b.8271dd.p.example", b"8271dd.p.example/public?x=", b"guestbook@8271dd.p.example",
         b"guestbook.8271dd.p.example@evil.example", b"a b.8271dd.p.example", b" 8271dd.p.example",
-        b"8271dd.p.example#", b"8271dd.p.example.evil.example", b"tunnel.example", b"tunnel.example:9001",
+        b"8271dd.p.example#", b"8271dd.p.example.evil.example", b"tunnel.example",
+        b"tunnel.example:9001",
         b"\xe4.8271dd.p.example", b"8271dd.p.example\x00", b"127.0.0.1", b"[::1]", b"localhost",
-        b"a%2e.8271dd.p.example", b"8271dd.p.example, evil.example", b"a" * 64 + b".8271dd.p.example",
+        b"a%2e.8271dd.p.example", b"8271dd.p.example, evil.example",
+        b"a" * 64 + b".8271dd.p.example",
     ],
 )  # fmt: skip
 def test_any_other_host_is_misdirected(host: bytes) -> None:

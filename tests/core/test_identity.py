@@ -145,9 +145,12 @@ def test_what_is_no_full_id_is_none(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "could"),
     [
-        (_ID, True), (_ID[:6], True), (_ID[:102], True), (_ID[:5], False), ("", False), (_ID + "a", False),
-        ("8271DD", False), ("8271di", False), ("8271do", False), ("8271d%", False), ("8271d_", False),
-        ("../../", False), ("x@evil.test%23", False), ("127.1.1", False), ("\uff11\uff12\uff13\uff14\uff15\uff16", False),
+        (_ID, True), (_ID[:6], True), (_ID[:102], True), (_ID[:5], False), ("", False), (_ID + "a",
+        False),
+        ("8271DD", False), ("8271di", False), ("8271do", False), ("8271d%", False), ("8271d_",
+        False),
+        ("../../", False), ("x@evil.test%23", False), ("127.1.1", False),
+        ("\uff11\uff12\uff13\uff14\uff15\uff16", False),
         ("8271dd\n", False),
     ],
 )  # fmt: skip

@@ -34,8 +34,10 @@ def _access(judge: Judge, target: bytes) -> Access:
 @pytest.mark.parametrize(
     "target",
     [
-        b"/private", b"/private/", b"/private/x", b"/privateer", b"/PRIVATE", b"/Private/x", b"//private",
-        b"///private", b"/%70rivate", b"/%2570rivate", b"/%2fprivate", b"/;x/private", b"/private;x",
+        b"/private", b"/private/", b"/private/x", b"/privateer", b"/PRIVATE", b"/Private/x",
+        b"//private",
+        b"///private", b"/%70rivate", b"/%2570rivate", b"/%2fprivate", b"/;x/private",
+        b"/private;x",
         b"/private%3fx", b"/private%23", b"//host/private", b"//host:80//private", b"/%2f/private",
         b"/mixed", b"/MIXED/x", b"/Mixed", b"/%4dixed", b"/private/FAQ", b"/private%2ffaqs",
     ],

@@ -78,7 +78,8 @@ def test_a_prefix_names_the_one_contact_that_it_fits() -> None:
 
 @pytest.mark.parametrize(
     "prefix",
-    ["", ADAS[:5], ADAS + "a", ADAS.upper(), ADAS[:6].upper(), "%" * 6, "_" * 6, "%25" * 2, f"{ADAS[:6]}\n",
+    ["", ADAS[:5], ADAS + "a", ADAS.upper(), ADAS[:6].upper(), "%" * 6, "_" * 6, "%25" * 2,
+    f"{ADAS[:6]}\n",
      "../../", EVES, EVES[:6], BOBS, BOBS[:6]],
 )  # fmt: skip
 def test_hidden_unknown_and_malformed_ids_look_alike(prefix: str) -> None:

@@ -106,6 +106,8 @@ def cast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         bob.start()
         yield World(ada, bob, ada_app, bob_app, relay, fake, cleo, dora, mallory,
                     gone.public.portal_id)  # fmt: skip
+        for portal in (ada, bob):
+            assert "Traceback" not in portal.log, portal.log
 
 
 @pytest.fixture

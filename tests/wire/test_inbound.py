@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .harness.raw import Raw, Wire, answer, chunked, request
+from .harness.recorder import eventually
 from .harness.signer import SignedCall, sign_call
 
 if TYPE_CHECKING:
@@ -193,9 +194,9 @@ def test_an_answer_that_breaks_off_never_looks_whole(world: World) -> None:
 
 
 FORGED = [
-    "X-Ptl-Client-Id", "x-ptl-client-type", "X_Ptl_Client_Id", "X.Ptl.Client.Id", "x-PTL-client-name",
-    "X-Ptl-Anything", "X_PTL_NEW", "X~Ptl~Client~Id", "Remote-User", "REMOTE_USER", "Remote.User",
-    "X-Ptl-Foo", "x_host", "X'Host",
+    "X-Ptl-Client-Id", "x-ptl-client-type", "X_Ptl_Client_Id", "X.Ptl.Client.Id",
+    "x-PTL-client-name", "X-Ptl-Anything", "X_PTL_NEW", "X~Ptl~Client~Id", "Remote-User",
+    "REMOTE_USER", "Remote.User", "X-Ptl-Foo", "x_host", "X'Host",
 ]  # fmt: skip
 
 
@@ -373,6 +374,21 @@ def test_a_status_that_cant_be_passed_on_is_a_broken_answer(world: World, status
 
     assert stranger(world, "site", "/").code == "app_failed"
     assert world.bobs(call.raw).code == "app_failed"
+
+
+@pytest.mark.parametrize("chunk", [b"zz\r\n", b"-1\r\n", b"5\nhello", b"0x5\r\nhello\r\n"])
+def test_a_body_in_bad_chunks_is_never_a_whole_one(world: World, chunk: bytes) -> None:
+    before = len(world.bob.log)
+    framing = ("Transfer-Encoding", "chunked")
+    head = request("POST", "/", ("Host", world.bob.app_host("site")), framing)
+    call = sign_call(world.cleo, world.bob, "wide", method=b"POST")
+    signed = with_field(b"Transfer-Encoding: chunked")(call)
+    for raw in (head, signed):
+        got = world.bobs(raw + b"3\r\none\r\n" + chunk + b"0\r\n\r\n")
+        assert (got.status, got.code) == (400, "bad_request")
+    eventually(lambda: world.bob.log.count("left before the end", before) == 2)
+    eventually(lambda: world.bob_app.received)  # the stranger's head: its body was on its way
+    assert world.bob_app.requests == []
 
 
 def test_two_lengths_and_a_name_with_a_blank_are_refused(world: World) -> None:

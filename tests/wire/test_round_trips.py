@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -236,6 +237,18 @@ def test_one_connection_carries_many_calls(world: World) -> None:
             assert wire.read().body == b"ok"
 
     assert [len(raw.body) for raw in world.bob_app.requests] == list(range(20))
+
+
+def test_many_calls_at_once_keep_to_themselves(world: World) -> None:
+    bodies = [b"%d " % number * 20_000 for number in range(30)]
+
+    with ThreadPoolExecutor(len(bodies)) as pool:
+        answers = list(
+            pool.map(lambda body: world.ask(world.bob.id, method="POST", body=body), bodies)
+        )
+
+    assert {got.status for got in answers} == {200}
+    assert sorted(raw.body for raw in world.bob_app.requests) == sorted(bodies)
 
 
 def test_what_belongs_to_one_hop_stays_there(world: World) -> None:

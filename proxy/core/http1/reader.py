@@ -185,7 +185,7 @@ class RequestReader(_Reader):
         if self._buffer.startswith(b"\r\n"):
             del self._buffer[:2]
             self._may_skip_line = False
-        elif self._buffer not in (b"", b"\r"):
+        elif not b"\r\n".startswith(self._buffer):
             self._may_skip_line = False
 
 

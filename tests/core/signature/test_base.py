@@ -49,9 +49,10 @@ def _message(text: str) -> Message:
 
 def _components(signature_input: str) -> tuple[tuple[Component, ...], str]:
     label, _, text = signature_input.partition("=")
-    [(items, _)] = http_sf.parse(text.encode(), tltype="list")  # type: ignore[misc]
     assert label.startswith("sig-b2")
-    return tuple(Component(str(name), tuple(p.items())) for name, p in items), text  # type: ignore[union-attr,misc,str-unpack]
+    parsed: Any = http_sf.parse(text.encode(), tltype="list")
+    [(items, _)] = parsed
+    return tuple(Component(name, tuple(p.items())) for name, p in items), text
 
 
 def test_the_rfc_has_six_examples() -> None:

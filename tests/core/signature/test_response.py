@@ -279,7 +279,8 @@ def test_a_bit_that_is_flipped_anywhere_is_noticed(where: int, bit: int) -> None
 
 
 @given(st.lists(st.tuples(st.sampled_from([n for n, _ in _signed().fields]),
-                          st.binary(max_size=20) | st.sampled_from([v for _, v in _signed().fields])),
+                          st.binary(max_size=20) | st.sampled_from([v for _,
+                          v in _signed().fields])),
                 max_size=8))  # fmt: skip
 def test_whatever_comes_is_believed_or_untrusted_and_nothing_breaks(fields: list[Field]) -> None:
     _refused(Message(fields=tuple(fields), status=201))

@@ -113,7 +113,8 @@ def answer_bytes(
     status: int, fields: list[Field], body: bytes, *, length: int | None = None
 ) -> bytes:
     """Return an answer on the wire; ``length`` -1 leaves it to the end of the connection."""
-    lines = [b"HTTP/1.1 %d Whatever" % status, *(name + b": " + value for name, value in fields)]
+    lines = [b"HTTP/1.1 %d Whatever" % status, b"connection: close"]
+    lines += [name + b": " + value for name, value in fields]
     if length != -1:
         lines.append(b"content-length: %d" % (len(body) if length is None else length))
     return b"\r\n".join([*lines, b"", b""]) + body

@@ -1,0 +1,286 @@
+"""The two ends of a hop for tests: a server that follows a script, a client of raw bytes, a listener.
+
+All of them run in the test's own loop, over real sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from proxy.core.origin import Origin
+from proxy.hop.limits import Limits
+from proxy.hop.listener import TARGET, ListenerProtocol
+from proxy.upstream import Destination
+
+LOOPBACK = "127.0.0.1"
+PATIENCE = 10.0
+"""Seconds after which a test that waits has failed."""
+_RESET = struct.pack("ii", 1, 0)
+
+
+@dataclass
+class Link:
+    """One accepted or opened connection, as bytes."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def send(self, data: bytes) -> None:
+        """Send these bytes."""
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def until(self, end: bytes) -> bytes:
+        """Read up to and with ``end``."""
+        async with asyncio.timeout(PATIENCE):
+            return await self.reader.readuntil(end)
+
+    async def head(self) -> bytes:
+        """Read a head with its empty line."""
+        return await self.until(b"\r\n\r\n")
+
+    async def exactly(self, count: int) -> bytes:
+        """Read ``count`` bytes."""
+        async with asyncio.timeout(PATIENCE):
+            return await self.reader.readexactly(count)
+
+    async def rest(self) -> bytes:
+        """Read all that comes until the end."""
+        async with asyncio.timeout(PATIENCE):
+            return await self.reader.read()
+
+    async def answer(self, *, bodiless: bool = False) -> tuple[int, dict[bytes, bytes], bytes]:
+        """Read one response: its status, its fields (each name once), its body."""
+        head = await self.head()
+        first, *lines = head[:-4].split(b"\r\n")
+        fields = dict((line.split(b": ", 1)[0], line.split(b": ", 1)[1]) for line in lines)
+        assert len(fields) == len(lines), head
+        status = int(first.split(b" ")[1])
+        if bodiless or status in (204, 304) or status < 200:
+            return status, fields, b""
+        if b"content-length" in fields:
+            return status, fields, await self.exactly(int(fields[b"content-length"]))
+        if fields.get(b"transfer-encoding") == b"chunked":
+            body = b""
+            while size := int(await self.until(b"\r\n"), 16):
+                body += await self.exactly(size)
+                assert await self.exactly(2) == b"\r\n"
+            assert await self.exactly(2) == b"\r\n"
+            return status, fields, body
+        return status, fields, await self.rest()
+
+    async def is_ended(self) -> bool:
+        """Wait for the other side's end; tells whether nothing else came before it."""
+        return await self.rest() == b""
+
+    def end(self) -> None:
+        """Send our end, and go on reading."""
+        self.writer.write_eof()
+
+    def reset(self) -> None:
+        """Break the connection off."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.writer.transport.abort()
+
+    def close(self) -> None:
+        """Close both ways."""
+        self.writer.close()
+
+
+Script = Callable[[Link], Awaitable[None]]
+
+
+@dataclass
+class Server:
+    """What the scripted server counted."""
+
+    to: Destination
+    connections: int = 0
+    requests: int = 0
+    links: list[Link] = field(default_factory=list)
+    broken: list[BaseException] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def scripted(
+    script: Script, *, tls: ssl.SSLContext | None = None, unix: str = "", buffer: int = 0
+) -> AsyncIterator[Server]:
+    """Serve every connection by ``script``, then close it; ``buffer`` bounds the sockets' own."""
+    tasks: set[asyncio.Task[Any]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        server.connections += 1
+        link = Link(reader, writer)
+        server.links.append(link)
+        try:
+            await script(link)
+        except (asyncio.IncompleteReadError, ConnectionError, TimeoutError) as error:
+            server.broken.append(error)
+        except asyncio.CancelledError:
+            pass
+        finally:
+            writer.close()
+
+    if unix:
+        listener = await asyncio.start_unix_server(serve, unix, ssl=tls)
+        server = Server(Destination(Origin("http", "app.example", 80), unix=unix))
+    else:
+        sock = socket.create_server((LOOPBACK, 0))
+        if buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        listener = await asyncio.start_server(serve, sock=sock, ssl=tls, limit=1 << 16)
+        port = sock.getsockname()[1]
+        origin = Origin("https" if tls else "http", "app.example", 80)
+        server = Server(Destination(origin, connect=(LOOPBACK, port)))
+    try:
+        yield server
+    finally:
+        listener.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for link in server.links:
+            link.writer.transport.abort()
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def connected(port: int, *, buffer: int = 0) -> AsyncIterator[Link]:
+    """Connect to ``port``; ``buffer`` bounds what this side's socket takes in unread."""
+    sock = socket.socket()
+    if buffer:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, (LOOPBACK, port))
+    reader, writer = await asyncio.open_connection(sock=sock, limit=buffer or 1 << 16)
+    link = Link(reader, writer)
+    try:
+        yield link
+    finally:
+        writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
+
+
+@dataclass
+class Listening:
+    """A listener's port, and what uvicorn knows of it."""
+
+    port: int
+    state: ServerState
+
+
+@asynccontextmanager
+async def listening(app: App, limits: Limits | None = None) -> AsyncIterator[Listening]:
+    """Serve ``app`` by the listener's protocol, as uvicorn would; nothing of it may be left over."""
+    loop = asyncio.get_running_loop()
+    state = ServerState()
+    config = config_for(app)
+    protocol = protocol_with(limits or Limits())
+    server = await loop.create_server(
+        lambda: protocol(config, state, {}), LOOPBACK, 0, start_serving=True
+    )
+    try:
+        yield Listening(server.sockets[0].getsockname()[1], state)
+        await settled(lambda: not state.tasks)
+    finally:
+        server.close()
+        for connection in list(state.connections):
+            connection.shutdown()
+        await settled(lambda: not state.connections)
+
+
+def protocol_with(limits: Limits) -> type[ListenerProtocol]:
+    """Return the listener's protocol under other limits."""
+    return type("Limited", (ListenerProtocol,), {"limits": limits})
+
+
+def config_for(app: App) -> uvicorn.Config:
+    """Return the settings that the proxy gives uvicorn, as far as they matter here."""
+    config = uvicorn.Config(
+        app,
+        interface="asgi3",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+    )
+    config.load()
+    return config
+
+
+@dataclass
+class Recorder:
+    """An app that notes what it was given and answers with the body that it got."""
+
+    seen: list[tuple[bytes, list[tuple[bytes, bytes]], bytes]] = field(default_factory=list)
+    started: int = 0
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        self.started += 1
+        body, more = b"", True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message["body"]
+            more = message["more_body"]
+        self.seen.append((scope["state"][TARGET], list(scope["headers"]), body))
+        await respond(send, body)
+
+
+async def respond(send: Send, body: bytes = b"ok", status: int = 200) -> None:
+    """Answer with ``body`` and its length."""
+    fields = [(b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": fields})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def settled(condition: Callable[[], object], within: float = PATIENCE) -> None:
+    """Wait until ``condition`` holds, or fail."""
+    async with asyncio.timeout(within):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def descriptors() -> int:
+    """Return how many descriptors this process has open."""
+    return len(os.listdir("/dev/fd"))
+
+
+def tasks() -> set[asyncio.Task[Any]]:
+    """Return the tasks that run beside the one that asks."""
+    return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+
+
+@contextmanager
+def unchanged_tasks() -> Iterator[None]:
+    """Hold that no task is left behind that wasn't there before."""
+    before = tasks()
+    yield
+    assert tasks() <= before

@@ -1,0 +1,91 @@
+"""What a call or a request is said to have come to when the other side fails."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from proxy.body import HeldBody
+from proxy.call import Call, Caller
+from proxy.core.errors import Code, Refusal
+from proxy.core.identity import PrivateKey
+from proxy.core.policy import Contact
+from proxy.directory import Directory
+from proxy.inbound import refusal_of
+from proxy.upstream import UpstreamFailed, UpstreamRequest, UpstreamResponse
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+KEY = PrivateKey(bytes(32))
+PEER = Contact(KEY.public.portal_id, "Bob", "http://bob.example")
+
+
+class Failing:
+    """An engine that carries nothing out and says why."""
+
+    def __init__(self, failure: UpstreamFailed) -> None:
+        self._failure = failure
+        self.asked = 0
+
+    def send(self, request: UpstreamRequest) -> AbstractAsyncContextManager[UpstreamResponse]:
+        del request
+        self.asked += 1
+        raise self._failure
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize(
+    ("method", "timeout", "sent", "code"),
+    [
+        (b"GET", False, False, Code.PEER_UNREACHABLE),
+        (b"GET", False, True, Code.PEER_UNREACHABLE),
+        (b"PROPFIND", False, True, Code.PEER_UNREACHABLE),
+        (b"POST", False, False, Code.PEER_UNREACHABLE),
+        (b"POST", False, True, Code.OUTCOME_UNKNOWN),
+        (b"post", False, True, Code.OUTCOME_UNKNOWN),
+        (b"DELETE", False, True, Code.OUTCOME_UNKNOWN),
+        (b"GET", True, True, Code.PEER_TIMEOUT),
+        (b"GET", True, False, Code.PEER_TIMEOUT),
+        (b"POST", True, False, Code.PEER_TIMEOUT),
+    ],
+)
+async def test_a_failed_call_is_never_repeated_and_named_for_what_it_may_have_done(
+    method: bytes,
+    timeout: bool,  # noqa: ASYNC109, FBT001 - a fact about the failure, not a limit
+    sent: bool,  # noqa: FBT001
+    code: Code,
+) -> None:
+    upstream = Failing(UpstreamFailed("detail", timeout=timeout, sent=sent))
+    directory = Directory(upstream)
+    caller = Caller(KEY, upstream, directory, time.time)
+    call = Call("box", PEER, method, b"/x", (), has_body=True)
+
+    with HeldBody() as body, HeldBody() as held, pytest.raises(Refusal) as refused:
+        await caller.carry_out(call, body, held)
+
+    assert refused.value.code is code
+    assert upstream.asked == 1
+    assert await directory.reachable([PEER]) == {PEER.id: False}
+    assert upstream.asked == 1
+
+
+@pytest.mark.parametrize(
+    ("timeout", "sent", "code"),
+    [
+        (False, False, Code.APP_UNREACHABLE),
+        (False, True, Code.APP_FAILED),
+        (True, True, Code.APP_TIMEOUT),
+        (True, False, Code.APP_TIMEOUT),
+    ],
+)
+def test_an_apps_failure_is_told_from_its_absence(
+    timeout: bool,  # noqa: FBT001 - a fact about the failure
+    sent: bool,  # noqa: FBT001
+    code: Code,
+) -> None:
+    assert refusal_of(UpstreamFailed("detail", timeout=timeout, sent=sent)).code is code

@@ -1,0 +1,238 @@
+"""From the start of ``serve`` to its end: what it won't start with, follows, and how it stops."""
+
+from __future__ import annotations
+
+import socket
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .conftest import SITE, World
+from .harness.portals import Portal, end, wait_for_ports
+from .harness.raw import LOOPBACK, PATIENCE, Raw, Wire, answer, exchange, request
+from .harness.recorder import Recorder, eventually
+
+
+@pytest.fixture
+def app() -> Iterator[Recorder]:
+    with Recorder() as app:
+        yield app
+
+
+@pytest.fixture
+def gina(tmp_path: Path, app: Recorder) -> Iterator[Portal]:
+    """A Portal that isn't running yet."""
+    portal = Portal(tmp_path, "Gina")
+    portal.add_app("site", SITE, app.port)
+    yield portal
+    portal.release()
+
+
+def refused(portal: Portal) -> str:
+    """Run ``serve``, which must end by itself with status 1; return what it said."""
+    done = portal.command("serve")
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def health(portal: Portal) -> Raw:
+    return exchange(portal.owner, request("GET", "/health", ("Host", "localhost")))
+
+
+def test_a_key_that_others_can_read_is_refused(gina: Portal) -> None:
+    (gina.state / "identity.key").chmod(0o644)
+
+    said = refused(gina)
+
+    assert "identity.key" in said
+    assert "0600" in said or "chmod" in said
+
+
+def test_a_key_that_is_a_link_is_refused(gina: Portal) -> None:
+    key = gina.state / "identity.key"
+    key.rename(gina.state / "elsewhere.key")
+    key.symlink_to(gina.state / "elsewhere.key")
+
+    assert "symbolic link" in refused(gina)
+
+
+def test_a_missing_key_is_refused_and_none_is_made(gina: Portal) -> None:
+    (gina.state / "identity.key").unlink()
+
+    assert "portal-proxy init" in refused(gina)
+    assert not (gina.state / "identity.key").exists()
+
+
+def test_a_broken_contact_list_at_the_start_is_refused(gina: Portal) -> None:
+    (gina.state / "contacts.yaml").write_text("peers: [")
+
+    assert "contacts.yaml" in refused(gina)
+
+
+@pytest.mark.parametrize("name", ["public", "apps", "owner"])
+def test_a_port_in_use_is_named(gina: Portal, name: str) -> None:
+    port: int = getattr(gina, name)
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind((LOOPBACK, port))
+        other.listen()
+
+        said = refused(gina)
+
+    assert f"the {name} listener" in said
+    assert f"{LOOPBACK}:{port}" in said
+
+
+def test_it_stops_at_once_with_0_though_connections_are_open(gina: Portal) -> None:
+    gina.start()
+    with Wire(gina.public) as idle, Wire(gina.apps), Wire(gina.owner):
+        idle.send(request("GET", "/", ("Host", gina.app_host("site"))))
+        assert idle.read().status == 200
+        start = time.monotonic()
+
+        assert gina.stop() == 0
+
+        assert time.monotonic() - start < 5
+    assert "Traceback" not in gina.log
+
+
+def test_a_running_request_is_finished_first(gina: Portal, app: Recorder) -> None:
+    gina.start()
+    process = gina._process
+    assert process is not None
+    fields = (("Host", gina.app_host("site")), ("Content-Length", "4"))
+    with Wire(gina.public) as wire:
+        wire.send(request("POST", "/", *fields) + b"ab")
+        eventually(lambda: app.received.endswith(b"ab"))
+        process.terminate()
+        eventually(lambda: not listens(gina.public))
+        wire.send(b"cd")
+
+        assert wire.read().body == b"ok"
+    assert process.wait(PATIENCE) == 0
+    assert app.request.body == b"abcd"
+
+
+def listens(port: int) -> bool:
+    try:
+        socket.create_connection((LOOPBACK, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_a_broken_contact_list_keeps_the_last_good_one_and_the_owner_is_told(gina: Portal) -> None:
+    contacts = gina.state / "contacts.yaml"
+    good = contacts.read_bytes()
+    gina.start()
+    assert health(gina).json() == {"status": "ok", "id": gina.id, "problems": []}
+
+    contacts.write_text("peers: [}")
+    eventually(lambda: health(gina).json()["status"] == "degraded")
+    assert "contacts.yaml" in health(gina).json()["problems"][0]
+    refused_change = gina.command("apps", "allow", "site", "all")
+    assert refused_change.returncode == 1
+    assert contacts.read_text() == "peers: [}"
+
+    contacts.write_bytes(good)
+    eventually(lambda: health(gina).json()["status"] == "ok")
+    assert gina.log.count("the contact list is broken") == 1
+
+
+def test_an_app_whose_files_are_wrong_is_left_out_and_the_others_served(gina: Portal) -> None:
+    gina.add_app("broken", '{"v": "3.2", "paths": {"": {"access": "everybody"}}}', 9)
+    gina.start()
+
+    assert health(gina).json()["status"] == "degraded"
+    assert exchange(gina.public, request("GET", "/", ("Host", gina.app_host("site")))).status == 200
+    missing = exchange(gina.public, request("GET", "/", ("Host", gina.app_host("broken"))))
+    assert missing.code == "no_such_app"
+
+
+def test_the_owners_listener_answers_under_its_own_names_alone(gina: Portal) -> None:
+    gina.start()
+    for host in ("localhost", f"127.0.0.1:{gina.owner}"):
+        assert exchange(gina.owner, request("GET", "/health", ("Host", host))).status == 200
+    for host in ("evil.example", gina.host, f"evil.example:{gina.owner}"):
+        assert exchange(gina.owner, request("GET", "/health", ("Host", host))).status == 400
+
+
+def test_a_peer_that_was_away_is_called_again(world: World) -> None:
+    assert world.ask(world.bob.id, method="POST", body=b"1").status == 200
+    world.bob.stop()
+    assert world.ask(world.bob.id).code == "peer_unreachable"
+
+    world.bob.start()
+
+    assert world.ask(world.bob.id, method="POST", body=b"2").status == 200
+    assert [raw.body for raw in world.bob_app.requests] == [b"1", b"2"]
+
+
+def test_apps_can_reach_it_by_a_socket_file(gina: Portal) -> None:
+    yaml = gina.config / "portal.yaml"
+    usual = f'"127.0.0.1:{gina.apps}"'
+    yaml.write_text(yaml.read_text().replace(usual, "unix:apps.sock"))
+    process = gina.launch()
+    wait_for_ports(process, gina.public, gina.owner, log=gina.log_file)
+    path = gina.config / "apps.sock"
+    eventually(path.exists)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(PATIENCE)
+        client.connect(str(path))
+        client.sendall(request("GET", "/public/meta/whoareyou", ("Host", "x")))
+        assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
+
+    assert end(process) == 0
+
+
+@pytest.mark.more
+def test_a_request_that_never_ends_doesnt_keep_it_running(gina: Portal) -> None:
+    gina.start()
+    with Wire(gina.public) as wire:
+        fields = (("Host", gina.app_host("site")), ("Content-Length", "4"))
+        wire.send(request("POST", "/", *fields) + b"ab")
+        start = time.monotonic()
+
+        assert gina.stop() == 0
+
+        assert time.monotonic() - start < 10
+
+
+def test_two_proxies_cant_have_the_same_ports(gina: Portal) -> None:
+    gina.start()
+
+    process = gina.launch()
+
+    assert process.wait(PATIENCE) == 1
+    assert health(gina).status == 200
+    assert end_is_clean(gina)
+
+
+def end_is_clean(portal: Portal) -> bool:
+    process = portal._process
+    assert process is not None
+    portal._process = None
+    return end(process) == 0
+
+
+def test_an_interrupted_answer_doesnt_stop_the_proxy(gina: Portal, app: Recorder) -> None:
+    gina.start()
+    app.script(answer(200, ("Content-Length", "99"), body=None) + b"half", close=True)
+    exchange_broken(gina)
+
+    app.clear()
+    got = exchange(gina.public, request("GET", "/", ("Host", gina.app_host("site"))))
+
+    assert got.body == b"ok"
+
+
+def exchange_broken(portal: Portal) -> None:
+    with Wire(portal.public) as wire:
+        wire.send(request("GET", "/", ("Host", portal.app_host("site"))))
+        assert wire.rest().endswith(b"half")

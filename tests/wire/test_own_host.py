@@ -1,0 +1,115 @@
+"""What a Portal says of itself: the identity document and ``whoareyou``."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from proxy.core.signature.base import Message
+from proxy.core.signature.document import verify_document
+from proxy.core.signature.response import Untrusted
+
+from .harness.raw import Raw, exchange, request
+from .harness.signer import sign_call
+
+if TYPE_CHECKING:
+    from .conftest import World
+
+DOCUMENT = "/.well-known/portal-identity"
+WHOAREYOU = "/core/public/meta/whoareyou"
+
+
+def ask(world: World, path: str, method: str = "GET") -> Raw:
+    return world.bobs(request(method, path, ("Host", world.bob.host)))
+
+
+def test_the_document_proves_who_it_is(world: World) -> None:
+    got = ask(world, DOCUMENT)
+
+    head = Message(fields=got.fields, status=got.status)
+    now = time.time()
+    document = verify_document(world.bob.id, head, got.body, now=now)
+    assert document.portal_id == world.bob.id
+    assert document.key.raw == world.bob.key.public.raw
+    assert (document.name, document.domain) == ("Bob", world.bob.host.partition(":")[0])
+    assert document.modes == {"signed"}
+    assert now < document.expires <= now + 3600
+    assert verify_document(world.bob.id[:6], head, got.body, now=now) == document
+    with pytest.raises(Untrusted):
+        verify_document(world.ada.id, head, got.body, now=now)
+    with pytest.raises(Untrusted):
+        verify_document(world.bob.id, head, got.body.replace(b"Bob", b"Eve"), now=now)
+
+
+def test_the_document_tells_nothing_else(world: World) -> None:
+    got = ask(world, DOCUMENT)
+
+    assert got.one("content-type") == b"application/json"
+    assert set(got.json()) == {"id", "name", "public_key_pem", "domain", "modes", "sealing_keys"}
+
+
+def test_whoareyou_has_the_fields_of_the_ecosystem(world: World) -> None:
+    expected = {
+        "id": world.bob.id,
+        "name": "Bob",
+        "email": None,
+        "description": None,
+        "is_default": True,
+        "public_key_pem": world.bob.key.public.pem,
+        "domain": world.bob.host.partition(":")[0],
+    }
+
+    assert ask(world, WHOAREYOU).json() == expected
+    at_apps = exchange(world.bob.apps, request("GET", "/public/meta/whoareyou", ("Host", "x")))
+    assert at_apps.json() == expected
+
+
+@pytest.mark.parametrize("path", [DOCUMENT, WHOAREYOU])
+def test_head_has_the_length_and_no_body(world: World, path: str) -> None:
+    whole, head = ask(world, path), ask(world, path, "HEAD")
+
+    assert head.status == 200
+    assert head.one("content-length") == whole.one("content-length")
+    assert head.body == b""
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("POST", DOCUMENT, "method_not_allowed"),
+        ("OPTIONS", WHOAREYOU, "method_not_allowed"),
+        ("get", WHOAREYOU, "method_not_allowed"),
+        ("GET", "/", "not_found"),
+        ("GET", DOCUMENT + "/", "not_found"),
+        ("GET", "/.well-known/Portal-Identity", "not_found"),
+        ("GET", "/.well-known/portal%2Didentity", "not_found"),
+        ("GET", "/protected/peers", "not_found"),
+        ("GET", "/health", "not_found"),
+    ],
+)
+def test_the_portal_itself_answers_nothing_else(
+    world: World, method: str, path: str, code: str
+) -> None:
+    assert ask(world, path, method).code == code
+
+
+@pytest.mark.parametrize("target", [b"/.well-known/portal-identity?x", b"/nothing"])
+@pytest.mark.parametrize("method", [b"GET", b"HEAD", b"POST"])
+def test_a_signed_request_to_the_portal_itself_is_answered_signed(
+    world: World, target: bytes, method: bytes
+) -> None:
+    call = sign_call(world.cleo, world.bob, None, target, method=method)
+
+    got = world.bobs(call.raw)
+
+    assert call.believes(got, world.bob.id)
+    found = b"identity" in target
+    assert got.status == (404 if not found else 405 if method == b"POST" else 200)
+
+
+def test_who_isnt_a_contact_is_refused_there_too(world: World) -> None:
+    call = sign_call(world.mallory, world.bob, None, DOCUMENT.encode())
+
+    assert world.bobs(call.raw).code == "not_allowed"

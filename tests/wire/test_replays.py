@@ -1,0 +1,247 @@
+"""A signed request is carried out at most once, whoever sends it again, where and when."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from proxy.core.identity import PrivateKey
+
+from .conftest import SITE, WIDE, World
+from .harness.portals import Portal, contact, end, reserve_port, wait_for_ports
+from .harness.raw import Raw, Wire, exchange, request
+from .harness.recorder import Recorder, eventually
+from .harness.signer import SignedCall, new_key, sign_call
+
+AT_ONCE = 200
+
+
+@dataclass
+class Carol:
+    """A Portal of which a test may break anything; ``friend`` is the key of its one contact."""
+
+    portal: Portal
+    app: Recorder
+    friend: PrivateKey
+
+    def call(self, **changes: bytes) -> SignedCall:
+        return sign_call(self.friend, self.portal, "wide", method=b"POST", **changes)  # type: ignore[arg-type]
+
+    def get(self, call: SignedCall) -> Raw:
+        return exchange(self.portal.public, call.raw)
+
+
+@pytest.fixture
+def carol(tmp_path: Path) -> Iterator[Carol]:
+    with ExitStack() as stack:
+        portal = Portal(tmp_path, "Carol")
+        stack.callback(portal.release)
+        app = stack.enter_context(Recorder())
+        portal.add_app("wide", WIDE, app.port)
+        portal.add_app("site", SITE, app.port)
+        friend = new_key()
+        portal.knows(contact(friend.public.portal_id, "Friend", 9, 9), apps={"wide": "all"})
+        yield Carol(portal.start(), app, friend)
+
+
+def test_the_same_bytes_pass_once(world: World) -> None:
+    call = sign_call(world.cleo, world.bob, "wide", method=b"POST", body=b"once")
+
+    first, *again = [world.bobs(call.raw) for _ in range(3)]
+
+    assert first.status == 200
+    for got in again:
+        assert (got.status, got.code) == (409, "replayed")
+        assert call.believes(got, world.bob.id)
+    assert len(world.bob_app.requests) == 1
+
+
+def test_what_was_overheard_is_refused_when_it_is_sent_again(world: World) -> None:
+    assert world.ask(world.bob.id, "/x", method="POST", body=b"overheard").status == 200
+    overheard = bytes(world.relay.sent)
+
+    got = world.bobs(overheard)
+
+    assert got.code == "replayed"
+    assert len(world.bob_app.requests) == 1
+
+
+def test_a_replay_through_an_alias_is_a_replay(world: World) -> None:
+    for host in ("wide.bob.example", "wide.127.0.0.1", world.bob.app_host("wide").upper()):
+        call = sign_call(world.cleo, world.bob, "wide")
+        other = call.raw.replace(world.bob.app_host("wide").encode(), host.encode(), 1)
+        assert other != call.raw
+        assert world.bobs(other).status == 200  # we are this host too
+        assert world.bobs(call.raw).code == "replayed"
+    assert {raw.one("host").decode() for raw in world.bob_app.requests} == {
+        world.bob.app_host("wide")
+    }
+
+
+def test_a_replay_elsewhere_is_refused(world: World) -> None:
+    call = sign_call(world.cleo, world.bob, "wide", b"/path")
+    here = world.bob.app_host("wide").encode()
+    elsewhere = {
+        call.raw.replace(b"/path", b"/other", 1): "signature_invalid",
+        call.raw.replace(here, world.bob.app_host("box").encode(), 1): "wrong_recipient",
+        call.raw.replace(here, world.bob.host.encode(), 1): "wrong_recipient",
+    }
+    for raw, code in elsewhere.items():
+        assert world.bobs(raw).code == code
+    at_ada = call.raw.replace(here, world.ada.app_host("wide").encode(), 1)
+    assert exchange(world.ada.public, at_ada).code == "wrong_recipient"
+    assert exchange(world.ada.public, call.raw).code == "misdirected"
+
+    assert world.bob_app.received == world.ada_app.received == b""
+    assert world.bobs(call.raw).status == 200
+
+
+def test_of_200_at_once_to_two_processes_one_passes(carol: Carol) -> None:
+    portal = carol.portal
+    second = portal.folder / "config-of-a-second-process"
+    ports: list[int] = []
+    with ExitStack() as stack:
+        for _ in range(3):
+            holder, port = reserve_port()
+            stack.enter_context(holder)
+            ports.append(port)
+        portal.write_config(second, listen=(ports[0], ports[1], ports[2]))
+        shutil.copytree(portal.config / "apps", second / "apps")
+        process = portal.launch(second)
+        stack.callback(end, process)
+        wait_for_ports(process, *ports, log=portal.log_file)
+
+        answers = at_once(carol.call(body=b"once").raw, (portal.public, ports[0]))
+
+    assert Counter(answers) == {200: 1, 409: AT_ONCE - 1}
+    assert len(carol.app.requests) == 1
+
+
+def at_once(raw: bytes, ports: tuple[int, ...]) -> list[int]:
+    """Send the same bytes on connections that are open already; return each one's status."""
+    with ExitStack() as stack:
+        wires = [stack.enter_context(Wire(ports[n % len(ports)])) for n in range(AT_ONCE)]
+        gate = threading.Barrier(len(wires))
+        found: list[int] = []
+
+        def send(wire: Wire) -> None:
+            gate.wait()
+            wire.send(raw)
+            found.append(wire.read().status)
+
+        threads = [threading.Thread(target=send, args=(wire,)) for wire in wires]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return found
+
+
+def test_a_restart_forgets_nothing(carol: Carol) -> None:
+    call = carol.call(body=b"once")
+    assert carol.get(call).status == 200
+
+    assert carol.portal.stop() == 0
+    carol.portal.start()
+
+    assert carol.get(call).code == "replayed"
+    assert carol.get(carol.call()).status == 200
+    assert len(carol.app.requests) == 2
+
+
+def test_a_killed_proxy_forgets_nothing(carol: Carol) -> None:
+    call = carol.call()
+    assert carol.get(call).status == 200
+    process = carol.portal._process
+    assert process is not None
+    process.kill()
+    process.wait()
+
+    carol.portal.start()
+
+    assert carol.get(call).code == "replayed"
+
+
+def test_without_its_store_every_signed_call_is_refused_and_strangers_are_served(
+    carol: Carol,
+) -> None:
+    for path in carol.portal.state.glob("replay.sqlite3*"):
+        path.unlink()
+    call = carol.call()
+
+    got = carol.get(call)
+
+    assert (got.status, got.code) == (503, "replay_store_down")
+    assert call.believes(got, carol.portal.id)
+    host = ("Host", carol.portal.app_host("site"))
+    assert exchange(carol.portal.public, request("GET", "/", host)).status == 200
+    assert len(carol.app.requests) == 1
+    eventually(lambda: "the replay store is down" in carol.portal.log)
+
+
+def test_a_corrupt_store_refuses_every_signed_call(carol: Carol) -> None:
+    assert carol.get(carol.call()).status == 200
+    for path in carol.portal.state.glob("replay.sqlite3*"):
+        if not path.name.endswith(".lock"):
+            path.write_bytes(b"garbage " * 4096)
+
+    eventually(lambda: "the replay store is down" in carol.portal.log)
+
+    assert carol.get(carol.call()).code == "replay_store_down"
+    assert len(carol.app.requests) == 1
+
+
+def test_a_refused_call_claims_nothing(world: World) -> None:
+    call = sign_call(world.cleo, world.bob, "wide", method=b"POST", body=b"whole")
+    spoiled = call.raw.replace(b"/ HTTP", b"/x HTTP", 1)
+
+    assert world.bobs(spoiled).code == "signature_invalid"
+    assert world.bobs(call.raw).status == 200
+
+
+def test_time_is_judged_a_minute_each_way(world: World) -> None:
+    now = time.time()
+    for shift, code in ((75, "out_of_time"), (-3600, "out_of_time"), (3600, "out_of_time")):
+        call = sign_call(world.cleo, world.bob, "wide", now=now + shift)
+        got = world.bobs(call.raw)
+        assert got.code == code
+        assert abs(got.json()["now"] - now) < 30
+        assert call.believes(got, world.bob.id)
+    assert world.bobs(sign_call(world.cleo, world.bob, "wide", now=now + 40).raw).status == 200
+    assert len(world.bob_app.requests) == 1
+
+
+@pytest.mark.parametrize("shift", [3600, -3600])
+def test_a_portal_whose_clock_is_wrong_corrects_itself_and_calls_once(
+    tmp_path: Path, shift: int
+) -> None:
+    with ExitStack() as stack:
+        late = Portal(tmp_path, "Late", clock_shift=shift)
+        stack.callback(late.release)
+        app = stack.enter_context(Recorder())
+        late.add_app("wide", WIDE, app.port)
+        friend = Portal(tmp_path / "friend", "Friend")
+        stack.callback(friend.release)
+        friend_app = stack.enter_context(Recorder())
+        friend.add_app("wide", WIDE, friend_app.port)
+        late.knows(friend.as_contact(), apps={"wide": "all"})
+        friend.knows(late.as_contact(), apps={"wide": "all"})
+        late.start()
+        friend.start()
+        for caller, callee, heard in ((late, friend, friend_app), (friend, late, app)):
+            fields = (("Host", "x"), ("Portal-Token", caller.token("wide")))
+            path = f"/internal/call_peer/{callee.id}/x"
+
+            got = exchange(caller.apps, request("POST", path, *fields, body=b"on time"))
+
+            assert (got.status, got.body) == (200, b"ok")
+            assert heard.request.body == b"on time"
+            assert "out_of_time" in callee.log
