@@ -52,6 +52,7 @@ class Failing:
         (b"GET", True, True, Code.PEER_TIMEOUT),
         (b"GET", True, False, Code.PEER_TIMEOUT),
         (b"POST", True, False, Code.PEER_TIMEOUT),
+        (b"POST", True, True, Code.OUTCOME_UNKNOWN_LATE),
     ],
 )
 async def test_a_failed_call_is_never_repeated_and_named_for_what_it_may_have_done(

@@ -7,6 +7,7 @@ ended or brought a byte that nobody asked for is never used again; whoever waits
 import asyncio
 import os
 import select
+import ssl
 from collections import deque
 from contextlib import suppress
 from typing import cast
@@ -59,6 +60,9 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Close our side too: a server that stops sending answers nothing more."""
+        if not self._is_end_genuine():
+            self.fail(UpstreamFailed("the stream ended, and TLS didn't say so"))
+            return False
         self._take(self._reader.end_of_stream())
         self._end(UpstreamFailed("the connection was closed"))
         return False
@@ -185,6 +189,19 @@ class Connection(asyncio.Protocol):
             self._events.append(event)
         if events:
             _wake(self._arrival)
+
+    def _is_end_genuine(self) -> bool:
+        """Tell whether the other side ended the stream, not somebody between (RFC 9112, 9.8).
+
+        asyncio tells of both in the same way; the TLS object knows whether a close_notify came.
+        """
+        tls: ssl.SSLObject | None = self._transport.get_extra_info("ssl_object")
+        if tls is None:
+            return True
+        try:
+            return tls.read(1) == b""
+        except ssl.SSLError:
+            return False
 
     def _read_what_is_left(self) -> None:
         """Read what the other side said before it broke off: an early answer, mostly.

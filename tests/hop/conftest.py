@@ -14,7 +14,7 @@ from proxy.hop.engine import HopUpstream
 from proxy.upstream import Upstream
 from proxy.upstream_httpx import HttpxUpstream
 
-from .known import HTTPX_FAILS
+from .known import HTTPX_FAILS, HTTPX_SPARED
 
 ENGINES = {"hop": HopUpstream, "httpx": HttpxUpstream}
 
@@ -27,6 +27,8 @@ async def engine(
     if request.param == "httpx":
         row = getattr(request.node, "callspec").params.get("row")
         name = request.node.originalname.removeprefix("test_") + (f"[{row}]" if row else "")
+        if reason := HTTPX_SPARED.get(name):
+            pytest.skip(reason)
         if reason := HTTPX_FAILS.get(name):
             request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
     made = ENGINES[request.param](trusting)

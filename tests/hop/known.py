@@ -24,6 +24,24 @@ _ROWS = {
     "an_upgrade_refused_with_bytes_behind": "httpcore drops what is behind the end",
 }
 
-_TESTS: dict[str, str] = {}
+_TESTS = {
+    "interim_answers_are_passed_on_but_for_100": "httpcore drops them",
+    "the_answer_may_begin_before_the_request_ends": "httpcore sends all of the body first",
+    "the_answer_may_end_without_the_request_s_body": "httpcore sends all of the body first",
+    "an_upload_that_is_refused_early_gets_its_answer": "asyncio drops what is unread at a reset",
+    "a_connection_is_used_again_after_an_answer_without_a_body": "httpcore wants even no body read",
+    "a_connection_of_http_1_0_is_kept_where_the_server_says_so": "h11 keeps none of HTTP/1.0",
+    "connections_over_a_unix_socket": "not asked of this engine",
+    "an_upgrade_makes_a_raw_stream": "not asked of this engine",
+    "a_body_that_is_not_its_length_is_not_passed_on": "h11's own error comes through",
+    "a_body_until_the_end_fails_where_tls_doesn_t_say_so": "asyncio tells of both ends alike",
+    "a_tls_connection_that_ended_is_not_used": "httpcore looks at the socket, not at the stream",
+}
 
 HTTPX_FAILS = {f"a_forged_answer_fails[{row}]": why for row, why in _ROWS.items()} | _TESTS
+
+HTTPX_SPARED = {
+    "nothing_is_left_of_an_exchange_that_is_cancelled[handshake]": (
+        "anyio leaves the socket to the garbage collector, which the next test would be blamed for"
+    ),
+}

@@ -75,6 +75,8 @@ def test_a_wrong_token_and_two_that_disagree_are_refused(world: World) -> None:
     ):
         got = world.call(request("GET", LIST, ("Host", "x"), *fields))
         assert (got.status, got.code) == (401, "token_unknown"), fields
+        got = world.call(request("GET", f"http://portal_core{LIST}", ("Host", "x"), *fields))
+        assert (got.status, got.code) == (407, "token_unknown"), fields
 
 
 def test_an_app_cant_call_another_apps_host(world: World) -> None:
