@@ -16,6 +16,7 @@ from proxy.contacts import ContactStore, ContactWatch
 from proxy.core.errors import Invalid, Problem
 from proxy.directory import Directory
 from proxy.guard import Guard
+from proxy.hop.engine import HopUpstream
 from proxy.inbound import Inbound
 from proxy.keyring import load_identity
 from proxy.outbound import Outbound
@@ -27,7 +28,7 @@ from proxy.service import peer_service
 from proxy.state import State
 from proxy.storage import Busy, Unsafe
 from proxy.tokens import TokenStore
-from proxy.upstream_httpx import HttpxUpstream
+from proxy.upstream import Upstream
 
 log = logging.getLogger("proxy")
 
@@ -42,7 +43,7 @@ class Running:
     portal: Portal
     tokens: TokenStore
     replays: ReplayStore
-    upstream: HttpxUpstream = field(default_factory=HttpxUpstream)
+    upstream: Upstream = field(default_factory=HopUpstream)
 
     def problems(self) -> tuple[Problem, ...]:
         """Return what is wrong with the files just now."""

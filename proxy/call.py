@@ -24,11 +24,10 @@ from proxy.core.signature.parameters import NONCE_BYTES, encode_nonce
 from proxy.core.signature.request import LIFETIME, Recipient, sign_request
 from proxy.core.signature.response import Question, Untrusted, verify_response
 from proxy.directory import Directory, app_destination
+from proxy.outcomes import peer_failed, unusable
 from proxy.reply import passing_fields
 from proxy.upstream import Upstream, UpstreamFailed, UpstreamRequest, UpstreamResponse
 
-_SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PROPFIND", b"REPORT"})
-"""Methods that change nothing, so that a broken answer leaves nothing unknown (RFC 9110, 9.2.1)."""
 _PROBLEM_LIMIT = 65536
 
 
@@ -107,7 +106,8 @@ class Caller:
                 fields = await _verify(call, response, question, held)
         except UpstreamFailed as failure:
             self._directory.note(call.contact, reachable=False)
-            raise _refusal_of(failure, call) from None
+            peer = f"{call.contact.id} at {call.contact.connect or call.contact.address}"
+            raise peer_failed(failure, call.method, peer) from None
         self._directory.note(call.contact, reachable=True)
         return Answer(response.status, fields, b"")
 
@@ -125,19 +125,12 @@ async def _verify(
         digest.refuse_mismatch()
     except Untrusted as error:
         detail = f"{contact.id} at {contact.address}: {response.status}, {error}"
-        raise _unusable(call, Refusal(Code.PEER_UNTRUSTED, detail)) from None
+        raise unusable(Refusal(Code.PEER_UNTRUSTED, detail), call.method) from None
     except Refusal as refusal:
         untrusted = refusal.code is Code.DIGEST_MISMATCH
         code = Code.PEER_UNTRUSTED if untrusted else refusal.code
-        raise _unusable(call, Refusal(code, f"{contact.id}: {refusal.detail}")) from None
+        raise unusable(Refusal(code, f"{contact.id}: {refusal.detail}"), call.method) from None
     return verified.fields
-
-
-def _unusable(call: Call, refusal: Refusal) -> Refusal:
-    """Return what an answer that can't be used amounts to: the call was perhaps carried out."""
-    if call.method in _SAFE:
-        return refusal
-    return Refusal(Code.OUTCOME_UNKNOWN, f"{refusal.code.public}: {refusal.detail}")
 
 
 def _for_app(call: Call, answer: Answer) -> Answer:
@@ -162,13 +155,3 @@ def _now_in(held: HeldBody) -> int | None:
     except (ValueError, AttributeError, RecursionError):
         return None
     return now if type(now) is int and now > 0 else None
-
-
-def _refusal_of(failure: UpstreamFailed, call: Call) -> Refusal:
-    detail = (
-        f"{call.contact.id} at {call.contact.connect or call.contact.address}: {failure.detail}"
-    )
-    unknown = failure.sent and call.method not in _SAFE
-    if failure.timeout:
-        return Refusal(Code.OUTCOME_UNKNOWN_LATE if unknown else Code.PEER_TIMEOUT, detail)
-    return Refusal(Code.OUTCOME_UNKNOWN if unknown else Code.PEER_UNREACHABLE, detail)

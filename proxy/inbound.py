@@ -5,6 +5,7 @@ carries the request to the app and the answer back. A peer's request and the ans
 whole, since neither may be believed in part; a stranger's stream through.
 """
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import AsyncIterator
@@ -22,11 +23,12 @@ from proxy.core.headers import Field, answer_for_travel, values_of
 from proxy.core.signature.base import NotSignable
 from proxy.core.signature.digest import BodyDigest
 from proxy.core.signature.response import Question
+from proxy.hop.scope import target_of
+from proxy.outcomes import app_failed
 from proxy.portal import Portal
 from proxy.replay import ReplayStore
 from proxy.reply import passing_fields, send_answer, send_held, send_stream
-from proxy.request_log import line
-from proxy.server import target_of
+from proxy.request_log import LEFT, line
 from proxy.upstream import (
     Destination,
     Upstream,
@@ -68,7 +70,10 @@ class Inbound:
             log.warning("%s refused: %s", line(request), refusal)
             await self._refuse(refusal, request, question, send)
         except ClientLeft:
-            log.info("%s: the client left before the end of its request", line(request))
+            log.info(LEFT, line(request))
+        except asyncio.CancelledError:
+            log.info(LEFT, line(request))
+            raise
         else:
             log.info("%s from %s: %d", line(request), admission.caller, status)
 
@@ -92,7 +97,7 @@ class Inbound:
         except UpstreamFailed as failure:
             if started:
                 raise  # the status is out: only a broken connection tells the client now
-            raise refusal_of(failure) from None
+            raise app_failed(failure) from None
         return status
 
     async def _serve_peer(
@@ -120,7 +125,7 @@ class Inbound:
                 async with self._ask_app(request, admission, framing, pieces) as response:
                     await held.fill(response.pieces(), limit=Code.ANSWER_TOO_LARGE)
             except UpstreamFailed as failure:
-                raise refusal_of(failure) from None
+                raise app_failed(failure) from None
             passing = passing_fields(request.method, response.status, response.fields)
             answer = Answer(response.status, tuple(answer_for_travel(passing)), b"")
             fields = self._portal.sign_answer(answer, held.sha256, question)
@@ -179,13 +184,6 @@ class Inbound:
         except NotSignable:
             fields = answer.fields
         await send_answer(send, Answer(answer.status, fields, answer.body), request.method)
-
-
-def refusal_of(failure: UpstreamFailed) -> Refusal:
-    """Map what an app's side did to what the client is told."""
-    if failure.timeout:
-        return Refusal(Code.APP_TIMEOUT, failure.detail)
-    return Refusal(Code.APP_FAILED if failure.sent else Code.APP_UNREACHABLE, failure.detail)
 
 
 def _received_framing(request: Request) -> Field | None:

@@ -4,6 +4,7 @@ An app proves who it is with its token, never by its address, and reaches nothin
 peers. Hidden and unknown peers look alike to it; the log tells the owner which it was.
 """
 
+import asyncio
 import base64
 import binascii
 import logging
@@ -29,10 +30,10 @@ from proxy.core.origin import parse_origin
 from proxy.core.policy import Contact
 from proxy.core.routes import HostCall, PeerCall, is_absolute, route
 from proxy.core.target import parse_target
+from proxy.hop.scope import target_of
 from proxy.portal import Portal
 from proxy.reply import send_answer, send_held
-from proxy.request_log import line
-from proxy.server import target_of
+from proxy.request_log import LEFT, line
 from proxy.tokens import TokenStore
 
 log = logging.getLogger("proxy.outbound")
@@ -59,7 +60,10 @@ class Outbound:
             log.warning("%s refused: %s", line(request), refusal)
             await send_answer(send, refusal_answer(refusal), request.method)
         except ClientLeft:
-            log.info("%s: the app left before the end of its request", line(request))
+            log.info(LEFT, line(request))
+        except asyncio.CancelledError:
+            log.info(LEFT, line(request))
+            raise
 
     async def _serve(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         refuse_malformed(request.fields)

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from proxy.core.errors import Code, Problem, Refusal
 from proxy.portal import Portal
-from proxy.service import refuse
+from proxy.refusals import refuse
 
 
 def owner_app(portal: Portal, problems: Callable[[], tuple[Problem, ...]]) -> Starlette:

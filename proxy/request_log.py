@@ -6,6 +6,7 @@ No body, field value, token, signature or query is in it.
 from proxy.core.gate import Request
 from proxy.core.headers import values_of
 
+LEFT = "%s: left before the end by the client, or cut off by the end of the proxy"
 _SHOWN = 200
 
 

@@ -4,8 +4,6 @@ The paths and members are those of the existing ecosystem, so that its apps run 
 calling app is in ``scope["portal.app"]``; ``proxy.outbound`` checked its token.
 """
 
-import logging
-
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -13,14 +11,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from proxy import own_paths
-from proxy.core.answers import refusal_answer
-from proxy.core.errors import Code, Refusal
+from proxy.core.errors import Refusal
 from proxy.core.policy import Contact
 from proxy.directory import Directory
 from proxy.portal import Portal
-from proxy.request_log import shown
-
-log = logging.getLogger("proxy.service")
+from proxy.refusals import refuse
 
 
 def peer_service(portal: Portal, directory: Directory) -> Starlette:
@@ -56,15 +51,3 @@ def peer_service(portal: Portal, directory: Directory) -> Starlette:
     )
     service.router.redirect_slashes = False  # an empty ID is no peer, not the way to the list
     return service
-
-
-async def refuse(request: Request, error: Exception) -> Response:
-    """Answer Starlette's own errors in the one form that every refusal has."""
-    if not isinstance(error, Refusal):
-        status = error.status_code if isinstance(error, HTTPException) else 404
-        code = {405: Code.METHOD_NOT_ALLOWED}.get(status, Code.NOT_FOUND)
-        error = Refusal(code, "no such path or method")
-    log.warning("%s %s refused: %s", request.method, shown(request.url.path.encode()), error)
-    answer = refusal_answer(error)
-    headers = {name.decode("ascii"): value.decode("ascii") for name, value in answer.fields}
-    return Response(answer.body, answer.status, headers)

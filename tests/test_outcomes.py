@@ -13,7 +13,7 @@ from proxy.core.errors import Code, Refusal
 from proxy.core.identity import PrivateKey
 from proxy.core.policy import Contact
 from proxy.directory import Directory
-from proxy.inbound import refusal_of
+from proxy.outcomes import app_failed
 from proxy.upstream import UpstreamFailed, UpstreamRequest, UpstreamResponse
 
 if TYPE_CHECKING:
@@ -89,4 +89,4 @@ def test_an_apps_failure_is_told_from_its_absence(
     sent: bool,  # noqa: FBT001
     code: Code,
 ) -> None:
-    assert refusal_of(UpstreamFailed("detail", timeout=timeout, sent=sent)).code is code
+    assert app_failed(UpstreamFailed("detail", timeout=timeout, sent=sent)).code is code

@@ -20,6 +20,7 @@ from proxy.core.http1.reader import END, RequestReader, State
 from proxy.core.http1.writer import response_head
 from proxy.hop.cycle import BrokenAnswer, Cycle
 from proxy.hop.deadline import Deadline
+from proxy.hop.inlet import Inlet
 from proxy.hop.limits import Limits
 from proxy.hop.outlet import Outlet
 from proxy.hop.scope import TARGET, connection_scope, http_scope
@@ -50,17 +51,15 @@ class ListenerProtocol(asyncio.Protocol):
         self._app_state = app_state
         self._loop = _loop or asyncio.get_running_loop()
         self._transport = cast(asyncio.Transport, None)
+        self._inlet = cast(Inlet, None)
         self._outlet = cast(Outlet, None)
         self._deadline = Deadline(self._loop)
         self._reader = RequestReader()
         self._cycle: Cycle | None = None
         self._task: asyncio.Task[None] | None = None
-        self._is_reading = True
         self._is_stopping = False
         self._is_reading_past = False
         self._unread = 0
-        self._came = 0
-        self._had_to_send = False
         self._scope: dict[str, Any] = {}
 
     # What asyncio calls.
@@ -68,6 +67,7 @@ class ListenerProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a request."""
         self._transport = cast(asyncio.Transport, transport)
+        self._inlet = Inlet(self._transport, self.limits)
         self._outlet = Outlet(self._transport, self._deadline, self.limits)
         self._server_state.connections.add(self)  # type: ignore[arg-type]
         client, server = (
@@ -80,14 +80,13 @@ class ListenerProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on."""
-        self._came += len(data)
+        self._inlet.note(len(data))
         if self._reader.is_between_messages:
             self._deadline.within(self.limits.head, self._give_up)
         self._handle(self._reader.feed(data))
         waiting = self._cycle is not None and self._cycle.buffered > self.limits.buffered
-        if (waiting or self._reader.held > self.limits.buffered) and self._is_reading:
-            self._is_reading = self._had_to_send = False
-            self._transport.pause_reading()
+        if waiting or self._reader.held > self.limits.buffered:
+            self._inlet.shut()
 
     def eof_received(self) -> bool:
         """Take the client for gone; it may still read what was written."""
@@ -132,7 +131,7 @@ class ListenerProtocol(asyncio.Protocol):
         """Read on once enough was taken."""
         taken = self._cycle is None or self._cycle.buffered <= self.limits.buffered // 2
         if taken and self._reader.held <= self.limits.buffered:
-            self._resume()
+            self._inlet.open()
 
     def may_keep(self, cycle: Cycle) -> bool:
         """Tell whether the connection can be kept after this response.
@@ -200,7 +199,7 @@ class ListenerProtocol(asyncio.Protocol):
             self._is_reading_past = True
             self._unread = cycle.buffered
             self._deadline.within(self.limits.linger, self._close_gently)
-            self._resume()
+            self._inlet.open()
 
     def _next(self) -> None:
         self._is_reading_past = False
@@ -208,7 +207,7 @@ class ListenerProtocol(asyncio.Protocol):
             self._end()
             return
         self._deadline.within(self.limits.idle, self._end)
-        self._resume()
+        self._inlet.open()
         self._handle(self._reader.next_message())
         if self._reader.held and self._cycle is None:
             self._deadline.within(self.limits.head, self._give_up)
@@ -254,18 +253,13 @@ class ListenerProtocol(asyncio.Protocol):
         self._outlet.write(response_head(answer.status, fields) + answer.body)
         self._close_gently()
 
-    def _resume(self) -> None:
-        if not self._is_reading:
-            self._is_reading = True
-            self._transport.resume_reading()
-
     def _close_gently(self) -> None:
         """Close so that the client can still read its answer.
 
         Closing with unread bytes would reset the connection, and the reset can overtake the answer.
         """
         self._reader.stop()
-        self._resume()
+        self._inlet.open()
         self._outlet.close_gently()
 
     def _end(self) -> None:
@@ -286,24 +280,18 @@ class ListenerProtocol(asyncio.Protocol):
 
     def _begin_window(self) -> None:
         """Begin to measure; a client is judged only by stretches that it had whole."""
-        self._came = 0
-        self._had_to_send = (
-            self._is_reading
-            and self._reader.state is State.BODY
-            and self._cycle is not None
-            and not self._cycle.expects_continue
-        )
+        is_asked = self._cycle is not None and not self._cycle.expects_continue
+        self._inlet.begin_window(wanted=is_asked and self._reader.state is State.BODY)
         self._outlet.begin_window()
         self._deadline.within(self.limits.window, self._end_window)
 
     def _end_window(self) -> None:
         """Look whether the bodies move; an app may take its time, a client not."""
-        is_sending = self._had_to_send and self._reader.state is State.BODY
         if self._outlet.is_too_slow():
             log.warning("a client takes its answer too slowly")
             self._leave()
             self._outlet.break_off()
-        elif is_sending and self._came < self.limits.rate * self.limits.window:
+        elif self._reader.state is State.BODY and self._inlet.is_too_slow():
             self._refuse(Malformed("the body took too long", 408))
         else:
             self._begin_window()

@@ -1,6 +1,7 @@
 """A request's head as an ASGI scope, with the exact target beside what ASGI makes of it."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 from urllib.parse import unquote
 
 from proxy.core.http1.grammar import RequestHead
@@ -23,6 +24,16 @@ def http_scope(head: RequestHead, connection: dict[str, Any]) -> dict[str, Any]:
         "headers": head.fields,
         "state": {**connection["state"], TARGET: head.target},
     }
+
+
+def target_of(scope: Mapping[str, Any]) -> bytes:
+    """Return the request target as on the wire; under another server, the best it can tell."""
+    exact = scope.get("state", {}).get(TARGET)
+    if exact is not None:
+        return cast(bytes, exact)
+    path = cast(bytes, scope.get("raw_path") or scope["path"].encode("utf-8"))
+    query = cast(bytes, scope.get("query_string", b""))
+    return path + b"?" + query if query else path
 
 
 def connection_scope(

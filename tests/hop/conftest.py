@@ -1,7 +1,7 @@
 """The engines behind the seam, and what the second one is known to fail."""
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,7 +16,10 @@ from proxy.upstream_httpx import HttpxUpstream
 
 from .known import HTTPX_FAILS, HTTPX_SPARED
 
-ENGINES = {"hop": HopUpstream, "httpx": HttpxUpstream}
+ENGINES: dict[str, Callable[[ssl.SSLContext], Upstream]] = {
+    "hop": HopUpstream,
+    "httpx": HttpxUpstream,
+}
 
 
 @pytest.fixture(params=ENGINES)
@@ -25,7 +28,7 @@ async def engine(
 ) -> AsyncIterator[Upstream]:
     """Give each engine; what httpx is known to fail must fail, or the list is out of date."""
     if request.param == "httpx":
-        row = getattr(request.node, "callspec").params.get("row")
+        row = request.node.callspec.params.get("row")
         name = request.node.originalname.removeprefix("test_") + (f"[{row}]" if row else "")
         if reason := HTTPX_SPARED.get(name):
             pytest.skip(reason)

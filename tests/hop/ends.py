@@ -1,4 +1,4 @@
-"""The two ends of a hop for tests: a server that follows a script, a client of raw bytes, a listener.
+"""The two ends of a hop for tests: a server with a script, a client of raw bytes, a listener.
 
 All of them run in the test's own loop, over real sockets.
 """
@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import uvicorn
 from uvicorn.server import ServerState
@@ -65,7 +65,7 @@ class Link:
         """Read one response: its status, its fields (each name once), its body."""
         head = await self.head()
         first, *lines = head[:-4].split(b"\r\n")
-        fields = dict((line.split(b": ", 1)[0], line.split(b": ", 1)[1]) for line in lines)
+        fields = {name: value for name, _, value in (line.partition(b": ") for line in lines)}
         assert len(fields) == len(lines), head
         status = int(first.split(b" ")[1])
         if bodiless or status in (204, 304) or status < 200:
@@ -85,6 +85,10 @@ class Link:
         """Wait for the other side's end; tells whether nothing else came before it."""
         return await self.rest() == b""
 
+    def stop_reading(self) -> None:
+        """Take nothing more, so that the sockets fill up."""
+        cast(asyncio.Transport, self.writer.transport).pause_reading()
+
     def end(self) -> None:
         """Send our end, and go on reading."""
         self.writer.write_eof()
@@ -92,7 +96,8 @@ class Link:
     def reset(self) -> None:
         """Break the connection off."""
         sock = self.writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        with contextlib.suppress(OSError):  # the other side was faster
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.writer.transport.abort()
 
     def close(self) -> None:
@@ -116,9 +121,9 @@ class Server:
 
 @asynccontextmanager
 async def scripted(
-    script: Script, *, tls: ssl.SSLContext | None = None, unix: str = "", buffer: int = 0
+    script: Script, *, tls: ssl.SSLContext | None = None, unix: str = "", keeps: bool = True
 ) -> AsyncIterator[Server]:
-    """Serve every connection by ``script``, then close it; ``buffer`` bounds the sockets' own."""
+    """Serve every connection by ``script``, then close it; ``keeps`` what the test looks at."""
     tasks: set[asyncio.Task[Any]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -127,23 +132,24 @@ async def scripted(
         tasks.add(task)
         server.connections += 1
         link = Link(reader, writer)
-        server.links.append(link)
+        if keeps:
+            server.links.append(link)
         try:
             await script(link)
         except (asyncio.IncompleteReadError, ConnectionError, TimeoutError) as error:
-            server.broken.append(error)
+            if keeps:
+                server.broken.append(error)
         except asyncio.CancelledError:
             pass
         finally:
             writer.close()
+            tasks.discard(task)
 
     if unix:
         listener = await asyncio.start_unix_server(serve, unix, ssl=tls)
         server = Server(Destination(Origin("http", "app.example", 80), unix=unix))
     else:
         sock = socket.create_server((LOOPBACK, 0))
-        if buffer:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         listener = await asyncio.start_server(serve, sock=sock, ssl=tls, limit=1 << 16)
         port = sock.getsockname()[1]
         origin = Origin("https" if tls else "http", "app.example", 80)
@@ -152,9 +158,10 @@ async def scripted(
         yield server
     finally:
         listener.close()
-        for task in tasks:
+        running = list(tasks)
+        for task in running:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
         for link in server.links:
             link.writer.transport.abort()
         await asyncio.sleep(0)
@@ -166,7 +173,7 @@ async def connected(port: int, *, buffer: int = 0) -> AsyncIterator[Link]:
     sock = socket.socket()
     if buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-    sock.setblocking(False)
+    sock.setblocking(False)  # noqa: FBT003 - the socket API
     await asyncio.get_running_loop().sock_connect(sock, (LOOPBACK, port))
     reader, writer = await asyncio.open_connection(sock=sock, limit=buffer or 1 << 16)
     link = Link(reader, writer)
@@ -194,7 +201,7 @@ class Listening:
 
 @asynccontextmanager
 async def listening(app: App, limits: Limits | None = None) -> AsyncIterator[Listening]:
-    """Serve ``app`` by the listener's protocol, as uvicorn would; nothing of it may be left over."""
+    """Serve ``app`` by the listener's protocol, as uvicorn would; nothing may be left over."""
     loop = asyncio.get_running_loop()
     state = ServerState()
     config = config_for(app)
@@ -264,13 +271,13 @@ async def respond(send: Send, body: bytes = b"ok", status: int = 200) -> None:
 async def settled(condition: Callable[[], object], within: float = PATIENCE) -> None:
     """Wait until ``condition`` holds, or fail."""
     async with asyncio.timeout(within):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what it waits for has no event
             await asyncio.sleep(0.005)
 
 
 def descriptors() -> int:
     """Return how many descriptors this process has open."""
-    return len(os.listdir("/dev/fd"))
+    return len(list(Path("/dev/fd").iterdir()))
 
 
 def tasks() -> set[asyncio.Task[Any]]:

@@ -1,4 +1,4 @@
-"""A strict reading of requests that shares nothing with the proxy's own: the judge of what went out.
+"""A strict reading of requests that shares nothing with the proxy's own: it judges what went out.
 
 Every byte must be accounted for; anything with a second reading raises ``ValueError``.
 """
@@ -33,7 +33,7 @@ def _line(data: bytes) -> tuple[bytes, bytes]:
     line, end, rest = data.partition(b"\r\n")
     if not end:
         raise ValueError(f"no line end in {data[:80]!r}")
-    if any(byte < 32 and byte != 9 or byte == 127 for byte in line):
+    if any((byte < 32 and byte != 9) or byte == 127 for byte in line):
         raise ValueError(f"a control byte in {line[:80]!r}")
     return line, rest
 
@@ -77,6 +77,10 @@ def _body(fields: list[tuple[bytes, bytes]], data: bytes) -> tuple[bytes, bytes]
         return b"", data
     if codings[0] != b"chunked":
         raise ValueError("not chunked")
+    return _chunks(data)
+
+
+def _chunks(data: bytes) -> tuple[bytes, bytes]:
     body = b""
     while True:
         line, data = _line(data)

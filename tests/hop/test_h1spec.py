@@ -8,6 +8,7 @@ import pytest
 from .ends import Recorder, connected, listening
 
 _GET = b"GET / HTTP/1.1\r\nHost: example.com\r\n"
+_POST = b"POST / HTTP/1.1\r\nHost: example.com\r\n"
 _BAD = range(400, 500)
 _GOOD = range(200, 300)
 _BAD_OR_OURS = range(400, 600)
@@ -34,11 +35,11 @@ ANSWERS = {
     "no version": (b"GET / \r\n\r\n", _BAD_OR_OURS),
     "Expect": (_GET + b"Expect: 100-continue\r\n\r\n", (100, *_GOOD)),
     "a request": (_GET + b"\r\n", _GOOD),
-    "a tab for a space, an empty field": (b"GET / HTTP/1.1\r\nhoSt:\texample.com\r\nempty:\r\n\r\n", _GOOD),
+    "a tab for a space": (b"GET / HTTP/1.1\r\nhoSt:\texample.com\r\nempty:\r\n\r\n", _GOOD),
     "brackets in a name": (_GET + b"X-Invalid[]: test\r\n\r\n", _BAD),
     "no Host": (b"GET / HTTP/1.1\r\nContent-Length: 5\r\n\r\n", _BAD),
     "two Hosts": (_GET + b"Host: example.org\r\n\r\n", _BAD),
-    "a huge negative length": (_GET + b"Content-Length: -123456789123456789123456789\r\n\r\n", _BAD),
+    "a huge negative length": (_GET + b"Content-Length: -%d\r\n\r\n" % 123456789**3, _BAD),
     "a negative length": (_GET + b"Content-Length: -1234\r\n\r\n", _BAD),
     "a length of letters": (_GET + b"Content-Length: abc\r\n\r\n", _BAD),
     "an empty value": (_GET + b"X-Empty-Header: \r\n\r\n", _GOOD),
@@ -46,10 +47,9 @@ ANSWERS = {
     "another version": (b"GET / HTTP/9.9\r\nHost: example.com\r\n\r\n", _BAD_OR_OURS),
     "words in front": (b"Extra lineGET / HTTP/1.1\r\nHost: example.com\r\n\r\n", _BAD_OR_OURS),
     "a CR that ends a line": (_GET + b"\rSome-Header: Test\r\n\r\n", _BAD),
-    "a body": (b"POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 5\r\n\r\nhello", (*_GOOD, 404)),
+    "a body": (_POST + b"Content-Length: 5\r\n\r\nhello", (*_GOOD, 404)),
     "a body in chunks": (
-        b"POST / HTTP/1.1\r\nHost: example.com\r\nTransfer-Encoding: chunked\r\n\r\n"
-        b"c\r\nHello world1\r\n0\r\n\r\n",
+        _POST + b"Transfer-Encoding: chunked\r\n\r\nc\r\nHello world1\r\n0\r\n\r\n",
         _GOOD,
     ),
     "a length beside chunks": (

@@ -402,12 +402,11 @@ async def test_a_client_that_takes_its_answer_too_slowly_is_cut_off() -> None:
             cancelled.set()
             raise
 
-    async with listening(app, _QUICK) as listener:
-        async with connected(listener.port, buffer=4096) as link:
-            await link.send(_GET)
-            link.writer.transport.pause_reading()  # type: ignore[attr-defined]
-            await settled(cancelled.is_set)
-            await settled(lambda: not listener.state.connections)
+    async with listening(app, _QUICK) as listener, connected(listener.port, buffer=4096) as link:
+        await link.send(_GET)
+        link.stop_reading()
+        await settled(cancelled.is_set)
+        await settled(lambda: not listener.state.connections)
 
 
 @pytest.mark.parametrize("request_bytes", [_GET, _OLD], ids=["kept", "closed"])
@@ -420,7 +419,7 @@ async def test_the_rest_of_an_answer_that_nobody_takes_is_given_up(request_bytes
     async with listening(app, _QUICK) as listener:
         for _ in range(3):
             async with connected(listener.port, buffer=4096) as link:
-                link.writer.transport.pause_reading()  # type: ignore[attr-defined]
+                link.stop_reading()
                 await link.send(request_bytes)
                 await settled(lambda: listener.state.connections)
                 await settled(lambda: not listener.state.connections)
@@ -434,15 +433,14 @@ async def test_a_slow_client_still_gets_all_of_an_answer_that_ends_the_connectio
         await send(_body(b"x" * size))
 
     limits = Limits(window=0.3, rate=500, linger=0.1)
-    async with listening(app, limits) as listener:
-        async with connected(listener.port, buffer=65536) as link:
-            await link.send(_OLD)
-            await link.head()
-            got = 0
-            while piece := await link.reader.read(120_000):
-                got += len(piece)
-                await asyncio.sleep(0.01)
-            assert got == size
+    async with listening(app, limits) as listener, connected(listener.port, buffer=65536) as link:
+        await link.send(_OLD)
+        await link.head()
+        got = 0
+        while piece := await link.reader.read(120_000):
+            got += len(piece)
+            await asyncio.sleep(0.01)
+        assert got == size
 
 
 # Clients that leave, apps that fail.
@@ -680,7 +678,7 @@ async def test_shutting_down_has_an_end_where_a_request_has_none() -> None:
         await asyncio.sleep(60)
 
     config = config_for(app)
-    config.timeout_graceful_shutdown = 0  # type: ignore[assignment]
+    config.timeout_graceful_shutdown = 0
     config.http_protocol_class = protocol_with(Limits())
     server = uvicorn.Server(config)
     sock = socket.create_server((LOOPBACK, 0))

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -77,14 +76,18 @@ async def test_target_and_fields_go_out_byte_for_byte_and_in_order(engine: Upstr
     async with scripted(script) as server:
         request = _ask(server.to, *fields, method=b"PrOpFiNd", target=b"/a/../b//%2e?x=%zz&?|")
         assert await _fetch(engine, request) == (200, b"ok")
-    assert heads == [
+    (head,) = heads
+    assert head == (
         b"PrOpFiNd /a/../b//%2e?x=%zz&?| HTTP/1.1\r\nhost: app.example\r\n"
         b"X-B: 2\r\nx-a: 1\r\nX-B: \xe9  ,\r\nempty: \r\n\r\n"
-    ]
+    )
 
 
 async def test_fields_come_back_in_order_with_repetition(engine: Upstream) -> None:
-    answer = b"HTTP/1.1 299 \r\nSet-Cookie: a\r\nX-A:b  \t\r\nset-cookie: \xff, b\r\nContent-Length: 0\r\n\r\n"
+    answer = (
+        b"HTTP/1.1 299 \r\nSet-Cookie: a\r\nX-A:b  \t\r\nset-cookie: \xff, b\r\n"
+        b"Content-Length: 0\r\n\r\n"
+    )
     async with scripted(_once(answer)) as server, engine.send(_ask(server.to)) as response:
         assert response.status == 299
         assert response.fields == (
@@ -141,7 +144,8 @@ async def test_interim_answers_are_passed_on_but_for_100(engine: Upstream) -> No
     async def note(status: int, fields: list[Field]) -> None:
         interims.append((status, fields))
 
-    answer = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 \r\n\r\n"
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    answer = b"HTTP/1.1 100 Continue\r\n\r\n" + hints + b"HTTP/1.1 102 \r\n\r\n"
     async with scripted(_once(answer, _OK)) as server:
         assert await _fetch(engine, _ask(server.to, on_interim=note)) == (200, b"ok")
     assert interims == [(103, [(b"link", b"</a>")]), (102, [])]
@@ -186,7 +190,8 @@ async def test_the_answer_may_begin_before_the_request_ends(engine: Upstream) ->
         await link.send(b"3\r\nTWO\r\n0\r\n\r\n")
 
     async with scripted(script) as server, asyncio.timeout(2):
-        async with engine.send(_ask(server.to, _CHUNKED, method=b"POST", body=body())) as response:
+        request = _ask(server.to, _CHUNKED, method=b"POST", body=body())
+        async with engine.send(request) as response:
             pieces = response.pieces()
             assert await anext(pieces) == b"ONE"
             answered.set()
@@ -560,7 +565,7 @@ async def test_a_server_that_says_nothing_is_given_up(engine: Upstream) -> None:
             await _fetch(engine, _ask(server.to, timeouts=_SHORT))
         assert failure.value.timeout
         assert failure.value.sent
-        await settled(lambda: server.links[0].reader.at_eof())
+        await settled(server.links[0].reader.at_eof)
 
 
 async def test_a_server_that_stops_in_its_body_is_given_up(engine: Upstream) -> None:
@@ -581,7 +586,7 @@ async def test_a_server_that_takes_nothing_is_given_up(engine: Upstream) -> None
             yield b"x" * 65536
 
     async def script(link: Link) -> None:
-        link.writer.transport.pause_reading()
+        link.stop_reading()
         await asyncio.sleep(30)
 
     async with scripted(script) as server:
@@ -602,7 +607,7 @@ async def test_a_server_that_doesn_t_accept_is_given_up(engine: Upstream) -> Non
 
 
 async def test_a_slow_handshake_is_given_up(engine: Upstream) -> None:
-    async def script(link: Link) -> None:
+    async def script(_link: Link) -> None:
         await asyncio.sleep(30)
 
     async with scripted(script) as server:
@@ -678,15 +683,10 @@ async def test_closing_the_engine_closes_its_connections(engine: Upstream) -> No
 
 async def test_an_exchange_that_outlives_its_engine_leaves_nothing(hop: HopUpstream) -> None:
     async with scripted(_ok) as server:
-        async with hop.send(_ask(server.to)) as response, aclosing(_drain(response)) as pieces:
+        async with hop.send(_ask(server.to)) as response:
             await hop.close()
-            assert [piece async for piece in pieces] == [b"ok"]
+            assert [piece async for piece in response.pieces()] == [b"ok"]
         await settled(lambda: server.broken)
-
-
-async def _drain(response: Any) -> AsyncIterator[bytes]:
-    async for piece in response.pieces():
-        yield piece
 
 
 async def test_an_address_is_used_instead_of_the_name(engine: Upstream) -> None:

@@ -19,7 +19,7 @@ async def _silent(link: Link) -> None:
 
 
 async def _taking_nothing(link: Link) -> None:
-    link.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    link.stop_reading()
     await asyncio.sleep(60)
 
 

@@ -6,7 +6,7 @@ from proxy.upstream import Timeouts, Upstream, UpstreamFailed, UpstreamRequest
 from tests.core.http1 import responses
 from tests.core.http1.driving import read_response
 
-from .ends import Link, Server, scripted
+from .ends import Link, Script, Server, scripted
 
 _SOON = Timeouts(5.0, 5.0, 5.0)
 _CUT = [row for row in responses.ROWS if not row.until_close]
@@ -23,13 +23,11 @@ async def fetch(engine: Upstream, server: Server, row: responses.Row) -> tuple[i
     return response.status, response.fields, body
 
 
-def _answering(*pieces: bytes, then_reset: bool = False) -> object:
+def _answering(*pieces: bytes) -> Script:
     async def script(link: Link) -> None:
         await link.head()
         for piece in pieces:
             await link.send(piece)
-        if then_reset:
-            link.reset()
 
     return script
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from proxy.core.http1.grammar import Malformed, RequestHead, ResponseHead
 from proxy.core.http1.reader import END, Interim, RequestReader, ResponseReader
@@ -67,4 +68,4 @@ def one_by_one(data: bytes) -> list[bytes]:
 def cut(data: bytes, places: Sequence[int]) -> list[bytes]:
     """Return ``data`` cut at ``places``, which are in order."""
     bounds = [0, *places, len(data)]
-    return [data[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(bounds)]

@@ -56,7 +56,9 @@ def _with_field(name: str, line: bytes, twin: bytes = b"X-A: b\r\n", status: int
     return Row(name, _post(line, line=get), _post(twin, line=get), b"", status)
 
 
-def _with_line(name: str, line: bytes, twin: bytes = b"GET /x?y HTTP/1.1", status: int = 400) -> Row:  # fmt: skip
+def _with_line(
+    name: str, line: bytes, twin: bytes = b"GET /x?y HTTP/1.1", status: int = 400
+) -> Row:
     return Row(name, line + b"\r\n" + HOST + b"\r\n", twin + b"\r\n" + HOST + b"\r\n", b"", status)
 
 
@@ -80,7 +82,7 @@ _LENGTHS = [
     _with_length("length_empty", b""),
     _with_length("length_with_a_fraction", b"5.0"),
     _with_length("length_with_an_underscore", b"0_5"),
-    _with_length("length_in_arabic_digits", "٥".encode()),
+    _with_length("length_in_arabic_digits", "\N{ARABIC-INDIC DIGIT FIVE}".encode()),
     Row("length_with_a_space_before_the_colon", _post(b"Content-Length : 5\r\n", b"hello"), LENGTH,
         b"hello"),
     Row("length_with_a_tab_before_the_colon", _post(b"Content-Length\t: 5\r\n", b"hello"), LENGTH,
@@ -130,12 +132,12 @@ _CHUNKS = [
     _with_chunks("chunk_longer_than_it_said", b"4\r\nhello\r\n0\r\n\r\n"),
     _with_chunks("chunk_last_with_a_bare_lf", b"5\r\nhello\r\n0\n\r\n"),
     _with_chunks("extension_with_a_bare_lf", b"5;a\nb\r\nhello\r\n0\r\n\r\n",
-                 b"5;a;b=c;d=\"e \\\" f\"\r\nhello\r\n0;x\r\n\r\n"),
+                 b'5;a;b=c;d="e \\" f"\r\nhello\r\n0;x\r\n\r\n'),
     _with_chunks("extension_without_a_name", b"5;\r\nhello\r\n0\r\n\r\n",
                  b"5;a\r\nhello\r\n0\r\n\r\n"),
     _with_chunks("extension_with_only_a_value", b"5;=a\r\nhello\r\n0\r\n\r\n"),
-    _with_chunks("extension_open_quote", b"5;a=\"b\r\nhello\r\n0\r\n\r\n",
-                 b"5;a=\"b\"\r\nhello\r\n0\r\n\r\n"),
+    _with_chunks("extension_open_quote", b'5;a="b\r\nhello\r\n0\r\n\r\n',
+                 b'5;a="b"\r\nhello\r\n0\r\n\r\n'),
     _with_chunks("extension_with_a_control_byte", b"5;a=\x01\r\nhello\r\n0\r\n\r\n"),
     _with_chunks("extension_behind_a_space", b"5 ;a=b\r\nhello\r\n0\r\n\r\n",
                  b"5;a=b\r\nhello\r\n0\r\n\r\n"),

@@ -58,10 +58,10 @@ def test_its_harmless_twin_is_taken_however_it_arrives(row: responses.Row) -> No
         assert head.status == row.status
 
 
-@given(st.data(), st.sampled_from(_SMALL_REQUESTS), st.booleans())
+@given(data=st.data(), row=st.sampled_from(_SMALL_REQUESTS), forged=st.booleans())
 @settings(max_examples=400)
 def test_pieces_of_any_size_make_the_same_request(
-    data: st.DataObject, row: requests.Row, forged: bool
+    data: st.DataObject, row: requests.Row, *, forged: bool
 ) -> None:
     message = row.forged if forged else row.twin
     whole = read_request([message])
@@ -75,10 +75,10 @@ def test_pieces_of_any_size_make_the_same_request(
         assert split == whole
 
 
-@given(st.data(), st.sampled_from(_SMALL_RESPONSES), st.booleans())
+@given(data=st.data(), row=st.sampled_from(_SMALL_RESPONSES), forged=st.booleans())
 @settings(max_examples=400)
 def test_pieces_of_any_size_make_the_same_response(
-    data: st.DataObject, row: responses.Row, forged: bool
+    data: st.DataObject, row: responses.Row, *, forged: bool
 ) -> None:
     message = row.forged if forged else row.twin
     pieces = cut(message, data.draw(_places(len(message))))
