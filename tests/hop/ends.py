@@ -200,12 +200,14 @@ class Listening:
 
 
 @asynccontextmanager
-async def listening(app: App, limits: Limits | None = None) -> AsyncIterator[Listening]:
+async def listening(
+    app: App, limits: Limits | None = None, base: type[ListenerProtocol] = ListenerProtocol
+) -> AsyncIterator[Listening]:
     """Serve ``app`` by the listener's protocol, as uvicorn would; nothing may be left over."""
     loop = asyncio.get_running_loop()
     state = ServerState()
     config = config_for(app)
-    protocol = protocol_with(limits or Limits())
+    protocol = protocol_with(limits or Limits(), base)
     server = await loop.create_server(
         lambda: protocol(config, state, {}), LOOPBACK, 0, start_serving=True
     )
@@ -219,9 +221,19 @@ async def listening(app: App, limits: Limits | None = None) -> AsyncIterator[Lis
         await settled(lambda: not state.connections)
 
 
-def protocol_with(limits: Limits) -> type[ListenerProtocol]:
+def protocol_with(
+    limits: Limits, base: type[ListenerProtocol] = ListenerProtocol
+) -> type[ListenerProtocol]:
     """Return the listener's protocol under other limits."""
-    return type("Limited", (ListenerProtocol,), {"limits": limits})
+    return type("Limited", (base,), {"limits": limits})
+
+
+class Unhurried(ListenerProtocol):
+    """A listener that never makes its app wait, so that much is left to send at the end."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._transport.set_write_buffer_limits(high=1 << 30)
 
 
 def config_for(app: App) -> uvicorn.Config:

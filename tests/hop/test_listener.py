@@ -19,6 +19,7 @@ from .ends import (
     Receive,
     Recorder,
     Send,
+    Unhurried,
     config_for,
     connected,
     listening,
@@ -279,6 +280,20 @@ async def test_no_100_where_nobody_waits_for_it(request_bytes: bytes) -> None:
         assert (await link.answer())[0] == 200
 
 
+async def test_no_100_where_the_body_has_begun_to_come() -> None:
+    app = Recorder()
+
+    async def slowly(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.02)
+        await app(scope, receive, send)
+
+    async with listening(slowly) as listener, connected(listener.port) as link:
+        await link.send(_EXPECT + b"he")
+        await settled(lambda: app.started)
+        await link.send(b"llo")
+        assert await link.answer() == (200, {b"content-length": b"5"}, b"hello")
+
+
 async def test_a_small_body_that_nobody_reads_is_read_past() -> None:
     async with listening(_ok) as listener, connected(listener.port) as link:
         for _ in range(3):
@@ -390,6 +405,21 @@ async def test_an_app_may_take_its_time() -> None:
         await asyncio.wait((sending,))
 
 
+async def test_a_client_that_is_made_to_wait_is_not_slow() -> None:
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.5)
+        await receive()
+        await receive()
+        await respond(send)
+
+    limits = Limits(window=0.2, rate=500, buffered=10)
+    async with listening(app, limits) as listener, connected(listener.port) as link:
+        await link.send(_post(b"x" * 50, length=60))
+        await asyncio.sleep(0.55)
+        await link.send(b"x" * 10)
+        assert (await link.answer())[0] == 200
+
+
 async def test_a_client_that_takes_its_answer_too_slowly_is_cut_off() -> None:
     cancelled = asyncio.Event()
 
@@ -425,6 +455,26 @@ async def test_the_rest_of_an_answer_that_nobody_takes_is_given_up(request_bytes
                 await settled(lambda: not listener.state.connections)
 
 
+async def test_the_rest_of_an_answer_is_given_up_for_a_client_that_left_but_stays() -> None:
+    """It has ended its side, and reads nothing: closing waits for it, but not for ever."""
+    answered = asyncio.Event()
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await respond(send, b"x" * 20_000_000)
+        answered.set()
+
+    limits = Limits(window=0.2)
+    async with (
+        listening(app, limits, Unhurried) as listener,
+        connected(listener.port, buffer=4096) as link,
+    ):
+        link.stop_reading()
+        await link.send(_GET)
+        await answered.wait()
+        link.end()
+        await settled(lambda: not listener.state.connections)
+
+
 async def test_a_slow_client_still_gets_all_of_an_answer_that_ends_the_connection() -> None:
     size = 6_000_000
 
@@ -433,7 +483,10 @@ async def test_a_slow_client_still_gets_all_of_an_answer_that_ends_the_connectio
         await send(_body(b"x" * size))
 
     limits = Limits(window=0.3, rate=500, linger=0.1)
-    async with listening(app, limits) as listener, connected(listener.port, buffer=65536) as link:
+    async with (
+        listening(app, limits, Unhurried) as listener,
+        connected(listener.port, buffer=65536) as link,
+    ):
         await link.send(_OLD)
         await link.head()
         got = 0
@@ -448,7 +501,7 @@ async def test_a_slow_client_still_gets_all_of_an_answer_that_ends_the_connectio
 
 @pytest.mark.parametrize("way", ["closes", "resets", "ends its side"])
 async def test_a_client_that_leaves_cancels_the_app(way: str) -> None:
-    cancelled = asyncio.Event()
+    cancelled, cleaned = asyncio.Event(), asyncio.Event()
     started = asyncio.Event()
 
     async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -458,7 +511,7 @@ async def test_a_client_that_leaves_cancels_the_app(way: str) -> None:
         except asyncio.CancelledError:
             cancelled.set()
             await asyncio.sleep(0.01)  # its own clean-up isn't cancelled again
-            cancelled.set()
+            cleaned.set()
             raise
 
     with unchanged_tasks():
@@ -470,6 +523,7 @@ async def test_a_client_that_leaves_cancels_the_app(way: str) -> None:
                 await settled(cancelled.is_set)
             await settled(lambda: not listener.state.connections)
             await settled(lambda: not listener.state.tasks)
+    assert cleaned.is_set()
 
 
 async def test_an_app_that_waits_for_the_client_to_leave_hears_of_the_end_of_its_answer() -> None:
