@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
 
@@ -23,18 +22,17 @@ from proxy.core.headers import Field, answer_for_travel, values_of
 from proxy.core.signature.base import NotSignable
 from proxy.core.signature.digest import BodyDigest
 from proxy.core.signature.response import Question
-from proxy.hop.scope import target_of
+from proxy.hop.scope import INTERIM, target_of
 from proxy.outcomes import app_failed
 from proxy.portal import Portal
 from proxy.replay import ReplayStore
-from proxy.reply import passing_fields, send_answer, send_held, send_stream
+from proxy.reply import passing_fields, send_answer, send_held, send_interim, send_stream
 from proxy.request_log import LEFT, line
 from proxy.upstream import (
     Destination,
     Upstream,
     UpstreamFailed,
     UpstreamRequest,
-    UpstreamResponse,
 )
 
 log = logging.getLogger("proxy.inbound")
@@ -63,7 +61,7 @@ class Inbound:
             if question is not None:
                 status = await self._serve_peer(request, admission, question, receive, send)
             else:
-                status = await self._serve_stranger(request, admission, receive, send)
+                status = await self._serve_stranger(request, admission, scope, receive, send)
         except Refusal as refusal:
             if isinstance(refusal, RefusedPeer):
                 question = refusal.question
@@ -78,7 +76,12 @@ class Inbound:
             log.info("%s from %s: %d", line(request), admission.caller, status)
 
     async def _serve_stranger(
-        self, request: Request, admission: Admission, receive: Receive, send: Send
+        self,
+        request: Request,
+        admission: Admission,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
     ) -> int:
         """Stream an anonymous request to its app, and the answer back."""
         if admission.app is None:
@@ -89,7 +92,10 @@ class Inbound:
         pieces = request_pieces(receive) if framing is not None else None
         started = False
         try:
-            async with self._ask_app(request, admission, framing, pieces) as response:
+            asked = self._to_app(request, admission, framing, pieces)
+            if INTERIM in scope.get("extensions", ()):
+                asked = replace(asked, on_interim=partial(send_interim, send))
+            async with self._upstream.send(asked) as response:
                 status = response.status
                 fields = passing_fields(request.method, status, response.fields, streams=True)
                 started = True
@@ -122,7 +128,8 @@ class Inbound:
                 framing = (b"content-length", str(body.size).encode("ascii"))
                 pieces = body.pieces()
             try:
-                async with self._ask_app(request, admission, framing, pieces) as response:
+                asked = self._to_app(request, admission, framing, pieces)
+                async with self._upstream.send(asked) as response:
                     await held.fill(response.pieces(), limit=Code.ANSWER_TOO_LARGE)
             except UpstreamFailed as failure:
                 raise app_failed(failure) from None
@@ -132,14 +139,14 @@ class Inbound:
             await send_held(send, answer.status, fields, held, request.method)
             return answer.status
 
-    def _ask_app(
+    def _to_app(
         self,
         request: Request,
         admission: Admission,
         framing: Field | None,
         pieces: AsyncIterator[bytes] | None,
-    ) -> AbstractAsyncContextManager[UpstreamResponse]:
-        """Send the request to the app with our word on who is calling."""
+    ) -> UpstreamRequest:
+        """Return the request as the app gets it, with our word on who is calling."""
         app, rule = admission.app, admission.rule
         if app is None or rule is None:
             raise TypeError("only a request for an app can be sent to one")
@@ -154,10 +161,11 @@ class Inbound:
             *fields_from_us(rule, admission.caller, variables),
             *((framing,) if framing is not None else ()),
         )
-        destination = Destination(self._portal.apps[app].upstream)
-        return self._upstream.send(
-            UpstreamRequest(destination, request.method, admission.target.raw, fields, pieces)
-        )
+        served = self._portal.apps.get(app)
+        if served is None:
+            raise Refusal(Code.NO_SUCH_APP, f"{app} was removed meanwhile")
+        destination = Destination(served.upstream)
+        return UpstreamRequest(destination, request.method, admission.target.raw, fields, pieces)
 
     async def _refuse(
         self, refusal: Refusal, request: Request, question: Question | None, send: Send

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterable
 from proxy.body import HeldBody, Send
 from proxy.core.answers import Answer
 from proxy.core.headers import Field, Fields, end_to_end, is_ours, values_of
+from proxy.hop.scope import INTERIM
 
 _NO_BODY = frozenset({204, 304})
 
@@ -68,6 +69,12 @@ async def send_stream(
     async for piece in pieces:
         await send({"type": "http.response.body", "body": piece, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
+
+
+async def send_interim(send: Send, status: int, fields: Fields) -> None:
+    """Pass on an interim response, to a server that has the extension for it."""
+    passing = passing_fields(b"GET", status, fields)
+    await send({"type": INTERIM, "status": status, "headers": passing})
 
 
 async def _start(send: Send, status: int, fields: Iterable[Field]) -> None:

@@ -14,6 +14,7 @@ from proxy.core.headers import Field, values_of
 from proxy.core.http1.framing import Persistence, persistence
 from proxy.core.http1.grammar import RequestHead
 from proxy.core.http1.writer import CONTINUE, LAST_CHUNK, chunk, response_head
+from proxy.hop.scope import INTERIM
 
 Message = MutableMapping[str, Any]
 _NO_BODY = frozenset({204, 304})
@@ -122,7 +123,7 @@ class Cycle:
             self._start(message["status"], list(message.get("headers", ())))
         elif kind == "http.response.body" and self.has_started and not self.is_complete:
             self._body(message.get("body", b""), more=message.get("more_body", False))
-        elif kind == "http.response.interim" and not self.has_started:
+        elif kind == INTERIM and not self.has_started:
             self._interim(message["status"], message["headers"])
         else:
             raise RuntimeError(f"{kind} isn't expected here")

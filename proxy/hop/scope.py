@@ -10,6 +10,10 @@ TARGET = "portal.target"
 """Where ``scope["state"]`` has the request target as it stood on the wire."""
 
 
+INTERIM = "http.response.interim"
+"""The extension, and the message, with which an app passes on an interim response (1xx)."""
+
+
 def http_scope(head: RequestHead, connection: dict[str, Any]) -> dict[str, Any]:
     """Return the scope of a request; ``connection`` has what all requests on it share."""
     path, _, query = head.target.partition(b"?")
@@ -52,5 +56,5 @@ def connection_scope(
         "scheme": scheme,
         "root_path": "",
         "state": state,
-        "extensions": {"http.response.interim": {}},
+        "extensions": {INTERIM: {}},
     }

@@ -9,7 +9,14 @@ import pytest
 
 from proxy.core.errors import Code
 from proxy.core.gate import Request, Site, admit
-from proxy.core.headers import FRAMING, HOP_BY_HOP, INTERMEDIARY, RENAMED, Fields
+from proxy.core.headers import (
+    FRAMING,
+    HOP_BY_HOP,
+    INTERMEDIARY,
+    RENAMED,
+    RENAMED_IN_ANSWERS,
+    Fields,
+)
 from proxy.core.hosts import Hosts
 from proxy.core.identity import PrivateKey
 from proxy.core.judge import Judge
@@ -157,8 +164,12 @@ def test_the_page_lists_exactly_the_fields_that_the_code_does(
 
 def test_the_page_shows_the_names_under_which_an_apps_own_fields_travel() -> None:
     section = _page().split("**Renamed fields**:", 1)[1].split("\n## ", 1)[0]
-    shown = dict(re.findall(r"^\| `([a-z-]+)` \| `([a-z-]+)` \|$", section, re.MULTILINE))
-    assert {k.encode(): v.encode() for k, v in shown.items()} == RENAMED
+    rows = re.findall(r"^\| `([a-z-]+)` \| `([a-z-]+)` \| (.+) \|$", section, re.MULTILINE)
+    shown = {name.encode(): (travels.encode(), where) for name, travels, where in rows}
+    assert shown == {
+        name: (travels, "requests and answers" if name in RENAMED else "answers")
+        for name, travels in RENAMED_IN_ANSWERS.items()
+    }
 
 
 @pytest.mark.parametrize("name", list(examples()))

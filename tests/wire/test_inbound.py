@@ -416,3 +416,18 @@ def test_two_lengths_and_a_name_with_a_blank_are_refused(world: World) -> None:
         assert got.status == 400
         assert got.code in {"bad_request", "bad_target"}
     assert world.bob_app.connections == 0
+
+
+def test_interim_responses_are_passed_on(world: World) -> None:
+    early = answer("103 Early Hints", ("Link", "</a.css>; rel=preload"), body=None)
+    processing = answer("102 Processing", body=None)
+    world.bob_app.script(processing + early + answer(200, body=b"page"))
+
+    with Wire(world.bob.public) as wire:
+        wire.send(request("GET", "/", ("Host", world.bob.app_host("site"))))
+        heads = [wire.until(b"\r\n\r\n") for _ in range(3)]
+        body = wire.exactly(4)
+
+    assert [int(head.split(b" ")[1]) for head in heads] == [102, 103, 200]
+    assert b"link: </a.css>; rel=preload\r\n" in heads[1]
+    assert body == b"page"
