@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from bench.load import LOOPBACK
@@ -61,12 +60,7 @@ class Crew:
             os.sched_setaffinity(0, {self.cores[1]})
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for member in list(self.members):
             self.end(member)
         for holder in self._holders:

@@ -6,8 +6,10 @@ digest was compared; above ``MEMORY`` it spills into an unlinked file.
 
 import hashlib
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from typing import Any, BinaryIO, Self, cast
+from collections.abc import AsyncIterator
+from typing import BinaryIO, Self, cast
+
+from starlette.types import Receive
 
 from proxy.core.errors import Code, Refusal
 from proxy.core.signature.digest import BodyDigest
@@ -16,11 +18,6 @@ HOLD_LIMIT = 32 * 1024 * 1024
 """Bytes of a body that are held for a signature; what is larger needs sealed mode."""
 MEMORY = 512 * 1024
 PIECE = 64 * 1024
-
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 
 class ClientLeft(Exception):

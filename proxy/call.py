@@ -16,7 +16,6 @@ from proxy.core.answers import REFUSAL_FIELD, Answer
 from proxy.core.errors import Code, Refusal
 from proxy.core.headers import Field, Fields, restored_after_travel, values_of
 from proxy.core.identity import PrivateKey
-from proxy.core.origin import parse_origin
 from proxy.core.policy import Contact
 from proxy.core.signature.base import Message
 from proxy.core.signature.digest import BodyDigest, content_digest
@@ -80,7 +79,7 @@ class Caller:
         self, call: Call, body: HeldBody, held: HeldBody, nonce: bytes, now: int
     ) -> Answer:
         """Send once; return the verified head, fields under their travelling names."""
-        origin = parse_origin(call.contact.address).of_app(call.app)
+        origin = call.contact.origin.of_app(call.app)
         message = Message(
             fields=(*call.fields, content_digest(body.sha256)),
             method=call.method,

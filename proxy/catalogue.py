@@ -18,7 +18,7 @@ from proxy.core.errors import Invalid, Problem
 from proxy.core.manifest import Manifest, parse_manifest
 from proxy.core.origin import Origin, is_dns_label, parse_origin
 from proxy.core.rules import Rules
-from proxy.core.shape import Section, fit
+from proxy.core.shape import PathText, Section, fit
 from proxy.core.strict_yaml import parse_yaml
 from proxy.core.text import shown
 from proxy.source import read_source
@@ -79,21 +79,14 @@ def _upstream(text: str) -> str:
     return text
 
 
-def _token_file(text: str) -> str:
-    if not text:
-        raise ValueError("expected a path")
-    return text
-
-
 _Upstream = Annotated[str, AfterValidator(_upstream)]
-_TokenFile = Annotated[str, AfterValidator(_token_file)]
 
 
 class _Settings(Section):
     """proxy.yaml."""
 
     upstream: _Upstream | None = None
-    token_file: _TokenFile | None = None
+    token_file: PathText | None = None
 
 
 class _Reading:
@@ -187,7 +180,9 @@ class _Reading:
             upstream = self._apps[name].upstream
             if upstream.host == name:
                 continue  # its own name is its own, whoever else claims it
-            others = {app.name for app in self._apps.values() if app.upstream == upstream} - {name}
+            others = {
+                app.name for app in self._apps.values() if app.upstream.host == upstream.host
+            } - {name}
             folders = {upstream.host} - {name}
             if others or any((self._folder / host).is_dir() for host in folders):
                 what = (

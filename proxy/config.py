@@ -8,27 +8,26 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, PlainValidator, model_validator
 
 from proxy.core.errors import Invalid, Problem
 from proxy.core.identity import SHORT_ID_LENGTH, short_id
 from proxy.core.names import name_problem
-from proxy.core.origin import Origin, is_dns_label, parse_origin
-from proxy.core.shape import Section, fit
+from proxy.core.origin import LAST_PORT, Origin, is_dns_label, parse_origin
+from proxy.core.policy import MODES, Mode
+from proxy.core.shape import PathText, Section, fit
 from proxy.core.strict_yaml import parse_yaml
 from proxy.core.text import shown
 from proxy.source import read_source
 
 FILE_NAME = "portal.yaml"
-Mode = Literal["sealed", "signed"]
 
 _PLACEHOLDER = "{short_id}"
 _LONGEST_DOMAIN = 253 - len("a" * 63 + "." + "a" * SHORT_ID_LENGTH + ".")
 _LONGEST_SOCKET_PATH = 107
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]{1,253}):(?P<port>[0-9]{1,5})")
-_LAST_PORT = 65535
 _EVERY_HOST = frozenset({"0.0.0.0", "[::]"})  # noqa: S104 - compared with, not bound to
 
 
@@ -46,7 +45,7 @@ class Address:
     def overlaps(self, other: "Address") -> bool:
         """Tell whether a listener here could be reached as the one at ``other``."""
         if self.unix or other.unix:
-            return self.unix == other.unix
+            return os.path.normpath(self.unix) == os.path.normpath(other.unix)
         same_host = self.host == other.host or not _EVERY_HOST.isdisjoint({self.host, other.host})
         return same_host and self.port == other.port != 0
 
@@ -70,7 +69,6 @@ class Config:
     public_url: str
     aliases: tuple[str, ...]
     accept: frozenset[Mode]
-    accept_is_default: bool
     state: Path
     listen: Listen
 
@@ -92,8 +90,7 @@ def load_config(folder: Path) -> Config:
         domain=file.domain,
         public_url=file.public_url or f"https://{_PLACEHOLDER}.{file.domain}",
         aliases=tuple(file.aliases or ()),
-        accept=frozenset(file.accept or ("sealed", "signed")),
-        accept_is_default=file.accept is None,
+        accept=frozenset(file.accept or MODES),
         state=folder / file.state,
         listen=_placed(str(path), folder, file.listen),
     )
@@ -107,7 +104,7 @@ def parse_address(text: str) -> Address:
             raise ValueError("expected a path after unix:")
         return Address(unix=path)
     match = _ADDRESS.fullmatch(text.lower())
-    if match is None or int(match["port"]) > _LAST_PORT:
+    if match is None or int(match["port"]) > LAST_PORT:
         raise ValueError(f"expected host:port or unix:path, not {shown(text)}")
     return Address(match["host"], int(match["port"]))
 
@@ -169,12 +166,6 @@ def _accept(modes: list[Mode]) -> list[Mode]:
     return modes
 
 
-def _path(text: str) -> str:
-    if not text:
-        raise ValueError("expected a path")
-    return text
-
-
 def _address(value: object) -> Address:
     if not isinstance(value, str):
         raise ValueError("expected host:port or unix:path")  # noqa: TRY004 - for pydantic
@@ -204,5 +195,5 @@ class _PortalFile(Section):
     public_url: Annotated[str, AfterValidator(_public_url)] | None = None
     aliases: list[Annotated[str, AfterValidator(_alias)]] | None = None
     accept: Annotated[list[Mode], AfterValidator(_accept)] | None = None
-    state: Annotated[str, AfterValidator(_path)] = "../state"
+    state: PathText = "../state"
     listen: _ListenFile = _ListenFile()

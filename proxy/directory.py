@@ -11,11 +11,11 @@ from contextlib import suppress
 
 from proxy.core.errors import Code, Refusal
 from proxy.core.headers import Field
-from proxy.core.origin import parse_origin
 from proxy.core.policy import Contact
 from proxy.core.signature.base import Message
 from proxy.core.signature.document import MAX_BYTES, PATH, Document, verify_document
 from proxy.core.signature.response import Untrusted
+from proxy.outcomes import peer_failed
 from proxy.upstream import Destination, Timeouts, Upstream, UpstreamFailed, UpstreamRequest
 
 FRESH = 60.0
@@ -27,7 +27,7 @@ AT_ONCE = 16
 
 def destination_of(contact: Contact) -> Destination:
     """Return where a contact's Portal is reached: its address, or where ``connect`` leads."""
-    return Destination(parse_origin(contact.address), connect_of(contact.connect))
+    return Destination(contact.origin, connect_of(contact.connect))
 
 
 def app_destination(contact: Contact, app: str) -> Destination:
@@ -69,8 +69,7 @@ async def fetch_document(
                 if len(body) > MAX_BYTES:
                     raise Refusal(Code.PEER_UNTRUSTED, "identity document: too large")
     except UpstreamFailed as failure:
-        code = Code.PEER_TIMEOUT if failure.timeout else Code.PEER_UNREACHABLE
-        raise Refusal(code, f"{to.origin}: {failure.detail}") from None
+        raise peer_failed(failure, b"GET", str(to.origin)) from None
     head = Message(fields=response.fields, status=response.status)
     try:
         return verify_document(expected, head, body, now=now)

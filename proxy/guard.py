@@ -6,9 +6,8 @@ traceback. An answer that had begun is broken off, and never passes for a whole 
 
 import logging
 
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.body import Message, Receive, Scope, Send
 from proxy.core.answers import refusal_answer
 from proxy.core.errors import Code, Refusal
 from proxy.reply import send_answer
@@ -36,10 +35,8 @@ class Guard:
 
         try:
             await self._app(scope, receive, watched)
-        except UpstreamFailed as failure:
-            # Only a stream that had begun gets here; what is raised on closes the connection.
-            log.warning("an answer broke off: %s", failure.detail)
-            raise
+        except UpstreamFailed:
+            raise  # a stream that had begun: the listener breaks the connection off, and says so
         except Exception:
             log.exception("a mistake of our own")
             if started:

@@ -12,8 +12,10 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
 
+from starlette.types import Receive, Scope, Send
+
 from proxy import own_paths
-from proxy.body import ClientLeft, HeldBody, Receive, Scope, Send, request_pieces
+from proxy.body import ClientLeft, HeldBody, request_pieces
 from proxy.core.answers import Answer, refusal_answer, wants_page
 from proxy.core.errors import Code, Refusal
 from proxy.core.fields import fields_from_us

@@ -10,9 +10,9 @@ import binascii
 import logging
 from contextlib import suppress
 
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proxy.body import ClientLeft, HeldBody, Receive, Scope, Send, request_pieces
+from proxy.body import ClientLeft, HeldBody, request_pieces
 from proxy.call import Call, Caller
 from proxy.core.answers import refusal_answer
 from proxy.core.errors import Code, Refusal
@@ -26,7 +26,6 @@ from proxy.core.headers import (
     values_of,
     without_identity,
 )
-from proxy.core.origin import parse_origin
 from proxy.core.policy import Contact
 from proxy.core.routes import HostCall, PeerCall, is_absolute, route
 from proxy.core.target import parse_target
@@ -138,9 +137,8 @@ class Outbound:
         alone. Nothing but a contact's address is ever connected to, whatever ``host`` says.
         """
         contacts = self._portal.contacts.current
-        fitting = [
-            peer for peer in contacts.peers if host == parse_origin(peer.address).of_app(app).host
-        ]
+        portal = host.removeprefix(f"{app}.")
+        fitting = [] if portal == host else [p for p in contacts.peers if p.origin.host == portal]
         if len(fitting) == 1 and contacts.may_know(app, fitting[0].id):
             return fitting[0]
         detail = f"{app} asks for {host[:260]!r}; contacts: {[peer.id for peer in fitting]}"

@@ -13,17 +13,24 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from proxy.core.errors import Code, Problem, Refusal
+from proxy.core.headers import values_of
+from proxy.core.hosts import Hosts
+from proxy.core.origin import Origin
 from proxy.portal import Portal
 from proxy.refusals import refuse
 
 
 def owner_app(portal: Portal, problems: Callable[[], tuple[Problem, ...]]) -> Starlette:
     """Return the owner's app; ``problems`` tells what is wrong with the files just now."""
-    own_names = {"localhost", "127.0.0.1", "::1", portal.config.listen.owner.host.strip("[]")}
+    where = portal.config.listen.owner
+    names = ("127.0.0.1", "[::1]", *([where.host] if where.host else []))
+    own_names = Hosts(Origin("http", "localhost", where.port), ("localhost", *names))
 
     async def health(request: Request) -> Response:
-        if request.url.hostname not in own_names:
-            raise Refusal(Code.MISDIRECTED, "the owner's listener under a foreign name")
+        # Not request.url: for a Host that it can't read it takes our own address.
+        host = b",".join(values_of(request.scope["headers"], b"host"))
+        if own_names.locate(host) is not None:
+            raise Refusal(Code.MISDIRECTED, "the owner's listener has no apps")
         found = [str(problem) for problem in problems()]
         members = {"status": "degraded" if found else "ok", "id": portal.id, "problems": found}
         return JSONResponse(members, headers={"cache-control": "no-store"})

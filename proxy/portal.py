@@ -1,7 +1,7 @@
 """What every listener of one running Portal shares: its key, its names, its changing state.
 
-The changing parts (contacts, apps, tokens) are replaced whole, never edited in place, so a request
-that began under one state ends under it.
+The changing parts (contacts and apps) are replaced whole, never edited in place, so a request is
+judged under one state.
 """
 
 import time
@@ -20,13 +20,13 @@ from proxy.core.headers import Field
 from proxy.core.hosts import Hosts
 from proxy.core.identity import PrivateKey, short_id
 from proxy.core.judge import Judge
-from proxy.core.policy import Caller, Contact
-from proxy.core.signature.base import Message as Signable
+from proxy.core.policy import Caller, Contact, Mode
+from proxy.core.signature.base import Message
 from proxy.core.signature.digest import content_digest
 from proxy.core.signature.response import Question, sign_response
 from proxy.core.template import Variables
 
-MODES = frozenset({"signed"})
+SPOKEN: frozenset[Mode] = frozenset({"signed"})
 """The modes that this version speaks."""
 Clock = Callable[[], float]
 
@@ -42,9 +42,12 @@ class Portal:
     clock: Clock = time.time
     judges: Mapping[str, Judge] = field(init=False)
     hosts: Hosts = field(init=False)
+    modes: frozenset[Mode] = field(init=False)
+    """The modes in which calls are accepted: of those that exist, the owner's choice."""
 
     def __post_init__(self) -> None:
         self.hosts = Hosts(self.config.public_origin(self.id), self.config.aliases)
+        self.modes = self.config.accept & SPOKEN
         self._prepare()
 
     def follow_apps(self) -> bool:
@@ -67,11 +70,6 @@ class Portal:
     def id(self) -> str:
         """The full Portal ID."""
         return self.key.public.portal_id
-
-    @property
-    def modes(self) -> frozenset[str]:
-        """The modes in which calls are accepted: of those that exist, the owner's choice."""
-        return self.config.accept & MODES
 
     @property
     def site(self) -> Site:
@@ -111,6 +109,6 @@ class Portal:
         question covers what isn't in it, as only a refused request's can.
         """
         fields = (*answer.fields, content_digest(sha256))
-        response = Signable(fields=fields, status=answer.status)
+        response = Message(fields=fields, status=answer.status)
         signed = sign_response(self.key, response, question, now=int(self.clock()))
         return tuple(signed.message.fields)

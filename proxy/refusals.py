@@ -1,4 +1,4 @@
-"""Refusals of the small Starlette apps, in the one form that every refusal has."""
+"""What the two Starlette apps (the owner's and the peer service) answer where they refuse."""
 
 import logging
 
@@ -16,10 +16,11 @@ log = logging.getLogger("proxy.service")
 async def refuse(request: Request, error: Exception) -> Response:
     """Answer Starlette's own errors in the one form that every refusal has."""
     if not isinstance(error, Refusal):
-        status = error.status_code if isinstance(error, HTTPException) else 404
-        code = {405: Code.METHOD_NOT_ALLOWED}.get(status, Code.NOT_FOUND)
+        is_method = isinstance(error, HTTPException) and error.status_code == 405  # noqa: PLR2004
+        code = Code.METHOD_NOT_ALLOWED if is_method else Code.NOT_FOUND
         error = Refusal(code, "no such path or method")
-    log.warning("%s %s refused: %s", request.method, shown(request.url.path.encode()), error)
+    path = shown(request.scope["path"].encode())
+    log.warning("%s %s refused: %s", request.method, path, error)
     answer = refusal_answer(error)
     headers = {name.decode("ascii"): value.decode("ascii") for name, value in answer.fields}
     return Response(answer.body, answer.status, headers)

@@ -6,7 +6,9 @@ body's, a stream cut short that looks whole) is settled once.
 
 from collections.abc import AsyncIterator, Iterable
 
-from proxy.body import HeldBody, Send
+from starlette.types import Send
+
+from proxy.body import HeldBody
 from proxy.core.answers import Answer
 from proxy.core.headers import Field, Fields, end_to_end, is_ours, values_of
 from proxy.hop.scope import INTERIM

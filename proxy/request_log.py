@@ -3,11 +3,14 @@
 No body, field value, token, signature or query is in it.
 """
 
+import re
+
 from proxy.core.gate import Request
 from proxy.core.headers import values_of
 
 LEFT = "%s: left before the end by the client, or cut off by the end of the proxy"
 _SHOWN = 200
+_HIDDEN = re.compile(rb"[^!-\[\]-~]")
 
 
 def line(request: Request) -> str:
@@ -21,5 +24,8 @@ def line(request: Request) -> str:
 
 def shown(data: bytes) -> str:
     r"""Return ``data`` as visible ASCII: every other byte as ``\xNN``."""
-    text = data[:_SHOWN].decode("latin-1")
-    return "".join(c if "!" <= c <= "~" and c != "\\" else f"\\x{ord(c):02x}" for c in text)
+    return _HIDDEN.sub(_escaped, data[:_SHOWN]).decode("ascii")
+
+
+def _escaped(match: re.Match[bytes]) -> bytes:
+    return b"\\x%02x" % match[0][0]

@@ -58,7 +58,7 @@ class HttpxUpstream:
     """Carries requests out with ``httpx.AsyncHTTPTransport``."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        self._tls = tls
+        self._tls = tls or ssl.create_default_context()
         self._transports: dict[Destination, httpx.AsyncHTTPTransport] = {}
 
     @asynccontextmanager
@@ -93,7 +93,7 @@ class HttpxUpstream:
                 max_connections=None, max_keepalive_connections=20, keepalive_expiry=IDLE_SECONDS
             )
             transport = httpx.AsyncHTTPTransport(
-                verify=self._tls or True, trust_env=False, limits=limits
+                verify=self._tls, trust_env=False, limits=limits
             )
             self._transports[destination] = transport
         return transport

@@ -32,7 +32,6 @@ def test_a_name_and_a_domain_are_enough(tmp_path: Path) -> None:
         public_url="https://{short_id}.p.getportal.org",
         aliases=(),
         accept=frozenset({"sealed", "signed"}),
-        accept_is_default=True,
         state=tmp_path / "../state",
         listen=Listen(
             public=Address("0.0.0.0", 8080),
@@ -62,7 +61,6 @@ listen:
     assert config.domain == "portal.localhost"
     assert config.aliases == ("tunnel.example", "tunnel.example:8443")
     assert config.accept == frozenset({"sealed"})
-    assert not config.accept_is_default
     assert config.state == Path("/var/lib/portal")
     assert config.listen.public == Address("[::]", 0)
     assert config.listen.apps == Address(unix=str(tmp_path / "run/apps.sock"))
@@ -150,6 +148,7 @@ def test_one_problem_and_its_place(tmp_path: Path, line: str, problem: str) -> N
         "{owner: '0.0.0.0:8080'}",
         "{apps: '0.0.0.0:8082'}",
         "{apps: 'unix:a', owner: 'unix:a'}",
+        "{public: 'unix:run/../a', owner: 'unix:./a'}",
     ],
 )
 def test_two_listeners_never_share_an_address(tmp_path: Path, listen: str) -> None:

@@ -6,21 +6,18 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from multiprocessing.synchronize import Barrier, Event
 from pathlib import Path
 
 import pytest
 
 from proxy.contacts import ContactStore, ContactWatch, renamed, with_contact, without_contact
-from proxy.core.errors import Invalid, Problem
+from proxy.core.errors import Invalid
 from proxy.core.policy import Contact, ContactList
-from proxy.storage import Busy, locked, write_atomically
+from proxy.storage import write_atomically
+from tests.contact_lists import BOB, DOMAIN, EVE, adding, names_in
 
 SPAWN = multiprocessing.get_context("spawn")
-DOMAIN = "p.example.org"
-BOB = Contact("b" * 103, "Bob", "https://bbbbbb.p.example.org")
-EVE = Contact("e" * 103, "Eve", "https://eeeeee.p.example.org")
 EACH = 15
 
 
@@ -29,14 +26,6 @@ def store(tmp_path: Path) -> ContactStore:
     store = ContactStore(tmp_path / "contacts.yaml", DOMAIN)
     assert store.create()
     return store
-
-
-def adding(contact: Contact) -> Callable[[ContactList], ContactList]:
-    return lambda contacts: with_contact(contacts, contact)
-
-
-def names_in(folder: Path) -> set[str]:
-    return {file.name for file in folder.iterdir()}
 
 
 def test_a_new_list_is_empty_and_private(store: ContactStore) -> None:
@@ -129,74 +118,6 @@ def test_what_is_no_file_is_a_problem(store: ContactStore, kind: str) -> None:
         os.mkfifo(store.path)
     with pytest.raises(Invalid):
         store.load()
-
-
-# By hand
-
-
-def test_the_owner_edits_the_text_and_it_stays_as_typed(store: ContactStore) -> None:
-    text = f"# mine\npeers: [{{id: {BOB.id}, name: Bob}}]\n"
-    assert store.change_text(lambda _old: text).peers == (BOB,)
-    assert store.path.read_text() == text
-
-
-def test_an_editor_left_without_a_change_writes_nothing(store: ContactStore) -> None:
-    before = store.path.stat()
-    store.change_text(lambda old: old)
-    assert store.path.stat() == before
-
-
-def test_a_broken_file_can_be_mended_by_hand(store: ContactStore) -> None:
-    store.path.write_bytes(b"peers: [\xff")
-    seen: list[str] = []
-
-    def editor(old: str) -> str:
-        seen.append(old)
-        return "peers: []\n"
-
-    assert store.change_text(editor) == ContactList()
-    assert seen == ["peers: [\ufffd"]
-    assert store.path.with_name("contacts.yaml.before").read_bytes() == b"peers: [\xff"
-
-
-def test_text_with_problems_is_kept_beside_and_the_list_stays(store: ContactStore) -> None:
-    before = store.path.read_bytes()
-    with pytest.raises(Invalid) as caught:
-        store.change_text(lambda _old: "peers: bob\n")
-    rejected = store.path.with_name("contacts.yaml.rejected")
-    assert str(rejected) in str(caught.value)
-    assert rejected.read_text() == "peers: bob\n"
-    assert store.path.read_bytes() == before
-
-
-def test_the_owner_can_try_again_from_what_was_typed(store: ContactStore) -> None:
-    seen: list[str] = []
-    told: list[tuple[Problem, ...]] = []
-
-    def editor(old: str) -> str:
-        seen.append(old)
-        return "peers: bob\n" if len(seen) == 1 else "peers: []\n"
-
-    def again(problems: tuple[Problem, ...]) -> bool:
-        told.append(problems)
-        return True
-
-    store.change_text(editor, again)
-    assert seen[1] == "peers: bob\n"
-    assert [problem.place for problem in told[0]] == ["peers"]
-    assert "contacts.yaml.rejected" not in names_in(store.path.parent)
-
-
-def test_while_the_owner_edits_a_command_is_told_and_loses_nothing(
-    store: ContactStore,
-) -> None:
-    def editor(old: str) -> str:
-        with pytest.raises(Busy, match="try again"), locked(store.path, wait=0.0):
-            pass
-        return old
-
-    store.change_text(editor)
-    store.change(adding(BOB))
 
 
 # Many at once

@@ -1,14 +1,13 @@
 """The replay store: nothing passes twice, whatever happens to clocks, processes and files."""
 
-import logging
 import multiprocessing
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -17,14 +16,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from proxy.core.errors import Code, Invalid, Refusal
-from proxy.replay import KEPT, SILENCE, ReplayStore
+from proxy.core.errors import Code, Refusal
+from proxy.replay import SILENCE, ReplayStore
+from tests.claims import ADA, NONCE, NOW, alive, answer, opened
 
 SPAWN = multiprocessing.get_context("spawn")
-NOW = 1_800_000_000
-ADA = "a" * 103
 BOB = "b" * 103
-NONCE = bytes(32)
 
 
 @pytest.fixture
@@ -34,31 +31,8 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(path: Path) -> Iterator[ReplayStore]:
-    store = opened(path)
-    yield store
-    store.close()
-
-
-def opened(path: Path, now: float = NOW) -> ReplayStore:
-    store = ReplayStore(path)
-    store.open(now)
-    return store
-
-
-def answer(
-    store: ReplayStore, *, nonce: bytes = NONCE, created: int = NOW, now: float = NOW
-) -> Code | None:
-    """Return why the claim was refused, or ``None`` where it passed."""
-    try:
-        store.claim(ADA, nonce, created, now)
-    except Refusal as refusal:
-        return refusal.code
-    return None
-
-
-def alive(store: ReplayStore, start: int, end: int) -> None:
-    for now in range(start, end + 1):
-        store.keep_alive(now)
+    with closing(opened(path)) as store:
+        yield store
 
 
 # Once and only once
@@ -217,79 +191,6 @@ def test_out_of_time_comes_with_our_clock(store: ReplayStore) -> None:
     assert (caught.value.code, caught.value.now) == (Code.OUT_OF_TIME, NOW)
 
 
-# Purging
-
-
-def test_a_claim_is_kept_its_time_and_then_refused_by_the_floor(store: ReplayStore) -> None:
-    assert answer(store) is None
-    alive(store, NOW, NOW + KEPT)
-    assert answer(store, now=NOW + KEPT) is Code.REPLAYED
-    assert rows(store) == 1
-    store.keep_alive(NOW + KEPT + 1)
-    assert rows(store) == 0
-    assert answer(store, now=NOW + KEPT + 1) is Code.OUT_OF_TIME
-    assert answer(store, created=NOW + 1, now=NOW + KEPT + 1) is None
-
-
-def test_a_claim_signed_ahead_is_no_more_forgotten_than_others(store: ReplayStore) -> None:
-    assert answer(store, created=NOW + 60) is None
-    alive(store, NOW, NOW + KEPT + 1)
-    assert rows(store) == 0
-    assert answer(store, created=NOW + 60, now=NOW + KEPT + 1) is Code.OUT_OF_TIME
-
-
-def test_purging_a_later_claim_never_lowers_the_floor(store: ReplayStore) -> None:
-    assert answer(store, nonce=b"ahead", created=NOW + 60) is None
-    alive(store, NOW, NOW + 1)
-    assert answer(store, nonce=b"later", created=NOW, now=NOW + 1) is None
-    alive(store, NOW + 1, NOW + KEPT + 2)
-    assert rows(store) == 0
-    late = NOW + KEPT + 2
-    assert answer(store, nonce=b"ahead", created=NOW + 60, now=late) is Code.OUT_OF_TIME
-
-
-def test_a_clock_set_back_brings_nothing_purged_back_to_life(store: ReplayStore) -> None:
-    assert answer(store) is None
-    alive(store, NOW, NOW + KEPT + 1)
-    assert rows(store) == 0
-    store.keep_alive(NOW)
-    assert answer(store) is Code.OUT_OF_TIME
-
-
-def test_a_clock_set_back_says_what_to_do(
-    store: ReplayStore, caplog: pytest.LogCaptureFixture
-) -> None:
-    store.keep_alive(NOW + 1000)
-    for _ in range(3):
-        store.keep_alive(NOW)
-    assert answer(store, created=NOW + 998) is Code.OUT_OF_TIME
-    assert [record.levelno for record in caplog.records] == [logging.ERROR]
-    assert "remove the file" in caplog.text
-
-
-def test_many_old_rows_go_a_batch_at_a_time_and_none_is_reborn(
-    store: ReplayStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        "proxy.replay._OLDEST", "FROM claim WHERE claimed < ? ORDER BY claimed LIMIT 2"
-    )
-    for number in range(5):
-        assert answer(store, nonce=bytes([number])) is None
-    alive(store, NOW, NOW + KEPT)
-    late = NOW + KEPT + 1
-    for left in (3, 1, 0):
-        store.keep_alive(late)
-        assert rows(store) == left
-    answers = [answer(store, nonce=bytes([number]), now=late) for number in range(5)]
-    assert answers == [Code.OUT_OF_TIME] * 5
-
-
-def rows(store: ReplayStore) -> int:
-    assert store._db is not None
-    count: int = store._db.execute("SELECT count(*) FROM claim").fetchone()[0]
-    return count
-
-
 class AnyClock(RuleBasedStateMachine):
     """Claims, sign of life, restarts and a clock that jumps anywhere: nothing passes twice."""
 
@@ -349,158 +250,3 @@ def test_nothing_passes_twice_whatever_the_clock_does(
         suppress_health_check=[HealthCheck.too_slow],
     )
     machine().runTest()
-
-
-# A store that fails
-
-
-def _delete(_store: ReplayStore, path: Path) -> None:
-    path.unlink()
-
-
-def _replace(_store: ReplayStore, path: Path) -> None:
-    new = path.with_name("new.db")
-    opened(new).close()
-    new.replace(path)
-
-
-def _fill_the_disk(store: ReplayStore, _path: Path) -> None:
-    assert store._db is not None
-    pages = store._db.execute("PRAGMA page_count").fetchone()[0]
-    store._db.execute(f"PRAGMA max_page_count = {pages}")
-    for number in range(1000):
-        if answer(store, nonce=number.to_bytes(1000, "big")) is not None:
-            return
-
-
-def _forbid_writing(store: ReplayStore, _path: Path) -> None:
-    assert store._db is not None
-    store._db.execute("PRAGMA query_only = ON")
-
-
-def _drop_the_table(store: ReplayStore, _path: Path) -> None:
-    assert store._db is not None
-    store._db.execute("DROP TABLE claim")
-
-
-def _close(store: ReplayStore, _path: Path) -> None:
-    store.close()
-
-
-@pytest.mark.parametrize(
-    "fault", [_delete, _replace, _fill_the_disk, _forbid_writing, _drop_the_table, _close]
-)
-def test_a_store_that_fails_lets_nothing_through(
-    store: ReplayStore, path: Path, fault: Callable[[ReplayStore, Path], None]
-) -> None:
-    assert answer(store) is None
-    fault(store, path)
-    assert answer(store, nonce=b"\xff" * 1000) is Code.REPLAY_STORE_DOWN
-
-
-def test_a_store_that_is_locked_too_long_lets_nothing_through_and_recovers(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("proxy.replay._LOCK_WAIT", 0.02)
-    store = opened(path)
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    assert answer(store) is Code.REPLAY_STORE_DOWN
-    other.execute("ROLLBACK")
-    other.close()
-    assert answer(store) is None
-    store.close()
-
-
-def test_a_number_that_no_database_holds_is_out_of_time(store: ReplayStore) -> None:
-    assert answer(store, created=2**63) is Code.OUT_OF_TIME
-    assert answer(store, created=-(2**70)) is Code.OUT_OF_TIME
-
-
-def test_going_down_and_coming_back_is_said_once_each(
-    store: ReplayStore, path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    aside = path.with_name("aside")
-    path.rename(aside)
-    for _ in range(3):
-        store.keep_alive(NOW)
-    aside.rename(path)
-    for _ in range(3):
-        store.keep_alive(NOW)
-    assert [record.levelno for record in caplog.records] == [logging.ERROR, logging.WARNING]
-
-
-# The file
-
-
-def test_the_files_are_private(store: ReplayStore, path: Path) -> None:
-    assert answer(store) is None
-    modes = {file.name: file.stat().st_mode & 0o7777 for file in path.parent.iterdir()}
-    assert modes.keys() >= {"replay.db", "replay.db-wal", "replay.db-shm"}
-    assert set(modes.values()) == {0o600}
-
-
-def _garbage(path: Path) -> None:
-    path.write_bytes(b"garbage" * 1000)
-
-
-def _another_database(path: Path) -> None:
-    db = sqlite3.connect(path)
-    db.execute("CREATE TABLE claim (a)")
-    db.close()
-
-
-def _damaged_pages(path: Path) -> None:
-    store = opened(path)
-    for number in range(500):
-        assert answer(store, nonce=number.to_bytes(32, "big")) is None
-    store.close()
-    data = bytearray(path.read_bytes())
-    data[5 * 4096 : 6 * 4096] = bytes([0xA5]) * 4096
-    path.write_bytes(data)
-
-
-def _cut_short(path: Path) -> None:
-    _damaged_pages(path)
-    path.write_bytes(path.read_bytes()[: 3 * 4096 + 100])
-
-
-@pytest.mark.parametrize("damage", [_garbage, _another_database, _damaged_pages, _cut_short])
-def test_a_damaged_store_is_refused_and_not_replaced(
-    path: Path, damage: Callable[[Path], None]
-) -> None:
-    damage(path)
-    path.chmod(0o600)
-    before = path.read_bytes()
-    with pytest.raises(Invalid, match="remove the file"):
-        opened(path, NOW + 1)
-    assert path.read_bytes() == before
-
-
-def test_a_store_that_others_can_reach_is_refused(path: Path) -> None:
-    opened(path).close()
-    path.chmod(0o644)
-    with pytest.raises(Invalid, match="chmod 0600"):
-        opened(path)
-
-
-def test_a_link_to_a_store_is_refused(path: Path) -> None:
-    opened(path.with_name("real.db")).close()
-    path.symlink_to("real.db")
-    with pytest.raises(Invalid, match="regular file"):
-        opened(path)
-
-
-def test_a_store_without_a_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Invalid):
-        opened(tmp_path / "nowhere" / "replay.db")
-
-
-def test_a_removed_store_starts_anew_and_refuses_what_was_before(path: Path) -> None:
-    first = opened(path)
-    assert answer(first) is None
-    first.close()
-    path.unlink()
-    second = opened(path, NOW + 2)
-    assert answer(second, now=NOW + 2) is Code.OUT_OF_TIME
-    second.close()

@@ -5,9 +5,11 @@
 
 import sys
 
+from starlette.types import Receive, Scope, Send
+
 from bench.load import LOOPBACK
 from bench.servers.uvicorn_server import run
-from proxy.body import Receive, Scope, Send, request_pieces
+from proxy.body import request_pieces
 from proxy.core.headers import end_to_end
 from proxy.core.origin import parse_origin
 from proxy.hop.engine import HopUpstream

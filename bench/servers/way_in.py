@@ -6,9 +6,10 @@
 import sys
 from typing import Any
 
+from starlette.types import Receive, Scope, Send
+
 from bench.servers.uvicorn_server import run
 from bench.work import SIZES, TAKEN, content
-from proxy.body import Receive, Scope, Send
 from proxy.hop.listener import ListenerProtocol
 
 _PIECE = 64 * 1024

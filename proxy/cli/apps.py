@@ -1,6 +1,6 @@
 """``apps``: this Portal's apps, whom each may know, and the tokens they call with."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -10,7 +10,8 @@ from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_portal
 from proxy.cli.naming import the_contact, unknown_app
 from proxy.cli.output import USAGE, Stop, command_line, counted, remark, say, say_fields, say_json
 from proxy.contacts import with_visibility
-from proxy.core.policy import ContactList
+from proxy.core.identity import short_id
+from proxy.core.policy import ContactList, Visibility
 from proxy.storage import Unsafe
 
 AppName = Annotated[
@@ -115,7 +116,7 @@ def token(
     say(value)
 
 
-def _visibility(contacts: ContactList, who: list[str]) -> frozenset[str] | Literal["all", "none"]:
+def _visibility(contacts: ContactList, who: list[str]) -> Visibility:
     """Read ``all``, ``none`` or IDs as the setting of an app."""
     if who == ["all"]:
         return "all"
@@ -131,7 +132,7 @@ def _visibility_line(contacts: ContactList, app: str) -> str:
     setting = contacts.apps.get(app, "none")
     if isinstance(setting, str):
         return {"all": "all peers", "none": "no peers"}[setting]
-    names = [f"{peer.name} ({peer.id[:6]})" for peer in contacts.known_to(app)]
+    names = [f"{peer.name} ({short_id(peer.id)})" for peer in contacts.known_to(app)]
     return ", ".join(names) or "no peers"
 
 

@@ -12,7 +12,7 @@ from proxy.cli.output import Stop, command_line, counted, say, say_json
 from proxy.config import FILE_NAME
 from proxy.core.errors import Invalid, Problem
 from proxy.core.policy import Access, ContactList
-from proxy.portal import MODES
+from proxy.portal import SPOKEN
 from proxy.storage import Unsafe, check_private
 
 
@@ -87,9 +87,6 @@ def inspect(folder: Path) -> Findings:
 
 def _replay_problems(path: Path) -> Iterator[Problem]:
     """Say why the replay store can't be read; a running proxy may have it open meanwhile."""
-    if not path.exists():
-        yield Problem(str(path), "", "is missing: portal-proxy init makes it")
-        return
     try:
         check_private(path)
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as store:
@@ -102,8 +99,8 @@ def _about_the_portal(portal: PortalFiles) -> Iterator[Problem]:
     """Warn of what portal.yaml allows but an owner may not want."""
     config = portal.config
     file = str(portal.folder / FILE_NAME)
-    if not config.accept & MODES:
-        spoken = ", ".join(sorted(MODES))
+    if not config.accept & SPOKEN:
+        spoken = ", ".join(sorted(SPOKEN))
         what = f"no call comes in: of the modes, this version speaks only {spoken}"
         yield Problem(file, "accept", what)
     if config.public_url.startswith("http://") and "signed" in config.accept:

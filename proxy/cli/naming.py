@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 from proxy.cli.output import Stop
-from proxy.core.identity import ALPHABET, ID_LENGTH, SHORT_ID_LENGTH, is_id_prefix
+from proxy.core.identity import ALPHABET, ID_LENGTH, SHORT_ID_LENGTH, is_id_prefix, short_id
 from proxy.core.policy import Contact, ContactList
 
 
@@ -54,7 +54,7 @@ def the_contact(contacts: ContactList, text: str) -> Contact:
 
 def shortest_id(contacts: ContactList, contact: Contact) -> str:
     """Return the short ID where it fits this contact alone, else the full one."""
-    short = contact.id[:SHORT_ID_LENGTH]
+    short = short_id(contact.id)
     alone = sum(other.id.startswith(short) for other in contacts.peers) == 1
     return short if alone else contact.id
 

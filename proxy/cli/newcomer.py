@@ -9,7 +9,6 @@ import asyncio
 import sys
 import time
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import typer
 
@@ -20,17 +19,15 @@ from proxy.contacts import derived_address
 from proxy.core.errors import Refusal
 from proxy.core.identity import is_portal_id, short_id
 from proxy.core.names import name_problem
-from proxy.core.origin import parse_origin
-from proxy.core.policy import Contact
+from proxy.core.origin import parse_connect, parse_origin
+from proxy.core.policy import Contact, Mode
 from proxy.core.signature.document import Document
 from proxy.directory import destination_of, fetch_document
 from proxy.upstream_httpx import HttpxUpstream
 
 LOOK_UP_TIMEOUT = 10.0
 """Seconds for a Portal to say who it is."""
-
-
-DEFAULT_MODE: Literal["sealed"] = "sealed"
+DEFAULT_MODE: Mode = "sealed"
 
 
 @dataclass(frozen=True)
@@ -105,7 +102,7 @@ def newcomer(
     name: str | None,
     address: str | None,
     connect: str | None,
-    mode: Literal["sealed", "signed"],
+    mode: Mode,
 ) -> Newcomer:
     """Check what was typed, before anything is asked of the network."""
     check_id(portal_id)
@@ -128,15 +125,10 @@ def _address(typed: str) -> str:
 
 def _connect(typed: str | None) -> str:
     """Return ``host:port`` in lower case, "" where nothing was typed."""
-    if typed is None:
-        return ""
     try:
-        origin = parse_origin(f"http://{typed}")
-    except ValueError:
-        origin = None
-    if origin is None or typed.lower() != f"{origin.host}:{origin.port}":
-        raise Stop(f"--connect: {typed!r} isn't of the form HOST:PORT")
-    return typed.lower()
+        return "" if typed is None else parse_connect(typed)
+    except ValueError as error:
+        raise Stop(f"--connect: {error}") from None
 
 
 async def _fetch(contact: Contact) -> Document:

@@ -1,7 +1,7 @@
 """``peers``: the contact list, from the command line."""
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -12,7 +12,7 @@ from proxy.cli.naming import shortest_id, the_contact
 from proxy.cli.output import Stop, command_line, remark, say, say_fields, say_json
 from proxy.contacts import ContactStore, renamed, with_contact, without_contact
 from proxy.core.identity import short_id
-from proxy.core.policy import Contact, ContactList
+from proxy.core.policy import Contact, ContactList, Mode
 
 PeerId = Annotated[
     str,
@@ -79,7 +79,7 @@ def add(
         ),
     ] = None,
     mode: Annotated[
-        Literal["sealed", "signed"],
+        Mode,
         typer.Option(
             help="How calls to it are protected: sealed isn't there yet, and signed meanwhile."
         ),

@@ -11,7 +11,7 @@ from typing import Literal
 from proxy.core.identity import is_portal_id
 from proxy.core.names import name_problem
 from proxy.core.origin import is_dns_label
-from proxy.core.policy import Contact, ContactList
+from proxy.core.policy import Contact, ContactList, Visibility
 
 
 def with_contact(contacts: ContactList, contact: Contact) -> ContactList:
@@ -59,7 +59,7 @@ def with_visibility(
     """
     if not is_dns_label(app):
         raise ValueError(f"{app!r} can't be an app's name: it is a DNS label (a-z, 0-9, -)")
-    checked: frozenset[str] | Literal["all", "none"]
+    checked: Visibility
     if setting == "all" or setting == "none":  # noqa: PLR1714 - tells mypy the two
         checked = setting
     elif isinstance(setting, str):

@@ -6,19 +6,17 @@ the name is the owner's, the address only says where to look.
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal, TypeAlias, cast
+from typing import cast
 
 import yaml
 
 from proxy.core.errors import Invalid, Problem
 from proxy.core.identity import ID_LENGTH, is_portal_id, short_id
 from proxy.core.names import name_problem
-from proxy.core.origin import is_dns_label, parse_origin
-from proxy.core.policy import Contact, ContactList
+from proxy.core.origin import is_dns_label, parse_connect, parse_origin
+from proxy.core.policy import MODES, Contact, ContactList, Mode, Visibility
 from proxy.core.strict_yaml import parse_yaml
 from proxy.core.text import listed, shown, step
-
-_Setting: TypeAlias = frozenset[str] | Literal["all", "none"]
 
 HEAD = """\
 # The contact list: who is a peer of this Portal, and which app may know whom.
@@ -26,7 +24,6 @@ HEAD = """\
 # To change it by hand, use `portal-proxy peers edit`, which checks it and lets no change be lost.
 """
 _CONTACT_KEYS = ("id", "name", "address", "connect", "mode")
-_MODES = ("sealed", "signed")
 _LONG_LINE = 1 << 16
 
 
@@ -109,7 +106,7 @@ class _Reader:
         name_fault = name_problem(values["name"])
         if name_fault:
             self._problem(f"{place}.name", name_fault)
-        if mode not in _MODES:
+        if mode not in MODES:
             self._problem(f"{place}.mode", f"{shown(mode)} is neither sealed nor signed")
         address = values["address"] or derived_address(portal_id, self._domain)
         return Contact(
@@ -117,7 +114,7 @@ class _Reader:
             values["name"],
             self._address(f"{place}.address", address) if is_portal_id(portal_id) else address,
             self._connect(f"{place}.connect", values["connect"]),
-            cast(Literal["sealed", "signed"], mode),
+            cast(Mode, mode),
         )
 
     def _address(self, place: str, text: str) -> str:
@@ -128,20 +125,14 @@ class _Reader:
             return text
 
     def _connect(self, place: str, text: str) -> str:
-        """Read ``host:port`` as the authority of an origin whose port is written out."""
-        if not text:
-            return ""
         try:
-            origin = parse_origin(f"http://{text}")
-        except ValueError:
-            origin = None
-        if origin is None or text.lower() != f"{origin.host}:{origin.port}":
-            self._problem(place, f"{shown(text)} isn't of the form host:port")
+            return parse_connect(text) if text else ""
+        except ValueError as error:
+            self._problem(place, str(error))
             return text
-        return text.lower()
 
-    def _apps(self, tree: object, known_ids: set[str]) -> dict[str, _Setting]:
-        apps: dict[str, _Setting] = {}
+    def _apps(self, tree: object, known_ids: set[str]) -> dict[str, Visibility]:
+        apps: dict[str, Visibility] = {}
         for app, setting in (self._mapping("apps", tree or {}) or {}).items():
             place = step("apps", app)
             if not is_dns_label(app):

@@ -8,7 +8,7 @@ import html
 import json
 from dataclasses import dataclass
 
-from proxy.core.errors import Refusal
+from proxy.core.errors import Code, Refusal
 from proxy.core.headers import Field, Fields, values_of
 
 PROBLEM = b"application/problem+json"
@@ -48,6 +48,8 @@ def refusal_answer(refusal: Refusal, *, page: bool = False) -> Answer:
         fields.append((b"www-authenticate", b"Portal"))
     elif code.status == 407:  # noqa: PLR2004 - RFC 9110, 15.5.8
         fields.append((b"proxy-authenticate", b'Basic realm="portal"'))
+    elif code is Code.METHOD_NOT_ALLOWED:
+        fields.append((b"allow", b"GET, HEAD"))
     if page:
         body = _PAGE.format(
             title=html.escape(code.title), code=code.public, status=code.status

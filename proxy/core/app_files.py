@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, PlainValidator
 
+from proxy.core.headers import spelling
+from proxy.core.origin import LAST_PORT
 from proxy.core.policy import Access
 from proxy.core.shape import OpenSection, Section
 from proxy.core.template import Template
@@ -17,30 +19,23 @@ from proxy.core.text import shown
 
 MAX_PREFIXES = 1000
 MAX_FIELDS = 32
-LAST_PORT = 65535
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~!$&'()+,=:@/-]*)?")
 _DOT_OR_EMPTY_SEGMENT = re.compile(r"//|/\.{1,2}(?:/|\Z)")
 _CONTAINER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _ADDRESS = re.compile(r"[0-9]+|0x[0-9a-f]*|localhost", re.IGNORECASE)
-_SEPARATORS = re.compile(r"[^a-z0-9]")
 
 _HOPS_AND_OURS = frozenset(
     {
-        *("host", "connection", "te", "trailer", "transfer-encoding", "upgrade", "keep-alive"),
-        *("expect", "http2-settings"),
-        *("signature", "signature-input", "repr-digest"),
+        *(b"host", b"connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"),
+        *(b"keep-alive", b"expect", b"http2-settings"),
+        *(b"signature", b"signature-input", b"repr-digest"),
     }
 )
 """Fields that route or frame a request, and those that carry a proof."""
 
-_HOPS_AND_OURS_BEGIN = ("content-", "portal-", "proxy-", "sec-websocket-")
-
-
-def folded(name: str) -> str:
-    """Return a field's name as the most careless app server reads it: ``X_A`` as ``x-a``."""
-    return _SEPARATORS.sub("-", name.lower())
+_HOPS_AND_OURS_BEGIN = (b"content-", b"portal-", b"proxy-", b"sec-websocket-")
 
 
 def reads_as_address(host: str) -> bool:
@@ -51,7 +46,8 @@ def reads_as_address(host: str) -> bool:
 def _field_name(name: str) -> str:
     if not _TOKEN.fullmatch(name):
         raise ValueError("expected a header name: letters, digits and hyphens (RFC 9110, 5.1)")
-    if folded(name) in _HOPS_AND_OURS or folded(name).startswith(_HOPS_AND_OURS_BEGIN):
+    key = spelling(name.encode("ascii"))
+    if key in _HOPS_AND_OURS or key.startswith(_HOPS_AND_OURS_BEGIN):
         raise ValueError("this header belongs to the connection or the proxy; expected another")
     return name
 
@@ -59,9 +55,9 @@ def _field_name(name: str) -> str:
 def _headers(headers: dict[str, Template]) -> dict[str, Template]:
     if len(headers) > MAX_FIELDS:
         raise ValueError(f"expected at most {MAX_FIELDS} headers")
-    seen: dict[str, str] = {}
+    seen: dict[bytes, str] = {}
     for name in headers:
-        other = seen.setdefault(folded(name), name)
+        other = seen.setdefault(spelling(name.encode("ascii")), name)
         if other != name:
             raise ValueError(f"{shown(other)} and {shown(name)} are one header to many servers")
     return headers

@@ -1,9 +1,9 @@
 """Every refusal the proxy gives, with its status and public code; one table for code and docs.
 
 A ``Refusal`` is the caller's fault. Its code and title are public; ``detail`` is for the
-owner's log alone and never leaves the proxy. ``UpstreamFailed`` says that the app or the peer
-behind us failed; it becomes a refusal in one place (``refusal_of``). Anything else that is
-raised is our own bug and becomes a 500 in ``proxy.app``.
+owner's log alone and never leaves the proxy. What the app or the peer behind us does wrong is an
+``UpstreamFailed`` and becomes a refusal in one place, ``proxy.outcomes``. Anything else that is
+raised is our own bug and becomes a 500 in ``proxy.guard``.
 """
 
 from dataclasses import dataclass

@@ -42,7 +42,7 @@ def fields_of_peer(
     What the signature covers, less what is ours. The calling app's own signature fields get their
     names back.
     """
-    names = {component.name.encode("ascii", "replace") for component in covered}
+    names = {component.field_name for component in covered}
     passing = [
         pair
         for pair in end_to_end(fields)
@@ -51,11 +51,10 @@ def fields_of_peer(
     return tuple(without_identity(restored_after_travel(passing), reserved))
 
 
-def fields_from_us(rule: Rule, caller: Caller, portal: Variables) -> list[Field]:
+def fields_from_us(rule: Rule, caller: Caller, variables: Variables) -> list[Field]:
     """Return the identity fields, then those of the app.json's rule that decided.
 
-    A field of the rule replaces ours of the same name. ``portal`` has the variables about this
-    Portal and the caller.
+    A field of the rule replaces ours of the same name.
     """
     own = {
         b"x-ptl-client-type": caller.type.encode("ascii"),
@@ -63,5 +62,5 @@ def fields_from_us(rule: Rule, caller: Caller, portal: Variables) -> list[Field]
         b"x-ptl-client-name": encode_name(caller.name),
     }
     for name, template in rule.headers:
-        own[name.lower().encode("ascii")] = template.render(portal)
+        own[name.lower().encode("ascii")] = template.render(variables)
     return list(own.items())

@@ -15,7 +15,7 @@ from proxy.core.fields import fields_of_peer, fields_of_stranger
 from proxy.core.headers import Field, Fields, connection_options, refuse_malformed, values_of
 from proxy.core.hosts import Hosts
 from proxy.core.judge import Judge
-from proxy.core.policy import ANONYMOUS, Caller, Contact, ContactList, may_enter
+from proxy.core.policy import ANONYMOUS, Caller, Contact, ContactList, Mode, may_enter
 from proxy.core.rules import Rule
 from proxy.core.signature import request as signed
 from proxy.core.signature.base import Message
@@ -45,7 +45,7 @@ class Site:
     hosts: Hosts
     apps: Mapping[str, Judge]
     contacts: ContactList
-    modes: frozenset[str] = frozenset({"signed"})
+    modes: frozenset[Mode] = frozenset({"signed"})
     """The modes in which the owner accepts calls."""
 
 
@@ -159,7 +159,7 @@ def _refuse_hop_tricks(read: signed.RequestSignature, fields: Fields) -> None:
         raise Refusal(Code.UPGRADE_UNSUPPORTED, "a signed request asks for an upgrade")
     if values_of(fields, b"portal-seal"):
         raise Refusal(Code.SIGNATURE_MALFORMED, "portal-seal outside an envelope")
-    covered = {component.name.encode("ascii", "replace") for component in read.signature.components}
+    covered = {component.field_name for component in read.signature.components}
     evidence = covered | {b"signature", b"signature-input", b"host", b"content-length"}
     if tampered := options & evidence:
         raise Refusal(Code.BAD_FIELD, f"Connection names {sorted(tampered)}")

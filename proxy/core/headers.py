@@ -7,6 +7,7 @@ Source: RFC 9110, sections 5 and 7.6.1.
 """
 
 import re
+import string
 from collections.abc import Sequence
 
 from proxy.core.errors import Code, Refusal
@@ -46,17 +47,26 @@ RENAMED = {
     b"content-digest": b"portal-app-content-digest",
 }
 """Where the app's own fields travel, because the names on the left are taken by ours."""
-RENAMED_IN_ANSWERS = RENAMED | {b"date": b"portal-app-date", b"server": b"portal-app-server"}
-"""Web servers on the way write their own ``Date`` and ``Server`` over an answer's by default."""
+_TAKEN_ON_THE_WAY = (
+    b"date", b"server", b"x-pad", b"x-sendfile", b"x-accel-buffering", b"x-accel-charset",
+    b"x-accel-expires", b"x-accel-limit-rate", b"x-accel-redirect",
+)  # fmt: skip
+RENAMED_IN_ANSWERS = RENAMED | {name: b"portal-app-" + name for name in _TAKEN_ON_THE_WAY}
+"""Web servers on the way write their own ``Date`` over an answer's, or act on ``X-Accel-*`` and
+drop them, by default.
+"""
 RESTORED = {ours: apps for apps, ours in RENAMED_IN_ANSWERS.items()}
 
 _OURS = frozenset(
     {b"portal-key", b"portal-to", b"portal-seal", b"portal-token", b"portal-refusal", *RESTORED}
 )
 _IDENTITY = b"x-ptl-"
-_NOT_ALPHANUMERIC = re.compile(rb"[^a-z0-9]")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+_ALPHANUMERIC = (string.ascii_letters + string.digits).encode("ascii")
+_SPELLING = bytes(byte if byte in _ALPHANUMERIC else ord("-") for byte in range(256)).lower()
+"""For each byte of a name what it is in its ``spelling``."""
 
 
 def values_of(fields: Fields, name: bytes) -> list[bytes]:
@@ -85,7 +95,7 @@ def refuse_malformed(fields: Fields) -> None:
 
 def spelling(name: bytes) -> bytes:
     """Return the one spelling that every way to write ``name`` falls into for an app server."""
-    return _NOT_ALPHANUMERIC.sub(b"-", name.lower())
+    return name.translate(_SPELLING)
 
 
 def is_ours(name: bytes) -> bool:
@@ -132,7 +142,7 @@ def answer_for_travel(fields: Fields) -> list[Field]:
     return [
         (RENAMED_IN_ANSWERS.get(name, name), value)
         for name, value in fields
-        if name not in INTERMEDIARY
+        if spelling(name) not in INTERMEDIARY
     ]
 
 

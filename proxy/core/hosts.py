@@ -13,7 +13,6 @@ from proxy.core.origin import Origin, is_dns_label
 
 _HOST = re.compile(rb"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?")
 
-
 _Name = tuple[str, frozenset[str] | None]
 
 

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import nacl.bindings
 import nacl.exceptions
@@ -22,6 +23,7 @@ SIGNATURE_BYTES = 64
 
 _FULL_ID = re.compile(rf"[{ALPHABET}]{{{ID_LENGTH}}}")
 _ID_PREFIX = re.compile(rf"[{ALPHABET}]{{{SHORT_ID_LENGTH},{ID_LENGTH}}}")
+_FROM_RFC_4648 = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", ALPHABET.encode("ascii"))
 _SPKI_PREFIX = bytes.fromhex("302a300506032b6570032100")
 """DER of SubjectPublicKeyInfo up to the key bytes: id-Ed25519, BIT STRING (RFC 8410)."""
 
@@ -32,9 +34,7 @@ class BadKey(ValueError):
 
 def encode_base32(data: bytes) -> str:
     """Write ``data`` five bits a character, most significant first, zero-padded at the end."""
-    bits = "".join(f"{byte:08b}" for byte in data)
-    bits += "0" * (-len(bits) % 5)
-    return "".join(ALPHABET[int(bits[i : i + 5], 2)] for i in range(0, len(bits), 5))
+    return base64.b32encode(data).rstrip(b"=").translate(_FROM_RFC_4648).decode("ascii")
 
 
 def portal_id_of_pem(pem: str) -> str:
@@ -83,6 +83,15 @@ class PublicKey:
         except nacl.exceptions.BadSignatureError:
             return False
         return True
+
+
+@lru_cache(maxsize=1024)
+def public_key(raw: bytes) -> PublicKey:
+    """Return the ``PublicKey`` of 32 bytes; raises ``BadKey``.
+
+    Remembered: its checks and its hash cost as much as verifying a signature, with every call.
+    """
+    return PublicKey(raw)
 
 
 class PrivateKey:

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal, cast
 
+from proxy.core.text import shown
+
 _ORIGIN = re.compile(
     r"(?P<scheme>https?)://"
     r"(?P<host>\[[0-9a-f:.]+\]|(?=[a-z0-9._-]{1,253}(?:[:/]|$))[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*)"
@@ -14,7 +16,7 @@ _ORIGIN = re.compile(
 )
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_LAST_PORT = 65535
+LAST_PORT = 65535
 
 
 def is_dns_label(text: str) -> bool:
@@ -56,6 +58,17 @@ def parse_origin(text: str) -> Origin:
         raise ValueError(f"{text!r} isn't of the form http://host:port or https://host:port")
     scheme = cast(Literal["http", "https"], match["scheme"])
     port = int(match["port"] or _DEFAULT_PORTS[scheme])
-    if port > _LAST_PORT:
-        raise ValueError(f"{text!r} has a port above {_LAST_PORT}")
+    if port > LAST_PORT:
+        raise ValueError(f"{text!r} has a port above {LAST_PORT}")
     return Origin(scheme, match["host"], port)
+
+
+def parse_connect(text: str) -> str:
+    """Return ``host:port`` in lower case; raises ``ValueError``. The port is never left out."""
+    try:
+        origin = parse_origin(f"http://{text}")
+    except ValueError:
+        origin = None
+    if origin is None or text.lower() != f"{origin.host}:{origin.port}":
+        raise ValueError(f"{shown(text)} isn't of the form host:port")
+    return text.lower()

@@ -6,10 +6,18 @@ Strictness is public < peer < private. Trust is in full Portal IDs alone.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cached_property
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 from proxy.core.identity import is_id_prefix
+from proxy.core.origin import Origin, parse_origin
+
+Mode = Literal["sealed", "signed"]
+"""How a call is protected."""
+MODES: tuple[Mode, ...] = get_args(Mode)
+Visibility = frozenset[str] | Literal["all", "none"]
+"""Which contacts an app may know: full IDs, or all or none of them."""
 
 
 class Access(IntEnum):
@@ -45,7 +53,12 @@ class Contact:
     """The Portal's own host as others reach it: ``scheme://host[:port]``."""
     connect: str = ""
     """``host:port`` to connect to instead of resolving ``address``; "" resolves it."""
-    mode: Literal["sealed", "signed"] = "sealed"
+    mode: Mode = "sealed"
+
+    @cached_property
+    def origin(self) -> Origin:
+        """``address``, read once; raises ``ValueError`` where nobody checked it."""
+        return parse_origin(self.address)
 
 
 @dataclass(frozen=True)
@@ -53,9 +66,7 @@ class ContactList:
     """The owner's peers, and which app may know which of them. An app not named: none."""
 
     peers: tuple[Contact, ...] = ()
-    apps: Mapping[str, frozenset[str] | Literal["all", "none"]] = field(
-        default_factory=lambda: MappingProxyType({})
-    )
+    apps: Mapping[str, Visibility] = field(default_factory=lambda: MappingProxyType({}))
     _by_id: Mapping[str, Contact] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -83,8 +94,8 @@ class ContactList:
         """Return the one contact that ``prefix`` names, if ``app`` may know it.
 
         ``prefix`` is a full ID or at least six characters of one. It must fit exactly one of *all*
-        contacts: were hidden ones not counted, an app could learn that one exists, and a call
-        meant for one Portal could reach another whose short ID was ground to match.
+        contacts: were hidden ones not counted, a call meant for one of them could reach another
+        whose short ID was ground to match.
         """
         if not is_id_prefix(prefix):
             return None

@@ -9,7 +9,7 @@ import inspect
 from types import NoneType
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from proxy.core.errors import Invalid, Problem
@@ -42,6 +42,15 @@ class OpenSection(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
+
+def _path(text: str) -> str:
+    if not text:
+        raise ValueError("expected a path")
+    return text
+
+
+PathText = Annotated[str, AfterValidator(_path)]
+"""A path on disk, as text."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 

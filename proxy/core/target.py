@@ -9,6 +9,7 @@ Source: RFC 9112, section 3.2.1 (origin form); RFC 3986, sections 2.1 and 3.3.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
 
 from proxy.core.errors import Code, Refusal
 
@@ -20,7 +21,6 @@ MAX_DECODINGS = 4
 _PATH = re.compile(rb"/[!\"$-.0->@-\[\]-~/]*")
 """Visible ASCII but ``#`` (ends a path for many), ``?`` and the backslash (a slash to some)."""
 _QUERY = re.compile(rb"[!-\"$-~]*")
-_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _UNSAFE = re.compile(rb"[\x00-\x1f\x7f\\]")
 _OVERLONG = re.compile(rb"[\xc0\xc1]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]|[\xf5-\xff]")
@@ -57,10 +57,6 @@ def parse_target(raw: bytes) -> Target:
     return Target(raw, path, query if mark else None)
 
 
-def _decode(path: bytes) -> bytes:
-    return _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), path)
-
-
 def _refuse_ambiguous(path: bytes) -> None:
     """Refuse what some app would resolve to another path than the one that was judged."""
     for _ in range(MAX_DECODINGS + 1):
@@ -70,7 +66,7 @@ def _refuse_ambiguous(path: bytes) -> None:
             )
         if _DOT_SEGMENT.search(path):
             raise Refusal(Code.BAD_TARGET, f"dot segment: {path[:200]!r}")
-        decoded = _decode(path)
+        decoded = unquote_to_bytes(path)
         if decoded == path:
             return
         path = decoded
@@ -97,7 +93,7 @@ def _closure(known: frozenset[bytes], starts: Iterable[bytes]) -> frozenset[byte
     while fresh:
         current = fresh.pop()
         for reading in (
-            _decode(current),
+            unquote_to_bytes(current),
             _PATH_PARAMETER.sub(b"", current),
             _TAIL.sub(b"", current),
             _SLASHES.sub(b"/", current),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.origin import Origin, is_dns_label, parse_origin
+from proxy.core.origin import Origin, is_dns_label, parse_connect, parse_origin
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,17 @@ def test_an_apps_name_is_a_dns_label(text: str) -> None:
 )
 def test_nothing_else_is(text: str) -> None:
     assert not is_dns_label(text)
+
+
+@pytest.mark.parametrize("text", ["A.example:80", "127.0.0.1:443", "[::1]:8080", "proxy_1:1"])
+def test_where_to_connect_is_a_host_with_its_port_written_out(text: str) -> None:
+    assert parse_connect(text) == text.lower()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "a", "a:", ":80", "a:0", "a:080", "a:65536", "a:80/", "a@b:80", "http://a:80", "é:1"],
+)
+def test_anything_else_is_nowhere_to_connect(text: str) -> None:
+    with pytest.raises(ValueError, match="isn't of the form host:port"):
+        parse_connect(text)

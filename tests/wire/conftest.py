@@ -55,6 +55,10 @@ class World:
         """Send these bytes to Bob's public listener."""
         return exchange(self.bob.public, raw)
 
+    def stranger(self, app: str, target: str, *fields: tuple[str, str]) -> Raw:
+        """Ask an app of Bob's without any proof."""
+        return self.bobs(request("GET", target, ("Host", self.bob.app_host(app)), *fields))
+
     def token(self, app: str = "wide") -> tuple[str, str]:
         """Return the field with which an app of Ada's proves itself."""
         return "Portal-Token", self.ada.token(app)

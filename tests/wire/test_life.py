@@ -155,9 +155,11 @@ def test_an_app_whose_files_are_wrong_is_left_out_and_the_others_served(gina: Po
 
 def test_the_owners_listener_answers_under_its_own_names_alone(gina: Portal) -> None:
     gina.start()
-    for host in ("localhost", f"127.0.0.1:{gina.owner}"):
+    for host in ("localhost", "LOCALHOST:1", f"127.0.0.1:{gina.owner}", "[::1]"):
         assert exchange(gina.owner, request("GET", "/health", ("Host", host))).status == 200
-    for host in ("evil.example", gina.host, f"evil.example:{gina.owner}"):
+    foreign = ("evil.example", gina.host, f"evil.example:{gina.owner}", "localhost.evil.example")
+    unreadable = ("", "evil.example:", "evil.example:http", "evil/@localhost", "a.localhost")
+    for host in (*foreign, *unreadable):
         got = exchange(gina.owner, request("GET", "/health", ("Host", host)))
         assert (got.status, got.code) == (421, "misdirected")
 

@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.core.signature.parameters import find_signature
-from proxy.core.signature.request import TAG
 from proxy.core.signature.response import Question
 
-from .harness.raw import Raw, request
+from .fakes import SECRET, ask, honest, problem
 from .harness.recorder import Trap
 from .harness.signer import Asked, answer_bytes, new_key, signed_answer
 
 if TYPE_CHECKING:
     from .conftest import World
-
-SECRET = b"a body that must not be seen " * 2000
-Reply = Callable[[Asked], bytes]
-
-
-def ask(world: World, method: str = "GET") -> Raw:
-    """Call the fake peer as the app ``wide``."""
-    body = b"asked" if method == "POST" else None
-    return world.ask(world.fake.key.public.portal_id, "/a?b", method=method, body=body)
-
-
-def honest(world: World, asked: Asked, **changes: object) -> bytes:
-    fields = signed_answer(world.fake.key, asked.question, body=SECRET)
-    return answer_bytes(200, fields, SECRET, **changes)  # type: ignore[arg-type]
-
-
-def problem(status: int, code: str, **members: object) -> tuple[bytes, tuple[bytes, bytes]]:
-    """Return the body of a refusal, and the field that marks it as one."""
-    body = json.dumps({"status": status, "code": code, **members}).encode()
-    return body, (b"portal-refusal", code.encode())
 
 
 def test_the_honest_twin_is_believed(world: World) -> None:
@@ -175,161 +152,3 @@ def test_a_whole_answer_that_ends_with_its_connection_is_believed(world: World) 
     world.fake.reply = lambda asked: honest(world, asked, length=-1)
 
     assert ask(world).body == SECRET
-
-
-@pytest.mark.parametrize("cut", [0, 1, 20, 300, -len(SECRET), -30000, -1])
-@pytest.mark.parametrize(
-    ("method", "code"),
-    [("GET", "peer_unreachable"), ("POST", "outcome_unknown")],
-)
-def test_an_answer_that_breaks_off_is_a_502_at_every_point(
-    world: World, cut: int, method: str, code: str
-) -> None:
-    world.fake.reply = lambda asked: honest(world, asked)[:cut]
-
-    got = ask(world, method)
-
-    assert (got.status, got.code) == (502, code)
-    assert b"seen" not in got.body
-    assert len(world.fake.asked) == 1
-
-
-@pytest.mark.parametrize("cut", [0, 1, 20, 300])
-def test_an_answer_to_head_that_breaks_off_is_a_502_too(world: World, cut: int) -> None:
-    world.fake.reply = lambda asked: honest(world, asked)[:cut]
-
-    assert ask(world, "HEAD").status == 502
-
-
-@pytest.mark.parametrize(
-    ("method", "code"), [("GET", "peer_unreachable"), ("POST", "outcome_unknown")]
-)
-def test_what_isnt_http_is_a_broken_answer(world: World, method: str, code: str) -> None:
-    world.fake.reply = lambda _: b"SSH-2.0-OpenSSH\r\n\r\n"
-
-    assert ask(world, method).code == code
-
-
-def test_a_peer_that_is_down_is_unreachable_whatever_was_asked(world: World) -> None:
-    for method in ("GET", "POST"):
-        got = world.ask(world.gone, method=method, body=b"x")
-        assert (got.status, got.code) == (502, "peer_unreachable")
-
-
-def test_an_answer_above_the_limit_is_refused(world: World) -> None:
-    huge = bytes(33 * 1024 * 1024)
-    world.fake.reply = lambda asked: answer_bytes(
-        200, signed_answer(world.fake.key, asked.question, body=huge), huge
-    )
-
-    got = ask(world)
-
-    assert (got.status, got.code) == (502, "answer_too_large")
-
-
-def test_an_app_of_the_peer_that_answers_too_much_is_refused_there(world: World) -> None:
-    world.bob_app.script(b"HTTP/1.1 200 OK\r\n\r\n" + bytes(33 * 1024 * 1024), close=True)
-
-    got = world.ask(world.bob.id)
-
-    assert (got.status, got.code) == (502, "answer_too_large")
-
-
-@pytest.mark.parametrize("in_chunks", [False, True])
-def test_a_request_above_the_limit_goes_nowhere(world: World, in_chunks: bool) -> None:  # noqa: FBT001
-    huge = bytes(33 * 1024 * 1024)
-    path = f"/internal/call_peer/{world.bob.id}/x".encode()
-    name, token = world.token()
-    framing = b"Transfer-Encoding: chunked" if in_chunks else b"Content-Length: %d" % len(huge)
-    lines = [b"PUT " + path + b" HTTP/1.1", b"Host: x", f"{name}: {token}".encode(), framing]
-    body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(huge), huge) if in_chunks else huge
-
-    got = world.call(b"\r\n".join([*lines, b"", b""]) + body)
-
-    assert (got.status, got.code) == (413, "too_large")
-    assert world.bob_app.received == b""
-    assert bytes(world.relay.sent) == b""
-
-
-def times_and_nonces(world: World) -> list[tuple[object, object]]:
-    read = [find_signature(asked.request.fields, TAG).parameters for asked in world.fake.asked]
-    return [(parameters["created"], parameters["nonce"]) for parameters in read]
-
-
-def test_a_proven_time_is_taken_over_once_with_the_same_nonce(world: World) -> None:
-    theirs = int(time.time()) + 3600
-
-    def reply(asked: Asked) -> bytes:
-        if len(world.fake.asked) > 1:
-            return honest(world, asked)
-        body, field = problem(401, "out_of_time", now=theirs)
-        signed = signed_answer(
-            world.fake.key, asked.question, status=401, fields=(field,), body=body
-        )
-        return answer_bytes(401, signed, body)
-
-    world.fake.reply = reply
-
-    got = ask(world, "POST")
-
-    assert (got.status, got.body) == (200, SECRET)
-    (_, first), (created, second) = times_and_nonces(world)
-    assert first == second
-    assert created == theirs
-    assert [asked.request.body for asked in world.fake.asked] == [b"asked", b"asked"]
-
-
-def test_a_peer_that_keeps_saying_so_is_asked_twice_and_no_more(world: World) -> None:
-    def reply(asked: Asked) -> bytes:
-        body, field = problem(401, "out_of_time", now=int(time.time()) + 999)
-        signed = signed_answer(
-            world.fake.key, asked.question, status=401, fields=(field,), body=body
-        )
-        return answer_bytes(401, signed, body)
-
-    world.fake.reply = reply
-
-    got = ask(world)
-
-    assert got.status == 401
-    assert len(world.fake.asked) == 2
-
-
-@pytest.mark.parametrize("members", [{}, {"now": "1"}, {"now": -5}, {"now": 1.5}, {"now": True}])
-def test_a_time_that_isnt_told_is_not_guessed(world: World, members: dict[str, object]) -> None:
-    def reply(asked: Asked) -> bytes:
-        body, field = problem(401, "out_of_time", **members)
-        signed = signed_answer(
-            world.fake.key, asked.question, status=401, fields=(field,), body=body
-        )
-        return answer_bytes(401, signed, body)
-
-    world.fake.reply = reply
-
-    assert ask(world).code == "peer_untrusted"
-    assert len(world.fake.asked) == 1
-
-
-def test_a_proven_replay_means_that_the_outcome_is_unknown(world: World) -> None:
-    def reply(asked: Asked) -> bytes:
-        body, field = problem(409, "replayed")
-        signed = signed_answer(
-            world.fake.key, asked.question, status=409, fields=(field,), body=body
-        )
-        return answer_bytes(409, signed, body)
-
-    world.fake.reply = reply
-
-    for method in ("GET", "POST"):
-        got = ask(world, method)
-        assert (got.status, got.code) == (502, "outcome_unknown")
-
-
-def test_a_refusal_of_the_peer_reaches_the_app_as_it_is(world: World) -> None:
-    path = f"/internal/call_peer/{world.bob.id}/private"
-
-    got = world.call(request("GET", path, ("Host", "x"), world.token("box")))
-
-    assert (got.status, got.code) == (403, "not_allowed")
-    assert got.all("portal-refusal") == []
-    assert world.bob_app.received == b""

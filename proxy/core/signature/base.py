@@ -7,6 +7,7 @@ Builds what the RFC defines for the derived components and the parameters ``bs``
 import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from urllib.parse import parse_qsl, quote
 
 import http_sf
@@ -34,12 +35,17 @@ class Component:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_set", frozenset(self.parameters))
 
-    @property
+    @cached_property
     def identifier(self) -> str:
         """The component identifier, serialised as in RFC 9421, section 2: ``"date";bs``."""
-        if not self.parameters:
-            return f'"{self.name}"'
+        if all(value is True for _, value in self.parameters):  # as ever in our own profiles
+            return "".join([f'"{self.name}"', *(f";{key}" for key, _ in self.parameters)])
         return http_sf.ser((self.name, dict(self.parameters)))  # type: ignore[arg-type]
+
+    @cached_property
+    def field_name(self) -> bytes:
+        """The name as fields have it; of a derived component, what no field is called."""
+        return self.name.encode("ascii", "replace")
 
     def has(self, parameter: str) -> bool:
         """Tell whether the flag ``parameter`` is set on this component."""
@@ -107,7 +113,7 @@ def _field(component: Component, message: Message) -> bytes:
     """
     if component.name != component.name.lower():
         raise NotSignable(f"{component.identifier}: field names are in lower case here")
-    values = values_of(message.fields, component.name.encode("ascii", "replace"))
+    values = values_of(message.fields, component.field_name)
     if not values:
         raise NotSignable(f"{component.identifier}: the message has no such field")
     if component.has("bs"):

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 
 from proxy.core.errors import Invalid, Refusal
 from proxy.core.headers import Field, values_of
-from proxy.core.identity import PUBLIC_KEY_BYTES, BadKey, PrivateKey, PublicKey
+from proxy.core.identity import BadKey, PrivateKey, PublicKey
 from proxy.core.names import clean_name
+from proxy.core.policy import MODES, Mode
 from proxy.core.signature.base import Component, Message, NotSignable, signature_base
 from proxy.core.signature.digest import BodyDigest, announced_digests
 from proxy.core.signature.parameters import (
     find_signature,
     keyid_of,
-    parse_bytes,
+    parse_portal_key,
     refuse_other_parameters,
     time_of,
 )
@@ -48,11 +49,11 @@ class Document:
     name: str
     """What the owner calls the Portal; cleaned, but a stranger's choice all the same."""
     domain: str
-    modes: frozenset[str]
+    modes: frozenset[Mode]
     expires: int
 
 
-def document_body(key: PrivateKey, name: str, domain: str, modes: tuple[str, ...]) -> bytes:
+def document_body(key: PrivateKey, name: str, domain: str, modes: tuple[Mode, ...]) -> bytes:
     """Return the JSON of our own document: nothing in it but what a stranger may know."""
     members: Mapping[str, object] = {
         "id": key.public.portal_id,
@@ -102,9 +103,9 @@ def _verified(expected: str, response: Message, body: bytes, now: float) -> Docu
     if set(signature.components) != _COMPONENTS:
         raise Untrusted("identity document: the signature covers something else than it must")
     for component in _COMPONENTS - {Component("@status")}:
-        if len(values_of(response.fields, component.name.encode("ascii"))) != 1:
+        if len(values_of(response.fields, component.field_name)) != 1:
             raise Untrusted(f"identity document: {component.identifier} stands more than once")
-    key = PublicKey(parse_bytes(response.fields, b"portal-key", PUBLIC_KEY_BYTES))
+    key = parse_portal_key(response.fields)
     if keyid_of(signature) != key.portal_id or not key.portal_id.startswith(expected):
         raise Untrusted(f"identity document: of {key.portal_id}, asked for {expected}")
     base = signature_base(signature.components, signature.text, response)
@@ -123,5 +124,5 @@ def _document(key: PublicKey, body: bytes, expires: int) -> Document:
     name, domain, modes = members.get("name"), members.get("domain"), members.get("modes")
     if not isinstance(name, str) or not isinstance(domain, str) or not isinstance(modes, list):
         raise Untrusted("identity document: name, domain or modes is missing")
-    known = frozenset(mode for mode in modes if mode in ("sealed", "signed"))
+    known = frozenset(mode for mode in MODES if mode in modes)
     return Document(key.portal_id, key, clean_name(name), clean_name(domain), known, expires)

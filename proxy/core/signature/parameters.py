@@ -17,7 +17,13 @@ import http_sf
 
 from proxy.core.errors import Code, Refusal
 from proxy.core.headers import Fields, values_of
-from proxy.core.identity import SIGNATURE_BYTES, is_portal_id
+from proxy.core.identity import (
+    PUBLIC_KEY_BYTES,
+    SIGNATURE_BYTES,
+    PublicKey,
+    is_portal_id,
+    public_key,
+)
 from proxy.core.signature.base import Component
 
 NONCE_BYTES = 32
@@ -78,6 +84,14 @@ def parse_bytes(fields: Fields, name: bytes, length: int) -> bytes:
     if len(value) != length or b":" + base64.b64encode(value) + b":" != text:
         raise malformed(f"{name.decode('ascii')} isn't a byte sequence of {length} bytes")
     return value
+
+
+def parse_portal_key(fields: Fields) -> PublicKey:
+    """Return the signer's key, as the field ``portal-key`` states it.
+
+    Raises ``Refusal`` for a field that is malformed, ``BadKey`` for a key that nobody honest has.
+    """
+    return public_key(parse_bytes(fields, b"portal-key", PUBLIC_KEY_BYTES))
 
 
 def find_signature(fields: Fields, tag: str) -> Signature:

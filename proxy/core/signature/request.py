@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from proxy.core.errors import Code, Refusal
 from proxy.core.headers import HOP_BY_HOP, Fields, values_of
-from proxy.core.identity import PUBLIC_KEY_BYTES, BadKey, PrivateKey, PublicKey
+from proxy.core.identity import BadKey, PrivateKey, PublicKey
 from proxy.core.signature.base import Component, Message, NotSignable, signature_base
 from proxy.core.signature.parameters import (
     Signature,
@@ -17,8 +17,8 @@ from proxy.core.signature.parameters import (
     keyid_of,
     malformed,
     nonce_of,
-    parse_bytes,
     parse_field,
+    parse_portal_key,
     refuse_other_parameters,
     time_of,
 )
@@ -124,7 +124,7 @@ def refuse_bad_coverage(read: RequestSignature, fields: Fields) -> None:
             if component not in _DERIVED:
                 raise Refusal(Code.SIGNATURE_COVERAGE, f"covers {component.identifier}")
             continue
-        name = component.name.encode("ascii", "replace")
+        name = component.field_name
         if name in HOP_BY_HOP or not values_of(fields, name):
             raise Refusal(Code.SIGNATURE_COVERAGE, f"covers {component.identifier}")
         if component != coverage(name, fields):
@@ -134,7 +134,7 @@ def refuse_bad_coverage(read: RequestSignature, fields: Fields) -> None:
 def sender_key(read: RequestSignature, fields: Fields) -> PublicKey:
     """Return the sender's key, which hashes to ``keyid``; raises ``Refusal``."""
     try:
-        key = PublicKey(parse_bytes(fields, b"portal-key", PUBLIC_KEY_BYTES))
+        key = parse_portal_key(fields)
     except BadKey as error:
         raise Refusal(Code.KEY_MISMATCH, f"portal-key: {error}") from None
     if key.portal_id != read.keyid:

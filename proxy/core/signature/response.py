@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 from proxy.core.errors import Refusal
 from proxy.core.headers import Field, Fields, values_of
-from proxy.core.identity import PUBLIC_KEY_BYTES, BadKey, PrivateKey, PublicKey
+from proxy.core.identity import BadKey, PrivateKey
 from proxy.core.signature.base import Component, Message, NotSignable, signature_base
 from proxy.core.signature.digest import announced_digests
 from proxy.core.signature.parameters import (
     find_signature,
     keyid_of,
     nonce_of,
-    parse_bytes,
+    parse_portal_key,
     refuse_other_parameters,
     time_of,
 )
@@ -72,7 +72,7 @@ def verify_response(expected: str, response: Message, question: Question) -> Ver
         signature = find_signature(fields, TAG)
         refuse_other_parameters(signature, _PARAMETERS)
         time_of(signature, "created")
-        key = PublicKey(parse_bytes(fields, b"portal-key", PUBLIC_KEY_BYTES))
+        key = parse_portal_key(fields)
         if key.portal_id != expected or keyid_of(signature) != expected:
             raise Untrusted(f"answered with the key of {key.portal_id}, not of {expected}")
         if nonce_of(signature) != question.nonce:
@@ -86,8 +86,9 @@ def verify_response(expected: str, response: Message, question: Question) -> Ver
         raise Untrusted(str(error)) from None
     if not key.verifies(signature.value, base):
         raise Untrusted("the signature doesn't verify")
-    covered = {component.name.encode("ascii") for component in signature.components
-               if not component.has("req")}  # fmt: skip
+    covered = {
+        component.field_name for component in signature.components if not component.has("req")
+    }
     return VerifiedResponse(tuple(pair for pair in fields if pair[0] in covered), digests)
 
 
@@ -104,7 +105,7 @@ def _require_coverage(
     if len(values_of(fields, b"content-digest")) != 1:
         raise Untrusted("content-digest must stand on exactly one line")
     for component in set(components) - needed:
-        name = component.name.encode("ascii", "replace")
+        name = component.field_name
         if component.has("req") or name.startswith(b"@") or not values_of(fields, name):
             raise Untrusted(f"covers {component.identifier}")
         if component != coverage(name, fields):

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from proxy.core.headers import Field, Fields
+from proxy.core.headers import Field, Fields, values_of
 from proxy.core.identity import PrivateKey
 from proxy.core.signature.base import Component, Message, signature_base
 
@@ -25,7 +25,7 @@ def coverage(name: bytes, fields: Fields) -> Component:
 
     With ``;bs`` where it stands on several lines or holds bytes outside ASCII, and only there.
     """
-    values = [value for key, value in fields if key == name]
+    values = values_of(fields, name)
     wrapped = len(values) != 1 or not values[0].isascii()
     return Component(name.decode("ascii"), (("bs", True),) if wrapped else ())
 

@@ -11,6 +11,7 @@ import pytest
 
 from proxy.core.headers import Field
 from proxy.core.identity import PrivateKey
+from proxy.core.policy import MODES
 from proxy.core.signature.base import Component, Message, signature_base
 from proxy.core.signature.digest import content_digest
 from proxy.core.signature.document import (
@@ -84,7 +85,7 @@ def _ours() -> Message:
 @pytest.mark.parametrize("expected", [BOBS, BOBS[:6], BOBS[:50]])
 def test_a_portal_believes_what_another_says_of_itself(message: Message, expected: str) -> None:
     document = verify_document(expected, message, _BODY, now=NOW + 3599)
-    modes = frozenset({"sealed", "signed"})
+    modes = frozenset(MODES)
     assert document == Document(BOBS, BOB.public, "B\xf6b", "p.example", modes, NOW + LIFETIME)
 
 

@@ -129,9 +129,9 @@ class Wire:
 
 
 def read_message(wire: Wire, *, bodiless: bool = False) -> Raw:
-    """Read one request or response with its body, whatever its framing."""
+    """Read one request or final response with its body, whatever its framing."""
     head = wire.until(b"\r\n\r\n")
-    while head.startswith(b"HTTP/1.1 100 "):
+    while head.startswith(b"HTTP/1.1 1") and not head.startswith(b"HTTP/1.1 101 "):
         head = wire.until(b"\r\n\r\n")
     fields = dict(fields_of(head))
     is_response = head.startswith(b"HTTP/")

@@ -43,6 +43,10 @@ class SignedCall:
     raw: bytes
     question: Question
 
+    def with_field(self, line: bytes) -> bytes:
+        """Return the bytes with a line more in the head: what somebody on the way could add."""
+        return self.raw.replace(b"\r\n\r\n", b"\r\n" + line + b"\r\n\r\n", 1)
+
     def believes(self, answer: Raw, portal_id: str) -> bool:
         """Tell whether ``answer`` is proven to be the Portal's; raises ``Untrusted``."""
         head = Message(fields=answer.fields, status=answer.status)

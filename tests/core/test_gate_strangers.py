@@ -1,0 +1,94 @@
+"""The corridor for strangers: what is public, and nothing else."""
+
+from dataclasses import replace
+
+import pytest
+
+from proxy.core.errors import Code
+from proxy.core.gate import Admission, RefusedPeer, Request, admit
+from proxy.core.policy import ANONYMOUS
+from tests.core.peering import (
+    ADAS,
+    HOST,
+    NOW,
+    SITE,
+    Claims,
+    Draft,
+    ask,
+)
+
+
+def _strange(target: str, *fields: tuple[str, str], host: str = HOST) -> Request:
+    pairs = tuple((name.encode(), value.encode("latin-1")) for name, value in fields)
+    return Request(b"GET", target.encode("latin-1"), ((b"host", host.encode()), *pairs))
+
+
+def test_where_the_owner_accepts_sealed_calls_alone_strangers_still_come_in() -> None:
+    site = replace(SITE, modes=frozenset({"sealed"}))
+    with pytest.raises(RefusedPeer) as caught:
+        admit(Draft().sign(), site, NOW, Claims())
+    assert caught.value.code is Code.MODE_NOT_ACCEPTED
+    assert isinstance(ask(_strange("/public"), site), Admission)
+
+
+def test_a_stranger_comes_to_what_is_public_with_nothing_of_ours() -> None:
+    signature = [("signature", "a=:AAAA:"), ("signature-input", 'a=("@path")')]
+    digest = ("content-digest", "md5=:AAAA:")
+    forged = [("x-ptl-client-id", ADAS), ("X_User".lower(), "ada"), ("portal-token", "t")]
+    via = [("x-forwarded-for", "127.0.0.1"), ("x_forwarded_for", "127.0.0.1"), ("via", "x")]
+    admission = ask(_strange("/public?x", *signature, digest, *forged, *via, ("accept", "*/*")))
+    assert isinstance(admission, Admission)
+    assert admission.caller is ANONYMOUS
+    assert admission.question is None
+    assert admission.digests == {}
+    kept = (*signature, digest, ("accept", "*/*"))
+    assert admission.fields == tuple((n.encode(), v.encode()) for n, v in kept)
+
+
+@pytest.mark.parametrize("target", ["/", "/peer", "/public/secret", "/publicX", "/PUBLIC/SECRET"])
+def test_a_stranger_comes_to_nothing_else(target: str) -> None:
+    assert ask(_strange(target)) is Code.PROOF_REQUIRED
+
+
+@pytest.mark.parametrize(
+    "target", ["http://evil.example/public", "public", "*", "/public/../public", "/public#x"]
+)
+def test_a_strangers_target_is_judged_too(target: str) -> None:
+    assert ask(_strange(target)) is Code.BAD_TARGET
+
+
+def test_a_stranger_may_ask_the_portal_itself() -> None:
+    for host in (SITE.hosts.origin.authority, "bob.example"):
+        admission = ask(_strange("/.well-known/portal-identity", ("x_user", "x"), host=host))
+        assert isinstance(admission, Admission)
+        assert (admission.app, admission.rule) == (None, None)
+        assert admission.fields == ((b"x_user", b"x"),)
+
+
+def test_a_stranger_learns_which_apps_there_are_by_their_names_alone() -> None:
+    host = HOST.replace("guestbook", "nothing")
+    assert ask(_strange("/public", host=host)) is Code.NO_SUCH_APP
+
+
+def test_an_upgrade_of_a_strangers_request_is_none_of_the_gates_business() -> None:
+    fields = [("connection", "Upgrade"), ("upgrade", "websocket")]
+    admission = ask(_strange("/public", *fields))
+    assert isinstance(admission, Admission)
+    assert admission.fields == ()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [("signature-input", 'a=();tag="portal-peering"')],
+        [("signature-input", "portal-peering")],
+        [("signature-input", "x"), ("signature-input", "((((portal-peering")],
+        [("portal-key", "")],
+        [("portal-to", "x")],
+        [("portal-seal", "x")],
+    ],
+)
+def test_a_request_that_claims_to_be_a_portals_is_never_taken_for_a_strangers(
+    fields: list[tuple[str, str]],
+) -> None:
+    assert ask(_strange("/public", *fields)) is Code.SIGNATURE_MALFORMED
