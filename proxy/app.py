@@ -44,10 +44,13 @@ class Running:
     tokens: TokenStore
     replays: ReplayStore
     upstream: Upstream = field(default_factory=HopUpstream)
+    undelivered: tuple[Problem, ...] = ()
+    """Tokens that couldn't be written where their apps look for them."""
 
     def problems(self) -> tuple[Problem, ...]:
         """Return what is wrong with the files just now."""
-        return (*self.portal.catalogue.current.problems, *self.portal.contacts.problems)
+        found = (self.portal.catalogue.current.problems, self.portal.contacts.problems)
+        return (*found[0], *found[1], *self.undelivered)
 
     def listeners(self) -> tuple[Listener, ...]:
         """Bind every listener, with its app behind it; raises ``OSError``."""
@@ -94,6 +97,7 @@ class Running:
 
     def deliver_tokens(self) -> None:
         """Write each app's token where its proxy.yaml asks for it."""
+        undelivered = []
         for name, app in self.portal.apps.items():
             try:
                 if app.token_file is not None and self.tokens.deliver(name, app.token_file):
@@ -102,6 +106,8 @@ class Running:
                     self.tokens.token(name)
             except (OSError, Invalid, Unsafe, Busy) as error:
                 log.error("no token for %s: %s", name, error)  # noqa: TRY400 - not our own mistake
+                undelivered.append(Problem(name, "token_file", str(error)))
+        self.undelivered = tuple(undelivered)
 
     async def close(self) -> None:
         """Close what was opened."""

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from proxy.body import HeldBody
-from proxy.core.answers import REFUSAL_FIELD, Answer
+from proxy.core.answers import Answer, refusal_mark
 from proxy.core.errors import Code, Refusal
-from proxy.core.headers import Field, Fields, restored_after_travel, values_of
+from proxy.core.headers import Field, Fields, restored_after_travel
 from proxy.core.identity import PrivateKey
 from proxy.core.policy import Contact
 from proxy.core.signature.base import Message
@@ -26,6 +26,7 @@ from proxy.directory import Directory, app_destination
 from proxy.outcomes import peer_failed, unusable
 from proxy.reply import passing_fields
 from proxy.upstream import Upstream, UpstreamFailed, UpstreamRequest, UpstreamResponse
+
 
 _PROBLEM_LIMIT = 65536
 
@@ -67,9 +68,10 @@ class Caller:
         nonce = secrets.token_bytes(NONCE_BYTES)
         started = self._clock()
         first = await self._attempt(call, body, held, nonce, int(started))
-        if _refusal_in(first) != Code.OUT_OF_TIME.public:
+        code, theirs = refusal_mark(first.fields)
+        if code != Code.OUT_OF_TIME.public:
             return _for_app(call, first)
-        theirs = _now_in(held)
+        theirs = theirs or _now_in(held)
         if theirs is None or not 0 <= self._clock() - started < LIFETIME:
             raise Refusal(Code.PEER_UNTRUSTED, f"{call.contact.id}: out of time, tells no time")
         held.clear()
@@ -134,21 +136,14 @@ async def _verify(
 
 def _for_app(call: Call, answer: Answer) -> Answer:
     """Return the answer as the app gets it, or the refusal that a replay at the peer amounts to."""
-    if _refusal_in(answer) == Code.REPLAYED.public:
+    if refusal_mark(answer.fields)[0] == Code.REPLAYED.public:
         raise Refusal(Code.OUTCOME_UNKNOWN, f"{call.contact.id}: the nonce was already claimed")
     restored = restored_after_travel(answer.fields)
     return Answer(answer.status, tuple(passing_fields(call.method, answer.status, restored)), b"")
 
 
-def _refusal_in(answer: Answer) -> str:
-    """Return the code with which the peer's proxy itself refused, or "".
-
-    Covered by its signature, and never let through from an app.
-    """
-    return b",".join(values_of(answer.fields, REFUSAL_FIELD)).decode("ascii", "replace")
-
-
 def _now_in(held: HeldBody) -> int | None:
+    """Return the member ``now`` of a problem document."""
     try:
         now = json.loads(held.read(_PROBLEM_LIMIT)).get("now")
     except (ValueError, AttributeError, RecursionError):

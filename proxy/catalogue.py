@@ -74,9 +74,12 @@ def load_catalogue(folder: Path) -> Catalogue:
 
 
 def _upstream(text: str) -> str:
-    if parse_origin(text).scheme != "http":
-        raise ValueError("expected http://host:port")
-    return text
+    try:
+        if parse_origin(text).scheme == "http":
+            return text
+    except ValueError:
+        pass
+    raise ValueError(f"expected http://host:port, not {shown(text)}")
 
 
 _Upstream = Annotated[str, AfterValidator(_upstream)]

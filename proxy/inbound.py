@@ -28,7 +28,15 @@ from proxy.hop.scope import INTERIM, target_of
 from proxy.outcomes import app_failed
 from proxy.portal import Portal
 from proxy.replay import ReplayStore
-from proxy.reply import passing_fields, send_answer, send_held, send_interim, send_stream
+from proxy.reply import (
+    bodiless,
+    nothing_follows,
+    passing_fields,
+    send_answer,
+    send_held,
+    send_interim,
+    send_stream,
+)
 from proxy.request_log import LEFT, line
 from proxy.upstream import (
     Destination,
@@ -100,8 +108,11 @@ class Inbound:
             async with self._upstream.send(asked) as response:
                 status = response.status
                 fields = passing_fields(request.method, status, response.fields, streams=True)
+                pieces_back = response.pieces()
+                if bodiless(request.method, status):
+                    await nothing_follows(pieces_back)
                 started = True
-                await send_stream(send, status, fields, response.pieces())
+                await send_stream(send, status, fields, pieces_back)
         except UpstreamFailed as failure:
             if started:
                 raise  # the status is out: only a broken connection tells the client now

@@ -63,6 +63,12 @@ async def send_held(
     await send({"type": "http.response.body", "body": b""})
 
 
+async def nothing_follows(pieces: AsyncIterator[bytes]) -> None:
+    """Wait for the end of an answer that has no body, while another can still be given."""
+    async for _ in pieces:
+        pass
+
+
 async def send_stream(
     send: Send, status: int, fields: Iterable[Field], pieces: AsyncIterator[bytes]
 ) -> None:

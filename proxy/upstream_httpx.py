@@ -92,9 +92,7 @@ class HttpxUpstream:
             limits = httpx.Limits(
                 max_connections=None, max_keepalive_connections=20, keepalive_expiry=IDLE_SECONDS
             )
-            transport = httpx.AsyncHTTPTransport(
-                verify=self._tls, trust_env=False, limits=limits
-            )
+            transport = httpx.AsyncHTTPTransport(verify=self._tls, trust_env=False, limits=limits)
             self._transports[destination] = transport
         return transport
 

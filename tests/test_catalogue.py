@@ -92,7 +92,7 @@ def test_all_problems_of_all_files_are_told_in_one_pass_and_good_apps_stay(tmp_p
         "/neither: no app.json or app_meta.json; expected one of the two",
         "/nowhere: doesn't say where the app listens; expected upstream in its proxy.yaml",
         "/wrong/app.json: port: expected a port from 1 to 65535, not 0",
-        "/wrong/proxy.yaml: upstream: expected http://host:port",
+        "/wrong/proxy.yaml: upstream: expected http://host:port, not 'https://a'",
         "/wrong/proxy.yaml: token: isn't known; did you mean token_file?",
     ]
 
@@ -122,9 +122,9 @@ def test_two_apps_never_share_a_token_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ("upstream: 127.0.0.1:80", "upstream: '127.0.0.1:80' isn't of the form"),
-        ("upstream: http://a/path", "upstream: 'http://a/path' isn't of the form"),
-        ("upstream:", "upstream: '' isn't of the form"),
+        ("upstream: 127.0.0.1:80", "upstream: expected http://host:port, not '127.0.0.1:80'"),
+        ("upstream: http://a/path", "upstream: expected http://host:port, not 'http://a/path'"),
+        ("upstream:", "upstream: expected http://host:port, not ''"),
         ("token_file: ''", "token_file: expected a path"),
         ("[]", "expected keys with values, not a list"),
     ],

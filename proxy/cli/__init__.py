@@ -6,13 +6,15 @@ can't be meant.
 
 import io
 import sys
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
 from proxy.cli import apps, check, health, peers, serve, setup
 from proxy.cli.command import Group, Root, Verb
 from proxy.cli.files import DEFAULT_FOLDER, ConfigFolder
-from proxy.cli.output import USAGE, remark
+from proxy.cli.output import PROGRAM, USAGE, remark, say
 
 __all__ = ["cli", "main"]
 
@@ -25,8 +27,23 @@ cli = typer.Typer(
 )
 
 
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - what typer calls it with
+    """Print the version and end, where it was asked for."""
+    if wanted:
+        say(metadata.version(PROGRAM))
+        raise typer.Exit
+
+
 @cli.callback(invoke_without_command=True)
-def choose(ctx: typer.Context, config: ConfigFolder = DEFAULT_FOLDER) -> None:
+def choose(
+    ctx: typer.Context,
+    config: ConfigFolder = DEFAULT_FOLDER,
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
     """Let the apps of your Portal call the same apps on the Portals of people you know.
 
     A new Portal:
@@ -41,7 +58,7 @@ def choose(ctx: typer.Context, config: ConfigFolder = DEFAULT_FOLDER) -> None:
     Exit status: 0; 1 for a refusal, with the reason on stderr; 2 for a command
     line that can't be meant. --config may stand before a command or behind it.
     """
-    del config  # the option itself remembers it for the command that follows
+    del config, version  # the option itself remembers it for the command that follows
     if ctx.invoked_subcommand is None:
         for line in ctx.get_help().splitlines():
             remark(line)

@@ -1,5 +1,6 @@
 """``check``: every problem of every file of a Portal at once, and what is legal but looks wrong."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -57,7 +58,7 @@ def check(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> 
 def inspect(folder: Path) -> Findings:
     """Look at every file of the Portal in ``folder``; raises nothing for what is wrong with one."""
     catalogue = load_catalogue(folder)
-    problems = [*catalogue.problems]
+    problems = [*catalogue.problems, *_about_tokens(catalogue)]
     warnings = [*catalogue.notices]
     try:
         portal = open_portal(folder)
@@ -130,6 +131,14 @@ def _about_contacts(
             yield Problem(file, f"peers.{contact.id}", what)
     if contacts.find(own_id):
         yield Problem(file, "peers", f"{own_id} is this Portal's own ID")
+
+
+def _about_tokens(catalogue: Catalogue) -> Iterator[Problem]:
+    """Tell of token files that the proxy couldn't write."""
+    for app in catalogue.apps.values():
+        if app.token_file is not None and not os.access(app.token_file.parent, os.W_OK | os.X_OK):
+            what = f"{app.token_file.parent} isn't a folder that can be written to"
+            yield Problem(f"apps/{app.name}/proxy.yaml", "token_file", what)
 
 
 def _allows_any(contacts: ContactList, app: str) -> bool:

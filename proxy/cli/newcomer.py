@@ -87,11 +87,17 @@ class Newcomer:
         return command_line(self.portal.folder, "peers", "add", portal_id, *words)
 
     def _ask(self, portal_id: str) -> None:
-        """Ask on the terminal; where nobody can answer, refuse."""
-        if not sys.stdin.isatty():
+        """Ask whoever is at the terminal or the pipe; where nobody answers, refuse."""
+        question = "Is this the ID that its owner gave you?"
+        try:
+            sure = typer.confirm(question, default=False, err=True)
+        except typer.Abort:
+            if sys.stdin.isatty():
+                raise
             command = self._command_for(portal_id)
-            raise Stop(f"nobody is here to confirm that: use --yes, or the full ID: {command}")
-        if not typer.confirm("Is this the ID that its owner gave you?", default=False, err=True):
+            what = f"nobody is here to confirm that: use --yes, or the full ID: {command}"
+            raise Stop(what) from None
+        if not sure:
             raise Stop("not added")
 
 

@@ -20,7 +20,7 @@ from proxy.core.text import listed, shown, step
 
 HEAD = """\
 # The contact list: who is a peer of this Portal, and which app may know whom.
-# The commands, the owner's API and the page write this file: comments in it aren't kept.
+# Commands write this file: comments in it aren't kept.
 # To change it by hand, use `portal-proxy peers edit`, which checks it and lets no change be lost.
 """
 _CONTACT_KEYS = ("id", "name", "address", "connect", "mode")

@@ -6,6 +6,7 @@ gets a small one. The private detail is in neither.
 
 import html
 import json
+import re
 from dataclasses import dataclass
 
 from proxy.core.errors import Code, Refusal
@@ -13,8 +14,12 @@ from proxy.core.headers import Field, Fields, values_of
 
 PROBLEM = b"application/problem+json"
 REFUSAL_FIELD = b"portal-refusal"
-"""Marks an answer as the proxy's own, not the app's: apps' answers never carry it."""
+"""Marks an answer as the proxy's own, not the app's: apps' answers never carry it.
 
+A Token, the code; with ``;now=`` where the refusal tells our time, since HEAD gets no body.
+"""
+
+_MARK = re.compile(rb"([a-z_]+)(?:;now=([0-9]{1,15}))?")
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta name="color-scheme" content="light dark"><title>{title}</title>
@@ -43,7 +48,8 @@ def refusal_answer(refusal: Refusal, *, page: bool = False) -> Answer:
     }
     if refusal.now is not None:
         members["now"] = refusal.now
-    fields = [(REFUSAL_FIELD, code.public.encode("ascii")), (b"cache-control", b"no-store")]
+    mark = code.public if refusal.now is None else f"{code.public};now={refusal.now}"
+    fields = [(REFUSAL_FIELD, mark.encode("ascii")), (b"cache-control", b"no-store")]
     if code.status == 401:  # noqa: PLR2004 - RFC 9110, 15.5.2 wants a challenge
         fields.append((b"www-authenticate", b"Portal"))
     elif code.status == 407:  # noqa: PLR2004 - RFC 9110, 15.5.8
@@ -62,6 +68,14 @@ def refusal_answer(refusal: Refusal, *, page: bool = False) -> Answer:
         body = json.dumps(members).encode("ascii")
         fields.append((b"content-type", PROBLEM))
     return Answer(code.status, tuple(fields), body)
+
+
+def refusal_mark(fields: Fields) -> tuple[str, int | None]:
+    """Return the code in ``portal-refusal`` and the time that it tells; ("", None) without it."""
+    match = _MARK.fullmatch(b",".join(values_of(fields, REFUSAL_FIELD)))
+    if match is None:
+        return "", None
+    return match[1].decode("ascii"), int(match[2]) if match[2] else None
 
 
 def wants_page(method: bytes, fields: Fields) -> bool:

@@ -70,7 +70,7 @@ class Refusal(Exception):
     """A request that is refused: ``code`` for the caller, ``detail`` for the owner's log alone."""
 
     def __init__(self, code: Code, detail: str = "", *, now: int | None = None) -> None:
-        super().__init__(code.public, detail)
+        super().__init__(f"{code.public}: {detail}" if detail else code.public)
         self.code = code
         self.detail = detail
         self.now = now

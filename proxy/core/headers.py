@@ -28,9 +28,11 @@ HOP_BY_HOP = frozenset(
 FRAMING = frozenset({b"host", b"content-length"})
 """Set anew on each hop, from what was authenticated: the authority and the body itself."""
 
+_BETWEEN_NEIGHBOURS = HOP_BY_HOP | FRAMING
+
 INTERMEDIARY = frozenset(
     {
-        b"forwarded", b"via", b"x-client-ip", b"x-forwarded-by", b"x-forwarded-for",
+        b"forwarded", b"proxy", b"via", b"x-client-ip", b"x-forwarded-by", b"x-forwarded-for",
         b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-prefix", b"x-forwarded-proto",
         b"x-forwarded-scheme", b"x-forwarded-server", b"x-forwarded-ssl", b"x-original-uri",
         b"x-original-url", b"x-real-ip", b"x-rewrite-url",
@@ -38,7 +40,8 @@ INTERMEDIARY = frozenset(
 )  # fmt: skip
 """What intermediaries add or change on the way: never signed, and never taken from anybody.
 
-Some frameworks route by ``X-Original-URL`` and its kin: past the path that was judged here.
+Some frameworks route by ``X-Original-URL`` and its kin: past the path that was judged here. CGI
+makes ``Proxy`` the variable that sets a client's proxy.
 """
 
 RENAMED = {
@@ -117,9 +120,16 @@ def without_identity(fields: Fields, reserved: frozenset[bytes] = frozenset()) -
 
 
 def end_to_end(fields: Fields) -> list[Field]:
-    """Drop the fields of one hop: the fixed ones, what ``Connection`` names, and the framing."""
-    dropped = HOP_BY_HOP | FRAMING | connection_options(fields)
-    return [(name, value) for name, value in fields if name not in dropped]
+    """Drop the fields of one hop: the fixed ones, what ``Connection`` names, and the framing.
+
+    The fixed ones in any spelling: to a WSGI app ``transfer_encoding`` is the real one.
+    """
+    dropped = connection_options(fields)
+    return [
+        (name, value)
+        for name, value in fields
+        if name not in dropped and spelling(name) not in _BETWEEN_NEIGHBOURS
+    ]
 
 
 def renamed_for_travel(fields: Fields) -> list[Field]:

@@ -48,7 +48,8 @@ def parse_target(raw: bytes) -> Target:
     if len(path) > MAX_PATH:
         raise Refusal(Code.TARGET_TOO_LONG, f"a path of {len(path)} bytes")
     if not _PATH.fullmatch(path):
-        raise Refusal(Code.BAD_TARGET, f"not a path in origin form: {path[:200]!r}")
+        # What stands before an @ could be a token that was meant for another listener.
+        raise Refusal(Code.BAD_TARGET, f"not in origin form: {path.rpartition(b'@')[2][:200]!r}")
     if not _QUERY.fullmatch(query):
         raise Refusal(Code.BAD_TARGET, f"a byte that no query may hold: {path[:200]!r}?")
     if _BAD_ESCAPE.search(path):

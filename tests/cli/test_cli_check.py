@@ -102,6 +102,14 @@ def test_accepting_only_a_mode_that_isnt_spoken_is_a_warning(ada: Home) -> None:
     assert "is plain http" not in outcome.stdout
 
 
+def test_a_token_file_that_cant_be_written_is_a_problem(ada_with_apps: Home) -> None:
+    settings = ada_with_apps.config / "apps/guestbook/proxy.yaml"
+    settings.write_text("token_file: /nonexistent/token\n")
+    outcome = ada_with_apps.call("check")
+    assert outcome.status == 1
+    assert "token_file: /nonexistent isn't a folder" in outcome.stdout
+
+
 def test_a_contact_over_plain_http_is_a_warning(ada: Home) -> None:
     ada.call("peers", "add", ID_A, "--name", "Bob", "--address", "http://bob.example")
     outcome = ada.call("check")

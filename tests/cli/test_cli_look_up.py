@@ -110,7 +110,7 @@ def test_anything_but_yes_adds_nobody(ada: Home, bob: Neighbour, answer: str) ->
 def test_where_nobody_can_answer_it_says_so_and_shows_what_to_run(
     ada: Home, bob: Neighbour
 ) -> None:
-    outcome = ada.run(*bob.add("", "--mode", "signed"), stdin="y\n")
+    outcome = ada.run(*bob.add("", "--mode", "signed"), stdin="")
     assert outcome.status == 1
     last = outcome.stderr.splitlines()[-1]
     assert "--yes" in last
@@ -121,6 +121,15 @@ def test_where_nobody_can_answer_it_says_so_and_shows_what_to_run(
     contact = ContactStore(ada.state / "contacts.yaml", "x.y").load().peers[0]
     assert (contact.address, contact.mode) == (bob.address, "signed")
     assert contact.connect == f"127.0.0.1:{bob.port}"
+
+
+@pytest.mark.parametrize(("answer", "added"), [("y\n", 1), ("n\n", 0), ("\n", 0)])
+def test_an_answer_through_a_pipe_counts(
+    ada: Home, bob: Neighbour, answer: str, added: int
+) -> None:
+    outcome = ada.run(*bob.add(""), stdin=answer)
+    assert outcome.status == 1 - added
+    assert len(peers_of(ada)) == added
 
 
 def test_the_owners_name_for_it_counts_more_than_its_own(ada: Home, bob: Neighbour) -> None:

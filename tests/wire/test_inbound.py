@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .harness.raw import request
+from .harness.raw import Wire, answer, request
 from .harness.signer import sign_call
 
 if TYPE_CHECKING:
@@ -122,3 +122,16 @@ def test_no_refusal_tells_its_detail(world: World) -> None:
     for got in (world.stranger("box", "/detail"), world.bobs(call.raw)):
         assert set(got.json()) == {"type", "title", "status", "code"}
         assert b"detail" not in got.body
+
+
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
+def test_bytes_behind_an_answer_that_has_none_are_a_broken_answer(
+    world: World, method: str, status: int
+) -> None:
+    world.bob_app.script(answer(status, ("Content-Length", "2"), body=None) + b"ok", close=True)
+    asked = request(method, "/", ("Host", world.bob.app_host("site")))
+    with Wire(world.bob.public) as wire:
+        wire.send(asked)
+        got = wire.read(to_head=True)
+    assert got.status == 502
+    assert got.one("portal-refusal") == b"app_failed"

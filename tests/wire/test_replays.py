@@ -17,7 +17,7 @@ from proxy.core.identity import PrivateKey
 
 from .conftest import SITE, WIDE, World
 from .harness.portals import Portal, contact, end, reserve_port, wait_for_ports
-from .harness.raw import Raw, Wire, exchange, request
+from .harness.raw import Raw, Wire, answer, exchange, request
 from .harness.recorder import Recorder, eventually
 from .harness.signer import SignedCall, new_key, sign_call
 
@@ -245,3 +245,8 @@ def test_a_portal_whose_clock_is_wrong_corrects_itself_and_calls_once(
             assert (got.status, got.body) == (200, b"ok")
             assert heard.request.body == b"on time"
             assert "out_of_time" in callee.log
+
+            heard.script(answer(200, ("Content-Length", "2"), body=None))
+            with Wire(caller.apps) as wire:
+                wire.send(request("HEAD", path, *fields))
+                assert wire.read(to_head=True).status == 200
