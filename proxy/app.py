@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp
 
-from proxy.call import Caller
+from proxy.call import Courier
 from proxy.catalogue_watch import CatalogueWatch
 from proxy.config import Config
 from proxy.contacts import ContactStore, ContactWatch
@@ -56,12 +56,12 @@ class Running:
         """Bind every listener, with its app behind it; raises ``OSError``."""
         portal, listen = self.portal, self.portal.config.listen
         directory = Directory(self.upstream, portal.clock)
-        caller = Caller(portal.key, self.upstream, directory, portal.clock)
+        courier = Courier(portal.key, self.upstream, directory, portal.clock)
         service = peer_service(portal, directory)
         bound: list[Listener] = []
         rooms: tuple[tuple[str, ASGIApp, str], ...] = (
             ("public", Inbound(portal, self.upstream, self.replays), str(listen.public)),
-            ("apps", Outbound(portal, caller, self.tokens, service), str(listen.apps)),
+            ("apps", Outbound(portal, courier, self.tokens, service), str(listen.apps)),
             ("owner", owner_app(portal, self.problems), str(listen.owner)),
         )
         addresses = (listen.public, listen.apps, listen.owner)

@@ -27,7 +27,6 @@ from proxy.outcomes import peer_failed, unusable
 from proxy.reply import passing_fields
 from proxy.upstream import Upstream, UpstreamFailed, UpstreamRequest, UpstreamResponse
 
-
 _PROBLEM_LIMIT = 65536
 
 
@@ -44,7 +43,7 @@ class Call:
     has_body: bool
 
 
-class Caller:
+class Courier:
     """Carries calls out for this Portal's apps."""
 
     def __init__(

@@ -13,7 +13,7 @@ from contextlib import suppress
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.body import ClientLeft, HeldBody, request_pieces
-from proxy.call import Call, Caller
+from proxy.call import Call, Courier
 from proxy.core.answers import refusal_answer
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Request
@@ -42,10 +42,10 @@ class Outbound:
     """The ASGI app behind the apps listener."""
 
     def __init__(
-        self, portal: Portal, caller: Caller, tokens: TokenStore, service: ASGIApp
+        self, portal: Portal, courier: Courier, tokens: TokenStore, service: ASGIApp
     ) -> None:
         self._portal = portal
-        self._caller = caller
+        self._courier = courier
         self._tokens = tokens
         self._service = service
         self._own_names = frozenset({"localhost", portal.config.listen.apps.host.lower()})
@@ -108,7 +108,7 @@ class Outbound:
         call = Call(app, contact, request.method, target, renamed_for_travel(passing), has_body)
         with HeldBody() as body, HeldBody() as held:
             await body.fill(request_pieces(receive), limit=Code.TOO_LARGE)
-            answer = await self._caller.carry_out(call, body, held)
+            answer = await self._courier.carry_out(call, body, held)
             log.info("%s %s calls %s: %d", line(request), app, contact.id, answer.status)
             await send_held(send, answer.status, answer.fields, held, request.method)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.body import HeldBody
-from proxy.call import Call, Caller
+from proxy.call import Call, Courier
 from proxy.core.errors import Code, Refusal
 from proxy.core.identity import PrivateKey
 from proxy.core.policy import Contact
@@ -63,7 +63,7 @@ async def test_a_failed_call_is_never_repeated_and_named_for_what_it_may_have_do
 ) -> None:
     upstream = Failing(UpstreamFailed("detail", timeout=timeout, sent=sent))
     directory = Directory(upstream)
-    caller = Caller(KEY, upstream, directory, time.time)
+    caller = Courier(KEY, upstream, directory, time.time)
     call = Call("box", PEER, method, b"/x", (), has_body=True)
 
     with HeldBody() as body, HeldBody() as held, pytest.raises(Refusal) as refused:
