@@ -18,7 +18,7 @@ from proxy.core.http1.framing import persistence
 from proxy.core.http1.grammar import Malformed, RequestHead
 from proxy.core.http1.reader import END, RequestReader, State
 from proxy.core.http1.writer import response_head
-from proxy.hop.cycle import BrokenAnswer, Cycle
+from proxy.hop.cycle import Cycle
 from proxy.hop.deadline import Deadline
 from proxy.hop.inlet import Inlet
 from proxy.hop.limits import Limits
@@ -172,11 +172,10 @@ class ListenerProtocol(asyncio.Protocol):
             if not cycle.is_gone:
                 self._outlet.break_off()
                 raise
-        except BrokenAnswer as error:
-            log.warning("an answer broke off: %s", error)
         except Exception as error:
             if cycle.has_started and not cycle.is_complete:
-                log.warning("an answer broke off: %r", error)
+                # As text: a record that somebody keeps would keep the error's frames.
+                log.warning("an answer broke off: %s", str(error) or repr(error))
             else:
                 log.exception("the listener's app failed")
         if not cycle.is_gone:
