@@ -103,6 +103,9 @@ class Inbound:
         started = False
         try:
             asked = self._to_app(request, admission, framing, pieces)
+            if framing is not None and values_of(request.fields, b"expect"):
+                # The client's body is asked for when the app asks for it, or a second later.
+                asked = replace(asked, fields=(*asked.fields, (b"expect", b"100-continue")))
             if INTERIM in scope.get("extensions", ()):
                 asked = replace(asked, on_interim=partial(send_interim, send))
             async with self._upstream.send(asked) as response:

@@ -6,9 +6,10 @@ from contextlib import asynccontextmanager
 
 from proxy.core.headers import Field
 from proxy.core.http1.grammar import ResponseHead
+from proxy.hop.connection import Connection
 from proxy.hop.exchange import Exchange
 from proxy.hop.pool import Pool
-from proxy.upstream import UpstreamRequest, UpstreamResponse
+from proxy.upstream import UpstreamFailed, UpstreamRequest, UpstreamResponse
 
 
 class _Response:
@@ -37,10 +38,20 @@ class HopUpstream:
         connection = await self._pool.acquire(request.to, request.timeouts.connect)
         exchange = Exchange(connection, request)
         try:
-            yield _Response(await exchange.start(), exchange)
+            yield _Response(await self._start(exchange, connection, request), exchange)
         finally:
             if await exchange.finish():
                 self._pool.release(request.to, connection)
+
+    async def _start(
+        self, exchange: Exchange, connection: Connection, request: UpstreamRequest
+    ) -> ResponseHead:
+        try:
+            return await exchange.start()
+        except UpstreamFailed as failure:
+            if connection.idle_since and not failure.timeout:
+                self._pool.shun(request.to)
+            raise
 
     async def close(self) -> None:
         """Close every idle connection."""

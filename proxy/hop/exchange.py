@@ -6,6 +6,7 @@ unsent and the connection is given up. A body that isn't what its framing says i
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
 
 from proxy.core.headers import values_of
 from proxy.core.http1.framing import Persistence, persistence
@@ -16,6 +17,8 @@ from proxy.hop.connection import Connection
 from proxy.upstream import UpstreamFailed, UpstreamRequest
 
 _CONTINUE = 100
+INVITATION = 1.0
+"""Seconds that a body waits for the 100 that was asked for; some servers never send one."""
 
 
 class Exchange:
@@ -31,6 +34,9 @@ class Exchange:
         self._pump: asyncio.Task[None] | None = None
         self._persistence = Persistence(keeps=False, options=frozenset())
         self._is_sent = request.body is None
+        self._invited = asyncio.Event()
+        if not values_of(request.fields, b"expect"):
+            self._invited.set()
         self._is_whole = False
         self._is_raw = False
         self._is_finished = False
@@ -51,11 +57,13 @@ class Exchange:
                 if self._is_raw and not self._is_sent:
                     raise UpstreamFailed("an upgrade in the middle of the request's body")
                 return event
-            if isinstance(event, Interim) and event.head.status != _CONTINUE:
+            if isinstance(event, Interim):
                 await self._pass_on(event)
 
     async def _pass_on(self, interim: Interim) -> None:
-        if self._request.on_interim is not None:
+        if interim.head.status == _CONTINUE:
+            self._invited.set()
+        elif self._request.on_interim is not None:
             await self._request.on_interim(interim.head.status, interim.head.fields)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -97,6 +105,10 @@ class Exchange:
         Whatever goes wrong ends the exchange; of the answer, what came before can still be read.
         """
         try:
+            if not self._invited.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(INVITATION):
+                        await self._invited.wait()
             await self._send_pieces(pieces)
             self._is_sent = True
         except asyncio.CancelledError:

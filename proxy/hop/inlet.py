@@ -1,16 +1,26 @@
 """What comes in on a client's connection: stopped while nobody takes it, and held to a rate."""
 
 import asyncio
+import select
+from collections.abc import Callable
 
 from proxy.hop.limits import Limits
+
+LOOK = 0.5
+"""Seconds between two looks whether a client that was made to wait is still there."""
+_GONE = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
 
 class Inlet:
     """The way in of one connection."""
 
-    def __init__(self, transport: asyncio.Transport, limits: Limits) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, limits: Limits, on_gone: Callable[[], None]
+    ) -> None:
         self._transport = transport
         self._limits = limits
+        self._on_gone = on_gone
+        self._look: asyncio.TimerHandle | None = None
         self._is_open = True
         self._had_to_send = False
         self._came = 0
@@ -24,12 +34,33 @@ class Inlet:
         if self._is_open:
             self._is_open = self._had_to_send = False
             self._transport.pause_reading()
+            self._look_soon()
 
     def open(self) -> None:
         """Let the client go on."""
+        self.forget()
         if not self._is_open:
             self._is_open = True
             self._transport.resume_reading()
+
+    def forget(self) -> None:
+        """Look no more."""
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+
+    def _look_soon(self) -> None:
+        self._look = asyncio.get_running_loop().call_later(LOOK, self._look_for_client)
+
+    def _look_for_client(self) -> None:
+        """Tell of a client that left: its end stands behind bytes that nobody reads now."""
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), _GONE)
+        if poll.poll(0):
+            self._look = None
+            self._on_gone()
+        else:
+            self._look_soon()
 
     def begin_window(self, *, wanted: bool) -> None:
         """Begin to measure what comes; ``wanted`` tells whether the client should send."""

@@ -67,7 +67,7 @@ class ListenerProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a request."""
         self._transport = cast(asyncio.Transport, transport)
-        self._inlet = Inlet(self._transport, self.limits)
+        self._inlet = Inlet(self._transport, self.limits, self._be_left)
         self._outlet = Outlet(self._transport, self._deadline, self.limits)
         self._server_state.connections.add(self)  # type: ignore[arg-type]
         client, server = (
@@ -99,6 +99,7 @@ class ListenerProtocol(asyncio.Protocol):
         del exc
         self._server_state.connections.discard(self)
         self._deadline.cancel()
+        self._inlet.forget()
         self._leave()
         self._outlet.open()
 
@@ -224,6 +225,11 @@ class ListenerProtocol(asyncio.Protocol):
             self._close_gently()
         elif not self._transport.is_closing():
             self._next()
+
+    def _be_left(self) -> None:
+        """End a connection whose client left while nobody read from it."""
+        self._leave()
+        self._transport.abort()
 
     def _leave(self) -> None:
         """Cancel what runs for a client that isn't there any more."""

@@ -20,12 +20,23 @@ HAPPY_EYEBALLS = 0.25
 """Seconds until the next address of a name is tried beside the first (RFC 8305, section 5)."""
 
 
+EARLY = 1.0
+"""A server that closes a kept connection within so many seconds doesn't mean to keep any."""
+SHUNNED_SECONDS = 30.0
+
+
 class Pool:
-    """The connections of one engine."""
+    """The connections of one engine.
+
+    A server that closes behind its answers without saying so wins the race against the next
+    request now and then, and nothing may be sent twice. So once it was seen to, its connections
+    aren't kept for a while.
+    """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._tls = tls
         self._idle: dict[Destination, deque[Connection]] = {}
+        self._shunned: dict[Destination, float] = {}
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_closed = False
 
@@ -38,6 +49,8 @@ class Pool:
             fresh = connection.is_open and now - connection.idle_since < IDLE_SECONDS
             if fresh and connection.is_quiet:
                 return connection
+            if now - connection.idle_since < EARLY:
+                self.shun(to)
             connection.close()
         try:
             async with asyncio.timeout(patience):
@@ -50,17 +63,21 @@ class Pool:
 
     def release(self, to: Destination, connection: Connection) -> None:
         """Keep a connection that may carry another request."""
-        if self._is_closed:
+        loop = asyncio.get_running_loop()
+        if self._is_closed or loop.time() < self._shunned.get(to, 0):
             connection.close()
             return
         idle = self._idle.setdefault(to, deque())
         if len(idle) >= IDLE_CONNECTIONS:
             idle.popleft().close()
-        loop = asyncio.get_running_loop()
         connection.idle_since = loop.time()
         idle.append(connection)
         if self._sweeper is None:
             self._sweeper = loop.call_later(IDLE_SECONDS, self._sweep, loop)
+
+    def shun(self, to: Destination) -> None:
+        """Keep no connections to ``to`` for a while."""
+        self._shunned[to] = asyncio.get_running_loop().time() + SHUNNED_SECONDS
 
     def close(self) -> None:
         """Close every idle connection, and keep none from now on."""

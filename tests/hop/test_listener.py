@@ -5,6 +5,7 @@ import json
 import logging
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -745,3 +746,27 @@ async def test_shutting_down_has_an_end_where_a_request_has_none() -> None:
         with pytest.raises(ConnectionError):
             await link.rest()
     await serving
+
+
+async def test_a_client_that_leaves_while_nobody_reads_from_it_cancels_the_app() -> None:
+    cancelled = asyncio.Event()
+
+    async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    piece = b"x" * 65536
+    with unchanged_tasks():
+        async with listening(app) as listener:
+            async with connected(listener.port) as link:
+                await link.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n")
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.3):
+                        while True:
+                            await link.send(piece)
+                link.reset()
+                await settled(cancelled.is_set)
+            await settled(lambda: not listener.state.connections)

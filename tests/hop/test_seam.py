@@ -5,6 +5,7 @@ import socket
 import struct
 import threading
 from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -745,3 +746,68 @@ async def test_an_address_is_used_instead_of_the_name(engine: Upstream) -> None:
         to = Destination(Origin("http", "no-such-host.invalid", 1), server.to.connect)
         assert await _fetch(engine, _ask(to)) == (200, b"ok")
         assert server.to.connect[0] == LOOPBACK
+
+
+async def test_a_server_that_closes_behind_its_answers_isnt_kept_for_a_while(
+    hop: HopUpstream,
+) -> None:
+    connections = 0
+
+    async def script(link: Link) -> None:
+        nonlocal connections
+        connections += 1
+        await link.head()
+        await link.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    async with scripted(script) as server:
+        async with hop.send(_ask(server.to)) as response:
+            assert b"".join([piece async for piece in response.pieces()]) == b"ok"
+        await asyncio.sleep(0.1)  # the end arrives
+        for _ in range(20):
+            async with hop.send(_ask(server.to)) as response:
+                assert b"".join([piece async for piece in response.pieces()]) == b"ok"
+    assert connections == 21
+
+
+@pytest.mark.parametrize("answers", [b"HTTP/1.1 100 Continue\r\n\r\n", b""])
+async def test_a_body_waits_for_its_invitation_but_not_for_ever(
+    hop: HopUpstream, answers: bytes
+) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"ok"
+
+    async def script(link: Link) -> None:
+        head = await link.head()
+        assert b"expect: 100-continue" in head
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.2):
+                pytest.fail(f"it sent {await link.reader.read(100)!r}")
+        await link.send(answers)
+        assert await link.reader.readexactly(2) == b"ok"
+        await link.send(b"HTTP/1.1 204 OK\r\n\r\n")
+
+    fields = ((b"host", b"a"), (b"expect", b"100-continue"), (b"content-length", b"2"))
+    async with scripted(script) as server:
+        asked = UpstreamRequest(server.to, b"POST", b"/", fields, body())
+        async with hop.send(asked) as response:
+            assert response.status == 204
+
+
+async def test_an_uninvited_body_stays_unsent(hop: HopUpstream) -> None:
+    taken = False
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal taken
+        taken = True
+        yield b"ok"
+
+    async def script(link: Link) -> None:
+        await link.head()
+        await link.send(b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")
+
+    fields = ((b"host", b"a"), (b"expect", b"100-continue"), (b"content-length", b"2"))
+    async with scripted(script) as server:
+        asked = UpstreamRequest(server.to, b"POST", b"/", fields, body())
+        async with hop.send(asked) as response:
+            assert response.status == 401
+    assert not taken
