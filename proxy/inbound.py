@@ -21,6 +21,7 @@ from proxy.core.errors import Code, Refusal
 from proxy.core.fields import fields_from_us
 from proxy.core.gate import Admission, RefusedPeer, Request, admit
 from proxy.core.headers import Field, answer_for_travel, values_of
+from proxy.core.http1.framing import bodiless
 from proxy.core.signature.base import NotSignable
 from proxy.core.signature.digest import BodyDigest
 from proxy.core.signature.response import Question
@@ -29,7 +30,6 @@ from proxy.outcomes import app_failed
 from proxy.portal import Portal
 from proxy.replay import ReplayStore
 from proxy.reply import (
-    bodiless,
     nothing_follows,
     passing_fields,
     send_answer,

@@ -11,14 +11,8 @@ from starlette.types import Send
 from proxy.body import HeldBody
 from proxy.core.answers import Answer
 from proxy.core.headers import Field, Fields, end_to_end, is_ours, values_of
+from proxy.core.http1.framing import NO_BODY, bodiless
 from proxy.hop.scope import INTERIM
-
-_NO_BODY = frozenset({204, 304})
-
-
-def bodiless(method: bytes, status: int) -> bool:
-    """Tell whether a response to ``method`` with ``status`` has no body (RFC 9110, 6.4.1)."""
-    return method == b"HEAD" or status in _NO_BODY
 
 
 def passing_fields(
@@ -41,7 +35,7 @@ def passing_fields(
 async def send_answer(send: Send, answer: Answer, method: bytes) -> None:
     """Send a small answer whole."""
     fields = list(answer.fields)
-    if answer.status not in _NO_BODY:
+    if answer.status not in NO_BODY:
         fields.append((b"content-length", str(len(answer.body)).encode("ascii")))
     await _start(send, answer.status, fields)
     body = b"" if bodiless(method, answer.status) else answer.body

@@ -37,6 +37,7 @@ class Connection(asyncio.Protocol):
         self._buffered = 0
         self._is_reading = True
         self._failure: Exception | None = None
+        self._is_lost = False
         self._arrival: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._must_wait = False
@@ -69,6 +70,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits; a reset is never the end of a body."""
+        self._is_lost = True
         if exc is not None and self._failure is None:
             self._read_what_is_left()
         detail = f"the connection was lost: {exc}" if exc else "the connection was closed"
@@ -165,7 +167,8 @@ class Connection(asyncio.Protocol):
     def fail(self, error: Exception) -> None:
         """Give up: everybody who waits or will wait gets ``error``, unless one came before."""
         self._end(error)
-        self._transport.abort()
+        if not self._is_lost:  # asyncio can't abort one that closed once its buffer was empty
+            self._transport.abort()
 
     def close(self) -> None:
         """Close an idle connection."""

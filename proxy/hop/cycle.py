@@ -11,13 +11,12 @@ from collections.abc import MutableMapping
 from typing import Any, Protocol
 
 from proxy.core.headers import Field, values_of
-from proxy.core.http1.framing import Persistence, persistence
+from proxy.core.http1.framing import Persistence, bodiless, persistence
 from proxy.core.http1.grammar import RequestHead
 from proxy.core.http1.writer import CONTINUE, LAST_CHUNK, chunk, response_head
 from proxy.hop.scope import INTERIM
 
 Message = MutableMapping[str, Any]
-_NO_BODY = frozenset({204, 304})
 _OF_THE_WIRE = frozenset({b"connection", b"keep-alive", b"transfer-encoding"})
 
 
@@ -135,12 +134,12 @@ class Cycle:
             self._wire.write(response_head(status, fields))
 
     def _start(self, status: int, given: list[Field]) -> None:
-        bodiless = self._head.method == b"HEAD" or status in _NO_BODY
+        self._is_bodiless = bodiless(self._head.method, status)
         fields = [pair for pair in given if pair[0] not in _OF_THE_WIRE]
         lengths = values_of(fields, b"content-length")
         if len(lengths) > 1 or not all(map(bytes.isdigit, lengths)):
             raise BrokenAnswer("the app's Content-Length isn't one number")
-        if bodiless:
+        if self._is_bodiless:
             self._left = 0
         elif lengths:
             self._left = int(lengths[0])
@@ -149,7 +148,6 @@ class Cycle:
             fields.append((b"transfer-encoding", b"chunked"))
         else:
             self.keeps = False
-        self._is_bodiless = bodiless
         self.keeps = self.keeps and persistence(given, 1).keeps and self._wire.may_keep(self)
         if not self.keeps:
             fields.append((b"connection", b"close"))

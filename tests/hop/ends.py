@@ -30,6 +30,12 @@ PATIENCE = 10.0
 _RESET = struct.pack("ii", 1, 0)
 
 
+def _abort(writer: asyncio.StreamWriter) -> None:
+    """Abort; asyncio fails where a close had waited for its buffer and is done already."""
+    with contextlib.suppress(AttributeError):
+        writer.transport.abort()
+
+
 @dataclass
 class Link:
     """One accepted or opened connection, as bytes."""
@@ -98,7 +104,7 @@ class Link:
         sock = self.writer.get_extra_info("socket")
         with contextlib.suppress(OSError):  # the other side was faster
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self.writer.transport.abort()
+        _abort(self.writer)
 
     def close(self) -> None:
         """Close both ways."""
@@ -163,7 +169,7 @@ async def scripted(
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         for link in server.links:
-            link.writer.transport.abort()
+            _abort(link.writer)
         await asyncio.sleep(0)
 
 
@@ -180,7 +186,7 @@ async def connected(port: int, *, buffer: int = 0) -> AsyncIterator[Link]:
     try:
         yield link
     finally:
-        writer.transport.abort()
+        _abort(writer)
         with contextlib.suppress(OSError):
             await writer.wait_closed()
 

@@ -39,13 +39,22 @@ def request_framing(head: RequestHead) -> Framing:
     return 0 if framing is None else framing
 
 
+NO_BODY = frozenset({204, 304})
+"""Final statuses whose responses end with their head, whatever the method."""
+
+
+def bodiless(method: bytes, status: int) -> bool:
+    """Tell whether a final response to ``method`` has no body (RFC 9110, section 6.4.1)."""
+    return method == b"HEAD" or status in NO_BODY
+
+
 def response_framing(head: ResponseHead, method: bytes) -> Framing:
     """Return how the body of a response to ``method`` ends; raises ``Malformed``.
 
     What has no body (HEAD, 1xx, 204, 304) may announce one: it describes what isn't sent.
     """
     framing = _announced(head.fields, head.minor)
-    if method == b"HEAD" or head.status < 200 or head.status in (204, 304):  # noqa: PLR2004
+    if head.status < 200 or bodiless(method, head.status):  # noqa: PLR2004 - RFC 9110, 15.2
         return 0
     return Unmeasured.UNTIL_CLOSE if framing is None else framing
 

@@ -59,8 +59,6 @@ class End:
 
 
 END = End()
-Content = bytes
-"""A piece of the body, as it arrived."""
 
 
 class _Reader:
