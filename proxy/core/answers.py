@@ -10,9 +10,12 @@ import re
 from dataclasses import dataclass
 
 from proxy.core.errors import Code, Refusal
-from proxy.core.headers import Field, Fields, values_of
+from proxy.core.headers import REQUEST_ID, Field, Fields, values_of
+from proxy.core.websocket.handshake import VERSION
 
 PROBLEM = b"application/problem+json"
+KEY_PROBLEM = "https://iana.org/assignments/http-problem-types#ohttp-key"
+"""The problem type by which a client knows that its key configuration is out of date (RFC 9458)."""
 REFUSAL_FIELD = b"portal-refusal"
 """Marks an answer as the proxy's own, not the app's: apps' answers never carry it.
 
@@ -37,11 +40,14 @@ class Answer:
     body: bytes
 
 
-def refusal_answer(refusal: Refusal, *, page: bool = False) -> Answer:
-    """Return the response that tells of ``refusal``; ``page`` asks for HTML."""
+def refusal_answer(refusal: Refusal, *, page: bool = False, request_id: str = "") -> Answer:
+    """Return the response that tells of ``refusal``; ``page`` asks for HTML.
+
+    By ``request_id`` its owner finds it in the log; "" tells none.
+    """
     code = refusal.code
     members: dict[str, object] = {
-        "type": "about:blank",
+        "type": KEY_PROBLEM if code is Code.SEALING_KEY_UNKNOWN else "about:blank",
         "title": code.title,
         "status": code.status,
         "code": code.public,
@@ -50,12 +56,17 @@ def refusal_answer(refusal: Refusal, *, page: bool = False) -> Answer:
         members["now"] = refusal.now
     mark = code.public if refusal.now is None else f"{code.public};now={refusal.now}"
     fields = [(REFUSAL_FIELD, mark.encode("ascii")), (b"cache-control", b"no-store")]
+    if request_id:
+        fields.append((REQUEST_ID, request_id.encode("ascii")))
     if code.status == 401:  # noqa: PLR2004 - RFC 9110, 15.5.2 wants a challenge
         fields.append((b"www-authenticate", b"Portal"))
     elif code.status == 407:  # noqa: PLR2004 - RFC 9110, 15.5.8
         fields.append((b"proxy-authenticate", b'Basic realm="portal"'))
     elif code is Code.METHOD_NOT_ALLOWED:
-        fields.append((b"allow", b"GET, HEAD"))
+        fields.append((b"allow", refusal.allow.encode("ascii")))
+    elif code is Code.WEBSOCKET_VERSION:
+        # RFC 6455, section 4.4, and RFC 9110, section 15.5.22.
+        fields += [(b"sec-websocket-version", VERSION), (b"upgrade", b"websocket")]
     if page:
         body = _PAGE.format(
             title=html.escape(code.title), code=code.public, status=code.status

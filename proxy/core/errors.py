@@ -17,6 +17,9 @@ class Code(Enum):
     BAD_TARGET = ("bad_target", 400, "The request target can't be judged safely.")
     BAD_FIELD = ("bad_field", 400, "A header field can't be judged safely.")
     BAD_REQUEST = ("bad_request", 400, "The request isn't well formed.")
+    BAD_HANDSHAKE = ("bad_handshake", 400, "The WebSocket handshake isn't well formed.")
+    SEALING_KEY_UNKNOWN = ("sealing_key_unknown", 400, "No key in use here opens this envelope.")
+    ENVELOPE_BROKEN = ("envelope_broken", 400, "The sealed message broke off or isn't well formed.")
     PROOF_REQUIRED = ("proof_required", 401, "This needs proof of who is calling.")
     TOKEN_REQUIRED = ("token_required", 401, "The app must show its token.")
     TOKEN_UNKNOWN = ("token_unknown", 401, "The token isn't one of an app of this Portal.")
@@ -25,6 +28,7 @@ class Code(Enum):
     OUT_OF_TIME = ("out_of_time", 401, "The signature isn't valid at this time.")
     KEY_MISMATCH = ("key_mismatch", 401, "The key isn't that of the stated Portal ID.")
     WRONG_RECIPIENT = ("wrong_recipient", 401, "The request was signed for somebody else.")
+    WRONG_ENVELOPE = ("wrong_envelope", 401, "The request was signed for another envelope.")
     SIGNATURE_INVALID = ("signature_invalid", 401, "The signature doesn't verify.")
     DIGEST_MISMATCH = ("digest_mismatch", 401, "The body isn't the one that was signed.")
     NOT_ALLOWED = ("not_allowed", 403, "The caller is known by its key, but isn't allowed here.")
@@ -40,7 +44,9 @@ class Code(Enum):
     REPLAYED = ("replayed", 409, "This request was seen before; it was perhaps carried out.")
     TOO_LARGE = ("too_large", 413, "The body is larger than what is taken here.")
     TARGET_TOO_LONG = ("target_too_long", 414, "The path is longer than what is taken here.")
+    NOT_AN_ENVELOPE = ("not_an_envelope", 415, "Only sealed messages are taken here.")
     MISDIRECTED = ("misdirected", 421, "This host isn't served here.")
+    WEBSOCKET_VERSION = ("websocket_version", 426, "Only version 13 of WebSockets is spoken here.")
     HEAD_TOO_LARGE = ("head_too_large", 431, "The request's head is larger than what is taken.")
     INTERNAL = ("internal", 500, "The proxy made a mistake.")
     UPGRADE_UNSUPPORTED = ("upgrade_unsupported", 501, "Upgrades aren't carried between Portals.")
@@ -49,6 +55,7 @@ class Code(Enum):
     ANSWER_TOO_LARGE = ("answer_too_large", 502, "The answer is larger than can be signed.")
     PEER_UNREACHABLE = ("peer_unreachable", 502, "The peer can't be reached.")
     PEER_UNTRUSTED = ("peer_untrusted", 502, "The peer's answer can't be believed.")
+    NO_SEALING_KEY = ("no_sealing_key", 502, "The peer offers no key to seal a call with.")
     OUTCOME_UNKNOWN = ("outcome_unknown", 502, "The call was perhaps carried out; don't repeat it.")
     REPLAY_STORE_DOWN = ("replay_store_down", 503, "Replays can't be ruled out just now.")
     APP_TIMEOUT = ("app_timeout", 504, "The app took too long.")
@@ -69,12 +76,16 @@ class Code(Enum):
 class Refusal(Exception):
     """A request that is refused: ``code`` for the caller, ``detail`` for the owner's log alone."""
 
-    def __init__(self, code: Code, detail: str = "", *, now: int | None = None) -> None:
+    def __init__(
+        self, code: Code, detail: str = "", *, now: int | None = None, allow: str = "GET, HEAD"
+    ) -> None:
         super().__init__(f"{code.public}: {detail}" if detail else code.public)
         self.code = code
         self.detail = detail
         self.now = now
         """Our clock in Unix seconds, with ``OUT_OF_TIME`` alone: a sender corrects its own."""
+        self.allow = allow
+        """The methods that are served, for ``METHOD_NOT_ALLOWED``."""
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,12 @@ Removed first, added last: nothing a client sends can stand beside or replace wh
 
 from proxy.core.headers import (
     INTERMEDIARY,
+    REQUEST_ID,
     Field,
     Fields,
     end_to_end,
     is_ours,
+    renamed_for_travel,
     restored_after_travel,
     spelling,
     without_identity,
@@ -19,17 +21,20 @@ from proxy.core.rules import Rule
 from proxy.core.signature.base import Component
 from proxy.core.template import Variables
 
+_ON_THE_WAY = INTERMEDIARY | {REQUEST_ID}
+"""Dropped, in any spelling: ``proxy.core.forwarding`` says anew what of it is believed."""
+
 
 def fields_of_stranger(fields: Fields, reserved: frozenset[bytes]) -> tuple[Field, ...]:
     """Return what an anonymous client's fields leave for the app.
 
     Its own ``Signature`` and ``Content-Digest`` pass untouched: they are for the app. What
-    intermediaries write is dropped in any spelling, since none is configured as trusted.
+    intermediaries write is dropped in any spelling.
     """
     passing = [
         pair
         for pair in end_to_end(fields)
-        if spelling(pair[0]) not in INTERMEDIARY and not is_ours(pair[0])
+        if spelling(pair[0]) not in _ON_THE_WAY and not is_ours(pair[0])
     ]
     return tuple(without_identity(passing, reserved))
 
@@ -46,21 +51,39 @@ def fields_of_peer(
     passing = [
         pair
         for pair in end_to_end(fields)
-        if pair[0] in names and spelling(pair[0]) not in INTERMEDIARY
+        if pair[0] in names and spelling(pair[0]) not in _ON_THE_WAY
     ]
     return tuple(without_identity(restored_after_travel(passing), reserved))
 
 
-def fields_from_us(rule: Rule, caller: Caller, variables: Variables) -> list[Field]:
-    """Return the identity fields, then those of the app.json's rule that decided.
+def fields_of_call(fields: Fields) -> list[Field]:
+    """Return what of an app's own request goes to the peer, under the names in which it travels.
 
-    A field of the rule replaces ours of the same name.
+    Raises ``Refusal`` for a field of the protocol itself, but for the token: that was for us.
     """
-    own = {
-        b"x-ptl-client-type": caller.type.encode("ascii"),
-        b"x-ptl-client-id": caller.id.encode("ascii"),
-        b"x-ptl-client-name": encode_name(caller.name),
-    }
-    for name, template in rule.headers:
-        own[name.lower().encode("ascii")] = template.render(variables)
-    return list(own.items())
+    passing = [
+        pair
+        for pair in without_identity(end_to_end(fields))
+        if pair[0] not in INTERMEDIARY and pair[0] != b"portal-token"
+    ]
+    return renamed_for_travel(passing)
+
+
+def fields_from_us(
+    rule: Rule, caller: Caller, variables: Variables, forwarding: Fields = ()
+) -> list[Field]:
+    """Return the identity fields, those of ``forwarding``, and the app.json's of its rule.
+
+    A field of the rule replaces ours of the same name, in whatever spelling the rule has it.
+    """
+    ours: Fields = (
+        (b"x-ptl-client-type", caller.type.encode("ascii")),
+        (b"x-ptl-client-id", caller.id.encode("ascii")),
+        (b"x-ptl-client-name", encode_name(caller.name)),
+        *forwarding,
+    )
+    by_spelling = {field[0]: field for field in ours}
+    for text, template in rule.headers:
+        name = text.lower().encode("ascii")
+        by_spelling[spelling(name)] = (name, template.render(variables))
+    return list(by_spelling.values())

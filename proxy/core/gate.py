@@ -35,6 +35,8 @@ class Request:
     method: bytes
     target: bytes
     fields: Fields
+    seal: bytes | None = None
+    """The encapsulated key of the envelope that it came in; None outside of one."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class RefusedPeer(Refusal):
     """A refusal whose request is well formed enough for the answer to be signed."""
 
     def __init__(self, refusal: Refusal, question: Question) -> None:
-        super().__init__(refusal.code, refusal.detail, now=refusal.now)
+        super().__init__(refusal.code, refusal.detail, now=refusal.now, allow=refusal.allow)
         self.question = question
 
 
@@ -78,12 +80,14 @@ def admit(request: Request, site: Site, now: float, claim: Claim) -> Admission:
     refuse_malformed(request.fields)
     app = site.hosts.locate(_host(request.fields))
     if not signed.is_meant_as_ours(request.fields):
+        if request.seal is not None:
+            raise Refusal(Code.PROOF_REQUIRED, "nothing signed in the envelope")
         return _admit_stranger(request, app, site)
     read = signed.read_signature(request.fields)
     message = _message(request, app, site)
     question = Question(message, read.signature.components, read.nonce)
     try:
-        return _admit_peer(read, question, app, site, now, claim)
+        return _admit_peer(read, question, request.seal, app, site, now, claim)
     except Refusal as refusal:
         raise RefusedPeer(refusal, question) from None
 
@@ -102,6 +106,7 @@ def _admit_stranger(request: Request, app: str | None, site: Site) -> Admission:
 def _admit_peer(
     read: signed.RequestSignature,
     question: Question,
+    seal: bytes | None,
     app: str | None,
     site: Site,
     now: float,
@@ -109,13 +114,18 @@ def _admit_peer(
 ) -> Admission:
     """Admit a request that claims to be a Portal's. The order is the specification's."""
     message, fields = question.message, question.message.fields
-    if "signed" not in site.modes:
-        raise Refusal(Code.MODE_NOT_ACCEPTED, "signed")
+    mode: Mode = "signed" if seal is None else "sealed"
+    if mode not in site.modes:
+        raise Refusal(Code.MODE_NOT_ACCEPTED, mode)
     _refuse_hop_tricks(read, fields)
     signed.refuse_out_of_time(read, now)
-    signed.refuse_bad_coverage(read, fields)
+    if seal is None and values_of(fields, b"portal-seal"):
+        raise Refusal(Code.SIGNATURE_MALFORMED, "portal-seal outside an envelope")
+    signed.refuse_bad_coverage(read, fields, is_sealed=seal is not None)
     key = signed.sender_key(read, fields)
     signed.refuse_other_recipient(fields, signed.Recipient(site.portal_id, app))
+    if seal is not None:
+        signed.refuse_other_envelope(fields, seal)
     signed.refuse_forged(read, key, message)
     contact = _contact(key.portal_id, app, site)
     caller = Caller("peer", contact.id, contact.name)
@@ -123,7 +133,8 @@ def _admit_peer(
     rule = _rule(app, target, site)
     if rule is not None and not may_enter(rule.access, caller, knows_caller=True):
         raise Refusal(Code.NOT_ALLOWED, f"{app}: {rule.prefix!r} is {rule.access.name.lower()}")
-    digests = announced_digests(fields)
+    needs_digest = seal is None or values_of(fields, b"content-digest")
+    digests = announced_digests(fields) if needs_digest else {}
     claim(contact.id, decode_nonce(read.nonce), read.created)
     reserved = site.apps[app].reserved if app else frozenset()
     forwarded = fields_of_peer(fields, read.signature.components, reserved)
@@ -157,8 +168,6 @@ def _refuse_hop_tricks(read: signed.RequestSignature, fields: Fields) -> None:
     options = connection_options(fields)
     if b"upgrade" in options or values_of(fields, b"upgrade"):
         raise Refusal(Code.UPGRADE_UNSUPPORTED, "a signed request asks for an upgrade")
-    if values_of(fields, b"portal-seal"):
-        raise Refusal(Code.SIGNATURE_MALFORMED, "portal-seal outside an envelope")
     covered = {component.field_name for component in read.signature.components}
     evidence = covered | {b"signature", b"signature-input", b"host", b"content-length"}
     if tampered := options & evidence:

@@ -44,6 +44,9 @@ Some frameworks route by ``X-Original-URL`` and its kin: past the path that was 
 makes ``Proxy`` the variable that sets a client's proxy.
 """
 
+REQUEST_ID = b"x-request-id"
+"""Told to apps by us alone, like some of those; what an app answers or sends under it passes."""
+
 RENAMED = {
     b"signature": b"portal-app-signature",
     b"signature-input": b"portal-app-signature-input",

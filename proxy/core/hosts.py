@@ -25,6 +25,8 @@ class Hosts:
 
     origin: Origin
     aliases: tuple[str, ...] = ()
+    only: str | None = None
+    """The one app that is served here; None serves all. Another's host isn't ours."""
     _names: tuple[_Name, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -52,6 +54,13 @@ class Hosts:
             if name == ours:
                 return None
             app = name.removesuffix("." + ours)
-            if app != name and is_dns_label(app):
+            if app != name and is_dns_label(app) and self.only in (None, app):
                 return app
         raise Refusal(Code.MISDIRECTED, f"Host {host[:300]!r}")
+
+    def leads_to(self, host: bytes, app: str) -> bool:
+        """Tell whether ``host``, which may be anything, names ``app``."""
+        try:
+            return self.locate(host) == app
+        except Refusal:
+            return False

@@ -55,7 +55,8 @@ SITE = Site(
 )
 
 DERIVED = ("@method", "@authority", "@path", "@query", "@request-target")
-OWN = ("portal-key", "portal-to", "content-digest")
+SEAL = bytes(range(64, 96))
+"""The encapsulated key of the envelope that a sealed draft comes in."""
 
 
 def key_field(key: PrivateKey) -> str:
@@ -63,8 +64,17 @@ def key_field(key: PrivateKey) -> str:
     return f":{base64.b64encode(key.public.raw).decode('ascii')}:"
 
 
+def seal_field(seal: bytes = SEAL) -> str:
+    """Return the value of ``portal-seal``."""
+    return f":{base64.b64encode(seal).decode('ascii')}:"
+
+
 def filled(text: str) -> str:
-    """Replace ``{ada}`` by Ada's ID, ``{ada-key}`` by her key as a field; the others likewise."""
+    """Replace ``{ada}`` by Ada's ID, ``{ada-key}`` by her key as a field; the others likewise.
+
+    ``{seal}`` is the envelope's ``portal-seal``, ``{other-seal}`` another envelope's.
+    """
+    text = text.replace("{seal}", seal_field()).replace("{other-seal}", seal_field(bytes(32)))
     for name, key in KEYS.items():
         text = text.replace(f"{{{name}}}", key.public.portal_id)
         text = text.replace(f"{{{name}-key}}", key_field(key))
@@ -94,6 +104,9 @@ class Draft:
     instead: Mapping[str, str] = field(default_factory=dict)
     components: Sequence[str] | None = None
     label: str = "portal"
+    sealed: bool = False
+    """Whether it comes in an envelope; then ``digest`` says whether a content-digest is sent."""
+    digest: bool = False
 
     def headers(self) -> list[tuple[str, str]]:
         """Return the fields to be signed."""
@@ -102,8 +115,12 @@ class Draft:
             "content-digest": f"sha-256=:{digest.decode('ascii')}:",
             "portal-key": key_field(KEYS[self.key]),
             "portal-to": f'"{BOBS}";app="guestbook"',
-            **self.protocol,
         }
+        if self.sealed:
+            own |= {"portal-seal": seal_field(), "content-length": str(len(self.body))}
+            if not self.digest:
+                del own["content-digest"]
+        own |= self.protocol
         fields = [(name, filled(value)) for name, value in self.fields]
         return fields + [(name, filled(value)) for name, value in own.items() if value is not None]
 
@@ -147,12 +164,13 @@ class Draft:
         wire = [
             ("host", self.authority),
             *headers,
-            ("content-length", str(len(self.body))),
+            *([] if self.sealed else [("content-length", str(len(self.body)))]),
             ("signature-input", f"{self.label}={text}"),
             ("signature", f"{self.label}=:{value}:"),
         ]
         fields = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in wire)
-        return Request(self.method.encode("latin-1"), self.target.encode("latin-1"), fields)
+        method, target = self.method.encode("latin-1"), self.target.encode("latin-1")
+        return Request(method, target, fields, SEAL if self.sealed else None)
 
     def _value(self, identifier: str) -> str:
         quoted, *parameters = identifier.split(";")

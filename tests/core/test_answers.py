@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from proxy.core.answers import refusal_answer, wants_page
+from proxy.core.answers import KEY_PROBLEM, refusal_answer, wants_page
 from proxy.core.errors import Code, Invalid, Problem, Refusal
 
 
@@ -17,7 +17,7 @@ def test_every_code_has_its_problem_document(code: Code) -> None:
     assert fields[b"portal-refusal"] == code.public.encode()
     assert fields[b"cache-control"] == b"no-store"
     assert json.loads(answer.body) == {
-        "type": "about:blank",
+        "type": KEY_PROBLEM if code is Code.SEALING_KEY_UNKNOWN else "about:blank",
         "title": code.title,
         "status": code.status,
         "code": code.public,

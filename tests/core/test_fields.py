@@ -2,7 +2,13 @@
 
 import pytest
 
-from proxy.core.fields import fields_from_us, fields_of_peer, fields_of_stranger
+from proxy.core.errors import Code, Refusal
+from proxy.core.fields import (
+    fields_from_us,
+    fields_of_call,
+    fields_of_peer,
+    fields_of_stranger,
+)
 from proxy.core.headers import INTERMEDIARY, Field
 from proxy.core.policy import ANONYMOUS, Access, Caller
 from proxy.core.rules import Rule
@@ -50,6 +56,19 @@ def test_of_a_peers_fields_only_the_covered_ones_pass() -> None:
     fields = [(b"x-a", b"1"), (b"x-b", b"2"), (b"x-a", b"3"), (b"host", b"h")]
     covered = (Component("@path"), Component("x-a", (("bs", True),)), Component("host"))
     assert fields_of_peer(fields, covered, _NONE) == ((b"x-a", b"1"), (b"x-a", b"3"))
+
+
+def test_a_call_carries_what_an_app_may_say_under_names_that_travel() -> None:
+    fields = [
+        (b"connection", b"x-hop"), (b"x-hop", b"1"), (b"host", b"h"), (b"content-length", b"1"),
+        (b"via", b"x"), (b"x-ptl-client-id", b"evil"), (b"portal-token", b"secret"),
+        (b"signature", b"apps"), (b"accept", b"a"), (b"accept", b"b"),
+    ]  # fmt: skip
+    kept = [(b"portal-app-signature", b"apps"), (b"accept", b"a"), (b"accept", b"b")]
+    assert fields_of_call(fields) == kept
+    with pytest.raises(Refusal) as refused:
+        fields_of_call([(b"portal-seal", b"x")])
+    assert refused.value.code is Code.BAD_FIELD
 
 
 def test_an_identity_field_cannot_hide_behind_a_travelling_name() -> None:

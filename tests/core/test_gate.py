@@ -1,18 +1,17 @@
 """The corridor: every attack of ``tests/attacks`` is refused, its harmless twin is admitted."""
 
 import hashlib
-import json
 import re
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from proxy.core.errors import Code, Refusal
-from proxy.core.gate import Admission, RefusedPeer, Request, Site, admit
+from proxy.core.gate import Admission, RefusedPeer, Site, admit
 from proxy.core.policy import Caller, Contact, ContactList
 from proxy.core.signature.parameters import decode_nonce
+from tests.core.attack_rows import Row, draft_of, rows
 from tests.core.peering import (
     ADA,
     ADAS,
@@ -32,26 +31,18 @@ from tests.core.peering import (
     with_field,
 )
 
-_ATTACKS = [
-    pytest.param(row, id=f"{file.stem}: {row['attack']}")
-    for file in sorted((Path(__file__).parents[1] / "attacks").glob("*.json"))
-    for row in json.loads(file.read_text("utf-8"))
-]
+_ATTACKS = rows(sealed=False)
 
 
-def _request(row: dict[str, Any]) -> Request:
-    return edited(Draft(**row.get("sign", {})).sign(), row.get("then", []))
-
-
-@pytest.mark.parametrize("row", _ATTACKS)
-def test_an_attack_is_refused_and_its_harmless_twin_admitted(row: dict[str, Any]) -> None:
+@pytest.mark.parametrize("row", [row for _, row in _ATTACKS], ids=[name for name, _ in _ATTACKS])
+def test_an_attack_is_refused_and_its_harmless_twin_admitted(row: Row) -> None:
     claims = Claims()
     with pytest.raises(Refusal) as caught:
-        admit(_request(row), SITE, NOW, claims)
+        admit(draft_of(row), SITE, NOW, claims)
     assert caught.value.code.public == row["code"], caught.value.detail
     assert row.get("because", "") in caught.value.detail
     assert not claims.made
-    twin = admit(_request(row.get("twin", {})), SITE, NOW, claims)
+    twin = admit(draft_of(row.get("twin", {})), SITE, NOW, claims)
     assert isinstance(twin, Admission)
 
 

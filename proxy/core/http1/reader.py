@@ -10,6 +10,7 @@
     BODY       the body's end          Content, ..., End            DONE
     RAW        anything                Content                      RAW
     DONE       anything                -                            DONE, held for ``next_message``
+    DONE       (``upgrade``)           Content                      RAW         (requests only)
     any        what isn't allowed      Malformed                    FAILED
     FAILED     anything                -                            FAILED
 
@@ -141,6 +142,8 @@ class RequestReader(_Reader):
         try:
             if self.state is State.BODY:
                 self._content(data, events)
+            elif self.state is State.RAW:
+                events.append(data)
             elif self.state is not State.FAILED:
                 self._buffer += data
                 if self.state is State.HEAD:
@@ -148,6 +151,15 @@ class RequestReader(_Reader):
         except Malformed as error:
             return self._fail(error, events)
         return events
+
+    def upgrade(self) -> bytes:
+        """Leave HTTP behind a whole request; return what has arrived of whatever follows it."""
+        if self.state is not State.DONE:
+            raise RuntimeError("an upgrade in the middle of a request")
+        self.state = State.RAW
+        held = bytes(self._buffer)
+        self._buffer.clear()
+        return held
 
     def next_message(self) -> list[object]:
         """Begin the next request, with what of it has arrived."""

@@ -14,6 +14,13 @@ from proxy.core.headers import Field, values_of
 from proxy.core.identity import BadKey, PrivateKey, PublicKey
 from proxy.core.names import clean_name
 from proxy.core.policy import MODES, Mode
+from proxy.core.sealing.offer import (
+    ASSUMED_CHUNK,
+    OfferedKey,
+    read_largest_chunk,
+    read_offers,
+    write_offers,
+)
 from proxy.core.signature.base import Component, Message, NotSignable, signature_base
 from proxy.core.signature.digest import BodyDigest, announced_digests
 from proxy.core.signature.parameters import (
@@ -31,6 +38,12 @@ TAG = "portal-identity"
 PATH = b"/.well-known/portal-identity"
 LIFETIME = 3600
 """Seconds a document is valid, at most; its signature's ``expires`` is the only expiry."""
+BACKDATED = LIFETIME // 2
+"""Seconds that our own documents were signed ago, as their signature tells it.
+
+A reader whose clock is off by up to half an hour, either way, still finds such a document valid;
+its call is then refused under seal as out of time, and that refusal sets its clock right.
+"""
 SKEW = 60
 MAX_BYTES = 65536
 
@@ -51,9 +64,27 @@ class Document:
     domain: str
     modes: frozenset[Mode]
     expires: int
+    sealing_keys: tuple[OfferedKey, ...] = ()
+    """The keys of kinds that are known here; whether their time is over is the sender's to see."""
+    largest_chunk: int = ASSUMED_CHUNK
+    """Bytes that a chunk of a sealed call may have, before it is sealed."""
+
+    def sealing_key(self, now: float) -> OfferedKey | None:
+        """Return the newest key that a call may be sealed to; None where there is none."""
+        usable = [key for key in self.sealing_keys if key.until > now]
+        if "sealed" not in self.modes or not usable:
+            return None
+        return max(usable, key=lambda key: key.until)
 
 
-def document_body(key: PrivateKey, name: str, domain: str, modes: tuple[Mode, ...]) -> bytes:
+def document_body(
+    key: PrivateKey,
+    name: str,
+    domain: str,
+    modes: tuple[Mode, ...],
+    sealing_keys: tuple[OfferedKey, ...] = (),
+    largest_chunk: int = ASSUMED_CHUNK,
+) -> bytes:
     """Return the JSON of our own document: nothing in it but what a stranger may know."""
     members: Mapping[str, object] = {
         "id": key.public.portal_id,
@@ -61,7 +92,8 @@ def document_body(key: PrivateKey, name: str, domain: str, modes: tuple[Mode, ..
         "public_key_pem": key.public.pem,
         "domain": domain,
         "modes": list(modes),
-        "sealing_keys": [],
+        "sealing_keys": write_offers(sealing_keys),
+        "largest_chunk": largest_chunk,
     }
     return json.dumps(members, ensure_ascii=False, indent=2).encode("utf-8")
 
@@ -72,9 +104,9 @@ def sign_document(key: PrivateKey, digest: Field, *, now: int) -> tuple[Field, .
     ``digest`` is its ``content-digest`` field.
     """
     fields = ((b"content-type", b"application/json"), digest)
-    parameters = (
-        f';created={now};expires={now + LIFETIME};keyid="{key.public.portal_id}";tag="{TAG}"'
-    )
+    created = now - BACKDATED
+    times = f";created={created};expires={created + LIFETIME}"
+    parameters = f'{times};keyid="{key.public.portal_id}";tag="{TAG}"'
     response = Message(fields=fields, status=200)
     return tuple(sign(key, response, (Component("@status"),), (), parameters).message.fields)
 
@@ -125,4 +157,11 @@ def _document(key: PublicKey, body: bytes, expires: int) -> Document:
     if not isinstance(name, str) or not isinstance(domain, str) or not isinstance(modes, list):
         raise Untrusted("identity document: name, domain or modes is missing")
     known = frozenset(mode for mode in MODES if mode in modes)
-    return Document(key.portal_id, key, clean_name(name), clean_name(domain), known, expires)
+    try:
+        # An older document has neither.
+        offers = read_offers(members.get("sealing_keys", []))
+        largest = read_largest_chunk(members.get("largest_chunk", ASSUMED_CHUNK))
+    except ValueError as error:
+        raise Untrusted(f"identity document: {error}") from None
+    name, domain = clean_name(name), clean_name(domain)
+    return Document(key.portal_id, key, name, domain, known, expires, offers, largest)

@@ -17,6 +17,7 @@ from proxy.core.signature.parameters import (
     keyid_of,
     malformed,
     nonce_of,
+    parse_bytes,
     parse_field,
     parse_portal_key,
     refuse_other_parameters,
@@ -34,9 +35,12 @@ _PARAMETERS = frozenset({"created", "expires", "nonce", "keyid", "tag"})
 _DERIVED = tuple(
     Component(name) for name in ("@method", "@authority", "@path", "@query", "@request-target")
 )
-_REQUIRED = (
-    *_DERIVED, Component("portal-key"), Component("portal-to"), Component("content-digest"),
-)  # fmt: skip
+_ALWAYS = (*_DERIVED, Component("portal-key"), Component("portal-to"))
+_SIGNED = (*_ALWAYS, Component("content-digest"))
+_SEALED = (*_ALWAYS, Component("portal-seal"))
+_EVIDENCE = frozenset({b"signature", b"signature-input", b"host"})
+SEAL_BYTES = 32
+"""Bytes of an envelope's encapsulated key: an X25519 public key."""
 
 
 @dataclass(frozen=True)
@@ -110,15 +114,20 @@ def refuse_out_of_time(read: RequestSignature, now: float) -> None:
         raise Refusal(Code.OUT_OF_TIME, detail, now=int(now))
 
 
-def refuse_bad_coverage(read: RequestSignature, fields: Fields) -> None:
+def refuse_bad_coverage(read: RequestSignature, fields: Fields, *, is_sealed: bool = False) -> None:
     """Refuse a signature that leaves out a required component, or covers one in the wrong form.
 
     ``;bs`` stands on exactly the fields with several lines or bytes outside ASCII, so that
-    ``a`` and ``b`` on two lines can't be made into ``a, b`` on one.
+    ``a`` and ``b`` on two lines can't be made into ``a, b`` on one. In an envelope there is no
+    intermediary, and nothing that the sender didn't cover.
     """
-    for component in _REQUIRED:
+    for component in _SEALED if is_sealed else _SIGNED:
         if not read.signature.covers(component):
             raise Refusal(Code.SIGNATURE_COVERAGE, f"doesn't cover {component.identifier}")
+    if is_sealed:
+        covered = {component.field_name for component in read.signature.components}
+        if uncovered := {name for name, _ in fields} - covered - _EVIDENCE:
+            raise Refusal(Code.SIGNATURE_COVERAGE, f"leaves {sorted(uncovered)} uncovered")
     for component in read.signature.components:
         if component.name.startswith("@"):
             if component not in _DERIVED:
@@ -155,6 +164,15 @@ def refuse_other_recipient(fields: Fields, expected: Recipient) -> None:
         raise malformed("portal-to: app must be a String")
     if (portal_id, app) != (expected.portal_id, expected.app):
         raise Refusal(Code.WRONG_RECIPIENT, f"for {portal_id} {app!r}, asked of {expected.app!r}")
+
+
+def refuse_other_envelope(fields: Fields, seal: bytes) -> None:
+    """Refuse a request whose ``portal-seal`` isn't ``seal``, its envelope's encapsulated key.
+
+    Otherwise a signature could be moved into an envelope that somebody else made.
+    """
+    if parse_bytes(fields, b"portal-seal", SEAL_BYTES) != seal:
+        raise Refusal(Code.WRONG_ENVELOPE, "portal-seal isn't this envelope's")
 
 
 def refuse_forged(read: RequestSignature, key: PublicKey, message: Message) -> None:

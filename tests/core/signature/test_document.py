@@ -12,9 +12,13 @@ import pytest
 from proxy.core.headers import Field
 from proxy.core.identity import PrivateKey
 from proxy.core.policy import MODES
+from proxy.core.sealing.hpke import Aead, SealingKey
+from proxy.core.sealing.key_config import KeyConfig
+from proxy.core.sealing.offer import OfferedKey
 from proxy.core.signature.base import Component, Message, signature_base
 from proxy.core.signature.digest import content_digest
 from proxy.core.signature.document import (
+    BACKDATED,
     LIFETIME,
     MAX_BYTES,
     Document,
@@ -25,7 +29,9 @@ from proxy.core.signature.document import (
 from proxy.core.signature.response import Untrusted, sign_response
 from tests.core.peering import ADAS, BOB, BOBS, EVE, NOW, Draft, ask
 
-_BODY = document_body(BOB, "B\xf6b", "p.example", ("sealed", "signed"))
+_SUITES = (Aead.AES_128_GCM, Aead.CHACHA20_POLY1305)
+_OFFER = OfferedKey(KeyConfig(7, SealingKey(bytes([7]) * 32).public, _SUITES), NOW + 90_000)
+_BODY = document_body(BOB, "B\xf6b", "p.example", ("sealed", "signed"), (_OFFER,), 65_536)
 
 
 @dataclass(frozen=True)
@@ -84,9 +90,13 @@ def _ours() -> Message:
 @pytest.mark.parametrize("message", [_ours(), _Case().message()], ids=["product's", "test's"])
 @pytest.mark.parametrize("expected", [BOBS, BOBS[:6], BOBS[:50]])
 def test_a_portal_believes_what_another_says_of_itself(message: Message, expected: str) -> None:
-    document = verify_document(expected, message, _BODY, now=NOW + 3599)
+    document = verify_document(expected, message, _BODY, now=NOW + LIFETIME - BACKDATED - 1)
     modes = frozenset(MODES)
-    assert document == Document(BOBS, BOB.public, "B\xf6b", "p.example", modes, NOW + LIFETIME)
+    about = Document(
+        BOBS, BOB.public, "B\xf6b", "p.example", modes, document.expires, (_OFFER,), 65_536
+    )
+    assert document == about
+    assert document.expires in {NOW + LIFETIME - BACKDATED, NOW + LIFETIME}
 
 
 def test_a_document_holds_nothing_but_what_a_stranger_may_know() -> None:
@@ -96,7 +106,13 @@ def test_a_document_holds_nothing_but_what_a_stranger_may_know() -> None:
         "public_key_pem": BOB.public.pem,
         "domain": "p.example",
         "modes": ["sealed", "signed"],
-        "sealing_keys": [],
+        "sealing_keys": [
+            {
+                "config": base64.b64encode(_OFFER.config.serialise()).decode(),
+                "until": NOW + 90_000,
+            }
+        ],
+        "largest_chunk": 65_536,
     }
 
 
@@ -153,8 +169,21 @@ def test_their_harmless_twins_are(case: _Case) -> None:
 
 
 def test_a_document_is_good_until_it_expires_and_no_longer() -> None:
-    assert verify_document(BOBS, _ours(), _BODY, now=NOW + LIFETIME - 0.5)
+    message = _Case().message()
+    assert verify_document(BOBS, message, _BODY, now=NOW + LIFETIME - 0.5)
     assert "expires" in _refused(_Case(), now=NOW + LIFETIME)
+
+
+@pytest.mark.parametrize("off", [-1860, -1800, 0, 1799])
+def test_our_own_document_is_good_for_readers_whose_clocks_are_half_an_hour_off(off: int) -> None:
+    document = verify_document(BOBS, _ours(), _BODY, now=NOW + off)
+    assert document.expires == NOW + 1800
+
+
+@pytest.mark.parametrize("off", [-1861, 1800])
+def test_and_for_none_further_off(off: int) -> None:
+    with pytest.raises(Untrusted, match="created"):
+        verify_document(BOBS, _ours(), _BODY, now=NOW + off)
 
 
 def test_an_apps_json_that_its_portal_signed_as_a_response_is_no_document() -> None:
@@ -226,3 +255,39 @@ def test_a_document_that_was_changed_on_the_way_is_not_believed(
     assert changed.fields != message.fields
     with pytest.raises(Untrusted):
         verify_document(BOBS, changed, _BODY, now=NOW)
+
+
+def _without(*names: str) -> _Case:
+    members = {name: value for name, value in json.loads(_BODY).items() if name not in names}
+    return _Case(body=json.dumps(members).encode())
+
+
+def test_a_call_is_sealed_to_the_newest_key_whose_time_is_not_over() -> None:
+    older = OfferedKey(replace(_OFFER.config, key_id=8), NOW + 60)
+    document = replace(verify_document(BOBS, _ours(), _BODY, now=NOW), sealing_keys=(older, _OFFER))
+    assert document.sealing_key(NOW) is _OFFER
+    assert replace(document, sealing_keys=(_OFFER, older)).sealing_key(NOW) is _OFFER
+    assert replace(document, sealing_keys=(older,)).sealing_key(NOW) is older
+    assert replace(document, sealing_keys=(older,)).sealing_key(NOW + 60) is None
+    assert replace(document, modes=frozenset({"signed"})).sealing_key(NOW) is None
+
+
+def test_a_document_from_before_sealed_calls_offers_no_key() -> None:
+    case = _without("sealing_keys", "largest_chunk")
+    document = verify_document(BOBS, case.message(), case.body, now=NOW)
+    assert document.sealing_keys == ()
+    assert document.largest_chunk == 16_384
+
+
+@pytest.mark.parametrize(
+    ("members", "because"),
+    [
+        ({"sealing_keys": None}, "sealing_keys isn't a list"),
+        ({"sealing_keys": [{"config": "AAAA", "until": NOW}, 5]}, "sealing_keys[1]: isn't"),
+        ({"largest_chunk": True}, "largest_chunk isn't"),
+    ],
+)
+def test_a_document_that_is_wrong_about_sealing_is_believed_in_nothing(
+    members: dict[str, Any], because: str
+) -> None:
+    assert f"identity document: {because}" in _refused(_with(**members))
