@@ -2,6 +2,6 @@
 
 ``connection`` is one connection to another server, ``exchange`` one request over it, ``pool`` the
 idle ones, ``engine`` the ``Upstream`` made of them. ``listener`` and ``cycle`` are the way in: a
-server protocol for uvicorn, and one request of it as ASGI; ``inlet``, ``outlet`` and ``deadline``
+server's protocol, and one request of it as ASGI; ``inlet``, ``outlet`` and ``deadline``
 hold the client to its time, under ``limits``.
 """

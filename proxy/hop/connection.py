@@ -5,16 +5,17 @@ ended or brought a byte that nobody asked for is never used again; whoever waits
 """
 
 import asyncio
-import os
-import select
-import ssl
+import math
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from typing import cast
 
 from proxy.core.http1.framing import Persistence
 from proxy.core.http1.grammar import Malformed
 from proxy.core.http1.reader import END, Interim, ResponseReader, State
+from proxy.hop.beneath import is_end_genuine, is_quiet, left_unread
+from proxy.hop.keepalive import keep_alive
 from proxy.upstream import UpstreamFailed
 
 HIGH = 256 * 1024
@@ -38,8 +39,8 @@ class Connection(asyncio.Protocol):
         self._is_reading = True
         self._failure: Exception | None = None
         self._is_lost = False
-        self._arrival: asyncio.Future[None] | None = None
-        self._room: asyncio.Future[None] | None = None
+        self._arrival: asyncio.Future[bool] | None = None
+        self._room: asyncio.Future[bool] | None = None
         self._must_wait = False
         self._moved_at = 0.0
         """When the last byte of the exchange went in or out."""
@@ -60,11 +61,17 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def eof_received(self) -> bool:
-        """Close our side too: a server that stops sending answers nothing more."""
-        if not self._is_end_genuine():
+        """Close our side too: a server that stops sending answers nothing more.
+
+        Behind a 101 it may still listen.
+        """
+        if not is_end_genuine(self._transport):
             self.fail(UpstreamFailed("the stream ended, and TLS didn't say so"))
             return False
+        is_raw = self._reader.state is State.RAW
         self._take(self._reader.end_of_stream())
+        if is_raw and self._transport.can_write_eof():
+            return True
         self._end(UpstreamFailed("the connection was closed"))
         return False
 
@@ -72,7 +79,8 @@ class Connection(asyncio.Protocol):
         """Tell whoever waits; a reset is never the end of a body."""
         self._is_lost = True
         if exc is not None and self._failure is None:
-            self._read_what_is_left()
+            for data in left_unread(self._transport):
+                self._take(self._reader.feed(data))
         detail = f"the connection was lost: {exc}" if exc else "the connection was closed"
         self.fail(UpstreamFailed(detail))
 
@@ -98,6 +106,18 @@ class Connection(asyncio.Protocol):
         self._moved_at = self._loop.time()
         self._transport.write(data)
 
+    def write_end(self) -> None:
+        """Send our end behind what was written; where only a whole connection can end, end it."""
+        if self._transport.can_write_eof():
+            with suppress(OSError):  # the other side reset it: the loop tells of it soon
+                self._transport.write_eof()
+        else:
+            self._transport.close()
+
+    def endure(self) -> None:
+        """Take silence for no failure: the kernel looks whether the other side is there."""
+        keep_alive(self._transport)
+
     async def drained(self, patience: float) -> None:
         """Wait until the other side takes more; raises ``UpstreamFailed``.
 
@@ -107,9 +127,11 @@ class Connection(asyncio.Protocol):
             await asyncio.sleep(0)  # it broke just now; ``connection_lost`` is on its way
         while self._must_wait and self._failure is None:
             before = self._transport.get_write_buffer_size()
-            self._room = self._loop.create_future()
-            await self._woken(self._room, self._loop.time() + patience)
-            if self._must_wait and self._transport.get_write_buffer_size() >= before:
+            if self._room is None or self._room.done():
+                self._room = self._loop.create_future()
+            until = self._loop.time() + patience
+            is_late = await self._woken(self._room, until)
+            if is_late and self._transport.get_write_buffer_size() >= before:
                 self._time_out("it takes no more of the request", patience)
         if self._failure is not None:
             raise self._failure
@@ -118,7 +140,7 @@ class Connection(asyncio.Protocol):
         """Return the next event of the response; raises ``UpstreamFailed``.
 
         ``patience`` is how many seconds nothing at all may move: an upload that takes minutes
-        isn't a slow answer.
+        isn't a slow answer. Where it is ``math.inf``, silence is no failure.
         """
         since = self._loop.time() if not self._events else 0.0
         while not self._events:
@@ -156,13 +178,8 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_quiet(self) -> bool:
-        """Whether nothing has arrived that the loop hasn't seen: an end, mostly.
-
-        A server may close right behind its answer, and a request sent after that would be lost.
-        """
-        poll = select.poll()
-        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return not poll.poll(0)
+        """Whether nothing has arrived that the loop hasn't seen."""
+        return is_quiet(self._transport)
 
     def fail(self, error: Exception) -> None:
         """Give up: everybody who waits or will wait gets ``error``, unless one came before."""
@@ -193,37 +210,13 @@ class Connection(asyncio.Protocol):
         if events:
             _wake(self._arrival)
 
-    def _is_end_genuine(self) -> bool:
-        """Tell whether the other side ended the stream, not somebody between (RFC 9112, 9.8).
-
-        asyncio tells of both in the same way; the TLS object knows whether a close_notify came.
-        """
-        tls: ssl.SSLObject | None = self._transport.get_extra_info("ssl_object")
-        if tls is None:
-            return True
+    async def _woken(self, future: asyncio.Future[bool], deadline: float) -> bool:
+        """Wait for ``future``, until ``deadline`` at most; tell whether that is what woke it."""
+        if deadline == math.inf:
+            return await future
+        timer = self._loop.call_at(deadline, partial(_wake, future, is_late=True))
         try:
-            return tls.read(1) == b""
-        except ssl.SSLError:
-            return False
-
-    def _read_what_is_left(self) -> None:
-        """Read what the other side said before it broke off: an early answer, mostly.
-
-        A server that refuses an upload answers and closes; our next write fails then, and asyncio
-        gives up the connection with the answer still unread.
-        """
-        if self._transport.get_extra_info("sslcontext") is not None:
-            return
-        descriptor = self._transport.get_extra_info("socket").fileno()
-        with suppress(OSError):
-            while data := os.read(descriptor, HIGH):
-                self._take(self._reader.feed(data))
-
-    async def _woken(self, future: asyncio.Future[None], deadline: float) -> None:
-        """Wait for ``future``, until ``deadline`` at most."""
-        timer = self._loop.call_at(deadline, _wake, future)
-        try:
-            await future
+            return await future
         finally:
             timer.cancel()
 
@@ -234,6 +227,6 @@ def _weight(event: object) -> int:
     return _INTERIM_WEIGHT if isinstance(event, Interim) else 0
 
 
-def _wake(future: asyncio.Future[None] | None) -> None:
+def _wake(future: asyncio.Future[bool] | None, *, is_late: bool = False) -> None:
     if future is not None and not future.done():
-        future.set_result(None)
+        future.set_result(is_late)

@@ -8,32 +8,20 @@ fields of the connection itself are written here; an app's own are dropped, but 
 import asyncio
 from collections import deque
 from collections.abc import MutableMapping
-from typing import Any, Protocol
+from typing import Any
 
 from proxy.core.headers import Field, values_of
 from proxy.core.http1.framing import Persistence, bodiless, persistence
 from proxy.core.http1.grammar import RequestHead
+from proxy.core.http1.reader import SWITCHING_PROTOCOLS
 from proxy.core.http1.writer import CONTINUE, LAST_CHUNK, chunk, response_head
-from proxy.hop.scope import INTERIM
+from proxy.core.websocket.handshake import asks_for_websocket
+from proxy.hop.scope import INTERIM, UPGRADE
+from proxy.hop.stream import Stream
+from proxy.hop.wire import Wire
 
 Message = MutableMapping[str, Any]
 _OF_THE_WIRE = frozenset({b"connection", b"keep-alive", b"transfer-encoding"})
-
-
-class Wire(Protocol):
-    """The connection that a cycle runs on."""
-
-    def write(self, data: bytes) -> None:
-        """Send ``data``."""
-
-    async def drained(self) -> None:
-        """Wait until the client takes more."""
-
-    def go_on_reading(self) -> None:
-        """Read on once enough was taken."""
-
-    def may_keep(self, cycle: "Cycle") -> bool:
-        """Tell whether the connection can be kept after this response."""
 
 
 class BrokenAnswer(Exception):
@@ -56,7 +44,11 @@ class Cycle:
         self.expects_continue = head.minor == 1 and any(
             value.lower() == b"100-continue" for value in values_of(head.fields, b"expect")
         )
-        self.keeps = persistence.keeps
+        # What follows a handshake is its WebSocket's or nobody's, never another request.
+        upgrades = b"upgrade" in persistence.options and asks_for_websocket(head.minor, head.fields)
+        self.keeps = persistence.keeps and not upgrades
+        self.stream: Stream | None = None
+        """What the connection carries since the app answered 101."""
         self.buffered = 0
         self.is_received = False
         self.is_gone = False
@@ -66,7 +58,10 @@ class Cycle:
     # What the protocol tells.
 
     def take(self, piece: bytes) -> None:
-        """Take in a piece of the request's body."""
+        """Take in a piece of the request's body, or of the stream that took its place."""
+        if self.stream is not None:
+            self.stream.take(piece)
+            return
         self._pieces.append(piece)
         self.buffered += len(piece)
         self.expects_continue = False  # it didn't wait, so it sends the rest too
@@ -91,6 +86,8 @@ class Cycle:
 
     async def receive(self) -> Message:
         """Return the next piece of the request's body, or that the client left."""
+        if self.stream is not None:
+            return await self.stream.receive()
         if self.expects_continue and not self.has_started and not self.is_gone:
             self._wire.write(CONTINUE)
         self.expects_continue = False
@@ -117,6 +114,10 @@ class Cycle:
         """Send what the app says, and wait while the client takes nothing."""
         if self.is_gone:
             return
+        if self.stream is not None:
+            await self.stream.send(message)
+            self.is_complete = self.stream.is_complete
+            return
         kind = message["type"]
         if kind == "http.response.start" and not self.has_started:
             self._start(message["status"], list(message.get("headers", ())))
@@ -124,6 +125,8 @@ class Cycle:
             self._body(message.get("body", b""), more=message.get("more_body", False))
         elif kind == INTERIM and not self.has_started:
             self._interim(message["status"], message["headers"])
+        elif kind == UPGRADE and not self.has_started:
+            self._upgrade(message["headers"])
         else:
             raise RuntimeError(f"{kind} isn't expected here")
         await self._wire.drained()
@@ -132,6 +135,14 @@ class Cycle:
         """Pass on an interim response; HTTP/1.0 has none (RFC 9110, section 15.2)."""
         if self._head.minor == 1:
             self._wire.write(response_head(status, fields))
+
+    def _upgrade(self, fields: list[Field]) -> None:
+        if self._head.minor == 0 or not self.is_received:
+            raise RuntimeError("only a whole request of HTTP/1.1 can be upgraded")
+        self._wire.write(response_head(SWITCHING_PROTOCOLS, fields))
+        self.has_started = True
+        self.stream = Stream(self._wire)
+        self._wire.switch()
 
     def _start(self, status: int, given: list[Field]) -> None:
         self._is_bodiless = bodiless(self._head.method, status)
@@ -148,15 +159,26 @@ class Cycle:
             fields.append((b"transfer-encoding", b"chunked"))
         else:
             self.keeps = False
-        self.keeps = self.keeps and persistence(given, 1).keeps and self._wire.may_keep(self)
+        self.keeps = self.keeps and persistence(given, 1).keeps and self._may_keep()
+        options = [b"upgrade"] if values_of(fields, b"upgrade") else []
         if not self.keeps:
-            fields.append((b"connection", b"close"))
+            options.append(b"close")
         elif self._head.minor == 0:
-            fields.append((b"connection", b"keep-alive"))
+            options.append(b"keep-alive")
+        if options:
+            fields.append((b"connection", b", ".join(options)))
         self._started = response_head(status, fields)
         self.has_started = True
         # With its body's first piece where that follows at once, else on its own.
         asyncio.get_running_loop().call_soon(self.flush)
+
+    def _may_keep(self) -> bool:
+        """Tell whether the connection can be kept after this response.
+
+        A client that waits for 100 Continue may send its body or not: nobody can tell what its
+        next bytes would be.
+        """
+        return not self._wire.is_stopping and not self.expects_continue
 
     def flush(self) -> None:
         """Write the head if it is still held back."""

@@ -20,6 +20,7 @@ class _Response:
         self.fields: tuple[Field, ...] = tuple(head.fields)
         self._exchange = exchange
         self.write = exchange.write
+        self.write_end = exchange.write_end
 
     def pieces(self) -> AsyncIterator[bytes]:
         """Return the body, which is read once."""

@@ -5,6 +5,7 @@ unsent and the connection is given up. A body that isn't what its framing says i
 """
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 
@@ -40,6 +41,7 @@ class Exchange:
         self._is_whole = False
         self._is_raw = False
         self._is_finished = False
+        self._patience = request.timeouts.read
 
     async def start(self) -> ResponseHead:
         """Send the request and return the head of its final response; raises ``UpstreamFailed``."""
@@ -50,15 +52,21 @@ class Exchange:
         if request.body is not None:
             self._pump = asyncio.create_task(self._send_body(request.body))
         while True:
-            event = await connection.next_event(request.timeouts.read)
+            event = await connection.next_event(self._patience)
             if isinstance(event, ResponseHead):
                 self._persistence = persistence(event.fields, event.minor)
                 self._is_raw = event.status == SWITCHING_PROTOCOLS
-                if self._is_raw and not self._is_sent:
-                    raise UpstreamFailed("an upgrade in the middle of the request's body")
+                if self._is_raw:
+                    self._begin_raw()
                 return event
             if isinstance(event, Interim):
                 await self._pass_on(event)
+
+    def _begin_raw(self) -> None:
+        if not self._is_sent:
+            raise UpstreamFailed("an upgrade in the middle of the request's body")
+        self._patience = math.inf
+        self._connection.endure()
 
     async def _pass_on(self, interim: Interim) -> None:
         if interim.head.status == _CONTINUE:
@@ -74,7 +82,7 @@ class Exchange:
             raise StopAsyncIteration
         if self._is_finished:
             raise UpstreamFailed("the exchange is over")
-        event = await self._connection.next_event(self._request.timeouts.read)
+        event = await self._connection.next_event(self._patience)
         if isinstance(event, bytes):
             return event
         self._is_whole = True
@@ -84,7 +92,8 @@ class Exchange:
         """Stop whatever still runs; tell whether the connection may carry another request."""
         is_whole = self._is_whole or self._connection.take_end()
         self._is_finished = True
-        if is_whole and self._is_sent and self._connection.is_reusable(self._persistence):
+        is_free = is_whole and self._is_sent and not self._is_raw
+        if is_free and self._connection.is_reusable(self._persistence):
             return True
         self._connection.fail(UpstreamFailed("the exchange was given up"))
         if self._pump is not None and not self._pump.done():
@@ -94,10 +103,18 @@ class Exchange:
 
     async def write(self, data: bytes) -> None:
         """Send bytes on the raw stream that a 101 has made of the connection."""
-        if self._is_finished or not self._is_raw:
-            raise UpstreamFailed("no raw stream")
+        self._refuse_not_raw()
         self._connection.write(data)
         await self._connection.drained(self._request.timeouts.write)
+
+    def write_end(self) -> None:
+        """Send our end on that stream."""
+        self._refuse_not_raw()
+        self._connection.write_end()
+
+    def _refuse_not_raw(self) -> None:
+        if self._is_finished or not self._is_raw:
+            raise UpstreamFailed("no raw stream")
 
     async def _send_body(self, pieces: AsyncIterator[bytes]) -> None:
         """Send the request's body as it comes, in the framing that its head announced.

@@ -8,7 +8,8 @@ from proxy.hop.limits import Limits
 
 LOOK = 0.5
 """Seconds between two looks whether a client that was made to wait is still there."""
-_GONE = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
+_GONE = select.POLLHUP | select.POLLERR
+_ENDED = getattr(select, "POLLRDHUP", 0)
 
 
 class Inlet:
@@ -24,6 +25,16 @@ class Inlet:
         self._is_open = True
         self._had_to_send = False
         self._came = 0
+        self._signs = _GONE | _ENDED
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something has come that the loop hasn't seen."""
+        return bool(self._poll(select.POLLIN))
+
+    def endure(self) -> None:
+        """Take a client that ended its side for one that is still there."""
+        self._signs = _GONE
 
     def note(self, size: int) -> None:
         """Take note of bytes that came."""
@@ -54,13 +65,16 @@ class Inlet:
 
     def _look_for_client(self) -> None:
         """Tell of a client that left: its end stands behind bytes that nobody reads now."""
-        poll = select.poll()
-        poll.register(self._transport.get_extra_info("socket").fileno(), _GONE)
-        if poll.poll(0):
+        if self._poll(self._signs):
             self._look = None
             self._on_gone()
         else:
             self._look_soon()
+
+    def _poll(self, signs: int) -> list[tuple[int, int]]:
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), signs)
+        return poll.poll(0)
 
     def begin_window(self, *, wanted: bool) -> None:
         """Begin to measure what comes; ``wanted`` tells whether the client should send."""

@@ -22,5 +22,9 @@ class Limits:
     """Bytes of a refused request's body that are read past, to keep the connection."""
     linger: float = 2.0
     """For a client to read its answer, before a connection with unread bytes is closed."""
+    last_call: float = 1.0
+    """For a client that has connected and not asked yet, when the listener ends."""
     buffered: int = 128 * 1024
     """Bytes of a request's body, or of pipelined requests, that wait to be taken."""
+    stall: float = 60.0
+    """For a client behind a 101 to take nothing at all of what waits for it."""

@@ -5,12 +5,15 @@ with a reset, because the end alone would tell an HTTP/1.0 client that its answe
 """
 
 import asyncio
+import logging
 import socket
 import struct
 from contextlib import suppress
 
 from proxy.hop.deadline import Deadline
 from proxy.hop.limits import Limits
+
+log = logging.getLogger("proxy.hop")
 
 _RESET = struct.pack("ii", 1, 0)
 """For SO_LINGER: discard what is unsent, and reset."""
@@ -27,6 +30,7 @@ class Outlet:
         self._left_then = 0
         self._had_to_take = False
         self._is_lingering = False
+        self._is_enduring = False
         self.room: asyncio.Future[None] | None = None
         """What to wait for while the client takes nothing more."""
 
@@ -40,9 +44,19 @@ class Outlet:
         self._written += len(data)
         self._transport.write(data)
 
+    def write_end(self) -> None:
+        """Send our end behind what is written; where only a whole connection can end, end it."""
+        if self._transport.can_write_eof():
+            with suppress(OSError):  # the client reset the connection: the loop tells of it soon
+                self._transport.write_eof()
+        else:
+            self._transport.close()
+
     def shut(self) -> None:
         """Make whoever writes wait."""
         self.room = asyncio.get_running_loop().create_future()
+        if self._is_enduring:
+            self._begin_stall()
 
     def open(self) -> None:
         """Let whoever writes go on."""
@@ -68,6 +82,23 @@ class Outlet:
     def _left(self) -> int:
         return self._written - self._transport.get_write_buffer_size()
 
+    def endure(self) -> None:
+        """Hold the client to no rate from now on: only to taking something of what waits for it."""
+        self._is_enduring = True
+        if self.room is not None:
+            self._begin_stall()
+
+    def _begin_stall(self) -> None:
+        self._left_then = self._left()
+        self._deadline.within(self._limits.stall, self._look_at_stall)
+
+    def _look_at_stall(self) -> None:
+        if self.room is not None and self._left() == self._left_then:
+            log.warning("a client takes nothing")
+            self.break_off()
+        elif self.room is not None:
+            self._begin_stall()
+
     # The end.
 
     def break_off(self) -> None:
@@ -83,10 +114,7 @@ class Outlet:
         if self._is_lingering or self._transport.is_closing():
             return
         self._is_lingering = True
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
-        else:
-            self._transport.close()
+        self.write_end()
         self.watch()
 
     def watch(self) -> None:

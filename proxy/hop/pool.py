@@ -34,7 +34,7 @@ class Pool:
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        self._tls = tls
+        self._tls = {"": tls} if tls is not None else {}
         self._idle: dict[Destination, deque[Connection]] = {}
         self._shunned: dict[Destination, float] = {}
         self._sweeper: asyncio.TimerHandle | None = None
@@ -101,12 +101,21 @@ class Pool:
                 del self._idle[to]
         self._sweeper = loop.call_later(IDLE_SECONDS, self._sweep, loop) if self._idle else None
 
+    def _context(self, authorities: str) -> ssl.SSLContext:
+        """Return what verifies a server: the authorities in PEM, or "" for the system's."""
+        tls = self._tls.get(authorities)
+        if tls is None:
+            tls = self._tls[authorities] = ssl.create_default_context(cadata=authorities or None)
+            if authorities:  # be it the server's own certificate
+                tls.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        return tls
+
     async def _connect(self, to: Destination) -> Connection:
         loop = asyncio.get_running_loop()
         origin = to.origin
         tls = None
         if origin.scheme == "https":
-            tls = self._tls = self._tls or ssl.create_default_context()
+            tls = self._context(to.authorities)
         name = origin.host.strip("[]") if tls is not None else None
         if to.unix:
             _, connection = await loop.create_unix_connection(

@@ -9,9 +9,18 @@ from proxy.core.http1.grammar import RequestHead
 TARGET = "portal.target"
 """Where ``scope["state"]`` has the request target as it stood on the wire."""
 
-
 INTERIM = "http.response.interim"
 """The extension, and the message, with which an app passes on an interim response (1xx)."""
+
+UPGRADE = "portal.upgrade"
+"""The extension, and the message with which an app answers 101 instead of starting a response.
+
+Its ``headers`` are all that go out. From then on the connection carries ``RAW`` messages, each way.
+"""
+RAW = "portal.raw"
+"""``data`` as it came or is to go, and ``more``: False where that way ends."""
+STOP = "portal.stop"
+"""Received once, at any time after the upgrade: the server is about to end."""
 
 
 def http_scope(head: RequestHead, connection: dict[str, Any]) -> dict[str, Any]:
@@ -40,12 +49,22 @@ def target_of(scope: Mapping[str, Any]) -> bytes:
     return path + b"?" + query if query else path
 
 
+def socket_address(name: object) -> tuple[str, int | None] | None:
+    """Return what a socket is called as ASGI has it: host and port, or a path and None.
+
+    None where it has no name, as the client's end of a unix socket, or one that is gone.
+    """
+    if isinstance(name, tuple):
+        return name[0], name[1]
+    return (name, None) if isinstance(name, str) and name else None
+
+
 def connection_scope(
     addresses: tuple[object, object], scheme: str, state: dict[str, Any]
 ) -> dict[str, Any]:
     """Return what the scopes of all requests on one connection have in common.
 
-    ``addresses`` are the client's and the server's, pairs of host and port or None.
+    ``addresses`` are the client's and the server's.
     """
     client, server = addresses
     return {
@@ -56,5 +75,5 @@ def connection_scope(
         "scheme": scheme,
         "root_path": "",
         "state": state,
-        "extensions": {INTERIM: {}},
+        "extensions": {INTERIM: {}, UPGRADE: {}},
     }

@@ -1,4 +1,4 @@
-"""The engines behind the seam, and what the second one is known to fail."""
+"""The engines behind the seam; what each is known to fail is in ``known``."""
 
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -14,11 +14,13 @@ from proxy.hop.engine import HopUpstream
 from proxy.upstream import Upstream
 from proxy.upstream_httpx import HttpxUpstream
 
-from .known import HTTPX_FAILS, HTTPX_SPARED
+from .in_process import InProcess
+from .known import HTTPX_SPARED, KNOWN
 
 ENGINES: dict[str, Callable[[ssl.SSLContext], Upstream]] = {
     "hop": HopUpstream,
     "httpx": HttpxUpstream,
+    "in_process": InProcess,
 }
 
 
@@ -26,14 +28,13 @@ ENGINES: dict[str, Callable[[ssl.SSLContext], Upstream]] = {
 async def engine(
     request: pytest.FixtureRequest, trusting: ssl.SSLContext
 ) -> AsyncIterator[Upstream]:
-    """Give each engine; what httpx is known to fail must fail, or the list is out of date."""
-    if request.param == "httpx":
-        row = request.node.callspec.params.get("row")
-        name = request.node.originalname.removeprefix("test_") + (f"[{row}]" if row else "")
-        if reason := HTTPX_SPARED.get(name):
-            pytest.xfail(reason)
-        if reason := HTTPX_FAILS.get(name):
-            request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
+    """Give each engine; what one is known to fail must fail, or the list is out of date."""
+    row = request.node.callspec.params.get("row")
+    name = request.node.originalname.removeprefix("test_") + (f"[{row}]" if row else "")
+    if request.param == "httpx" and (reason := HTTPX_SPARED.get(name)):
+        pytest.xfail(reason)
+    if reason := KNOWN.get(request.param, {}).get(name):
+        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
     made = ENGINES[request.param](trusting)
     yield made
     await made.close()

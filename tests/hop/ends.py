@@ -207,7 +207,11 @@ class Listening:
 
 @asynccontextmanager
 async def listening(
-    app: App, limits: Limits | None = None, base: type[ListenerProtocol] = ListenerProtocol
+    app: App,
+    limits: Limits | None = None,
+    base: type[ListenerProtocol] = ListenerProtocol,
+    *,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Listening]:
     """Serve ``app`` by the listener's protocol, as uvicorn would; nothing may be left over."""
     loop = asyncio.get_running_loop()
@@ -215,7 +219,7 @@ async def listening(
     config = config_for(app)
     protocol = protocol_with(limits or Limits(), base)
     server = await loop.create_server(
-        lambda: protocol(config, state, {}), LOOPBACK, 0, start_serving=True
+        lambda: protocol(config, state, {}), LOOPBACK, 0, start_serving=True, ssl=tls
     )
     try:
         yield Listening(server.sockets[0].getsockname()[1], state)

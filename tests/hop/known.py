@@ -1,4 +1,4 @@
-"""What the engine on httpx is known to fail, by the name of the test and its row, and why."""
+"""What engines are known to fail, by the name of the test and its row, and why."""
 
 _ROWS = {
     "length_beside_chunked": "h11 takes the coding and leaves the length beside it",
@@ -38,7 +38,21 @@ _TESTS = {
     "a_tls_connection_that_ended_is_not_used": "httpcore looks at the socket, not at the stream",
 }
 
-HTTPX_FAILS = {f"a_forged_answer_fails[{row}]": why for row, why in _ROWS.items()} | _TESTS
+_SENT = "an app that was called may have done anything"
+_IN_PROCESS = {
+    "interim_answers_are_passed_on_but_for_100": "ASGI has none",
+    "an_answer_that_wasn_t_read_gives_the_connection_up": "what is there is no connection",
+    "an_upgrade_makes_a_raw_stream": "ASGI has WebSockets alone",
+    "what_nobody_listens_at_was_not_sent": _SENT,
+    "a_server_that_doesn_t_accept_is_given_up": _SENT,
+    "a_slow_handshake_is_given_up": _SENT,
+    "tls_with_another_name_is_refused": _SENT,
+}
+
+KNOWN = {
+    "httpx": {f"a_forged_answer_fails[{row}]": why for row, why in _ROWS.items()} | _TESTS,
+    "in_process": _IN_PROCESS,
+}
 
 HTTPX_SPARED = {
     "nothing_is_left_of_an_exchange_that_is_cancelled[handshake]": (

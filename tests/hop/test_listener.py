@@ -12,6 +12,7 @@ import pytest
 import uvicorn
 
 from proxy.hop.limits import Limits
+from proxy.hop.scope import socket_address
 
 from .ends import (
     LOOPBACK,
@@ -84,6 +85,22 @@ async def test_the_app_sees_the_target_as_it_stood_on_the_wire() -> None:
     assert scopes[0]["method"] == "OPTIONS"
     assert scopes[0]["client"][0] == LOOPBACK
     assert scopes[0]["server"] == (LOOPBACK, listener.port)
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        (("9.9.9.9", 80), ("9.9.9.9", 80)),
+        (("fe80::1%eth0", 80, 0, 2), ("fe80::1%eth0", 80)),
+        ("/run/public.sock", ("/run/public.sock", None)),
+        ("", None),  # a client of a unix socket
+        (None, None),  # a client that is gone
+    ],
+)
+def test_a_unix_socket_is_never_taken_for_another_nor_the_other_way_round(
+    name: object, address: object
+) -> None:
+    assert socket_address(name) == address
 
 
 @pytest.mark.parametrize("together", [True, False])
@@ -719,8 +736,10 @@ async def test_shutting_down_lets_requests_finish() -> None:
             await link.send(_GET)
             await started.wait()
             server.should_exit = True
-            assert await idle.is_ended()
+            await settled(lambda: not server.servers[0].is_serving())
+            await idle.send(_GET[5:])
             go_on.set()
+            assert (await idle.answer())[2] == b"ok"
             status, fields, body = await link.answer()
             assert (status, fields[b"connection"], body) == (200, b"close", b"ok")
             assert await link.is_ended()

@@ -1,0 +1,207 @@
+"""The frames of one direction as they pass (RFC 6455, section 5): headers are read, payload isn't.
+
+``Passage`` lets through what is well formed, in the bytes and at the moment it came in. Only a
+frame's header is held until it is whole, fourteen bytes at most: what has passed therefore ends
+between two frames, or in a payload whose end is known, and a Close of our own can follow there.
+
+    state      what arrives                     what passes                      next state
+    PASSING    a frame                          the frame                        PASSING
+    PASSING    a Close                          the Close                        LAST
+    REPLACING  a frame                          the frame                        REPLACING
+    REPLACING  a Close                          ours instead                     OVER
+    LAST       the end of the frame             it, then ours if there is one    OVER
+    OVER       anything                         -                                OVER
+    any        a header that breaks a rule      -, and ``violation`` tells why   as it was
+
+Behind a violation nothing passes but the Close that ``close_now`` is given.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum, auto
+
+
+class Close(IntEnum):
+    """The status codes that a Close of our own bears (RFC 6455, section 7.4.1)."""
+
+    GOING_AWAY = 1001
+    PROTOCOL_ERROR = 1002
+    TOO_BIG = 1009
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """Why nothing more may pass: ``code`` for both sides, ``detail`` for the owner's log."""
+
+    code: Close
+    detail: str
+
+
+class State(Enum):
+    """Where a passage is between its beginning and its end."""
+
+    PASSING = auto()
+    REPLACING = auto()
+    LAST = auto()
+    OVER = auto()
+
+
+_FIN, _RSV, _OPCODE, _CONTROL, _CLOSE = 0x80, 0x70, 0x0F, 0x08, 0x8
+_MASK, _MASK_SIZE, _LENGTH, _SHORT = 0x80, 4, 0x7F, 125
+_MORE = {126: 2, 127: 8}
+"""How many bytes a longer length takes."""
+_LEAST = {126: _SHORT + 1, 127: 1 << 16}
+"""The least length that needs them."""
+_LONGEST = 1 << 63
+
+# Every first byte that a frame may begin with: Close, Ping and Pong anywhere; the rest of a message
+# within one; Text and Binary between two, with RSV1 if both sides agreed on compression.
+_ANYWHERE = frozenset({0x88, 0x89, 0x8A})
+_WITHIN = _ANYWHERE | {0x00, 0x80}
+_BETWEEN = _ANYWHERE | {0x01, 0x02, 0x81, 0x82}
+_BETWEEN_DEFLATED = _BETWEEN | {0x41, 0x42, 0xC1, 0xC2}
+
+
+class Passage:
+    """The frames from one side to the other; the side that ``sends_masked`` is the client."""
+
+    __slots__ = (
+        "_between", "_held", "_is_within", "_left", "_limit", "_masked", "_ours", "_size",
+        "is_closed_by_us", "state", "violation",
+    )  # fmt: skip
+
+    def __init__(self, *, sends_masked: bool, deflate: bool, limit: int) -> None:
+        """``limit`` is in bytes: of a message's payload over all its frames, as it passes."""
+        self._masked = sends_masked
+        self._between = _BETWEEN_DEFLATED if deflate else _BETWEEN
+        self._limit = limit
+        self._held = b""
+        self._left = 0
+        self._is_within = False
+        self._size = 0
+        self._ours = b""
+        self.state = State.PASSING
+        self.violation: Violation | None = None
+        self.is_closed_by_us = False
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what arrived; return what passes of it."""
+        if self._left > len(data):
+            self._left -= len(data)
+            return data
+        if self.state is State.OVER or self.violation is not None:
+            return b""
+        if self._held:
+            data, self._held = self._held + data, b""
+        end = 0
+        while True:
+            payload = min(self._left, len(data) - end)
+            self._left -= payload
+            end += payload
+            if self._left:
+                break
+            if self.state is State.LAST:
+                self._end()
+                break
+            header = self._header(data, end)
+            if not header:
+                break
+            end += header
+        passing = data[:end]
+        return passing + self._ours if self.is_closed_by_us else passing
+
+    def close_with(self, frame: bytes) -> None:
+        """Let our ``frame`` take the place of the Close that is still to come from this side."""
+        if self.state is State.PASSING:
+            self.state, self._ours = State.REPLACING, frame
+
+    def close_now(self, frame: bytes) -> bytes:
+        """Let our ``frame`` be the last to pass; return it, or b"" where a payload must end first.
+
+        Where a Close has passed, none of ours follows it.
+        """
+        if self.state in (State.LAST, State.OVER):
+            return b""
+        self._ours = frame
+        if self._left:
+            self.state = State.LAST
+            return b""
+        self._end()
+        return frame
+
+    def _end(self) -> None:
+        self.state = State.OVER
+        self._held = b""
+        self.is_closed_by_us = bool(self._ours)
+
+    def _header(self, data: bytes, start: int) -> int:
+        """Read the header at ``start``; return its length, 0 where none passes (yet)."""
+        size = _header_size(data, start)
+        if len(data) - start < size:
+            self._held = data[start:]
+            return 0
+        first, second = data[start], data[start + 1]
+        length = second & _LENGTH
+        if length > _SHORT:
+            length = int.from_bytes(data[start + 2 : start + 2 + _MORE[length]], "big")
+        total = length if first & _OPCODE else self._size + length
+        self.violation = self._violation(first, second, length, total)
+        if self.violation is not None:
+            return 0
+        if not first & _CONTROL:
+            self._is_within, self._size = not first & _FIN, total
+        elif first & _OPCODE == _CLOSE:
+            if self.state is State.REPLACING:
+                self._end()
+                return 0
+            self.state = State.LAST
+        self._left = length
+        return size
+
+    def _violation(self, first: int, second: int, length: int, total: int) -> Violation | None:
+        """Tell what is wrong with a frame of ``length`` bytes in a message of ``total``."""
+        if first not in (_WITHIN if self._is_within else self._between):
+            return _broken(_why(first, is_within=self._is_within))
+        if bool(second & _MASK) is not self._masked:
+            sender = "a client's frame that isn't" if self._masked else "a server's frame that is"
+            return _broken(f"{sender} masked")
+        if first & _CONTROL:
+            is_long = second & _LENGTH > _SHORT
+            return _broken("a control frame of more than 125 bytes") if is_long else None
+        if not _LEAST.get(second & _LENGTH, 0) <= length < _LONGEST:
+            return _broken("a length in more bytes than it needs, or negative")
+        if total > self._limit:
+            return Violation(Close.TOO_BIG, f"a message of more than {self._limit} bytes")
+        return None
+
+
+def _header_size(data: bytes, start: int) -> int:
+    """Return how many bytes the header at ``start`` takes, as far as it tells by now."""
+    if len(data) - start < 2:  # noqa: PLR2004 - the two bytes that every frame has
+        return 2
+    second = data[start + 1]
+    return 2 + _MORE.get(second & _LENGTH, 0) + (_MASK_SIZE if second & _MASK else 0)
+
+
+def _broken(detail: str) -> Violation:
+    return Violation(Close.PROTOCOL_ERROR, detail)
+
+
+def _why(first: int, *, is_within: bool) -> str:
+    """Tell what is wrong with a frame's first byte."""
+    opcode = first & _OPCODE
+    if opcode not in (0x0, 0x1, 0x2, 0x8, 0x9, 0xA):
+        return f"the reserved opcode {opcode}"
+    if first & _RSV:
+        return "a reserved bit that no extension owns here"
+    if opcode & _CONTROL:
+        return "a control frame in fragments"
+    return "a message within another" if is_within else "a fragment of no message"
+
+
+def close_frame(code: Close, mask: bytes = b"") -> bytes:
+    """Return a Close; ``mask`` is four random bytes for the one that a client sends, else b""."""
+    status = code.to_bytes(2, "big")
+    if not mask:
+        return bytes((0x80 | _CLOSE, len(status))) + status
+    masked = bytes(byte ^ key for byte, key in zip(status, mask, strict=False))
+    return bytes((0x80 | _CLOSE, _MASK | len(status))) + mask + masked

@@ -1,0 +1,63 @@
+"""An engine that goes through the seam twice: an app in this process passes all on by our own hop.
+
+So what an app in this process gets and says is held to the same tests as the bytes of the others.
+"""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import AbstractAsyncContextManager
+from typing import cast
+
+from starlette.types import ASGIApp, Scope
+
+from proxy.core.headers import values_of
+from proxy.hop.engine import HopUpstream
+from proxy.hop.scope import target_of
+from proxy.upstream import Destination, UpstreamRequest, UpstreamResponse
+from proxy.upstream_asgi import AsgiUpstream
+
+from .ends import Receive, Send
+from .through import ClientLeftError, _body, _pieces
+
+
+class InProcess:
+    """The engine."""
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        self._beyond = HopUpstream(tls)
+        self._engines: list[AsgiUpstream] = []
+
+    def send(self, request: UpstreamRequest) -> AbstractAsyncContextManager[UpstreamResponse]:
+        """Send ``request``."""
+        self._engines.append(AsgiUpstream(cast("ASGIApp", _PassingOn(self._beyond, request.to))))
+        return self._engines[-1].send(request)
+
+    async def close(self) -> None:
+        """Close every connection, once the apps have ended by themselves."""
+        for engine in self._engines:
+            await engine.settle(5.0)
+        await self._beyond.close()
+
+
+class _PassingOn:
+    """An ASGI app that asks another server; what goes wrong there is raised."""
+
+    def __init__(self, engine: HopUpstream, to: Destination) -> None:
+        self._engine = engine
+        self._to = to
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        fields = tuple(scope["headers"])
+        framing = (b"content-length", b"transfer-encoding")
+        body = _pieces(receive) if any(values_of(fields, name) for name in framing) else None
+        asked = UpstreamRequest(self._to, scope["method"].encode(), target_of(scope), fields, body)
+        try:
+            async with self._engine.send(asked) as response:
+                head = {"status": response.status, "headers": list(response.fields)}
+                await send({"type": "http.response.start", **head})
+                async for piece in response.pieces():
+                    await send(_body(piece, more=True))
+                await send(_body(b"", more=False))
+        except (ClientLeftError, OSError):
+            pass
