@@ -1,13 +1,12 @@
-"""Peers' identity documents: fetched over an untrusted wire, and verified.
+"""Peers' identity documents: fetched over an untrusted wire, verified, and kept until they expire.
 
 Nothing is ever fetched for a stranger: only contacts of the owner, and what an owner types, get
-here. Also the one place that knows whether a peer was reachable just now.
+here.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable
 
 from proxy.core.errors import Code, Refusal
 from proxy.core.headers import Field
@@ -15,47 +14,35 @@ from proxy.core.policy import Contact
 from proxy.core.signature.base import Message
 from proxy.core.signature.document import MAX_BYTES, PATH, Document, verify_document
 from proxy.core.signature.response import Untrusted
+from proxy.destinations import destination_of
 from proxy.outcomes import peer_failed
 from proxy.upstream import Destination, Timeouts, Upstream, UpstreamFailed, UpstreamRequest
 
-FRESH = 60.0
-"""Seconds for which a peer counts as reachable, or not, without asking again."""
-PATIENCE = 2.0
-"""Seconds that a list of peers waits for those that were not asked lately."""
-AT_ONCE = 16
-
-
-def destination_of(contact: Contact) -> Destination:
-    """Return where a contact's Portal is reached: its address, or where ``connect`` leads."""
-    return Destination(contact.origin, connect_of(contact.connect))
-
-
-def app_destination(contact: Contact, app: str) -> Destination:
-    """Return where ``app`` on a contact's Portal is reached.
-
-    The connection goes to the Portal's own host; the name that TLS shows and verifies is the
-    app's, as in ``Host``: a front server that compares the two would refuse anything else.
-    """
-    portal = destination_of(contact)
-    own = (portal.origin.host.strip("[]"), portal.origin.port)
-    return Destination(portal.origin.of_app(app), portal.connect or own)
-
-
-def connect_of(text: str) -> tuple[str, int] | None:
-    """Read ``host:port`` as the contact list keeps it; "" is None."""
-    if not text:
-        return None
-    host, _, port = text.rpartition(":")
-    return host.strip("[]"), int(port)
+PATIENCE = 10.0
+"""Seconds for each phase of fetching a document, at most."""
 
 
 async def fetch_document(
-    upstream: Upstream, to: Destination, expected: str, *, now: float, patience: float = 10.0
+    upstream: Upstream, to: Destination, expected: str, *, now: float, patience: float = PATIENCE
 ) -> Document:
     """Fetch and verify the identity document at ``to``.
 
     ``expected`` is the full ID, or a prefix of it where an owner typed one; ``patience`` is seconds
     for each phase. Raises ``Refusal`` (``PEER_UNREACHABLE``, ``PEER_TIMEOUT``, ``PEER_UNTRUSTED``).
+    """
+    head, body = await ask_for_document(upstream, to, patience)
+    try:
+        return verify_document(expected, head, body, now=now)
+    except Untrusted as error:
+        raise Refusal(Code.PEER_UNTRUSTED, f"{to.origin}: {error}") from None
+
+
+async def ask_for_document(
+    upstream: Upstream, to: Destination, patience: float
+) -> tuple[Message, bytes]:
+    """Fetch what is at ``to`` in the place of the identity document; nothing of it is verified yet.
+
+    Raises as ``fetch_document`` does.
     """
     host: Field = (b"host", to.origin.authority.encode("ascii"))
     accept: Field = (b"accept", b"application/json")
@@ -70,51 +57,56 @@ async def fetch_document(
                     raise Refusal(Code.PEER_UNTRUSTED, "identity document: too large")
     except UpstreamFailed as failure:
         raise peer_failed(failure, b"GET", str(to.origin)) from None
-    head = Message(fields=response.fields, status=response.status)
-    try:
-        return verify_document(expected, head, body, now=now)
-    except Untrusted as error:
-        raise Refusal(Code.PEER_UNTRUSTED, f"{to.origin}: {error}") from None
+    return Message(fields=response.fields, status=response.status), body
 
 
 class Directory:
-    """Whether each contact answered lately, and proved who it is."""
+    """The documents of contacts. Many who ask at once for one of them cause one fetch."""
 
-    def __init__(self, upstream: Upstream, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        upstream: Upstream,
+        clock: Callable[[], float] = time.time,
+        patience: float = PATIENCE,
+    ) -> None:
         self._upstream = upstream
         self._clock = clock
-        self._asked: dict[Contact, tuple[float, bool]] = {}
+        self._patience = patience
+        self._kept: dict[Contact, Document] = {}
+        self._fetches: dict[Contact, asyncio.Task[Document]] = {}
 
-    def note(self, contact: Contact, *, reachable: bool) -> None:
-        """Remember that a contact just answered, or didn't."""
-        self._asked[contact] = (self._clock(), reachable)
+    async def document(self, contact: Contact) -> Document:
+        """Return the contact's document, fetched where none is kept; raises as ``fetch`` does."""
+        kept = self._kept.get(contact)
+        if kept is not None and self._clock() < kept.expires:
+            return kept
+        return await self.fetch(contact)
 
-    async def reachable(self, contacts: Iterable[Contact]) -> dict[str, bool]:
-        """Tell for each contact, by ID, whether its Portal answers and proves who it is.
+    def forget(self, contact: Contact, document: Document) -> None:
+        """Fetch again next time, unless another document than this one came meanwhile."""
+        if self._kept.get(contact) is document:
+            del self._kept[contact]
 
-        Those not heard of for ``FRESH`` seconds are asked, at once and for ``PATIENCE`` seconds.
+    async def fetch(self, contact: Contact) -> Document:
+        """Fetch the contact's document and keep it.
+
+        Raises ``Refusal`` (``PEER_UNREACHABLE``, ``PEER_TIMEOUT``, ``PEER_UNTRUSTED``). Goes on
+        when whoever asked first is cancelled: others wait for it too.
         """
-        wanted = list(contacts)
-        gate = asyncio.Semaphore(AT_ONCE)
-        stale = [contact for contact in wanted if self._is_stale(contact)]
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
-                await asyncio.gather(*(self._ask(contact, gate) for contact in stale))
-        for contact in stale:
-            if self._is_stale(contact):
-                self.note(contact, reachable=False)
-        return {contact.id: self._asked[contact][1] for contact in wanted}
+        fetch = self._fetches.get(contact)
+        if fetch is None:
+            fetch = asyncio.create_task(self._fetch(contact))
+            fetch.add_done_callback(lambda done: self._take(contact, done))
+            self._fetches[contact] = fetch
+        return await asyncio.shield(fetch)
 
-    def _is_stale(self, contact: Contact) -> bool:
-        asked = self._asked.get(contact)
-        return asked is None or not 0 <= self._clock() - asked[0] < FRESH
+    async def _fetch(self, contact: Contact) -> Document:
+        to = destination_of(contact)
+        return await fetch_document(
+            self._upstream, to, contact.id, now=self._clock(), patience=self._patience
+        )
 
-    async def _ask(self, contact: Contact, gate: asyncio.Semaphore) -> None:
-        async with gate:
-            to = destination_of(contact)
-            try:
-                await fetch_document(self._upstream, to, contact.id, now=self._clock())
-            except Refusal:
-                self.note(contact, reachable=False)
-            else:
-                self.note(contact, reachable=True)
+    def _take(self, contact: Contact, done: "asyncio.Task[Document]") -> None:
+        self._fetches.pop(contact, None)
+        if not done.cancelled() and done.exception() is None:
+            self._kept[contact] = done.result()

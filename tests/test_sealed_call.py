@@ -1,0 +1,275 @@
+"""When a sealed call may be tried again: for two reasons, once each, and within a minute."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from proxy.body import REMEMBERED
+from proxy.call import Call
+from proxy.core.answers import refusal_answer
+from proxy.core.binary_http.message import RequestHead, ResponseHead
+from proxy.core.binary_http.padding import padding
+from proxy.core.binary_http.reader import RequestReader
+from proxy.core.binary_http.writer import END, content, response_head
+from proxy.core.envelope import CHUNKED_ANSWER, GATEWAY
+from proxy.core.errors import Code, Refusal
+from proxy.core.identity import PrivateKey
+from proxy.core.policy import Contact
+from proxy.core.sealed_message import MessageOpener
+from proxy.core.sealing.hpke import Aead, SealingKey
+from proxy.core.sealing.key_config import KeyConfig
+from proxy.core.sealing.offer import OfferedKey
+from proxy.core.sealing.request import RequestOpener
+from proxy.core.signature.digest import content_digest
+from proxy.core.signature.document import PATH, document_body, sign_document
+from proxy.directory import Directory
+from proxy.reachability import Reachability
+from proxy.sealed_call import SealedCourier
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from proxy.core.headers import Field
+    from proxy.upstream import UpstreamRequest, UpstreamResponse
+
+OURS, THEIRS = PrivateKey(bytes(32)), PrivateKey(b"t" * 32)
+PEER = Contact(THEIRS.public.portal_id, "Peer", "https://peer.example")
+KEY = SealingKey(bytes(range(32)))
+NOW = 1_750_000_000
+
+
+@dataclass
+class Response:
+    """An answer on the wire."""
+
+    status: int
+    fields: tuple[Field, ...]
+    body: bytes
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        yield self.body
+
+    async def write(self, data: bytes) -> None:
+        raise NotImplementedError(data)
+
+    def write_end(self) -> None:
+        raise NotImplementedError
+
+
+@dataclass
+class Got:
+    """A call that arrived."""
+
+    head: RequestHead
+    body: bytes
+    opener: RequestOpener
+
+    def parameter(self, name: bytes) -> bytes:
+        match = re.search(
+            rb";" + name + rb'="?([^;"]+)', dict(self.head.fields)[b"signature-input"]
+        )
+        assert match is not None
+        return match[1]
+
+    def sealed(self, status: int = 200, fields: tuple[Field, ...] = ()) -> Response:
+        sealer = self.opener.answer_sealer(bytes(16))
+        head = response_head(ResponseHead(status, fields))
+        message = head + content(b"answer") + END
+        whole = sealer.header + sealer.finish(message + bytes(padding(len(message))))
+        return Response(200, (CHUNKED_ANSWER,), whole)
+
+    def refused(self, now: int) -> Response:
+        return self.sealed(401, refusal_answer(Refusal(Code.OUT_OF_TIME, now=now)).fields)
+
+
+def key_problem() -> Response:
+    answer = refusal_answer(Refusal(Code.SEALING_KEY_UNKNOWN))
+    return Response(answer.status, answer.fields, answer.body)
+
+
+class Peer:
+    """An upstream that is the peer itself, at a time of the test's choice."""
+
+    def __init__(self, answer: Callable[[Got], Response]) -> None:
+        self.now = float(NOW)
+        self.documents = 0
+        self.keyless = False
+        self.got: list[Got] = []
+        self._answer = answer
+
+    @asynccontextmanager
+    async def send(self, request: UpstreamRequest) -> AsyncIterator[UpstreamResponse]:
+        if request.target == PATH:
+            self.documents += 1
+            yield self._document()
+            return
+        assert (request.method, request.target) == (b"POST", GATEWAY)
+        assert request.body is not None
+        opener = RequestOpener(lambda _: KEY)
+        reading = MessageOpener(opener, RequestReader())
+        events = [e async for piece in request.body for e in reading.feed(piece)] + reading.end()
+        assert isinstance(events[0], RequestHead)
+        body = b"".join(event for event in events if isinstance(event, bytes))
+        self.got.append(Got(events[0], body, opener))
+        yield self._answer(self.got[-1])
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def clock(self) -> float:
+        return self.now
+
+    def _document(self) -> Response:
+        offer = OfferedKey(KeyConfig(1, KEY.public, (Aead.AES_128_GCM,)), int(self.now) + 9999)
+        offers = () if self.keyless else (offer,)
+        body = document_body(THEIRS, "Peer", "peer.example", ("sealed",), offers, 1 << 16)
+        digest = content_digest(hashlib.sha256(body).digest())
+        return Response(200, sign_document(THEIRS, digest, now=int(self.now)), body)
+
+
+async def call(
+    peer: Peer,
+    method: bytes = b"POST",
+    body: bytes = b"body",
+    directory: Directory | None = None,
+) -> int | Code:
+    """Make a call; return its status, or why it failed."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for at in range(0, len(body), 1000):
+            yield body[at : at + 1000]
+
+    directory = directory or Directory(peer, peer.clock)
+    courier = SealedCourier(OURS, peer, directory, Reachability(directory, peer.clock), peer.clock)
+    made = Call("box", PEER, method, b"/x", (), has_body=True, size=len(body))
+    try:
+        async with courier.carry_out(made, pieces()) as answer:
+            assert b"".join([piece async for piece in answer.pieces]) == b"answer"
+            return answer.status
+    except Refusal as refusal:
+        return refusal.code
+
+
+def first(answer: Callable[[Got], Response], *, after: float = 0.0, count: int = 1) -> Peer:
+    """Return a peer that answers ``count`` calls with ``answer``, each after so many seconds."""
+
+    def reply(got: Got) -> Response:
+        peer.now += after
+        return answer(got) if len(peer.got) <= count else got.sealed()
+
+    peer = Peer(reply)
+    return peer
+
+
+@pytest.mark.parametrize(
+    ("after", "tries"), [(0.0, 2), (59.9, 2), (60.0, 1), (600.0, 1), (-1.0, 1)]
+)
+async def test_a_key_problem_is_worth_another_try_for_a_minute(after: float, tries: int) -> None:
+    peer = first(lambda _: key_problem(), after=after)
+    found = await call(peer)
+    assert len(peer.got) == tries
+    assert found == (200 if tries == 2 else Code.OUTCOME_UNKNOWN)
+    assert peer.documents == tries
+
+
+@pytest.mark.parametrize(("after", "tries"), [(0.0, 2), (59.9, 2), (60.0, 1), (-1.0, 1)])
+async def test_a_wrong_clock_is_worth_another_try_for_a_minute(after: float, tries: int) -> None:
+    peer = first(lambda got: got.refused(NOW + 7200), after=after)
+    found = await call(peer)
+    assert len(peer.got) == tries
+    assert found == (200 if tries == 2 else 401)
+    assert peer.documents == 1
+
+
+async def test_a_further_try_is_the_same_call_in_another_envelope() -> None:
+    peer = first(lambda got: got.refused(NOW + 7200))
+    assert await call(peer, body=b"the body") == 200
+    one, two = peer.got
+    assert one.parameter(b"nonce") == two.parameter(b"nonce")
+    assert one.parameter(b"created") == b"%d" % NOW
+    assert two.parameter(b"created") == b"%d" % (NOW + 7200)
+    assert one.opener.enc != two.opener.enc
+    assert one.body == two.body == b"the body"
+    assert [name for name, _ in one.head.fields] == [name for name, _ in two.head.fields]
+
+
+async def test_the_time_is_believed_for_this_call_alone() -> None:
+    peer = first(lambda got: got.refused(NOW + 7200))
+    assert await call(peer) == 200
+    assert await call(peer) == 200
+    assert peer.got[-1].parameter(b"created") == b"%d" % NOW
+
+
+@pytest.mark.parametrize("size", [REMEMBERED, REMEMBERED + 1])
+async def test_only_a_body_of_which_nothing_is_forgotten_goes_again(size: int) -> None:
+    fits = size <= REMEMBERED
+    peer = first(lambda _: key_problem())
+    assert await call(peer, body=bytes(size)) == (200 if fits else Code.OUTCOME_UNKNOWN)
+    assert [len(got.body) for got in peer.got] == [size] * (2 if fits else 1)
+    peer = first(lambda got: got.refused(NOW + 7200))
+    assert await call(peer, body=bytes(size)) == (200 if fits else 401)
+
+
+@pytest.mark.parametrize(
+    ("method", "code"), [(b"GET", Code.PEER_UNTRUSTED), (b"POST", Code.OUTCOME_UNKNOWN)]
+)
+async def test_there_is_no_third_try_for_the_same_reason(method: bytes, code: Code) -> None:
+    peer = first(lambda _: key_problem(), count=99)
+    assert await call(peer, method) is code
+    assert len(peer.got) == 2
+
+
+@pytest.mark.parametrize("key_first", [True, False])
+async def test_each_reason_is_worth_one_try(*, key_first: bool) -> None:
+    def reply(got: Got) -> Response:
+        if len(peer.got) == 3:
+            return got.sealed()
+        return key_problem() if (len(peer.got) == 1) is key_first else got.refused(NOW + 7200)
+
+    peer = Peer(reply)
+    assert await call(peer) == 200
+    assert len(peer.got) == 3
+    assert len({got.parameter(b"nonce") for got in peer.got}) == 1
+
+
+async def test_an_answer_that_was_seen_before_is_never_repeated() -> None:
+    fields = refusal_answer(Refusal(Code.REPLAYED)).fields
+    for method in (b"GET", b"POST"):
+        peer = first(lambda got: got.sealed(409, fields), count=9)
+        assert await call(peer, method) is Code.OUTCOME_UNKNOWN
+        assert len(peer.got) == 1
+
+
+async def test_a_second_try_that_is_held_back_until_it_is_out_of_time_tells_nothing() -> None:
+    """The first may have been carried out: whoever forged the problem withheld the answer."""
+
+    def reply(got: Got) -> Response:
+        if len(peer.got) == 1:
+            return key_problem()
+        peer.now += 130
+        return got.refused(int(peer.now))
+
+    peer = Peer(reply)
+    assert await call(peer) is Code.OUTCOME_UNKNOWN
+    assert len(peer.got) == 2
+    peer.got.clear()
+    assert await call(peer, b"GET") == 401
+
+
+async def test_a_document_without_a_key_is_asked_for_again_with_the_next_call() -> None:
+    peer = Peer(lambda got: got.sealed())
+    directory = Directory(peer, peer.clock)
+    peer.keyless = True
+    for _ in range(2):
+        assert await call(peer, directory=directory) is Code.NO_SEALING_KEY
+    peer.keyless = False
+    for _ in range(2):
+        assert await call(peer, directory=directory) == 200
+    assert peer.documents == 3
+    assert len(peer.got) == 2
