@@ -4,23 +4,28 @@ import argparse
 import resource
 import signal
 import sys
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
+from bench.chart import ratio_chart
+from bench.comparisons import comparisons, hop_subjects
 from bench.crew import Crew, NotStarted
 from bench.figures import Spread, spread
-from bench.idle import measure_idle
 from bench.load import Wrong
-from bench.ratios import IDLE, ratios_of
+from bench.memory import measure_idle, measure_uploads
+from bench.ratios import IDLE, REACH, UPLOAD, ratios_of
 from bench.report import conditions, tables, write
-from bench.rounds import Pace, Results, run
-from bench.subjects import Apps, comparisons, hop_subjects, start_apps
+from bench.rounds import Pace, run_all
+from bench.subjects import Apps, start_apps
 from bench.work import GET
 
 _OUT = Path(__file__).resolve().parent / "out"
-_QUICK = Pace(rounds=3, seconds=0.35, limit=130)
-_FULL = Pace(rounds=7, seconds=1.75, limit=1100)
-_IDLE_ROUNDS = 3
+_QUICK = Pace(rounds=3, seconds=0.2, limit=135)
+_FULL = Pace(rounds=7, seconds=1.0, limit=1050)
+_MEMORY_ROUNDS = 3
+_NAMES = ("hop", "calls", "streams", "way_in", "engine", "memory")
 
 
 def main() -> int:
@@ -29,55 +34,68 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="within three minutes")
     parser.add_argument("--rounds", type=int, help="how many rounds")
     parser.add_argument("--seconds", type=float, help="how long each turn")
+    parser.add_argument("--only", nargs="+", choices=_NAMES, default=_NAMES, help="not all of it")
     parser.add_argument("--out", type=Path, default=_OUT, help="where the results go")
     options = parser.parse_args()
     usual = _QUICK if options.quick else _FULL
     pace = Pace(options.rounds or usual.rounds, options.seconds or usual.seconds, usual.limit)
-    idle_rounds = 1 if options.quick else _IDLE_ROUNDS
+    memory_rounds = min(pace.rounds, 1 if options.quick else _MEMORY_ROUNDS)
+    return guarded(lambda: _bench(pace, memory_rounds, options.only, options.out))
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """Do ``work`` with as many descriptors as there may be; end in order where it is ended."""
     signal.signal(signal.SIGTERM, _stop)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
-        return _bench(pace, idle_rounds, options.out)
+        return work()
     except NotStarted as error:
         print(f"The benchmark has no app to stand before: {error}", file=sys.stderr)
     except KeyboardInterrupt:
-        _tell("Stopped before the end; nothing was written.")
+        tell("Stopped before the end; nothing was written.")
     return 1
 
 
-def _bench(pace: Pace, idle_rounds: int, out: Path) -> int:
+def _bench(pace: Pace, memory_rounds: int, names: Collection[str], out: Path) -> int:
     with Crew() as crew:
         said = conditions(pace, len(crew.cores))
-        _tell(said)
+        tell(said)
         apps = start_apps(crew)
-        results = [run(one, crew, apps, pace, _tell) for one in comparisons(apps)]
+        chosen = [one for one in comparisons() if one.name in names]
+        results = run_all(chosen, crew, apps, pace, tell)
         ratios = {name: found for one in results for name, found in ratios_of(one).items()}
-        ratios |= _idle(results[0], crew, apps, idle_rounds)
-    text = tables(results, ratios)
-    _tell(f"\n{text}")
+        failures: dict[str, str] = {}
+        if "memory" in names:
+            ratios |= _memory(crew, apps, memory_rounds, failures)
+    text = tables(results, ratios, failures)
+    tell(f"\n{text}")
     write(out, results, ratios, f"{said}\n\n{text}")
-    _tell(f"Ours over theirs, median (least..most) of the rounds; less is better. All of it: {out}")
-    failed = [one for one in results for _, name in one.failures if name == "ours"]
-    return 1 if failed else 0
+    (out / "ratios.svg").write_text(ratio_chart(ratios, REACH), encoding="utf-8")
+    tell(f"Ours over theirs, median (least..most) of the rounds; less is better. All of it: {out}")
+    failed = [name for one in results for _, name in one.failures if name in one.comparison.ours]
+    return 1 if failed or failures.keys() & {IDLE, UPLOAD} else 0
 
 
-def _idle(results: Results, crew: Crew, apps: Apps, rounds: int) -> dict[str, Spread]:
-    """Return the megabytes of 1,000 idle connections, of ours and, for comparison, of others."""
-    found = {}
+def _memory(crew: Crew, apps: Apps, rounds: int, failures: dict[str, str]) -> dict[str, Spread]:
+    """Return the megabytes of 1,000 idle connections, of ours and of others, and of an upload."""
+    measures: dict[str, Callable[[], float]] = {UPLOAD: partial(measure_uploads, crew, apps)}
     for subject in hop_subjects():
-        if GET not in subject.cases:
-            continue
-        name = IDLE if subject.name == "ours" else f"{IDLE}_{subject.name}"
+        if GET in subject.cases:
+            name = IDLE if subject.name == "ours" else f"{IDLE}_{subject.name}"
+            measures[name] = partial(measure_idle, subject, crew, apps)
+    found = {}
+    for name, measured in measures.items():
         try:
-            found[name] = spread([measure_idle(subject, crew, apps) for _ in range(rounds)])
+            found[name] = spread([measured() for _ in range(rounds)])
         except (NotStarted, Wrong) as error:
-            results.fail(IDLE, subject.name, str(error))
-    _tell("   idle connections: done")
+            failures[name] = str(error)
+    tell("   memory: done")
     return found
 
 
-def _tell(text: str) -> None:
+def tell(text: str) -> None:
+    """Say what is going on."""
     print(text, flush=True)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from bench.load import LOOPBACK
+from bench.door import LOOPBACK
 
 ROOT = Path(__file__).resolve().parent.parent
 _START = 20.0
@@ -26,13 +26,17 @@ class NotStarted(Exception):
 
 @dataclass(frozen=True)
 class Member:
-    """A running server; ``host`` is the field value that it is asked under."""
+    """A running server."""
 
     name: str
     process: subprocess.Popen[bytes]
-    port: int
-    host: str
+    ports: tuple[int, ...]
     log: Path
+
+    @property
+    def port(self) -> int:
+        """Where it listens first of all."""
+        return self.ports[0]
 
     @property
     def last_words(self) -> str:
@@ -85,11 +89,9 @@ class Crew:
         """Return an empty folder."""
         return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
 
-    def start(
-        self, name: str, line: Sequence[str], port: int, *, host: str = "", measured: bool = True
-    ) -> Member:
-        """Start a server and wait until it takes connections; raises ``NotStarted``."""
-        log = self.folder / f"{name}-{port}.log"
+    def launch(self, name: str, line: Sequence[str], *ports: int, measured: bool = True) -> Member:
+        """Start a server without waiting for it; raises ``NotStarted``."""
+        log = self.folder / f"{name}-{ports[0]}.log"
         if self.is_pinned and measured:
             os.sched_setaffinity(0, {self.cores[0]})
         try:
@@ -103,19 +105,26 @@ class Crew:
         finally:
             if self.is_pinned:
                 os.sched_setaffinity(0, {self.cores[1]})
-        member = Member(name, process, port, host or f"{LOOPBACK}:{port}", log)
+        member = Member(name, process, ports, log)
         self.members.append(member)
-        _wait_for(member)
+        return member
+
+    def start(self, name: str, line: Sequence[str], *ports: int, measured: bool = True) -> Member:
+        """Start a server and wait until it takes connections; raises ``NotStarted``."""
+        member = self.launch(name, line, *ports, measured=measured)
+        wait_for(member)
         return member
 
     def start_python(self, name: str, *words: str, measured: bool = True) -> Member:
         """Start the module ``bench.servers.NAME``; its first argument is its port."""
         port = self.port()
         line = [sys.executable, "-m", f"bench.servers.{name}", str(port), *words]
-        return self.start("-".join([name, *words]), line, port, measured=measured)
+        return self.start(name, line, port, measured=measured)
 
     def end(self, member: Member) -> None:
-        """End a server and whatever it started."""
+        """End a server and whatever it started; once is enough."""
+        if member not in self.members:
+            return
         self.members.remove(member)
         for number in (signal.SIGTERM, signal.SIGKILL):
             try:
@@ -128,19 +137,25 @@ class Crew:
                 continue
 
 
-def _wait_for(member: Member) -> None:
-    end = time.monotonic() + _START
-    while True:
-        try:
-            socket.create_connection((LOOPBACK, member.port), timeout=1).close()
-        except OSError:
-            if member.process.poll() is not None:
-                raise NotStarted(f"it ended: {member.last_words}") from None
-            if time.monotonic() > end:
-                raise NotStarted(f"not there after {_START:g} s: {member.last_words}") from None
-            time.sleep(0.02)
-        else:
-            return
+def wait_for(*members: Member) -> None:
+    """Wait until each takes connections at all its ports; raises ``NotStarted``."""
+    for member in members:
+        end = time.monotonic() + _START
+        for port in member.ports:
+            while not _takes_connections(port):
+                if member.process.poll() is not None:
+                    raise NotStarted(f"it ended: {member.last_words}")
+                if time.monotonic() > end:
+                    raise NotStarted(f"not there after {_START:g} s: {member.last_words}")
+                time.sleep(0.02)
+
+
+def _takes_connections(port: int) -> bool:
+    try:
+        socket.create_connection((LOOPBACK, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _environment() -> dict[str, str]:

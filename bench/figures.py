@@ -18,6 +18,8 @@ class Sample:
     """User and system time of the subject's processes."""
     elapsed: float
     p50: float
+    resident: int = 0
+    """Bytes of the subject's processes in memory, afterwards."""
 
     @property
     def cost(self) -> float:

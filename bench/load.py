@@ -4,22 +4,25 @@ Requests on a connection follow one another. When the time is up no more are sen
 flight are waited for, so that the CPU that was used belongs to the requests that were counted.
 """
 
+import itertools
 import select
 import socket
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import httptools
 
+from bench.door import LOOPBACK, Door
 from bench.figures import Sample
 from bench.work import Case
 
-LOOPBACK = "127.0.0.1"
 PATIENCE = 30.0
 """Seconds without a byte from anybody, after which a subject counts as stuck."""
 _AT_ONCE = 64
 """Connections that are opened before they are used: fewer than any listener's backlog."""
+_SIGNED_RATE = 6000
+"""Requests that are signed beforehand for each second; a turn that used them up ends early."""
 _BUFFER = bytearray(512 * 1024)
 _VIEW = memoryview(_BUFFER)
 _OK = 200
@@ -30,16 +33,19 @@ class Wrong(Exception):
 
 
 class Wire:
-    """One connection, and the exchange that is under way on it."""
+    """One connection, and the exchange that is under way on it.
 
-    def __init__(self, port: int, request: bytes, answer: bytes) -> None:
+    ``requests`` are what it sends, one after the other; ``answer`` is the body of each answer.
+    """
+
+    def __init__(self, port: int, requests: Iterator[bytes], answer: bytes) -> None:
         self._socket = socket.create_connection((LOOPBACK, port), timeout=PATIENCE)
         self._socket.setblocking(False)  # noqa: FBT003 - the socket API
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._request = memoryview(request)
+        self._requests = requests
         self._answer = answer
         self._parser = httptools.HttpResponseParser(self)
-        self.unsent = self._request[:0]
+        self.unsent = memoryview(b"")
         self._began = 0.0
         self._got = 0
         self._complete = False
@@ -52,12 +58,20 @@ class Wire:
         """Close the connection."""
         self._socket.close()
 
-    def begin(self) -> None:
-        """Send a request, as far as it goes."""
+    def will_send(self, request: bytes) -> None:
+        """Send this from now on, once or more; the answer's body is the same as before."""
+        self._requests = itertools.repeat(request)
+
+    def begin(self) -> bool:
+        """Send the next request, as far as it goes; tells whether there was one."""
+        request = next(self._requests, None)
+        if request is None:
+            return False
         self._got, self._complete = 0, False
         self._began = time.perf_counter()
-        self.unsent = self._request
+        self.unsent = memoryview(request)
         self.push()
+        return True
 
     def push(self) -> None:
         """Send more of the request."""
@@ -110,12 +124,18 @@ class Wire:
         self._complete = True
 
 
-def connect(port: int, host: str, case: Case, wires: list[Wire]) -> None:
-    """Add ``case``'s connections to ``wires``, each used once; raises ``Wrong``."""
-    request, answer = case.request(host), case.answer
+def connect(
+    door: Door,
+    case: Case,
+    wires: list[Wire],
+    count: int,
+    requests: Iterator[bytes] | None = None,
+) -> None:
+    """Add connections to ``wires`` until they are ``count``, each used once; raises ``Wrong``."""
+    requests = requests or door.requests(case, count)
     try:
-        while missing := case.connections - len(wires):
-            some = [Wire(port, request, answer) for _ in range(min(missing, _AT_ONCE))]
+        while missing := count - len(wires):
+            some = [Wire(door.port, requests, case.answer) for _ in range(min(missing, _AT_ONCE))]
             wires += some
             exchange(some, 0.0)
     except OSError as error:
@@ -127,11 +147,11 @@ def exchange(wires: list[Wire], seconds: float) -> list[float]:
     took: list[float] = []
     by_number = {wire.fileno(): wire for wire in wires}
     with select.epoll() as poll:
+        busy = 0
         for wire in wires:
-            wire.begin()
+            busy += wire.begin()
             poll.register(wire, _interest(wire))
         until = time.perf_counter() + seconds
-        busy = len(wires)
         while busy:
             events = poll.poll(PATIENCE)
             if not events:
@@ -143,20 +163,20 @@ def exchange(wires: list[Wire], seconds: float) -> list[float]:
                     wire.push()
                 if event & ~select.EPOLLOUT and (done := wire.pull()) is not None:
                     took.append(done)
-                    if time.perf_counter() < until:
-                        wire.begin()
-                    else:
+                    if time.perf_counter() >= until or not wire.begin():
                         busy -= 1
                 if had_unsent or wire.unsent:
                     poll.modify(wire, _interest(wire))
     return took
 
 
-def measure(port: int, host: str, case: Case, seconds: float, cpu: Callable[[], float]) -> Sample:
+def measure(door: Door, case: Case, seconds: float, cpu: Callable[[], float]) -> Sample:
     """Put ``case`` on a subject, whose CPU time ``cpu`` reads; raises ``Wrong``."""
+    count = 2 * case.connections + int(seconds * _SIGNED_RATE)
+    requests = door.requests(case, count)
     wires: list[Wire] = []
     try:
-        connect(port, host, case, wires)
+        connect(door, case, wires, case.connections, requests)
         used, began = cpu(), time.perf_counter()
         took = exchange(wires, seconds)
         elapsed, used = time.perf_counter() - began, cpu() - used

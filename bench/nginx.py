@@ -7,11 +7,12 @@ back (a default nginx takes a whole upload before it sends a byte on), nothing l
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from bench.crew import Crew, Member, NotStarted
-from bench.load import LOOPBACK
-from bench.work import SIZES, content
+from bench.door import LOOPBACK
+from bench.work import content
 
 _COMMON = """\
 daemon off;
@@ -42,6 +43,7 @@ _APP = """\
     listen {address} backlog=2048;
     root {folder};
     location = /small {{ return 200 "{small}"; }}
+    location = /open/small {{ return 200 "{small}"; }}
   }}
 """
 _HOP = """\
@@ -60,6 +62,42 @@ _HOP = """\
       proxy_request_buffering off;
       proxy_buffering off;
 {buffers}    }}
+  }}
+"""
+_FRONT = """\
+  upstream app {{
+    server {upstream};
+    keepalive 512;
+    keepalive_requests 1000000000;
+  }}
+  upstream auth {{
+    server {auth};
+    keepalive 512;
+    keepalive_requests 1000000000;
+  }}
+  proxy_http_version 1.1;
+  proxy_set_header Connection "";
+  proxy_buffering off;
+  server {{
+    listen {address} backlog=2048;
+    location / {{
+      auth_request /auth;
+      proxy_pass http://app;
+      proxy_request_buffering off;
+      proxy_set_header Connection "";
+      proxy_set_header Host $http_host;
+    }}
+    location = /auth {{
+      internal;
+      proxy_pass http://auth;
+      proxy_pass_request_body off;
+      proxy_set_header Connection "";
+      proxy_set_header Content-Length "";
+      proxy_set_header X-Forwarded-Method $request_method;
+      proxy_set_header X-Forwarded-Proto http;
+      proxy_set_header X-Forwarded-Host $http_host;
+      proxy_set_header X-Forwarded-Uri $request_uri;
+    }}
   }}
 """
 _LARGE = """\
@@ -82,12 +120,11 @@ def version() -> str:
     return said.stderr.strip().rpartition("/")[2]
 
 
-def start_app(crew: Crew) -> Member:
-    """Start nginx as the app, with the bodies as files; raises ``NotStarted``."""
+def start_app(crew: Crew, bodies: Iterable[str] = ("1mib", "64mib")) -> Member:
+    """Start nginx as the app, with these bodies as files; raises ``NotStarted``."""
     folder = crew.new_folder("nginx-app")
-    for name in SIZES:
-        if name != "small":
-            (folder / name).write_bytes(content(name))
+    for name in bodies:
+        (folder / name).write_bytes(content(name))
     port = crew.port()
     rest = _APP.format(
         address=f"{LOOPBACK}:{port}", folder=folder, small=content("small").decode("ascii")
@@ -108,6 +145,15 @@ def start_hop(crew: Crew, upstream: int, *, large: bool = False) -> Member:
         buffers=_LARGE if large else "",
     )
     return crew.start("nginx-hop", _line(folder, rest), port)
+
+
+def start_front(crew: Crew, upstream: int, auth: int) -> Member:
+    """Start nginx so that it asks the port ``auth`` about each request; raises ``NotStarted``."""
+    folder, port = crew.new_folder("nginx-front"), crew.port()
+    rest = _FRONT.format(
+        address=f"{LOOPBACK}:{port}", upstream=f"{LOOPBACK}:{upstream}", auth=f"{LOOPBACK}:{auth}"
+    )
+    return crew.start("nginx-front", _line(folder, rest), port)
 
 
 def _line(folder: Path, rest: str) -> list[str]:

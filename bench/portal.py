@@ -1,48 +1,114 @@
-"""Our own proxy as it is run by its owner: ``portal-proxy serve``, one app, all of it public."""
+"""Portals of our own, as their owners run them: made in a folder, then ``portal-proxy serve``."""
 
 import json
-import subprocess
 import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from bench.crew import ROOT, Crew, Member, NotStarted
-from bench.load import LOOPBACK
+from bench.crew import Crew, Member, wait_for
+from bench.door import LOOPBACK, Door
+from proxy.contacts.form import serialise_contacts
+from proxy.core.identity import PrivateKey, short_id
+from proxy.core.policy import Contact, ContactList, Mode
+from proxy.keyring import create_identity
+from proxy.storage import write_atomically
+from proxy.tokens import TokenStore
 
-_DOMAIN = "portal.localhost"
-_APP = "bench"
+DOMAIN = "portal.localhost"
+Paths = Mapping[str, Mapping[str, object]]
+"""The rules of an app.json, by prefix."""
+PUBLIC: Paths = {"": {"access": "public"}}
+PEERS: Paths = {"": {"access": "peer"}}
 _PORTAL_YAML = """\
-name: Bench
+name: {name}
 domain: {domain}
 public_url: http://{{short_id}}.{domain}:{public}
+aliases: [{aliases}]
+accept: [sealed, signed]
 state: ../state
 listen: {{public: "127.0.0.1:{public}", apps: "127.0.0.1:{apps}", owner: "127.0.0.1:{owner}"}}
 """
-_APP_JSON = {"v": "3.2", "name": _APP, "port": 80, "paths": {"": {"access": "public"}}}
 
 
-def start(crew: Crew, upstream: int) -> Member:
-    """Start a Portal whose app is at the port ``upstream``; raises ``NotStarted``."""
-    config = crew.new_folder("portal") / "config"
-    port = crew.port()
-    app = config / "apps" / _APP
-    app.mkdir(parents=True)
-    text = _PORTAL_YAML.format(domain=_DOMAIN, public=port, apps=crew.port(), owner=crew.port())
-    (config / "portal.yaml").write_text(text)
-    (app / "app.json").write_text(json.dumps(_APP_JSON))
-    (app / "proxy.yaml").write_text(f"upstream: http://{LOOPBACK}:{upstream}\n")
-    _command(config, "init")
-    host = f"{_APP}.{_command(config, 'id').strip()[:6]}.{_DOMAIN}:{port}"
-    return crew.start("portal-proxy", [*_line(config), "serve"], port, host=host)
+@dataclass(frozen=True)
+class Portal:
+    """A Portal's folder, key and ports. It runs once it is launched."""
+
+    name: str
+    folder: Path
+    key: PrivateKey
+    public: int
+    apps: int
+
+    @property
+    def id(self) -> str:
+        """The full Portal ID."""
+        return self.key.public.portal_id
+
+    @property
+    def host(self) -> str:
+        """The Portal's own authority."""
+        return f"{short_id(self.id)}.{DOMAIN}:{self.public}"
+
+    def add_app(self, name: str, upstream: int, paths: Paths) -> None:
+        """Add an app that is behind the port ``upstream``."""
+        folder = self.folder / "config" / "apps" / name
+        folder.mkdir(parents=True)
+        app = {"v": "3.2", "name": name, "port": 80, "paths": paths}
+        (folder / "app.json").write_text(json.dumps(app))
+        (folder / "proxy.yaml").write_text(f"upstream: http://{LOOPBACK}:{upstream}\n")
+
+    def knows(self, *contacts: Contact, apps: Iterable[str]) -> None:
+        """Write the contact list; ``apps`` may know everybody in it."""
+        listed = ContactList(contacts, dict.fromkeys(apps, "all"))
+        write_atomically(self.folder / "state" / "contacts.yaml", serialise_contacts(listed))
+
+    def as_contact(self, mode: Mode) -> Contact:
+        """Return this Portal as another one's contact, called in ``mode``."""
+        return contact(self.key, self.name, self.public, mode)
+
+    def way_in(self, app: str) -> Door:
+        """Return where strangers and peers ask for ``app``."""
+        return Door(self.public, f"{app}.{self.host}")
+
+    def way_out(self, app: str, peer: str) -> Door:
+        """Return where ``app`` calls itself at the Portal with the full ID ``peer``."""
+        token = TokenStore(self.folder / "state" / "tokens").token(app)
+        prefix = f"/internal/call_peer/{peer}"
+        return Door(self.apps, prefix=prefix, fields=(f"portal-token: {token}",))
+
+    def launch(self, crew: Crew) -> Member:
+        """Start the proxy without waiting for it; raises ``NotStarted``."""
+        line = [sys.executable, "-m", "proxy", "--config", str(self.folder / "config"), "serve"]
+        return crew.launch(f"portal-{self.name}", line, self.public, self.apps)
 
 
-def _command(config: Path, word: str) -> str:
-    done = subprocess.run(  # noqa: S603 - our own program
-        [*_line(config), word], cwd=ROOT, capture_output=True, text=True, check=False
+def make(crew: Crew, name: str, *, alias: str = "") -> Portal:
+    """Make a Portal that has no apps and knows nobody; ``alias`` is a further Host that it is."""
+    folder = crew.new_folder("portal")
+    (folder / "config").mkdir()
+    portal = Portal(
+        name, folder, create_identity(folder / "state" / "identity.key"), crew.port(), crew.port()
     )
-    if done.returncode != 0:
-        raise NotStarted(f"portal-proxy {word}: {done.stderr.strip()}")
-    return done.stdout
+    text = _PORTAL_YAML.format(
+        name=name, domain=DOMAIN, aliases=f'"{alias}"' if alias else "",
+        public=portal.public, apps=portal.apps, owner=crew.port(),
+    )  # fmt: skip
+    (folder / "config" / "portal.yaml").write_text(text)
+    portal.knows(apps=())
+    return portal
 
 
-def _line(config: Path) -> list[str]:
-    return [sys.executable, "-m", "proxy", "--config", str(config)]
+def contact(key: PrivateKey, name: str, port: int, mode: Mode) -> Contact:
+    """Return who has ``key`` and is found at ``port``, as a contact called in ``mode``."""
+    portal_id = key.public.portal_id
+    address = f"http://{short_id(portal_id)}.{DOMAIN}:{port}"
+    return Contact(portal_id, name, address, f"{LOOPBACK}:{port}", mode)
+
+
+def serve(crew: Crew, *portals: Portal) -> tuple[Member, ...]:
+    """Start the Portals all at once, and wait for each; raises ``NotStarted``."""
+    members = tuple(portal.launch(crew) for portal in portals)
+    wait_for(*members)
+    return members

@@ -1,58 +1,64 @@
 """The results by name, ours over theirs: less is better. CPU unless the name says otherwise."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from bench.comparisons import Latency
 from bench.figures import Sample, Spread, added, ratio
 from bench.rounds import Results
-from bench.subjects import DIRECT
-from bench.work import ALONE, GET, Case
+from bench.work import ALONE
 
 IDLE = "mb_per_1000_idle"
+UPLOAD = "mb_per_sealed_64mib_upload"
 REACH = {
+    "signing_hop_vs_asgiproxy": 1 / 3,
+    "verifying_hop_vs_asgiproxy": 1 / 2,
+    "signing_hop_vs_nginx": 4.0,
+    "verifying_hop_vs_nginx": 6.7,
+    "two_hops_signed_vs_freeshard": 1 / 40,
+    "sealed_vs_signed": 1.5,
     "down_1mib_vs_nginx": 1.0,
     "up_1mib_vs_nginx": 1.25,
     "down_64mib_vs_nginx": 1.0,
     "up_64mib_vs_nginx": 1.25,
+    "sealed_64mib_vs_nginx": 2.5,
+    "p50_signing_hop_vs_nginx": 2.0,
     IDLE: 3.0,
+    UPLOAD: 1.0,
 }
 """What is to be reached, by name."""
+_WORSE = {
+    "sealed_64mib_vs_nginx": ("sealed_down_64mib_vs_nginx", "sealed_up_64mib_vs_nginx"),
+}
+"""Ratios that are the worse one of two."""
 
 
 def ratios_of(results: Results) -> dict[str, Spread]:
     """Return every ratio of a comparison that could be taken."""
     comparison, found = results.comparison, {}
-    for case in comparison.cases:
-        for peer in comparison.peers:
-            ours, theirs = results.both(case.name, peer.name)
-            if ours:
-                name = f"{name_of(comparison.name, case)}_vs_{peer.name}"
-                found[name] = ratio(_costs(ours), _costs(theirs))
-    return found | dict(_added_p50(results))
+    for pair in comparison.pairs:
+        ours, theirs = results.both(pair.case.name, pair.ours, pair.theirs)
+        if ours:
+            found[pair.name] = ratio(_costs(ours), _costs(theirs))
+    for latency in comparison.latencies:
+        if (spread := _added_p50(results, latency)) is not None:
+            found[latency.name] = spread
+    return found | dict(_worse(found))
 
 
-def name_of(comparison: str, case: Case) -> str:
-    """Return what a case is called in the names of its ratios."""
-    if comparison != "hop":
-        return f"{comparison}_{'get' if case is GET else case.name}"
-    if case.body != "small" or case.uploads:
-        return case.name
-    return "public_hop" if case is GET else f"public_hop_c{case.connections}"
+def _worse(found: Mapping[str, Spread]) -> Iterator[tuple[str, Spread]]:
+    for name, names in _WORSE.items():
+        if all(one in found for one in names):
+            yield name, max((found[one] for one in names), key=lambda spread: spread.median)
 
 
-def _added_p50(results: Results) -> Iterator[tuple[str, Spread]]:
-    """Yield what a hop adds to the median time of one connection, ours over theirs."""
-    for peer in results.comparison.peers:
-        ours, theirs = results.both(ALONE.name, peer.name)
-        direct = results.of(ALONE.name, DIRECT)
-        if ours and len(direct) == len(ours):
-            base = _p50s(direct)
-            spread = ratio(added(_p50s(ours), base), added(_p50s(theirs), base))
-            yield f"p50_public_hop_vs_{peer.name}", spread
+def _added_p50(results: Results, latency: Latency) -> Spread | None:
+    """Return what a hop adds to the median time of one connection, ours over theirs."""
+    names = (*latency.ours, *latency.theirs)
+    medians = [[one.p50 for one in results.of(ALONE.name, name)] for name in names]
+    if not medians[0] or len({len(one) for one in medians}) != 1:
+        return None
+    return ratio(added(medians[0], medians[1]), added(medians[2], medians[3]))
 
 
 def _costs(samples: Sequence[Sample]) -> list[float]:
     return [sample.cost for sample in samples]
-
-
-def _p50s(samples: Sequence[Sample]) -> list[float]:
-    return [sample.p50 for sample in samples]

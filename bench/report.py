@@ -11,12 +11,12 @@ from pathlib import Path
 
 from bench import nginx
 from bench.figures import Spread, shown, spread
-from bench.ratios import REACH, name_of
+from bench.ratios import REACH
 from bench.rounds import Pace, Results
 
 _PACKAGES = (
     "portal-proxy", "uvicorn", "httptools", "h11", "httpx", "starlette", "asgiproxy",
-    "fastapi-proxy-lib", "aiohttp",
+    "fastapi-proxy-lib", "aiohttp", "requests", "requests-http-signature", "pynacl", "cryptography",
 )  # fmt: skip
 
 
@@ -33,13 +33,20 @@ def conditions(pace: Pace, cores: int) -> str:
     )
 
 
-def tables(results: Sequence[Results], ratios: Mapping[str, Spread]) -> str:
-    """Return all tables and what is missing in them, in Markdown."""
+def tables(
+    results: Sequence[Results], ratios: Mapping[str, Spread], failures: Mapping[str, str]
+) -> str:
+    """Return all tables and what is missing in them, in Markdown.
+
+    ``failures`` are those beside the comparisons' own, by name.
+    """
     parts = [_table(one, ratios) for one in results]
-    others = [name for name in ratios if name.startswith(("p50_", "mb_"))]
-    lines = [_row(name, str(ratios[name]), _reach(name)) for name in others]
+    paired = {pair.name for one in results for pair in one.comparison.pairs}
+    lines = [_row(name, str(ratios[name]), _reach(name)) for name in ratios if name not in paired]
     parts.append("\n".join([_row("other", "", "reach"), "|---|---|---|", *lines]))
+    parts.append(goals(ratios))
     missing = [line for one in results for line in _missing(one)]
+    missing += [f"- {name}: {' '.join(reason.split())}" for name, reason in failures.items()]
     if missing:
         parts.append("\n".join(["Not measured:", "", *missing]))
     return "\n\n".join(parts) + "\n"
@@ -64,21 +71,37 @@ def write(
     (folder / "table.md").write_text(text, encoding="utf-8")
 
 
-def _table(results: Results, ratios: Mapping[str, Spread]) -> str:
-    comparison = results.comparison
-    names = [peer.name for peer in comparison.peers]
-    first = f"{comparison.name}: CPU, {results.rounds} rounds, ours over"
-    aims = ("reach (nginx)",) if "nginx" in names else ()
-    columns = (first, *names, *aims, "ours, µs")
-    lines = [_row(*columns), "|---" * len(columns) + "|"]
-    for case in comparison.cases:
-        base = name_of(comparison.name, case)
-        cells = [str(ratios.get(f"{base}_vs_{name}", "-")) for name in names]
-        ours = results.of(case.name, comparison.ours.name)
-        cost = shown(spread([one.cost for one in ours]).median) if ours else "-"
-        aim = (_reach(f"{base}_vs_nginx"),) if aims else ()
-        lines.append(_row(base, *cells, *aim, cost))
+def goals(ratios: Mapping[str, Spread]) -> str:
+    """Return each ratio that has a goal beside it, as a table."""
+    lines = [_row("goal", "measured", "reach", "times the goal"), "|---|---|---|---|"]
+    for name, reach in REACH.items():
+        found = ratios.get(name)
+        cells = (str(found), _reach(name), shown(found.median / reach)) if found else ("-", "", "")
+        lines.append(_row(name, *cells))
     return "\n".join(lines)
+
+
+def _table(results: Results, ratios: Mapping[str, Spread]) -> str:
+    """Return a comparison's ratios, a line for each row of names and a column for each peer."""
+    pairs = results.comparison.pairs
+    columns = list(dict.fromkeys(pair.against for pair in pairs))
+    first = f"{results.comparison.name}: CPU, {results.rounds} rounds, ours over"
+    header = (first, *columns, "ours, µs")
+    lines = [_row(*header), "|---" * len(header) + "|"]
+    for row in dict.fromkeys(pair.row for pair in pairs):
+        mine = {pair.against: pair for pair in pairs if pair.row == row}
+        cells = [_cell(mine[name].name, ratios) if name in mine else "-" for name in columns]
+        one = next(iter(mine.values()))
+        ours = results.of(one.case.name, one.ours)
+        cost = shown(spread([sample.cost for sample in ours]).median) if ours else "-"
+        lines.append(_row(row, *cells, cost))
+    return "\n".join(lines)
+
+
+def _cell(name: str, ratios: Mapping[str, Spread]) -> str:
+    """Return a ratio, with what is to be reached where that is set."""
+    reach = f"; reach {_reach(name)}" if name in REACH else ""
+    return f"{ratios[name]}{reach}" if name in ratios else "-"
 
 
 def _row(*cells: str) -> str:
@@ -86,7 +109,7 @@ def _row(*cells: str) -> str:
 
 
 def _reach(name: str) -> str:
-    return f"{REACH[name]:g}" if name in REACH else ""
+    return f"{REACH[name]:.3g}" if name in REACH else ""
 
 
 def _missing(results: Results) -> Iterator[str]:

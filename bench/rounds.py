@@ -1,17 +1,18 @@
 """The run itself: round after round, every case on every subject, one at a time."""
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
-from bench.accounting import cpu_seconds
-from bench.crew import Crew, Member, NotStarted
+from bench.comparisons import Comparison
+from bench.crew import Crew, NotStarted
 from bench.figures import Sample
 from bench.load import Wrong, measure
-from bench.subjects import Apps, Comparison, Subject
+from bench.subjects import Apps, Running, Subject
 from bench.work import Case
 
+LEAST = 2
+"""Rounds that are made however long they take: of one, nobody could say how far it is off."""
 Tell = Callable[[str], None]
 
 
@@ -22,7 +23,7 @@ class Pace:
     rounds: int
     seconds: float
     limit: float
-    """Seconds for all of it: no round is begun that would end beyond a comparison's share."""
+    """Seconds for all of it: no round beyond ``LEAST`` is begun that would end after them."""
 
 
 @dataclass
@@ -41,36 +42,49 @@ class Results:
             return []
         return self.samples.get((case, subject), [])
 
-    def both(self, case: str, peer: str) -> tuple[list[Sample], list[Sample]]:
-        """Return our samples and a peer's, where each round has one of both; else none."""
-        ours, theirs = self.of(case, self.comparison.ours.name), self.of(case, peer)
-        return (ours, theirs) if len(ours) == len(theirs) else ([], [])
+    def both(self, case: str, ours: str, theirs: str) -> tuple[list[Sample], list[Sample]]:
+        """Return the samples of two subjects, where each round has one of both; else none."""
+        one, other = self.of(case, ours), self.of(case, theirs)
+        return (one, other) if len(one) == len(other) else ([], [])
 
     def fail(self, case: str, subject: str, reason: str) -> None:
         """Take note that this can't be measured; it isn't tried again."""
         self.failures[case, subject] = reason
 
 
+def run_all(
+    comparisons: Sequence[Comparison], crew: Crew, apps: Apps, pace: Pace, tell: Tell
+) -> list[Results]:
+    """Measure the comparisons, each for its share of the time that is left by then."""
+    end = time.monotonic() + pace.limit
+    results = []
+    for number, comparison in enumerate(comparisons):
+        shares = sum(one.share for one in comparisons[number:])
+        limit = (end - time.monotonic()) * comparison.share / shares
+        results.append(run(comparison, crew, apps, replace(pace, limit=limit), tell))
+    return results
+
+
 def run(comparison: Comparison, crew: Crew, apps: Apps, pace: Pace, tell: Tell) -> Results:
     """Measure one comparison; what fails is noted with its reason, the rest goes on."""
     results = Results(comparison)
-    members = _start(comparison, crew, apps, results)
+    end = time.monotonic() + pace.limit
+    running = _start(comparison.subjects, crew, apps, results)
     try:
         began = time.monotonic()
         for number in range(pace.rounds):
-            spent = time.monotonic() - began
-            if number and spent * (number + 1) / number > pace.limit * comparison.share:
+            now = time.monotonic()
+            if number >= LEAST and now + (now - began) / number > end:
                 tell(f"   {comparison.name}: no time for another round")
                 break
             for case, subject in _turns(comparison, number):
                 if (case.name, subject.name) not in results.failures:
-                    _one(case, subject, members[subject.name, case.uploads], pace, results)
+                    _turn(case, subject, running[subject.name], pace.seconds, results)
             results.rounds += 1
             tell(f"   {comparison.name}: round {number + 1} of {pace.rounds}")
     finally:
-        for member in members.values():
-            if member in crew.members and member not in (apps.pages, apps.taker):
-                crew.end(member)
+        for one in running.values():
+            one.end(crew)
     return results
 
 
@@ -84,28 +98,27 @@ def _turns(comparison: Comparison, number: int) -> Iterator[tuple[Case, Subject]
 
 
 def _start(
-    comparison: Comparison, crew: Crew, apps: Apps, results: Results
-) -> dict[tuple[str, bool], Member]:
-    """Start each subject twice: in front of the pages, and of the app that takes uploads."""
-    members: dict[tuple[str, bool], Member] = {}
-    for subject in comparison.subjects:
-        for uploads, app in ((False, apps.pages), (True, apps.taker)):
-            try:
-                members[subject.name, uploads] = subject.start(crew, app.port)
-            except NotStarted as error:
-                for case in subject.cases:
-                    results.fail(case.name, subject.name, str(error))
-                break
-    return members
+    subjects: Iterable[Subject], crew: Crew, apps: Apps, results: Results
+) -> dict[str, Running]:
+    """Start each subject; one that doesn't start fails in all its cases."""
+    running: dict[str, Running] = {}
+    for subject in subjects:
+        try:
+            running[subject.name] = subject.start(crew, apps)
+        except NotStarted as error:
+            for case in subject.cases:
+                results.fail(case.name, subject.name, str(error))
+    return running
 
 
-def _one(case: Case, subject: Subject, member: Member, pace: Pace, results: Results) -> None:
-    cpu = partial(cpu_seconds, member.process.pid)
+def _turn(case: Case, subject: Subject, running: Running, seconds: float, results: Results) -> None:
+    fewer = replace(case, connections=min(case.connections, subject.most))
     try:
-        sample = measure(member.port, member.host, case, pace.seconds, cpu)
+        sample = measure(running.door(case), fewer, seconds, running.cpu_seconds)
+        sample = replace(sample, resident=running.resident_bytes())
     except (Wrong, OSError) as error:
-        results.fail(case.name, subject.name, f"{error}; its log: {member.last_words}")
+        results.fail(case.name, subject.name, f"{error}; its log: {running.last_words}")
     else:
         results.samples.setdefault((case.name, subject.name), []).append(sample)
     finally:
-        member.forget_log()
+        running.forget_logs()

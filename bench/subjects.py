@@ -1,48 +1,16 @@
-"""Who is measured: each comparison has our part first, then those it is compared with."""
+"""Who is measured, as a program that can be started, and as it runs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
-from bench import nginx, portal
+from bench import nginx
+from bench.accounting import cpu_seconds, resident_bytes
 from bench.crew import Crew, Member
-from bench.work import ALONE, DOWN, FAR_DOWN, FAR_UP, GET, HOP_CASES, POST, UP, Case
+from bench.door import Door
+from bench.work import Case
 
 DIRECT = "direct"
 """The app without a hop: what a hop adds is what is beyond it."""
-_BODIES = (DOWN, UP, FAR_DOWN, FAR_UP)
-Start = Callable[[Crew, int], Member]
-"""Starts a server in front of the app at a port; raises ``NotStarted``."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A server that is measured."""
-
-    name: str
-    start: Start
-    cases: tuple[Case, ...]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Subjects on the same work; the first is ours."""
-
-    name: str
-    subjects: tuple[Subject, ...]
-    cases: tuple[Case, ...]
-    share: float = 1.0
-    """Of the time of a run."""
-
-    @property
-    def ours(self) -> Subject:
-        """Our part."""
-        return self.subjects[0]
-
-    @property
-    def peers(self) -> tuple[Subject, ...]:
-        """Those it is compared with."""
-        return tuple(one for one in self.subjects[1:] if one.name != DIRECT)
 
 
 @dataclass(frozen=True)
@@ -52,9 +20,59 @@ class Apps:
     pages: Member
     taker: Member
 
-    def behind(self, case: Case) -> Member:
-        """Return the app that ``case`` is for."""
+
+@dataclass(frozen=True)
+class Running:
+    """A subject as it runs: where it is asked, and which processes are on its bill."""
+
+    pages: Door
+    taker: Door
+    measured: tuple[Member, ...] = ()
+    helpers: tuple[Member, ...] = ()
+    """What it needs, and isn't charged for."""
+
+    def door(self, case: Case) -> Door:
+        """Return where ``case`` is asked for."""
         return self.taker if case.uploads else self.pages
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time of all its processes together; raises ``OSError``."""
+        return sum(cpu_seconds(member.process.pid) for member in self.measured)
+
+    def resident_bytes(self) -> int:
+        """Return the resident memory of all its processes together; raises ``OSError``."""
+        return sum(resident_bytes(member.process.pid) for member in self.measured)
+
+    @property
+    def last_words(self) -> str:
+        """The end of what its processes wrote."""
+        members = (*self.measured, *self.helpers)
+        return " / ".join(f"{member.name}: {member.last_words}" for member in members)
+
+    def forget_logs(self) -> None:
+        """Empty the logs: a server that logs each request would fill the disk."""
+        for member in (*self.measured, *self.helpers):
+            member.forget_log()
+
+    def end(self, crew: Crew) -> None:
+        """End its processes."""
+        for member in (*self.measured, *self.helpers):
+            crew.end(member)
+
+
+Start = Callable[[Crew, Apps], Running]
+"""Starts a subject in front of the apps; raises ``NotStarted``."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A program that is measured."""
+
+    name: str
+    start: Start
+    cases: tuple[Case, ...]
+    most: int = 512
+    """Connections that it gets at once, whatever the case says."""
 
 
 def start_apps(crew: Crew) -> Apps:
@@ -63,46 +81,24 @@ def start_apps(crew: Crew) -> Apps:
     return Apps(nginx.start_app(crew) if nginx.program() else taker, taker)
 
 
-def hop_subjects() -> tuple[Subject, ...]:
-    """Return our proxy and the others, each a whole process of its own."""
-    starts: dict[str, Start] = {
-        "ours": portal.start,
-        "nginx": nginx.start_hop,
-        "asgiproxy": _python("asgiproxy"),
-        "fastapi_proxy_lib": _python("fastapi_proxy_lib"),
-        "aiohttp": _python("aiohttp"),
-    }
-    large = Subject("nginx_64k", partial(nginx.start_hop, large=True), _BODIES)
-    return (*(Subject(name, start, HOP_CASES) for name, start in starts.items()), large)
+def direct(_crew: Crew, apps: Apps) -> Running:
+    """Return the apps themselves, as a subject that costs nothing."""
+    return Running(Door(apps.pages.port), Door(apps.taker.port))
 
 
-def comparisons(apps: Apps) -> tuple[Comparison, ...]:
-    """Return all that is compared."""
-    direct = Subject(DIRECT, lambda _crew, _app: apps.pages, (ALONE,))
-    work = (GET, POST, DOWN, UP)
-    protocols = {"ours": "ours", "uvicorn_httptools": "httptools", "uvicorn_h11": "h11"}
-    engines = {"ours": "hop", "httpx": "httpx"}
-    return (
-        Comparison("hop", (*hop_subjects(), direct), HOP_CASES, 0.7),
-        Comparison(
-            "way_in",
-            tuple(Subject(name, _answering(word), work) for name, word in protocols.items()),
-            work,
-            0.15,
-        ),
-        Comparison(
-            "engine",
-            tuple(Subject(name, _python("engine", word), work) for name, word in engines.items()),
-            work,
-            0.15,
-        ),
-    )
+def hop(start: Callable[[Crew, int], Member]) -> Start:
+    """Return how to start a hop that knows one app: one in front of each of the two.
+
+    ``start`` is given the app's port.
+    """
+
+    def both(crew: Crew, apps: Apps) -> Running:
+        pages, taker = start(crew, apps.pages.port), start(crew, apps.taker.port)
+        return Running(Door(pages.port), Door(taker.port), (pages, taker))
+
+    return both
 
 
-def _python(module: str, *words: str) -> Start:
-    return lambda crew, app: crew.start_python(module, str(app), *words)
-
-
-def _answering(protocol: str) -> Start:
-    """Return how to start a server that has no app behind it."""
-    return lambda crew, _app: crew.start_python("way_in", protocol)
+def python(module: str, *words: str) -> Start:
+    """Return how to start a hop of ``bench.servers``."""
+    return hop(lambda crew, app: crew.start_python(module, str(app), *words))

@@ -11,16 +11,32 @@ from functools import cache
 SMALL = 100
 MIB = 1024 * 1024
 SIZES = {"small": SMALL, "1mib": MIB, "64mib": 64 * MIB}
+"""The bodies of every run. Others are named after their size: ``4096b``."""
+_PIECE = 64 * MIB
+"""The generator makes no more than 256 MB at once."""
 TAKEN = b"taken: every byte was right\n"
 """The answer to a body that arrived whole and unchanged; anything else isn't a 200."""
+
+
+def size_of(name: str) -> int | None:
+    """Return how many bytes the body called ``name`` has; None where none is called so."""
+    number = name.removesuffix("b")
+    if name in SIZES:
+        return SIZES[name]
+    return int(number) if number != name and number.isascii() and number.isdigit() else None
 
 
 @cache
 def content(name: str) -> bytes:
     """Return the body called ``name``; the small one is printable, for nginx's configuration."""
+    size = size_of(name)
+    if size is None:
+        raise ValueError(f"no body is called {name}")
     if name == "small":
         return b"0123456789" * (SMALL // 10)
-    return random.Random(name).randbytes(SIZES[name])  # noqa: S311 - the same in every process
+    source = random.Random(name)  # noqa: S311 - the same in every process
+    pieces = (source.randbytes(min(_PIECE, size - start)) for start in range(0, size, _PIECE))
+    return b"".join(pieces)
 
 
 @dataclass(frozen=True)
@@ -32,6 +48,8 @@ class Case:
     body: str
     """The name of the body that is asked for (GET) or sent (POST)."""
     connections: int
+    folder: str = ""
+    """What stands before the body's name in the path, such as ``/slow``."""
 
     @property
     def uploads(self) -> bool:
@@ -39,18 +57,20 @@ class Case:
         return self.method == "POST"
 
     @property
+    def path(self) -> str:
+        """The app's path for it."""
+        return f"{'/take' if self.uploads else ''}{self.folder}/{self.body}"
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The lines of the head that don't depend on who is asked."""
+        lines = ("user-agent: bench", "accept: */*")
+        return (*lines, "content-type: application/octet-stream") if self.uploads else lines
+
+    @property
     def answer(self) -> bytes:
         """The body of the right answer."""
         return TAKEN if self.uploads else content(self.body)
-
-    def request(self, host: str) -> bytes:
-        """Return the whole request."""
-        body = content(self.body) if self.uploads else b""
-        lines = [f"{self.method} /{'take/' if self.uploads else ''}{self.body} HTTP/1.1"]
-        lines += [f"host: {host}", "user-agent: bench", "accept: */*"]
-        if self.uploads:
-            lines += ["content-type: application/octet-stream", f"content-length: {len(body)}"]
-        return "\r\n".join([*lines, "", ""]).encode("ascii") + body
 
 
 GETS = tuple(Case(f"get_{c}", "GET", "small", c) for c in (1, 8, 32, 128, 512))

@@ -4,7 +4,7 @@ import sys
 
 from aiohttp import ClientSession, DummyCookieJar, TCPConnector, web
 
-from bench.load import LOOPBACK
+from bench.door import LOOPBACK
 
 _OF_THE_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "host"})
 _PIECE = 64 * 1024

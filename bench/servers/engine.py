@@ -7,9 +7,9 @@ import sys
 
 from starlette.types import Receive, Scope, Send
 
-from bench.load import LOOPBACK
+from bench.door import LOOPBACK
 from bench.servers.uvicorn_server import run
-from proxy.body import request_pieces
+from proxy.body import RequestPieces
 from proxy.core.headers import end_to_end
 from proxy.core.origin import parse_origin
 from proxy.hop.engine import HopUpstream
@@ -34,7 +34,7 @@ class Hop:
             scope["method"].encode("ascii"),
             scope["state"][TARGET],
             (self._host, *end_to_end(scope["headers"]), *length),
-            request_pieces(receive) if length else None,
+            RequestPieces(receive) if length else None,
         )
         async with self._engine.send(request) as response:
             start = {"status": response.status, "headers": response.fields}

@@ -1,6 +1,7 @@
 """The app that takes uploads and compares every byte; without nginx it serves the rest too.
 
-``python -m bench.servers.taker PORT``
+``python -m bench.servers.taker PORT``. Under ``/slow/`` it takes what is sent at a slow reader's
+rate, so that what is on its way stays there for seconds.
 """
 
 import asyncio
@@ -9,8 +10,8 @@ from typing import cast
 
 import httptools
 
-from bench.load import LOOPBACK
-from bench.work import SIZES, TAKEN, content
+from bench.door import LOOPBACK
+from bench.work import SIZES, TAKEN, content, size_of
 
 
 def answer(status: str, body: bytes) -> bytes:
@@ -21,6 +22,10 @@ def answer(status: str, body: bytes) -> bytes:
 
 _GOOD = answer("200 OK", TAKEN)
 _BAD = answer("409 Conflict", b"another body\n")
+_SLOW_BYTES = 256 * 1024
+"""How much a slow reader takes, ..."""
+_SLOW_PAUSE = 0.02
+"""... before it rests for so many seconds."""
 _UNKNOWN = answer("404 Not Found", b"")
 
 
@@ -49,13 +54,21 @@ class Taker(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         """Note what is to come, or asked for."""
         name = url.rpartition(b"/")[2].decode("ascii", "replace")
-        self._content = content(name) if name in SIZES else None
+        self._content = content(name) if size_of(name) is not None else None
+        self._is_slow = b"/slow/" in url
+        self._until_rest = _SLOW_BYTES
 
     def on_body(self, body: bytes) -> None:
         """Compare a piece."""
         if self._content is None or not self._content.startswith(body, self._got):
             self._right = False
         self._got += len(body)
+        if self._is_slow:
+            self._until_rest -= len(body)
+            if self._until_rest <= 0:
+                self._until_rest = _SLOW_BYTES
+                self._transport.pause_reading()
+                asyncio.get_running_loop().call_later(_SLOW_PAUSE, self._transport.resume_reading)
 
     def on_message_complete(self) -> None:
         """Answer."""

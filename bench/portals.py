@@ -1,0 +1,95 @@
+"""Portals as subjects: a public hop, the two hops of a call, and each of these two alone."""
+
+import secrets
+from dataclasses import replace
+from functools import partial
+
+from bench import portal
+from bench.crew import Crew, Member
+from bench.door import LOOPBACK, Door
+from bench.portal import PEERS, PUBLIC, Paths, Portal
+from bench.signing import PeerSigner
+from bench.subjects import Apps, Running, Start
+from proxy.core.identity import PrivateKey
+from proxy.core.policy import Mode
+
+PAGES, TAKER = "pages", "taker"
+"""The names of the two apps."""
+_LOAD = PrivateKey(secrets.token_bytes(32))
+"""The key of the load itself, where it is a peer."""
+
+
+def public_hop(crew: Crew, apps: Apps) -> Running:
+    """Start a Portal whose apps are open to everybody; raises ``NotStarted``."""
+    ada = _with_apps(portal.make(crew, "Ada"), apps, PUBLIC)
+    return Running(ada.way_in(PAGES), ada.way_in(TAKER), portal.serve(crew, ada))
+
+
+def two_public_hops(crew: Crew, apps: Apps) -> Running:
+    """Start two Portals, the second one as the app behind the first; raises ``NotStarted``."""
+    ada = portal.make(crew, "Ada")
+    bob = _with_apps(portal.make(crew, "Bob", alias=ada.host), apps, PUBLIC)
+    for name in (PAGES, TAKER):
+        ada.add_app(name, bob.public, PUBLIC)
+    return Running(ada.way_in(PAGES), ada.way_in(TAKER), portal.serve(crew, ada, bob))
+
+
+def two_hops(mode: Mode) -> Start:
+    """Return how to start a call's two hops: an app of Ada's calls itself at Bob's."""
+    return partial(_two_hops, mode)
+
+
+def signing_hop(crew: Crew, apps: Apps) -> Running:
+    """Start a Portal whose peer signs its answers, and is nothing else; raises ``NotStarted``."""
+    ada = _with_apps(portal.make(crew, "Ada"), apps, PEERS)
+    peer, answerer = _answerer(crew)
+    ada.knows(portal.contact(peer, "Peer", answerer.port, "signed"), apps=(PAGES, TAKER))
+    doors = _ways_out(ada, peer.public.portal_id)
+    return Running(*doors, portal.serve(crew, ada), (answerer,))
+
+
+def direct_to_peer(crew: Crew, _apps: Apps) -> Running:
+    """Start that peer alone, asked with requests that were signed before; raises ``NotStarted``."""
+    peer, answerer = _answerer(crew)
+    door = Door(answerer.port, f"{LOOPBACK}:{answerer.port}")
+    return Running(*_signed(door, door, peer.public.portal_id), (), (answerer,))
+
+
+def verifying_hop(crew: Crew, apps: Apps) -> Running:
+    """Start a Portal that is called by the load, a peer of its; raises ``NotStarted``."""
+    bob = _with_apps(portal.make(crew, "Bob"), apps, PEERS)
+    doors = _signed(bob.way_in(PAGES), bob.way_in(TAKER), bob.id)
+    bob.knows(portal.contact(_LOAD, "Load", 1, "signed"), apps=(PAGES, TAKER))
+    return Running(*doors, portal.serve(crew, bob))
+
+
+def _two_hops(mode: Mode, crew: Crew, apps: Apps) -> Running:
+    ada = _with_apps(portal.make(crew, "Ada"), apps, PEERS)
+    bob = _with_apps(portal.make(crew, "Bob"), apps, PEERS)
+    ada.knows(bob.as_contact(mode), apps=(PAGES, TAKER))
+    bob.knows(ada.as_contact(mode), apps=(PAGES, TAKER))
+    return Running(*_ways_out(ada, bob.id), portal.serve(crew, ada, bob))
+
+
+def _with_apps(made: Portal, apps: Apps, paths: Paths) -> Portal:
+    made.add_app(PAGES, apps.pages.port, paths)
+    made.add_app(TAKER, apps.taker.port, paths)
+    return made
+
+
+def _ways_out(ada: Portal, peer: str) -> tuple[Door, Door]:
+    return ada.way_out(PAGES, peer), ada.way_out(TAKER, peer)
+
+
+def _signed(pages: Door, taker: Door, to: str) -> tuple[Door, Door]:
+    """Return the doors as the load asks there, a peer."""
+    return (
+        replace(pages, signer=PeerSigner(_LOAD, to, PAGES, pages.host)),
+        replace(taker, signer=PeerSigner(_LOAD, to, TAKER, taker.host)),
+    )
+
+
+def _answerer(crew: Crew) -> tuple[PrivateKey, Member]:
+    """Start a peer that signs answers; return its key too."""
+    seed = secrets.token_bytes(32)
+    return PrivateKey(seed), crew.start_python("answerer", seed.hex(), measured=False)
