@@ -4,4 +4,31 @@ The tree, from the outside in: ``cli`` (commands), ``app`` (puts a running proxy
 ``inbound``, ``outbound`` and ``owner`` (one room for each listener), the rooms that do I/O
 (``upstream``, ``contacts``, ``keyring``, ...), and ``core``: pure functions over bytes, where
 every decision is made.
+
+What others' code may import stands here: ``PortalMiddleware`` and ``create_app``, which put the
+public listener under their own server, and ``Config`` with ``load_config``.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from proxy.config import Config, load_config
+    from proxy.middleware import PortalMiddleware
+    from proxy.public import create_app
+
+__all__ = ["Config", "PortalMiddleware", "create_app", "load_config"]
+
+_ROOMS = {
+    "Config": "proxy.config",
+    "PortalMiddleware": "proxy.middleware",
+    "create_app": "proxy.public",
+    "load_config": "proxy.config",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import what is asked for, so that ``import proxy`` costs nothing."""
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_ROOMS[name]), name)

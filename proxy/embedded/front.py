@@ -1,0 +1,99 @@
+"""The public listener as an ASGI app: the same rooms as behind our own, for any server.
+
+    server ─▶ presence ─▶ request_log ─▶ request ─▶ guard ─▶ inbound ─▶ core/gate.admit ...
+              (left?)                   (as ours)
+
+A WebSocket comes through the same door as the GET with which it began.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from proxy.app import Running
+from proxy.core.answers import refusal_answer
+from proxy.core.errors import Refusal
+from proxy.embedded.lifespan import Lifespan
+from proxy.embedded.presence import attended
+from proxy.embedded.request import LATER, as_ours, framed
+from proxy.embedded.web_socket import WebSocket
+from proxy.guard import Guard
+from proxy.in_process.scope import SURROUNDINGS
+from proxy.inbound import Inbound
+from proxy.reply import send_answer
+from proxy.request_log import Logged, line_of
+
+LISTENER = "public"
+"""The name of this listener in the log, as when it is ours."""
+_NOT_MODIFIED = 304
+
+
+class Front:
+    """Serves the Portal that ``open_portal`` opens, before ``app`` or before apps elsewhere."""
+
+    def __init__(self, open_portal: Callable[[], Running], app: ASGIApp | None = None) -> None:
+        self._lifespan = Lifespan(open_portal, app)
+        self._door = Logged(self._serve, LISTENER)
+        self._opened: tuple[Running, ASGIApp] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request, a WebSocket, or the server's whole life."""
+        kind = scope["type"]
+        if kind == "lifespan":
+            await self._lifespan(scope, receive, send)
+        elif kind == "http":
+            await attended(self._door, scope, receive, send)
+        elif kind == "websocket":
+            await WebSocket(scope, receive, send).serve(self._door)
+        else:
+            raise RuntimeError(f"{kind} isn't served")
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._inbound()
+        send = _at_ease_with_304(send)
+        token = SURROUNDINGS.set(scope)
+        try:
+            plain, receive = await framed(as_ours(scope), receive, scope["http_version"])
+        except Refusal as refusal:
+            line_of(scope).refuse(refusal)
+            answer = refusal_answer(refusal)
+            if scope["http_version"] not in LATER:
+                # Where a body ends in two places, what follows may be nobody's next request.
+                answer = replace(answer, fields=(*answer.fields, (b"connection", b"close")))
+            await send_answer(send, answer, scope["method"].encode("ascii"))
+        else:
+            await app(plain, receive, send)
+        finally:
+            SURROUNDINGS.reset(token)
+
+    def _inbound(self) -> ASGIApp:
+        running = self._lifespan.running
+        if running is None:
+            raise RuntimeError(
+                "the Portal isn't open: its server must run the ASGI lifespan, "
+                "and whatever this app is mounted in must pass it on"
+            )
+        if self._opened is None or self._opened[0] is not running:
+            inbound = Inbound(running.portal, running.upstream, running.replays)
+            self._opened = (running, Guard(inbound))
+        return self._opened[1]
+
+
+def _at_ease_with_304(send: Send) -> Send:
+    """Let a 304 tell the length of what isn't sent, as it may (RFC 9110, section 8.6).
+
+    uvicorn's httptools then wants the body as well. The answer has gone out by that time.
+    """
+    status = 0
+
+    async def sending(message: Message) -> None:
+        nonlocal status
+        status = message.get("status", status)
+        try:
+            await send(message)
+        except RuntimeError:
+            if status != _NOT_MODIFIED or message["type"] == "http.response.start":
+                raise
+
+    return sending

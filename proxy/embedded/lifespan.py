@@ -1,0 +1,106 @@
+"""A Portal's life under somebody else's server: opened before the first request, closed at the end.
+
+An app that the Portal stands before has a lifespan of its own: it begins when the Portal is open
+and ends before the Portal closes. One that knows no lifespan has none.
+Source: the ASGI specification, its lifespan part, version 2.0.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from proxy.app import Running
+from proxy.core.errors import Invalid
+from proxy.storage import Busy, Unsafe
+from proxy.upstream_asgi import AsgiUpstream
+
+log = logging.getLogger("proxy")
+
+_STARTED = "lifespan.startup.complete"
+_LAST_WORDS = 1.0
+"""Seconds for an app's lifespan to return once it has said that it is over."""
+
+
+class Lifespan:
+    """Opens by ``open_portal``, which raises what is wrong with the files."""
+
+    def __init__(self, open_portal: Callable[[], Running], app: ASGIApp | None) -> None:
+        self._open_portal = open_portal
+        self._app = app
+        self.running: Running | None = None
+        """The Portal while it is open."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Live from the server's startup to its shutdown."""
+        await receive()
+        try:
+            running = self._open_portal()
+        except (Invalid, OSError, Busy, Unsafe) as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        follower = asyncio.create_task(running.follow_files())
+        inner = _Inner(self._app, scope)
+        try:
+            running.deliver_tokens()
+            answer = await inner.tell("startup")
+            if answer["type"] == _STARTED:
+                self.running = running
+                log.info("Portal %s at %s", running.portal.id, running.portal.hosts.origin)
+                await send(answer)
+                await receive()
+                answer = await self._end(running, inner)
+        finally:
+            self.running = None
+            await inner.end()
+            follower.cancel()
+            with suppress(asyncio.CancelledError):
+                await follower
+            await running.close()
+        await send(answer)
+
+    async def _end(self, running: Running, inner: "_Inner") -> Message:
+        """Let end what still runs, then the app."""
+        if isinstance(running.upstream, AsgiUpstream):
+            await running.upstream.settle(running.portal.config.grace)
+        return await inner.tell("shutdown")
+
+
+class _Inner:
+    """The lifespan of the app behind, as its server."""
+
+    def __init__(self, app: ASGIApp | None, scope: Scope) -> None:
+        self._told: asyncio.Queue[Message] = asyncio.Queue()
+        self._answers: asyncio.Queue[Message] = asyncio.Queue()
+        self._task = asyncio.create_task(self._run(app, scope)) if app is not None else None
+
+    async def tell(self, what: str) -> Message:
+        """Tell the app of ``startup`` or ``shutdown``; return its answer to it."""
+        complete: Message = {"type": f"lifespan.{what}.complete"}
+        if self._task is None:
+            return complete
+        self._told.put_nowait({"type": f"lifespan.{what}"})
+        answering = asyncio.create_task(self._answers.get())
+        await asyncio.wait((self._task, answering), return_when=asyncio.FIRST_COMPLETED)
+        if not answering.done() and self._answers.empty():
+            answering.cancel()
+            return complete  # it knows no lifespan, or is done with it
+        return await answering
+
+    async def end(self) -> None:
+        """Wait for the app's end, or bring it about."""
+        if self._task is not None:
+            await asyncio.wait((self._task,), timeout=_LAST_WORDS)
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+
+    async def _run(self, app: ASGIApp, scope: Scope) -> None:
+        try:
+            await app(scope, self._told.get, self._answer)
+        except Exception as error:  # noqa: BLE001 - so servers learn that there is no lifespan
+            log.info("the app has no lifespan: %s", type(error).__name__)
+
+    async def _answer(self, message: Message) -> None:
+        self._answers.put_nowait(message)

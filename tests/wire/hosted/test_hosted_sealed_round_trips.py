@@ -1,0 +1,3 @@
+"""``test_sealed_round_trips`` under other servers."""
+
+from tests.wire.test_sealed_round_trips import *  # noqa: F403 - the same tests
