@@ -2,33 +2,45 @@
 
 import asyncio
 import logging
+import os
 import signal
-import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from starlette.types import ASGIApp
 
+from proxy import logs
+from proxy.addresses import Address
 from proxy.call import Courier
 from proxy.catalogue_watch import CatalogueWatch
+from proxy.certificate_watch import CertificateWatch
 from proxy.config import Config
 from proxy.contacts import ContactStore, ContactWatch
 from proxy.core.errors import Invalid, Problem
-from proxy.directory import Directory
+from proxy.core.policy import Mode
+from proxy.directory import PATIENCE, Directory
 from proxy.guard import Guard
 from proxy.hop.engine import HopUpstream
+from proxy.hop.limits import Limits
 from proxy.inbound import Inbound
 from proxy.keyring import load_identity
 from proxy.outbound import Outbound
 from proxy.owner import owner_app
 from proxy.portal import Portal
+from proxy.reachability import Reachability
 from proxy.replay import ReplayStore
-from proxy.server import Listener
+from proxy.request_log import Logged
+from proxy.sealed_call import SealedCourier
+from proxy.sealing_keys import SealingKeyStore
+from proxy.server import Listener, Stop, run
 from proxy.service import peer_service
+from proxy.signed_call import SignedCourier
+from proxy.sockets import lent_door, lent_sockets, open_door, raise_descriptor_limit
 from proxy.state import State
 from proxy.storage import Busy, Unsafe
 from proxy.tokens import TokenStore
-from proxy.upstream import Upstream
+from proxy.upstream import Patient, Timeouts, Upstream
 
 log = logging.getLogger("proxy")
 
@@ -44,33 +56,52 @@ class Running:
     tokens: TokenStore
     replays: ReplayStore
     upstream: Upstream = field(default_factory=HopUpstream)
+    certificate: CertificateWatch | None = None
+    """What the public listener speaks TLS with; None where it doesn't."""
     undelivered: tuple[Problem, ...] = ()
     """Tokens that couldn't be written where their apps look for them."""
 
     def problems(self) -> tuple[Problem, ...]:
         """Return what is wrong with the files just now."""
         found = (self.portal.catalogue.current.problems, self.portal.contacts.problems)
-        return (*found[0], *found[1], *self.undelivered)
+        certificate = self.certificate.problems(self.portal.clock()) if self.certificate else ()
+        sealing = self.portal.sealing.problems
+        return (*found[0], *found[1], *sealing, *certificate, *self.undelivered)
 
     def listeners(self) -> tuple[Listener, ...]:
         """Bind every listener, with its app behind it; raises ``OSError``."""
         portal, listen = self.portal, self.portal.config.listen
-        directory = Directory(self.upstream, portal.clock)
-        courier = Courier(portal.key, self.upstream, directory, portal.clock)
-        service = peer_service(portal, directory)
-        bound: list[Listener] = []
-        rooms: tuple[tuple[str, ASGIApp, str], ...] = (
-            ("public", Inbound(portal, self.upstream, self.replays), str(listen.public)),
-            ("apps", Outbound(portal, courier, self.tokens, service), str(listen.apps)),
-            ("owner", owner_app(portal, self.problems), str(listen.owner)),
+        patience = min(PATIENCE, portal.config.times.peer_answer)
+        directory = Directory(self.upstream, portal.clock, patience)
+        reachability = Reachability(directory, portal.clock)
+        couriers = self._couriers(directory, reachability)
+        service = peer_service(portal, reachability)
+        times, watch = portal.config.times, self.certificate
+        limits = Limits(head=times.head, idle=times.idle)
+        lent = lent_sockets(os.environ)
+        rooms: tuple[tuple[str, ASGIApp, Address], ...] = (
+            ("public", Inbound(portal, self.upstream, self.replays), listen.public),
+            ("apps", Outbound(portal, couriers, self.tokens, service), listen.apps),
+            ("owner", owner_app(portal, self.problems), listen.owner),
         )
-        addresses = (listen.public, listen.apps, listen.owner)
-        for (name, app, where), address in zip(rooms, addresses, strict=True):
+        opened: list[Listener] = []
+        for name, app, address in rooms:
+            tls = partial(getattr, watch, "context") if watch and name == "public" else None
             try:
-                bound.append(Listener(name, Guard(app), address))
+                door = lent_door(lent[name], address) if name in lent else open_door(address)
             except OSError as error:
-                raise OSError(f"the {name} listener can't use {where}: {error}") from None
-        return tuple(bound)
+                raise OSError(f"the {name} listener can't use {address}: {error}") from None
+            opened.append(Listener(name, Logged(Guard(app), name), door, limits, tls))
+        return tuple(opened)
+
+    def _couriers(self, directory: Directory, reachability: Reachability) -> dict[Mode, Courier]:
+        key, clock, times = self.portal.key, self.portal.clock, self.portal.config.times
+        silence = times.peer_answer
+        upstream = Patient(self.upstream, Timeouts(times.peer_connect, silence, silence))
+        return {
+            "signed": SignedCourier(key, upstream, reachability, clock),
+            "sealed": SealedCourier(key, upstream, directory, reachability, clock),
+        }
 
     async def follow_files(self) -> None:
         """Follow what changes on disk and show the replay store alive, until cancelled.
@@ -88,7 +119,11 @@ class Running:
                     if str(error) != complaint:
                         complaint = str(error)
                         log.error("a file can't be followed: %s", error)  # noqa: TRY400
-            self.replays.keep_alive(self.portal.clock())
+            now = self.portal.clock()
+            if self.certificate is not None:
+                self.certificate.refresh(now)
+            self.portal.sealing.follow(now)
+            self.replays.keep_alive(now)
 
     def _follow_apps_and_tokens(self) -> None:
         apps, tokens = self.portal.follow_apps(), self.tokens.refresh()
@@ -115,27 +150,35 @@ class Running:
         self.replays.close()
 
 
-def compose(config: Config) -> Running:
-    """Open everything a proxy needs; raises ``Invalid``."""
+def compose(
+    config: Config, *, only: str | None = None, upstream: Upstream | None = None
+) -> Running:
+    """Open everything a proxy needs; raises ``Invalid``.
+
+    ``only`` is the one app to serve, ``upstream`` what leads to it; by default all, over the hop.
+    """
     state = State(config.state)
     store = ContactStore(state.contacts, config.domain)
     store.load()  # a first list must be good; later, a broken one keeps the last good one
     catalogue = CatalogueWatch(config.folder)
-    portal = Portal(config, load_identity(state.identity_key), ContactWatch(store), catalogue)
+    sealing = SealingKeyStore(
+        state.sealing, config.sealing_rotation, accepting="sealed" in config.accept
+    )
+    key = load_identity(state.identity_key)
+    tls = config.tls
+    certificate = CertificateWatch(tls.certificate, tls.key) if tls is not None else None
+    portal = Portal(config, key, ContactWatch(store), catalogue, sealing, only=only)
+    sealing.open(portal.clock())
     replays = ReplayStore(state.replays)
     replays.open(portal.clock())
-    return Running(portal, TokenStore(state.tokens), replays)
+    tokens = TokenStore(state.tokens)
+    return Running(portal, tokens, replays, upstream or HopUpstream(), certificate)
 
 
 def serve(config: Config) -> int:
     """Run the proxy until SIGINT or SIGTERM; returns the exit status."""
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
-    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logs.set_up(config.log)
+    raise_descriptor_limit()
     try:
         return asyncio.run(_serve(config))
     except OSError as error:
@@ -146,22 +189,17 @@ def serve(config: Config) -> int:
 async def _serve(config: Config) -> int:
     running = compose(config)
     try:
-        listeners = running.listeners()
         running.deliver_tokens()
-        loop = asyncio.get_running_loop()
-
-        def stop() -> None:
-            for listener in listeners:
-                listener.should_exit = True
-
+        listeners = running.listeners()
+        loop, stop = asyncio.get_running_loop(), Stop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop)
+            loop.add_signal_handler(number, stop.want)
         follower = asyncio.create_task(running.follow_files())
         log.info("Portal %s at %s", running.portal.id, running.portal.hosts.origin)
         for listener in listeners:
             log.info("%s listener: %s", listener.name, listener.where)
         try:
-            await asyncio.gather(*(listener.run_until_stopped() for listener in listeners))
+            await run(listeners, stop, config.grace)
         finally:
             follower.cancel()
             with suppress(asyncio.CancelledError):

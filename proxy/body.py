@@ -4,9 +4,12 @@ In signed mode a body is held up to a limit, because nothing of it may reach an 
 digest was compared; above ``MEMORY`` it spills into an unlinked file.
 """
 
+import asyncio
 import hashlib
 import tempfile
+from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import BinaryIO, Self, cast
 
 from starlette.types import Receive
@@ -17,6 +20,12 @@ from proxy.core.signature.digest import BodyDigest
 HOLD_LIMIT = 32 * 1024 * 1024
 """Bytes of a body that are held for a signature; what is larger needs sealed mode."""
 MEMORY = 512 * 1024
+SMALL = 16 * 1024
+"""Bytes of a body that are sealed together with its head, if they are there in time."""
+GATHERING = 0.02
+"""Seconds that the head of such a message waits for its body."""
+REMEMBERED = 128 * 1024
+"""Bytes of a sealed call's body that are kept for a second try."""
 PIECE = 64 * 1024
 
 
@@ -24,16 +33,93 @@ class ClientLeft(Exception):
     """The client closed its connection before its request was complete."""
 
 
-async def request_pieces(receive: Receive) -> AsyncIterator[bytes]:
-    """Yield the pieces of a request's body; raises ``ClientLeft`` where it breaks off."""
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientLeft
-        more = message.get("more_body", False)
-        if piece := message.get("body", b""):
-            yield cast(bytes, piece)
+class RequestPieces:
+    """The pieces of a request's body as they come; raises ``ClientLeft`` where it breaks off.
+
+    No generator: whoever waits for a piece may be cancelled, and another go on from there.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._has_more = True
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while self._has_more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientLeft
+            self._has_more = message.get("more_body", False)
+            if piece := message.get("body", b""):
+                return cast(bytes, piece)
+        raise StopAsyncIteration
+
+
+class RememberedBody:
+    """A body that streams, and can be sent once more while no more than ``limit`` of it has gone.
+
+    ``limit`` is in bytes. Each ``pieces`` begins at the body's beginning; only one may be in use.
+    """
+
+    def __init__(self, source: AsyncIterator[bytes], limit: int = REMEMBERED) -> None:
+        self._source = source
+        self._limit = limit
+        self._gone: list[bytes] = []
+        self._size = 0
+        self.is_whole = True
+        """Whether nothing of it has been forgotten."""
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Return the body from its beginning; it must be whole."""
+        if not self.is_whole:
+            raise RuntimeError("a part of the body is forgotten")
+        return _Again(tuple(self._gone), self)
+
+    async def next_piece(self) -> bytes:
+        """Return the next piece that hasn't gone yet, and remember it."""
+        piece = await anext(self._source)
+        self._size += len(piece)
+        if self._size > self._limit:
+            self.is_whole = False
+            self._gone.clear()
+        else:
+            self._gone.append(piece)
+        return piece
+
+
+class _Again:
+    """What has gone of a body, then the rest of it."""
+
+    def __init__(self, gone: tuple[bytes, ...], body: RememberedBody) -> None:
+        self._gone = deque(gone)
+        self._body = body
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        return self._gone.popleft() if self._gone else await self._body.next_piece()
+
+
+async def gathered(pieces: AsyncIterator[bytes], size: int | None) -> AsyncIterator[bytes]:
+    """Yield ``pieces``, the beginning of a body of ``size`` bytes joined: a small one is whole.
+
+    What is sealed in one chunk with its head shows an observer the fewest numbers, and costs least.
+    It is waited for as long as ``GATHERING``; after that, and where ``size`` is None, pieces pass
+    as they come, and the first may be empty. ``pieces`` must bear that a wait for one of them is
+    cancelled.
+    """
+    if size is not None:
+        got = bytearray()
+        with suppress(TimeoutError, StopAsyncIteration):
+            async with asyncio.timeout(GATHERING):
+                while len(got) < min(size, SMALL):
+                    got += await anext(pieces)
+        yield bytes(got)
+    async for piece in pieces:
+        yield piece
 
 
 class HeldBody:

@@ -9,23 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated
 
-from pydantic import AfterValidator
-
+from proxy.app_settings import FILE_NAME as SETTINGS_FILE
+from proxy.app_settings import Settings, load_settings
 from proxy.core.app_files import Kind
 from proxy.core.errors import Invalid, Problem
 from proxy.core.manifest import Manifest, parse_manifest
-from proxy.core.origin import Origin, is_dns_label, parse_origin
+from proxy.core.origin import is_dns_label
 from proxy.core.rules import Rules
-from proxy.core.shape import PathText, Section, fit
-from proxy.core.strict_yaml import parse_yaml
 from proxy.core.text import shown
 from proxy.source import read_source
+from proxy.upstream import Destination
 
 APPS_FOLDER = "apps"
-SETTINGS_FILE = "proxy.yaml"
-_KINDS: tuple[Kind, ...] = ("app.json", "app_meta.json")
+KINDS: tuple[Kind, ...] = ("app.json", "app_meta.json")
 
 
 @dataclass(frozen=True)
@@ -34,8 +31,10 @@ class App:
 
     name: str
     rules: Rules
-    upstream: Origin
+    upstream: Destination
     token_file: Path | None = None
+    answer: float | None = None
+    """Seconds that it may be silent; None as all apps."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +46,21 @@ class Catalogue:
     notices: tuple[Problem, ...] = ()
     broken: frozenset[str] = frozenset()
     """Names of the folders that are there, but can't be served as they are."""
+    sources: frozenset[Path] = frozenset()
+    """Further files that settings were read from, or would be if they were right."""
+    is_whole: bool = True
+    """Whether the folder of the apps could be read."""
 
     def after(self, previous: "Catalogue") -> "Catalogue":
         """Return this catalogue with the last good version of every app that is broken now.
 
-        An app whose folder is gone stays gone.
+        An app whose folder is gone stays gone. Where nobody can tell, nothing is gone.
         """
-        kept = {name: app for name, app in previous.apps.items() if name in self.broken}
+        kept = {
+            name: app
+            for name, app in previous.apps.items()
+            if name in self.broken or not self.is_whole
+        }
         return replace(self, apps=MappingProxyType({**kept, **self.apps}))
 
 
@@ -65,31 +72,13 @@ def load_catalogue(folder: Path) -> Catalogue:
         return Catalogue()
     except OSError as error:
         what = f"can't be read: {error.strerror}"
-        return Catalogue(problems=(Problem(str(folder / APPS_FOLDER), "", what),))
+        problem = Problem(str(folder / APPS_FOLDER), "", what)
+        return Catalogue(problems=(problem,), is_whole=False)
     reading = _Reading(folder / APPS_FOLDER)
     for name in names:
         if not name.startswith("."):
             reading.add(name)
     return reading.catalogue()
-
-
-def _upstream(text: str) -> str:
-    try:
-        if parse_origin(text).scheme == "http":
-            return text
-    except ValueError:
-        pass
-    raise ValueError(f"expected http://host:port, not {shown(text)}")
-
-
-_Upstream = Annotated[str, AfterValidator(_upstream)]
-
-
-class _Settings(Section):
-    """proxy.yaml."""
-
-    upstream: _Upstream | None = None
-    token_file: PathText | None = None
 
 
 class _Reading:
@@ -101,6 +90,7 @@ class _Reading:
         self._problems: list[Problem] = []
         self._notices: list[Problem] = []
         self._broken: set[str] = set()
+        self._sources: set[Path] = set()
         self._chosen_by_author: set[str] = set()
 
     def catalogue(self) -> Catalogue:
@@ -110,6 +100,7 @@ class _Reading:
             tuple(self._problems),
             tuple(self._notices),
             frozenset(self._broken),
+            frozenset(self._sources),
         )
 
     def add(self, name: str) -> None:
@@ -133,7 +124,7 @@ class _Reading:
         self._broken.add(name)
 
     def _manifest(self, folder: Path, problems: list[Problem]) -> Manifest | None:
-        kinds = [kind for kind in _KINDS if os.path.lexists(folder / kind)]
+        kinds = [kind for kind in KINDS if os.path.lexists(folder / kind)]
         if len(kinds) != 1:
             what = "both app.json and app_meta.json" if kinds else "no app.json or app_meta.json"
             problems.append(Problem(str(folder), "", f"{what}; expected one of the two"))
@@ -147,31 +138,32 @@ class _Reading:
         self._notices.extend(manifest.notices)
         return manifest
 
-    def _settings(self, folder: Path, problems: list[Problem]) -> _Settings | None:
-        path = folder / SETTINGS_FILE
-        if not os.path.lexists(path):
-            return _Settings()
+    def _settings(self, folder: Path, problems: list[Problem]) -> Settings | None:
         try:
-            return fit(str(path), _Settings, parse_yaml(str(path), read_source(path)))
+            settings = load_settings(folder)
         except Invalid as error:
             problems.extend(error.problems)
+            self._sources |= {Path(problem.file) for problem in error.problems}
             return None
+        self._sources |= settings.sources
+        return settings
 
     def _app(
-        self, folder: Path, manifest: Manifest, settings: _Settings, problems: list[Problem]
+        self, folder: Path, manifest: Manifest, settings: Settings, problems: list[Problem]
     ) -> App | None:
-        given = settings.upstream
-        upstream = parse_origin(given) if given is not None else manifest.upstream
-        token_file = folder / settings.token_file if settings.token_file is not None else None
-        if token_file is not None:
-            self._refuse_shared(folder, token_file, problems)
-        if given is None:
-            self._chosen_by_author.add(folder.name)
+        upstream = settings.upstream
+        if settings.token_file is not None:
+            self._refuse_shared(folder, settings.token_file, problems)
         if upstream is None:
-            what = f"doesn't say where the app listens; expected upstream in its {SETTINGS_FILE}"
-            problems.append(Problem(str(folder), "", what))
-            return None
-        return App(folder.name, manifest.rules, upstream, token_file)
+            self._chosen_by_author.add(folder.name)
+            if manifest.upstream is None:
+                what = (
+                    f"doesn't say where the app listens; expected upstream in its {SETTINGS_FILE}"
+                )
+                problems.append(Problem(str(folder), "", what))
+                return None
+            upstream = Destination(manifest.upstream)
+        return App(folder.name, manifest.rules, upstream, settings.token_file, settings.answer)
 
     def _refuse_borrowed(self) -> None:
         """Leave out apps whose author's file aims at another app.
@@ -180,11 +172,11 @@ class _Reading:
         proxy.yaml.
         """
         for name in sorted(self._chosen_by_author & self._apps.keys()):
-            upstream = self._apps[name].upstream
+            upstream = self._apps[name].upstream.origin
             if upstream.host == name:
                 continue  # its own name is its own, whoever else claims it
             others = {
-                app.name for app in self._apps.values() if app.upstream.host == upstream.host
+                app.name for app in self._apps.values() if app.upstream.origin.host == upstream.host
             } - {name}
             folders = {upstream.host} - {name}
             if others or any((self._folder / host).is_dir() for host in folders):

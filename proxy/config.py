@@ -8,55 +8,40 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, PlainValidator, model_validator
+from pydantic import AfterValidator, PlainValidator
 
+from proxy.addresses import Listen, ListenFile, place
 from proxy.core.errors import Invalid, Problem
+from proxy.core.forwarding import NOBODY, Network, Trusted, read_network
 from proxy.core.identity import SHORT_ID_LENGTH, short_id
 from proxy.core.names import name_problem
-from proxy.core.origin import LAST_PORT, Origin, is_dns_label, parse_origin
+from proxy.core.origin import Origin, is_dns_label, parse_origin
 from proxy.core.policy import MODES, Mode
+from proxy.core.sealing.rotation import DEFAULT_ROTATION, LONGEST_ROTATION, SHORTEST_ROTATION
 from proxy.core.shape import PathText, Section, fit
 from proxy.core.strict_yaml import parse_yaml
 from proxy.core.text import shown
+from proxy.logs import LogForm
 from proxy.source import read_source
+from proxy.times import DEFAULT_TIMES, GRACE, Grace, Times, TimesFile
 
 FILE_NAME = "portal.yaml"
 
 _PLACEHOLDER = "{short_id}"
+_ANY_SHORT_ID = "a" * SHORT_ID_LENGTH
 _LONGEST_DOMAIN = 253 - len("a" * 63 + "." + "a" * SHORT_ID_LENGTH + ".")
-_LONGEST_SOCKET_PATH = 107
-_ADDRESS = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]{1,253}):(?P<port>[0-9]{1,5})")
-_EVERY_HOST = frozenset({"0.0.0.0", "[::]"})  # noqa: S104 - compared with, not bound to
+_DURATION = re.compile(r"(?P<number>[0-9]{1,7})(?P<unit>[mhd])")
+_SECONDS = {"m": 60, "h": 3600, "d": 86_400}
 
 
 @dataclass(frozen=True)
-class Address:
-    """Where a listener listens: ``host`` and ``port`` (0: any free one), or a ``unix`` path."""
+class Tls:
+    """The files with which the public listener speaks TLS."""
 
-    host: str = ""
-    port: int = 0
-    unix: str = ""
-
-    def __str__(self) -> str:
-        return f"unix:{self.unix}" if self.unix else f"{self.host}:{self.port}"
-
-    def overlaps(self, other: "Address") -> bool:
-        """Tell whether a listener here could be reached as the one at ``other``."""
-        if self.unix or other.unix:
-            return os.path.normpath(self.unix) == os.path.normpath(other.unix)
-        same_host = self.host == other.host or not _EVERY_HOST.isdisjoint({self.host, other.host})
-        return same_host and self.port == other.port != 0
-
-
-@dataclass(frozen=True)
-class Listen:
-    """The three listeners."""
-
-    public: Address
-    apps: Address
-    owner: Address
+    certificate: Path
+    key: Path
 
 
 @dataclass(frozen=True)
@@ -69,8 +54,21 @@ class Config:
     public_url: str
     aliases: tuple[str, ...]
     accept: frozenset[Mode]
+    sealing_rotation: int
+    """Seconds after which a new sealing key is made."""
     state: Path
     listen: Listen
+    trusted_proxies: Trusted = NOBODY
+    log: LogForm = "auto"
+    tls: Tls | None = None
+    times: Times = DEFAULT_TIMES
+    grace: float = GRACE
+    """Seconds that running requests get to finish when the proxy stops."""
+
+    @property
+    def is_plain_http(self) -> bool:
+        """Whether everybody on the way can read what reaches this Portal unsealed."""
+        return _is_plain_http(self.public_url)
 
     def public_origin(self, portal_id: str) -> Origin:
         """Return the scheme, host and port at which others reach this Portal."""
@@ -84,46 +82,32 @@ def load_config(folder: Path) -> Config:
         what = "there is no such file; `portal-proxy init` makes it"
         raise Invalid([Problem(str(path), "", what)])
     file = fit(str(path), _PortalFile, parse_yaml(str(path), read_source(path)))
+    public_url = file.public_url or f"https://{_PLACEHOLDER}.{file.domain}"
     return Config(
         folder=folder,
         name=file.name,
         domain=file.domain,
-        public_url=file.public_url or f"https://{_PLACEHOLDER}.{file.domain}",
+        public_url=public_url,
         aliases=tuple(file.aliases or ()),
-        accept=frozenset(file.accept or MODES),
+        accept=frozenset(file.accept or _accepted_by_default(public_url)),
+        sealing_rotation=file.sealing_rotation,
         state=folder / file.state,
-        listen=_placed(str(path), folder, file.listen),
+        listen=place(str(path), folder, file.listen),
+        trusted_proxies=_trusted(file.trusted_proxies or []),
+        log=file.log,
+        tls=Tls(folder / file.tls.certificate, folder / file.tls.key) if file.tls else None,
+        times=file.timeouts.times(),
+        grace=file.grace,
     )
 
 
-def parse_address(text: str) -> Address:
-    """Read ``host:port`` or ``unix:path``; raises ``ValueError`` saying what is expected."""
-    scheme, _, path = text.partition(":")
-    if scheme == "unix":
-        if not path:
-            raise ValueError("expected a path after unix:")
-        return Address(unix=path)
-    match = _ADDRESS.fullmatch(text.lower())
-    if match is None or int(match["port"]) > LAST_PORT:
-        raise ValueError(f"expected host:port or unix:path, not {shown(text)}")
-    return Address(match["host"], int(match["port"]))
+def _is_plain_http(public_url: str) -> bool:
+    return parse_origin(public_url.replace(_PLACEHOLDER, _ANY_SHORT_ID)).scheme == "http"
 
 
-def _placed(file: str, folder: Path, listen: "_ListenFile") -> Listen:
-    """Return the addresses, socket paths taken from the file's folder; raises ``Invalid``."""
-    placed = {}
-    problems = []
-    for name in _ListenFile.model_fields:
-        address: Address = getattr(listen, name)
-        if address.unix:
-            address = Address(unix=str(folder / address.unix))
-            if len(os.fsencode(address.unix)) > _LONGEST_SOCKET_PATH:
-                what = f"expected a path of at most {_LONGEST_SOCKET_PATH} bytes"
-                problems.append(Problem(file, f"listen.{name}", what))
-        placed[name] = address
-    if problems:
-        raise Invalid(problems)
-    return Listen(**placed)
+def _accepted_by_default(public_url: str) -> tuple[Mode, ...]:
+    """Return both modes where TLS hides a signed call from the way there, else sealed alone."""
+    return ("sealed",) if _is_plain_http(public_url) else MODES
 
 
 def _name(text: str) -> str:
@@ -145,7 +129,7 @@ def _domain(text: str) -> str:
 
 def _public_url(text: str) -> str:
     try:
-        parse_origin(text.replace(_PLACEHOLDER, "a" * SHORT_ID_LENGTH))
+        parse_origin(text.replace(_PLACEHOLDER, _ANY_SHORT_ID))
     except ValueError:
         what = f"expected https://host[:port] or http://host[:port], not {shown(text)}"
         raise ValueError(f"{what}; the host may hold {_PLACEHOLDER}") from None
@@ -166,27 +150,32 @@ def _accept(modes: list[Mode]) -> list[Mode]:
     return modes
 
 
-def _address(value: object) -> Address:
+def _rotation(value: object) -> int:
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    seconds = int(match["number"]) * _SECONDS[match["unit"]] if match else 0
+    if not SHORTEST_ROTATION <= seconds <= LONGEST_ROTATION:
+        what = f", not {shown(value)}" if isinstance(value, str) else ""
+        raise ValueError(f"expected a time from 10m to 30d, such as 24h{what}")
+    return seconds
+
+
+def _proxy(value: object) -> Network | Literal["unix"]:
     if not isinstance(value, str):
-        raise ValueError("expected host:port or unix:path")  # noqa: TRY004 - for pydantic
-    return parse_address(value)
+        raise ValueError("expected an address, a network or unix")  # noqa: TRY004 - for pydantic
+    return "unix" if value == "unix" else read_network(value)
 
 
-_Address = Annotated[Address, PlainValidator(_address)]
+def _trusted(proxies: list[Network | Literal["unix"]]) -> Trusted:
+    networks = tuple(each for each in proxies if not isinstance(each, str))
+    return Trusted(networks, unix=len(networks) < len(proxies))
 
 
-class _ListenFile(Section):
-    public: _Address = Address("0.0.0.0", 8080)  # noqa: S104 - the world is who it is for
-    apps: _Address = Address("127.0.0.1", 8081)
-    owner: _Address = Address("127.0.0.1", 8082)
+_Proxy = Annotated[Network | Literal["unix"], PlainValidator(_proxy)]
 
-    @model_validator(mode="after")
-    def _are_apart(self) -> "_ListenFile":
-        """Refuse two listeners at one address: strangers could reach the owner's."""
-        for one, other in (("public", "apps"), ("public", "owner"), ("apps", "owner")):
-            if getattr(self, one).overlaps(getattr(self, other)):
-                raise ValueError(f"{one} and {other} are the same address; expected two")
-        return self
+
+class _TlsFile(Section):
+    certificate: PathText
+    key: PathText
 
 
 class _PortalFile(Section):
@@ -195,5 +184,11 @@ class _PortalFile(Section):
     public_url: Annotated[str, AfterValidator(_public_url)] | None = None
     aliases: list[Annotated[str, AfterValidator(_alias)]] | None = None
     accept: Annotated[list[Mode], AfterValidator(_accept)] | None = None
+    sealing_rotation: Annotated[int, PlainValidator(_rotation)] = DEFAULT_ROTATION
     state: PathText = "../state"
-    listen: _ListenFile = _ListenFile()
+    listen: ListenFile = ListenFile()
+    tls: _TlsFile | None = None
+    timeouts: TimesFile = TimesFile()
+    grace: Grace = GRACE
+    trusted_proxies: list[_Proxy] | None = None
+    log: LogForm = "auto"

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from proxy.core.answers import refusal_answer
 from proxy.core.errors import Code, Refusal
 from proxy.reply import send_answer
+from proxy.request_log import line_of
 from proxy.upstream import UpstreamFailed
 
 log = logging.getLogger("proxy")
@@ -41,5 +42,6 @@ class Guard:
             log.exception("a mistake of our own")
             if started:
                 raise
-            answer = refusal_answer(Refusal(Code.INTERNAL))
-            await send_answer(send, answer, scope["method"].encode("ascii"))
+            refusal = Refusal(Code.INTERNAL)
+            line_of(scope).refuse(refusal)
+            await send_answer(send, refusal_answer(refusal), scope["method"].encode("ascii"))

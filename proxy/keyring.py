@@ -5,9 +5,7 @@ file is ours alone (0600), and nobody else can write to the folder that holds it
 Ed25519 (RFC 8410), without a passphrase: the proxy starts without a person.
 """
 
-import os
 import re
-import stat
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -21,7 +19,13 @@ from cryptography.hazmat.primitives.serialization import (
 
 from proxy.core.errors import Invalid, Problem
 from proxy.core.identity import PrivateKey
-from proxy.storage import Unsafe, create_atomically, make_private_folder, read_private
+from proxy.storage import (
+    Unsafe,
+    check_folder,
+    create_atomically,
+    make_private_folder,
+    read_private,
+)
 
 _KEY_FILE_LIMIT = 16_384
 _PEM = re.compile(
@@ -77,22 +81,16 @@ def _parse(data: bytes) -> bytes:
 
 
 def _check_folder(path: Path) -> None:
-    """Refuse a folder in which others could put another key in this one's place.
-
-    With the sticky bit they can't rename or delete what is ours; what they put there
-    themselves belongs to them, and the check of the file itself refuses that.
-    """
+    """Refuse a folder in which others could put another key in this one's place."""
     folder = path.parent
     try:
-        status = folder.stat()
+        check_folder(folder)
     except FileNotFoundError:
         raise _invalid(path, "is missing: `portal-proxy init` makes it") from None
     except OSError as error:
         raise _invalid(path, f"can't be read: {error.strerror}") from None
-    if status.st_uid not in {0, os.geteuid()}:
-        raise _invalid(folder, f"belongs to user {status.st_uid}, who could replace the key in it")
-    if status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX:
-        raise _invalid(folder, "others can write to it and replace the key: chmod go-w it")
+    except Unsafe as error:
+        raise _invalid(folder, str(error)) from None
 
 
 def _invalid(path: Path, what: str) -> Invalid:

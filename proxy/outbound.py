@@ -4,48 +4,44 @@ An app proves who it is with its token, never by its address, and reaches nothin
 peers. Hidden and unknown peers look alike to it; the log tells the owner which it was.
 """
 
-import asyncio
 import base64
 import binascii
-import logging
+from collections.abc import Mapping
 from contextlib import suppress
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proxy.body import ClientLeft, HeldBody, request_pieces
+from proxy.body import ClientLeft, RequestPieces
 from proxy.call import Call, Courier
+from proxy.client import received_framing
 from proxy.core.answers import refusal_answer
 from proxy.core.errors import Code, Refusal
+from proxy.core.fields import fields_of_call
 from proxy.core.gate import Request
-from proxy.core.headers import (
-    INTERMEDIARY,
-    connection_options,
-    end_to_end,
-    refuse_malformed,
-    renamed_for_travel,
-    values_of,
-    without_identity,
-)
-from proxy.core.policy import Contact
+from proxy.core.headers import connection_options, refuse_malformed, values_of
+from proxy.core.log_line import LEFT, RequestLine
+from proxy.core.policy import Contact, Mode
 from proxy.core.routes import HostCall, PeerCall, is_absolute, route
 from proxy.core.target import parse_target
 from proxy.hop.scope import target_of
 from proxy.portal import Portal
-from proxy.reply import send_answer, send_held
-from proxy.request_log import LEFT, line
+from proxy.reply import send_answer, send_stream
+from proxy.request_log import line_of
 from proxy.tokens import TokenStore
-
-log = logging.getLogger("proxy.outbound")
 
 
 class Outbound:
     """The ASGI app behind the apps listener."""
 
     def __init__(
-        self, portal: Portal, courier: Courier, tokens: TokenStore, service: ASGIApp
+        self,
+        portal: Portal,
+        couriers: Mapping[Mode, Courier],
+        tokens: TokenStore,
+        service: ASGIApp,
     ) -> None:
         self._portal = portal
-        self._courier = courier
+        self._couriers = couriers
         self._tokens = tokens
         self._service = service
         self._own_names = frozenset({"localhost", portal.config.listen.apps.host.lower()})
@@ -53,20 +49,22 @@ class Outbound:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         request = Request(scope["method"].encode("ascii"), target_of(scope), scope["headers"])
+        line = line_of(scope)
         try:
-            await self._serve(request, scope, receive, send)
+            await self._serve(request, line, scope, receive, send)
         except Refusal as refusal:
-            log.warning("%s refused: %s", line(request), refusal)
-            await send_answer(send, refusal_answer(refusal), request.method)
+            line.refuse(refusal)
+            answer = refusal_answer(refusal, request_id=line.request_id)
+            await send_answer(send, answer, request.method)
         except ClientLeft:
-            log.info(LEFT, line(request))
-        except asyncio.CancelledError:
-            log.info(LEFT, line(request))
-            raise
+            line.outcome = LEFT
 
-    async def _serve(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(
+        self, request: Request, line: RequestLine, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         refuse_malformed(request.fields)
         app = self._app_of(request)
+        line.app = app or ""
         leads_to = route(request.method, request.target, self._own_names)
         if isinstance(leads_to, PeerCall):
             contact = self._portal.peer(_required(app, request), leads_to.id)
@@ -82,35 +80,11 @@ class Outbound:
                 send,
             )
             return
-        await self._call(_required(app, request), contact, leads_to.target, request, receive, send)
-
-    async def _call(
-        self,
-        app: str,
-        contact: Contact,
-        target: bytes,
-        request: Request,
-        receive: Receive,
-        send: Send,
-    ) -> None:
-        if b"upgrade" in connection_options(request.fields):
-            raise Refusal(Code.UPGRADE_UNSUPPORTED, f"{app} asks for an upgrade")
-        parse_target(target)
-        passing = [
-            pair
-            for pair in without_identity(end_to_end(request.fields))
-            if pair[0] not in INTERMEDIARY and pair[0] != b"portal-token"
-        ]
-        has_body = bool(
-            values_of(request.fields, b"content-length")
-            or values_of(request.fields, b"transfer-encoding")
-        )
-        call = Call(app, contact, request.method, target, renamed_for_travel(passing), has_body)
-        with HeldBody() as body, HeldBody() as held:
-            await body.fill(request_pieces(receive), limit=Code.TOO_LARGE)
-            answer = await self._courier.carry_out(call, body, held)
-            log.info("%s %s calls %s: %d", line(request), app, contact.id, answer.status)
-            await send_held(send, answer.status, answer.fields, held, request.method)
+        line.peer, line.peer_name, line.mode = contact.id, contact.name, contact.mode
+        call = _call_of(request, _required(app, request), contact, leads_to.target)
+        async with self._couriers[contact.mode].carry_out(call, RequestPieces(receive)) as answer:
+            line.peer_code = answer.refusal[0]
+            await send_stream(send, answer.status, answer.fields, answer.pieces)
 
     def _app_of(self, request: Request) -> str | None:
         """Return the app whose token the request shows; None where it shows none.
@@ -143,6 +117,22 @@ class Outbound:
             return fitting[0]
         detail = f"{app} asks for {host[:260]!r}; contacts: {[peer.id for peer in fitting]}"
         raise Refusal(Code.NOT_A_PEER_HOST, detail)
+
+
+def _call_of(request: Request, app: str, contact: Contact, target: bytes) -> Call:
+    if b"upgrade" in connection_options(request.fields):
+        raise Refusal(Code.UPGRADE_UNSUPPORTED, f"{app} asks for an upgrade")
+    parse_target(target)
+    framing = received_framing(request.fields)
+    return Call(
+        app=app,
+        contact=contact,
+        method=request.method,
+        target=target,
+        fields=fields_of_call(request.fields),
+        has_body=framing is not None,
+        size=int(framing[1]) if framing and framing[0] == b"content-length" else None,
+    )
 
 
 def _required(app: str | None, request: Request) -> str:

@@ -1,4 +1,4 @@
-"""What the Portal itself answers on its public host: who it is, and nothing else.
+"""What the Portal itself answers on its public host: who it is, and how to seal a call to it.
 
 Everything here may be read by a stranger, and nothing is fetched for one.
 """
@@ -7,7 +7,10 @@ import hashlib
 import json
 
 from proxy.core.answers import Answer
+from proxy.core.envelope import GATEWAY, KEY_LIST
 from proxy.core.errors import Code, Refusal
+from proxy.core.sealing.chunks import LARGEST_CHUNK
+from proxy.core.sealing.key_config import key_list
 from proxy.core.signature.digest import content_digest
 from proxy.core.signature.document import PATH, document_body, sign_document
 from proxy.core.target import Target
@@ -18,22 +21,42 @@ WHOAREYOU = b"/core/public/meta/whoareyou"
 
 def answer(portal: Portal, method: bytes, target: Target) -> Answer:
     """Answer a request for the Portal itself; raises ``Refusal``."""
-    pages = {PATH: identity_document, WHOAREYOU: whoareyou}
+    pages = {PATH: identity_document, WHOAREYOU: whoareyou, GATEWAY: sealing_keys}
     page = pages.get(target.path)
     if page is None:
         raise Refusal(Code.NOT_FOUND, f"the Portal has no {target.path[:200]!r}")
     if method not in (b"GET", b"HEAD"):
-        raise Refusal(Code.METHOD_NOT_ALLOWED, f"{method[:40]!r} {target.path!r}")
+        allow = "GET, HEAD, POST" if target.path == GATEWAY else "GET, HEAD"
+        raise Refusal(Code.METHOD_NOT_ALLOWED, f"{method[:40]!r} {target.path!r}", allow=allow)
     return page(portal)
 
 
 def identity_document(portal: Portal) -> Answer:
     """Return the signed identity document (docs/protocol.md, section 2)."""
+    now = portal.clock()
     body = document_body(
-        portal.key, portal.config.name, portal.hosts.origin.host, tuple(sorted(portal.modes))
+        portal.key,
+        portal.config.name,
+        portal.hosts.origin.host,
+        tuple(sorted(portal.modes)),
+        portal.sealing.published(now),
+        LARGEST_CHUNK,
     )
     digest = content_digest(hashlib.sha256(body).digest())
-    return Answer(200, sign_document(portal.key, digest, now=int(portal.clock())), body)
+    return Answer(200, sign_document(portal.key, digest, now=int(now)), body)
+
+
+def sealing_keys(portal: Portal) -> Answer:
+    """Return the keys as any client of Oblivious HTTP looks for them (RFC 9540).
+
+    Nobody signed this list: Portals take keys from each other's identity documents alone. Raises
+    ``Refusal`` where there is none.
+    """
+    offers = portal.sealing.published(portal.clock())
+    if not offers:
+        raise Refusal(Code.NOT_FOUND, "no sealing key is offered")
+    body = key_list(config for config, _ in offers)
+    return Answer(200, ((b"content-type", KEY_LIST),), body)
 
 
 def whoareyou(portal: Portal) -> Answer:

@@ -18,6 +18,7 @@ from proxy.core.hosts import Hosts
 from proxy.core.origin import Origin
 from proxy.portal import Portal
 from proxy.refusals import refuse
+from proxy.request_log import line_of
 
 
 def owner_app(portal: Portal, problems: Callable[[], tuple[Problem, ...]]) -> Starlette:
@@ -31,6 +32,7 @@ def owner_app(portal: Portal, problems: Callable[[], tuple[Problem, ...]]) -> St
         host = b",".join(values_of(request.scope["headers"], b"host"))
         if own_names.locate(host) is not None:
             raise Refusal(Code.MISDIRECTED, "the owner's listener has no apps")
+        line_of(request.scope).is_quiet = True  # health checks ask every few seconds
         found = [str(problem) for problem in problems()]
         members = {"status": "degraded" if found else "ok", "id": portal.id, "problems": found}
         return JSONResponse(members, headers={"cache-control": "no-store"})

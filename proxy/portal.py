@@ -20,13 +20,14 @@ from proxy.core.headers import Field
 from proxy.core.hosts import Hosts
 from proxy.core.identity import PrivateKey, short_id
 from proxy.core.judge import Judge
-from proxy.core.policy import Caller, Contact, Mode
+from proxy.core.policy import MODES, Caller, Contact, Mode
 from proxy.core.signature.base import Message
 from proxy.core.signature.digest import content_digest
 from proxy.core.signature.response import Question, sign_response
 from proxy.core.template import Variables
+from proxy.sealing_keys import SealingKeyStore
 
-SPOKEN: frozenset[Mode] = frozenset({"signed"})
+SPOKEN: frozenset[Mode] = frozenset(MODES)
 """The modes that this version speaks."""
 Clock = Callable[[], float]
 
@@ -39,14 +40,17 @@ class Portal:
     key: PrivateKey
     contacts: ContactWatch
     catalogue: CatalogueWatch
+    sealing: SealingKeyStore
     clock: Clock = time.time
+    only: str | None = None
+    """The one app that this process serves; None serves all that are there."""
     judges: Mapping[str, Judge] = field(init=False)
     hosts: Hosts = field(init=False)
     modes: frozenset[Mode] = field(init=False)
     """The modes in which calls are accepted: of those that exist, the owner's choice."""
 
     def __post_init__(self) -> None:
-        self.hosts = Hosts(self.config.public_origin(self.id), self.config.aliases)
+        self.hosts = Hosts(self.config.public_origin(self.id), self.config.aliases, self.only)
         self.modes = self.config.accept & SPOKEN
         self._prepare()
 
@@ -64,7 +68,10 @@ class Portal:
     @property
     def apps(self) -> Mapping[str, App]:
         """The apps that are served, by name."""
-        return self.catalogue.current.apps
+        found = self.catalogue.current.apps
+        if self.only is None:
+            return found
+        return {name: app for name, app in found.items() if name == self.only}
 
     @property
     def id(self) -> str:

@@ -1,16 +1,12 @@
 """What the two Starlette apps (the owner's and the peer service) answer where they refuse."""
 
-import logging
-
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from proxy.core.answers import refusal_answer
 from proxy.core.errors import Code, Refusal
-from proxy.request_log import shown
-
-log = logging.getLogger("proxy.service")
+from proxy.request_log import line_of
 
 
 async def refuse(request: Request, error: Exception) -> Response:
@@ -19,8 +15,8 @@ async def refuse(request: Request, error: Exception) -> Response:
         is_method = isinstance(error, HTTPException) and error.status_code == 405  # noqa: PLR2004
         code = Code.METHOD_NOT_ALLOWED if is_method else Code.NOT_FOUND
         error = Refusal(code, "no such path or method")
-    path = shown(request.scope["path"].encode())
-    log.warning("%s %s refused: %s", request.method, path, error)
-    answer = refusal_answer(error)
+    line = line_of(request.scope)
+    line.refuse(error)
+    answer = refusal_answer(error, request_id=line.request_id)
     headers = {name.decode("ascii"): value.decode("ascii") for name, value in answer.fields}
     return Response(answer.body, answer.status, headers)

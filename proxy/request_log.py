@@ -1,31 +1,133 @@
-"""One line a request, in which nothing a client sends can forge a line or colour a terminal.
+"""One line of the log for each request, whatever became of it (``proxy.core.log_line``).
 
-No body, field value, token, signature or query is in it.
+``Logged`` stands around a listener's app. It counts and times what passes, and writes the line when
+the request is over; behind it, ``line_of`` gives the line to whoever learns something about it.
 """
 
-import re
+import asyncio
+import logging
+import secrets
+from time import perf_counter
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.core.gate import Request
 from proxy.core.headers import values_of
+from proxy.core.log_line import ANSWERED, BROKEN, LEFT, REFUSED, RequestLine, shown, shown_path
+from proxy.hop.scope import RAW, UPGRADE, target_of
+from proxy.upstream import UpstreamFailed
 
-LEFT = "%s: left before the end by the client, or cut off by the end of the proxy"
-_SHOWN = 200
-_HIDDEN = re.compile(rb"[^!-\[\]-~]")
+log = logging.getLogger("proxy.requests")
+
+_LINE = "portal.line"
 
 
-def line(request: Request) -> str:
-    """Return the request as the log names it: method, host and path, escaped and cut short."""
+class Logged:
+    """Wraps the app of the listener ``listener``."""
+
+    def __init__(self, app: ASGIApp, listener: str) -> None:
+        self._app = app
+        self._listener = listener
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, and write its line."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        line = _begin(scope, self._listener)
+        meter = _Meter(line, receive, send)
+        try:
+            await self._app({**scope, _LINE: line}, meter.receive, meter.send)
+        except asyncio.CancelledError:
+            line.outcome = LEFT
+            raise
+        except UpstreamFailed as failure:
+            line.outcome, line.detail = BROKEN, failure.detail
+            raise
+        except Exception:
+            line.outcome = BROKEN
+            raise
+        finally:
+            meter.stop()
+            _write(line)
+
+
+def line_of(scope: Scope) -> RequestLine:
+    """Return the line of a request; where nothing writes one, one that nobody reads."""
+    line: RequestLine | None = scope.get(_LINE)
+    return line if line is not None else _begin(scope, "")
+
+
+def scope_with(line: RequestLine, method: bytes) -> Scope:
+    """Return a scope for a request within another one, whose line is ``line``."""
+    return {"type": "http", "method": method.decode("ascii"), _LINE: line}
+
+
+def named(request: Request) -> str:
+    """Return a request as other messages name it: method, host and path."""
     host = b",".join(values_of(request.fields, b"host"))
-    path = request.target.partition(b"?")[0]
-    if not path.startswith(b"/"):
-        path = path.rpartition(b"@")[2]  # before it stands what could be a token
-    return " ".join(shown(part) for part in (request.method, host, path))
+    return f"{shown(request.method)} {shown(host)} {shown_path(request.target)}"
 
 
-def shown(data: bytes) -> str:
-    r"""Return ``data`` as visible ASCII: every other byte as ``\xNN``."""
-    return _HIDDEN.sub(_escaped, data[:_SHOWN]).decode("ascii")
+class _Meter:
+    """The two ends of a request, with what passes there counted and timed."""
+
+    def __init__(self, line: RequestLine, receive: Receive, send: Send) -> None:
+        self._line = line
+        self._receive = receive
+        self._send = send
+        self._began = perf_counter()
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        kind = message["type"]
+        if kind == "http.request":
+            self._line.bytes_in += len(message.get("body", b""))
+        elif kind == RAW:
+            self._line.bytes_in += len(message["data"])
+        return message
+
+    async def send(self, message: Message) -> None:
+        kind = message["type"]
+        if kind == "http.response.body":
+            self._line.bytes_out += len(message.get("body", b""))
+        elif kind == RAW:
+            self._line.bytes_out += len(message["data"])
+        elif kind in ("http.response.start", UPGRADE):
+            self._line.first = perf_counter() - self._began
+            if not self._line.status:
+                self._line.status = message.get("status", 101)
+        await self._send(message)
+
+    def stop(self) -> None:
+        self._line.seconds = perf_counter() - self._began
 
 
-def _escaped(match: re.Match[bytes]) -> bytes:
-    return b"\\x%02x" % match[0][0]
+def _begin(scope: Scope, listener: str) -> RequestLine:
+    line = RequestLine()
+    line.listener = listener
+    line.method = scope["method"].encode("ascii")
+    line.host = b",".join(values_of(scope["headers"], b"host"))
+    line.target = target_of(scope)
+    line.request_id = secrets.token_hex(16)
+    client: tuple[Any, ...] | None = scope.get("client")
+    line.client = client[0] if client else "unknown"
+    return line
+
+
+def _write(line: RequestLine) -> None:
+    if not line.outcome:
+        line.outcome = REFUSED if line.code else ANSWERED
+    level = _level(line)
+    if log.isEnabledFor(level):
+        # Not log.log(), which looks for its caller at each line.
+        log.handle(logging.LogRecord(log.name, level, "", 0, line, None, None))
+
+
+def _level(line: RequestLine) -> int:
+    if line.outcome == ANSWERED:
+        return logging.DEBUG if line.is_quiet else logging.INFO
+    if line.outcome == LEFT:
+        return logging.INFO
+    return logging.ERROR if line.status == 500 and line.code else logging.WARNING  # noqa: PLR2004

@@ -1,109 +1,227 @@
-"""The listeners: bound by us, run by uvicorn, read by ``proxy.hop.listener``.
+"""The listeners: sockets of ours or lent, TLS, and how they end; read by ``proxy.hop.listener``.
 
-uvicorn keeps the event loop's servers and the shutdown. Its own protocols are not used: httptools
-takes trailers for fields, h11 takes two lengths, neither limits a client's time
-(docs/decisions/0012-a-hop-of-our-own.md).
+Each connection is accepted here, with the certificate of that moment. At the end nobody is lost who
+was let in: the queue is emptied before the socket is closed, and who asked gets an answer
+(docs/decisions/0017-listeners.md).
 """
 
-import contextlib
-import os
+import asyncio
+import logging
 import socket
-import stat
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+import ssl
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import uvicorn
+from uvicorn.server import ServerState
 
-from proxy.config import Address
+from proxy.hop.limits import Limits
 from proxy.hop.listener import ListenerProtocol
+from proxy.sockets import Door
 
-GRACE = 7
-"""Seconds that running requests get to finish; container engines kill after ten."""
+LAST_CALL = 0.1
+"""Seconds for connections that are being made when the listener stops."""
+LOOK = 0.02
+"""Seconds between two looks whether all connections have ended."""
+_BURST = 128
+"""Connections that are accepted before anything else gets its turn."""
+_OUT_OF_DESCRIPTORS = 1.0
+"""Seconds without accepting, where the process may open no more."""
+_LAST_WORDS = 1.0
+"""Seconds in which what was cut off can end."""
+
+log = logging.getLogger("proxy.server")
+
+TlsSource = Callable[[], ssl.SSLContext]
 
 
-class Listener(uvicorn.Server):
-    """One listening socket and the ASGI app behind it; signals are the composition root's."""
+class Listener:
+    """One listening socket and the ASGI app behind it."""
 
-    def __init__(self, name: str, app: Any, address: Address) -> None:  # noqa: ANN401 - ASGI
-        super().__init__(
-            uvicorn.Config(
-                app,
-                http=ListenerProtocol,
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                date_header=False,
-                timeout_graceful_shutdown=GRACE,
-            )
-        )
+    def __init__(
+        self,
+        name: str,
+        app: Any,  # noqa: ANN401 - ASGI
+        door: Door,
+        limits: Limits,
+        tls: TlsSource | None = None,
+    ) -> None:
+        """``tls`` gives what a connection that comes now is accepted with; None is plain HTTP."""
         self.name = name
-        self.socket = bind(address)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals alone: one handler ends every listener."""
-        yield
-
-    async def run_until_stopped(self) -> None:
-        """Serve until ``should_exit`` is set."""
-        await self.serve(sockets=[self.socket])
+        self._door = door
+        self._limits = limits
+        self._tls = tls
+        self._config = uvicorn.Config(
+            app,
+            interface="asgi3",
+            http=ListenerProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            proxy_headers=False,  # it would believe them from loopback
+        )
+        self._config.load()
+        self._state = ServerState()
+        self._arriving: set[asyncio.Task[None]] = set()
+        self._is_ending = False
 
     @property
     def where(self) -> str:
         """The bound address, as a person would type it."""
-        name = self.socket.getsockname()
-        if isinstance(name, str):
-            return f"unix:{name}"
-        host = f"[{name[0]}]" if self.socket.family is socket.AF_INET6 else name[0]
-        return f"http://{host}:{name[1]}"
+        address = self._door.address
+        if address.startswith("unix:"):
+            return address
+        return f"http{'s' if self._tls else ''}://{address}"
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no connection is left."""
+        return not (self._arriving or self._state.connections or self._state.tasks)
 
-def bind(address: Address) -> socket.socket:
-    """Return a bound socket for ``address``; raises ``OSError``.
+    def begin(self) -> None:
+        """Take connections from now on."""
+        asyncio.get_running_loop().add_reader(self._door.socket, self._accept)
 
-    A unix socket that nobody listens on any more is replaced; any other file is left alone.
-    """
-    if address.unix:
-        return _bind_unix(Path(address.unix))
-    family, kind, protocol, _, where = socket.getaddrinfo(
-        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    bound = socket.socket(family, kind, protocol)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(where)
-    except OSError:
-        bound.close()
-        raise
-    bound.setblocking(False)  # noqa: FBT003 - the socket API
-    return bound
+    async def end(self) -> None:
+        """Take who is in the queue and nobody else; then wait until the last has its answer."""
+        loop = asyncio.get_running_loop()
+        if not self._door.is_lent:
+            self._door.turn_away()
+            await asyncio.sleep(LAST_CALL)
+            while self._accept_one():
+                pass
+        loop.remove_reader(self._door.socket)
+        self._door.close()
+        self._is_ending = True
+        for connection in self._connections():
+            connection.shutdown()
+        while not self.is_idle:  # noqa: ASYNC110 - a set that protocols leave has no event
+            await asyncio.sleep(LOOK)
 
+    async def break_off(self) -> None:
+        """End at once whatever still runs."""
+        if not self._is_ending:
+            asyncio.get_running_loop().remove_reader(self._door.socket)
+            self._door.close()
+            self._is_ending = True
+        cut = [*self._arriving, *self._state.tasks]
+        for task in cut:
+            task.cancel()
+        if cut:
+            await asyncio.wait(cut, timeout=_LAST_WORDS)
+        for connection in self._connections():
+            connection.break_off()
+        await asyncio.sleep(0)  # their ends are told in the loop's next turn
 
-def _bind_unix(path: Path) -> socket.socket:
-    with contextlib.suppress(FileNotFoundError):
-        if stat.S_ISSOCK(path.lstat().st_mode) and not _answers(path):
-            path.unlink()
-    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)
-    try:
-        bound.bind(str(path))
-    except OSError:
-        bound.close()
-        raise
-    finally:
-        os.umask(before)
-    bound.setblocking(False)  # noqa: FBT003 - the socket API
-    return bound
+    # Taking connections.
 
+    def _accept(self) -> None:
+        for _ in range(_BURST):
+            if not self._accept_one():
+                return
 
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    def _accept_one(self) -> bool:
+        """Take a connection from the queue; tell whether there may be another one."""
         try:
-            probe.connect(str(path))
-        except OSError:
+            accepted, _ = self._door.socket.accept()
+        except (BlockingIOError, InterruptedError):
             return False
-    return True
+        except ConnectionAbortedError:
+            return True
+        except OSError as error:
+            self._pause(error)
+            return False
+        accepted.setblocking(False)  # noqa: FBT003 - the socket API
+        task = asyncio.get_running_loop().create_task(self._welcome(accepted))
+        self._arriving.add(task)
+        task.add_done_callback(self._arriving.discard)
+        return True
+
+    def _pause(self, error: OSError) -> None:
+        """Leave the others in the queue for a while: asking again at once would be all we do."""
+        log.error("the %s listener can't take a connection: %s", self.name, error)
+        loop = asyncio.get_running_loop()
+        if not self._is_ending:
+            loop.remove_reader(self._door.socket)
+            loop.call_later(_OUT_OF_DESCRIPTORS, self._resume)
+
+    def _resume(self) -> None:
+        if not self._is_ending:
+            self.begin()
+
+    async def _welcome(self, accepted: socket.socket) -> None:
+        """Make a connection of an accepted socket; a handshake holds nobody else up."""
+        protocol = ListenerProtocol(self._config, self._state, {})
+        protocol.limits = self._limits
+        times = {}
+        tls = self._tls() if self._tls is not None else None
+        if tls is not None:
+            times["ssl_handshake_timeout"] = self._limits.head
+            times["ssl_shutdown_timeout"] = self._limits.linger
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: protocol, accepted, ssl=tls, **times
+            )
+        except OSError as error:  # ssl.SSLError is one
+            log.info("no connection to the %s listener was made: %s", self.name, error)
+            return
+        if self._is_ending:
+            protocol.shutdown()
+
+    def _connections(self) -> list[ListenerProtocol]:
+        return cast(list[ListenerProtocol], list(self._state.connections))
+
+
+class Stop:
+    """The wish that the proxy ends: uttered once, after what runs; twice, at once."""
+
+    def __init__(self) -> None:
+        self._wanted = asyncio.Event()
+        self._at_once = asyncio.Event()
+
+    def want(self) -> None:
+        """Utter it."""
+        if self._wanted.is_set():
+            self._at_once.set()
+        self._wanted.set()
+
+    async def wanted(self) -> None:
+        """Wait until it was uttered."""
+        await self._wanted.wait()
+
+    async def at_once(self) -> None:
+        """Wait until it was uttered again."""
+        await self._at_once.wait()
+
+
+async def run(listeners: Sequence[Listener], stop: Stop, grace: float) -> None:
+    """Run ``listeners`` until ``stop``, then let what runs end within ``grace`` seconds.
+
+    The first ends first: what runs on it may need the others.
+    """
+    for listener in listeners:
+        listener.begin()
+    await stop.wanted()
+    ending = asyncio.create_task(_end(listeners[0], listeners[1:], grace / 2))
+    hurry = asyncio.create_task(stop.at_once())
+    try:
+        await asyncio.wait((ending, hurry), timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if not ending.done():
+            log.warning("what still runs is cut off")
+        for task in (ending, hurry):
+            task.cancel()
+        await asyncio.wait((ending, hurry))
+        await asyncio.gather(*(listener.break_off() for listener in listeners))
+    if not ending.cancelled():
+        ending.result()
+
+
+async def _end(first: Listener, others: Sequence[Listener], patience: float) -> None:
+    """End ``first``, then ``others``: at the latest after ``patience`` seconds."""
+    ending = asyncio.create_task(first.end())
+    try:
+        await asyncio.wait((ending,), timeout=patience)
+        await asyncio.gather(ending, *(other.end() for other in others))
+    finally:
+        ending.cancel()

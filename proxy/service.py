@@ -13,16 +13,16 @@ from starlette.routing import Route
 from proxy import own_paths
 from proxy.core.errors import Refusal
 from proxy.core.policy import Contact
-from proxy.directory import Directory
 from proxy.portal import Portal
+from proxy.reachability import Reachability
 from proxy.refusals import refuse
 
 
-def peer_service(portal: Portal, directory: Directory) -> Starlette:
+def peer_service(portal: Portal, reachability: Reachability) -> Starlette:
     """Return the service as an ASGI app."""
 
     async def as_members(contacts: tuple[Contact, ...]) -> list[dict[str, object]]:
-        reachable = await directory.reachable(contacts)
+        reachable = await reachability.of(contacts)
         return [
             {"id": peer.id, "name": peer.name, "is_reachable": reachable[peer.id]}
             for peer in contacts

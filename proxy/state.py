@@ -26,6 +26,11 @@ class State:
         return self.folder / "tokens"
 
     @property
+    def sealing(self) -> Path:
+        """The folder of the sealing keys. No backup may hold it."""
+        return self.folder / "sealing"
+
+    @property
     def replays(self) -> Path:
         """The replay store."""
         return self.folder / "replay.sqlite3"

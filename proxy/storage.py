@@ -7,9 +7,10 @@ could each hold the lock on "the" file, one of them on a file that has no name a
 
 import fcntl
 import os
+import re
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +19,7 @@ LOCK_WAIT = 10.0
 
 _LOCK_POLL = 0.01
 _RANDOM_BYTES = 8
+_LEFTOVER = re.compile(rf"\..+\.[0-9a-f]{{{2 * _RANDOM_BYTES}}}\.new", re.DOTALL)
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: opening a FIFO that somebody put in the file's place would wait for a writer for ever.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -44,7 +46,7 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     except BaseException:
         new.unlink()
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def create_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
@@ -58,7 +60,7 @@ def create_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
         os.link(new, path, follow_symlinks=False)
     finally:
         new.unlink()
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def read_private(path: Path, *, forbidden: int = 0o077, limit: int = 1 << 20) -> bytes:
@@ -73,17 +75,54 @@ def read_private(path: Path, *, forbidden: int = 0o077, limit: int = 1 << 20) ->
         if path.is_symlink():
             raise Unsafe("is a symbolic link: put the file itself here") from None
         raise
+    return _read(fd, lambda status: _why_not_private(status, forbidden), limit)
+
+
+def read_lent(path: Path, *, limit: int = 1 << 20) -> bytes:
+    """Read a secret that another program keeps for us, as certbot keeps the keys of certificates.
+
+    It may be behind symbolic links and root's, who may let our group read it. Raises as
+    ``read_private`` does.
+    """
+    return _read(os.open(path, _READ & ~os.O_NOFOLLOW), _why_not_lent, limit)
+
+
+def delete(path: Path) -> None:
+    """Delete the file for good: it doesn't come back when the power fails. Raises OSError."""
+    path.unlink()
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a new or a changed name last: it is the folder that it changed. Raises OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        problem = _why_not_private(os.fstat(fd), forbidden)
-        if problem:
-            raise Unsafe(problem)
-        with os.fdopen(fd, "rb", closefd=False) as file:
-            data = file.read(limit + 1)
+        os.fsync(fd)
     finally:
         os.close(fd)
-    if len(data) > limit:
-        raise Unsafe(f"is larger than {limit} bytes")
-    return data
+
+
+def is_leftover(name: str) -> bool:
+    """Tell whether this is the name of a new version that was being written.
+
+    Once its writer is gone, as where the writer held the lock that is ours now, a crash left it.
+    """
+    return _LEFTOVER.fullmatch(name) is not None
+
+
+def check_folder(path: Path) -> None:
+    """Refuse a folder in which others could put another file in the place of ours.
+
+    With the sticky bit they can't rename or delete what is ours; what they put there
+    themselves belongs to them, and ``read_private`` refuses that. Raises ``Unsafe`` and OSError.
+    """
+    status = path.stat()
+    if not stat.S_ISDIR(status.st_mode):
+        raise Unsafe("isn't a folder")
+    if status.st_uid not in {0, os.geteuid()}:
+        raise Unsafe(f"belongs to user {status.st_uid}, who could replace the key in it")
+    if status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX:
+        raise Unsafe("others can write to it and replace the key: chmod go-w it")
 
 
 def check_private(path: Path, *, forbidden: int = 0o077) -> None:
@@ -124,11 +163,30 @@ def _take(fd: int, path: Path, deadline: float) -> None:
             return
 
 
-def _why_not_private(status: os.stat_result, forbidden: int) -> str | None:
+def _read(fd: int, why_not: Callable[[os.stat_result], str | None], limit: int) -> bytes:
+    try:
+        if problem := why_not(os.fstat(fd)):
+            raise Unsafe(problem)
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            data = file.read(limit + 1)
+    finally:
+        os.close(fd)
+    if len(data) > limit:
+        raise Unsafe(f"is larger than {limit} bytes")
+    return data
+
+
+def _why_not_lent(status: os.stat_result) -> str | None:
+    return _why_not_private(status, 0o077 if status.st_uid else 0o037, {0, os.geteuid()})
+
+
+def _why_not_private(
+    status: os.stat_result, forbidden: int, owners: Collection[int] = ()
+) -> str | None:
     if not stat.S_ISREG(status.st_mode):
         return "isn't a regular file"
     us = os.geteuid()
-    if status.st_uid != us:
+    if status.st_uid not in (owners or (us,)):
         return f"belongs to user {status.st_uid}, and this runs as user {us}: run it as the owner"
     if status.st_mode & forbidden:
         mode = stat.S_IMODE(status.st_mode)
@@ -150,12 +208,3 @@ def _write_beside(path: Path, data: bytes, mode: int) -> Path:
         new.unlink()
         raise
     return new
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last: it is the folder that it changed."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -6,7 +6,7 @@ byte, follows no redirect, reads no environment, decompresses nothing, and never
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from proxy.core.headers import Field
@@ -22,6 +22,11 @@ class Destination:
     """Host and port to connect to instead of those of ``origin``; None resolves ``origin``."""
     unix: str = ""
     """The path of a unix socket to connect to instead; "" is none."""
+    authorities: str = ""
+    """Certificates (PEM) that TLS trusts here instead of the system's; "" are the system's."""
+
+    def __str__(self) -> str:
+        return f"unix:{self.unix}" if self.unix else str(self.origin)
 
 
 @dataclass(frozen=True)
@@ -61,11 +66,14 @@ class UpstreamResponse(Protocol):
     def pieces(self) -> AsyncIterator[bytes]:
         """Yield the body as it arrives, content coding untouched; raises ``UpstreamFailed``.
 
-        After a 101, the raw stream until its end.
+        After a 101, the raw stream until its end, however long it is silent.
         """
 
     async def write(self, data: bytes) -> None:
         """Send ``data`` on the raw stream that a 101 made; raises ``UpstreamFailed``."""
+
+    def write_end(self) -> None:
+        """End our side of that stream; the other one may still be read."""
 
 
 class UpstreamFailed(Exception):
@@ -87,3 +95,19 @@ class Upstream(Protocol):
 
     async def close(self) -> None:
         """Close every connection."""
+
+
+@dataclass(frozen=True)
+class Patient:
+    """An engine that waits as long as somebody wants it to, whatever the requests say."""
+
+    upstream: Upstream
+    timeouts: Timeouts
+
+    def send(self, request: UpstreamRequest) -> AbstractAsyncContextManager[UpstreamResponse]:
+        """Send ``request``; inside the context is the response. Raises ``UpstreamFailed``."""
+        return self.upstream.send(replace(request, timeouts=self.timeouts))
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.upstream.close()

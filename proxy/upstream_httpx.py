@@ -53,6 +53,10 @@ class _Response:
         del data
         raise UpstreamFailed("this engine makes no raw streams")
 
+    def write_end(self) -> None:
+        """Refuse: this engine makes no raw streams."""
+        raise UpstreamFailed("this engine makes no raw streams")
+
 
 class HttpxUpstream:
     """Carries requests out with ``httpx.AsyncHTTPTransport``."""

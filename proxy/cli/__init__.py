@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli import apps, check, health, peers, serve, setup
+from proxy.cli import apps, call, check, health, peers, ping, serve, setup
 from proxy.cli.command import Group, Root, Verb
 from proxy.cli.files import DEFAULT_FOLDER, ConfigFolder
 from proxy.cli.output import PROGRAM, USAGE, remark, say
@@ -54,6 +54,7 @@ def choose(
     Somebody you know, by the ID that their "portal-proxy id" prints:
       portal-proxy peers add ID --name Bob
       portal-proxy apps allow guestbook all
+      portal-proxy ping bob
 
     Exit status: 0; 1 for a refusal, with the reason on stderr; 2 for a command
     line that can't be meant. --config may stand before a command or behind it.
@@ -70,6 +71,8 @@ cli.command(cls=Verb)(serve.serve)
 cli.command(cls=Verb)(check.check)
 cli.command(cls=Verb)(health.health)
 cli.command("id", cls=Verb)(setup.show_id)
+cli.command(cls=Verb)(call.call)
+cli.command(cls=Verb)(ping.ping)
 cli.add_typer(peers.peers, name="peers", cls=Group)
 cli.add_typer(apps.apps, name="apps", cls=Group)
 

@@ -2,35 +2,52 @@
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from proxy.catalogue import App, Catalogue, load_catalogue
+from proxy.cli import forwarding
+from proxy.cli.certificate import judge_certificate
 from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, open_portal
 from proxy.cli.output import Stop, command_line, counted, say, say_json
-from proxy.config import FILE_NAME
+from proxy.config import FILE_NAME, Config
 from proxy.core.errors import Invalid, Problem
-from proxy.core.policy import Access, ContactList
-from proxy.portal import SPOKEN
+from proxy.core.policy import MODES, Access, ContactList, Mode
+from proxy.sealing_keys import SealingKeyStore
 from proxy.storage import Unsafe, check_private
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What ``check`` found: problems stop something from working, warnings are worth a look."""
+    """What ``check`` found: problems stop something from working, warnings are worth a look.
+
+    Notices tell what is as it should be for some owners and not for others.
+    """
 
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
+    config: Config | None = None
+    """None where portal.yaml can't be read."""
+    notices: tuple[Problem, ...] = ()
+
+    @property
+    def accept(self) -> tuple[Mode, ...] | None:
+        """The modes in which peers' calls are accepted."""
+        if self.config is None:
+            return None
+        return tuple(mode for mode in MODES if mode in self.config.accept)
 
 
 def check(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
     """Show everything that is wrong with any file.
 
-    Reads portal.yaml, every app.json and proxy.yaml, the key, the contact list and
-    the replay store; exit status 1 when there is a problem. Warnings don't count. It
-    changes nothing, and the proxy may be running meanwhile.
+    Reads portal.yaml, every app.json and proxy.yaml, the key, the contact list, the
+    certificate, the sealing keys and the replay store; exit status 1 when there is a
+    problem. Warnings and notices don't count. It changes nothing, and the proxy may
+    be running meanwhile. It also says in which modes calls are accepted.
 
     For example:
       portal-proxy check --config config/ada
@@ -40,8 +57,10 @@ def check(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> 
         say_json(
             {
                 "ok": not findings.problems,
+                "accept": findings.accept,
                 "problems": [asdict(problem) for problem in findings.problems],
                 "warnings": [asdict(warning) for warning in findings.warnings],
+                "notices": [asdict(notice) for notice in findings.notices],
             }
         )
     else:
@@ -49,6 +68,10 @@ def check(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> 
             say(f"problem: {problem}")
         for warning in findings.warnings:
             say(f"warning: {warning}")
+        for notice in findings.notices:
+            say(f"notice: {notice}")
+        if findings.config is not None:
+            say(f"Accepted: {_accepted(findings.config)}.")
     if findings.problems:
         raise Stop(f"{counted(len(findings.problems), 'problem')} found")
     if not as_json:
@@ -83,7 +106,23 @@ def inspect(folder: Path) -> Findings:
     else:
         what = "is missing; the proxy makes it, and refuses what was signed before"
         warnings.append(Problem(str(portal.state.replays), "", what))
-    return Findings(tuple(problems), tuple(warnings))
+    now = time.time()
+    wrong, doubtful = judge_certificate(portal, catalogue, own_id, now)
+    problems += wrong
+    warnings += doubtful
+    problems += SealingKeyStore(portal.state.sealing, portal.config.sealing_rotation).inspect(now)
+    notices = forwarding.notices(str(portal.folder / FILE_NAME), portal.config)
+    return Findings(tuple(problems), tuple(warnings), portal.config, tuple(notices))
+
+
+def _accepted(config: Config) -> str:
+    """Say in which modes peers' calls are accepted, and whom that leaves out."""
+    if len(config.accept) == len(MODES):
+        return "sealed and signed calls"
+    if "signed" in config.accept:
+        return "signed calls alone; sealed ones are refused"
+    why = ", since public_url is plain http and everybody on the way could read them"
+    return f"sealed calls alone; signed ones are refused{why if config.is_plain_http else ''}"
 
 
 def _replay_problems(path: Path) -> Iterator[Problem]:
@@ -100,16 +139,16 @@ def _about_the_portal(portal: PortalFiles) -> Iterator[Problem]:
     """Warn of what portal.yaml allows but an owner may not want."""
     config = portal.config
     file = str(portal.folder / FILE_NAME)
-    if not config.accept & SPOKEN:
-        spoken = ", ".join(sorted(SPOKEN))
-        what = f"no call comes in: of the modes, this version speaks only {spoken}"
+    if "sealed" not in config.accept:
+        what = "sealed calls are refused: peers get in only where their owners pinned you to signed"
         yield Problem(file, "accept", what)
-    if config.public_url.startswith("http://") and "signed" in config.accept:
+    if config.is_plain_http and "signed" in config.accept:
         what = (
             "is plain http, and signed calls are accepted: they can't be forged or changed, but "
             "everybody on the way can read them"
         )
         yield Problem(file, "public_url", what)
+    yield from forwarding.doubts(file, config)
 
 
 def _about_contacts(
@@ -126,8 +165,17 @@ def _about_contacts(
             what = f"{app.name} has paths for peers but may know none of them: {command}"
             yield Problem(file, f"apps.{app.name}", what)
     for contact in contacts.peers:
-        if contact.address.startswith("http://"):
-            what = f"{contact.name} is called over plain http: everybody on the way can read it"
+        if contact.mode == "signed" and contact.address.startswith("http://"):
+            what = (
+                f"{contact.name} is called signed, not sealed, over plain http: everybody on the "
+                "way can read it"
+            )
+            yield Problem(file, f"peers.{contact.id}", what)
+        if contact.mode == "signed" and "signed" not in portal.config.accept:
+            what = (
+                f"{contact.name} is called signed; if it calls likewise it is refused here, where "
+                "signed calls aren't accepted"
+            )
             yield Problem(file, f"peers.{contact.id}", what)
     if contacts.find(own_id):
         yield Problem(file, "peers", f"{own_id} is this Portal's own ID")

@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from proxy.catalogue import APPS_FOLDER, Catalogue, load_catalogue
+from proxy.certificate import Certificate, load_certificate
 from proxy.cli.output import DEFAULT_FOLDER
 from proxy.config import Config, load_config
 from proxy.contacts import ContactStore
 from proxy.core.identity import PrivateKey
 from proxy.core.origin import is_dns_label
+from proxy.core.policy import Contact, ContactList
 from proxy.keyring import load_identity
 from proxy.state import State
 from proxy.tokens import TokenStore
@@ -50,6 +52,11 @@ class PortalFiles:
         """Return this Portal's key; raises ``Invalid`` where it can't be used."""
         return load_identity(self.state.identity_key)
 
+    def certificate(self) -> Certificate | None:
+        """Return what the public listener speaks TLS with; raises ``Invalid``."""
+        tls = self.config.tls
+        return load_certificate(tls.certificate, tls.key) if tls is not None else None
+
     def catalogue(self) -> Catalogue:
         """Return the apps, with what is wrong about any of them."""
         return load_catalogue(self.folder)
@@ -57,6 +64,11 @@ class PortalFiles:
     def has_app(self, name: str) -> bool:
         """Tell whether an app of this name is there, be it one whose files are wrong."""
         return is_dns_label(name) and (self.folder / APPS_FOLDER / name).is_dir()
+
+    def apps_that_know(self, contacts: ContactList, peer: Contact) -> list[str]:
+        """Return the apps that may know this peer, by name."""
+        names = {*self.catalogue().apps, *contacts.apps}
+        return sorted(app for app in names if contacts.may_know(app, peer.id))
 
 
 def open_portal(folder: Path) -> PortalFiles:

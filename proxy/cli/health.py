@@ -1,15 +1,16 @@
 """``health``: whether every listener of this Portal answers."""
 
 import asyncio
-import os
-import socket
+import ssl
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import typer
 
+from proxy.addresses import Address
 from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, open_portal
-from proxy.cli.output import FAILED, remark, say, say_json
-from proxy.config import Address
+from proxy.cli.output import FAILED, remark, say, say_json, why_unreachable
 from proxy.core.errors import Invalid
 
 TIMEOUT = 3.0
@@ -47,7 +48,8 @@ def health(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) ->
     portal = open_portal(config)
     listen = portal.config.listen
     listeners = {"public": listen.public, "apps": listen.apps, "owner": listen.owner}
-    answers = asyncio.run(_ask_all(listeners, _own_host(portal)))
+    secure = {"public"} if portal.config.tls is not None else set[str]()
+    answers = asyncio.run(_ask_all(listeners, secure, _own_host(portal)))
     healthy = not any(answer.trouble for answer in answers)
     if as_json:
         rows = [
@@ -72,44 +74,54 @@ def _own_host(portal: PortalFiles) -> str:
         return "localhost"
 
 
-async def _ask_all(listeners: dict[str, Address], host: str) -> list[Answer]:
-    """Ask all listeners at once."""
-    return await asyncio.gather(*(_ask(name, at, host) for name, at in listeners.items()))
+async def _ask_all(
+    listeners: dict[str, Address], secure: Collection[str], host: str
+) -> list[Answer]:
+    """Ask all listeners at once, with TLS those that are ``secure``."""
+    return await asyncio.gather(
+        *(_ask(name, at, host, tls=name in secure) for name, at in listeners.items())
+    )
 
 
-async def _ask(listener: str, address: Address, host: str) -> Answer:
+async def _ask(listener: str, address: Address, host: str, *, tls: bool) -> Answer:
     """Ask one listener; every way of not answering becomes the end of a sentence."""
     trouble = ""
     where = host if listener == "public" else "localhost"
     request = f"GET {_PATHS[listener]} HTTP/1.1\r\nHost: {where}\r\nConnection: close\r\n\r\n"
     try:
         async with asyncio.timeout(TIMEOUT):
-            trouble = await _trouble_of(address, request.encode("ascii"))
+            trouble = await _trouble_of(address, request.encode("ascii"), tls=tls)
     except TimeoutError:
         trouble = f"didn't answer within {TIMEOUT:g} seconds"
     except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
         trouble = "doesn't speak HTTP"
-    except (ConnectionRefusedError, FileNotFoundError):
-        trouble = "can't be reached: nothing listens there"
-    except socket.gaierror:
-        trouble = "can't be reached: its host name isn't known"
+    except ssl.SSLError as error:
+        trouble = f"doesn't speak TLS: {error.reason or error}"
     except OSError as error:
-        # Without a number it stands for several: one for each address that the host name has.
-        why = os.strerror(error.errno) if error.errno else "none of its addresses answers"
-        trouble = f"can't be reached: {why}"
+        trouble = f"can't be reached: {why_unreachable(error)}"
     return Answer(listener, str(address), trouble)
 
 
-async def _trouble_of(address: Address, request: bytes) -> str:
+async def _trouble_of(address: Address, request: bytes, *, tls: bool) -> str:
     """Send one request and read the first line of what comes back."""
+    # No name is asked for: the listener has one certificate.
+    secure: dict[str, Any] = {"ssl": _unverified(), "server_hostname": ""} if tls else {}
     if address.unix:
-        reader, writer = await asyncio.open_unix_connection(address.unix)
+        reader, writer = await asyncio.open_unix_connection(address.unix, **secure)
     else:
         host = _LOOPBACK.get(address.host, address.host.strip("[]"))
-        reader, writer = await asyncio.open_connection(host, address.port)
+        reader, writer = await asyncio.open_connection(host, address.port, **secure)
     try:
         writer.write(request)
         first_line = await reader.readuntil(b"\n")
     finally:
         writer.close()
     return "" if first_line.startswith(b"HTTP/1.") else "doesn't speak HTTP"
+
+
+def _unverified() -> ssl.SSLContext:
+    """Return TLS that takes any certificate: whether others take it is what ``check`` looks at."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

@@ -1,15 +1,27 @@
 """What an owner types to name a peer or an app, and what to say where it names none.
 
-Strict on purpose: a prefix must fit exactly one contact, and a name is never an ID. Six characters
-can be ground out by anybody, so what was typed is resolved among the owner's own contacts only.
+Strict on purpose: a prefix must fit exactly one contact. Six characters can be ground out by
+anybody, so what was typed is resolved among the owner's own contacts only. What changes a contact
+takes its ID alone; what only calls it takes its name too, where nobody else could be meant.
 """
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Annotated
+
+import typer
 
 from proxy.cli.output import Stop
 from proxy.core.identity import ALPHABET, ID_LENGTH, SHORT_ID_LENGTH, is_id_prefix, short_id
 from proxy.core.policy import Contact, ContactList
+
+Peer = Annotated[
+    str,
+    typer.Argument(
+        metavar="PEER", help="A contact: its ID, six or more characters of it, or its name."
+    ),
+]
+"""``PEER``, as every command that calls one takes it; for ``the_peer``."""
 
 
 def id_problem(text: str) -> str | None:
@@ -50,6 +62,26 @@ def the_contact(contacts: ContactList, text: str) -> Contact:
         several = ", ".join(f"{contact.id} ({contact.name})" for contact in matches)
         raise Stop(f"{text} fits several contacts, give more of the ID: {several}")
     return matches[0]
+
+
+def the_peer(contacts: ContactList, text: str) -> Contact:
+    """Return the one contact that ``text`` can mean, as its name or the beginning of its ID.
+
+    A name that looks like the ID of another contact names neither: a peer may have chosen it.
+    """
+    meant = [
+        contact
+        for contact in contacts.peers
+        if contact.name == text or (is_id_prefix(text) and contact.id.startswith(text))
+    ]
+    if len(meant) == 1:
+        return meant[0]
+    if meant:
+        several = ", ".join(f"{contact.id} ({contact.name})" for contact in meant)
+        raise Stop(f"{text!r} can mean several contacts, give more of the ID: {several}")
+    close = get_close_matches(text, [contact.name for contact in contacts.peers], n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise Stop(f"{text!r} is no contact's name, nor the beginning of one's ID{hint}")
 
 
 def shortest_id(contacts: ContactList, contact: Contact) -> str:

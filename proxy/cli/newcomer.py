@@ -22,7 +22,8 @@ from proxy.core.names import name_problem
 from proxy.core.origin import parse_connect, parse_origin
 from proxy.core.policy import Contact, Mode
 from proxy.core.signature.document import Document
-from proxy.directory import destination_of, fetch_document
+from proxy.destinations import destination_of
+from proxy.directory import fetch_document
 from proxy.upstream_httpx import HttpxUpstream
 
 LOOK_UP_TIMEOUT = 10.0

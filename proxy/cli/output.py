@@ -6,7 +6,9 @@ for control, bidirectional, zero-width and surrogate characters.
 """
 
 import json
+import os
 import shlex
+import socket
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -89,6 +91,16 @@ def command_line(folder: Path, *words: str) -> str:
 def counted(number: int, noun: str) -> str:
     """Return ``"1 problem"``, ``"2 problems"``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def why_unreachable(error: OSError) -> str:
+    """Return in words why a connection couldn't be made."""
+    if isinstance(error, (ConnectionRefusedError, FileNotFoundError)):
+        return "nothing listens there"
+    if isinstance(error, socket.gaierror):
+        return "its host name isn't known"
+    # Without a number it stands for several: one for each address that the host name has.
+    return os.strerror(error.errno) if error.errno else "none of its addresses answers"
 
 
 def _print(line: str, stream: TextIO) -> None:

@@ -47,7 +47,7 @@ def show(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> N
                 ("address", peer.address),
                 *([("connect", peer.connect)] if peer.connect else []),
                 ("mode", peer.mode),
-                ("apps", ", ".join(_apps_that_know(portal, contacts, peer)) or "none"),
+                ("apps", ", ".join(portal.apps_that_know(contacts, peer)) or "none"),
             ]
         )
     if not contacts.peers:
@@ -81,7 +81,7 @@ def add(
     mode: Annotated[
         Mode,
         typer.Option(
-            help="How calls to it are protected: sealed isn't there yet, and signed meanwhile."
+            help="How it is called. Sealed: only the two Portals can read it. Signed: others can."
         ),
     ] = "sealed",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Take what a look-up finds.")] = False,
@@ -161,15 +161,9 @@ def _change(store: ContactStore, change: Callable[[ContactList], ContactList]) -
         raise Stop(str(error)) from None
 
 
-def _apps_that_know(portal: PortalFiles, contacts: ContactList, peer: Contact) -> list[str]:
-    """Return the apps that may know this peer, by name."""
-    names = {*portal.catalogue().apps, *contacts.apps}
-    return sorted(app for app in names if contacts.may_know(app, peer.id))
-
-
 def _say_who_may_know(portal: PortalFiles, contacts: ContactList, peer: Contact) -> None:
     """Say which apps may know a new peer, and the command that changes it for each app."""
-    knowing = _apps_that_know(portal, contacts, peer)
+    knowing = portal.apps_that_know(contacts, peer)
     say(f"Apps that may know it: {', '.join(knowing) or 'none'}")
     served = sorted(portal.catalogue().apps)
     if not served:
@@ -191,5 +185,5 @@ def _described(portal: PortalFiles, contacts: ContactList, peer: Contact) -> dic
         "address": peer.address,
         "connect": peer.connect or None,
         "mode": peer.mode,
-        "apps": _apps_that_know(portal, contacts, peer),
+        "apps": portal.apps_that_know(contacts, peer),
     }

@@ -34,8 +34,18 @@ public_url: https://{{short_id}}.{domain}
 # Further values of Host that mean this Portal, for a proxy in front that rewrites it.
 aliases: []
 
-# The modes in which calls of peers are taken: both by default. Sealed (encrypted) isn't there yet.
+# Web servers in front, by the addresses or networks from which they connect (unix: over our unix
+# socket). What they say of the client's address, scheme and request ID is believed; nobody else's
+# word is.
+# trusted_proxies: [127.0.0.1]
+
+# The modes in which calls of peers are taken. By default both with an https public_url. With plain
+# http sealed alone, since everybody on the way can read a call that is only signed.
 # accept: [sealed, signed]
+
+# How often a new sealing key is made, from 10m to 30d. What is sealed to a key can be read with it
+# until it is deleted, an hour after that.
+# sealing_rotation: 24h
 
 # Where the key, the contact list and all else that must last are. Only the proxy may read it.
 state: ../state
@@ -48,6 +58,11 @@ listen:
   apps: 127.0.0.1:8081
   # The owner. Nobody else should reach it.
   owner: 127.0.0.1:8082
+
+# With these two files the public listener speaks TLS. They are followed when they are renewed.
+# tls:
+#   certificate: /etc/letsencrypt/live/8271dd.p.getportal.org/fullchain.pem
+#   key: /etc/letsencrypt/live/8271dd.p.getportal.org/privkey.pem
 """
 _ASKED = ("name", "domain")
 """The places in portal.yaml that the options fill in."""

@@ -1,0 +1,80 @@
+"""``ping``: what is wrong with a contact, step by step."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_portal
+from proxy.cli.naming import Peer, the_peer
+from proxy.cli.output import Stop, counted, say, say_fields, say_json
+from proxy.cli.reaching import Step
+
+
+def ping(
+    peer: Peer,
+    *,
+    as_json: AsJson = False,
+    timeout: Annotated[
+        float,
+        typer.Option("--timeout", min=0.1, metavar="SECONDS", help="The most for each step."),
+    ] = 5.0,
+    config: ConfigFolder = DEFAULT_FOLDER,
+) -> None:
+    """Find out what is wrong with a contact.
+
+    Its address, TLS, identity document, key and clock are looked at, then it is called
+    as the contact list says, for nothing but who it is. Each step gets a sentence, and
+    a problem what to do next. Exit status 1 where there is one. Whether the peer's
+    owner hides this Portal from some app can't be told from here.
+
+    For example:
+      portal-proxy ping bob
+    """
+    from proxy.cli.examination import Examination  # noqa: PLC0415 - only these pay for the engine
+    from proxy.cli.outgoing import engine  # noqa: PLC0415
+
+    portal = open_portal(config)
+    contacts = portal.contacts.load()
+    contact = the_peer(contacts, peer)
+    key = portal.identity()
+    steps: list[Step] = []
+
+    async def examine() -> None:
+        async with engine(timeout) as upstream:
+            examination = Examination(portal, contacts, contact, key, upstream, timeout)
+            async for step in examination.steps():
+                steps.append(step)
+                if not as_json:
+                    _show(step)
+
+    if not as_json:
+        say(f"{contact.name}  {contact.id}")
+        connect = [("connect", contact.connect)] if contact.connect else []
+        say_fields([("address", contact.address), *connect, ("mode", contact.mode)])
+    asyncio.run(examine())
+    problems = [step for step in steps if step.ok is False]
+    if as_json:
+        say_json(
+            {
+                "ok": not problems,
+                "peer": contact.id,
+                "name": contact.name,
+                "address": contact.address,
+                "connect": contact.connect or None,
+                "mode": contact.mode,
+                "steps": [step.described() for step in steps],
+            }
+        )
+    if problems:
+        raise Stop(f"{counted(len(problems), 'problem')} found")
+    if not as_json:
+        say("All is well.")
+
+
+def _show(step: Step) -> None:
+    """Print one step, and what to do about it."""
+    label = {True: "ok", False: "problem", None: "-"}[step.ok]
+    say(f"{label:<9}{step.name:<13}{step.what}")
+    if step.then:
+        say(f"{'':<22}Next: {step.then}")

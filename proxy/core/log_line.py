@@ -1,0 +1,176 @@
+r"""The lines of the log: one for each request, and one for each other message.
+
+Nothing that anybody sends can forge a line or colour a terminal: a line is visible ASCII and blanks
+alone, in JSON as in text. Bytes of a request are shown as ``\xNN`` where they are anything else,
+which they stay for whoever decodes the JSON. No field value, body, token, signature or query is in
+a request's line; ``detail`` quotes what was refused, in as many bytes as the refusal does.
+"""
+
+import re
+from json.encoder import encode_basestring_ascii
+
+from proxy.core.errors import Refusal
+from proxy.core.policy import Caller
+
+LONGEST = 500
+"""Bytes of a path, and characters of a detail, that are shown; of anything else 200 bytes."""
+_SHOWN = 200
+_HIDDEN = re.compile(rb"[^!-\[\]-~]")
+
+ANSWERED = "answered"
+REFUSED = "refused"
+LEFT = "left"
+BROKEN = "broken"
+
+
+class RequestLine:
+    """What is known of one request, for its line; whoever learns something notes it here.
+
+    "", None and 0 stand for what isn't known, and are left out.
+    """
+
+    listener = ""
+    outcome = ""
+    """``ANSWERED``, or ``REFUSED`` with a ``code``; ``LEFT`` by the client before the end, or
+    ``BROKEN`` off when an answer had begun."""
+    status = 0
+    """Of the answer to the request itself, be it in an envelope."""
+    code = ""
+    detail = ""
+    method = b""
+    host = b""
+    target = b""
+    caller: Caller | None = None
+    app = ""
+    rule: bytes | None = None
+    """The prefix of the rule that decided."""
+    mode = ""
+    """``sealed``, ``signed`` or ``plain``."""
+    peer = ""
+    """The full ID of the contact that the app calls."""
+    peer_name = ""
+    peer_code = ""
+    """The code with which the peer's proxy refused the call."""
+    bytes_in = 0
+    """Of the request's body, as it came over the connection: sealed where it came sealed."""
+    bytes_out = 0
+    seconds = 0.0
+    first: float | None = None
+    """Seconds until the answer began."""
+    request_id = ""
+    client = ""
+    """The client's address."""
+    is_quiet = False
+    """Whether nobody wants a line of it, as long as it is answered."""
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Note that the request is refused."""
+        self.status, self.code = refusal.code.status, refusal.code.public
+        self.detail = refusal.detail
+
+    def __str__(self) -> str:
+        return as_text(self)
+
+
+def as_json(line: RequestLine, time: str, level: str) -> str:
+    """Return a request's line as one JSON object; ``time`` and ``level`` are ours, and ASCII."""
+    facts = [
+        f'{{"time":"{time}","level":"{level}","listener":"{line.listener}"',
+        f',"outcome":"{line.outcome}"',
+        f',"status":{line.status}' if line.status else "",
+        f',"code":"{line.code}"' if line.code else "",
+        f',"detail":{quoted(line.detail[:LONGEST])}' if line.detail else "",
+        f',"method":{quoted(shown(line.method))},"host":{quoted(shown(line.host))}',
+        f',"path":{quoted(shown_path(line.target))}',
+    ]
+    if caller := line.caller:
+        facts.append(f',"caller":"{caller.type}"')
+        if caller.id:
+            facts.append(f',"caller_id":"{caller.id}","caller_name":{quoted(caller.name)}')
+    facts += [
+        f',"app":"{line.app}"' if line.app else "",
+        f',"rule":{quoted(shown(line.rule))}' if line.rule is not None else "",
+        f',"mode":"{line.mode}"' if line.mode else "",
+        f',"peer":"{line.peer}","peer_name":{quoted(line.peer_name)}' if line.peer else "",
+        f',"peer_code":"{line.peer_code}"' if line.peer_code else "",
+        f',"bytes_in":{line.bytes_in},"bytes_out":{line.bytes_out}',
+        f',"ms":{line.seconds * 1000:.2f}',
+        f',"first_ms":{line.first * 1000:.2f}' if line.first is not None else "",
+        f',"request_id":"{line.request_id}","client":{quoted(line.client)}}}',
+    ]
+    return "".join(facts)
+
+
+def as_text(line: RequestLine) -> str:
+    """Return a request's line for a person, without time and level."""
+    status = f" {line.status}" if line.status else ""
+    refusal = f" {line.code}" if line.code else ""
+    host, path = shown(line.host), shown_path(line.target)
+    facts = [f"{line.listener} {line.outcome}{status}{refusal}: {shown(line.method)} {host} {path}"]
+    if caller := line.caller:
+        name = f" {caller.id} {quoted(caller.name)}" if caller.id else ""
+        facts.append(f"from {caller.type}{name}")
+    if line.app:
+        facts.append(f"app={line.app}")
+    if line.rule is not None:
+        facts.append(f"rule={quoted(shown(line.rule))}")
+    if line.mode:
+        facts.append(f"mode={line.mode}")
+    if line.peer:
+        facts.append(f"peer={line.peer} {quoted(line.peer_name)}")
+    if line.peer_code:
+        facts.append(f"peer_code={line.peer_code}")
+    facts.append(f"in={line.bytes_in} out={line.bytes_out} ms={line.seconds * 1000:.1f}")
+    if line.first is not None:
+        facts.append(f"first_ms={line.first * 1000:.1f}")
+    facts.append(f"id={line.request_id} client={visible(line.client)}")
+    if line.detail:
+        facts.append(f"detail={quoted(line.detail[:LONGEST])}")
+    return " ".join(facts)
+
+
+def message_as_json(time: str, level: str, room: str, message: str, trace: str = "") -> str:
+    """Return another message as one JSON object; ``trace`` is an error's traceback."""
+    traceback = f',"traceback":{quoted(trace)}' if trace else ""
+    start = f'{{"time":"{time}","level":"{level}","room":{quoted(room)}'
+    return f'{start},"message":{quoted(message)}{traceback}}}'
+
+
+def message_as_text(message: str, trace: str = "") -> str:
+    """Return another message for a person: on one line, a traceback on lines of its own behind it.
+
+    Those are indented, so none of them looks like a line of the log.
+    """
+    lines = [" ".join(map(visible, message.splitlines()))]
+    lines += [f"    {visible(line)}" for line in trace.splitlines()]
+    return "\n".join(lines)
+
+
+def shown_path(target: bytes) -> str:
+    """Return the path of a request target, escaped and cut short.
+
+    Without the query, and of an absolute target without what could be a token before its host.
+    """
+    path = target.partition(b"?")[0]
+    if not path.startswith(b"/"):
+        path = path.rpartition(b"@")[2]
+    return shown(path, LONGEST)
+
+
+def shown(data: bytes, longest: int = _SHOWN) -> str:
+    r"""Return ``data`` as visible ASCII: every other byte as ``\xNN``."""
+    return _HIDDEN.sub(_escaped, data[:longest]).decode("ascii")
+
+
+def quoted(text: str) -> str:
+    """Return any text as a JSON string of printable ASCII."""
+    return encode_basestring_ascii(text).replace("\x7f", "\\u007f")
+
+
+def visible(text: str) -> str:
+    """Return any text as printable ASCII, every other character as JSON escapes it."""
+    return text if text.isascii() and text.isprintable() else quoted(text)[1:-1]
+
+
+def _escaped(match: re.Match[bytes]) -> bytes:
+    return b"\\x%02x" % match[0][0]
