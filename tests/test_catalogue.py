@@ -10,6 +10,8 @@ import pytest
 from proxy.catalogue import App, load_catalogue
 from proxy.core.origin import Origin
 from proxy.core.policy import Access
+from proxy.upstream import Destination
+from tests.certificates import authority
 
 _PRIVATE = {"": {"access": "private"}}
 
@@ -43,9 +45,9 @@ def test_every_folder_is_an_app(tmp_path: Path) -> None:
     catalogue = load_catalogue(tmp_path)
     assert catalogue.problems == catalogue.notices == ()
     assert list(catalogue.apps) == ["guestbook", "photos"]
-    assert catalogue.apps["guestbook"].upstream == Origin("http", "guestbook", 8000)
+    assert catalogue.apps["guestbook"].upstream == Destination(Origin("http", "guestbook", 8000))
     assert catalogue.apps["guestbook"].rules.uniform_access is Access.PRIVATE
-    assert catalogue.apps["photos"].upstream == Origin("http", "web", 80)
+    assert catalogue.apps["photos"].upstream == Destination(Origin("http", "web", 80))
     assert catalogue.apps["photos"].token_file is None
 
 
@@ -55,10 +57,81 @@ def test_the_owners_settings_replace_the_authors_upstream(tmp_path: Path) -> Non
     del file["port"]
     folder = _write(tmp_path, "guestbook", file, settings=settings)
     app: App = load_catalogue(tmp_path).apps["guestbook"]
-    assert app.upstream == Origin("http", "127.0.0.1", 9001)
+    assert app.upstream == Destination(Origin("http", "127.0.0.1", 9001))
     assert app.token_file == folder / "run/token"
     (folder / "proxy.yaml").write_text("token_file: /run/guestbook/token\nupstream: http://a\n")
     assert load_catalogue(tmp_path).apps["guestbook"].token_file == Path("/run/guestbook/token")
+
+
+@pytest.mark.parametrize(
+    ("text", "unix"),
+    [("unix:run/app.sock", "run/app.sock"), ("unix:/run/a b.sock", "/run/a b.sock")],
+)
+def test_an_app_may_be_behind_a_socket_file(tmp_path: Path, text: str, unix: str) -> None:
+    folder = _write(tmp_path, "guestbook", _file(), settings=f"upstream: {text}\n")
+    upstream = load_catalogue(tmp_path).apps["guestbook"].upstream
+    assert upstream.unix == str(folder / unix)
+    assert upstream.origin.scheme == "http"
+    assert str(upstream) == f"unix:{folder / unix}"
+
+
+def test_an_app_may_be_behind_tls_and_an_authority_of_the_owners(tmp_path: Path) -> None:
+    ca = authority().pem
+    (tmp_path / "ca.pem").write_bytes("# für zu Hause\n".encode("latin-1") + ca + b"and more\n")
+    settings = "upstream: https://NAS.local\nupstream_ca: ../../ca.pem\napp_answer: 10m\n"
+    _write(tmp_path, "guestbook", _file(), settings=settings)
+    _write(tmp_path, "photos", _file(), settings="upstream: https://[fd00::1]:8443\n")
+    catalogue = load_catalogue(tmp_path)
+    app = catalogue.apps["guestbook"]
+    assert app.upstream.origin == Origin("https", "nas.local", 443)
+    assert app.upstream.authorities == ca.decode().strip()
+    assert app.answer == 600
+    assert [path.resolve() for path in catalogue.sources] == [(tmp_path / "ca.pem").resolve()]
+    other = catalogue.apps["photos"]
+    assert other.upstream == Destination(Origin("https", "[fd00::1]", 8443))
+    assert other.answer is None
+
+
+@pytest.mark.parametrize("content", [b"", b"x", authority().pem[:200], authority().issue("a")[1]])
+def test_a_broken_file_of_authorities_is_told_and_watched(tmp_path: Path, content: bytes) -> None:
+    settings = "upstream: https://nas.local\nupstream_ca: ca.pem\n"
+    folder = _write(tmp_path, "guestbook", _file(), settings=settings)
+    (folder / "ca.pem").write_bytes(content)
+    catalogue = load_catalogue(tmp_path)
+    assert _problems(tmp_path) == [
+        "/guestbook/ca.pem: holds no certificates in PEM that can be read"
+    ]
+    assert folder / "ca.pem" in catalogue.sources
+
+
+@pytest.mark.parametrize("place", ["unix:/run/docker.sock", "https://evil.example", "a:1", "a/b"])
+def test_an_authors_file_names_neither_sockets_nor_hosts(tmp_path: Path, place: str) -> None:
+    point = {"container_name": place, "container_port": 80, "entrypoint_port": "http"}
+    meta = {"v": "1.3", "paths": _PRIVATE, "entrypoints": [point]}
+    _write(tmp_path, "evil", meta, kind="app_meta.json")
+    _write(tmp_path, "mean", _file(port=place))
+    _write(tmp_path, "extra", _file(upstream=place, host=place))
+    catalogue = load_catalogue(tmp_path)
+    assert dict(catalogue.apps) == {
+        "extra": App("extra", catalogue.apps["extra"].rules, _own("extra"))
+    }
+    assert catalogue.broken == {"evil", "mean"}
+
+
+def _own(app: str) -> Destination:
+    return Destination(Origin("http", app, 8000))
+
+
+def test_where_the_apps_cant_be_looked_at_none_is_gone(tmp_path: Path) -> None:
+    _write(tmp_path, "guestbook", _file())
+    before = load_catalogue(tmp_path)
+    (tmp_path / "apps").rename(tmp_path / "away")
+    (tmp_path / "apps").write_text("")
+    after = load_catalogue(tmp_path).after(before)
+    assert dict(after.apps) == dict(before.apps)
+    assert [problem.what for problem in after.problems] == ["can't be read: Not a directory"]
+    (tmp_path / "apps").unlink()
+    assert not load_catalogue(tmp_path).after(after).apps
 
 
 def test_no_apps_folder_is_no_apps(tmp_path: Path) -> None:
@@ -75,7 +148,7 @@ def test_all_problems_of_all_files_are_told_in_one_pass_and_good_apps_stay(tmp_p
     no_port = _file()
     del no_port["port"]
     _write(tmp_path, "nowhere", no_port)
-    settings = "upstream: https://a\ntoken: b\n"
+    settings = "upstream: ftp://a\ntoken: b\n"
     _write(tmp_path, "wrong", {"v": "3.2", "port": 0, "paths": {}}, settings=settings)
     _write(tmp_path, "broken", "{", settings="&a")
     catalogue = load_catalogue(tmp_path)
@@ -92,7 +165,10 @@ def test_all_problems_of_all_files_are_told_in_one_pass_and_good_apps_stay(tmp_p
         "/neither: no app.json or app_meta.json; expected one of the two",
         "/nowhere: doesn't say where the app listens; expected upstream in its proxy.yaml",
         "/wrong/app.json: port: expected a port from 1 to 65535, not 0",
-        "/wrong/proxy.yaml: upstream: expected http://host:port, not 'https://a'",
+        (
+            "/wrong/proxy.yaml: upstream: expected http://host:port, https://host:port or "
+            "unix:path, not 'ftp://a'"
+        ),
         "/wrong/proxy.yaml: token: isn't known; did you mean token_file?",
     ]
 
@@ -119,17 +195,31 @@ def test_two_apps_never_share_a_token_file(tmp_path: Path) -> None:
     )
 
 
+_EXPECTED = "expected http://host:port, https://host:port or unix:path"
+
+
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ("upstream: 127.0.0.1:80", "upstream: expected http://host:port, not '127.0.0.1:80'"),
-        ("upstream: http://a/path", "upstream: expected http://host:port, not 'http://a/path'"),
-        ("upstream:", "upstream: expected http://host:port, not ''"),
+        ("upstream: 127.0.0.1:80", f"upstream: {_EXPECTED}, not '127.0.0.1:80'"),
+        ("upstream: http://a/path", f"upstream: {_EXPECTED}, not 'http://a/path'"),
+        ("upstream: https://u@a", f"upstream: {_EXPECTED}, not 'https://u@a'"),
+        ("upstream: http+unix:/a", f"upstream: {_EXPECTED}, not 'http+unix:/a'"),
+        ("upstream:", f"upstream: {_EXPECTED}, not ''"),
+        ("upstream: 'unix:'", "upstream: expected a path after unix:"),
+        (f"upstream: unix:{'a' * 108}", "upstream: expected a path of at most 107 bytes"),
+        ("app_answer: 8d", "app_answer: expected a time from 0.1s to 7d, such as 30s, not '8d'"),
+        ("app_answer: soon", "app_answer: expected a time from 0.1s to 7d"),
+        (
+            "{upstream_ca: ../../ca.pem, upstream: 'http://a'}",
+            "upstream_ca: says whom to believe that the app is the app, which only an https",
+        ),
         ("token_file: ''", "token_file: expected a path"),
         ("[]", "expected keys with values, not a list"),
     ],
 )
 def test_a_wrong_setting_keeps_the_app_out(tmp_path: Path, settings: str, problem: str) -> None:
+    (tmp_path / "ca.pem").write_bytes(authority().pem)
     _write(tmp_path, "guestbook", _file(), settings=settings)
     (found,) = _problems(tmp_path)
     assert found.startswith(f"/guestbook/proxy.yaml: {problem}")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from proxy.catalogue_watch import CatalogueWatch
+from tests.certificates import Authority
 
 PUBLIC = '{"v": "3.2", "port": 80, "paths": {"": {"access": "public"}}}'
 PRIVATE = PUBLIC.replace("public", "private")
@@ -25,7 +26,7 @@ def access(watch: CatalogueWatch, app: str) -> str:
 
 def test_an_app_that_changes_is_followed(tmp_path: Path) -> None:
     put(tmp_path, "box", PUBLIC)
-    watch = CatalogueWatch(tmp_path)
+    watch = CatalogueWatch(tmp_path, settling=0)
     assert not watch.refresh()
     put(tmp_path, "box", PRIVATE)
     assert watch.refresh()
@@ -34,7 +35,7 @@ def test_an_app_that_changes_is_followed(tmp_path: Path) -> None:
 
 
 def test_apps_come_and_go(tmp_path: Path) -> None:
-    watch = CatalogueWatch(tmp_path)
+    watch = CatalogueWatch(tmp_path, settling=0)
     assert not watch.current.apps
     path = put(tmp_path, "box", PUBLIC)
     assert watch.refresh()
@@ -49,7 +50,7 @@ def test_a_bad_reload_keeps_the_last_good_form_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     put(tmp_path, "box", PRIVATE)
-    watch = CatalogueWatch(tmp_path)
+    watch = CatalogueWatch(tmp_path, settling=0)
     put(tmp_path, "box", '{"v": "3.2", "paths": {"": {"access": "open"}}}')
     assert watch.refresh()
     assert access(watch, "box") == "PRIVATE"
@@ -64,11 +65,51 @@ def test_a_bad_reload_keeps_the_last_good_form_and_says_so(
 def test_a_change_of_the_same_length_at_the_same_time_is_seen(tmp_path: Path) -> None:
     path = put(tmp_path, "box", PUBLIC + " ")
     before = path.stat()
-    watch = CatalogueWatch(tmp_path)
+    watch = CatalogueWatch(tmp_path, settling=0)
     put(tmp_path, "box", PRIVATE)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert watch.refresh()
     assert access(watch, "box") == "PRIVATE"
+
+
+def test_what_is_being_written_is_left_until_the_next_look(tmp_path: Path) -> None:
+    put(tmp_path, "box", PUBLIC)
+    watch = CatalogueWatch(tmp_path, settling=3600)
+    put(tmp_path, "box", PRIVATE)
+    assert not watch.refresh()
+    put(tmp_path, "box", PRIVATE + " ")  # again: but for ever nobody waits
+    assert watch.refresh()
+    assert access(watch, "box") == "PRIVATE"
+
+
+def test_what_says_the_same_again_is_no_news(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(tmp_path, "box", PUBLIC)
+    put(tmp_path, "bad", "{")
+    watch = CatalogueWatch(tmp_path, settling=0)
+    caplog.clear()
+    put(tmp_path, "box", PUBLIC)
+    (tmp_path / "apps/box/data.db").write_text("the app's own")
+    assert not watch.refresh()
+    assert caplog.text == ""
+
+
+def test_a_file_of_authorities_is_followed_wherever_it_is(tmp_path: Path) -> None:
+    put(tmp_path, "box", PUBLIC)
+    settings = "upstream: https://nas.local\nupstream_ca: ../../ca.pem\n"
+    (tmp_path / "apps/box/proxy.yaml").write_text(settings)
+    watch = CatalogueWatch(tmp_path, settling=0)
+    assert not watch.current.apps
+    trusted = []
+    for made in (Authority(), Authority()):
+        (tmp_path / "ca.pem").write_bytes(made.pem)
+        assert watch.refresh()
+        trusted.append(watch.current.apps["box"].upstream.authorities)
+    assert trusted[0] != trusted[1]
+    (tmp_path / "ca.pem").write_text("")
+    assert watch.refresh()
+    assert watch.current.apps["box"].upstream.authorities == trusted[1]
 
 
 def test_an_app_cannot_aim_at_another_apps_container(tmp_path: Path) -> None:
@@ -85,7 +126,7 @@ def test_an_app_cannot_aim_at_another_apps_container(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         (folder / "app_meta.json").write_text(meta % container)
     put(tmp_path, "diary", PRIVATE)
-    watch = CatalogueWatch(tmp_path)
+    watch = CatalogueWatch(tmp_path, settling=0)
     assert list(watch.current.apps) == ["diary"]
     assert {str(p.file).rsplit("/", 1)[-1] for p in watch.current.problems} == {
         "evil", "photos", "thief",

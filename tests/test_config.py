@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import Address, Config, Listen, load_config, parse_address
+from proxy.addresses import Address, Listen, parse_address
+from proxy.config import Config, Tls, load_config
 from proxy.core.errors import Invalid
 from proxy.core.origin import Origin
+from proxy.times import Times
 
 _ID = "8271dd" + "a" * 97
 
@@ -32,6 +34,7 @@ def test_a_name_and_a_domain_are_enough(tmp_path: Path) -> None:
         public_url="https://{short_id}.p.getportal.org",
         aliases=(),
         accept=frozenset({"sealed", "signed"}),
+        sealing_rotation=86_400,
         state=tmp_path / "../state",
         listen=Listen(
             public=Address("0.0.0.0", 8080),
@@ -50,22 +53,55 @@ domain: Portal.Localhost
 public_url: http://{short_id}.portal.localhost:9080
 aliases: [Tunnel.example, "tunnel.example:8443"]
 accept: [sealed]
+sealing_rotation: 90m
 state: /var/lib/portal
 listen:
   public: "[::]:0"
   apps: unix:run/apps.sock
+  apps_mode: 0660
   owner: LOCALHOST:8082
+tls: {certificate: tls/fullchain.pem, key: /etc/portal/privkey.pem}
+timeouts:
+  head: 5s
+  idle: 2m
+  app_connect: 0.5
+  app_answer: 1h
+  peer_connect: 3
+  peer_answer: 7d
+grace: 30
+trusted_proxies: [10.0.0.0/8, "2001:db8::/32", "::ffff:192.168.1.5", unix]
+log: text
 """,
     )
     assert config.name == "123456"
     assert config.domain == "portal.localhost"
     assert config.aliases == ("tunnel.example", "tunnel.example:8443")
     assert config.accept == frozenset({"sealed"})
+    assert config.sealing_rotation == 5400
     assert config.state == Path("/var/lib/portal")
     assert config.listen.public == Address("[::]", 0)
-    assert config.listen.apps == Address(unix=str(tmp_path / "run/apps.sock"))
+    assert config.listen.apps == Address(unix=str(tmp_path / "run/apps.sock"), mode=0o660)
     assert config.listen.owner == Address("localhost", 8082)
     assert config.public_origin(_ID) == Origin("http", "8271dd.portal.localhost", 9080)
+    assert config.tls == Tls(tmp_path / "tls/fullchain.pem", Path("/etc/portal/privkey.pem"))
+    assert config.times == Times(
+        head=5, idle=120, app_connect=0.5, app_answer=3600, peer_connect=3, peer_answer=604_800
+    )
+    assert config.grace == 30
+    assert [str(network) for network in config.trusted_proxies.networks] == [
+        "10.0.0.0/8",
+        "2001:db8::/32",
+        "192.168.1.5/32",
+    ]
+    assert config.trusted_proxies.unix
+    assert config.log == "text"
+
+
+def test_nobody_is_believed_and_the_log_finds_its_form_by_default(tmp_path: Path) -> None:
+    for more in ("", "trusted_proxies: []\n"):
+        config = _load(tmp_path, f"name: Ada\ndomain: p.getportal.org\n{more}")
+        assert not config.trusted_proxies
+        assert config.log == "auto"
 
 
 def test_the_public_origin_is_derived_from_the_domain(tmp_path: Path) -> None:
@@ -80,6 +116,7 @@ public_ulr: https://x
 public_url: https://{id}.example
 aliases: [http://a, ok.example, a/]
 accept: [seled]
+sealing_rotation: 5m
 state: ''
 listen:
   public: 8080
@@ -100,6 +137,7 @@ listen:
             "public_url: expected https://host[:port] or http://host[:port], "
             "not 'https://{id}.example'; the host may hold {short_id}"
         ),
+        "sealing_rotation: expected a time from 10m to 30d, such as 24h, not '5m'",
         "state: expected a path",
     ]
 
@@ -118,6 +156,13 @@ listen:
         ("public_url: https://u@a", "public_url: expected https://host[:port]"),
         ("accept: []", "accept: expected sealed, signed or both"),
         ("accept: signed", "accept: expected a list, not 'signed'"),
+        ("sealing_rotation: 31d", "sealing_rotation: expected a time from 10m to 30d"),
+        ("sealing_rotation: 86400", "sealing_rotation: expected a time from 10m to 30d"),
+        ("sealing_rotation: 1.5h", "sealing_rotation: expected a time from 10m to 30d"),
+        ("sealing_rotation: 24H", "sealing_rotation: expected a time from 10m to 30d"),
+        ("sealing_rotation: '\u0662h'", "sealing_rotation: expected a time from 10m to 30d"),
+        ("sealing_rotation:", "sealing_rotation: expected a time from 10m to 30d"),
+        ("sealing_rotation: [1d]", "sealing_rotation: expected a time from 10m to 30d, such as"),
         ("aliases: [[a]]", "aliases[0]: expected text, not a list"),
         ("listen: x", "listen: expected keys with values, not 'x'"),
         ("listen: {public: [a]}", "listen.public: expected host:port or unix:path"),
@@ -130,7 +175,34 @@ listen:
             f"listen: {{apps: 'unix:{'a' * 108}'}}",
             "listen.apps: expected a path of at most 107 bytes",
         ),
-        ("colour: red", "colour: isn't known; expected accept, aliases, domain, listen, name"),
+        ("listen: {apps: 'unix:a', apps_mode: '0640'}", "listen.apps_mode: expected 0600, 0660"),
+        ("listen: {owner_mode: [a]}", "listen.owner_mode: expected 0600, 0660 (your group, too)"),
+        (
+            "listen: {public_mode: 0666}",
+            "listen.public_mode: is for a socket's file, and public is at 0.0.0.0:8080",
+        ),
+        ("tls: {certificate: a}", "tls.key: is missing"),
+        ("tls: {certificate: a, key: ''}", "tls.key: expected a path"),
+        ("tls: {certificate: a, key: b, ca: c}", "tls.ca: isn't known; expected certificate or ke"),
+        ("timeouts: {head: 0}", "timeouts.head: expected a time from 1s to 10m, such as 30s, not"),
+        ("timeouts: {idle: 25h}", "timeouts.idle: expected a time from 1s to 1d, such as 30s, not"),
+        ("timeouts: {app_connect: 1ms}", "timeouts.app_connect: expected a time from 0.1s to 1h"),
+        ("timeouts: {app_answer: -1}", "timeouts.app_answer: expected a time from 0.1s to 7d"),
+        ("timeouts: {peer_answer: [1]}", "timeouts.peer_answer: expected a time from 0.1s to 7d"),
+        ("timeouts: {aap_answer: 1}", "timeouts.aap_answer: isn't known; did you mean app_answer?"),
+        ("grace: 2h", "grace: expected a time from 0s to 1h, such as 30s, not '2h'"),
+        (
+            "trusted_proxies: [10.0.0.1/8]",
+            "trusted_proxies[0]: expected an address or a network; did you mean 10.0.0.0/8?",
+        ),
+        (
+            "trusted_proxies: [unix, localhost]",
+            "trusted_proxies[1]: expected an address or a network, such as 10.0.0.0/8, or unix",
+        ),
+        ("trusted_proxies: [[a]]", "trusted_proxies[0]: expected an address, a network or unix"),
+        ("trusted_proxies: 10.0.0.1", "trusted_proxies: expected a list, not '10.0.0.1'"),
+        ("log: jsn", "log: expected 'auto', 'json' or 'text', not 'jsn'"),
+        ("colour: red", "colour: isn't known; expected accept, aliases, domain, "),
     ],
 )
 def test_one_problem_and_its_place(tmp_path: Path, line: str, problem: str) -> None:
@@ -139,6 +211,33 @@ def test_one_problem_and_its_place(tmp_path: Path, line: str, problem: str) -> N
     lines = [line, *(text for name, text in defaults.items() if name != key)]
     (found,) = _problems(tmp_path, "\n".join(lines))
     assert found.startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("url", "accepted"),
+    [
+        ("https://{short_id}.a.example", {"sealed", "signed"}),
+        ("HTTPS://a.example:8443/", {"sealed", "signed"}),
+        ("http://{short_id}.a.example", {"sealed"}),
+        ("http://https.a.example:443", {"sealed"}),
+    ],
+)
+def test_signed_calls_are_taken_by_default_only_where_tls_hides_them(
+    tmp_path: Path, url: str, accepted: set[str]
+) -> None:
+    text = f"name: Ada\ndomain: a.example\npublic_url: {url}\n"
+    assert _load(tmp_path, text).accept == accepted
+    both = _load(tmp_path, text + "accept: [signed, sealed]")
+    assert both.accept == {"sealed", "signed"}
+    assert _load(tmp_path, text + "accept: [signed]").accept == {"signed"}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("10m", 600), ("24h", 86_400), ("7d", 604_800), ("30d", 2_592_000)]
+)
+def test_a_rotation_is_read_with_its_unit(tmp_path: Path, text: str, seconds: int) -> None:
+    config = _load(tmp_path, f"name: Ada\ndomain: a.example\nsealing_rotation: {text}\n")
+    assert config.sealing_rotation == seconds
 
 
 @pytest.mark.parametrize(

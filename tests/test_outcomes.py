@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.body import HeldBody
-from proxy.call import Call, Courier
+from proxy.call import Call
 from proxy.core.errors import Code, Refusal
 from proxy.core.identity import PrivateKey
 from proxy.core.policy import Contact
 from proxy.directory import Directory
 from proxy.outcomes import app_failed
+from proxy.reachability import Reachability
+from proxy.signed_call import SignedCourier
 from proxy.upstream import UpstreamFailed, UpstreamRequest, UpstreamResponse
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
 KEY = PrivateKey(bytes(32))
@@ -37,6 +39,10 @@ class Failing:
 
     async def close(self) -> None:
         """Nothing is open."""
+
+
+async def _pieces() -> AsyncIterator[bytes]:
+    yield b"body"
 
 
 @pytest.mark.parametrize(
@@ -62,16 +68,17 @@ async def test_a_failed_call_is_never_repeated_and_named_for_what_it_may_have_do
     code: Code,
 ) -> None:
     upstream = Failing(UpstreamFailed("detail", timeout=timeout, sent=sent))
-    directory = Directory(upstream)
-    caller = Courier(KEY, upstream, directory, time.time)
+    reachability = Reachability(Directory(upstream))
+    caller = SignedCourier(KEY, upstream, reachability, time.time)
     call = Call("box", PEER, method, b"/x", (), has_body=True)
 
-    with HeldBody() as body, HeldBody() as held, pytest.raises(Refusal) as refused:
-        await caller.carry_out(call, body, held)
+    with pytest.raises(Refusal) as refused:
+        async with caller.carry_out(call, _pieces()):
+            pytest.fail("a call that failed has no answer")
 
     assert refused.value.code is code
     assert upstream.asked == 1
-    assert await directory.reachable([PEER]) == {PEER.id: False}
+    assert await reachability.of([PEER]) == {PEER.id: False}
     assert upstream.asked == 1
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.certificates import DAY, authority, write_pair
+
 if TYPE_CHECKING:
     from tests.cli.conftest import Home
 
@@ -15,8 +17,11 @@ ID_A = "8271dd" + "a" * 97
 
 def test_a_portal_without_mistakes_passes(ada_with_apps: Home) -> None:
     ada_with_apps.call("apps", "allow", "guestbook", "all")
+    with (ada_with_apps.config / "portal.yaml").open("a") as file:
+        file.write("trusted_proxies: [127.0.0.1]\n")
     outcome = ada_with_apps.run("check")
-    assert (outcome.status, outcome.stdout, outcome.stderr) == (0, "No problems found.\n", "")
+    clean = "Accepted: sealed and signed calls.\nNo problems found.\n"
+    assert (outcome.status, outcome.stdout, outcome.stderr) == (0, clean, "")
 
 
 def test_every_problem_of_every_file_is_shown_at_once(ada: Home) -> None:
@@ -47,6 +52,8 @@ def test_with_a_broken_portal_yaml_the_apps_are_checked_all_the_same(ada: Home) 
     for expected in ("nmae", "domain", "one/app.json: v"):
         assert expected in outcome.stdout
     assert "warning: config/portal.yaml: until this can be read" in outcome.stdout
+    assert "Accepted" not in outcome.stdout
+    assert json.loads(ada.call("check", "--json").stdout)["accept"] is None
 
 
 @pytest.mark.parametrize("name", ["identity.key", "contacts.yaml"])
@@ -84,22 +91,62 @@ def test_check_changes_nothing(ada: Home) -> None:
     assert {name: listing()[name] for name in before} == before
 
 
+def configure(home: Home, *, scheme: str = "https", accept: str = "") -> None:
+    path = home.config / "portal.yaml"
+    text = path.read_text().replace("public_url: https://", f"public_url: {scheme}://")
+    if accept:
+        text = text.replace("# accept: [sealed, signed]", f"accept: {accept}")
+    path.write_text(text)
+
+
 def test_signed_calls_over_plain_http_are_a_warning(ada: Home) -> None:
-    path = ada.config / "portal.yaml"
-    path.write_text(path.read_text().replace("public_url: https://", "public_url: http://"))
+    configure(ada, scheme="http", accept="[sealed, signed]")
     outcome = ada.call("check")
     assert outcome.status == 0
     assert "config/portal.yaml: public_url: is plain http" in outcome.stdout
+    assert "Accepted: sealed and signed calls." in outcome.stdout
 
 
-def test_accepting_only_a_mode_that_isnt_spoken_is_a_warning(ada: Home) -> None:
-    path = ada.config / "portal.yaml"
-    text = path.read_text().replace("public_url: https://", "public_url: http://")
-    path.write_text(text.replace("# accept: [sealed, signed]", "accept: [sealed]"))
+def test_over_plain_http_signed_callers_are_left_out_and_that_is_said(ada: Home) -> None:
+    configure(ada, scheme="HTTP")
     outcome = ada.call("check")
     assert outcome.status == 0
-    assert "config/portal.yaml: accept: no call comes in" in outcome.stdout
-    assert "is plain http" not in outcome.stdout
+    assert "warning" not in outcome.stdout
+    assert outcome.stdout.splitlines()[0] == (
+        "Accepted: sealed calls alone; signed ones are refused, since public_url is plain http and "
+        "everybody on the way could read them."
+    )
+    assert json.loads(ada.call("check", "--json").stdout)["accept"] == ["sealed"]
+
+
+def test_an_owner_who_takes_sealed_calls_alone_is_told_whom_that_leaves_out(ada: Home) -> None:
+    configure(ada, accept="[sealed]")
+    ada.call("peers", "add", ID_A, "--name", "Bob", "--mode", "signed")
+    outcome = ada.call("check")
+    assert outcome.status == 0
+    assert "Accepted: sealed calls alone; signed ones are refused.\n" in outcome.stdout
+    assert f"contacts.yaml: peers.{ID_A}: Bob is called signed" in outcome.stdout
+
+
+def test_refusing_sealed_calls_is_a_warning(ada: Home) -> None:
+    configure(ada, accept="[signed]")
+    outcome = ada.call("check")
+    assert outcome.status == 0
+    assert "Accepted: signed calls alone; sealed ones are refused." in outcome.stdout
+    assert "config/portal.yaml: accept: sealed calls are refused" in outcome.stdout
+
+
+def test_a_broken_sealing_key_is_a_problem(ada: Home) -> None:
+    sealing = ada.state / "sealing"
+    sealing.mkdir(0o700)
+    (sealing / "7.key").write_text("half of a key")
+    (sealing / "7.key").chmod(0o600)
+    (sealing / "copy").write_text("")
+    outcome = ada.run("check")
+    assert (outcome.status, len(outcome.stderr.splitlines())) == (1, 1)
+    assert "state/sealing/7.key: isn't a sealing key" in outcome.stdout
+    assert "state/sealing/copy: isn't the proxy's" in outcome.stdout
+    assert "half of a key" not in outcome.stdout
 
 
 def test_a_token_file_that_cant_be_written_is_a_problem(ada_with_apps: Home) -> None:
@@ -110,11 +157,14 @@ def test_a_token_file_that_cant_be_written_is_a_problem(ada_with_apps: Home) -> 
     assert "token_file: /nonexistent isn't a folder" in outcome.stdout
 
 
-def test_a_contact_over_plain_http_is_a_warning(ada: Home) -> None:
-    ada.call("peers", "add", ID_A, "--name", "Bob", "--address", "http://bob.example")
+@pytest.mark.parametrize("mode", ["sealed", "signed"])
+def test_a_contact_called_signed_over_plain_http_is_a_warning(ada: Home, mode: str) -> None:
+    words = ["--name", "Bob", "--address", "http://bob.example", "--mode", mode]
+    ada.call("peers", "add", ID_A, *words)
     outcome = ada.call("check")
     assert outcome.status == 0
-    assert "Bob is called over plain http" in outcome.stdout
+    is_told = "Bob is called signed, not sealed, over plain http" in outcome.stdout
+    assert is_told == (mode == "signed")
 
 
 def test_an_app_whose_peer_paths_nobody_may_enter_is_a_warning(ada_with_apps: Home) -> None:
@@ -152,6 +202,7 @@ def test_json_is_for_scripts(ada_with_apps: Home) -> None:
     home = ada_with_apps
     passed = json.loads(home.call("check", "--json").stdout)
     assert (passed["ok"], passed["problems"]) == (True, [])
+    assert passed["accept"] == ["sealed", "signed"]
     assert [warning["place"] for warning in passed["warnings"]] == ["apps.guestbook"]
     home.add_app("broken", '{"v": "9"}')
     outcome = home.call("check", "--json")
@@ -167,3 +218,116 @@ def test_what_a_file_holds_reaches_no_terminal_unescaped(ada: Home) -> None:
     outcome = ada.run("check")
     assert outcome.status == 1
     assert all(line.isprintable() for line in outcome.stdout.splitlines())
+
+
+def give_certificate(home: Home, *names: str, begins: float = -DAY, ends: float = 90 * DAY) -> None:
+    """Let the public listener speak TLS with a certificate for names below the Portal's host."""
+    host = home.own_id()[:6] + ".p.getportal.org"
+    full = (name.replace("HOST", host) for name in names)
+    pair = authority().issue(*full, begins=begins, ends=ends)
+    write_pair(home.config / "tls", pair)
+    with (home.config / "portal.yaml").open("a") as file:
+        file.write("tls: {certificate: tls/fullchain.pem, key: tls/privkey.pem}\n")
+
+
+def test_a_certificate_without_mistakes_passes(ada_with_apps: Home) -> None:
+    ada_with_apps.call("apps", "allow", "guestbook", "all")
+    give_certificate(ada_with_apps, "HOST", "*.HOST")
+    outcome = ada_with_apps.call("check")
+    assert (outcome.status, "warning" in outcome.stdout) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("names", "warnings"),
+    [
+        (["HOST"], ["isn't for files.HOST, guestbook.HOST: expected *.HOST among its names"]),
+        (["*.HOST"], ["isn't for HOST, the Portal's own host"]),
+        (["HOST", "files.HOST"], ["isn't for guestbook.HOST: expected *.HOST among its names"]),
+        (["HOST", "files.HOST", "guestbook.HOST"], []),
+        (["other.example"], ["isn't for HOST,", "isn't for files.HOST, guestbook.HOST:"]),
+    ],
+)
+def test_a_certificate_for_other_names_is_a_warning(
+    ada_with_apps: Home, names: list[str], warnings: list[str]
+) -> None:
+    ada_with_apps.call("apps", "allow", "guestbook", "all")
+    give_certificate(ada_with_apps, *names)
+    outcome = ada_with_apps.call("check")
+    assert outcome.status == 0
+    host = ada_with_apps.own_id()[:6] + ".p.getportal.org"
+    for warning in warnings:
+        assert f"tls/fullchain.pem: {warning.replace('HOST', host)}" in outcome.stdout
+    assert outcome.stdout.count("warning: ") == len(warnings)
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "said"),
+    [
+        (-2, 13, "warning: {}: expires on 2"),
+        (-2, -1, "problem: {}: has expired, on 2"),
+        (1, 90, "problem: {}: isn't valid before 2"),
+    ],
+)
+def test_a_certificates_time_is_told(ada: Home, begins: float, ends: float, said: str) -> None:
+    give_certificate(ada, "HOST", "*.HOST", begins=begins * DAY, ends=ends * DAY)
+    outcome = ada.call("check")
+    assert said.format(ada.config / "tls/fullchain.pem") in outcome.stdout
+    assert outcome.status == ("problem" in said)
+
+
+def test_every_problem_with_the_certificates_files_is_told(ada: Home) -> None:
+    give_certificate(ada, "HOST", "*.HOST")
+    (ada.config / "tls/fullchain.pem").write_text("nothing")
+    (ada.config / "tls/privkey.pem").chmod(0o644)
+    outcome = ada.call("check")
+    assert outcome.status == 1
+    assert "tls/fullchain.pem: holds no certificate" in outcome.stdout
+    assert "tls/privkey.pem: others can read" in outcome.stdout
+    assert ada.call("serve").status == 1
+
+
+def test_tls_behind_a_plain_public_url_is_a_warning(ada: Home) -> None:
+    give_certificate(ada, "HOST", "*.HOST")
+    configure(ada, scheme="http")
+    outcome = ada.call("check")
+    assert outcome.status == 0
+    assert "public_url: is plain http, but the public listener speaks TLS" in outcome.stdout
+
+
+def test_tls_that_ends_before_us_is_a_notice_while_nobody_there_is_trusted(ada: Home) -> None:
+    file = ada.config / "portal.yaml"
+    before = file.read_text()
+    outcome = ada.call("check")
+    assert (outcome.status, "warning" in outcome.stdout) == (0, False)
+    assert "config/portal.yaml: public_url: is https, and this" in outcome.stdout
+    told = json.loads(ada.call("check", "--json").stdout)
+    assert (told["ok"], [notice["place"] for notice in told["notices"]]) == (True, ["public_url"])
+
+    file.write_text(before + "trusted_proxies: [127.0.0.1]\n")
+    assert "notice" not in ada.call("check").stdout
+    file.write_text(before)
+    configure(ada, scheme="http")
+    assert "notice" not in ada.call("check").stdout
+    file.write_text(before)
+    give_certificate(ada, "HOST", "*.HOST")
+    assert "notice" not in ada.call("check").stdout
+
+
+@pytest.mark.parametrize(
+    ("proxies", "doubt"),
+    [
+        ("0.0.0.0/0", "0.0.0.0/0 is everybody"),
+        ('"::/0"', "::/0 is everybody"),
+        ("unix", "unix is for a unix socket, and listen.public is at 0.0.0.0:8080"),
+        ("10.0.0.0/8", ""),
+    ],
+)
+def test_trust_that_nobody_can_mean_is_a_warning(ada: Home, proxies: str, doubt: str) -> None:
+    with (ada.config / "portal.yaml").open("a") as file:
+        file.write(f"trusted_proxies: [{proxies}]\n")
+    outcome = ada.call("check")
+    assert outcome.status == 0
+    if doubt:
+        assert f"config/portal.yaml: trusted_proxies: {doubt}" in outcome.stdout
+    else:
+        assert "warning" not in outcome.stdout

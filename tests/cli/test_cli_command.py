@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 COMMANDS = [
     "init", "serve", "check", "health", "id",
     "peers list", "peers add", "peers remove", "peers rename", "peers edit",
-    "apps list", "apps allow", "apps token",
+    "apps list", "apps allow", "apps token", "call", "ping",
 ]  # fmt: skip
 
 

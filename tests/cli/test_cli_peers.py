@@ -163,6 +163,18 @@ def test_list_shows_each_peer_with_its_apps(ada_with_apps: Home) -> None:
     ]
 
 
+def test_list_shows_how_each_peer_is_called(ada: Home) -> None:
+    added(ada, ID_A)
+    ada.call("peers", "add", ID_B, "--mode", "signed")
+    lines = ada.call("peers", "list").stdout.splitlines()
+    assert [line.split() for line in lines if line.startswith("  mode")] == [
+        ["mode", "sealed"],
+        ["mode", "signed"],
+    ]
+    listed = json.loads(ada.call("peers", "list", "--json").stdout)
+    assert [peer["mode"] for peer in listed] == ["sealed", "signed"]
+
+
 def test_an_empty_list_says_how_to_add_one(ada: Home) -> None:
     outcome = ada.call("peers", "list")
     assert (outcome.status, outcome.stdout) == (0, "")

@@ -1,42 +1,93 @@
-"""docs/operating.md tells the limits and times that the code has."""
+"""The documents tell the limits and times that the code has."""
 
 import re
 from pathlib import Path
 
 import pytest
 
+from proxy import tunnel
 from proxy.app import TICK
-from proxy.body import HOLD_LIMIT, MEMORY
+from proxy.body import GATHERING, HOLD_LIMIT, MEMORY, REMEMBERED, SMALL
+from proxy.certificate import SOON
+from proxy.core.binary_http.padding import SMALLEST, padding
+from proxy.core.binary_http.reader import MAX_INFORMATIONAL
+from proxy.core.envelope import PROBLEM_LIMIT
 from proxy.core.http1.body import MAX_TRAILERS
 from proxy.core.http1.grammar import MAX_FIELDS, MAX_HEAD
+from proxy.core.sealing.chunks import LARGEST_CHUNK
+from proxy.core.sealing.offer import ASSUMED_CHUNK, MOST_KEYS
+from proxy.core.sealing.rotation import DEFAULT_ROTATION, MARGIN
+from proxy.core.signature.document import BACKDATED, MAX_BYTES
+from proxy.core.signature.document import LIFETIME as DOCUMENT_LIFETIME
+from proxy.core.signature.request import LIFETIME, SKEW
 from proxy.core.target import MAX_PATH
-from proxy.hop import connection, pool
+from proxy.directory import PATIENCE
+from proxy.gateway import BODY_WAIT
+from proxy.hop import connection, keepalive, pool
 from proxy.hop.limits import Limits
-from proxy.server import GRACE
+from proxy.sockets import BACKLOG
+from proxy.times import DEFAULT_TIMES, GRACE
 from proxy.upstream import Timeouts
+from tests.docs.page import page
 
 _DOCS = Path(__file__).resolve().parents[2] / "docs"
 _KIB, _MIB = 1024, 1024 * 1024
 _LIMITS = Limits()
 _TIMES = Timeouts()
+_CLIENTS = DEFAULT_TIMES
+_SOCKETS = tunnel.Limits()
 
 _PACE = f"{_LIMITS.rate} bytes a second in each stretch of {_LIMITS.window:g} s"
 
 _SHOWN = {
-    "head of a request": f"{MAX_HEAD // _KIB} KiB, in {_LIMITS.head:g} s",
+    "head of a request": f"{MAX_HEAD // _KIB} KiB, in **{_CLIENTS.head:g} s**",
     "fields, and trailer": f"{MAX_FIELDS} each; trailers {MAX_TRAILERS // _KIB} KiB",
     "path": f"{MAX_PATH} bytes",
-    "between two requests": f"{_LIMITS.idle:g} s",
+    "between two requests": f"**{_CLIENTS.idle:g} s**",
+    "a TLS handshake": f"**{_CLIENTS.head:g} s**; {_LIMITS.linger:g} s",
+    "a new client": f"{_LIMITS.last_call:g} s",
+    "connections that wait": f"{BACKLOG} for each listener",
     "a body that comes in": _PACE,
     "the rest of a refused": f"{_LIMITS.unread // _KIB} KiB and {_LIMITS.linger:g} s",
     "a body that is signed": f"{HOLD_LIMIT // _MIB} MiB each, held; above {MEMORY // _KIB} KiB",
+    "a sealed body, and": f"chunks of {LARGEST_CHUNK:,} bytes",
+    "a sealed message": f"to {SMALLEST} bytes at least",
+    f"a sealed body of known length, its first {SMALL // _KIB} KiB": f"{GATHERING * 1000:g} ms",
+    "a sealed request that tells no length": f"{BODY_WAIT:g} s",
+    "a sealed call's body that is remembered": f"{REMEMBERED // _KIB} KiB, {LIFETIME} s",
     "a body on a public path": f"{_LIMITS.buffered // _KIB} KiB held",
-    "connecting to an app": f"{_TIMES.connect:g} s",
-    "an app or a peer that sends": f"{_TIMES.read:g} s",
+    "connecting to an app": f"**{_TIMES.connect:g} s**",
+    "an app or a peer that sends": f"**{_TIMES.read:g} s**",
     "an answer from an app": f"{connection.HIGH // _KIB} KiB held",
     "an idle connection": f"{pool.IDLE_SECONDS:g} s, {pool.IDLE_CONNECTIONS} for each",
-    "running requests when": f"{GRACE} s",
+    "a message on a WebSocket": f"{_SOCKETS.message // _MIB} MiB over all its frames",
+    "a WebSocket on which nobody": f"hasn't answered for {keepalive.PATIENCE} s",
+    "a side of a WebSocket": f"{_LIMITS.stall:g} s",
+    "the other side of a WebSocket": f"{_SOCKETS.ending:g} s; {_SOCKETS.closing:g} s where",
+    "running requests when": f"**{GRACE:g} s**",
 }
+
+
+_SPECIFIED = (
+    f"a list of at most {MOST_KEYS} objects",
+    f"a number, at least {ASSUMED_CHUNK}: bytes of plaintext",
+    f"chunks of {ASSUMED_CHUNK:,} bytes are taken",
+    f"the body is at most {MAX_BYTES:,} bytes",
+    f"`expires` at most {DOCUMENT_LIFETIME} s after `created`",
+    f"`until` rotation + {DOCUMENT_LIFETIME} s after it was made",
+    f"this one does {MARGIN} s after its `until`",
+    f"answers {LARGEST_CHUNK:,} bytes, which every sender MUST take",
+    f"announces {LARGEST_CHUNK:,} and seals no larger ones",
+    f"Up to {MAX_INFORMATIONAL} informational responses",
+    f"{MAX_HEAD:,} bytes and {MAX_FIELDS} fields at most",
+    f"becomes max({SMALLEST}, *P*) bytes long",
+    f"up to {GATHERING * 1000:g} ms for the first {SMALL // _KIB} KiB of a body",
+    f"the message ends within {BODY_WAIT:g} s of its head",
+    f"({PROBLEM_LIMIT:,} bytes of it are read)",
+    f"within {LIFETIME} s of the first",
+    f"the first {REMEMBERED:,} bytes",
+    f"`created` ≤ now + {SKEW} and `expires` ≥ now \N{MINUS SIGN} {SKEW}",
+)
 
 
 def _rows() -> list[str]:
@@ -55,5 +106,58 @@ def test_the_map_tells_how_often_files_are_looked_at() -> None:
     assert f"every {TICK:g} s" in (_DOCS / "architecture.md").read_text("utf-8")
 
 
+def test_what_holds_where_the_owner_says_nothing_is_what_holds_without_an_owner() -> None:
+    times, silence = DEFAULT_TIMES, _TIMES.read
+    assert (times.head, times.idle) == (_LIMITS.head, _LIMITS.idle)
+    assert times.app_connect == times.peer_connect == _TIMES.connect
+    assert times.app_answer == times.peer_answer == silence
+    text = (_DOCS / "operating.md").read_text("utf-8")
+    for row in (
+        f"| `timeouts.head` | `{times.head:g}s` |",
+        f"| `timeouts.idle` | `{times.idle:g}s` |",
+        f"| `timeouts.app_connect` | `{times.app_connect:g}s` |",
+        f"| `timeouts.app_answer` | `{times.app_answer:g}s` |",
+        f"| `timeouts.peer_connect`, `timeouts.peer_answer` | `{times.peer_connect:g}s`, `",
+        f"| `grace` | `{GRACE:g}s` |",
+    ):
+        assert row in text
+    assert f"is waited for {PATIENCE:g} s at most" in text
+    assert f"expires within {SOON // 86_400} days" in text
+
+
 def test_sending_and_waiting_have_one_limit_as_the_guide_says() -> None:
     assert _TIMES.read == _TIMES.write
+
+
+@pytest.mark.parametrize("phrase", _SPECIFIED)
+def test_the_specification_has_each_number_as_it_is(phrase: str) -> None:
+    assert phrase in " ".join(page().split())
+
+
+def test_identity_documents_are_dated_back_by_half_an_hour_and_keys_made_daily() -> None:
+    text = " ".join(page().split())
+    assert BACKDATED == DOCUMENT_LIFETIME - BACKDATED == 30 * 60
+    assert "half an hour ago and `expires` half an hour ahead" in text
+    assert DEFAULT_ROTATION == 24 * 60 * 60
+    assert "each *rotation* (a day, unless its owner sets another time)" in text
+
+
+def test_padding_costs_what_the_guide_for_owners_says() -> None:
+    assert max(padding(length) / length for length in range(SMALLEST, 1 << 17)) < 0.07
+    assert all(length + padding(length) == SMALLEST for length in range(SMALLEST + 1))
+
+
+def test_the_threat_model_shows_what_sizes_tell() -> None:
+    text = (_DOCS / "threat-model.md").read_text("utf-8")
+    section = text.split("\n### An observer of a sealed call\n", 1)[1].split("\n### ", 1)[0]
+    rows = re.findall(r"^\| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|$", section, re.MULTILINE)
+    assert len(rows) > 3
+    for shown in rows:
+        first, last, step = (int(number.replace(",", "")) for number in shown)
+        padded = {length + padding(length) for length in range(first, last + 1)}
+        assert padded == set(range(-(-first // step) * step, last + 1, step))
+
+
+def test_a_websocket_that_is_closed_is_over_before_the_proxy_is() -> None:
+    assert _SOCKETS.closing + _LIMITS.linger < GRACE
+    assert _LIMITS.stall == _TIMES.write

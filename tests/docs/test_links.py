@@ -6,14 +6,16 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from proxy.catalogue import _Settings as AppSettings
+from proxy.addresses import ListenFile
+from proxy.app_settings import SettingsFile as AppSettings
 from proxy.cli import cli
-from proxy.config import _ListenFile, _PortalFile, load_config
+from proxy.config import _PortalFile, _TlsFile, load_config
 from proxy.contacts.form import _CONTACT_KEYS, parse_contacts
 from proxy.core.manifest import parse_manifest
 from proxy.core.shape import fit
 from proxy.core.strict_json import parse_json
 from proxy.core.strict_yaml import parse_yaml
+from proxy.times import TimesFile
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -157,10 +159,14 @@ def test_the_examples_of_app_json_are_taken_without_a_word() -> None:
 
 
 def test_the_guide_for_owners_has_every_key_of_every_file() -> None:
-    rows = set(re.findall(r"^\| `([^`]+)` \|", _text(ROOT / "docs" / "operating.md"), re.MULTILINE))
+    text = _text(ROOT / "docs" / "operating.md")
+    cells = re.findall(r"^\| (`[^|]+`) \|", text, re.MULTILINE)
+    rows = {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
     keys = {
-        *(set(_PortalFile.model_fields) - {"listen"}),
-        *(f"listen.{name}" for name in _ListenFile.model_fields),
+        *(set(_PortalFile.model_fields) - {"listen", "tls", "timeouts"}),
+        *(f"listen.{name}" for name in ListenFile.model_fields),
+        *(f"tls.{name}" for name in _TlsFile.model_fields),
+        *(f"timeouts.{name}" for name in TimesFile.model_fields),
         *AppSettings.model_fields,
         *(f"peers[].{name}" for name in _CONTACT_KEYS),
         "apps.<app>",

@@ -2,8 +2,6 @@
 
 import hashlib
 import re
-from functools import cache
-from pathlib import Path
 
 import pytest
 
@@ -23,23 +21,42 @@ from proxy.core.judge import Judge
 from proxy.core.origin import parse_origin
 from proxy.core.policy import Access, Contact, ContactList
 from proxy.core.rules import Rule, Rules
-from proxy.core.signature.base import Message, signature_base
+from proxy.core.sealing.chunks import LARGEST_CHUNK
+from proxy.core.sealing.offer import OfferedKey
+from proxy.core.sealing.rotation import DEFAULT_ROTATION
+from proxy.core.signature.base import Message
 from proxy.core.signature.digest import BodyDigest, content_digest
-from proxy.core.signature.document import document_body, sign_document, verify_document
-from proxy.core.signature.parameters import encode_nonce, find_signature
+from proxy.core.signature.document import (
+    LIFETIME,
+    document_body,
+    sign_document,
+    verify_document,
+)
+from proxy.core.signature.parameters import encode_nonce
 from proxy.core.signature.request import TAG, Recipient, sign_request
 from proxy.core.signature.response import TAG as RESPONSE_TAG
 from proxy.core.signature.response import Question, sign_response, verify_response
+from tests.docs.page import (
+    ADA,
+    ADA_SEED,
+    ANSWER,
+    ANSWERED,
+    BOB,
+    BOB_SEED,
+    BODY,
+    METHOD,
+    NONCE,
+    ORIGIN,
+    SENT,
+    TARGET,
+    base,
+    example,
+    page,
+    wire,
+)
+from tests.docs.sealed import CONFIG
 
-_PAGE = Path(__file__).resolve().parents[2] / "docs" / "protocol.md"
-
-_ADA_SEED, _BOB_SEED = bytes([1]) * 32, bytes([2]) * 32
-ADA, BOB = PrivateKey(_ADA_SEED), PrivateKey(_BOB_SEED)
-NONCE = bytes(range(32))
-SENT, ANSWERED = 1_700_000_000, 1_700_000_001
-ORIGIN = parse_origin(f"https://{BOB.public.portal_id[:6]}.p.getportal.org").of_app("guestbook")
-METHOD, TARGET = b"POST", b"/peer/entries?lang=en"
-BODY, ANSWER = b'{"text": "Hello, Bob!"}', b'{"entry": 7}'
+_OFFER = OfferedKey(CONFIG, SENT + DEFAULT_ROTATION + LIFETIME)
 
 
 def _digest(body: bytes) -> tuple[bytes, bytes]:
@@ -77,19 +94,13 @@ def _signed_response() -> Message:
 
 
 def _wire(start: bytes, fields: Fields, body: bytes) -> str:
-    """Return a message as the page shows it: as on the wire, with LF for CR LF."""
     length = (b"content-length", str(len(body)).encode())
-    lines = [start, *(name + b": " + value for name, value in (*fields, length)), b"", body]
-    return b"\n".join(lines).decode()
-
-
-def _base(message: Message, tag: str, request: Message | None = None) -> str:
-    signature = find_signature(message.fields, tag)
-    return signature_base(signature.components, signature.text, message, request).decode()
+    return wire(start, (*fields, length), body)
 
 
 def _document() -> str:
-    body = document_body(BOB, "Bob", ORIGIN.host.removeprefix("guestbook."), ("signed",))
+    domain = ORIGIN.host.removeprefix("guestbook.")
+    body = document_body(BOB, "Bob", domain, ("sealed", "signed"), (_OFFER,), LARGEST_CHUNK)
     fields = sign_document(BOB, _digest(body), now=SENT)
     return _wire(b"HTTP/1.1 200 OK", fields, body)
 
@@ -105,39 +116,27 @@ def examples() -> dict[str, str]:
             f"{name}: seed {seed.hex()}\n"
             f"  public key {PrivateKey(seed).public.raw.hex()}\n"
             f"  Portal ID  {PrivateKey(seed).public.portal_id}"
-            for name, seed in (("Ada", _ADA_SEED), ("Bob", _BOB_SEED))
+            for name, seed in (("Ada", ADA_SEED), ("Bob", BOB_SEED))
         ),
         "pem": BOB.public.pem.rstrip("\n"),
         "request": _wire(start, (host, *request.fields), BODY),
-        "request base": _base(request, TAG),
+        "request base": base(request, TAG),
         "response": _wire(b"HTTP/1.1 201 Created", response.fields, ANSWER),
-        "response base": _base(response, RESPONSE_TAG, question.message),
+        "response base": base(response, RESPONSE_TAG, question.message),
         "document": _document(),
     }
 
 
-@cache
-def _page() -> str:
-    return _PAGE.read_text("utf-8")
-
-
-def _shown(name: str) -> str:
-    """Return the block that follows ``<!-- example: name -->``."""
-    found = re.search(rf"<!-- example: {name} -->\n```\w*\n(.*?)\n```", _page(), re.DOTALL)
-    assert found, f"protocol.md shows no example named {name!r}"
-    return found[1]
-
-
 def _cells(heading: str) -> list[list[str]]:
     """Return the rows of the first table under a heading, without its head."""
-    section = _page().split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    section = page().split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
     rows = [line for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
 
 
 def _names(sentence: str) -> set[bytes]:
     """Return the field names of the list that begins with ``sentence``."""
-    listed = _page().split(sentence, 1)[1].split("\n\n", 1)[0]
+    listed = page().split(sentence, 1)[1].split("\n\n", 1)[0]
     return {name.encode() for name in re.findall(r"`([a-z0-9-]+)`", listed)}
 
 
@@ -163,7 +162,7 @@ def test_the_page_lists_exactly_the_fields_that_the_code_does(
 
 
 def test_the_page_shows_the_names_under_which_an_apps_own_fields_travel() -> None:
-    section = _page().split("**Renamed fields**:", 1)[1].split("\n## ", 1)[0]
+    section = page().split("**Renamed fields**:", 1)[1].split("\n## ", 1)[0]
     rows = re.findall(r"^\| `([a-z-]+)` \| `([a-z-]+)` \| (.+) \|$", section, re.MULTILINE)
     shown = {name.encode(): (travels.encode(), where) for name, travels, where in rows}
     assert shown == {
@@ -174,7 +173,7 @@ def test_the_page_shows_the_names_under_which_an_apps_own_fields_travel() -> Non
 
 @pytest.mark.parametrize("name", list(examples()))
 def test_an_example_is_what_the_code_makes_byte_for_byte(name: str) -> None:
-    assert _shown(name) == examples()[name]
+    assert example(name) == examples()[name]
 
 
 def _parsed(text: str) -> tuple[str, Fields, bytes]:
@@ -185,7 +184,7 @@ def _parsed(text: str) -> tuple[str, Fields, bytes]:
 
 
 def test_the_request_on_the_page_is_admitted() -> None:
-    start, fields, body = _parsed(_shown("request"))
+    start, fields, body = _parsed(example("request"))
     method, target, _ = start.encode().split(b" ")
     ada = ADA.public.portal_id
     portal = parse_origin(f"https://{ORIGIN.host.removeprefix('guestbook.')}")
@@ -207,7 +206,7 @@ def test_the_request_on_the_page_is_admitted() -> None:
 
 
 def test_the_response_on_the_page_is_believed() -> None:
-    start, fields, _ = _parsed(_shown("response"))
+    start, fields, _ = _parsed(example("response"))
     _, question = _signed_request()
     answer = Message(fields=fields, status=int(start.split()[1]))
     verified = verify_response(BOB.public.portal_id, answer, question)
@@ -219,7 +218,10 @@ def test_the_response_on_the_page_is_believed() -> None:
 
 
 def test_the_identity_document_on_the_page_is_believed() -> None:
-    _, fields, body = _parsed(_shown("document"))
+    _, fields, body = _parsed(example("document"))
     head = Message(fields=fields, status=200)
     document = verify_document(BOB.public.portal_id, head, body, now=SENT)
     assert document.name == "Bob"
+    assert document.modes == {"sealed", "signed"}
+    assert document.sealing_keys == (_OFFER,)
+    assert document.largest_chunk == LARGEST_CHUNK

@@ -1,13 +1,15 @@
-"""What these tests share: a demo that keeps running."""
+"""What these tests share: a demo that keeps running, and a browser."""
 
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from .browser import IS_HERE, Browser, run_driver
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,7 +37,8 @@ def _wait_for_its_pages(process: "subprocess.Popen[str]") -> list[str]:
     for line in process.stdout:
         said.append(line)
         if line.startswith("Ctrl-C"):
-            return re.findall(r"http://\S+\.portal\.localhost:\S+", "".join(said))
+            _, _, pages = "".join(said).partition("The pages, for a browser")
+            return re.findall(r"http://\S+\.portal\.localhost:\S+", pages)
     pytest.fail("".join(said))
 
 
@@ -52,3 +55,31 @@ def pages() -> Iterator[list[str]]:
     """Give the addresses of a running demo's pages, as it prints them."""
     with _run_demo() as process:
         yield _wait_for_its_pages(process)
+
+
+@pytest.fixture(scope="session")
+def driver() -> Iterator[str]:
+    """Give the address of a chromedriver."""
+    with run_driver() as address:
+        yield address
+
+
+@pytest.fixture
+def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
+    """Give a browser of the test's own; skips where there is none."""
+    if not IS_HERE:
+        pytest.skip("no chromium and chromedriver here")
+    browser = Browser(request.getfixturevalue("driver"))
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Give what prints a line for whoever watches, though the test passes."""
+
+    def aloud(line: str) -> None:
+        with capsys.disabled():
+            print(f"    {line}")
+
+    return aloud

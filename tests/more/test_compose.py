@@ -39,9 +39,13 @@ def test_the_conversation_in_containers_is_as_it_should_be_and_leaves_nothing() 
     assert done.returncode == 0, done.stdout + done.stderr
     for said in (
         "It sees Bob, and not Cleo",
-        "409 replayed",
+        "-> POST /.well-known/ohttp-gateway\n",
+        "All is well.",
+        "refused: replayed",
+        "400 sealing_key_unknown",
         "401 signature_invalid",
         "401 proof_required",
+        "403 mode_not_accepted",
         "Bob's proxy, Ada's public listener: open",
         "Bob's proxy, Ada's apps listener: closed",
         "Bob's proxy, Ada's owner's listener: closed",

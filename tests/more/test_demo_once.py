@@ -47,10 +47,15 @@ def test_the_demo_ends_by_itself_with_every_step_as_it_should_be() -> None:
     for said in (
         "It sees Bob, and not Cleo",
         "X-Ptl-Client-Type: peer",
+        "-> POST /.well-known/ohttp-gateway\n",
+        "Ada's ID, Ada's key, the app, the path, the card, the app's answer.",
         "404 no_such_peer",
-        "409 replayed",
+        "All is well.",
+        "refused: replayed",
+        "400 sealing_key_unknown",
         "401 signature_invalid",
         "401 proof_required",
+        "403 mode_not_accepted",
         "Every step was as it should be.",
     ):
         assert said in done.stdout

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from proxy.core.identity import PrivateKey
+from proxy.core.policy import Mode
 
+from .harness.meddler import Meddler
 from .harness.portals import Portal, contact, reserve_port
 from .harness.raw import Raw, exchange, request
-from .harness.recorder import Recorder, Relay
+from .harness.recorder import Live, Recorder, Relay
+from .harness.sealer import SealedPeer
 from .harness.signer import FakePeer, new_key
 
 BOX = """{"v": "3.2", "port": 80, "paths": {
@@ -31,8 +35,10 @@ SITE = '{"v": "3.2", "port": 80, "paths": {"": {"access": "public"}}}'
 class World:
     """Ada and Bob as processes, with a relay between them and a recording app behind each.
 
-    Bob's contacts: Ada; Cleo, who is only a key; Dora, likewise, hidden from every app but
+    Bob's contacts: Ada; Eda; Cleo, who is only a key; Dora, likewise, hidden from every app but
     ``site``. Ada's: Bob, the fake peer, and one that is down. Mallory is nobody's contact.
+    Eda is another Ada, who calls sealed: Bob, through the meddler, and the sealed peer. She runs
+    for tests that ask for ``sealed``.
     """
 
     ada: Portal
@@ -46,6 +52,11 @@ class World:
     mallory: PrivateKey
     gone: str
     """The ID of a contact of Ada's whose port refuses connections."""
+    eda: Portal
+    meddler: Meddler
+    peer: SealedPeer
+    live: Live
+    """What is behind Bob's app ``live``."""
 
     def call(self, raw: bytes) -> Raw:
         """Send these bytes to Ada's apps listener."""
@@ -75,48 +86,116 @@ class World:
         path = f"/internal/call_peer/{portal_id}{target}"
         return self.call(request(method, path, *head, body=body))
 
+    def caller(self, mode: Mode) -> Portal:
+        """Return who calls Bob in ``mode``."""
+        return self.eda if mode == "sealed" else self.ada
 
-@pytest.fixture(scope="session")
-def cast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    def sealed_request(self, portal_id: str, target: str = "/x", *fields: tuple[str, str],
+                       method: str = "GET", body: bytes | None = None) -> bytes:  # fmt: skip
+        """Return what the app ``wide`` sends Eda to call a peer."""
+        head = (("Host", "portal_core"), ("Portal-Token", self.eda.token("wide")), *fields)
+        return request(method, f"/internal/call_peer/{portal_id}{target}", *head, body=body)
+
+    def ask_sealed(self, target: str = "/x", *fields: tuple[str, str], method: str = "GET",
+                   body: bytes | None = None) -> Raw:  # fmt: skip
+        """Call Bob's app ``wide`` from Eda's."""
+        raw = self.sealed_request(self.bob.id, target, *fields, method=method, body=body)
+        return exchange(self.eda.apps, raw)
+
+    def ask_peer(self, method: str = "GET", body: bytes | None = None) -> Raw:
+        """Call the sealed peer from Eda's app ``wide``."""
+        raw = self.sealed_request(self.peer.key.public.portal_id, method=method, body=body)
+        return exchange(self.eda.apps, raw)
+
+    def forget_peer(self) -> None:
+        """Make Eda forget the sealed peer's document: a key is gone, and there is no other."""
+        self.peer.clear()
+        self.peer.rotate()
+        self.peer.modes = ("signed",)
+        self.ask_peer()
+        self.peer.clear()
+
+
+@contextmanager
+def on_stage(folder: Path, bobs: type[Portal] = Portal) -> Iterator[World]:
+    """Give the whole cast; ``bobs`` is how Bob's Portal is served."""
     with ExitStack() as stack:
         ada_app, bob_app = (stack.enter_context(Recorder()) for _ in range(2))
         fake = stack.enter_context(FakePeer())
-        folder = tmp_path_factory.mktemp("cast")
         ada = Portal(folder / "ada", "Ada Größe")
-        bob = Portal(folder / "bob", "Bob", aliases="bob.example, 127.0.0.1")
+        bob = bobs(folder / "bob", "Bob", aliases="bob.example, 127.0.0.1")
+        eda = Portal(folder / "eda", "Ada Größe")
         relay = stack.enter_context(Relay(bob.public))
+        meddler = stack.enter_context(Meddler(bob.public))
+        peer = stack.enter_context(SealedPeer())
+        live = stack.enter_context(Live())
         cleo, dora, mallory, gone = (new_key() for _ in range(4))
         holder, refusing = reserve_port()
         stack.enter_context(holder)
-        for portal, app in ((ada, ada_app), (bob, bob_app)):
+        for portal, app in ((ada, ada_app), (bob, bob_app), (eda, ada_app)):
             stack.callback(portal.release)
             portal.add_app("box", BOX, app.port)
             portal.add_app("wide", WIDE, app.port)
             portal.add_app("site", SITE, app.port)
+        for portal in (ada, bob, eda):
+            portal.add_app("live", WIDE, live.port)
         ada.knows(
             bob.as_contact(connect=relay.port),
             contact(fake.key.public.portal_id, "Fake", fake.port, fake.port),
             contact(gone.public.portal_id, "Gone", refusing, refusing),
-            apps={"box": "all", "wide": "all"},
+            apps={"box": "all", "wide": "all", "live": "all"},
         )
-        known = frozenset({ada.id, cleo.public.portal_id})
+        eda.knows(
+            bob.as_contact(connect=meddler.port, mode="sealed"),
+            contact(peer.key.public.portal_id, "Sealed", peer.port, peer.port, "sealed"),
+            contact(gone.public.portal_id, "Gone", refusing, refusing, "sealed"),
+            apps={"box": "all", "wide": "all", "live": "all"},
+        )
+        known = frozenset({ada.id, eda.id, cleo.public.portal_id})
         bob.knows(
             ada.as_contact(),
+            eda.as_contact(),
             contact(cleo.public.portal_id, "Cleo", refusing, refusing),
             contact(dora.public.portal_id, "Dora", refusing, refusing),
-            apps={"box": known, "wide": known, "site": "all"},
+            apps={"box": known, "wide": known, "live": known, "site": "all"},
         )
         ada.start()
         bob.start()
         yield World(ada, bob, ada_app, bob_app, relay, fake, cleo, dora, mallory,
-                    gone.public.portal_id)  # fmt: skip
-        for portal in (ada, bob):
-            assert "Traceback" not in portal.log, portal.log
+                    gone.public.portal_id, eda, meddler, peer, live)  # fmt: skip
+        for portal in (ada, bob, eda):
+            if portal.log_file.exists():
+                assert portal.MISTAKE not in portal.log, portal.log
+
+
+@pytest.fixture(scope="session")
+def cast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with on_stage(tmp_path_factory.mktemp("cast")) as world:
+        yield world
+
+
+@pytest.fixture(scope="session")
+def portals() -> type[Portal]:
+    """Give how Portals are served."""
+    return Portal
 
 
 @pytest.fixture
 def world(cast: World) -> World:
     """The cast, with nothing recorded yet."""
-    for part in (cast.ada_app, cast.bob_app, cast.relay, cast.fake):
+    recorders = (cast.ada_app, cast.bob_app, cast.live)
+    for part in (*recorders, cast.relay, cast.fake, cast.meddler, cast.peer):
         part.clear()
     return cast
+
+
+@pytest.fixture(scope="session")
+def _eda(cast: World) -> Portal:
+    """Start Eda; ``cast`` ends her."""
+    return cast.eda.start()
+
+
+@pytest.fixture
+def sealed(world: World, _eda: Portal) -> World:
+    """The cast with nothing recorded yet, and Eda running."""
+    return world

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from .harness.forwarding import NAMES, forwarding
 from .harness.raw import answer
 from .harness.signer import sign_call
 
@@ -29,6 +30,7 @@ def test_an_anonymous_request_passes_as_it_is(world: World) -> None:
         (b"x-ptl-client-type", b"anonymous"),
         (b"x-ptl-client-id", b""),
         (b"x-ptl-client-name", b""),
+        *forwarding(world.bob.app_host("site"), arrived.one("x-request-id")),
     ]
     assert (got.status, got.body) == (203, b"page")
     assert got.fields == [
@@ -119,6 +121,7 @@ def test_no_field_of_a_signature_reaches_the_app(world: World) -> None:
         b"x-ptl-client-type",
         b"x-ptl-client-id",
         b"x-ptl-client-name",
+        *(name.encode() for name in NAMES),
     ]
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .conftest import World
 
 DOCUMENT = "/.well-known/portal-identity"
+GATEWAY = "/.well-known/ohttp-gateway"
 WHOAREYOU = "/core/public/meta/whoareyou"
 
 
@@ -34,8 +35,11 @@ def test_the_document_proves_who_it_is(world: World) -> None:
     assert document.portal_id == world.bob.id
     assert document.key.raw == world.bob.key.public.raw
     assert (document.name, document.domain) == ("Bob", world.bob.host.partition(":")[0])
-    assert document.modes == {"signed"}
-    assert now < document.expires <= now + 3600
+    assert document.modes == {"sealed", "signed"}
+    assert now < document.expires <= now + 1801
+    assert document.largest_chunk == 65_536
+    (offer,) = document.sealing_keys
+    assert now + 86_400 < offer.until <= now + 90_001
     assert verify_document(world.bob.id[:6], head, got.body, now=now) == document
     with pytest.raises(Untrusted):
         verify_document(world.ada.id, head, got.body, now=now)
@@ -47,7 +51,27 @@ def test_the_document_tells_nothing_else(world: World) -> None:
     got = ask(world, DOCUMENT)
 
     assert got.one("content-type") == b"application/json"
-    assert set(got.json()) == {"id", "name", "public_key_pem", "domain", "modes", "sealing_keys"}
+    assert set(got.json()) == {
+        "id",
+        "name",
+        "public_key_pem",
+        "domain",
+        "modes",
+        "sealing_keys",
+        "largest_chunk",
+    }
+
+
+def test_the_gateway_gives_its_keys_to_any_client_of_oblivious_http(world: World) -> None:
+    got = ask(world, GATEWAY)
+
+    assert got.status == 200
+    assert got.one("content-type") == b"application/ohttp-keys"
+    head = ask(world, DOCUMENT)
+    message = Message(fields=head.fields, status=head.status)
+    document = verify_document(world.bob.id, message, head.body, now=time.time())
+    config = document.sealing_keys[0].config.serialise()
+    assert got.body == len(config).to_bytes(2, "big") + config
 
 
 def test_whoareyou_has_the_fields_of_the_ecosystem(world: World) -> None:
@@ -66,7 +90,7 @@ def test_whoareyou_has_the_fields_of_the_ecosystem(world: World) -> None:
     assert at_apps.json() == expected
 
 
-@pytest.mark.parametrize("path", [DOCUMENT, WHOAREYOU])
+@pytest.mark.parametrize("path", [DOCUMENT, GATEWAY, WHOAREYOU])
 def test_head_has_the_length_and_no_body(world: World, path: str) -> None:
     whole, head = ask(world, path), ask(world, path, "HEAD")
 
@@ -79,6 +103,7 @@ def test_head_has_the_length_and_no_body(world: World, path: str) -> None:
     ("method", "path", "code"),
     [
         ("POST", DOCUMENT, "method_not_allowed"),
+        ("PUT", GATEWAY, "method_not_allowed"),
         ("OPTIONS", WHOAREYOU, "method_not_allowed"),
         ("get", WHOAREYOU, "method_not_allowed"),
         ("GET", "/", "not_found"),

@@ -30,7 +30,7 @@ def test_a_round_trip_changes_no_byte(world: World, trip: Trip, form: str) -> No
 
     arrived = world.bob_app.request
     assert arrived.first_line == f"{trip.method} {trip.target} HTTP/1.1".encode()
-    assert arrived.fields == trip.arrived(host, world.ada.id)
+    assert arrived.fields == trip.arrived(arrived, host, world.ada.id)
     assert arrived.body == trip.whole_body
     assert got.status == trip.status
     assert got.fields == trip.came_back()
@@ -172,6 +172,6 @@ def test_a_caller_that_leaves_in_the_middle_is_no_call(world: World) -> None:
     with Wire(world.ada.apps) as wire:
         wire.send(request("POST", path, *fields) + b"half of it")
 
-    eventually(lambda: "left before the end" in world.ada.log)
+    eventually(lambda: world.ada.lines(listener="apps", outcome="left"))
     assert world.bob_app.connections == 0
     assert world.ask(world.bob.id).status == 200

@@ -6,7 +6,8 @@ import gzip
 import hashlib
 from dataclasses import dataclass
 
-from .harness.raw import answer, chunked, request
+from .harness.forwarding import forwarding
+from .harness.raw import Raw, answer, chunked, request
 
 Lines = tuple[tuple[str, str], ...]
 
@@ -53,15 +54,16 @@ class Trip:
         framing = ("Transfer-Encoding", "chunked")
         return answer(self.status, *self.back, framing, body=None) + chunked(*self.answered_chunks)
 
-    def arrived(self, host: str, sender: str) -> list[tuple[bytes, bytes]]:
-        """Return the fields that the app at the peer must get."""
+    def arrived(self, got: Raw, host: str, sender: str) -> list[tuple[bytes, bytes]]:
+        """Return the fields that the app at the peer must get, but for the ID that ``got`` has."""
         identity: Lines = (
             ("x-ptl-client-type", "peer"),
             ("x-ptl-client-id", sender),
             ("x-ptl-client-name", "Ada Gr%C3%B6%C3%9Fe"),
         )
         length = (("content-length", str(len(self.whole_body))),) if self.has_body else ()
-        return lowered((("host", host), *self.fields, *identity, *length))
+        way = forwarding(host, got.one("x-request-id"))
+        return lowered((("host", host), *self.fields, *identity)) + way + lowered(length)
 
     def came_back(self) -> list[tuple[bytes, bytes]]:
         """Return the fields that the calling app must get."""

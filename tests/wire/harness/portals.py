@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -10,7 +11,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from proxy.contacts import ContactStore
 from proxy.core.identity import PrivateKey, short_id
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Literal
 
+    from proxy.core.policy import Mode
+
 ROOT = Path(__file__).resolve().parents[3]
 DOMAIN = "portal.localhost"
 _PORTAL_YAML = """\
@@ -33,7 +36,7 @@ name: {name}
 domain: {domain}
 public_url: http://{{short_id}}.{domain}:{public}
 aliases: [{aliases}]
-state: ../state
+{settings}state: ../state
 listen: {{public: "127.0.0.1:{listen}", apps: "127.0.0.1:{apps}", owner: "127.0.0.1:{owner}"}}
 """
 
@@ -59,12 +62,20 @@ def environment() -> dict[str, str]:
 
 @dataclass
 class Portal:
-    """One Portal; ``clock_shift`` is how many seconds its clock is ahead."""
+    """One Portal; ``clock_shift`` is how many seconds its clock is ahead.
+
+    ``settings`` are further lines of portal.yaml. By default both modes are accepted, though the
+    public address is plain http.
+    """
+
+    MISTAKE: ClassVar[str] = "Traceback"
+    """What stands in the log where we made a mistake."""
 
     folder: Path
     name: str
     aliases: str = ""
     clock_shift: int = 0
+    settings: str = "accept: [sealed, signed]\n"
     key: PrivateKey = field(init=False)
     _holders: list[socket.socket] = field(default_factory=list, repr=False)
     _process: subprocess.Popen[bytes] | None = None
@@ -110,7 +121,7 @@ class Portal:
         where = listen or (self.public, self.apps, self.owner)
         text = _PORTAL_YAML.format(
             name=self.name, domain=DOMAIN, public=self.public, aliases=self.aliases,
-            listen=where[0], apps=where[1], owner=where[2],
+            settings=self.settings, listen=where[0], apps=where[1], owner=where[2],
         )  # fmt: skip
         (folder / "portal.yaml").write_text(text, encoding="utf-8")
 
@@ -131,9 +142,9 @@ class Portal:
         store = ContactStore(self.state / "contacts.yaml", DOMAIN)
         store.change(lambda _: ContactList(peers, apps))
 
-    def as_contact(self, *, connect: int | None = None) -> Contact:
-        """Return this Portal as another one's contact."""
-        return contact(self.id, self.name, self.public, connect or self.public)
+    def as_contact(self, *, connect: int | None = None, mode: Mode = "signed") -> Contact:
+        """Return this Portal as another one's contact, called in ``mode``."""
+        return contact(self.id, self.name, self.public, connect or self.public, mode)
 
     def token(self, app: str) -> str:
         return TokenStore(self.state / "tokens").token(app)
@@ -177,9 +188,36 @@ class Portal:
         for holder in self._holders:
             holder.close()
 
+    def memory(self) -> int:
+        """Return how many bytes of memory the running proxy has in use."""
+        return self._status("VmRSS")
+
+    def peak(self) -> int:
+        """Return the most bytes of memory that it had in use since ``forget_peak``."""
+        return self._status("VmHWM")
+
+    def forget_peak(self) -> None:
+        """Let ``peak`` begin anew."""
+        self._proc("clear_refs").write_text("5", "ascii")
+
+    def _status(self, name: str) -> int:
+        lines = self._proc("status").read_text("ascii").splitlines()
+        (line,) = (line for line in lines if line.startswith(f"{name}:"))
+        return int(line.split()[1]) * 1024
+
+    def _proc(self, name: str) -> Path:
+        assert self._process is not None
+        return Path(f"/proc/{self._process.pid}/{name}")
+
     @property
     def log(self) -> str:
         return self.log_file.read_text("utf-8", "backslashreplace")
+
+    def lines(self, **facts: object) -> list[dict[str, Any]]:
+        """Return the lines of the log that have these members, in their order."""
+        whole = self.log.rpartition("\n")[0].splitlines()
+        found = [json.loads(line) for line in whole if line.startswith("{")]
+        return [line for line in found if facts.items() <= line.items()]
 
     def _port(self) -> int:
         holder, port = reserve_port()
@@ -187,10 +225,10 @@ class Portal:
         return port
 
 
-def contact(portal_id: str, name: str, public: int, connect: int) -> Contact:
+def contact(portal_id: str, name: str, public: int, connect: int, mode: Mode = "signed") -> Contact:
     """Return a contact whose own host is at the port ``public``, found at ``connect``."""
     address = f"http://{short_id(portal_id)}.{DOMAIN}:{public}"
-    return Contact(portal_id, name, address, f"{LOOPBACK}:{connect}", "signed")
+    return Contact(portal_id, name, address, f"{LOOPBACK}:{connect}", mode)
 
 
 def wait_for_ports(process: subprocess.Popen[bytes], *ports: int, log: Path) -> None:

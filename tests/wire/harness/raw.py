@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from dataclasses import dataclass
 from typing import Any, Self
@@ -46,6 +47,11 @@ class Raw:
         return value
 
     @property
+    def comparable(self) -> tuple[bytes, bytes]:
+        """Head and body, but for the request's ID, which no two refusals share."""
+        return re.sub(rb"x-request-id: [0-9a-f]{32}\r\n", b"", self.head), self.body
+
+    @property
     def code(self) -> str:
         """The ``code`` of a refusal, which must be in the one form that refusals have."""
         assert self.one("content-type") == b"application/problem+json", self
@@ -66,10 +72,11 @@ def fields_of(head: bytes) -> list[tuple[bytes, bytes]]:
 
 
 class Wire:
-    """One connection; a context manager."""
+    """One connection, from the address ``came_from`` if it is given; a context manager."""
 
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection((LOOPBACK, port), timeout=PATIENCE)
+    def __init__(self, port: int, came_from: str = "") -> None:
+        source = (came_from, 0) if came_from else None
+        self.socket = socket.create_connection((LOOPBACK, port), PATIENCE, source)
         self._buffer = b""
 
     def __enter__(self) -> Self:

@@ -49,8 +49,9 @@ class Server:
     """A listening socket and a thread for each connection; a context manager."""
 
     def __init__(self) -> None:
-        self._listener = socket.create_server((LOOPBACK, 0))
-        self.port: int = self._listener.getsockname()[1]
+        self._listener = self.listen()
+        name = self._listener.getsockname()
+        self.port: int = name[1] if isinstance(name, tuple) else 0
         self.connections = 0
         self._open: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
@@ -63,6 +64,10 @@ class Server:
             with suppress(OSError):
                 opened.shutdown(socket.SHUT_RDWR)
             opened.close()
+
+    def listen(self) -> socket.socket:
+        """Return a socket that listens."""
+        return socket.create_server((LOOPBACK, 0))
 
     def handle(self, accepted: socket.socket) -> None:
         """Serve one connection."""
@@ -139,6 +144,25 @@ class Trap(Server):
         accepted.close()
 
 
+class Live(Server):
+    """An app that does with a connection what the test says: ``act``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clear()
+
+    def clear(self) -> None:
+        """End all connections, and do nothing on others."""
+        self.act: Callable[[Accepted], None] = lambda _: None
+        for opened in self._open:
+            with suppress(OSError):
+                opened.shutdown(socket.SHUT_RDWR)
+        self._open.clear()
+
+    def handle(self, accepted: socket.socket) -> None:
+        self.act(Accepted(accepted, lambda _: None))
+
+
 class Relay(Server):
     """What a tunnel is: passes bytes on, and keeps them for the test to look at."""
 
@@ -155,20 +179,34 @@ class Relay(Server):
     def handle(self, accepted: socket.socket) -> None:
         with socket.create_connection((LOOPBACK, self._to_port)) as onward:
             self._open.append(onward)
-            for side in (accepted, onward):
-                side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            back = threading.Thread(
-                target=_pump, args=(onward, accepted, lambda: self.answered), daemon=True
-            )
-            back.start()
-            _pump(accepted, onward, lambda: self.sent)
-            back.join()
+            pass_on(accepted, onward, self._note_sent, self._note_answered)
+
+    def _note_sent(self, data: bytes) -> None:
+        self.sent += data
+
+    def _note_answered(self, data: bytes) -> None:
+        self.answered += data
 
 
-def _pump(source: socket.socket, sink: socket.socket, kept: Callable[[], bytearray]) -> None:
+def pass_on(
+    accepted: socket.socket,
+    onward: socket.socket,
+    sent: Callable[[bytes], None],
+    answered: Callable[[bytes], None],
+) -> None:
+    """Pass bytes on between two connections, both ways, until both have ended."""
+    for side in (accepted, onward):
+        side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    back = threading.Thread(target=_pump, args=(onward, accepted, answered), daemon=True)
+    back.start()
+    _pump(accepted, onward, sent)
+    back.join()
+
+
+def _pump(source: socket.socket, sink: socket.socket, note: Callable[[bytes], None]) -> None:
     with suppress(OSError):
         while data := source.recv(1 << 16):
-            kept().extend(data)
+            note(data)
             sink.sendall(data)
     with suppress(OSError):
         sink.shutdown(socket.SHUT_WR)

@@ -1,0 +1,1 @@
+"""The commands, as processes and in this one."""

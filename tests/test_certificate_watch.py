@@ -1,0 +1,107 @@
+"""The running proxy's view of its certificate."""
+
+from pathlib import Path
+
+import pytest
+
+from proxy.certificate_watch import CertificateWatch
+from proxy.core.errors import Invalid
+from tests.certificates import DAY, authority, write_pair
+
+HOST = "8271dd.p.getportal.org"
+
+
+@pytest.fixture
+def watch(tmp_path: Path) -> CertificateWatch:
+    return CertificateWatch(*write_pair(tmp_path, authority().issue("old.example")))
+
+
+def now(watch: CertificateWatch) -> float:
+    return watch.current.begins + DAY
+
+
+def look(watch: CertificateWatch) -> list[str]:
+    """Look at the files; return the problems there are then."""
+    watch.refresh(now(watch))
+    return [problem.what for problem in watch.problems(now(watch))]
+
+
+def test_a_missing_file_is_a_problem_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(Invalid):
+        CertificateWatch(tmp_path / "a", tmp_path / "b")
+
+
+def test_a_new_pair_is_taken(watch: CertificateWatch, tmp_path: Path) -> None:
+    context = watch.context
+    assert look(watch) == []
+    assert watch.context is context
+    write_pair(tmp_path, authority().issue("new.example"))
+    assert look(watch) == []
+    assert watch.current.names == {"new.example"}
+    assert watch.context is not context
+
+
+def test_a_half_replaced_pair_keeps_the_last_good_one_without_a_word(
+    watch: CertificateWatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    certificate, key = authority().issue("new.example")
+    (tmp_path / "fullchain.pem").write_bytes(certificate)
+    assert look(watch) == []
+    assert watch.current.names == {"old.example"}
+    (tmp_path / "privkey.pem").write_bytes(key)
+    assert look(watch) == []
+    assert watch.current.names == {"new.example"}
+    assert "last good" not in caplog.text
+
+
+def test_one_that_stays_broken_is_told_once_and_the_last_good_one_kept(
+    watch: CertificateWatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = (tmp_path / "privkey.pem").read_bytes()
+    (tmp_path / "privkey.pem").write_text("broken")
+    look(watch)
+    for _ in range(3):
+        assert look(watch) == ["holds no private key in PEM"]
+    assert watch.current.names == {"old.example"}
+    assert caplog.text.count("the last good certificate stays in use") == 1
+    (tmp_path / "privkey.pem").write_bytes(good)
+    assert look(watch) == []
+
+
+def test_a_key_that_others_may_read_from_now_on_is_told(
+    watch: CertificateWatch, tmp_path: Path
+) -> None:
+    (tmp_path / "privkey.pem").chmod(0o644)
+    look(watch)
+    (problem,) = look(watch)
+    assert "others can read" in problem
+    (tmp_path / "privkey.pem").chmod(0o600)
+    assert look(watch) == []
+
+
+def test_a_link_that_leads_elsewhere_is_followed(tmp_path: Path) -> None:
+    links = tmp_path / "fullchain.pem", tmp_path / "privkey.pem"
+    old = write_pair(tmp_path / "1", authority().issue("old.example"))
+    new = write_pair(tmp_path / "2", authority().issue("new.example"))
+    for link, path in zip(links, old, strict=True):
+        link.symlink_to(path)
+    watch = CertificateWatch(*links)
+    for link, path in zip(links, new, strict=True):
+        link.unlink()
+        look(watch)  # half of it, and for a moment nothing
+        link.symlink_to(path)
+    assert look(watch) == []
+    assert watch.current.names == {"new.example"}
+
+
+def test_its_end_is_told_before_and_after(
+    watch: CertificateWatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ends = watch.current.ends
+    for moment in (ends - 15 * DAY, ends - DAY, ends - DAY + 1, ends, ends + DAY):
+        watch.refresh(moment)
+    assert caplog.text.count("wasn't renewed yet") == 1
+    assert caplog.text.count("has expired") == 1
+    assert watch.problems(ends - 1) == ()
+    (problem,) = watch.problems(ends)
+    assert "has expired" in problem.what

@@ -1,0 +1,288 @@
+"""TLS on the public listener: a proxy as a process, certificates of the tests' own authority."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
+from websockets.sync.client import connect
+
+from tests.certificates import authority, write_pair
+
+from .conftest import SITE, WIDE
+from .harness.portals import DOMAIN, Portal
+from .harness.raw import LOOPBACK, PATIENCE, Raw, Wire, answer, chunked, exchange, request
+from .harness.recorder import Recorder, eventually
+from .harness.sockets import WebSocketApp
+
+_TLS = (
+    "accept: [sealed, signed]\ntls: {certificate: tls/fullchain.pem, key: tls/privkey.pem}\n"
+    "timeouts: {head: 2s}\n"
+)
+_BODY = hashlib.shake_128(b"body").digest(4 << 20)
+
+
+@pytest.fixture
+def app() -> Iterator[Recorder]:
+    with Recorder() as app:
+        yield app
+
+
+@pytest.fixture
+def gina(tmp_path: Path, app: Recorder) -> Iterator[Portal]:
+    """A Portal that speaks TLS and isn't running yet."""
+    portal = secure(Portal(tmp_path, "Gina", settings=_TLS))
+    portal.add_app("site", SITE, app.port)
+    yield portal
+    portal.release()
+
+
+def secure(portal: Portal) -> Portal:
+    """Give a Portal a public address with https, and a certificate for it."""
+    yaml = portal.config / "portal.yaml"
+    yaml.write_text(yaml.read_text().replace("public_url: http:", "public_url: https:"))
+    renew(portal)
+    return portal
+
+
+def renew(portal: Portal, *more: str) -> None:
+    host = portal.host.partition(":")[0]
+    write_pair(portal.config / "tls", authority().issue(host, f"*.{host}", *more))
+
+
+class Secure(Wire):
+    """A connection with TLS to a Portal's public listener, verified for the host of an app."""
+
+    def __init__(
+        self, portal: Portal, app: str = "site", version: ssl.TLSVersion | None = None
+    ) -> None:
+        super().__init__(portal.public)
+        context = ssl.create_default_context(cadata=authority().pem.decode())
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        if version is not None:
+            context.minimum_version = context.maximum_version = version
+        name = portal.app_host(app).partition(":")[0]
+        self.tls = context.wrap_socket(self.socket, server_hostname=name)
+        self.socket = self.tls
+
+    @property
+    def names(self) -> set[str]:
+        """What the certificate that was shown is for."""
+        shown = self.tls.getpeercert() or {}
+        return {str(pair[1]) for pair in shown["subjectAltName"]}
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+
+def ask(portal: Portal, *fields: tuple[str, str], method: str = "GET", body: bytes | None = None,
+        more: bytes = b"") -> Raw:  # fmt: skip
+    with Secure(portal) as wire:
+        head = (("Host", portal.app_host("site")), *fields)
+        wire.send(request(method, "/", *head, body=body) + more)
+        return wire.read()
+
+
+def health(portal: Portal) -> list[str]:
+    got = exchange(portal.owner, request("GET", "/health", ("Host", "localhost"))).json()
+    return list(got["problems"])
+
+
+def test_bytes_pass_both_ways_as_they_are(gina: Portal, app: Recorder) -> None:
+    gina.start()
+    app.script(answer(200, body=_BODY))
+    assert ask(gina, ("X-A", "1"), method="POST", body=_BODY).body == _BODY
+    assert app.request.body == _BODY
+    assert app.request.one("x-a") == b"1"
+    pieces = chunked(*(_BODY[at : at + 70_000] for at in range(0, len(_BODY), 70_000)))
+    got = ask(gina, ("Transfer-Encoding", "chunked"), method="PUT", more=pieces)
+    assert got.body == _BODY
+    assert app.requests[1].body == _BODY
+    assert "Traceback" not in gina.log
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_the_versions_of_today_are_spoken_and_http_1_1_in_them(
+    gina: Portal, version: ssl.TLSVersion
+) -> None:
+    gina.start()
+    with Secure(gina, version=version) as wire:
+        assert wire.tls.selected_alpn_protocol() == "http/1.1"
+        for _ in range(3):
+            wire.send(request("GET", "/", ("Host", gina.app_host("site"))))
+            assert wire.read().body == b"ok"
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
+def test_older_versions_are_refused(gina: Portal) -> None:
+    gina.start()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with (
+        socket.create_connection((LOOPBACK, gina.public), timeout=PATIENCE) as client,
+        pytest.raises((ssl.SSLError, ConnectionError)),
+    ):
+        context.wrap_socket(client)
+    eventually(lambda: "unsupported protocol" in gina.log)  # it was the proxy that refused
+
+
+def test_a_new_certificate_is_followed_within_a_second_and_nobody_is_turned_away(
+    gina: Portal,
+) -> None:
+    gina.start()
+    stop, failures, shown = threading.Event(), list[Exception](), list[bool]()
+
+    def visit() -> None:
+        while not stop.is_set():
+            try:
+                with Secure(gina) as wire:
+                    shown.append("new.example" in wire.names)
+                    wire.send(request("GET", "/", ("Host", gina.app_host("site"))))
+                    assert wire.read().body == b"ok"
+            except Exception as error:  # noqa: BLE001 - a thread's, told below
+                failures.append(error)
+
+    with Secure(gina) as old:
+        visitor = threading.Thread(target=visit)
+        visitor.start()
+        eventually(lambda: shown)
+        renew(gina, "new.example")
+        assert eventually(lambda: shown[-1]) < 1.2
+        stop.set()
+        visitor.join()
+        old.send(request("GET", "/", ("Host", gina.app_host("site"))))
+        assert old.read().body == b"ok"  # with the one that it began with
+    assert failures == []
+    assert shown[0] is False
+
+
+def test_half_a_new_pair_keeps_the_last_good_one_and_is_reported(gina: Portal) -> None:
+    gina.start()
+    key = gina.config / "tls" / "privkey.pem"
+    before = key.read_bytes()
+    renew(gina, "new.example")
+    after = key.read_bytes()
+    key.write_bytes(before)
+    eventually(lambda: health(gina))
+    assert "privkey.pem: isn't the key of the certificate in" in health(gina)[0]
+    with Secure(gina) as wire:
+        assert "new.example" not in wire.names
+    checked = gina.command("check")
+    assert checked.returncode == 1
+    assert "isn't the key of the certificate" in checked.stdout
+    key.write_bytes(after)
+    eventually(lambda: not health(gina))
+    with Secure(gina) as wire:
+        assert "new.example" in wire.names
+    assert len(gina.lines(level="error")) <= 1
+
+
+def test_plain_http_is_closed_and_a_silent_handshake_too_and_neither_holds_others_up(
+    gina: Portal,
+) -> None:
+    gina.start()
+    with Wire(gina.public) as silent, Wire(gina.public) as plain, Wire(gina.public) as half:
+        start = time.monotonic()
+        plain.send(request("GET", "/", ("Host", gina.app_host("site"))))
+        assert b"HTTP/" not in plain.rest()
+        half.send(b"\x16\x03\x01\x02\x00\x01")
+        assert ask(gina).body == b"ok"
+        assert time.monotonic() - start < 1.5
+        assert silent.rest() == half.rest() == b""
+        assert 1.5 < time.monotonic() - start < PATIENCE / 2
+    assert "Traceback" not in gina.log
+    assert ask(gina).body == b"ok"
+
+
+def test_a_websocket_goes_through_tls(gina: Portal) -> None:
+    with WebSocketApp() as echo:
+        gina.add_app("sock", SITE, echo.port)
+        gina.start()
+        with Secure(gina, "sock") as wire, connect(
+            f"ws://{gina.app_host('sock')}/public/echo", sock=wire.socket, proxy=None, max_size=None
+        ) as ws:  # fmt: skip
+            for message in ("hello", _BODY[:1_000_000], ""):
+                ws.send(message)
+                assert ws.recv(PATIENCE) == message
+            assert gina.stop() == 0
+            with pytest.raises(ConnectionClosed) as caught:
+                ws.recv(PATIENCE)
+            assert caught.value.rcvd is not None
+            assert caught.value.rcvd.code == CloseCode.GOING_AWAY
+    assert "Traceback" not in gina.log
+
+
+def test_health_asks_with_tls(gina: Portal) -> None:
+    assert gina.command("health").returncode == 1
+    gina.start()
+    done = gina.command("health")
+    assert (done.returncode, done.stderr) == (0, "")
+    renew_as_expired(gina)
+    eventually(lambda: health(gina))
+    assert "has expired" in health(gina)[0]
+    assert gina.command("health").returncode == 0
+
+
+def renew_as_expired(portal: Portal) -> None:
+    write_pair(portal.config / "tls", authority().issue("a.example", begins=-9, ends=-1))
+
+
+def test_it_stops_at_once_though_clients_are_there(gina: Portal) -> None:
+    gina.start()
+    with Secure(gina) as used, Secure(gina), Wire(gina.public):
+        used.send(request("GET", "/", ("Host", gina.app_host("site"))))
+        assert used.read().body == b"ok"
+        start = time.monotonic()
+        assert gina.stop() == 0
+        assert time.monotonic() - start < 5
+        assert used.rest() == b""
+    assert "Traceback" not in gina.log
+
+
+def test_without_its_key_it_doesnt_start(gina: Portal) -> None:
+    (gina.config / "tls" / "privkey.pem").chmod(0o644)
+    done = gina.command("serve")
+    assert done.returncode == 1
+    assert "privkey.pem: others can read" in done.stderr
+
+
+@pytest.mark.parametrize("mode", ["sealed", "signed"])
+def test_peers_call_each_other_with_tls_of_their_own(
+    tmp_path: Path, app: Recorder, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    (tmp_path / "ca.pem").write_bytes(authority().pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    ada, bob = (secure(Portal(tmp_path / n, n.title(), settings=_TLS)) for n in ("ada", "bob"))
+    try:
+        for one, other in ((ada, bob), (bob, ada)):
+            one.add_app("wide", WIDE, app.port)
+            words = ["--mode", mode, "--connect", f"{LOOPBACK}:{other.public}", "--yes"]
+            address = f"https://{other.host}"
+            added = one.command("peers", "add", other.id, "--name", other.name, "--address",
+                                address, *words)  # fmt: skip
+            assert added.returncode == 0, added.stderr
+            assert one.command("apps", "allow", "wide", "all").returncode == 0
+            one.start()
+        path = f"/internal/call_peer/{bob.id}/x"
+        head = (("Host", "portal_core"), ("Portal-Token", ada.token("wide")))
+        got = exchange(ada.apps, request("POST", path, *head, body=_BODY))
+        assert (got.status, got.body) == (200, b"ok")
+        assert app.request.body == _BODY
+        pinged = json.loads(ada.command("ping", bob.id, "--json").stdout)
+        assert {step["name"]: step["ok"] for step in pinged["steps"]}["tls"] is True
+    finally:
+        ada.release()
+        bob.release()
+    assert DOMAIN in bob.host
