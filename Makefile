@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINIMUM := import sys; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help demo compose-demo test test-more bench lint format clean
+.PHONY: help demo compose-demo test test-more bench bench-curves bench-set-up lint format clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,15 +22,20 @@ compose-demo: $(VENV)/run.stamp ## the same in containers; needs Docker with Com
 test: $(VENV)/dev.stamp lint ## lint, types, import rules and the tests that need nothing special
 	$(BIN)/pytest -n 2 -m "not more"
 
-test-more: $(VENV)/dev.stamp ## the tests that need a browser, a container engine or a long time
+test-more: $(VENV)/dev.stamp ## the tests that need a browser, a container engine, other people's apps or a long time
 	@./tests/more/set-up
 	$(BIN)/pytest -m more -rs
 
 # In an environment of its own: what others' proxies need must not change what ours is tested with.
-bench: ## CPU per request against other proxies, as ratios (QUICK=1: within three minutes)
+bench: bench-set-up ## CPU per request against other proxies, as ratios (QUICK=1: within three minutes)
+	@exec .venv-bench/bin/python -m bench $(if $(QUICK),--quick)
+
+bench-curves: bench-set-up ## CPU per request as connections, bodies, contacts, apps and rules grow
+	@exec .venv-bench/bin/python -m bench.curves $(if $(QUICK),--quick)
+
+bench-set-up:
 	@$(MAKE) VENV=.venv-bench .venv-bench/run.stamp
 	@./bench/set-up .venv-bench
-	@exec .venv-bench/bin/python -m bench $(if $(QUICK),--quick)
 
 lint: $(VENV)/dev.stamp ## ruff, mypy and the import rules
 	$(BIN)/ruff check .
@@ -43,7 +48,7 @@ format: $(VENV)/dev.stamp ## lay the code out, and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 
 clean: ## remove the environment and the caches; the demo's state (its keys) stays
-	rm -rf $(VENV) .venv-bench bench/out *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-bench .venv-apps .venv-autobahn tests/more/stranger/node_modules bench/out *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # The environment. The stamps are made last, so what broke off is done again.
 $(VENV)/bin/python:

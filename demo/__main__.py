@@ -12,8 +12,9 @@ from pathlib import Path
 from types import FrameType
 
 from demo.containers import Containers
-from demo.conversation import APPS, acquaint, converse, tell
+from demo.conversation import APPS, acquaint, converse
 from demo.processes import Processes
+from demo.report import tell
 from demo.stage import DemoError, Portal
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -85,8 +86,8 @@ def _show_pages(portals: dict[str, Portal]) -> None:
 
 
 def _wait(stage: Processes) -> None:
-    tell("\nCtrl-C ends everything.")
     try:
+        tell("\nCtrl-C ends everything.")
         while not (gone := stage.ended()):
             time.sleep(0.5)
     except KeyboardInterrupt:

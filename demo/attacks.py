@@ -1,29 +1,39 @@
-"""Three calls that somebody on the wire could try: forged, replayed, unsigned.
+"""What somebody on the wire between Ada and Bob could send to Bob.
 
-All start from the bytes of a real call of Ada's, overheard between her proxy and Bob's.
+They have no key of Ada's and none of Bob's, but all that is public: IDs, public keys, and this
+program. Whoever makes an envelope can open the answer to it; who only overheard one can't.
 """
 
+import base64
 import hashlib
 import http.client
 import json
-import re
 import secrets
 import socket
 import time
-from dataclasses import dataclass
 
 from demo.stage import PATIENCE, Answer, DemoError, Portal
-from proxy.core.headers import Fields
+from proxy.core.binary_http.message import COMPLETE, Malformed, RequestHead, ResponseHead
+from proxy.core.binary_http.reader import ResponseReader
+from proxy.core.binary_http.writer import request_head
+from proxy.core.envelope import CHUNKED_REQUEST, GATEWAY, is_sealed_answer
+from proxy.core.headers import Field, Fields
 from proxy.core.identity import PrivateKey, PublicKey
+from proxy.core.sealed_message import MessageOpener, MessageSealer
+from proxy.core.sealing.chunks import CannotOpen
+from proxy.core.sealing.request import RequestSealer
 from proxy.core.signature.base import Message
 from proxy.core.signature.digest import content_digest
-from proxy.core.signature.parameters import parse_bytes
+from proxy.core.signature.document import PATH, Document, verify_document
 from proxy.core.signature.request import Recipient, sign_request
+from proxy.core.signature.response import Untrusted
 
 FORGED_TEXT = "I owe you a thousand. Ada"
-_CALL = re.compile(rb"POST /peer/postcards HTTP/1\.1\r\n(.*?)\r\n\r\n", re.DOTALL)
-_LENGTH = re.compile(rb"^content-length: *([0-9]+)\r?$", re.MULTILINE | re.IGNORECASE)
-_PROOF = re.compile(rb"^(?:signature|signature-input|portal-[a-z-]+):", re.IGNORECASE)
+_BODY = json.dumps({"text": FORGED_TEXT}).encode()
+_CARD_FIELDS: tuple[Field, ...] = (
+    (b"content-type", b"application/json"),
+    (b"content-length", str(len(_BODY)).encode()),
+)
 
 
 class Impostor(PrivateKey):
@@ -34,57 +44,89 @@ class Impostor(PrivateKey):
         self.public = victim
 
 
-@dataclass(frozen=True)
-class Call:
-    """A captured call: the bytes of one whole request."""
+class Envelope:
+    """An envelope to a Portal, made by whoever has its public document."""
 
-    head: bytes
-    body: bytes
+    def __init__(self, target: Portal) -> None:
+        document = public_document(target)
+        self._host = target.host
+        self._sealer = RequestSealer(
+            document.sealing_keys[0].config,
+            ephemeral=secrets.token_bytes(32),
+            largest=document.largest_chunk,
+        )
+        self.seal: Field = b"portal-seal", b":" + base64.b64encode(self._sealer.enc) + b":"
 
-    @property
-    def raw(self) -> bytes:
-        """The request, byte for byte as it was sent."""
-        return self.head + self.body
+    def around(self, head: RequestHead) -> bytes:
+        """Return the request that brings a card with ``head`` in this envelope."""
+        message = MessageSealer(self._sealer, request_head(head))
+        message.add(_BODY)
+        return enveloped(self._host, message.end())
 
-    @property
-    def fields(self) -> Fields:
-        """The header fields, names in lower case."""
-        lines = self.head.split(b"\r\n")[1:-2]
-        pairs = (line.split(b":", 1) for line in lines)
-        return [(name.lower(), value.strip()) for name, value in pairs]
-
-
-def last_call(overheard: bytes) -> Call:
-    """Return the last call to a postcard box among the bytes that went by."""
-    heads = list(_CALL.finditer(overheard))
-    if not heads:
-        raise DemoError("no call of Ada's went over the wire")
-    length = _LENGTH.search(heads[-1].group())
-    start = heads[-1].end()
-    body = overheard[start : start + int(length[1])] if length else b""
-    return Call(heads[-1].group(), body)
-
-
-def unsigned(call: Call) -> bytes:
-    """Return the call without any proof, and with the sender's ID merely stated."""
-    lines = [line for line in call.head.split(b"\r\n")[:-2] if not _PROOF.match(line)]
-    lines += [b"X-Ptl-Client-Type: peer", b"X-Ptl-Client-Id: whoever-i-say"]
-    return b"\r\n".join([*lines, b"", b""]) + call.body
+    def open(self, answer: Answer) -> Answer:
+        """Return what the answer to it says."""
+        if not is_sealed(answer):
+            raise DemoError(f"the answer isn't sealed: {answer}: {answer.text[:300]}")
+        opener = MessageOpener(self._sealer.answer_opener(), ResponseReader(b"POST"))
+        try:
+            events = [*opener.feed(answer.body), *opener.end()]
+        except (CannotOpen, Malformed) as error:
+            raise DemoError(f"the sealed answer can't be read: {error}") from error
+        head = next(event for event in events if isinstance(event, ResponseHead))
+        if COMPLETE not in events:
+            raise DemoError("the sealed answer isn't whole")
+        return Answer(head.status, b"".join(e for e in events if isinstance(e, bytes)))
 
 
-def forged(call: Call, target: Portal) -> bytes:
-    """Return a card to ``target`` that states the sender's ID and key, signed with another key."""
-    victim = PublicKey(parse_bytes(call.fields, b"portal-key", 32))
-    body = json.dumps({"text": FORGED_TEXT}).encode()
-    authority = f"postcards.{target.host}"
+def public_document(portal: Portal) -> Document:
+    """Return a Portal's identity document, which anybody can ask for."""
+    request = b"GET %s HTTP/1.1\r\nhost: %s\r\n\r\n" % (PATH, portal.host.encode())
+    answer = send(portal, request)
+    response = Message(fields=_lower(answer), status=answer.status)
+    try:
+        return verify_document(portal.id, response, answer.body, now=time.time())
+    except Untrusted as error:
+        raise DemoError(f"{portal.name}'s document: {error}") from error
+
+
+def is_sealed(answer: Answer) -> bool:
+    """Tell whether an answer is an envelope."""
+    return is_sealed_answer(answer.status, _lower(answer))
+
+
+def enveloped(host: str, sealed: bytes) -> bytes:
+    """Return the request that carries ``sealed`` to the Portal at ``host``."""
+    lines = [
+        b"POST %s HTTP/1.1" % GATEWAY,
+        b"host: " + host.encode(),
+        b"%s: %s" % CHUNKED_REQUEST,
+        b"content-length: %d" % len(sealed),
+    ]
+    return b"\r\n".join([*lines, b"", sealed])
+
+
+def one_bit_off(sealed: bytes) -> bytes:
+    """Return an envelope in which one bit of what is sealed is another one."""
+    return sealed[:-1] + bytes([sealed[-1] ^ 1])
+
+
+def unsigned(target: Portal) -> RequestHead:
+    """Return a card without any proof, with the sender's ID merely stated."""
+    claims = ((b"x-ptl-client-type", b"peer"), (b"x-ptl-client-id", b"whoever-i-say"))
+    return _card(target, (*_CARD_FIELDS, *claims))
+
+
+def forged(victim: PublicKey, target: Portal, proof: Field) -> RequestHead:
+    """Return a card that states the victim's ID and key, signed with another key.
+
+    ``proof`` is what the signature must cover besides: an envelope's seal, or the body's digest.
+    """
+    card = _card(target, (*_CARD_FIELDS, proof))
     message = Message(
-        fields=[
-            (b"content-type", b"application/json"),
-            content_digest(hashlib.sha256(body).digest()),
-        ],
-        method=b"POST",
-        authority=authority,
-        target=b"/peer/postcards",
+        fields=list(card.fields),
+        method=card.method,
+        authority=card.authority.decode(),
+        target=card.target,
         scheme="http",
     )
     signed = sign_request(
@@ -94,13 +136,18 @@ def forged(call: Call, target: Portal) -> bytes:
         nonce=secrets.token_bytes(32),
         now=int(time.time()),
     )
+    return _card(target, tuple(signed.message.fields))
+
+
+def in_clear(victim: PublicKey, target: Portal) -> bytes:
+    """Return the forged card as a signed call without an envelope."""
+    card = forged(victim, target, content_digest(hashlib.sha256(_BODY).digest()))
     lines = [
-        b"POST /peer/postcards HTTP/1.1",
-        b"host: " + authority.encode(),
-        *(name + b": " + value for name, value in signed.message.fields),
-        f"content-length: {len(body)}".encode(),
+        b"%s %s HTTP/1.1" % (card.method, card.target),
+        b"host: " + card.authority,
+        *(b"%s: %s" % field for field in card.fields),
     ]
-    return b"\r\n".join([*lines, b"", b""]) + body
+    return b"\r\n".join([*lines, b"", _BODY])
 
 
 def send(portal: Portal, request: bytes) -> Answer:
@@ -113,3 +160,16 @@ def send(portal: Portal, request: bytes) -> Answer:
             return Answer(response.status, response.read(), dict(response.getheaders()))
     except (OSError, http.client.HTTPException) as error:
         raise DemoError(f"{portal.name}'s Portal doesn't answer: {error!r}") from error
+
+
+def _card(target: Portal, fields: tuple[Field, ...]) -> RequestHead:
+    authority = f"postcards.{target.host}".encode()
+    return RequestHead(b"POST", b"http", authority, b"/peer/postcards", fields)
+
+
+def _lower(answer: Answer) -> Fields:
+    """Return an answer's fields as the proxy's core takes them."""
+    return [
+        (name.lower().encode("latin-1"), value.encode("latin-1"))
+        for name, value in answer.fields.items()
+    ]

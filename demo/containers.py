@@ -11,7 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Self
 
-from demo.conversation import NAMES, tell, wait_until
+from demo.conversation import NAMES
+from demo.report import tell, wait_until
 from demo.stage import Answer, DemoError, Portal, finish_undisturbed
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -114,7 +115,7 @@ class Containers:
         return _compose("logs", "--no-log-prefix", "--no-color", f"{portal}-{part}")
 
     def overheard(self) -> bytes:
-        """Return what the relay has passed on towards Bob."""
+        """Return the relay's record of what went by between Ada's proxy and Bob's."""
         return Path(self._overheard.name).read_bytes()
 
     def log_tails(self) -> str:
@@ -127,7 +128,7 @@ class Containers:
 
     def try_the_walls(self) -> None:
         """Try to get from one Portal's network into another's; the open door is tried as well."""
-        tell("\n8. What one Portal's containers can reach of another's:")
+        tell("\n10. What one Portal's containers can reach of another's:")
         apps_address = _address_of("ada-proxy", "proxy.ada.internal")
         between_addresses = [_address_of("ada-proxy", f"{key}-proxy") for key in ("ada", "bob")]
         tries = (
@@ -157,7 +158,7 @@ class Containers:
         bob = portals["bob"]
         self.command("ada", "peers", "remove", bob.id)
         address = ("--address", f"http://{bob.host}", "--connect", f"bob-proxy:{_PUBLIC}")
-        self.command("ada", "peers", "add", bob.id, "--name", "Bob", *address, "--mode", "signed")
+        self.command("ada", "peers", "add", bob.id, "--name", "Bob", *address)
         self.command("ada", "apps", "allow", "postcards", bob.id)
 
 

@@ -15,7 +15,8 @@ import urllib.request
 from pathlib import Path
 from typing import Self
 
-from demo.conversation import NAMES, tell
+from demo.conversation import NAMES
+from demo.report import tell
 from demo.stage import PATIENCE, Answer, DemoError, finish_undisturbed
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -121,7 +122,7 @@ class Processes:
         return path.read_text("utf-8", "replace") if path.exists() else ""
 
     def overheard(self) -> bytes:
-        """Return what the relay has passed on towards Bob."""
+        """Return the relay's record of what went by between Ada's proxy and Bob's."""
         return (self._state / "overheard").read_bytes()
 
     def log_tails(self) -> str:

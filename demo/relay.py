@@ -1,22 +1,38 @@
-"""A wire with an ear: passes bytes on between two proxies and writes one direction to stdout.
+"""A wire with an ear: passes bytes on between two proxies and writes down all that goes by.
 
 ``python3 relay.py PORT HOST:PORT`` listens on loopback and ends when its standard input does, so
-it never outlives who started it. Stands alone: the demo also runs it inside a container.
+it never outlives who started it. To stdout goes a line of JSON for each piece: which connection,
+whether it is ``asked`` or answered, from which address the connection came, and the bytes in
+base64; ``demo.wire`` reads them. Stands alone: the demo also runs it inside a container.
 """
 
+import base64
+import json
 import socket
 import sys
 import threading
 
 _BLOCK = 65536
+_record_lock = threading.Lock()
 
 
-def _pass_on(source: socket.socket, target: socket.socket, *, overheard: bool) -> None:
+def _write_down(connection: int, came_from: str, piece: bytes, *, asked: bool) -> None:
+    line = {
+        "connection": connection,
+        "from": came_from,
+        "asked": asked,
+        "piece": base64.b64encode(piece).decode("ascii"),
+    }
+    with _record_lock:
+        print(json.dumps(line), flush=True)
+
+
+def _pass_on(
+    source: socket.socket, target: socket.socket, connection: int, came_from: str, *, asked: bool
+) -> None:
     try:
         while piece := source.recv(_BLOCK):
-            if overheard:
-                sys.stdout.buffer.write(piece)
-                sys.stdout.buffer.flush()
+            _write_down(connection, came_from, piece, asked=asked)
             target.sendall(piece)
         target.shutdown(socket.SHUT_WR)
     except OSError:
@@ -26,17 +42,22 @@ def _pass_on(source: socket.socket, target: socket.socket, *, overheard: bool) -
 
 
 def _serve(listener: socket.socket, target: tuple[str, int]) -> None:
+    connection = 0
     while True:
-        near, _ = listener.accept()
+        near, (came_from, _) = listener.accept()
         try:
             far = socket.create_connection(target, timeout=10)
         except OSError:
             near.close()
             continue
         far.settimeout(None)
-        for source, sink, overheard in ((near, far, True), (far, near, False)):
+        connection += 1
+        for source, sink, asked in ((near, far, True), (far, near, False)):
             threading.Thread(
-                target=_pass_on, args=(source, sink), kwargs={"overheard": overheard}, daemon=True
+                target=_pass_on,
+                args=(source, sink, connection, came_from),
+                kwargs={"asked": asked},
+                daemon=True,
             ).start()
 
 

@@ -1,10 +1,12 @@
 """The stage: what the conversation needs of three Portals, be they processes or containers."""
 
+import html
 import http.client
 import json
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Protocol
 
 DOMAIN = "portal.localhost"
@@ -80,7 +82,7 @@ class Stage(Protocol):
         """Return what the proxy (``part`` "proxy") or an app has logged."""
 
     def overheard(self) -> bytes:
-        """Return every byte that Ada's proxy has sent towards Bob's."""
+        """Return the relay's record of all that went by between Ada's proxy and Bob's."""
 
 
 def finish_undisturbed() -> None:
@@ -108,3 +110,11 @@ def visit(
         raise DemoError(f"{portal.page(app)} doesn't answer: {error!r}") from error
     finally:
         connection.close()
+
+
+def cards_with(portal: Portal, text: str) -> int:
+    """Count the cards with ``text`` on a Portal's page."""
+    page = visit(portal, "postcards", "GET", "/")
+    if page.status != HTTPStatus.OK:
+        raise DemoError(f"{portal.name}'s page answers {page}")
+    return page.text.count(html.escape(text))
