@@ -65,6 +65,14 @@ def parse_address(text: str) -> Address:
     return Address(match["host"], int(match["port"]))
 
 
+def socket_path(folder: Path, path: str) -> str:
+    """Return where a ``path`` taken from ``folder`` is, short: ``..`` counts against the bound."""
+    steps = Path(path).parts
+    while steps and steps[0] == "..":
+        folder, steps = folder.resolve().parent, steps[1:]
+    return str(folder.joinpath(*steps))
+
+
 def socket_path_problem(path: str) -> str:
     """Say what is wrong with the path of a socket; "" is nothing."""
     if len(os.fsencode(path)) > _LONGEST_SOCKET_PATH:
@@ -80,7 +88,7 @@ def place(file: str, folder: Path, listen: "ListenFile") -> Listen:
         address: Address = getattr(listen, name)
         mode: int | None = getattr(listen, f"{name}_mode")
         if address.unix:
-            address = Address(unix=str(folder / address.unix), mode=mode or OURS_ALONE)
+            address = Address(unix=socket_path(folder, address.unix), mode=mode or OURS_ALONE)
             if what := socket_path_problem(address.unix):
                 problems.append(Problem(file, f"listen.{name}", what))
         elif mode is not None:

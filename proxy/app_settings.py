@@ -13,7 +13,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from proxy.addresses import socket_path_problem
+from proxy.addresses import socket_path, socket_path_problem
 from proxy.core.errors import Invalid, Problem
 from proxy.core.origin import Origin, parse_origin
 from proxy.core.shape import PathText, Section, fit
@@ -72,7 +72,7 @@ def _destination(folder: Path, upstream: str, authorities: str) -> Destination:
     if upstream.startswith(_UNIX):
         # Of the origin no more is used than that it isn't https.
         own = Origin("http", folder.name, 80)
-        return Destination(own, unix=str(folder / upstream.removeprefix(_UNIX)))
+        return Destination(own, unix=socket_path(folder, upstream.removeprefix(_UNIX)))
     return Destination(parse_origin(upstream), authorities=authorities)
 
 
