@@ -6,7 +6,8 @@ So what an app in this process gets and says is held to the same tests as the by
 from __future__ import annotations
 
 import ssl
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import cast
 
 from starlette.types import ASGIApp, Scope
@@ -26,17 +27,20 @@ class InProcess:
 
     def __init__(self, tls: ssl.SSLContext) -> None:
         self._beyond = HopUpstream(tls)
-        self._engines: list[AsgiUpstream] = []
 
-    def send(self, request: UpstreamRequest) -> AbstractAsyncContextManager[UpstreamResponse]:
-        """Send ``request``."""
-        self._engines.append(AsgiUpstream(cast("ASGIApp", _PassingOn(self._beyond, request.to))))
-        return self._engines[-1].send(request)
+    @asynccontextmanager
+    async def send(self, request: UpstreamRequest) -> AsyncIterator[UpstreamResponse]:
+        """Send ``request``; once it is over, the app has a moment to end by itself."""
+        engine = AsgiUpstream(cast("ASGIApp", _PassingOn(self._beyond, request.to)))
+        try:
+            async with engine.send(request) as response:
+                yield response
+        finally:
+            await engine.settle(0.2)
+            await engine.close()
 
     async def close(self) -> None:
-        """Close every connection, once the apps have ended by themselves."""
-        for engine in self._engines:
-            await engine.settle(5.0)
+        """Close every connection."""
         await self._beyond.close()
 
 
