@@ -28,8 +28,8 @@ class Times:
     app_answer: float = 60.0
     """In which an app may send and take nothing at all."""
     peer_connect: float = 10.0
-    peer_answer: float = 60.0
-    """The same of a peer."""
+    peer_answer: float = 75.0
+    """The same of a peer: longer, so that its proxy is the first to lose patience with its app."""
 
 
 DEFAULT_TIMES = Times()

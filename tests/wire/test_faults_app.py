@@ -199,7 +199,6 @@ def test_stalled_answers_hold_nobody_up(cast: Cast) -> None:
         assert time.monotonic() - start < SOON
 
 
-@pytest.mark.xfail(reason="both wait 60 s by default", strict=True)
 def test_by_default_the_proxy_next_to_the_app_is_the_first_to_lose_patience() -> None:
     """Else a peer whose app is silent looks as if it were gone itself: ``peer_timeout``."""
     assert DEFAULT_TIMES.app_answer < DEFAULT_TIMES.peer_answer
