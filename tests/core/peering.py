@@ -6,6 +6,7 @@ have to be wrong alike; and it signs whatever it is told to, which the product's
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -72,8 +73,10 @@ def seal_field(seal: bytes = SEAL) -> str:
 def filled(text: str) -> str:
     """Replace ``{ada}`` by Ada's ID, ``{ada-key}`` by her key as a field; the others likewise.
 
-    ``{seal}`` is the envelope's ``portal-seal``, ``{other-seal}`` another envelope's.
+    ``{seal}`` is the envelope's ``portal-seal``, ``{other-seal}`` another envelope's, ``{8000}`` a
+    text of so many characters.
     """
+    text = re.sub(r"\{(\d+)\}", lambda match: "x" * int(match[1]), text)
     text = text.replace("{seal}", seal_field()).replace("{other-seal}", seal_field(bytes(32)))
     for name, key in KEYS.items():
         text = text.replace(f"{{{name}}}", key.public.portal_id)

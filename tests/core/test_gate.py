@@ -196,6 +196,6 @@ def test_of_several_faults_the_first_in_the_order_decides(first: int) -> None:
 
 
 def test_placeholders_of_the_tables_stand_for_what_they_say() -> None:
-    assert filled("{ada} {ada-key} {other}") == f"{ADAS} {key_field(ADA)} {{other}}"
+    assert filled("{ada} {ada-key} {other} {3}") == f"{ADAS} {key_field(ADA)} {{other}} xxx"
     assert re.fullmatch(r"[a-z0-9]{103}", ADAS)
     assert isinstance(SITE, Site)

@@ -19,7 +19,7 @@ from proxy.core.sealing.offer import ASSUMED_CHUNK, MOST_KEYS
 from proxy.core.sealing.rotation import DEFAULT_ROTATION, MARGIN
 from proxy.core.signature.document import BACKDATED, MAX_BYTES
 from proxy.core.signature.document import LIFETIME as DOCUMENT_LIFETIME
-from proxy.core.signature.request import LIFETIME, SKEW
+from proxy.core.signature.request import LIFETIME, MAX_PROOF, SKEW
 from proxy.core.target import MAX_PATH
 from proxy.directory import PATIENCE
 from proxy.gateway import BODY_WAIT
@@ -85,6 +85,7 @@ _SPECIFIED = (
     f"the message ends within {BODY_WAIT:g} s of its head",
     f"({PROBLEM_LIMIT:,} bytes of it are read)",
     f"within {LIFETIME} s of the first",
+    f"`signature-input` and `signature` are at most {MAX_PROOF:,} bytes each",
     f"the first {REMEMBERED:,} bytes",
     f"`created` ≤ now + {SKEW} and `expires` ≥ now \N{MINUS SIGN} {SKEW}",
 )

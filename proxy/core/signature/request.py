@@ -39,6 +39,9 @@ _ALWAYS = (*_DERIVED, Component("portal-key"), Component("portal-to"))
 _SIGNED = (*_ALWAYS, Component("content-digest"))
 _SEALED = (*_ALWAYS, Component("portal-seal"))
 _EVIDENCE = frozenset({b"signature", b"signature-input", b"host"})
+MAX_PROOF = 8192
+"""Bytes of ``Signature-Input``, and of ``Signature``: reading them is a stranger's to spend."""
+_MAX_RECIPIENT = 512
 SEAL_BYTES = 32
 """Bytes of an envelope's encapsulated key: an X25519 public key."""
 
@@ -73,13 +76,17 @@ def sign_request(
     """Sign a request; ``message`` of the result has the fields to send, in order.
 
     ``message.fields`` are the end-to-end fields as they will travel, with ``content-digest`` among
-    them; ``nonce`` is 32 random bytes, ``now`` Unix seconds. Raises ``NotSignable``.
+    them; ``nonce`` is 32 random bytes, ``now`` Unix seconds. Raises ``NotSignable``, and ``Refusal``
+    where the names of the fields are too many for ``MAX_PROOF``.
     """
     parameters = (
         f";created={now};expires={now + LIFETIME}"
         f';nonce="{encode_nonce(nonce)}";keyid="{key.public.portal_id}";tag="{TAG}"'
     )
-    return sign(key, message, _DERIVED, (to.field(),), parameters)
+    signed = sign(key, message, _DERIVED, (to.field(),), parameters)
+    if _size(signed.message.fields, b"signature-input") > MAX_PROOF:
+        raise Refusal(Code.HEAD_TOO_LARGE, f"more than {MAX_PROOF} bytes to name every field")
+    return signed
 
 
 def is_meant_as_ours(fields: Fields) -> bool:
@@ -97,6 +104,11 @@ def is_meant_as_ours(fields: Fields) -> bool:
 
 def read_signature(fields: Fields) -> RequestSignature:
     """Return the one signature of ours, checked for its form alone; raises ``Refusal``."""
+    for name in (b"signature-input", b"signature"):
+        if (size := _size(fields, name)) > MAX_PROOF:
+            raise malformed(
+                f"{name.decode('ascii')} has {size} bytes; at most {MAX_PROOF} are read"
+            )
     signature = find_signature(fields, TAG)
     refuse_other_parameters(signature, _PARAMETERS)
     created, expires = time_of(signature, "created"), time_of(signature, "expires")
@@ -153,8 +165,8 @@ def sender_key(read: RequestSignature, fields: Fields) -> PublicKey:
 
 def refuse_other_recipient(fields: Fields, expected: Recipient) -> None:
     """Refuse a request that was signed for another Portal, or another app than the Host's."""
-    if len(values_of(fields, b"portal-to")) != 1:
-        raise malformed("portal-to must stand on exactly one line")
+    if len(values_of(fields, b"portal-to")) != 1 or _size(fields, b"portal-to") > _MAX_RECIPIENT:
+        raise malformed(f"portal-to must stand on exactly one line of {_MAX_RECIPIENT} bytes")
     parsed = parse_field(fields, b"portal-to", "item")
     portal_id, parameters = parsed if isinstance(parsed, tuple) else (parsed, {})
     if type(portal_id) is not str or not set(parameters) <= {"app"}:
@@ -183,3 +195,8 @@ def refuse_forged(read: RequestSignature, key: PublicKey, message: Message) -> N
         raise Refusal(Code.SIGNATURE_COVERAGE, str(error)) from None
     if not key.verifies(read.signature.value, base):
         raise Refusal(Code.SIGNATURE_INVALID, f"not the signature of {read.keyid}")
+
+
+def _size(fields: Fields, name: bytes) -> int:
+    """Return how many bytes the field has, over all of its lines."""
+    return sum(map(len, values_of(fields, name)))

@@ -13,6 +13,7 @@ from proxy.core.signature.base import Component, Message
 from proxy.core.signature.digest import content_digest
 from proxy.core.signature.parameters import find_signature
 from proxy.core.signature.request import (
+    MAX_PROOF,
     TAG,
     Recipient,
     RequestSignature,
@@ -214,3 +215,15 @@ def test_a_signature_over_what_is_not_there_is_refused_whoever_asks() -> None:
 def test_components_are_compared_whole() -> None:
     assert Component("a", (("bs", True),)) != Component("a")
     assert Component("a") == Component("a", ())
+
+
+def test_what_the_other_side_wouldnt_read_is_not_signed() -> None:
+    named = [(b"x-%0199d" % number, b"") for number in range(41)]
+    size = sum(len(name) + len(b' ""') for name, _ in named)
+    assert size > MAX_PROOF
+    with pytest.raises(Refusal) as caught:
+        _signed(b"GET", b"/peer", named)
+    assert caught.value.code is Code.HEAD_TOO_LARGE
+    request = _signed(b"GET", b"/peer", named[:-5]).message
+    admitted = ask(Request(b"GET", b"/peer", ((b"host", HOST.encode()), *request.fields)))
+    assert isinstance(admitted, Admission)
