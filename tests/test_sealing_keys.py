@@ -342,6 +342,23 @@ def test_a_folder_that_others_can_write_to_is_refused(folder: Path, mode: int) -
     assert SealingKeyStore(folder, DAY).inspect(NOW)[0].file == str(folder)
 
 
+def test_a_folder_that_is_opened_to_others_later_is_told_and_nothing_new_in_it_is_read(
+    folder: Path,
+) -> None:
+    store = opened(folder)
+    first = offered(store, NOW)
+    folder.chmod(0o777)
+    (file,) = folder.glob("*.key")
+    file.unlink()
+    store.follow(NOW + 1)
+    assert "others can write to it" in store.problems[0].what
+    assert offered(store, NOW + 1) == first
+    folder.chmod(0o700)
+    store.follow(NOW + 2)
+    assert store.problems == ()
+    assert offered(store, NOW + 2).public != first.public
+
+
 def test_a_file_in_the_folders_place_is_refused(folder: Path) -> None:
     folder.parent.mkdir()
     folder.write_text("")

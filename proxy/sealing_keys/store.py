@@ -83,6 +83,8 @@ class SealingKeyStore:
         """
         path = self._folder.path
         try:
+            with suppress(FileNotFoundError):
+                check_folder(path)  # before anything new in it is believed
             self._look(now)
             if not self._needs_tending(now):
                 self._tell([])

@@ -351,6 +351,7 @@ def test_what_no_app_could_send_is_not_sent_and_said(street: Street) -> None:
         (["wide", "/x", "-H", "a: b\nc: d"], "control byte"),
         (["wide", "/x", "-H", "Portal-Key: x"], "field of the protocol itself"),
         (["wide", "/x", "-X", "GE T"], "isn't a method"),
+        (["wide", "/x", "-X", "CONNECT"], "isn't a method"),
         (["wide", "/x", "--timeout", "0"], "timeout"),
         (["wide", "/x", "--json", "-i"], "leave out --include"),
         (["wide"], "See: portal-proxy call --help"),
@@ -388,6 +389,15 @@ def test_a_terminal_gets_no_control_character_of_the_answer(street: Street) -> N
     assert shown.decode() == "\\x1b[31mred\ttab\\r\r\nend\\xff \\u202eü"
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let commands hear SIGINT, though this process was started in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_call_that_is_interrupted_says_so_in_a_line(street: Street) -> None:
     with street.start("Bob", "endless", "/x") as process:
         assert process.stdout

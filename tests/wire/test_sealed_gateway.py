@@ -434,6 +434,25 @@ def test_what_is_authentic_and_no_http_is_refused_under_seal(
 
 
 @pytest.mark.parametrize(
+    ("value", "code"), [(b"a" * 70_000, "head_too_large"), (b"a\0", "envelope_broken")]
+)
+def test_a_head_request_that_cannot_be_read_gets_no_content(
+    world: World, config: KeyConfig, value: bytes, code: str
+) -> None:
+    own = world.bob.app_host("wide").encode()
+    for method, has_content in ((b"HEAD", False), (b"GET", True)):
+        sender = cleo(world, config)
+        sender.head("wide", method=method)  # so that its reader expects what HEAD is answered
+        message = request_head(RequestHead(method, b"http", own, b"/x", ((b"x-a", value),))) + END
+        pieces = [message[at : at + 16_000] for at in range(0, len(message), 16_000)]
+        sealed = [sender.sealer.seal(piece) for piece in pieces[:-1]]
+        last = sender.sealer.finish(pieces[-1])
+        got = sender.opened(sender.send(b"".join((sender.sealer.header, *sealed, last))))
+        assert got.one("portal-refusal") == code.encode()
+        assert bool(got.body) is has_content
+
+
+@pytest.mark.parametrize(
     ("length", "body"), [(b"5", b"body"), (b"3", b"body"), (b"0", b"body"), (b"4", b"")]
 )
 def test_a_body_that_is_not_as_long_as_it_says_never_arrives_whole(
