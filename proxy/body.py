@@ -137,7 +137,8 @@ class HeldBody:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with suppress(OSError):  # what couldn't be written isn't missed any more
+            self._file.close()
 
     @property
     def sha256(self) -> bytes:
@@ -145,11 +146,17 @@ class HeldBody:
         return self._hash.digest()
 
     async def fill(
-        self, pieces: AsyncIterator[bytes], *, limit: Code, digest: BodyDigest | None = None
+        self,
+        pieces: AsyncIterator[bytes],
+        *,
+        limit: Code,
+        full: Code = Code.STORAGE_FULL,
+        digest: BodyDigest | None = None,
     ) -> None:
         """Take in all ``pieces``; raises ``Refusal`` with the code ``limit`` above ``HOLD_LIMIT``.
 
-        ``digest`` is fed along the way.
+        With the code ``full`` where the temporary folder can't take it. ``digest`` is fed along
+        the way.
         """
         async for piece in pieces:
             self.size += len(piece)
@@ -158,7 +165,18 @@ class HeldBody:
             self._hash.update(piece)
             if digest is not None:
                 digest.update(piece)
-            self._file.write(piece)
+            self._keep(piece, full)
+        self._keep(b"", full)
+
+    def _keep(self, piece: bytes, full: Code) -> None:
+        """Write ``piece``; an empty one writes what is still on its way to the file."""
+        try:
+            if piece:
+                self._file.write(piece)
+            else:
+                self._file.flush()
+        except OSError as error:
+            raise Refusal(full, f"{self.size} bytes can't be held: {error}") from None
 
     def clear(self) -> None:
         """Forget what is held, for another try."""

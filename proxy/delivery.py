@@ -126,7 +126,10 @@ class Delivery:
             try:
                 asked = self._to_app(request, admission, app, client, framing, pieces)
                 async with self._upstream.send(asked) as response:
-                    await held.fill(response.pieces(), limit=Code.ANSWER_TOO_LARGE)
+                    # An app that has answered was asked: not "no room", as if it hadn't been.
+                    await held.fill(
+                        response.pieces(), limit=Code.ANSWER_TOO_LARGE, full=Code.APP_FAILED
+                    )
             except UpstreamFailed as failure:
                 raise app_failed(failure) from None
             passing = passing_fields(request.method, response.status, response.fields)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Self
@@ -11,16 +12,20 @@ import pytest
 
 from proxy.body import (
     GATHERING,
+    MEMORY,
     REMEMBERED,
     SMALL,
     ClientLeft,
+    HeldBody,
     RememberedBody,
     RequestPieces,
     gathered,
 )
+from proxy.core.errors import Code, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from starlette.types import Message
 
@@ -247,3 +252,16 @@ async def test_a_small_body_that_breaks_off_is_no_body() -> None:
     client = Client(sent(b"a", more=True), {"type": "http.disconnect"})
     with pytest.raises(ClientLeft):
         await whole(gathered(RequestPieces(client), 2))
+
+
+async def test_a_body_that_finds_no_room_is_refused_and_a_small_one_needs_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with HeldBody() as held:
+        await held.fill(Source(bytes(MEMORY)), limit=Code.TOO_LARGE)
+        assert held.size == MEMORY
+    for code in (Code.STORAGE_FULL, Code.APP_FAILED):
+        with HeldBody() as held, pytest.raises(Refusal) as caught:
+            await held.fill(Source(bytes(MEMORY), b"1"), limit=Code.TOO_LARGE, full=code)
+        assert caught.value.code is code

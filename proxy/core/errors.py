@@ -58,6 +58,7 @@ class Code(Enum):
     NO_SEALING_KEY = ("no_sealing_key", 502, "The peer offers no key to seal a call with.")
     OUTCOME_UNKNOWN = ("outcome_unknown", 502, "The call was perhaps carried out; don't repeat it.")
     REPLAY_STORE_DOWN = ("replay_store_down", 503, "Replays can't be ruled out just now.")
+    STORAGE_FULL = ("storage_full", 503, "There is no room to hold the body just now.")
     APP_TIMEOUT = ("app_timeout", 504, "The app took too long.")
     PEER_TIMEOUT = ("peer_timeout", 504, "The peer took too long.")
     OUTCOME_UNKNOWN_LATE = ("outcome_unknown", 504, OUTCOME_UNKNOWN[2])

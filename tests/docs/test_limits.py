@@ -118,8 +118,7 @@ def test_what_holds_where_the_owner_says_nothing_is_what_holds_without_an_owner(
         f"| `timeouts.idle` | `{times.idle:g}s` |",
         f"| `timeouts.app_connect` | `{times.app_connect:g}s` |",
         f"| `timeouts.app_answer` | `{times.app_answer:g}s` |",
-        f"| `timeouts.peer_connect`, `timeouts.peer_answer` | `{times.peer_connect:g}s`, "
-        f"`{times.peer_answer:g}s` |",
+        f"`timeouts.peer_answer` | `{times.peer_connect:g}s`, `{times.peer_answer:g}s` |",
         f"| `grace` | `{GRACE:g}s` |",
     ):
         assert row in text

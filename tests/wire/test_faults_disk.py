@@ -20,7 +20,7 @@ from proxy.core.identity import PrivateKey
 from .conftest import SITE, WIDE
 from .harness.disks import Disk, FileSystem, Limit
 from .harness.portals import Portal, contact, environment
-from .harness.raw import PATIENCE, Raw, exchange, request
+from .harness.raw import PATIENCE, Raw, answer, exchange, request
 from .harness.recorder import Recorder, eventually
 from .harness.sealer import Sender, offered_by
 from .harness.signer import SignedCall, new_key, sign_call
@@ -191,7 +191,6 @@ def test_it_starts_only_with_room_for_what_it_must_remember(dana: Dana) -> None:
     assert "replay.sqlite3" in done.stderr
 
 
-@pytest.mark.xfail(reason="a full temporary folder is told as a mistake of our own", strict=True)
 def test_a_body_that_cant_be_held_is_refused_and_nothing_done(tmp_path: Path) -> None:
     """Larger than what is held in memory: it needs a file in the temporary folder."""
     disk = Limit()
@@ -200,9 +199,23 @@ def test_a_body_that_cant_be_held_is_refused_and_nothing_done(tmp_path: Path) ->
         assert dana.signed(dana.call(bytes(100 * _KIB))) == "ok"
         carried_out = len(dana.app.requests)
 
-        assert dana.signed(dana.call(bytes(1024 * _KIB))).startswith("503 ")
+        assert dana.signed(dana.call(bytes(1024 * _KIB))) == "503 storage_full"
 
         assert len(dana.app.requests) == carried_out
+        assert dana.stranger(bytes(1024 * _KIB)) == "ok"
+
+
+def test_an_answer_that_cant_be_held_was_perhaps_carried_out(tmp_path: Path) -> None:
+    disk = Limit()
+    with _dana(disk, tmp_path) as dana:
+        disk.limit(dana.portal, 600 * _KIB)
+        dana.app.script(answer(200, body=bytes(1024 * _KIB)))
+
+        assert dana.signed() == "502 app_failed"
+
+        assert len(dana.app.requests) == 1
+        dana.app.script(answer(200))
+        assert dana.signed() == "ok"
 
 
 def test_a_log_that_cant_be_written_costs_no_request(tmp_path: Path) -> None:

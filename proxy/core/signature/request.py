@@ -76,8 +76,8 @@ def sign_request(
     """Sign a request; ``message`` of the result has the fields to send, in order.
 
     ``message.fields`` are the end-to-end fields as they will travel, with ``content-digest`` among
-    them; ``nonce`` is 32 random bytes, ``now`` Unix seconds. Raises ``NotSignable``, and ``Refusal``
-    where the names of the fields are too many for ``MAX_PROOF``.
+    them; ``nonce`` is 32 random bytes, ``now`` Unix seconds. Raises ``NotSignable``, and a
+    ``Refusal`` where the names of the fields are too many for ``MAX_PROOF``.
     """
     parameters = (
         f";created={now};expires={now + LIFETIME}"
