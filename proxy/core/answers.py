@@ -67,6 +67,8 @@ def refusal_answer(refusal: Refusal, *, page: bool = False, request_id: str = ""
     elif code is Code.WEBSOCKET_VERSION:
         # RFC 6455, section 4.4, and RFC 9110, section 15.5.22.
         fields += [(b"sec-websocket-version", VERSION), (b"upgrade", b"websocket")]
+    if refusal.retry_after is not None:
+        fields.append((b"retry-after", b"%d" % refusal.retry_after))
     if page:
         body = _PAGE.format(
             title=html.escape(code.title), code=code.public, status=code.status

@@ -34,6 +34,8 @@ class Code(Enum):
     NOT_ALLOWED = ("not_allowed", 403, "The caller is known by its key, but isn't allowed here.")
     MODE_NOT_ACCEPTED = ("mode_not_accepted", 403, "Calls in this mode aren't accepted here.")
     NOT_A_PEER_HOST = ("not_a_peer_host", 403, "This listener leads only to peers' apps.")
+    FOREIGN_PAGE = ("foreign_page", 403, "This form wasn't sent from the Portal's own page.")
+    PAIRING_REFUSED = ("pairing_refused", 403, "The pairing code isn't good, or not any more.")
     NO_SUCH_APP = ("no_such_app", 404, "There is no such app on this Portal.")
     NO_SUCH_PEER = ("no_such_peer", 404, "There is no such peer.")
     NOT_FOUND = ("not_found", 404, "There is nothing here.")
@@ -47,6 +49,7 @@ class Code(Enum):
     NOT_AN_ENVELOPE = ("not_an_envelope", 415, "Only sealed messages are taken here.")
     MISDIRECTED = ("misdirected", 421, "This host isn't served here.")
     WEBSOCKET_VERSION = ("websocket_version", 426, "Only version 13 of WebSockets is spoken here.")
+    TOO_MANY_ATTEMPTS = ("too_many_attempts", 429, "Too many wrong codes; try again later.")
     HEAD_TOO_LARGE = ("head_too_large", 431, "The request's head is larger than what is taken.")
     INTERNAL = ("internal", 500, "The proxy made a mistake.")
     UPGRADE_UNSUPPORTED = ("upgrade_unsupported", 501, "Upgrades aren't carried between Portals.")
@@ -59,6 +62,7 @@ class Code(Enum):
     OUTCOME_UNKNOWN = ("outcome_unknown", 502, "The call was perhaps carried out; don't repeat it.")
     REPLAY_STORE_DOWN = ("replay_store_down", 503, "Replays can't be ruled out just now.")
     STORAGE_FULL = ("storage_full", 503, "There is no room to hold the body just now.")
+    PAIRING_STORE_DOWN = ("pairing_store_down", 503, "No device can be paired just now.")
     APP_TIMEOUT = ("app_timeout", 504, "The app took too long.")
     PEER_TIMEOUT = ("peer_timeout", 504, "The peer took too long.")
     OUTCOME_UNKNOWN_LATE = ("outcome_unknown", 504, OUTCOME_UNKNOWN[2])
@@ -78,7 +82,13 @@ class Refusal(Exception):
     """A request that is refused: ``code`` for the caller, ``detail`` for the owner's log alone."""
 
     def __init__(
-        self, code: Code, detail: str = "", *, now: int | None = None, allow: str = "GET, HEAD"
+        self,
+        code: Code,
+        detail: str = "",
+        *,
+        now: int | None = None,
+        allow: str = "GET, HEAD",
+        retry_after: int | None = None,
     ) -> None:
         super().__init__(f"{code.public}: {detail}" if detail else code.public)
         self.code = code
@@ -87,6 +97,8 @@ class Refusal(Exception):
         """Our clock in Unix seconds, with ``OUT_OF_TIME`` alone: a sender corrects its own."""
         self.allow = allow
         """The methods that are served, for ``METHOD_NOT_ALLOWED``."""
+        self.retry_after = retry_after
+        """Seconds after which it may be tried again, with ``TOO_MANY_ATTEMPTS``."""
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,13 @@ def test_a_missing_proof_is_challenged(page: bool) -> None:  # noqa: FBT001 - a 
     assert not {b"www-authenticate", b"proxy-authenticate"} & set(other)
 
 
+@pytest.mark.parametrize("page", [False, True])
+def test_who_tried_too_often_is_told_when_to_come_again(page: bool) -> None:  # noqa: FBT001
+    refusal = Refusal(Code.TOO_MANY_ATTEMPTS, retry_after=42)
+    assert dict(refusal_answer(refusal, page=page).fields)[b"retry-after"] == b"42"
+    assert b"retry-after" not in dict(refusal_answer(Refusal(Code.PAIRING_REFUSED)).fields)
+
+
 def test_a_request_out_of_time_is_told_the_time() -> None:
     answer = refusal_answer(Refusal(Code.OUT_OF_TIME, now=1_750_000_000))
     assert json.loads(answer.body)["now"] == 1_750_000_000
