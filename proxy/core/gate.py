@@ -7,7 +7,7 @@ match before anything is forwarded (``proxy.inbound`` holds that).
 Source: docs/protocol.md, section 3.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from proxy.core.errors import Code, Refusal
@@ -17,6 +17,7 @@ from proxy.core.hosts import Hosts
 from proxy.core.judge import Judge
 from proxy.core.policy import ANONYMOUS, Caller, Contact, ContactList, Mode, may_enter
 from proxy.core.rules import Rule
+from proxy.core.second_target import FIELD, parse_destination
 from proxy.core.signature import request as signed
 from proxy.core.signature.base import Message
 from proxy.core.signature.digest import announced_digests
@@ -95,7 +96,7 @@ def admit(request: Request, site: Site, now: float, claim: Claim) -> Admission:
 def _admit_stranger(request: Request, app: str | None, site: Site) -> Admission:
     """Admit a request without proof: to what is public, and nothing else."""
     target = parse_target(request.target)
-    rule = _rule(app, target, site)
+    rule = _rule(app, target, values_of(request.fields, FIELD), site)
     if rule is not None and not may_enter(rule.access, ANONYMOUS, knows_caller=False):
         raise Refusal(Code.PROOF_REQUIRED, f"{app}: {rule.prefix!r} is {rule.access.name.lower()}")
     reserved = site.apps[app].reserved if app else frozenset()
@@ -130,7 +131,8 @@ def _admit_peer(
     contact = _contact(key.portal_id, app, site)
     caller = Caller("peer", contact.id, contact.name)
     target = parse_target(message.target)
-    rule = _rule(app, target, site)
+    covered = {component.field_name for component in read.signature.components}
+    rule = _rule(app, target, values_of(fields, FIELD) if FIELD in covered else (), site)
     if rule is not None and not may_enter(rule.access, caller, knows_caller=True):
         raise Refusal(Code.NOT_ALLOWED, f"{app}: {rule.prefix!r} is {rule.access.name.lower()}")
     needs_digest = seal is None or values_of(fields, b"content-digest")
@@ -187,10 +189,20 @@ def _contact(portal_id: str, app: str | None, site: Site) -> Contact:
     return contact
 
 
-def _rule(app: str | None, target: Target, site: Site) -> Rule | None:
+def _rule(
+    app: str | None, target: Target, destinations: Sequence[bytes], site: Site
+) -> Rule | None:
+    """Return the rule for the target, or for the second one if that is stricter.
+
+    Where all of an app's paths have one access, where a request writes needs no judging.
+    """
     if app is None:
         return None
     judge = site.apps.get(app)
     if judge is None:
         raise Refusal(Code.NO_SUCH_APP, app)
-    return judge.decide(target)
+    rule = judge.decide(target)
+    if not destinations or judge.rules.uniform_access is not None:
+        return rule
+    second = judge.decide(parse_destination(destinations, app, site.hosts))
+    return second if second.access > rule.access else rule

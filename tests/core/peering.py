@@ -74,8 +74,9 @@ def filled(text: str) -> str:
     """Replace ``{ada}`` by Ada's ID, ``{ada-key}`` by her key as a field; the others likewise.
 
     ``{seal}`` is the envelope's ``portal-seal``, ``{other-seal}`` another envelope's, ``{8000}`` a
-    text of so many characters.
+    text of so many characters, ``{host}`` the authority of Bob's guestbook.
     """
+    text = text.replace("{host}", HOST)
     text = re.sub(r"\{(\d+)\}", lambda match: "x" * int(match[1]), text)
     text = text.replace("{seal}", seal_field()).replace("{other-seal}", seal_field(bytes(32)))
     for name, key in KEYS.items():

@@ -6,7 +6,9 @@ import pytest
 
 from proxy.core.errors import Code
 from proxy.core.gate import Admission, RefusedPeer, Request, admit
-from proxy.core.policy import ANONYMOUS
+from proxy.core.judge import Judge
+from proxy.core.policy import ANONYMOUS, Access
+from proxy.core.rules import Rule, Rules
 from tests.core.peering import (
     ADAS,
     HOST,
@@ -92,3 +94,48 @@ def test_a_request_that_claims_to_be_a_portals_is_never_taken_for_a_strangers(
     fields: list[tuple[str, str]],
 ) -> None:
     assert ask(_strange("/public", *fields)) is Code.SIGNATURE_MALFORMED
+
+
+# --- a second target -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("destination", "code"),
+    [
+        ("/private/x", Code.PROOF_REQUIRED),
+        (f"http://{HOST}/peer/x", Code.PROOF_REQUIRED),
+        (f"https://{HOST}/public/secret/x", Code.PROOF_REQUIRED),
+        (f"https://{HOST}?/public", Code.PROOF_REQUIRED),
+        ("/public/SECRET", Code.PROOF_REQUIRED),
+        ("http://elsewhere.example/public", Code.BAD_FIELD),
+        ("/public/../peer", Code.BAD_FIELD),
+        ("public", Code.BAD_FIELD),
+        ("/" + "x" * 9000, Code.BAD_FIELD),
+    ],
+)
+def test_where_a_request_writes_is_judged_like_its_target(destination: str, code: Code) -> None:
+    assert ask(_strange("/public/a", ("destination", destination))) is code
+
+
+@pytest.mark.parametrize(
+    "destination",
+    ["/public/b", f"HTTPS://{HOST.upper()}/public/b%2Fc?d", "http://guestbook.bob.example/public"],
+)
+def test_a_destination_that_is_as_open_passes_as_it_came(destination: str) -> None:
+    admission = ask(_strange("/public/a", ("destination", destination)))
+    assert isinstance(admission, Admission)
+    assert (b"destination", destination.encode()) in admission.fields
+
+
+@pytest.mark.parametrize("destination", ["http://elsewhere.example/", "Berlin", "/a/../b"])
+def test_where_an_app_has_one_access_nothing_needs_judging(destination: str) -> None:
+    rules = Rules((Rule(b"", Access.PUBLIC), Rule(b"/a", Access.PUBLIC)))
+    site = replace(SITE, apps={"guestbook": Judge(rules)})
+    admission = ask(_strange("/", ("destination", destination)), site)
+    assert isinstance(admission, Admission)
+    assert admission.fields == ((b"destination", destination.encode()),)
+
+
+def test_at_the_portal_itself_it_is_just_a_field() -> None:
+    own = SITE.hosts.origin.authority
+    assert isinstance(ask(_strange("/", ("destination", "?"), host=own)), Admission)

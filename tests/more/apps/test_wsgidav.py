@@ -64,6 +64,7 @@ def app(stage: Stage) -> App:
 def portal(stage: Stage, app: App) -> Portal:
     portal = stage.portal("Ada")
     portal.add_app("files", manifest(rest="public", closed="private"), app.port)
+    portal.add_app("open", manifest(rest="public"), app.port)
     return portal.start()
 
 
@@ -179,7 +180,6 @@ def test_strangers_dont_get_into_the_private_part(both: Both, files: Path) -> No
 
 
 @pytest.mark.parametrize("method", ["COPY", "MOVE"])
-@pytest.mark.xfail(reason="Destination isn't judged: docs/threat-model.md", strict=True)
 def test_a_destination_in_the_private_part_is_judged_like_a_target(
     both: Both, files: Path, method: str
 ) -> None:
@@ -190,15 +190,25 @@ def test_a_destination_in_the_private_part_is_judged_like_a_target(
         method, "/planted.txt", ("Destination", f"http://{both.host}/closed/planted.txt")
     )
 
-    assert got.status in (400, 401, 403), got
+    assert (got.status, got.code) == (401, "proof_required")
     assert not (files / "closed" / "planted.txt").exists()
 
 
-def test_a_destination_elsewhere_is_for_the_app_to_refuse(both: Both, files: Path) -> None:
+def test_a_destination_elsewhere_is_refused(both: Both, files: Path) -> None:
+    got = both.ask("COPY", "/a.txt", ("Destination", "http://elsewhere.example/b.txt"))
+
+    assert (got.status, got.code) == (400, "bad_field")
+    assert not (files / "b.txt").exists()
+
+
+def test_where_all_is_public_a_destination_elsewhere_is_for_the_app_to_refuse(
+    app: App, portal: Portal
+) -> None:
+    both = Both(app, portal, "open", _MOMENT)
+
     got = both.alike("COPY", "/a.txt", ("Destination", "http://elsewhere.example/b.txt"))
 
     assert got.status == 502
-    assert not (files / "b.txt").exists()
 
 
 def test_the_app_says_nothing_of_where_it_really_is(both: Both) -> None:
