@@ -12,6 +12,7 @@ from proxy.body import HeldBody
 from proxy.core.answers import Answer
 from proxy.core.headers import Field, Fields, end_to_end, is_ours, values_of
 from proxy.core.http1.framing import NO_BODY, bodiless
+from proxy.core.terminals.cookie import sets_ours
 from proxy.hop.scope import INTERIM
 
 
@@ -21,9 +22,14 @@ def passing_fields(
     """Return the fields of an app's answer that go on, as they came and in their order.
 
     ``Content-Length`` is among them where it describes what isn't sent (HEAD, 304), and where the
-    body streams through as it comes.
+    body streams through as it comes. The cookie of the owner's devices is ours to set: an app that
+    could would let a browser in for another one.
     """
-    passing = [pair for pair in end_to_end(fields) if not is_ours(pair[0])]
+    passing = [
+        (name, value)
+        for name, value in end_to_end(fields)
+        if not is_ours(name) and not (name == b"set-cookie" and sets_ours(value))
+    ]
     lengths = values_of(fields, b"content-length")
     describes = bodiless(method, status) and status != 204  # noqa: PLR2004 - RFC 9110, 8.6
     chunked = bool(values_of(fields, b"transfer-encoding"))

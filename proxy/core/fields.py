@@ -20,23 +20,25 @@ from proxy.core.policy import Caller
 from proxy.core.rules import Rule
 from proxy.core.signature.base import Component
 from proxy.core.template import Variables
+from proxy.core.terminals.cookie import without_cookie
 
 _ON_THE_WAY = INTERMEDIARY | {REQUEST_ID}
 """Dropped, in any spelling: ``proxy.core.forwarding`` says anew what of it is believed."""
 
 
 def fields_of_stranger(fields: Fields, reserved: frozenset[bytes]) -> tuple[Field, ...]:
-    """Return what an anonymous client's fields leave for the app.
+    """Return what the fields of a client without a signature of ours leave for the app.
 
     Its own ``Signature`` and ``Content-Digest`` pass untouched: they are for the app. What
-    intermediaries write is dropped in any spelling.
+    intermediaries write is dropped in any spelling. Of its cookies ours is taken out, whoever the
+    client is: an app that had it could be the owner at every other app.
     """
     passing = [
         pair
         for pair in end_to_end(fields)
         if spelling(pair[0]) not in _ON_THE_WAY and not is_ours(pair[0])
     ]
-    return tuple(without_identity(passing, reserved))
+    return without_cookie(without_identity(passing, reserved))
 
 
 def fields_of_peer(
@@ -44,8 +46,8 @@ def fields_of_peer(
 ) -> tuple[Field, ...]:
     """Return what a signed request's fields leave for the app.
 
-    What the signature covers, less what is ours. The calling app's own signature fields get their
-    names back.
+    What the signature covers, less what is ours, our cookie included. The calling app's own
+    signature fields get their names back.
     """
     names = {component.field_name for component in covered}
     passing = [
@@ -53,7 +55,7 @@ def fields_of_peer(
         for pair in end_to_end(fields)
         if pair[0] in names and spelling(pair[0]) not in _ON_THE_WAY
     ]
-    return tuple(without_identity(restored_after_travel(passing), reserved))
+    return without_cookie(without_identity(restored_after_travel(passing), reserved))
 
 
 def fields_of_call(fields: Fields) -> list[Field]:

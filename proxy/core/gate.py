@@ -8,14 +8,14 @@ Source: docs/protocol.md, section 3.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from proxy.core.errors import Code, Refusal
 from proxy.core.fields import fields_of_peer, fields_of_stranger
 from proxy.core.headers import Field, Fields, connection_options, refuse_malformed, values_of
 from proxy.core.hosts import Hosts
 from proxy.core.judge import Judge
-from proxy.core.policy import ANONYMOUS, Caller, Contact, ContactList, Mode, may_enter
+from proxy.core.policy import ANONYMOUS, Access, Caller, Contact, ContactList, Mode, may_enter
 from proxy.core.rules import Rule
 from proxy.core.second_target import FIELD, parse_destination
 from proxy.core.signature import request as signed
@@ -24,6 +24,11 @@ from proxy.core.signature.digest import announced_digests
 from proxy.core.signature.parameters import decode_nonce
 from proxy.core.signature.response import Question
 from proxy.core.target import Target, parse_target
+from proxy.core.terminals.initiator import may_carry
+from proxy.core.terminals.landing import pairing_address
+from proxy.core.terminals.possession import holder
+from proxy.core.terminals.terminals import TerminalList
+from proxy.core.websocket.handshake import asks_for_websocket
 
 Claim = Callable[[str, bytes, int], None]
 """Claims (sender's full ID, nonce, created) once and for all; raises ``Refusal`` when it can't."""
@@ -42,7 +47,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Site:
-    """What requests are judged against: this Portal, its apps and its owner's contacts."""
+    """What requests are judged against: this Portal, its apps, its owner's contacts and devices."""
 
     portal_id: str
     hosts: Hosts
@@ -50,6 +55,8 @@ class Site:
     contacts: ContactList
     modes: frozenset[Mode] = frozenset({"signed"})
     """The modes in which the owner accepts calls."""
+    terminals: TerminalList = field(default_factory=TerminalList)
+    """The owner's own devices."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +70,18 @@ class Admission:
     fields: tuple[Field, ...]
     """What the client sent and may reach the app: no hop, no identity, no protocol fields."""
     question: Question | None
-    """The signed request, to sign the answer to; None where the caller is anonymous."""
+    """The signed request, to sign the answer to; None where no peer is calling."""
     digests: Mapping[str, bytes]
     """What the body must hash to before it is forwarded; empty where nothing was announced."""
+
+
+class Unpaired(Refusal):
+    """A refusal of somebody unknown at a private page: a paired browser would be let in."""
+
+    def __init__(self, detail: str, pairing_address: str) -> None:
+        super().__init__(Code.PROOF_REQUIRED, detail)
+        self.pairing_address = pairing_address
+        """Where a browser pairs that wants to go there."""
 
 
 class RefusedPeer(Refusal):
@@ -83,7 +99,7 @@ def admit(request: Request, site: Site, now: float, claim: Claim) -> Admission:
     if not signed.is_meant_as_ours(request.fields):
         if request.seal is not None:
             raise Refusal(Code.PROOF_REQUIRED, "nothing signed in the envelope")
-        return _admit_stranger(request, app, site)
+        return _admit_unsigned(request, app, site, now)
     read = signed.read_signature(request.fields)
     message = _message(request, app, site)
     question = Question(message, read.signature.components, read.nonce)
@@ -93,15 +109,30 @@ def admit(request: Request, site: Site, now: float, claim: Claim) -> Admission:
         raise RefusedPeer(refusal, question) from None
 
 
-def _admit_stranger(request: Request, app: str | None, site: Site) -> Admission:
-    """Admit a request without proof: to what is public, and nothing else."""
+def _admit_unsigned(request: Request, app: str | None, site: Site, now: float) -> Admission:
+    """Admit a request that no Portal signed: the owner's device's, or a stranger's."""
     target = parse_target(request.target)
     rule = _rule(app, target, values_of(request.fields, FIELD), site)
-    if rule is not None and not may_enter(rule.access, ANONYMOUS, knows_caller=False):
-        raise Refusal(Code.PROOF_REQUIRED, f"{app}: {rule.prefix!r} is {rule.access.name.lower()}")
+    portal = site.hosts.origin
+    terminal = holder(request.fields, site.terminals, portal, now)
+    caller = ANONYMOUS
+    if terminal is not None:
+        own = portal if app is None else portal.of_app(app)
+        is_websocket = asks_for_websocket(1, request.fields)
+        if may_carry(request.method, is_websocket, request.fields, own, portal):
+            caller = Caller("terminal", terminal.id, terminal.name)
+    if rule is not None and not may_enter(rule.access, caller, knows_caller=False):
+        detail = f"{app}: {rule.prefix!r} is {rule.access.name.lower()}"
+        if caller is not ANONYMOUS:
+            raise Refusal(Code.NOT_ALLOWED, f"{detail}; asked by {caller}")
+        if terminal is not None:
+            detail += f"; the cookie of terminal {terminal.id} came from another site's page"
+        elif app is not None and rule.access is Access.PRIVATE:
+            raise Unpaired(detail, pairing_address(portal, app, target))
+        raise Refusal(Code.PROOF_REQUIRED, detail)
     reserved = site.apps[app].reserved if app else frozenset()
     fields = fields_of_stranger(request.fields, reserved)
-    return Admission(ANONYMOUS, app, rule, target, fields, None, {})
+    return Admission(caller, app, rule, target, fields, None, {})
 
 
 def _admit_peer(

@@ -1,0 +1,61 @@
+"""The cookie as it is held, given and given again."""
+
+import pytest
+
+from proxy.core.origin import parse_origin
+from proxy.core.terminals.cookie import COOKIE_PLAIN, COOKIE_SECURE
+from proxy.core.terminals.possession import cookie_field, holder, renewal
+from proxy.core.terminals.terminals import (
+    LIFETIME,
+    RENEW_AFTER,
+    Terminal,
+    TerminalList,
+    token_digest,
+)
+
+HTTPS, HTTP = (
+    parse_origin("https://b8rk3f.p.example:8443"),
+    parse_origin("http://x.portal.localhost:80"),
+)
+TOKEN = b"T" * 43
+DAY = 20_000 * RENEW_AFTER
+PHONE = Terminal("abc234", "Phone", token_digest(TOKEN), DAY, DAY)
+LIST = TerminalList((PHONE,))
+
+
+def _fields(name: bytes, value: bytes = TOKEN) -> tuple[tuple[bytes, bytes], ...]:
+    return ((b"cookie", b"a=b; " + name + b"=" + value),)
+
+
+def test_the_name_of_the_cookie_is_that_of_the_scheme() -> None:
+    assert holder(_fields(COOKIE_SECURE), LIST, HTTPS, DAY) == PHONE
+    assert holder(_fields(COOKIE_PLAIN), LIST, HTTP, DAY) == PHONE
+    assert holder(_fields(COOKIE_PLAIN), LIST, HTTPS, DAY) is None
+    assert holder(_fields(COOKIE_SECURE), LIST, HTTP, DAY) is None
+
+
+def test_the_cookie_is_for_this_portal_and_its_apps() -> None:
+    name, value = cookie_field(HTTPS, TOKEN)
+    first, *attributes = value.split(b"; ")
+    assert (name, first) == (b"set-cookie", COOKIE_SECURE + b"=" + TOKEN)
+    assert set(attributes) == {
+        b"Domain=b8rk3f.p.example", b"Path=/", b"Max-Age=%d" % LIFETIME,
+        b"HttpOnly", b"SameSite=Lax", b"Secure",
+    }  # fmt: skip
+    assert b"Secure" not in cookie_field(HTTP, TOKEN)[1]
+
+
+@pytest.mark.parametrize(
+    ("now", "due"),
+    [(DAY, False), (DAY + RENEW_AFTER - 1, False), (DAY + RENEW_AFTER, True), (DAY - 1, True)],
+)
+def test_the_cookie_is_set_again_on_the_first_request_of_a_day(*, now: int, due: bool) -> None:
+    renewed = renewal(_fields(COOKIE_SECURE), LIST, HTTPS, now)
+    assert renewed == (cookie_field(HTTPS, TOKEN) if due else None)
+
+
+def test_nobody_gets_a_cookie_who_holds_none() -> None:
+    now = DAY + 2 * RENEW_AFTER
+    assert renewal(_fields(COOKIE_SECURE, b"O" * 43), LIST, HTTPS, now) is None
+    assert renewal((), LIST, HTTPS, now) is None
+    assert renewal(_fields(COOKIE_SECURE), LIST, HTTPS, DAY + LIFETIME) is None
