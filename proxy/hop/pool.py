@@ -10,6 +10,8 @@ import ssl
 from collections import deque
 
 from proxy.hop.connection import Connection
+from proxy.hop.dialling import dial
+from proxy.hop.resolver import Resolver
 from proxy.upstream import Destination, UpstreamFailed
 
 IDLE_SECONDS = 4.0
@@ -38,6 +40,7 @@ class Pool:
         self._idle: dict[Destination, deque[Connection]] = {}
         self._shunned: dict[Destination, float] = {}
         self._sweeper: asyncio.TimerHandle | None = None
+        self._resolver = Resolver()
         self._is_closed = False
 
     async def acquire(self, to: Destination, patience: float) -> Connection:
@@ -123,8 +126,9 @@ class Pool:
             )
             return connection
         host, port = to.connect or (origin.host.strip("[]"), origin.port)
-        delay = None if to.connect else HAPPY_EYEBALLS
+        addresses = await self._resolver.look_up(host, port)
+        opened = await dial(addresses, None if to.connect else HAPPY_EYEBALLS)
         _, connection = await loop.create_connection(
-            Connection, host, port, ssl=tls, server_hostname=name, happy_eyeballs_delay=delay
+            Connection, sock=opened, ssl=tls, server_hostname=name
         )
         return connection

@@ -23,7 +23,7 @@ from proxy.core.signature.request import LIFETIME, MAX_PROOF, SKEW
 from proxy.core.target import MAX_PATH
 from proxy.directory import PATIENCE
 from proxy.gateway import BODY_WAIT
-from proxy.hop import connection, keepalive, pool
+from proxy.hop import connection, keepalive, pool, resolver
 from proxy.hop.limits import Limits
 from proxy.sockets import BACKLOG
 from proxy.times import DEFAULT_TIMES, GRACE
@@ -57,6 +57,7 @@ _SHOWN = {
     "a sealed call's body that is remembered": f"{REMEMBERED // _KIB} KiB, {LIFETIME} s",
     "a body on a public path": f"{_LIMITS.buffered // _KIB} KiB held",
     "connecting to an app": f"**{_TIMES.connect:g} s**",
+    "names that are looked up": f"{resolver.MOST}; ",
     "an app, a peer that sends": f"**{_CLIENTS.app_answer:g} s**, **{_CLIENTS.peer_answer:g} s**",
     "an answer from an app": f"{connection.HIGH // _KIB} KiB held",
     "an idle connection": f"{pool.IDLE_SECONDS:g} s, {pool.IDLE_CONNECTIONS} for each",

@@ -87,7 +87,6 @@ def unanswered(portal: Resolving) -> Iterator[None]:
         yield
 
 
-@pytest.mark.xfail(reason="look-ups of names share a few threads", strict=True)
 def test_a_name_that_gets_no_answer_holds_no_other_app_up(nadia: Resolving) -> None:
     with unanswered(nadia):
         start = time.monotonic()
@@ -98,7 +97,6 @@ def test_a_name_that_gets_no_answer_holds_no_other_app_up(nadia: Resolving) -> N
         assert time.monotonic() - start < SOON
 
 
-@pytest.mark.xfail(reason="look-ups of names share a few threads", strict=True)
 def test_a_name_that_gets_no_answer_doesnt_keep_the_proxy_running(nadia: Resolving) -> None:
     with unanswered(nadia):
         assert outcome(exchange(nadia.public, ask(nadia, "site"))) == "ok"
