@@ -21,6 +21,16 @@ class State:
         return self.folder / "contacts.yaml"
 
     @property
+    def terminals(self) -> Path:
+        """The list of the owner's devices."""
+        return self.folder / "terminals.yaml"
+
+    @property
+    def pairing(self) -> Path:
+        """The pairing codes that are open, and wrong tries. No backup needs it."""
+        return self.folder / "pairing.yaml"
+
+    @property
     def tokens(self) -> Path:
         """The folder of the apps' tokens."""
         return self.folder / "tokens"
