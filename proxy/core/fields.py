@@ -18,7 +18,7 @@ from proxy.core.headers import (
 from proxy.core.names import encode_name
 from proxy.core.policy import Caller
 from proxy.core.rules import Rule
-from proxy.core.signature.base import Component
+from proxy.core.signature.base import Component, Covered
 from proxy.core.template import Variables
 from proxy.core.terminals.cookie import without_cookie
 
@@ -49,7 +49,7 @@ def fields_of_peer(
     What the signature covers, less what is ours, our cookie included. The calling app's own
     signature fields get their names back.
     """
-    names = {component.field_name for component in covered}
+    names = Covered.of(covered).field_names
     passing = [
         pair
         for pair in end_to_end(fields)

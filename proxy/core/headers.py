@@ -8,7 +8,7 @@ Source: RFC 9110, sections 5 and 7.6.1.
 
 import re
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from proxy.core.errors import Code, Refusal
 
@@ -75,8 +75,28 @@ _SPELLING = bytes(byte if byte in _ALPHANUMERIC else ord("-") for byte in range(
 """For each byte of a name what it is in its ``spelling``."""
 
 
+class Indexed(tuple[Field, ...]):  # noqa: SLOT001 - a tuple's have no room for an index
+    """Fields that are looked up more often than once: ``values_of`` needn't go through them."""
+
+    def __init__(self, _fields: Iterable[Field] = ()) -> None:
+        by_name: dict[bytes, list[bytes]] = {}
+        for name, value in self:
+            if name in by_name:
+                by_name[name].append(value)
+            else:
+                by_name[name] = [value]
+        self.by_name: Mapping[bytes, Sequence[bytes]] = by_name
+
+
+def index_of(fields: Fields) -> Mapping[bytes, Sequence[bytes]]:
+    """Return the values of every field by its name, in order."""
+    return (fields if isinstance(fields, Indexed) else Indexed(fields)).by_name
+
+
 def values_of(fields: Fields, name: bytes) -> list[bytes]:
     """Return the value of every line of the field ``name`` (lower case), in order."""
+    if isinstance(fields, Indexed):
+        return list(fields.by_name.get(name, ()))
     return [value for key, value in fields if key == name]
 
 

@@ -13,7 +13,6 @@ from functools import lru_cache
 
 import nacl.bindings
 import nacl.exceptions
-import nacl.signing
 
 ALPHABET = "abcdefghjklnpqrstvwxyz0123456789"
 ID_LENGTH = 103
@@ -79,7 +78,7 @@ class PublicKey:
         if len(signature) != SIGNATURE_BYTES:
             return False
         try:
-            nacl.signing.VerifyKey(self.raw).verify(message, signature)
+            nacl.bindings.crypto_sign_open(signature + message, self.raw)
         except nacl.exceptions.BadSignatureError:
             return False
         return True
@@ -98,12 +97,12 @@ class PrivateKey:
     """A Portal's Ed25519 key. The seed is in no ``repr`` and in no log."""
 
     def __init__(self, seed: bytes) -> None:
-        self._signing_key = nacl.signing.SigningKey(seed)
-        self.public = PublicKey(bytes(self._signing_key.verify_key))
+        raw, self._secret = nacl.bindings.crypto_sign_seed_keypair(seed)
+        self.public = PublicKey(raw)
 
     def sign(self, message: bytes) -> bytes:
         """Return the 64-byte Ed25519 signature over ``message`` (RFC 8032)."""
-        return self._signing_key.sign(message).signature
+        return nacl.bindings.crypto_sign(message, self._secret)[:SIGNATURE_BYTES]
 
     def __repr__(self) -> str:
         return f"PrivateKey({self.public.portal_id})"

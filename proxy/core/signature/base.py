@@ -6,54 +6,17 @@ Builds what the RFC defines for the derived components and the parameters ``bs``
 
 import base64
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote
 
-import http_sf
+from proxy.core.headers import Fields, index_of, values_of
+from proxy.core.signature.components import Component, Covered
 
-from proxy.core.headers import Fields, values_of
-
-Parameter = tuple[str, object]
+__all__ = ["Component", "Covered", "Message", "NotSignable", "signature_base"]
 
 
 class NotSignable(ValueError):
     """A component that isn't in the message, or has no defined value; the text says which."""
-
-
-@dataclass(frozen=True)
-class Component:
-    """One covered component: its name and its parameters in the order they were written.
-
-    Two are equal whatever that order, as RFC 9421, section 2 has it; ``identifier`` keeps it.
-    """
-
-    name: str
-    parameters: tuple[Parameter, ...] = field(default=(), compare=False)
-    _set: frozenset[Parameter] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_set", frozenset(self.parameters))
-
-    @cached_property
-    def identifier(self) -> str:
-        """The component identifier, serialised as in RFC 9421, section 2: ``"date";bs``."""
-        if all(value is True for _, value in self.parameters):  # as ever in our own profiles
-            return "".join([f'"{self.name}"', *(f";{key}" for key, _ in self.parameters)])
-        return http_sf.ser((self.name, dict(self.parameters)))  # type: ignore[arg-type]
-
-    @cached_property
-    def field_name(self) -> bytes:
-        """The name as fields have it; of a derived component, what no field is called."""
-        return self.name.encode("ascii", "replace")
-
-    def has(self, parameter: str) -> bool:
-        """Tell whether the flag ``parameter`` is set on this component."""
-        return (parameter, True) in self.parameters
-
-    def of_request(self) -> "Component":
-        """Return the same component with ``;req``: taken from the request that is answered."""
-        return Component(self.name, (*self.parameters, ("req", True)))
 
 
 @dataclass(frozen=True)
@@ -68,6 +31,10 @@ class Message:
     scheme: str = "https"
     status: int | None = None
 
+    def with_fields(self, fields: Fields) -> "Message":
+        """Return the same message with these fields."""
+        return Message(fields, self.method, self.authority, self.target, self.scheme, self.status)
+
 
 def signature_base(
     components: Sequence[Component],
@@ -80,6 +47,46 @@ def signature_base(
     ``signature_params`` is the serialised inner list with its parameters. ``request`` is where
     components with ``;req`` are taken from. Raises ``NotSignable``.
     """
+    covered = Covered.of(components)
+    base = _plain_base(covered, signature_params, message, request)
+    return base if base is not None else _any_base(covered, signature_params, message, request)
+
+
+def _plain_base(
+    covered: Covered, signature_params: str, message: Message, request: Message | None
+) -> bytes | None:
+    """Return what ``_any_base`` would; None where only that can tell, or has to refuse."""
+    if covered.steps is None:
+        return None
+    ours = index_of(message.fields)
+    theirs = index_of(request.fields) if request is not None else {}
+    lines: list[bytes] = []
+    for prefix, is_asked, derived, name, is_wrapped in covered.steps:
+        if derived:
+            source = request if is_asked else message
+            if source is None or (source.status is None) is (derived == "@status"):
+                return None
+            try:
+                lines.append(prefix + _PARTS[derived](source))
+            except KeyError:
+                return None
+            continue
+        values = (theirs if is_asked else ours).get(name)
+        if values is None:
+            return None
+        if is_wrapped:
+            values = [b":" + base64.b64encode(value.strip(b" \t")) + b":" for value in values]
+        one = values[0] if len(values) == 1 else b", ".join(map(_stripped, values))
+        lines.append(prefix + one.strip(b" \t"))
+    lines.append(b'"@signature-params": ' + signature_params.encode("ascii"))
+    base = b"\n".join(lines)
+    is_clean = base.isascii() and b"\r" not in base and base.count(b"\n") == len(lines) - 1
+    return base if is_clean else None
+
+
+def _any_base(
+    components: Covered, signature_params: str, message: Message, request: Message | None
+) -> bytes:
     lines: list[bytes] = []
     if len(set(components)) != len(components):
         raise NotSignable("a component is covered twice")
@@ -175,3 +182,11 @@ _REQUEST_PARTS: dict[str, Callable[[Message], bytes]] = {
     "@path": lambda message: message.target.partition(b"?")[0] or b"/",
     "@query": lambda message: b"?" + message.target.partition(b"?")[2],
 }
+_PARTS: dict[str, Callable[[Message], bytes]] = {
+    **_REQUEST_PARTS,
+    "@status": lambda message: str(message.status).encode("ascii"),
+}
+
+
+def _stripped(value: bytes) -> bytes:
+    return value.strip(b" \t")

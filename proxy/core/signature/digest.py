@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Protocol, cast
 
@@ -11,6 +12,8 @@ from proxy.core.signature.parameters import malformed, parse_field
 
 ALGORITHMS: Mapping[str, tuple[str, int]] = {"sha-256": ("sha256", 32), "sha-512": ("sha512", 64)}
 """Name in the field → name in ``hashlib`` and length in bytes. Others are unknown, and ignored."""
+_OWN_FORM = re.compile(rb"sha-256=:([A-Za-z0-9+/]{43}=):")
+"""As ``content_digest`` writes it."""
 
 
 class Hash(Protocol):
@@ -29,6 +32,16 @@ def announced_digests(fields: Fields) -> dict[str, bytes]:
     At least one must be known; each known one must be a byte sequence of the right length in
     canonical base64, since ``:AB==:`` and ``:AA==:`` decode alike.
     """
+    lines = values_of(fields, b"content-digest")
+    if len(lines) == 1 and (own := _OWN_FORM.fullmatch(lines[0])):
+        sha256 = base64.b64decode(own[1])
+        if base64.b64encode(sha256) == own[1]:
+            return {"sha-256": sha256}
+    return digests_by_parsing(fields)
+
+
+def digests_by_parsing(fields: Fields) -> dict[str, bytes]:
+    """Return what ``announced_digests`` does, whatever form it is in; raises ``Refusal``."""
     raw = b", ".join(values_of(fields, b"content-digest"))
     members = cast(dict[str, object], parse_field(fields, b"content-digest", "dictionary"))
     digests = {}

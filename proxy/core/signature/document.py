@@ -21,7 +21,7 @@ from proxy.core.sealing.offer import (
     read_offers,
     write_offers,
 )
-from proxy.core.signature.base import Component, Message, NotSignable, signature_base
+from proxy.core.signature.base import Component, Covered, Message, NotSignable, signature_base
 from proxy.core.signature.digest import BodyDigest, announced_digests
 from proxy.core.signature.parameters import (
     find_signature,
@@ -48,6 +48,7 @@ SKEW = 60
 MAX_BYTES = 65536
 
 _PARAMETERS = frozenset({"created", "expires", "keyid", "tag"})
+_DERIVED = Covered((Component("@status"),))
 _COMPONENTS = frozenset(
     Component(name) for name in ("@status", "content-type", "content-digest", "portal-key")
 )
@@ -108,7 +109,7 @@ def sign_document(key: PrivateKey, digest: Field, *, now: int) -> tuple[Field, .
     times = f";created={created};expires={created + LIFETIME}"
     parameters = f'{times};keyid="{key.public.portal_id}";tag="{TAG}"'
     response = Message(fields=fields, status=200)
-    return tuple(sign(key, response, (Component("@status"),), (), parameters).message.fields)
+    return tuple(sign(key, response, _DERIVED, (), parameters).message.fields)
 
 
 def verify_document(expected: str, response: Message, body: bytes, *, now: float) -> Document:

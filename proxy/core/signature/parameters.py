@@ -8,8 +8,6 @@ refused, because two parsers could read it in two ways.
 import base64
 import binascii
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import cast
 
@@ -24,27 +22,13 @@ from proxy.core.identity import (
     is_portal_id,
     public_key,
 )
-from proxy.core.signature.base import Component
+from proxy.core.signature.base import Component, Covered
+from proxy.core.signature.own_form import Signature, read_own_form
 
 NONCE_BYTES = 32
 MAX_COMPONENTS = 512
 _NONCE = re.compile(r"[A-Za-z0-9_-]{43}")
 _COMPONENT_PARAMETERS = frozenset({"bs", "req"})
-
-
-@dataclass(frozen=True)
-class Signature:
-    """One signature as it was received: what it says it covers, and its bytes."""
-
-    components: tuple[Component, ...]
-    parameters: Mapping[str, object]
-    text: str
-    """The inner list with its parameters, serialised: the value of ``@signature-params``."""
-    value: bytes
-
-    def covers(self, component: Component) -> bool:
-        """Tell whether exactly this component, with exactly these parameters, is covered."""
-        return component in self.components
 
 
 def malformed(detail: str) -> Refusal:
@@ -100,6 +84,11 @@ def find_signature(fields: Fields, tag: str) -> Signature:
     None, more than one, or one without its twin in ``Signature``: refused. Signatures with other
     tags are somebody else's business.
     """
+    return read_own_form(fields, tag) or find_by_parsing(fields, tag)
+
+
+def find_by_parsing(fields: Fields, tag: str) -> Signature:
+    """Return what ``find_signature`` does, whatever form it is in; raises ``Refusal``."""
     inputs = cast(dict[str, object], parse_field(fields, b"signature-input", "dictionary"))
     values = cast(dict[str, object], parse_field(fields, b"signature", "dictionary"))
     ours = [
@@ -127,10 +116,10 @@ def find_signature(fields: Fields, tag: str) -> Signature:
     )
 
 
-def _components(items: list[object]) -> tuple[Component, ...]:
+def _components(items: list[object]) -> Covered:
     if len(items) > MAX_COMPONENTS:
         raise malformed(f"more than {MAX_COMPONENTS} components")
-    components = []
+    components: list[Component] = []
     for item in items:
         name, parameters = item if isinstance(item, tuple) else (item, {})
         if type(name) is not str:
@@ -141,7 +130,7 @@ def _components(items: list[object]) -> tuple[Component, ...]:
         components.append(Component(name, tuple(parameters.items())))
     if len(set(components)) != len(components):
         raise malformed("a component is covered twice")
-    return tuple(components)
+    return Covered(components)
 
 
 def time_of(signature: Signature, name: str) -> int:

@@ -5,12 +5,14 @@ the request's signature covers, so an answer can't be moved from one call to ano
 Source: docs/protocol.md, section 4.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from proxy.core.errors import Refusal
-from proxy.core.headers import Field, Fields, values_of
+from proxy.core.headers import Field, Fields, index_of, values_of
 from proxy.core.identity import BadKey, PrivateKey
-from proxy.core.signature.base import Component, Message, NotSignable, signature_base
+from proxy.core.signature.base import Component, Covered, Message, NotSignable, signature_base
 from proxy.core.signature.digest import announced_digests
 from proxy.core.signature.parameters import (
     find_signature,
@@ -20,12 +22,15 @@ from proxy.core.signature.parameters import (
     refuse_other_parameters,
     time_of,
 )
-from proxy.core.signature.writer import Signed, coverage, sign
+from proxy.core.signature.writer import Signed, coverage, is_one_line, sign
 
 TAG = "portal-peering-response"
 _PARAMETERS = frozenset({"created", "nonce", "keyid", "tag"})
 _STATUS = Component("@status")
 _CONTENT_DIGEST = Component("content-digest")
+_KEPT = 128
+_MOST_KEPT = 48
+"""What was found of so many pairs of lists is remembered, each of so many components."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Question:
     """The signed request that a response answers, as both sides saw it."""
 
     message: Message
-    components: tuple[Component, ...]
+    components: Sequence[Component]
     nonce: str
 
 
@@ -55,7 +60,7 @@ def sign_response(key: PrivateKey, response: Message, question: Question, *, now
 
     Raises ``NotSignable``.
     """
-    derived = (_STATUS, *(component.of_request() for component in question.components))
+    derived = Covered.of(question.components).answered
     parameters = (
         f';created={now};nonce="{question.nonce}";keyid="{key.public.portal_id}";tag="{TAG}"'
     )
@@ -86,15 +91,37 @@ def verify_response(expected: str, response: Message, question: Question) -> Ver
         raise Untrusted(str(error)) from None
     if not key.verifies(signature.value, base):
         raise Untrusted("the signature doesn't verify")
-    covered = {
-        component.field_name for component in signature.components if not component.has("req")
-    }
+    covered = signature.components.own_names
     return VerifiedResponse(tuple(pair for pair in fields if pair[0] in covered), digests)
 
 
-def _require_coverage(
-    components: tuple[Component, ...], fields: Fields, question: Question
-) -> None:
+def _require_coverage(components: Covered, fields: Fields, question: Question) -> None:
+    """Raise ``Untrusted`` unless all that is needed is covered, and in its one form."""
+    asked = Covered.of(question.components)
+    names = (
+        _fields_beside(components, asked)
+        if max(len(asked), len(components)) <= _MOST_KEPT
+        else None
+    )
+    by_name = index_of(fields)
+    if names is None or not all(is_one_line(by_name, name) for name in names):
+        _look_closely(components, fields, question)
+
+
+@lru_cache(maxsize=_KEPT)
+def _fields_beside(components: Covered, asked: Covered) -> tuple[bytes, ...] | None:
+    """Return the names of the answer's own fields, if all that is needed is covered.
+
+    None, which says nothing, where any of them is covered in another form than as one line.
+    """
+    needed = {_STATUS, _CONTENT_DIGEST, *asked.asked}
+    beside = set(components) - needed
+    if not needed <= set(components) or any(c.parameters or c.name.startswith("@") for c in beside):
+        return None
+    return (_CONTENT_DIGEST.field_name, *(component.field_name for component in beside))
+
+
+def _look_closely(components: Covered, fields: Fields, question: Question) -> None:
     needed = {
         _STATUS,
         _CONTENT_DIGEST,

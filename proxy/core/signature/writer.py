@@ -1,15 +1,20 @@
 """Writing a signature: shared by the request, the response and the document."""
 
 import base64
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
-from proxy.core.headers import Field, Fields, values_of
+from proxy.core.headers import Field, Fields, Indexed, values_of
 from proxy.core.identity import PrivateKey
-from proxy.core.signature.base import Component, Message, signature_base
+from proxy.core.signature.base import Component, Covered, Message, signature_base
 
 LABEL = b"portal"
 """The label of our signatures. A reader never relies on it."""
+_MOST_NAMES = 48
+_LONGEST = 2048
+_KEPT = 128
+"""Rows of names whose components are remembered: of so many fields, of so many bytes together."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +22,7 @@ class Signed:
     """A message with its signature: ``message.fields`` are what goes on the wire."""
 
     message: Message
-    components: tuple[Component, ...]
+    components: Covered
 
 
 def coverage(name: bytes, fields: Fields) -> Component:
@@ -30,9 +35,10 @@ def coverage(name: bytes, fields: Fields) -> Component:
     return Component(name.decode("ascii"), (("bs", True),) if wrapped else ())
 
 
-def coverages(fields: Fields) -> tuple[Component, ...]:
-    """Return one component for each field name of ``fields``, in the order they first appear."""
-    return tuple(coverage(name, fields) for name in dict.fromkeys(name for name, _ in fields))
+def is_one_line(by_name: Mapping[bytes, Sequence[bytes]], name: bytes) -> bool:
+    """Tell whether the field is there, and covered without ``;bs``."""
+    values = by_name.get(name, ())
+    return len(values) == 1 and values[0].isascii()
 
 
 def portal_key(key: PrivateKey) -> Field:
@@ -43,7 +49,7 @@ def portal_key(key: PrivateKey) -> Field:
 def sign(
     key: PrivateKey,
     message: Message,
-    derived: Iterable[Component],
+    derived: Covered,
     own: Iterable[Field],
     parameters: str,
     request: Message | None = None,
@@ -52,11 +58,25 @@ def sign(
 
     ``parameters`` is the serialised parameters (``;created=...``). Raises ``NotSignable``.
     """
-    covered = [*message.fields, portal_key(key), *own]
-    components = (*derived, *coverages(covered))
-    text = f"({' '.join(component.identifier for component in components)}){parameters}"
-    base = signature_base(components, text, replace(message, fields=covered), request)
+    fields = Indexed((*message.fields, portal_key(key), *own))
+    components = _covering(derived, fields)
+    text = components.text + parameters
+    base = signature_base(components, text, message.with_fields(fields), request)
     value = base64.b64encode(key.sign(base))
-    covered.append((b"signature-input", LABEL + b"=" + text.encode("ascii")))
-    covered.append((b"signature", LABEL + b"=:" + value + b":"))
-    return Signed(replace(message, fields=tuple(covered)), components)
+    signature_input = (b"signature-input", LABEL + b"=" + text.encode("ascii"))
+    signature = (b"signature", LABEL + b"=:" + value + b":")
+    return Signed(message.with_fields((*fields, signature_input, signature)), components)
+
+
+def _covering(derived: Covered, fields: Indexed) -> Covered:
+    """Return ``derived`` and one component for each field, in the order they first appear."""
+    names = tuple(fields.by_name)
+    is_short = max(len(fields), len(derived)) <= _MOST_NAMES and sum(map(len, names)) <= _LONGEST
+    if is_short and all(is_one_line(fields.by_name, name) for name in names):
+        return _covering_lines(derived, names)
+    return Covered((*derived, *(coverage(name, fields) for name in names)))
+
+
+@lru_cache(maxsize=_KEPT)
+def _covering_lines(derived: Covered, names: tuple[bytes, ...]) -> Covered:
+    return Covered((*derived, *(Component(name.decode("ascii")) for name in names)))
