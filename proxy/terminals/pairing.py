@@ -23,7 +23,7 @@ from proxy.core.terminals.terminals import (
 from proxy.storage import Busy, Unsafe, locked, write_atomically
 from proxy.terminals.edits import with_terminal
 from proxy.terminals.form import parse_pairing, serialise_pairing
-from proxy.terminals.store import TerminalStore, read_file
+from proxy.terminals.store import FileVersion, TerminalStore, file_version, read_file
 
 NAMELESS = "Unnamed device"
 """What a device is called whose owner typed no name, or none that can be shown."""
@@ -41,11 +41,18 @@ class PairingStore:
     def __init__(self, path: Path, terminals: TerminalStore) -> None:
         self.path = path
         self._terminals = terminals
+        self._read: tuple[FileVersion, Pairing] | None = None
 
     def load(self) -> Pairing:
-        """Read the file; raises ``Invalid``. A missing one is an empty one."""
+        """Read the file if it changed; raises ``Invalid``. A missing one is an empty one."""
+        # Taken before the file is read: a change in between is seen the next time.
+        version, known = file_version(self.path), self._read
+        if known is not None and known[0] == version:
+            return known[1]
         data = read_file(self.path)
-        return Pairing() if data is None else parse_pairing(str(self.path), data)
+        pairing = Pairing() if data is None else parse_pairing(str(self.path), data)
+        self._read = (version, pairing)
+        return pairing
 
     def new_code(self, now: float) -> str:
         """Open and return a new code; raises ``Invalid``, ``Busy`` and OSError."""
@@ -62,6 +69,7 @@ class PairingStore:
         ``PAIRING_STORE_DOWN`` where a file can't be read or written.
         """
         try:
+            self._refuse_a_flood(self.load(), address, now)  # which others needn't wait for
             with locked(self.path, wait=_LOCK_WAIT):
                 self._use_up(code, address, now)
                 return self._make_terminal(clean_name(name) or NAMELESS, now)
@@ -71,16 +79,20 @@ class PairingStore:
     def _use_up(self, code: str, address: str, now: float) -> None:
         """Return if the code was open; it isn't any more."""
         pairing = self.load()
-        wait = pairing.wait(address, now)
-        if wait:
-            detail = "too many wrong codes in the last minute"
-            raise Refusal(Code.TOO_MANY_ATTEMPTS, detail, retry_after=wait)
+        self._refuse_a_flood(pairing, address, now)
         found = pairing.find(code, now)
         if found is None:
             self._write(pairing.with_wrong_try(address, now))
             raise Refusal(Code.PAIRING_REFUSED, "no such code is open")
         self._terminals.load()  # a list that takes no terminal mustn't cost the owner a code
         self._write(pairing.without_code(found))
+
+    @staticmethod
+    def _refuse_a_flood(pairing: Pairing, address: str, now: float) -> None:
+        wait = pairing.wait(address, now)
+        if wait:
+            detail = "too many wrong codes in the last minute"
+            raise Refusal(Code.TOO_MANY_ATTEMPTS, detail, retry_after=wait)
 
     def _make_terminal(self, name: str, now: float) -> tuple[Terminal, str]:
         token = secrets.token_urlsafe(TOKEN_BYTES)

@@ -4,6 +4,7 @@ Where the file is missing there are no terminals: it is made with the first one,
 removes them all. One that is broken, or not ours alone, is a problem, and never overwritten.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from proxy.core.errors import Invalid, Problem
 from proxy.core.terminals.terminals import TerminalList
 from proxy.storage import LOCK_WAIT, Unsafe, locked, read_private, write_atomically
 from proxy.terminals.form import parse_terminals, serialise_terminals
+
+FileVersion = tuple[int, ...] | None
+"""What changes with every change of a file's content, mode or owner; None where there is none."""
 
 
 class TerminalStore:
@@ -57,3 +61,18 @@ def read_file(path: Path) -> bytes | None:
     except Unsafe as error:
         what = str(error)
     raise Invalid([Problem(str(path), "", what)])
+
+
+def file_version(path: Path) -> FileVersion:
+    """Return which version of a file is there now; raises nothing."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return (
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )

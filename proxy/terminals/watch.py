@@ -5,13 +5,12 @@ change of the file. When a terminal was last used is kept in memory and written 
 """
 
 import logging
-import os
 
 from proxy.core.errors import Invalid, Problem
 from proxy.core.terminals.terminals import TerminalList
 from proxy.storage import Busy, Unsafe
 from proxy.terminals.edits import with_seen
-from proxy.terminals.store import TerminalStore
+from proxy.terminals.store import FileVersion, TerminalStore, file_version
 
 FLUSH = 60.0
 """Seconds at least between two times that are written."""
@@ -27,7 +26,7 @@ class TerminalWatch:
         self._store = store
         self._current = TerminalList()
         self._problems: tuple[Problem, ...] = ()
-        self._version: tuple[int, ...] | None = None
+        self._version: FileVersion = None
         self._has_read = False
         self._seen: dict[str, float] = {}
         self._flushed = 0.0
@@ -50,7 +49,7 @@ class TerminalWatch:
         When a terminal was last seen changes all the time, and isn't told.
         """
         # The version is taken before the file is read: a change in between is seen the next time.
-        version = self._file_version()
+        version = file_version(self._store.path)
         if self._has_read and version == self._version:
             return False
         first, self._has_read, self._version = not self._has_read, True, version
@@ -92,20 +91,6 @@ class TerminalWatch:
         else:
             self._seen.clear()
             self._complaint = ""
-
-    def _file_version(self) -> tuple[int, ...] | None:
-        """Return what changes with every change of the file's content, mode or owner."""
-        try:
-            status = os.lstat(self._store.path)
-        except OSError:
-            return None
-        return (
-            status.st_dev,
-            status.st_ino,
-            status.st_size,
-            status.st_mtime_ns,
-            status.st_ctime_ns,
-        )
 
 
 def _who(terminals: TerminalList) -> list[tuple[str, str, bytes]]:

@@ -1,0 +1,310 @@
+"""Pairing codes on disk: each makes one terminal, whoever tries it, and guesses come to nothing."""
+
+import multiprocessing
+import os
+from collections import Counter
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from threading import Barrier as ThreadBarrier
+from threading import Thread
+
+import pytest
+
+from proxy.core.errors import Code, Refusal
+from proxy.core.terminals.pairing import CODE_LIFETIME, TRIES_OF_ALL, TRIES_OF_ONE, WINDOW
+from proxy.core.terminals.terminals import token_digest
+from proxy.storage import locked
+from proxy.terminals import PairingStore, TerminalStore
+from proxy.terminals import pairing as pairing_room
+from proxy.terminals.pairing import NAMELESS
+from tests.terminal_lists import NOW
+
+SPAWN = multiprocessing.get_context("spawn")
+HERE = "203.0.113.7"
+WRONG = "0000-0000"
+
+
+@pytest.fixture
+def pairing(tmp_path: Path) -> PairingStore:
+    return store_in(tmp_path)
+
+
+def store_in(folder: Path) -> PairingStore:
+    return PairingStore(folder / "pairing.yaml", TerminalStore(folder / "terminals.yaml"))
+
+
+def outcome(
+    store: PairingStore, code: str, *, address: str = HERE, name: str = "Phone", now: float = NOW
+) -> Code | None:
+    """Try a code; returns why it was refused."""
+    refused: Refusal | None = None
+    try:
+        store.redeem(code, address, name, now)
+    except Refusal as refusal:
+        refused = refusal
+    if refused is None:
+        return None
+    assert not code or code not in str(refused)
+    assert (refused.retry_after is None) == (refused.code is not Code.TOO_MANY_ATTEMPTS)
+    return refused.code
+
+
+def paired(store: PairingStore) -> list[str]:
+    return [terminal.name for terminal in store._terminals.load().terminals]
+
+
+def test_a_code_makes_a_terminal_whose_token_is_known_to_its_browser_alone(
+    pairing: PairingStore, tmp_path: Path
+) -> None:
+    code = pairing.new_code(NOW)
+    terminal, token = pairing.redeem(f" {code.lower()} ", HERE, "Phone", NOW + 1.5)
+    assert (terminal.name, terminal.paired, terminal.seen) == ("Phone", NOW + 1, NOW + 1)
+    assert terminal.token_sha256 == token_digest(token.encode())
+    assert len(token) == 43
+    assert pairing._terminals.load().by_token(token.encode()) == terminal
+    for file in tmp_path.iterdir():
+        assert token.encode() not in file.read_bytes()
+        assert code.encode() not in file.read_bytes()
+        assert file.stat().st_mode & 0o7777 == 0o600
+
+
+def test_every_terminal_has_an_id_and_a_token_of_its_own(pairing: PairingStore) -> None:
+    made = [pairing.redeem(pairing.new_code(NOW), HERE, "Phone", NOW) for _ in range(5)]
+    assert len({terminal.id for terminal, _ in made}) == len({token for _, token in made}) == 5
+
+
+def test_an_id_that_is_taken_is_not_given_again(
+    pairing: PairingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chances = iter(["aaaaaa", "aaaaaa", "aaaaaa", "999999"])
+    monkeypatch.setattr(pairing_room, "terminal_id", lambda _: next(chances))
+    ids = [pairing.redeem(pairing.new_code(NOW), HERE, "x", NOW)[0].id for _ in range(2)]
+    assert ids == ["aaaaaa", "999999"]
+
+
+def test_a_code_is_good_once(pairing: PairingStore) -> None:
+    code = pairing.new_code(NOW)
+    assert outcome(pairing, code) is None
+    assert outcome(pairing, code) is Code.PAIRING_REFUSED
+    assert paired(pairing) == ["Phone"]
+
+
+def test_a_code_is_good_for_ten_minutes(pairing: PairingStore) -> None:
+    early, late = pairing.new_code(NOW), pairing.new_code(NOW)
+    assert outcome(pairing, early, now=NOW + CODE_LIFETIME - 1) is None
+    assert outcome(pairing, late, now=NOW + CODE_LIFETIME) is Code.PAIRING_REFUSED
+
+
+def test_a_clock_that_is_set_back_makes_no_code_last_longer(pairing: PairingStore) -> None:
+    code = pairing.new_code(NOW)
+    assert outcome(pairing, code, now=NOW - 3600) is Code.PAIRING_REFUSED
+
+
+def test_whatever_is_wrong_is_refused_alike(pairing: PairingStore) -> None:
+    expired, used = pairing.new_code(NOW - CODE_LIFETIME), pairing.new_code(NOW)
+    assert outcome(pairing, used) is None
+    pairing.new_code(NOW)
+    tried = (used, expired, WRONG, "", "A" * 10_000, "\ud800\x00\u202e", "\n")
+    refused = []
+    for number, code in enumerate(tried):
+        with pytest.raises(Refusal) as caught:
+            pairing.redeem(code, f"198.51.100.{number}", "x", NOW)
+        refused.append((caught.value.code, caught.value.detail))
+    assert set(refused) == {(Code.PAIRING_REFUSED, "no such code is open")}
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("My Phone", "My Phone"),
+        ("", NAMELESS),
+        (" \t\r\n", NAMELESS),
+        ("\u200b\u202e", NAMELESS),
+        ("a\r\nX-Ptl-Client-Type: peer", "aX-Ptl-Client-Type: peer"),
+        ("\x1b[31mred", "[31mred"),
+        ("\u202egnp.exe", "gnp.exe"),
+        ("x" * 10_000, "x" * 64),
+        ("\ud800", NAMELESS),
+        ("'\": - {}", "'\": - {}"),
+        ("123456", "123456"),
+    ],
+)
+def test_a_name_is_made_fit_to_be_shown(pairing: PairingStore, typed: str, kept: str) -> None:
+    assert outcome(pairing, pairing.new_code(NOW), name=typed) is None
+    assert paired(pairing) == [kept]
+
+
+def test_of_a_thousand_wrong_codes_few_are_looked_at_and_the_right_one_stays_good(
+    pairing: PairingStore,
+) -> None:
+    code = pairing.new_code(NOW)
+    outcomes = Counter(
+        outcome(pairing, f"{number:08}", address=f"198.51.{number % 100}.1")
+        for number in range(1000)
+    )
+    assert outcomes == {Code.PAIRING_REFUSED: TRIES_OF_ALL, Code.TOO_MANY_ATTEMPTS: 940}
+    assert outcome(pairing, code) is Code.TOO_MANY_ATTEMPTS
+    assert len(pairing.load().tries) == TRIES_OF_ALL
+    assert outcome(pairing, code, now=NOW + WINDOW) is None
+
+
+def test_one_address_that_guesses_keeps_no_other_one_out(pairing: PairingStore) -> None:
+    code = pairing.new_code(NOW)
+    network = [f"2001:db8::{number}" for number in range(1, 100)]
+    outcomes = [outcome(pairing, WRONG, address=address) for address in network]
+    assert outcomes.count(Code.PAIRING_REFUSED) == TRIES_OF_ONE
+    assert outcome(pairing, code, address=network[0]) is Code.TOO_MANY_ATTEMPTS
+    assert outcome(pairing, code, address="2001:db8:0:1::1") is None
+
+
+def test_guesses_are_counted_where_no_code_is_open_too(pairing: PairingStore) -> None:
+    outcomes = [outcome(pairing, WRONG) for _ in range(TRIES_OF_ONE + 1)]
+    assert outcomes == [Code.PAIRING_REFUSED] * TRIES_OF_ONE + [Code.TOO_MANY_ATTEMPTS]
+
+
+def test_a_try_that_is_throttled_writes_nothing(pairing: PairingStore) -> None:
+    for _ in range(TRIES_OF_ONE):
+        outcome(pairing, WRONG)
+    before = pairing.path.stat()
+    assert outcome(pairing, WRONG) is Code.TOO_MANY_ATTEMPTS
+    assert pairing.path.stat() == before
+
+
+def test_a_try_that_is_throttled_waits_for_nobody_and_reads_nothing(
+    pairing: PairingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(TRIES_OF_ONE):
+        outcome(pairing, WRONG)
+    assert outcome(pairing, WRONG) is Code.TOO_MANY_ATTEMPTS
+    monkeypatch.setattr(pairing_room, "parse_pairing", None)
+    with locked(pairing.path):
+        assert outcome(pairing, WRONG) is Code.TOO_MANY_ATTEMPTS
+
+
+def test_what_another_process_counted_counts(pairing: PairingStore, tmp_path: Path) -> None:
+    other = store_in(tmp_path)
+    for _ in range(TRIES_OF_ONE - 1):
+        assert outcome(pairing, WRONG) is Code.PAIRING_REFUSED
+    assert outcome(other, WRONG) is Code.PAIRING_REFUSED
+    assert outcome(pairing, WRONG) is Code.TOO_MANY_ATTEMPTS
+    assert outcome(other, other.new_code(NOW), address="203.0.113.8") is None
+
+
+def test_a_right_code_is_no_wrong_try(pairing: PairingStore) -> None:
+    for _ in range(TRIES_OF_ONE + 2):
+        assert outcome(pairing, pairing.new_code(NOW)) is None
+
+
+# Many at once
+
+
+def _race(folder: Path, code: str, barrier: Barrier, results: "multiprocessing.Queue[str]") -> None:
+    store = store_in(folder)
+    barrier.wait()
+    refused = outcome(store, code, address=f"198.51.100.{os.getpid() % 250}")
+    results.put("in" if refused is None else refused.public)
+
+
+def test_of_two_workers_with_one_code_one_makes_a_terminal(
+    pairing: PairingStore, tmp_path: Path
+) -> None:
+    code = pairing.new_code(NOW)
+    barrier, results = SPAWN.Barrier(4), SPAWN.Queue()
+    racers = [
+        SPAWN.Process(target=_race, args=(tmp_path, code, barrier, results)) for _ in range(4)
+    ]
+    for racer in racers:
+        racer.start()
+    outcomes = sorted(results.get(timeout=60) for _ in racers)
+    for racer in racers:
+        racer.join(60)
+    assert outcomes == ["in", *["pairing_refused"] * 3]
+    assert paired(pairing) == ["Phone"]
+
+
+def test_of_two_browsers_with_one_code_one_is_let_in(pairing: PairingStore) -> None:
+    code = pairing.new_code(NOW)
+    barrier, outcomes = ThreadBarrier(4), []
+
+    def browser(number: int) -> None:
+        barrier.wait()
+        outcomes.append(outcome(pairing, code, address=f"198.51.100.{number}"))
+
+    threads = [Thread(target=browser, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert outcomes.count(None) == 1
+    assert outcomes.count(Code.PAIRING_REFUSED) == 3
+    assert paired(pairing) == ["Phone"]
+
+
+def test_two_browsers_with_a_code_each_are_both_let_in(pairing: PairingStore) -> None:
+    codes = [pairing.new_code(NOW), pairing.new_code(NOW)]
+    threads = [Thread(target=outcome, args=(pairing, code)) for code in codes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(paired(pairing)) == 2
+
+
+# Files that can't be used
+
+
+@pytest.mark.parametrize("file", ["pairing.yaml", "terminals.yaml"])
+@pytest.mark.parametrize("fault", ["broken", "newer", "readable", "folder", "link"])
+def test_a_file_that_cant_be_used_refuses_all_codes_alike_and_uses_none_up(
+    pairing: PairingStore, tmp_path: Path, file: str, fault: str
+) -> None:
+    outcome(pairing, pairing.new_code(NOW))
+    code = pairing.new_code(NOW)
+    path, aside = tmp_path / file, tmp_path / "aside"
+    path.rename(aside)
+    if fault == "broken":
+        path.write_text("{")
+    elif fault == "newer":
+        path.write_bytes(aside.read_bytes().replace(b"v: 1", b"v: 2"))
+        path.chmod(0o600)
+    elif fault == "readable":
+        path.write_bytes(aside.read_bytes())
+        path.chmod(0o644)
+    elif fault == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(aside)
+    assert outcome(pairing, code) is Code.PAIRING_STORE_DOWN
+    if fault == "folder":
+        path.rmdir()
+    aside.replace(path)
+    assert outcome(pairing, code) is None
+
+
+def test_who_cant_count_a_wrong_try_refuses_right_ones_too(
+    pairing: PairingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = pairing.new_code(NOW)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pairing_room, "write_atomically", full)
+    assert outcome(pairing, WRONG) is Code.PAIRING_STORE_DOWN
+    assert outcome(pairing, code) is Code.PAIRING_STORE_DOWN
+    monkeypatch.undo()
+    assert paired(pairing) == []
+    assert outcome(pairing, code) is None
+
+
+def test_who_waits_for_the_lock_too_long_is_refused(
+    pairing: PairingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = pairing.new_code(NOW)
+    monkeypatch.setattr(pairing_room, "_LOCK_WAIT", 0.0)
+    with locked(pairing.path):
+        assert outcome(pairing, code) is Code.PAIRING_STORE_DOWN
+    with locked(pairing._terminals.path):
+        assert outcome(pairing, code) is Code.PAIRING_STORE_DOWN  # and the code is used up
+    assert outcome(pairing, code) is Code.PAIRING_REFUSED
+    assert paired(pairing) == []
