@@ -7,6 +7,7 @@ import signal
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 
 from starlette.types import ASGIApp
 
@@ -39,6 +40,7 @@ from proxy.signed_call import SignedCourier
 from proxy.sockets import lent_door, lent_sockets, open_door, raise_descriptor_limit
 from proxy.state import State
 from proxy.storage import Busy, Unsafe
+from proxy.terminals import PairingStore, TerminalStore, TerminalWatch
 from proxy.tokens import TokenStore
 from proxy.upstream import Patient, Timeouts, Upstream
 
@@ -63,10 +65,11 @@ class Running:
 
     def problems(self) -> tuple[Problem, ...]:
         """Return what is wrong with the files just now."""
-        found = (self.portal.catalogue.current.problems, self.portal.contacts.problems)
-        certificate = self.certificate.problems(self.portal.clock()) if self.certificate else ()
-        sealing = self.portal.sealing.problems
-        return (*found[0], *found[1], *sealing, *certificate, *self.undelivered)
+        portal = self.portal
+        watched = (portal.catalogue.current, portal.contacts, portal.terminals, portal.sealing)
+        found = chain.from_iterable(each.problems for each in watched)
+        certificate = self.certificate.problems(portal.clock()) if self.certificate else ()
+        return (*found, *certificate, *self.undelivered)
 
     def listeners(self) -> tuple[Listener, ...]:
         """Bind every listener, with its app behind it; raises ``OSError``."""
@@ -112,7 +115,8 @@ class Running:
         complaint = ""
         while True:
             await asyncio.sleep(TICK)
-            for follow in (self.portal.contacts.refresh, self._follow_apps_and_tokens):
+            contacts, terminals = self.portal.contacts, self.portal.terminals
+            for follow in (contacts.refresh, terminals.refresh, self._follow_apps_and_tokens):
                 try:
                     follow()
                 except (OSError, Invalid, Unsafe, Busy) as error:
@@ -120,6 +124,7 @@ class Running:
                         complaint = str(error)
                         log.error("a file can't be followed: %s", error)  # noqa: TRY400
             now = self.portal.clock()
+            self.portal.terminals.flush(now)
             if self.certificate is not None:
                 self.certificate.refresh(now)
             self.portal.sealing.follow(now)
@@ -147,6 +152,7 @@ class Running:
     async def close(self) -> None:
         """Close what was opened."""
         await self.upstream.close()
+        self.portal.terminals.close()
         self.replays.close()
 
 
@@ -167,7 +173,10 @@ def compose(
     key = load_identity(state.identity_key)
     tls = config.tls
     certificate = CertificateWatch(tls.certificate, tls.key) if tls is not None else None
-    portal = Portal(config, key, ContactWatch(store), catalogue, sealing, only=only)
+    terminals = TerminalStore(state.terminals)
+    terminals.load()  # as above
+    watch, pairing = TerminalWatch(terminals), PairingStore(state.pairing, terminals)
+    portal = Portal(config, key, ContactWatch(store), catalogue, sealing, watch, pairing, only=only)
     sealing.open(portal.clock())
     replays = ReplayStore(state.replays)
     replays.open(portal.clock())

@@ -14,13 +14,16 @@ from proxy.core.answers import refusal_answer, wants_page
 from proxy.core.envelope import GATEWAY
 from proxy.core.errors import Refusal
 from proxy.core.forwarding import read_trail
-from proxy.core.gate import Admission, RefusedPeer, Request, admit
+from proxy.core.gate import Admission, RefusedPeer, Request, Unpaired, admit
 from proxy.core.log_line import LEFT
 from proxy.core.signature.response import Question
+from proxy.core.terminals.landing import PAIR, is_navigation
 from proxy.delivery import Delivery
 from proxy.gateway import Gateway
 from proxy.hop.scope import target_of
+from proxy.pairing_page import PairingPage
 from proxy.portal import Portal
+from proxy.recognition import recognised, sent_to_pair
 from proxy.replay import ReplayStore
 from proxy.reply import send_answer
 from proxy.request_log import line_of
@@ -35,6 +38,7 @@ class Inbound:
         self._replays = replays
         self._delivery = Delivery(portal, upstream)
         self._gateway = Gateway(portal, self._answer)
+        self._pairing = PairingPage(portal)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -56,9 +60,7 @@ class Inbound:
         question = None
         line.mode = "plain" if request.seal is None else "sealed"
         try:
-            admission = admit(
-                request, self._portal.site, now, partial(self._replays.claim, now=now)
-            )
+            admission = self._admit(request, now)
             # Looked up at once: later, the rules and the address could be of two moments.
             app = self._portal.apps.get(admission.app) if admission.app is not None else None
             question = admission.question
@@ -68,6 +70,11 @@ class Inbound:
                 return
             line.caller, line.app = admission.caller, admission.app or ""
             line.rule = admission.rule.prefix if admission.rule is not None else None
+            if admission.caller.type == "terminal":
+                client = recognised(self._portal, request, admission, client, now)
+            if _is_pairing(admission):
+                await self._pairing.serve(request, admission, client)
+                return
             if question is None or request.seal is not None:
                 await self._delivery.stream(request, admission, app, client)
             else:
@@ -82,6 +89,16 @@ class Inbound:
         except ClientLeft:
             line.outcome = LEFT
 
+    def _admit(self, request: Request, now: float) -> Admission:
+        claim = partial(self._replays.claim, now=now)
+        try:
+            return admit(request, self._portal.site, now, claim)
+        except Unpaired:
+            if not self._portal.terminals.refresh():
+                raise
+            # Paired a moment ago, in another process.
+            return admit(request, self._portal.site, now, claim)
+
     async def _refuse(
         self, refusal: Refusal, request: Request, question: Question | None, client: Client
     ) -> None:
@@ -90,6 +107,10 @@ class Inbound:
         elif question is not None:
             answer = refusal_answer(refusal)
             await self._delivery.send_signed(answer, request, question, client)
+        elif isinstance(refusal, Unpaired) and is_navigation(request.method, request.fields):
+            answer = sent_to_pair(refusal, client.line.request_id)
+            client.line.status = answer.status
+            await send_answer(client.send, answer, request.method)
         else:
             page = wants_page(request.method, request.fields)
             answer = refusal_answer(refusal, page=page, request_id=client.line.request_id)
@@ -104,3 +125,8 @@ def _is_envelope(request: Request, admission: Admission) -> bool:
         and request.method == b"POST"
         and admission.target.path == GATEWAY
     )
+
+
+def _is_pairing(admission: Admission) -> bool:
+    """Tell whether somebody comes for the pairing page; to a Portal there is none."""
+    return admission.app is None and admission.question is None and admission.target.path == PAIR

@@ -1,7 +1,7 @@
 """What every listener of one running Portal shares: its key, its names, its changing state.
 
-The changing parts (contacts and apps) are replaced whole, never edited in place, so a request is
-judged under one state.
+The changing parts (contacts, terminals and apps) are replaced whole, never edited in place, so a
+request is judged under one state.
 """
 
 import time
@@ -26,6 +26,7 @@ from proxy.core.signature.digest import content_digest
 from proxy.core.signature.response import Question, sign_response
 from proxy.core.template import Variables
 from proxy.sealing_keys import SealingKeyStore
+from proxy.terminals import PairingStore, TerminalWatch
 
 SPOKEN: frozenset[Mode] = frozenset(MODES)
 """The modes that this version speaks."""
@@ -41,6 +42,8 @@ class Portal:
     contacts: ContactWatch
     catalogue: CatalogueWatch
     sealing: SealingKeyStore
+    terminals: TerminalWatch
+    pairing: PairingStore
     clock: Clock = time.time
     only: str | None = None
     """The one app that this process serves; None serves all that are there."""
@@ -81,7 +84,8 @@ class Portal:
     @property
     def site(self) -> Site:
         """What the corridor judges a request against, as of now."""
-        return Site(self.id, self.hosts, self.judges, self.contacts.current, self.modes)
+        contacts, terminals = self.contacts.current, self.terminals.current
+        return Site(self.id, self.hosts, self.judges, contacts, self.modes, terminals)
 
     def peer(self, app: str, prefix: str) -> Contact:
         """Return the one peer that ``prefix`` names to ``app``.

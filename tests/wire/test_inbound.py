@@ -107,7 +107,7 @@ def test_exactly_one_host_is_needed(world: World, hosts: tuple[str, ...]) -> Non
 def test_a_browser_gets_a_page_that_tells_no_detail(world: World) -> None:
     accept = ("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
 
-    got = world.stranger("box", "/secret-path", accept)
+    got = world.stranger("box", "/peer/secret-path", accept)
 
     assert got.status == 401
     assert got.one("content-type") == b"text/html; charset=utf-8"

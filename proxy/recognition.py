@@ -1,0 +1,50 @@
+"""Browsers, known or not: a terminal is noted, and its cookie kept; a stranger is sent to pair."""
+
+from dataclasses import replace
+
+from starlette.types import Message, Send
+
+from proxy.client import Client
+from proxy.core.answers import Answer, refusal_answer
+from proxy.core.gate import Admission, Request, Unpaired
+from proxy.core.headers import Field
+from proxy.core.policy import Access
+from proxy.core.terminals.possession import renewal
+from proxy.hop.scope import UPGRADE
+from proxy.portal import Portal
+
+_SEE_OTHER = 303
+
+
+def recognised(
+    portal: Portal, request: Request, admission: Admission, client: Client, now: float
+) -> Client:
+    """Note that a terminal was here; its cookie is set again with the answer where that is due.
+
+    With answers from private pages alone: a cache may keep others for everybody, and the cookie
+    with them.
+    """
+    cookie = None
+    if admission.rule is not None and admission.rule.access is Access.PRIVATE:
+        cookie = renewal(request.fields, portal.terminals.current, portal.hosts.origin, now)
+    portal.terminals.saw(admission.caller.id, now)
+    return client if cookie is None else replace(client, send=_with(cookie, client.send))
+
+
+def sent_to_pair(refusal: Unpaired, request_id: str) -> Answer:
+    """Return what sends a browser to the pairing page, and tells the refusal who doesn't follow."""
+    told = refusal_answer(refusal, page=True, request_id=request_id)
+    location = (b"location", refusal.pairing_address.encode("ascii"))
+    fields = tuple(field for field in told.fields if field[0] != b"www-authenticate")
+    return replace(told, status=_SEE_OTHER, fields=(location, *fields))
+
+
+def _with(field: Field, send: Send) -> Send:
+    """Return what sends an answer with ``field`` in its head as well."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] in ("http.response.start", UPGRADE):
+            message = {**message, "headers": [*message["headers"], field]}
+        await send(message)
+
+    return sending
