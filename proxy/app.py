@@ -22,6 +22,7 @@ from proxy.core.errors import Invalid, Problem
 from proxy.core.policy import Mode
 from proxy.directory import PATIENCE, Directory
 from proxy.guard import Guard
+from proxy.hop.allocator import keep_buffers
 from proxy.hop.engine import HopUpstream
 from proxy.hop.limits import Limits
 from proxy.inbound import Inbound
@@ -188,6 +189,7 @@ def serve(config: Config) -> int:
     """Run the proxy until SIGINT or SIGTERM; returns the exit status."""
     logs.set_up(config.log)
     raise_descriptor_limit()
+    keep_buffers()
     try:
         return asyncio.run(_serve(config))
     except OSError as error:
