@@ -65,18 +65,21 @@ def key_field(key: PrivateKey) -> str:
     return f":{base64.b64encode(key.public.raw).decode('ascii')}:"
 
 
-def seal_field(seal: bytes = SEAL) -> str:
-    """Return the value of ``portal-seal``."""
-    return f":{base64.b64encode(seal).decode('ascii')}:"
+def seal_field(seal: bytes | None = None) -> str:
+    """Return the value of ``portal-seal``, of this draft's envelope where none is given."""
+    return f":{base64.b64encode(seal or SEAL).decode('ascii')}:"
 
 
 def filled(text: str) -> str:
     """Replace ``{ada}`` by Ada's ID, ``{ada-key}`` by her key as a field; the others likewise.
 
     ``{seal}`` is the envelope's ``portal-seal``, ``{other-seal}`` another envelope's, ``{8000}`` a
-    text of so many characters, ``{host}`` the authority of Bob's guestbook.
+    text of so many characters, ``{host}`` the authority of Bob's guestbook, ``{now}`` and
+    ``{now+1}`` Unix seconds, ``{nonce}`` and ``{other-nonce}`` what they say.
     """
-    text = text.replace("{host}", HOST)
+    text = text.replace("{host}", HOST).replace("{nonce}", NONCE)
+    text = text.replace("{other-nonce}", ("B" if NONCE[0] != "B" else "C") + NONCE[1:])
+    text = re.sub(r"\{now(?:\+(\d+))?\}", lambda match: str(NOW + int(match[1] or 0)), text)
     text = re.sub(r"\{(\d+)\}", lambda match: "x" * int(match[1]), text)
     text = text.replace("{seal}", seal_field()).replace("{other-seal}", seal_field(bytes(32)))
     for name, key in KEYS.items():

@@ -1,0 +1,78 @@
+"""Smuggling at a running proxy: the rows of ``tests/core/http1/requests.py``, cut anywhere.
+
+The judge is an app that keeps every byte it gets.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from proxy.core.http1.grammar import RequestHead
+from tests.core.http1 import requests
+from tests.core.http1.driving import read_request
+
+from .harness.raw import Wire
+from .harness.recorder import eventually
+from .harness.splits import LONGEST, answers, drip, places
+
+if TYPE_CHECKING:
+    from .conftest import World
+
+HOSTLESS = {"host_twice_in_http_1_0"}
+"""Whose twin names no host: it is well formed, and for nobody here."""
+BROKEN_IN_ITS_BODY = ("chunk_", "extension_", "trailer")
+
+
+def put(world: World, data: bytes) -> bytes:
+    """Return a row's bytes for the host of an app that is public."""
+    return data.replace(b"a.example", world.bob.app_host("site").encode("ascii"))
+
+
+@pytest.mark.parametrize("row", requests.ROWS, ids=str)
+def test_what_is_forged_never_reaches_the_app(world: World, row: requests.Row) -> None:
+    forged = put(world, row.forged)
+    with Wire(world.bob.public) as wire:
+        wire.send(forged)
+        got = wire.read()
+        assert wire.rest() == b"", "a refused message ends its connection"
+    assert got.status == row.status
+    assert got.one("portal-refusal").decode() == got.code
+
+    cut = answers(world.bob.public, forged)
+    if len(forged) <= LONGEST:
+        cut.append(drip(world.bob.public, forged))
+
+    assert {answer.status for answer in cut} <= {row.status, 400, 431}
+    assert world.bob_app.requests == []
+    if not row.name.startswith(BROKEN_IN_ITS_BODY):
+        assert world.bob_app.received == b""
+
+
+@pytest.mark.parametrize("row", requests.ROWS, ids=str)
+def test_its_harmless_twin_reaches_the_app_unchanged(world: World, row: requests.Row) -> None:
+    twin = put(world, row.twin)
+    if row.name in HOSTLESS:
+        with Wire(world.bob.public) as wire:
+            wire.send(twin)
+            assert wire.read().code == "bad_request"
+        return
+    (head,) = read_request([twin]).heads
+    assert isinstance(head, RequestHead)
+    sent = [
+        pair for pair in head.fields if pair[0] not in (b"transfer-encoding", b"content-length")
+    ]
+    with Wire(world.bob.public) as wire:
+        wire.send(twin)
+        assert wire.read().status == 200
+    every = [answer.status for answer in answers(world.bob.public, twin)]
+
+    assert set(every) <= {200}
+    assert len(every) == len(places(twin))
+    eventually(lambda: len(world.bob_app.requests) == 1 + len(every))
+    for arrived in world.bob_app.requests:
+        assert arrived.target == head.target
+        assert arrived.fields[: len(sent)] == sent
+        assert arrived.body == row.body
+    assert b"evil" not in world.bob_app.received

@@ -1,0 +1,152 @@
+"""Every row of ``tests/attacks`` at a running proxy, signed and sealed; the app is the judge."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from proxy.core.binary_http.message import RequestHead
+from proxy.core.binary_http.writer import END, content, request_head
+from proxy.core.signature.parameters import encode_nonce
+from tests.core import peering
+from tests.core.attack_rows import Row, draft_of, rows
+from tests.core.binary_http.driving import read, reader_for
+from tests.core.http1.driving import read_request
+
+from .harness.casting import BobsPortal
+from .harness.raw import Raw, exchange
+from .harness.recorder import Recorder, eventually
+from .harness.sealer import Sender, offered_by
+from .harness.splits import drip
+
+if TYPE_CHECKING:
+    from proxy.core.gate import Request
+    from proxy.core.sealing.key_config import KeyConfig
+
+SIGNED = [row for row in rows(sealed=False) if not row[0].endswith("a line break in a value")]
+"""All but one that is, on the wire, a line of its own."""
+UNSAYABLE = ("no Host", "two Hosts", "an empty field name")
+"""What nobody can write in Binary HTTP: there is one authority, and no name is empty."""
+SEALED = [(name, row) for name, row in rows(sealed=True) if not name.endswith(UNSAYABLE)]
+EDGES = ("the edge admitted", "though short-lived", "expired 61 s ago")
+"""Rows that tell the second itself: a running clock can't be held there, the core's can."""
+
+
+@dataclass
+class Stage:
+    bob: BobsPortal
+    app: Recorder
+    config: KeyConfig
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with ExitStack() as stack:
+        app = stack.enter_context(Recorder())
+        bob = BobsPortal(tmp_path_factory.mktemp("attacks") / "bob", "Bob", aliases="bob.example")
+        stack.callback(bob.release)
+        bob.serve(app.port)
+        yield Stage(bob, app, offered_by(bob))
+        assert bob.MISTAKE not in bob.log, bob.log
+
+
+@pytest.fixture
+def stage(built: Stage) -> Stage:
+    built.app.clear()
+    return built
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have what is signed be of this second, with a nonce of its own."""
+    eventually(lambda: time.time() % 1 < 0.6)
+    monkeypatch.setattr(peering, "NOW", int(time.time()))
+    monkeypatch.setattr(peering, "NONCE", encode_nonce(secrets.token_bytes(32)))
+
+
+def on_the_wire(request: Request, body: bytes) -> bytes:
+    lines = [b"%b %b HTTP/1.1" % (request.method, request.target)]
+    lines += [name + b": " + value for name, value in request.fields]
+    return b"\r\n".join([*lines, b"", b""]) + body
+
+
+def signed(row: Row) -> bytes:
+    body = str(row.get("sign", {}).get("body", "Hello")).encode("latin-1")
+    return on_the_wire(draft_of(row), body)
+
+
+@dataclass
+class Envelope:
+    """A row in an envelope of its own."""
+
+    sender: Sender
+    head: bytes
+    body: bytes
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether Binary HTTP can say what the row says."""
+        message = self.head + content(self.body) + END
+        return not read(reader_for(message), [message]).error
+
+
+def sealed(stage: Stage, name: str, row: Row, patch: pytest.MonkeyPatch) -> Envelope:
+    sender = Sender(peering.ADA, stage.bob, config=stage.config)
+    patch.setattr(peering, "SEAL", sender.sealer.enc)
+    draft = draft_of(row, sealed=True, digest=not name.startswith("sealed: "))
+    body = str(row.get("sign", {}).get("body", "Hello")).encode("latin-1")
+    (_, host), *fields = draft.fields
+    head = request_head(RequestHead(draft.method, b"https", host, draft.target, tuple(fields)))
+    return Envelope(sender, head, body)
+
+
+def carried_out(stage: Stage, got: Raw, row: Row) -> bool:
+    """Tell whether the twin came to its app, or to the Portal itself."""
+    if got.status == 404:
+        return got.one("portal-refusal") == b"not_found"
+    (arrived,) = stage.app.requests
+    sign: dict[str, Any] = row.get("sign", {})
+    assert arrived.body == str(sign.get("body", "Hello")).encode("latin-1")
+    assert arrived.one("x-ptl-client-type") in (b"peer", b"anonymous")
+    return got.status == 200
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize(("name", "row"), SIGNED, ids=[name for name, _ in SIGNED])
+def test_a_signed_attack_is_refused_and_its_twin_carried_out(
+    stage: Stage, name: str, row: Row
+) -> None:
+    raw = signed(row)
+    code = row["code"] if not read_request([raw]).error else "bad_request"
+
+    assert exchange(stage.bob.public, raw).code == code
+    if not name.startswith("time: "):
+        assert drip(stage.bob.public, raw).code == code
+    assert stage.app.received == b""
+
+    if not row["attack"].endswith(EDGES):
+        twin = row.get("twin", {})
+        assert carried_out(stage, exchange(stage.bob.public, signed(twin)), twin)
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize(("name", "row"), SEALED, ids=[name for name, _ in SEALED])
+def test_a_sealed_attack_is_refused_and_its_twin_carried_out(
+    stage: Stage, name: str, row: Row, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    envelope = sealed(stage, name, row, monkeypatch)
+    code = row["code"] if envelope.is_readable else "envelope_broken"
+
+    assert envelope.sender.ask(envelope.head, envelope.body).code == code
+    assert stage.app.received == b""
+
+    if not row["attack"].endswith(EDGES):
+        twin = row.get("twin", {})
+        envelope = sealed(stage, name, twin, monkeypatch)
+        assert carried_out(stage, envelope.sender.ask(envelope.head, envelope.body), twin)
