@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli import apps, call, check, health, peers, ping, serve, setup
+from proxy.cli import apps, call, check, health, peers, ping, serve, setup, terminals
 from proxy.cli.command import Group, Root, Verb
 from proxy.cli.files import DEFAULT_FOLDER, ConfigFolder
 from proxy.cli.output import PROGRAM, USAGE, remark, say
@@ -56,6 +56,9 @@ def choose(
       portal-proxy apps allow guestbook all
       portal-proxy ping bob
 
+    A browser of your own, for what is private:
+      portal-proxy terminals pair
+
     Exit status: 0; 1 for a refusal, with the reason on stderr; 2 for a command
     line that can't be meant. --config may stand before a command or behind it.
     """
@@ -75,6 +78,7 @@ cli.command(cls=Verb)(call.call)
 cli.command(cls=Verb)(ping.ping)
 cli.add_typer(peers.peers, name="peers", cls=Group)
 cli.add_typer(apps.apps, name="apps", cls=Group)
+cli.add_typer(terminals.terminals, name="terminals", cls=Group)
 
 
 def main() -> None:

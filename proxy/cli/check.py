@@ -45,9 +45,10 @@ def check(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> 
     """Show everything that is wrong with any file.
 
     Reads portal.yaml, every app.json and proxy.yaml, the key, the contact list, the
-    certificate, the sealing keys and the replay store; exit status 1 when there is a
-    problem. Warnings and notices don't count. It changes nothing, and the proxy may
-    be running meanwhile. It also says in which modes calls are accepted.
+    terminals, the certificate, the sealing keys and the replay store; exit status 1
+    when there is a problem. Warnings and notices don't count. It changes nothing,
+    and the proxy may be running meanwhile. It also says in which modes calls are
+    accepted.
 
     For example:
       portal-proxy check --config config/ada
@@ -101,6 +102,11 @@ def inspect(folder: Path) -> Findings:
         warnings += _about_contacts(portal, catalogue, portal.contacts.load(), own_id)
     except Invalid as invalid:
         problems += invalid.problems
+    for read in (portal.terminals.load, portal.pairing.load):
+        try:
+            read()
+        except Invalid as invalid:
+            problems += invalid.problems
     if portal.state.replays.exists():
         problems += _replay_problems(portal.state.replays)
     else:

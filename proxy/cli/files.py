@@ -17,6 +17,7 @@ from proxy.core.origin import is_dns_label
 from proxy.core.policy import Contact, ContactList
 from proxy.keyring import load_identity
 from proxy.state import State
+from proxy.terminals import PairingStore, TerminalStore
 from proxy.tokens import TokenStore
 
 _CHOSEN = "proxy.cli.config"
@@ -42,6 +43,16 @@ class PortalFiles:
     def contacts(self) -> ContactStore:
         """The contact list's file."""
         return ContactStore(self.state.contacts, self.config.domain)
+
+    @property
+    def terminals(self) -> TerminalStore:
+        """The list of the owner's devices."""
+        return TerminalStore(self.state.terminals)
+
+    @property
+    def pairing(self) -> PairingStore:
+        """The pairing codes that are open."""
+        return PairingStore(self.state.pairing, self.terminals)
 
     @property
     def tokens(self) -> TokenStore:

@@ -10,10 +10,10 @@ from proxy.core.errors import Invalid, Problem
 def serve(config: ConfigFolder = DEFAULT_FOLDER) -> None:
     """Run the proxy until Ctrl-C or SIGTERM.
 
-    It won't start with a mistake in portal.yaml, the key, the contact list or the
-    certificate. An app whose files are wrong is reported and left out; the others are
-    served. Running requests get the time to end that portal.yaml gives them; a second
-    Ctrl-C ends at once.
+    It won't start with a mistake in portal.yaml, the key, the contact list, the
+    terminals or the certificate. An app whose files are wrong is reported and left
+    out; the others are served. Running requests get the time to end that portal.yaml
+    gives them; a second Ctrl-C ends at once.
 
     For example:
       portal-proxy serve --config config/ada
@@ -32,7 +32,7 @@ def serve(config: ConfigFolder = DEFAULT_FOLDER) -> None:
 def start_problems(portal: PortalFiles) -> list[Problem]:
     """Return every problem of the files without which a proxy can't run."""
     problems: list[Problem] = []
-    for read in (portal.identity, portal.contacts.load, portal.certificate):
+    for read in (portal.identity, portal.contacts.load, portal.terminals.load, portal.certificate):
         try:
             read()
         except Invalid as invalid:

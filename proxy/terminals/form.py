@@ -23,10 +23,10 @@ from proxy.core.text import shown, step
 VERSION = 1
 _TERMINALS_HEAD = """\
 # The owner's devices. Commands and the proxy write this file: comments in it aren't kept.
-# To remove one by hand would do; `portal-proxy terminals remove` loses no change made meanwhile.
+# To change it: `portal-proxy terminals rename`, `portal-proxy terminals remove`.
 """
 _PAIRING_HEAD = """\
-# Pairing codes that are open, and wrong tries of the last minute. Only the proxy writes this file.
+# Pairing codes that are open, and wrong tries of the last minute. Don't write it by hand.
 """
 _LONG_LINE = 1 << 16
 _LONGEST_ADDRESS = 64

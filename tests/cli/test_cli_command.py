@@ -15,6 +15,7 @@ COMMANDS = [
     "init", "serve", "check", "health", "id",
     "peers list", "peers add", "peers remove", "peers rename", "peers edit",
     "apps list", "apps allow", "apps token", "call", "ping",
+    "terminals pair", "terminals list", "terminals rename", "terminals remove",
 ]  # fmt: skip
 
 

@@ -73,7 +73,7 @@ def test_every_decision_is_in_the_index() -> None:
 
 @pages
 def test_every_command_that_is_named_exists(page: Path) -> None:
-    groups = {"peers", "apps"}
+    groups = {"peers", "apps", "terminals"}
     root = typer.main.get_group(cli)
     wrong = []
     for code in _code(page):

@@ -1,0 +1,168 @@
+"""``terminals``: the owner's devices, from the command line."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from proxy.cli.command import Group, Verb
+from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_portal
+from proxy.cli.output import Stop, command_line, remark, say, say_fields, say_json
+from proxy.cli.reaching import utc
+from proxy.core.terminals.landing import PAIR
+from proxy.core.terminals.pairing import CODE_LIFETIME, shown_code
+from proxy.core.terminals.terminals import Terminal, TerminalList, is_terminal_id
+from proxy.terminals import TerminalStore, renamed, without_terminal
+
+TerminalId = Annotated[
+    str, typer.Argument(metavar="ID", help="The terminal's ID, as `terminals list` shows it.")
+]
+
+terminals = typer.Typer(cls=Group)
+
+
+@terminals.callback()
+def describe() -> None:
+    """Pair, list, rename and remove your own devices (terminals)."""
+
+
+@terminals.command(cls=Verb)
+def pair(
+    *,
+    qr: Annotated[
+        bool | None,
+        typer.Option("--qr/--no-qr", help="Print a QR code of the link. By default at a terminal."),
+    ] = None,
+    config: ConfigFolder = DEFAULT_FOLDER,
+    as_json: AsJson = False,
+) -> None:
+    """Print a code that makes one browser yours: good once, for ten minutes.
+
+    Open the link on the device, or scan the QR code; or open any private page, and
+    type the code there. Whoever has the code can do the same: show it to nobody.
+    From then on the browser may enter what your apps keep private. The proxy needn't
+    be restarted.
+
+    For example:
+      portal-proxy terminals pair
+      portal-proxy terminals pair --json
+    """
+    portal = open_portal(config)
+    page = f"{portal.config.public_origin(portal.identity().public.portal_id)}{PAIR.decode()}"
+    portal.terminals.load()  # what couldn't take a terminal shouldn't give out a code for one
+    now = time.time()
+    code = portal.pairing.new_code(now)
+    link, until = f"{page}#code={code}", int(now) + CODE_LIFETIME
+    if as_json:
+        say_json({"code": shown_code(code), "page": page, "link": link, "until": until})
+        return
+    say(f"Code       {shown_code(code)}")
+    say(f"Page       {page}")
+    say(f"Link       {link}")
+    say(f"Good once, until {utc(until)}.")
+    _show_qr(link, wanted=qr)
+    if portal.config.is_plain_http:
+        remark("public_url is plain http: whoever is on the way can read the code, and come in.")
+
+
+@terminals.command("list", cls=Verb)
+def show(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
+    """Show every terminal, and when it was last seen.
+
+    A running proxy writes that down once in a minute. A terminal that wasn't
+    used for half a year has expired: it must be paired again.
+
+    For example:
+      portal-proxy terminals list --json
+    """
+    listed, now = open_portal(config).terminals.load().terminals, time.time()
+    if as_json:
+        say_json([_described(terminal, now) for terminal in listed])
+        return
+    for terminal in listed:
+        say(f"{terminal.name}  {terminal.id}")
+        expired = "" if terminal.is_valid(now) else " (expired)"
+        say_fields([("paired", utc(terminal.paired)), ("seen", utc(terminal.seen) + expired)])
+    if not listed:
+        remark(f"No terminals yet. To pair one: {command_line(config, 'terminals', 'pair')}")
+
+
+@terminals.command(cls=Verb)
+def rename(
+    terminal_id: TerminalId,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What it is called from now on.")],
+    config: ConfigFolder = DEFAULT_FOLDER,
+) -> None:
+    """Give a terminal another name. Apps see it.
+
+    For example:
+      portal-proxy terminals rename 8271dd "Laptop, at work"
+    """
+    store = open_portal(config).terminals
+    terminal = _the_terminal(store.load(), terminal_id)
+    _change(store, lambda before: renamed(before, terminal.id, name))
+    say(f"Renamed {terminal.name} to {name}, {terminal.id}")
+
+
+@terminals.command(cls=Verb)
+def remove(terminal_id: TerminalId, config: ConfigFolder = DEFAULT_FOLDER) -> None:
+    """Remove a terminal: it is a stranger again.
+
+    A running proxy follows within a second, and ends what the terminal has running.
+
+    For example:
+      portal-proxy terminals remove 8271dd
+    """
+    store = open_portal(config).terminals
+    terminal = _the_terminal(store.load(), terminal_id)
+    _change(store, lambda before: without_terminal(before, terminal.id))
+    say(f"Removed {terminal.name}, {terminal.id}")
+
+
+def _show_qr(link: str, *, wanted: bool | None) -> None:
+    """Print the QR code where it was asked for, or where nobody said and a person looks on."""
+    from proxy.cli.qr import is_showable, show_qr  # noqa: PLC0415 - only this draws one
+
+    if wanted is None:
+        wanted = sys.stdout.isatty() and is_showable()
+    if not wanted:
+        return
+    if not is_showable():
+        raise Stop("no QR code: stdout's encoding has no such characters; try PYTHONUTF8=1")
+    show_qr(link)
+
+
+def _the_terminal(listed: TerminalList, text: str) -> Terminal:
+    """Return the terminal of this ID; refuses anything else, and says what was perhaps meant."""
+    terminal = listed.find(text)
+    if terminal is not None:
+        return terminal
+    namesakes = [each.id for each in listed.terminals if each.name == text]
+    if namesakes:
+        ids = ", ".join(namesakes)
+        raise Stop(
+            f"a terminal is chosen by its ID, not by its name; {text!r} is the name of {ids}"
+        )
+    what = "no terminal has the ID" if is_terminal_id(text) else "no terminal can have the ID"
+    raise Stop(f"{what} {text!r}; portal-proxy terminals list shows them all")
+
+
+def _change(store: TerminalStore, change: Callable[[TerminalList], TerminalList]) -> None:
+    """Change the list under its lock; what it refuses ends the command with the reason."""
+    try:
+        store.change(change)
+    except ValueError as error:
+        raise Stop(str(error)) from None
+
+
+def _described(terminal: Terminal, now: float) -> dict[str, object]:
+    """Return a terminal for ``--json``."""
+    return {
+        "id": terminal.id,
+        "name": terminal.name,
+        "paired": terminal.paired,
+        "seen": terminal.seen,
+        "expired": not terminal.is_valid(now),
+    }

@@ -1,0 +1,53 @@
+"""The documents tell of the owner's devices what the code has."""
+
+from pathlib import Path
+
+import pytest
+
+from proxy.core.terminals import pairing, terminals
+from proxy.core.terminals.cookie import MOST_LOOKED_AT
+from proxy.terminals.form import VERSION, _TerminalEntry
+from proxy.terminals.watch import FLUSH
+
+_DOCS = Path(__file__).resolve().parents[2] / "docs"
+_DAY = 86_400
+
+
+def _flat(name: str) -> str:
+    return " ".join((_DOCS / name).read_text("utf-8").split())
+
+
+def test_codes_are_good_for_ten_minutes_and_made_of_40_bits_as_everybody_is_told() -> None:
+    assert pairing.CODE_LIFETIME == 10 * 60
+    assert 8 * pairing.CODE_BYTES == 40
+    assert pairing.CODE_LENGTH == 8
+    assert pairing.WINDOW == 60
+    text = _flat("decisions/0019-terminals.md")
+    assert "are 40 bits, eight characters" in text
+    assert f"{pairing.TRIES_OF_ONE} wrong codes a minute from one address" in text
+    assert f"{pairing.TRIES_OF_ALL} from all together" in text
+    guesses = pairing.TRIES_OF_ALL * pairing.CODE_LIFETIME // pairing.WINDOW
+    assert f"in ten minutes {guesses} of 2⁴⁰ can be tried" in text
+    assert round(2**40 / guesses / 1e9, 1) == 1.8
+    guide = _flat("operating.md")
+    assert "Five of them in a minute from one address" in guide
+    assert f"or {pairing.TRIES_OF_ALL} from all together" in guide
+    assert f"{guesses} of a million million" in guide
+
+
+def test_terminals_last_half_a_year_and_are_renewed_daily_as_everybody_is_told() -> None:
+    assert terminals.LIFETIME == 180 * _DAY
+    assert terminals.RENEW_AFTER == _DAY
+    assert FLUSH == 60
+    assert MOST_LOOKED_AT == 8
+    text = _flat("decisions/0019-terminals.md")
+    for phrase in ("Half a year without use", "each day", "up to eight tokens are tried"):
+        assert phrase in text
+    assert f"is {terminals.TOKEN_BYTES} random bytes" in text
+
+
+@pytest.mark.parametrize("key", _TerminalEntry.model_fields)
+def test_the_guide_for_owners_has_every_key_of_the_file(key: str) -> None:
+    text = _flat("operating.md")
+    assert f"`terminals[].{key}`" in text
+    assert f"the version of the form, `{VERSION}`" in text
