@@ -112,7 +112,7 @@ class Outbound:
         """
         contacts = self._portal.contacts.current
         portal = host.removeprefix(f"{app}.")
-        fitting = [] if portal == host else [p for p in contacts.peers if p.origin.host == portal]
+        fitting = () if portal == host else contacts.at_host(portal)
         if len(fitting) == 1 and contacts.may_know(app, fitting[0].id):
             return fitting[0]
         detail = f"{app} asks for {host[:260]!r}; contacts: {[peer.id for peer in fitting]}"

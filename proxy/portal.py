@@ -96,7 +96,7 @@ class Portal:
         contacts = self.contacts.current
         contact = contacts.resolve(app, prefix)
         if contact is None:
-            fitting = [peer.id for peer in contacts.peers if prefix and peer.id.startswith(prefix)]
+            fitting = [peer.id for peer in contacts.fitting(prefix)] if prefix else []
             detail = f"{app} asks for {prefix[:110]!r}; contacts that fit: {fitting}"
             raise Refusal(Code.NO_SUCH_PEER, detail)
         return contact

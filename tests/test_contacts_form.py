@@ -1,5 +1,6 @@
 """contacts.yaml as text, and the changes that commands make to the list."""
 
+import hashlib
 import string
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,8 +19,9 @@ from proxy.contacts import (
     with_visibility,
     without_contact,
 )
+from proxy.contacts.form import MAX_BYTES, derived_address
 from proxy.core.errors import Invalid
-from proxy.core.identity import ALPHABET
+from proxy.core.identity import ALPHABET, encode_base32
 from proxy.core.names import name_problem
 from proxy.core.policy import Contact, ContactList
 
@@ -262,3 +264,19 @@ def test_changes_that_make_no_list_are_refused() -> None:
         with_visibility(LIST, "../x", "all")
     with pytest.raises(ValueError, match="neither all, none"):
         with_visibility(LIST, "guestbook", BOB_ID)
+
+
+def test_ten_thousand_contacts_and_one_app_that_may_know_each_by_name_are_a_list() -> None:
+    ids = [encode_base32(hashlib.sha512(b"%d" % number).digest()) for number in range(10_000)]
+    peers = tuple(
+        Contact(one, f"Peer {at}", derived_address(one, DOMAIN)) for at, one in enumerate(ids)
+    )
+    contacts = ContactList(peers, MappingProxyType({"guestbook": frozenset(ids)}))
+    assert parse(serialise_contacts(contacts)) == contacts
+    assert contacts.resolve("guestbook", ids[-1]) == peers[-1]
+
+
+def test_a_list_of_more_than_its_bound_is_no_list() -> None:
+    assert problems_of(b"#" * (MAX_BYTES + 1)) == [
+        "contacts.yaml: larger than 8388608 bytes, which is the most"
+    ]

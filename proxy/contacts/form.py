@@ -23,6 +23,8 @@ HEAD = """\
 # Commands write this file: comments in it aren't kept.
 # To change it by hand, use `portal-proxy peers edit`, which checks it and lets no change be lost.
 """
+MAX_BYTES = 8 * 1024 * 1024
+"""Ten thousand contacts have 2 MB, and as many IDs again for each app that may know some of them."""
 _CONTACT_KEYS = ("id", "name", "address", "connect", "mode")
 _LONG_LINE = 1 << 16
 
@@ -38,7 +40,7 @@ def parse_contacts(file: str, data: bytes, domain: str) -> ContactList:
     Raises ``Invalid`` with every problem. ``peers`` must be there: an editor that empties the file
     before it writes would otherwise show a list without a peer.
     """
-    return _Reader(file, domain).read(parse_yaml(file, data))
+    return _Reader(file, domain).read(parse_yaml(file, data, MAX_BYTES))
 
 
 def serialise_contacts(contacts: ContactList) -> bytes:

@@ -8,7 +8,7 @@ replacing it would leave its target behind as a list that looks alive and isn't.
 from collections.abc import Callable
 from pathlib import Path
 
-from proxy.contacts.form import parse_contacts, serialise_contacts
+from proxy.contacts.form import MAX_BYTES, parse_contacts, serialise_contacts
 from proxy.core.errors import Invalid, Problem
 from proxy.core.policy import ContactList
 from proxy.storage import Unsafe, create_atomically, locked, read_private, write_atomically
@@ -88,7 +88,7 @@ class ContactStore:
 
     def _read(self) -> bytes:
         try:
-            return read_private(self.path, forbidden=_WRITABLE_BY_OTHERS)
+            return read_private(self.path, forbidden=_WRITABLE_BY_OTHERS, limit=MAX_BYTES)
         except FileNotFoundError:
             what = "is missing: `portal-proxy init` makes it"
         except OSError as error:

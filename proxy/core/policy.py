@@ -3,6 +3,7 @@
 Strictness is public < peer < private. Trust is in full Portal IDs alone.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -99,10 +100,36 @@ class ContactList:
         """
         if not is_id_prefix(prefix):
             return None
-        matches = [contact for contact in self.peers if contact.id.startswith(prefix)]
+        matches = self.fitting(prefix)
         if len(matches) != 1 or not self.may_know(app, matches[0].id):
             return None
         return matches[0]
+
+    def fitting(self, prefix: str) -> tuple[Contact, ...]:
+        """Return all contacts whose ID begins with ``prefix``, however many others there are."""
+        start = end = bisect_left(self._sorted, prefix, key=_id)
+        while end < len(self._sorted) and self._sorted[end].id.startswith(prefix):
+            end += 1
+        return self._sorted[start:end]
+
+    def at_host(self, host: str) -> tuple[Contact, ...]:
+        """Return all contacts whose address has this host (lower case), in the owner's order."""
+        return self._by_host.get(host, ())
+
+    @cached_property
+    def _sorted(self) -> tuple[Contact, ...]:
+        return tuple(sorted(self.peers, key=_id))
+
+    @cached_property
+    def _by_host(self) -> Mapping[str, tuple[Contact, ...]]:
+        by_host: dict[str, list[Contact]] = {}
+        for contact in self.peers:
+            by_host.setdefault(contact.origin.host, []).append(contact)
+        return {host: tuple(contacts) for host, contacts in by_host.items()}
+
+
+def _id(contact: Contact) -> str:
+    return contact.id
 
 
 def may_enter(access: Access, caller: Caller, *, knows_caller: bool) -> bool:

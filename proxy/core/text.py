@@ -1,6 +1,6 @@
 """Text files that people and strangers write: limits, decoding, and how a place in one is shown.
 
-Rules kept here for JSON and YAML alike: at most 1 MiB, UTF-8, nested at most 32 deep. What is
+Rules kept here for JSON and YAML alike: a bound (1 MiB), UTF-8, nested at most 32 deep. What is
 quoted from a file in a message is printable and short: a key in a stranger's app.json must not
 reach the owner's terminal as an escape code.
 """
@@ -15,10 +15,10 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LONGEST_QUOTE = 60
 
 
-def decode_text(file: str, data: bytes) -> str:
+def decode_text(file: str, data: bytes, limit: int = MAX_BYTES) -> str:
     """Return ``data`` as text, without a byte order mark; raises ``Invalid``."""
-    if len(data) > MAX_BYTES:
-        raise Invalid([Problem(file, "", f"larger than {MAX_BYTES} bytes, which is the most")])
+    if len(data) > limit:
+        raise Invalid([Problem(file, "", f"larger than {limit} bytes, which is the most")])
     try:
         return data.removeprefix(_BYTE_ORDER_MARK).decode("utf-8")
     except UnicodeDecodeError as error:

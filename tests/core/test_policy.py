@@ -108,3 +108,21 @@ def test_what_is_resolved_is_what_the_list_shows(app: str, length: int, who: int
     found = _LIST.resolve(app, portal_id[:length])
     expected = length >= 6 and _LIST.may_know(app, portal_id)
     assert (found.id if found else None) == (portal_id if expected else None)
+
+
+_IDS = st.sampled_from(["abcdef", "abcdeg", "abcdefg", "bcdefg", "zzzzzz"]).map(
+    lambda start: start * 2
+)
+
+
+@given(st.lists(_IDS, max_size=6), st.text("abcdefgz", max_size=13))
+def test_looking_a_prefix_up_finds_what_comparing_with_each_finds(
+    ids: list[str], prefix: str
+) -> None:
+    contacts = ContactList(tuple(Contact(one, "n", f"https://{one}.example") for one in ids))
+    fitting = [one for one in contacts.peers if one.id.startswith(prefix)]
+    assert sorted(map(str, contacts.fitting(prefix))) == sorted(map(str, fitting))
+    host = f"{prefix}.example"
+    assert list(contacts.at_host(host)) == [
+        one for one in contacts.peers if one.origin.host == host
+    ]

@@ -2,14 +2,15 @@
 
 import contextlib
 import time
+from collections.abc import Callable
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.core.errors import Invalid
-from proxy.core.strict_yaml import parse_yaml
+from proxy.core.strict_yaml import parse_slowly, parse_yaml
 from proxy.core.text import MAX_BYTES, MAX_DEPTH
 
 
@@ -137,3 +138,77 @@ _SPICE = st.text(alphabet="ab01:-?[]{},&*!|>'\"%@`#~<\\Uu \n\t\x00\x85\ufeff")
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     with contextlib.suppress(Invalid):
         parse_yaml("f", data)
+
+
+_BITS = st.sampled_from(
+    [
+        *(
+            "peers",
+            "apps",
+            ":",
+            ": ",
+            "- ",
+            "-",
+            " ",
+            "  ",
+            "\n",
+            "\n  ",
+            "\n- ",
+            "\n    ",
+            "a",
+            "b: c",
+        ),
+        *(
+            "'",
+            '"',
+            "''",
+            '"x"',
+            "'x'",
+            "#",
+            " #",
+            ",",
+            "\\n",
+            "é",
+            "~",
+            "<<",
+            "<<: a",
+            "1",
+            "null",
+        ),
+        *(
+            "key: ",
+            "- id: x\n",
+            "http://a:1",
+            "y" * 1030,
+            "---",
+            "...",
+            "\t",
+            "|",
+            ">",
+            "{",
+            "?",
+            "&a ",
+        ),
+    ]
+)
+
+
+@given(st.lists(_BITS, max_size=14).map("".join))
+@example("a: b\nc: 'd\n  e'\n# f\n")
+@example('- "a\n\n  b"\n-\n- c: d # e\n')
+def test_both_parsers_read_alike(text: str) -> None:
+    def outcome(read: Callable[[], object]) -> object:
+        try:
+            return read()
+        except Invalid as invalid:
+            return invalid.problems
+
+    assert outcome(lambda: parse_yaml("f", text.encode())) == outcome(
+        lambda: parse_slowly("f", text)
+    )
+
+
+def test_a_bound_of_its_own_can_be_given() -> None:
+    assert parse_yaml("f", b"abc", 3) == "abc"
+    with pytest.raises(Invalid, match="larger than 2 bytes"):
+        parse_yaml("f", b"abc", 2)
