@@ -125,6 +125,7 @@ class Running:
                         complaint = str(error)
                         log.error("a file can't be followed: %s", error)  # noqa: TRY400
             now = self.portal.clock()
+            self.portal.exchanges.cut_lost(self.portal.site, now)
             self.portal.terminals.flush(now)
             if self.certificate is not None:
                 self.certificate.refresh(now)

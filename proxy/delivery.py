@@ -4,6 +4,7 @@ What comes sealed, or from a stranger, streams both ways. A signed request and t
 held whole, since neither may be believed in part.
 """
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -36,6 +37,7 @@ from proxy.reply import (
     send_stream,
 )
 from proxy.request_log import named
+from proxy.running import Run
 from proxy.tunnel import Tunnel
 from proxy.upstream import (
     Timeouts,
@@ -57,7 +59,7 @@ class Delivery:
         self._upstream = upstream
 
     async def stream(
-        self, request: Request, admission: Admission, app: App | None, client: Client
+        self, request: Request, admission: Admission, app: App | None, client: Client, run: Run
     ) -> None:
         """Stream the request to its app, and the answer back.
 
@@ -86,7 +88,7 @@ class Delivery:
                     tunnel = Tunnel(handshake, response, client.raw, client.send, name)
                     started = True
                     client.line.status = response.status
-                    await tunnel.run()
+                    await _carried(tunnel, run)
                 else:
                     fields, pieces = await _streamed_back(request, response)
                     started = True
@@ -213,6 +215,15 @@ class Delivery:
             pieces,
             Timeouts(times.app_connect, silence, silence),
         )
+
+
+async def _carried(tunnel: Tunnel, run: Run) -> None:
+    """Carry a WebSocket to its end; one that is cut says so to both sides, if they can be told."""
+    try:
+        await tunnel.run()
+    except asyncio.CancelledError:
+        if not run.is_cut or not await tunnel.cut():
+            raise
 
 
 async def _streamed_back(

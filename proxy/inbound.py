@@ -17,6 +17,7 @@ from proxy.core.forwarding import read_trail
 from proxy.core.gate import Admission, RefusedPeer, Request, Unpaired, admit
 from proxy.core.log_line import LEFT
 from proxy.core.signature.response import Question
+from proxy.core.standing import ground_of_request
 from proxy.core.terminals.landing import PAIR, is_navigation
 from proxy.delivery import Delivery
 from proxy.gateway import Gateway
@@ -75,11 +76,13 @@ class Inbound:
             if _is_pairing(admission):
                 await self._pairing.serve(request, admission, client)
                 return
-            if question is None or request.seal is not None:
-                await self._delivery.stream(request, admission, app, client)
-            else:
-                line.mode = "signed"
-                await self._delivery.hold(request, admission, app, question, client)
+            ground = ground_of_request(admission.caller, admission.app)
+            with self._portal.exchanges.run(ground, line) as run:
+                if question is None or request.seal is not None:
+                    await self._delivery.stream(request, admission, app, client, run)
+                else:
+                    line.mode = "signed"
+                    await self._delivery.hold(request, admission, app, question, client)
         except Refusal as refusal:
             if isinstance(refusal, RefusedPeer):
                 question = refusal.question

@@ -19,11 +19,13 @@ from proxy.core.errors import Code, Refusal
 from proxy.core.fields import fields_of_call
 from proxy.core.gate import Request
 from proxy.core.headers import connection_options, refuse_malformed, values_of
-from proxy.core.log_line import LEFT, RequestLine
+from proxy.core.log_line import CUT, LEFT, RequestLine
 from proxy.core.policy import Contact, Mode
-from proxy.core.routes import HostCall, PeerCall, is_absolute, route
+from proxy.core.routes import HostCall, PeerCall, ServicePath, is_absolute, route
+from proxy.core.standing import ground_of_call
 from proxy.core.target import parse_target
 from proxy.hop.scope import target_of
+from proxy.outcomes import unusable
 from proxy.portal import Portal
 from proxy.reply import send_answer, send_stream
 from proxy.request_log import line_of
@@ -52,7 +54,8 @@ class Outbound:
         line = line_of(scope)
         try:
             await self._serve(request, line, scope, receive, send)
-        except Refusal as refusal:
+        except Refusal as error:
+            refusal = self._refusal_of_cut(request, error) if line.outcome == CUT else error
             line.refuse(refusal)
             answer = refusal_answer(refusal, request_id=line.request_id)
             await send_answer(send, answer, request.method)
@@ -66,25 +69,22 @@ class Outbound:
         app = self._app_of(request)
         line.app = app or ""
         leads_to = route(request.method, request.target, self._own_names)
-        if isinstance(leads_to, PeerCall):
-            contact = self._portal.peer(_required(app, request), leads_to.id)
-        elif isinstance(leads_to, HostCall):
-            contact = self._peer_by_host(_required(app, request), leads_to.host)
-        else:
+        if isinstance(leads_to, ServicePath):
             path = leads_to.target.partition(b"?")[0].decode("ascii")
             if not path.startswith("/public/"):
                 _required(app, request)
-            await self._service(
-                {**scope, "path": path, "raw_path": path.encode(), "portal.app": app},
-                receive,
-                send,
-            )
+            asked = {**scope, "path": path, "raw_path": path.encode(), "portal.app": app}
+            with self._portal.exchanges.run(ground_of_call(app), line):
+                await self._service(asked, receive, send)
             return
+        contact = self._contact(_required(app, request), leads_to)
         line.peer, line.peer_name, line.mode = contact.id, contact.name, contact.mode
         call = _call_of(request, _required(app, request), contact, leads_to.target)
-        async with self._couriers[contact.mode].carry_out(call, RequestPieces(receive)) as answer:
-            line.peer_code = answer.refusal[0]
-            await send_stream(send, answer.status, answer.fields, answer.pieces)
+        courier = self._couriers[contact.mode]
+        with self._portal.exchanges.run(ground_of_call(app, contact.id), line):
+            async with courier.carry_out(call, RequestPieces(receive)) as answer:
+                line.peer_code = answer.refusal[0]
+                await send_stream(send, answer.status, answer.fields, answer.pieces)
 
     def _app_of(self, request: Request) -> str | None:
         """Return the app whose token the request shows; None where it shows none.
@@ -103,6 +103,25 @@ class Outbound:
             code = Code.PROXY_TOKEN_UNKNOWN if proxied else Code.TOKEN_UNKNOWN
             raise Refusal(code, "a token that is no app's, or two that disagree")
         return apps.pop()
+
+    def _contact(self, app: str, leads_to: PeerCall | HostCall) -> Contact:
+        if isinstance(leads_to, PeerCall):
+            return self._portal.peer(app, leads_to.id)
+        return self._peer_by_host(app, leads_to.host)
+
+    def _refusal_of_cut(self, request: Request, lost: Refusal) -> Refusal:
+        """Return what is due where no answer had begun: what a new request of this form would hear.
+
+        For a call that may have changed something, that it was perhaps carried out.
+        """
+        try:
+            app = _required(self._app_of(request), request)
+            leads_to = route(request.method, request.target, self._own_names)
+            if not isinstance(leads_to, ServicePath):
+                self._contact(app, leads_to)
+        except Refusal as refusal:
+            lost = refusal
+        return unusable(lost, request.method)
 
     def _peer_by_host(self, app: str, host: str) -> Contact:
         """Return the peer whose app ``host`` names, if it is the calling app itself.

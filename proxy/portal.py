@@ -25,6 +25,7 @@ from proxy.core.signature.base import Message
 from proxy.core.signature.digest import content_digest
 from proxy.core.signature.response import Question, sign_response
 from proxy.core.template import Variables
+from proxy.running import Exchanges
 from proxy.sealing_keys import SealingKeyStore
 from proxy.terminals import PairingStore, TerminalWatch
 
@@ -47,6 +48,8 @@ class Portal:
     clock: Clock = time.time
     only: str | None = None
     """The one app that this process serves; None serves all that are there."""
+    exchanges: Exchanges = field(default_factory=Exchanges)
+    """What runs just now, to be cut when what it lives on is removed."""
     judges: Mapping[str, Judge] = field(init=False)
     hosts: Hosts = field(init=False)
     modes: frozenset[Mode] = field(init=False)

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.core.gate import Request
 from proxy.core.headers import values_of
-from proxy.core.log_line import ANSWERED, BROKEN, LEFT, REFUSED, RequestLine, shown, shown_path
+from proxy.core.log_line import ANSWERED, BROKEN, CUT, LEFT, REFUSED, RequestLine, shown, shown_path
 from proxy.hop.scope import RAW, UPGRADE, target_of
 from proxy.upstream import UpstreamFailed
 
@@ -43,7 +43,7 @@ class Logged:
             line.outcome = LEFT
             raise
         except UpstreamFailed as failure:
-            line.outcome, line.detail = BROKEN, failure.detail
+            line.outcome, line.detail = line.outcome or BROKEN, failure.detail
             raise
         except Exception:
             line.outcome = BROKEN
@@ -128,6 +128,6 @@ def _write(line: RequestLine) -> None:
 def _level(line: RequestLine) -> int:
     if line.outcome == ANSWERED:
         return logging.DEBUG if line.is_quiet else logging.INFO
-    if line.outcome == LEFT:
+    if line.outcome in (LEFT, CUT):
         return logging.INFO
     return logging.ERROR if line.status == 500 and line.code else logging.WARNING  # noqa: PLR2004

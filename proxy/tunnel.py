@@ -203,6 +203,29 @@ class Tunnel:
         if not self._clock.expired() and end < (self._clock.when() or end + 1):
             self._clock.reschedule(end)
 
+    async def cut(self) -> bool:
+        """Say at once that it may not go on, to each side that can hear it; ``run`` is cancelled.
+
+        Tells whether the client was told, and has our end. A side that is in the middle of a frame,
+        or takes nothing, can't be told: its connection is to be broken off.
+        """
+        if self._closing is None:
+            self._closing = Close.NOT_ALLOWED
+        if await self._tell_at_once(self._up):
+            self._response.write_end()
+        is_told = await self._tell_at_once(self._down)
+        if is_told:
+            await self._end_client()
+        return is_told
+
+    async def _tell_at_once(self, way: _Way) -> bool:
+        try:
+            async with asyncio.timeout(0):
+                await self._close_now(way)
+        except TimeoutError:
+            return False
+        return way.passage.state is State.OVER
+
     # The two sides.
 
     async def _to_app(self, data: bytes) -> None:

@@ -79,24 +79,49 @@ async def _gets(link: Link, frames: tuple[Frame, ...], *, masked: bool) -> None:
     assert bool(data[1] & 0x80) is masked
 
 
+@dataclass
+class Cutting:
+    """When a tunnel is cut, and whether the client was told."""
+
+    now: asyncio.Event
+    told: list[bool]
+
+
 async def _carry(
-    to: Destination, scope: Scope, receive: Receive, send: Send, limits: Limits
-) -> None:
+    to: Destination, scope: Scope, receive: Receive, send: Send, limits: Limits,
+    cutting: Cutting | None = None,
+) -> None:  # fmt: skip
     """Pass a handshake on as it came, and join both sides."""
     hop = HopUpstream()
     handshake = read_handshake(b"GET", scope["headers"])
     fields = fields_for_app(((b"host", b"a"), *end_to_end(scope["headers"])))
     try:
         async with hop.send(UpstreamRequest(to, b"GET", b"/ws", fields)) as response:
-            await Tunnel(handshake, response, receive, send, "chat", limits).run()
+            tunnel = Tunnel(handshake, response, receive, send, "chat", limits)
+            if cutting is None:
+                await tunnel.run()
+            else:
+                await _cut(tunnel, cutting)
     finally:
         await hop.close()
 
 
+async def _cut(tunnel: Tunnel, cutting: Cutting) -> None:
+    """Carry until it is time to cut."""
+    running = asyncio.create_task(tunnel.run())
+    await cutting.now.wait()
+    running.cancel()
+    await asyncio.wait((running,))
+    cutting.told.append(await tunnel.cut())
+    if not cutting.told[0]:
+        raise UpstreamFailed("cut")
+
+
 @asynccontextmanager
 async def joined(
-    limits: Limits = PATIENT, *, ahead: bytes = b"", behind: bytes = b"", buffer: int = 0
-) -> AsyncIterator[Ends]:
+    limits: Limits = PATIENT, *, ahead: bytes = b"", behind: bytes = b"", buffer: int = 0,
+    cutting: Cutting | None = None,
+) -> AsyncIterator[Ends]:  # fmt: skip
     """Join a client and an app by a tunnel; nothing may be left of it."""
     apps: list[Link] = []
     over = asyncio.Event()
@@ -108,7 +133,7 @@ async def joined(
         await over.wait()
 
     async def front(scope: Scope, receive: Receive, send: Send) -> None:
-        await _carry(to, scope, receive, send, limits)
+        await _carry(to, scope, receive, send, limits, cutting)
 
     with unchanged_tasks():
         async with scripted(script) as server:
@@ -473,3 +498,72 @@ async def test_big_messages_pass_in_pieces() -> None:
         sending = asyncio.create_task(ends.app.send(big))
         assert await ends.client.exactly(len(big)) == big
         await sending
+
+
+# What is cut.
+
+
+def cut_later() -> Cutting:
+    return Cutting(asyncio.Event(), [])
+
+
+async def test_a_cut_is_told_on_both_sides() -> None:
+    cutting = cut_later()
+    async with joined(cutting=cutting) as ends:
+        await ends.client.send(HELLO.raw(MASK))
+        await ends.app_gets(HELLO)
+        cutting.now.set()
+        await ends.client_gets(close(1008))
+        await ends.app_gets(close(1008))
+        assert await ends.client.is_ended()
+        assert await ends.app.is_ended()
+    assert cutting.told == [True]
+
+
+async def test_a_client_in_the_middle_of_a_frame_is_broken_off_and_the_app_is_told() -> None:
+    cutting = cut_later()
+    async with joined(cutting=cutting) as ends:
+        half = HELLO.raw()[:-1]
+        await ends.app.send(half)
+        assert await ends.client.exactly(len(half)) == half
+        cutting.now.set()
+        await ends.app_gets(close(1008))
+        with suppress(ConnectionError):
+            assert await ends.client.rest() == b""
+    assert cutting.told == [False]
+
+
+async def test_an_app_in_the_middle_of_a_frame_is_broken_off_and_the_client_is_told() -> None:
+    cutting = cut_later()
+    async with joined(cutting=cutting) as ends:
+        half = HELLO.raw(MASK)[:-1]
+        await ends.client.send(half)
+        assert await ends.app.exactly(len(half)) == half
+        cutting.now.set()
+        await ends.client_gets(close(1008))
+        with suppress(ConnectionError):
+            assert await ends.app.rest() == b""
+    assert cutting.told == [True]
+
+
+async def test_a_client_that_takes_nothing_is_not_waited_for() -> None:
+    cutting = cut_later()
+    async with joined(LOOSE, cutting=cutting, buffer=4096) as ends:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                while True:
+                    await ends.app.send(PIECE.raw())
+        cutting.now.set()
+        await settled(lambda: cutting.told)
+        assert cutting.told == [False]
+
+
+async def test_behind_a_close_that_has_passed_none_of_ours_follows() -> None:
+    cutting = cut_later()
+    async with joined(cutting=cutting) as ends:
+        await ends.client.send(close(1000).raw(MASK))
+        await ends.app_gets(close(1000))
+        cutting.now.set()
+        await ends.client_gets(close(1008))
+        assert await ends.app.is_ended()
+    assert cutting.told == [True]

@@ -21,6 +21,7 @@ ANSWERED = "answered"
 REFUSED = "refused"
 LEFT = "left"
 BROKEN = "broken"
+CUT = "cut"
 
 
 class RequestLine:
@@ -31,8 +32,9 @@ class RequestLine:
 
     listener = ""
     outcome = ""
-    """``ANSWERED``, or ``REFUSED`` with a ``code``; ``LEFT`` by the client before the end, or
-    ``BROKEN`` off when an answer had begun."""
+    """``ANSWERED``, or ``REFUSED`` with a ``code``; ``LEFT`` by the client before the end;
+    ``BROKEN`` off when an answer had begun; or ``CUT``, because what it lived on was removed, with
+    a ``code`` where no answer had begun."""
     status = 0
     """Of the answer to the request itself, be it in an envelope."""
     code = ""

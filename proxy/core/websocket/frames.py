@@ -25,6 +25,7 @@ class Close(IntEnum):
 
     GOING_AWAY = 1001
     PROTOCOL_ERROR = 1002
+    NOT_ALLOWED = 1008
     TOO_BIG = 1009
 
 

@@ -1,0 +1,146 @@
+"""Whether what a running exchange lives on is still there: removals alone take it away."""
+
+from dataclasses import replace
+
+import pytest
+
+from proxy.core.errors import Code
+from proxy.core.gate import Site
+from proxy.core.judge import Judge
+from proxy.core.policy import ANONYMOUS, Access, Caller, Contact, ContactList
+from proxy.core.rules import Rule, Rules
+from proxy.core.standing import Ground, ground_of_call, ground_of_request, loss
+from proxy.core.terminals.terminals import LIFETIME, Terminal, TerminalList, token_digest
+
+from .peering import ADAS, CLEOS, EVES, NOW, SITE, Draft, ask
+
+ADA = Caller("peer", ADAS, "Ada")
+CLEO = Caller("peer", CLEOS, "Cleo")
+TABLET, PHONE = (Terminal(name, name, token_digest(name.encode()), NOW, NOW) for name in "tp")
+FULL = replace(SITE, terminals=TerminalList((TABLET, PHONE)))
+
+ANY = {
+    "a stranger at an app": ground_of_request(ANONYMOUS, "guestbook"),
+    "a stranger at the Portal": ground_of_request(ANONYMOUS, None),
+    "Ada at an app": ground_of_request(ADA, "guestbook"),
+    "Ada at another": ground_of_request(ADA, "postcards"),
+    "Ada at the Portal": ground_of_request(ADA, None),
+    "Cleo at the other": ground_of_request(CLEO, "postcards"),
+    "the tablet at an app": ground_of_request(Caller("terminal", "t", "t"), "guestbook"),
+    "the tablet at the Portal": ground_of_request(Caller("terminal", "t", "t"), None),
+    "the phone at the other": ground_of_request(Caller("terminal", "p", "p"), "postcards"),
+    "a call to Ada": ground_of_call("guestbook", ADAS),
+    "another app's": ground_of_call("postcards", ADAS),
+    "a call to Cleo": ground_of_call("postcards", CLEOS),
+    "an app's question": ground_of_call("guestbook"),
+    "anybody's question": ground_of_call(None),
+}
+
+
+def without_app(app: str) -> Site:
+    return replace(FULL, apps={name: judge for name, judge in FULL.apps.items() if name != app})
+
+
+def with_contacts(*peers: Contact, **apps: object) -> Site:
+    visible = {**SITE.contacts.apps, **apps}
+    return replace(FULL, contacts=ContactList(peers, visible))  # type: ignore[arg-type]
+
+
+ALL = SITE.contacts.peers
+
+
+def lost_in(site: Site) -> dict[str, Code]:
+    """Return which of them may not go on in ``site``, each with its refusal."""
+    found = {name: loss(ground, site, NOW) for name, ground in ANY.items()}
+    return {name: refusal.code for name, refusal in found.items() if refusal is not None}
+
+
+def test_all_of_them_stand_where_nothing_was_removed() -> None:
+    assert lost_in(FULL) == {}
+
+
+def test_a_contact_takes_with_it_what_lives_on_it_and_nothing_else() -> None:
+    assert lost_in(with_contacts(ALL[1])) == {
+        "Ada at an app": Code.NOT_ALLOWED,
+        "Ada at another": Code.NOT_ALLOWED,
+        "Ada at the Portal": Code.NOT_ALLOWED,
+        "a call to Ada": Code.NO_SUCH_PEER,
+        "another app's": Code.NO_SUCH_PEER,
+    }
+
+
+@pytest.mark.parametrize("visible", ["none", frozenset[str](), frozenset({CLEOS, EVES})])
+def test_a_peer_that_is_hidden_loses_that_app_alone(visible: object) -> None:
+    assert lost_in(with_contacts(*ALL, guestbook=visible)) == {
+        "Ada at an app": Code.NOT_ALLOWED,
+        "a call to Ada": Code.NO_SUCH_PEER,
+    }
+
+
+def test_an_app_takes_with_it_who_is_there_and_whom_it_calls() -> None:
+    assert lost_in(without_app("guestbook")) == {
+        "a stranger at an app": Code.NO_SUCH_APP,
+        "Ada at an app": Code.NO_SUCH_APP,
+        "the tablet at an app": Code.NO_SUCH_APP,
+        "a call to Ada": Code.TOKEN_UNKNOWN,
+        "an app's question": Code.TOKEN_UNKNOWN,
+    }
+
+
+LATER = replace(TABLET, seen=NOW - LIFETIME)
+RENAMED = replace(TABLET, name="old tablet", seen=NOW - LIFETIME + 1)
+
+
+@pytest.mark.parametrize("left", [(PHONE,), (LATER, PHONE)])
+def test_a_terminal_that_is_removed_or_expires_takes_its_own_with_it(
+    left: tuple[Terminal, ...],
+) -> None:
+    assert lost_in(replace(FULL, terminals=TerminalList(left))) == {
+        "the tablet at an app": Code.PROOF_REQUIRED,
+        "the tablet at the Portal": Code.PROOF_REQUIRED,
+    }
+
+
+def test_a_terminal_that_is_renamed_is_not_removed() -> None:
+    assert lost_in(replace(FULL, terminals=TerminalList((RENAMED, PHONE)))) == {}
+
+
+def test_one_who_is_removed_with_the_app_hears_what_a_new_request_would() -> None:
+    site = replace(without_app("guestbook"), contacts=ContactList())
+    assert lost_in(site)["Ada at an app"] is Code.NOT_ALLOWED
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"name": "Adele"}, {"address": "https://new.example"}, {"connect": "a:1"}, {"mode": "signed"}],
+)
+def test_a_contact_that_changes_is_not_removed(changed: dict[str, str]) -> None:
+    ada = replace(ALL[0], **changed)  # type: ignore[arg-type]
+    assert lost_in(with_contacts(ada, ALL[1])) == {}
+
+
+def test_an_app_whose_rules_change_is_not_removed() -> None:
+    closed = Judge(Rules((Rule(b"", Access.PRIVATE),)))
+    assert lost_in(replace(FULL, apps=dict.fromkeys(SITE.apps, closed))) == {}
+
+
+def test_names_make_no_difference_to_what_one_lives_on() -> None:
+    renamed = Caller("peer", ADAS, "Adele")
+    assert ground_of_request(renamed, "guestbook") == ground_of_request(ADA, "guestbook")
+    assert ground_of_request(ADA, "guestbook") != ground_of_call("guestbook", ADAS)
+
+
+@pytest.mark.parametrize(
+    ("ground", "site"),
+    [
+        (ground_of_request(ADA, "guestbook"), with_contacts(ALL[1])),
+        (ground_of_request(ADA, "guestbook"), with_contacts(*ALL, guestbook="none")),
+        (ground_of_request(ADA, "guestbook"), without_app("guestbook")),
+        (ground_of_request(ADA, "guestbook"), replace(without_app("guestbook"),
+                                                      contacts=ContactList())),
+    ],
+)  # fmt: skip
+def test_it_is_the_refusal_that_the_gate_gives(ground: Ground, site: Site) -> None:
+    lost = loss(ground, site, NOW)
+    assert lost is not None
+    assert ask(Draft().sign(), site) is lost.code
