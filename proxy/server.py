@@ -54,7 +54,7 @@ class Listener:
         self._config = uvicorn.Config(
             app,
             interface="asgi3",
-            http=ListenerProtocol,
+            http=ListenerProtocol,  # type: ignore[arg-type]  # any protocol
             ws="none",
             lifespan="off",
             log_config=None,

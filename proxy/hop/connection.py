@@ -16,15 +16,20 @@ from proxy.core.http1.grammar import Malformed
 from proxy.core.http1.reader import END, Interim, ResponseReader, State
 from proxy.hop.beneath import is_end_genuine, is_quiet, left_unread
 from proxy.hop.keepalive import keep_alive
+from proxy.hop.portion import Portion
 from proxy.upstream import UpstreamFailed
 
 HIGH = 256 * 1024
-"""Bytes of content that wait for the reader; above it the other side is made to wait."""
+"""Bytes of content that wait for the reader at most: what the largest read takes."""
+_FULL = HIGH // 4
+"""Bytes that wait above which the other side is made to wait."""
+_NOTABLE = 16 * 1024
+"""Bytes that are worth a look whether they are taken."""
 _INTERIM_WEIGHT = 4096
 """What an interim response counts for among them: an endless row of these must wait too."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """A connection in the role of the client.
 
     Two tasks use it at most: one that writes a request's body, one that reads the answer.
@@ -33,6 +38,7 @@ class Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport = cast(asyncio.Transport, None)
+        self._portion = Portion(4)
         self._reader = ResponseReader()
         self._events: deque[object] = deque()
         self._buffered = 0
@@ -52,11 +58,22 @@ class Connection(asyncio.Protocol):
         """Take over the transport."""
         self._transport = cast(asyncio.Transport, transport)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        """Return where to read to."""
+        return self._portion.room()
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Turn bytes into events for ``next_event``."""
         self._moved_at = self._loop.time()
-        self._take(self._reader.feed(data))
-        if self._buffered > HIGH and self._is_reading:
+        self._take(self._reader.feed(self._portion.take(nbytes)))
+        if self._buffered >= _NOTABLE:
+            # Whoever waits for it has its turn first, and nearly always takes all of it.
+            self._loop.call_soon(self._look_at_waiting)
+
+    def _look_at_waiting(self) -> None:
+        if self._buffered >= _NOTABLE:
+            self._portion.shrink()
+        if self._buffered > _FULL and self._is_reading:
             self._is_reading = False
             self._transport.pause_reading()
 
@@ -155,7 +172,7 @@ class Connection(asyncio.Protocol):
         event = self._events.popleft()
         if weight := _weight(event):
             self._buffered -= weight
-            if not self._is_reading and self._buffered <= HIGH // 2:
+            if not self._is_reading and self._buffered <= _FULL // 2:
                 self._is_reading = True
                 self._transport.resume_reading()
         return event

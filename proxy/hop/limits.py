@@ -25,6 +25,9 @@ class Limits:
     last_call: float = 1.0
     """For a client that has connected and not asked yet, when the listener ends."""
     buffered: int = 128 * 1024
-    """Bytes of a request's body, or of pipelined requests, that wait to be taken."""
+    """Bytes of a request's body, or of pipelined requests, that wait to be taken, at most.
+
+    Above half of it nothing is read: the other half is a read's.
+    """
     stall: float = 60.0
     """For a client behind a 101 to take nothing at all of what waits for it."""

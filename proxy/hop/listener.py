@@ -19,6 +19,7 @@ from proxy.hop.inlet import Inlet
 from proxy.hop.keepalive import keep_alive
 from proxy.hop.limits import Limits
 from proxy.hop.outlet import Outlet
+from proxy.hop.portion import Portion
 from proxy.hop.scope import TARGET, connection_scope, socket_address
 from proxy.hop.turns import Turns
 
@@ -26,8 +27,11 @@ __all__ = ["TARGET", "ListenerProtocol"]
 
 log = logging.getLogger("proxy.hop")
 
+_NOTABLE = 16 * 1024
+"""Bytes that are worth a look whether they are taken."""
 
-class ListenerProtocol(asyncio.Protocol):
+
+class ListenerProtocol(asyncio.BufferedProtocol):
     """One client's connection."""
 
     limits = Limits()
@@ -44,7 +48,9 @@ class ListenerProtocol(asyncio.Protocol):
         self._app = config.loaded_app
         self._server_state = server_state
         self._app_state = app_state
-        self._deadline = Deadline(_loop or asyncio.get_running_loop())
+        self._loop = _loop or asyncio.get_running_loop()
+        self._deadline = Deadline(self._loop)
+        self._portion = Portion(2)
         self._transport = cast(asyncio.Transport, None)
         self._inlet = cast(Inlet, None)
         self._outlet = cast(Outlet, None)
@@ -67,14 +73,30 @@ class ListenerProtocol(asyncio.Protocol):
         self._turns = Turns(self, self._app, scope, self._server_state)
         self.await_head()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        """Return where to read to."""
+        return self._portion.room()
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Read on."""
-        self._inlet.note(len(data))
+        self._inlet.note(nbytes)
         if self._turns.is_between:
             self.await_head()
-        self._turns.feed(data)
-        if max(self._turns.taken_in, self._turns.held) > self.limits.buffered:
+        self._turns.feed(self._portion.take(nbytes))
+        if nbytes >= _NOTABLE or self._waiting > self.limits.buffered // 2:
+            # Whoever waits for it has its turn first, and nearly always takes all of it.
+            self._loop.call_soon(self._look_at_waiting)
+
+    def _look_at_waiting(self) -> None:
+        waiting = self._waiting
+        if waiting >= _NOTABLE:
+            self._portion.shrink()
+        if waiting > self.limits.buffered // 2 and not self._transport.is_closing():
             self._inlet.shut()
+
+    @property
+    def _waiting(self) -> int:
+        return max(self._turns.taken_in, self._turns.held)
 
     def eof_received(self) -> bool:
         """Take the client for gone, but for a stream's; it may still read what was written."""
@@ -121,8 +143,8 @@ class ListenerProtocol(asyncio.Protocol):
 
     def go_on_reading(self) -> None:
         """Read on once enough was taken."""
-        is_taken = self._turns.taken_in <= self.limits.buffered // 2
-        if is_taken and self._turns.held <= self.limits.buffered:
+        is_taken = self._turns.taken_in <= self.limits.buffered // 4
+        if is_taken and self._turns.held <= self.limits.buffered // 2:
             self._inlet.open()
 
     @property

@@ -723,7 +723,7 @@ async def test_shutting_down_lets_requests_finish() -> None:
         await respond(send)
 
     config = config_for(app)
-    config.http_protocol_class = protocol_with(Limits())
+    config.http_protocol_class = protocol_with(Limits())  # type: ignore[assignment]
     server = uvicorn.Server(config)
     sock = socket.create_server((LOOPBACK, 0))
     port = sock.getsockname()[1]
@@ -753,7 +753,7 @@ async def test_shutting_down_has_an_end_where_a_request_has_none() -> None:
 
     config = config_for(app)
     config.timeout_graceful_shutdown = 0
-    config.http_protocol_class = protocol_with(Limits())
+    config.http_protocol_class = protocol_with(Limits())  # type: ignore[assignment]
     server = uvicorn.Server(config)
     sock = socket.create_server((LOOPBACK, 0))
     serving = asyncio.create_task(server._serve([sock]))

@@ -452,7 +452,7 @@ async def test_a_stream_is_told_that_the_server_stops(early: bool) -> None:  # n
         got.append((await receive())["type"])
 
     config = config_for(app)
-    config.http_protocol_class = protocol_with(Limits())
+    config.http_protocol_class = protocol_with(Limits())  # type: ignore[assignment]
     server = uvicorn.Server(config)
     sock = socket.create_server((LOOPBACK, 0))
     with unchanged_tasks():
