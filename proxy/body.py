@@ -117,9 +117,17 @@ async def gathered(pieces: AsyncIterator[bytes], size: int | None) -> AsyncItera
             async with asyncio.timeout(GATHERING):
                 while len(got) < min(size, SMALL):
                     got += await anext(pieces)
-        yield bytes(got)
-    async for piece in pieces:
-        yield piece
+        yield _taken(got)
+    # What is on its way isn't held here meanwhile, where its taker is slow.
+    with suppress(StopAsyncIteration):
+        while True:
+            yield await anext(pieces)
+
+
+def _taken(got: bytearray) -> bytes:
+    taken = bytes(got)
+    got.clear()
+    return taken
 
 
 class HeldBody:

@@ -213,6 +213,7 @@ async def _sealed(
         async for piece in body:
             message.add(piece)
             added += len(piece)
+            del piece  # while it is sent, it is held sealed, and once is enough
             if added != size:
                 yield message.flush()
     for sealed in message.ending():

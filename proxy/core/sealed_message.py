@@ -105,7 +105,9 @@ class MessageOpener:
 
     def feed(self, data: bytes) -> list[Event]:
         """Return the events that ``data`` completes; raises ``CannotOpen`` and ``Malformed``."""
-        return [event for opened in self._opener.feed(data) for event in self._reader.feed(opened)]
+        opened = self._opener.feed(data)
+        # As one: each piece of a body costs whoever passes it on a turn of its own.
+        return list(self._reader.feed(opened[0] if len(opened) == 1 else b"".join(opened)))
 
     def end(self) -> list[Event]:
         """Return the last events at the end of the stream; raises as ``feed`` does.

@@ -151,6 +151,7 @@ class Exchange:
             else:
                 left -= len(piece)
                 connection.write(piece)
+            del piece  # what can't be sent yet is held by the transport
             await connection.drained(patience)
         if left is None:
             connection.write(LAST_CHUNK)
