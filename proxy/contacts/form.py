@@ -24,7 +24,7 @@ HEAD = """\
 # To change it by hand, use `portal-proxy peers edit`, which checks it and lets no change be lost.
 """
 MAX_BYTES = 8 * 1024 * 1024
-"""Ten thousand contacts have 2 MB, and as many IDs again for each app that may know some of them."""
+"""Ten thousand contacts have 2 MB, and 1 MB more for each app that may know each of them by ID."""
 _CONTACT_KEYS = ("id", "name", "address", "connect", "mode")
 _LONG_LINE = 1 << 16
 

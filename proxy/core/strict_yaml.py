@@ -23,10 +23,11 @@ _MERGE_KEY = "<<"
 _QUICK: Any = getattr(yaml, "CBaseLoader", None)
 """libyaml's parser, where PyYAML was built with it."""
 _EASY = re.compile(
-    r"[\n \"#$'()+,./0-9:;<=A-Z^_a-z~\xa1-\u1fff\u2030-\ud7ff\U00010000-\U0010ffff-]*+"
+    r"(?:[\n \"#$'()+,./0-9:;<=A-Z^_`a-z~\xa1-\u1fff\u2030-\ud7ff\U00010000-\U0010ffff-]++"
+    r"|\[\]|\{\})*+"
 )
 _MARKS = ("---", "...")
-"""Lists and mappings in block style, text plain or quoted without escapes; no document's marks."""
+"""Lists and mappings in block style or empty, text plain or quoted without escapes; no marks."""
 
 
 class _Mark(Protocol):

@@ -9,7 +9,9 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from proxy.contacts import serialise_contacts
 from proxy.core.errors import Invalid
+from proxy.core.policy import Contact, ContactList
 from proxy.core.strict_yaml import parse_slowly, parse_yaml
 from proxy.core.text import MAX_BYTES, MAX_DEPTH
 
@@ -188,6 +190,9 @@ _BITS = st.sampled_from(
             "{",
             "?",
             "&a ",
+            "{}",
+            "[]",
+            "`",
         ),
     ]
 )
@@ -212,3 +217,11 @@ def test_a_bound_of_its_own_can_be_given() -> None:
     assert parse_yaml("f", b"abc", 3) == "abc"
     with pytest.raises(Invalid, match="larger than 2 bytes"):
         parse_yaml("f", b"abc", 2)
+
+
+def test_what_commands_write_is_read_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not yaml.__with_libyaml__:
+        pytest.skip("PyYAML was built without libyaml")
+    written = serialise_contacts(ContactList((Contact("a" * 103, "Zoë", "https://a.example:1"),)))
+    monkeypatch.setattr("proxy.core.strict_yaml.parse_slowly", None)
+    assert isinstance(parse_yaml("f", written), dict)
