@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from demo.browser import pairing_address
 from demo.containers import Containers
 from demo.conversation import APPS, acquaint, converse
 from demo.processes import Processes
 from demo.report import tell
-from demo.stage import DemoError, Portal
+from demo.stage import DemoError, Portal, Stage
 
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -56,7 +57,7 @@ def _in_processes(root: Path, *, once: bool) -> None:
             raise DemoError(f"{error}\n{stage.log_tails()}") from error
         tell("\nEvery step was as it should be.")
         if not once:
-            _show_pages(portals)
+            _show_pages(stage, portals)
             _wait(stage)
 
 
@@ -73,16 +74,21 @@ def _in_containers(*, keep: bool) -> None:
         tell("\nEvery step was as it should be.")
         if keep:
             stage.connect_directly(portals)
-            _show_pages(portals)
+            _show_pages(stage, portals)
             tell(f"They keep running. To end them: {stage.end_command}")
 
 
-def _show_pages(portals: dict[str, Portal]) -> None:
+def _show_pages(stage: Stage, portals: dict[str, Portal]) -> None:
     tell("\nThe pages, for a browser on this machine:")
     for portal in portals.values():
         for app in APPS:
             page = portal.page(app) + ("public/" if app == "files" else "")
             tell(f"   {portal.name + ',':6}{app:11}{page}")
+    tell("\nThe postcards are private. Here your browser becomes one of their owner's devices:")
+    for portal in portals.values():
+        tell(f"   {portal.name + ',':17}{pairing_address(stage, portal)}")
+    tell("   Each address is good once, for ten minutes. Another code:")
+    tell(f"   {stage.command_line('ada')} terminals pair")
 
 
 def _wait(stage: Processes) -> None:

@@ -93,6 +93,10 @@ class Containers:
         """Run ``portal-proxy`` in a Portal's container."""
         return _compose("exec", "-T", f"{portal}-proxy", "portal-proxy", *arguments)
 
+    def command_line(self, portal: str) -> str:
+        """Return how a person runs ``portal-proxy`` for a Portal."""
+        return " ".join([*_COMPOSE, "exec", f"{portal}-proxy", "portal-proxy"])
+
     def connect(self, portal: str, to: str) -> str:
         """Return where a proxy finds another; Ada finds Bob through the relay."""
         if (portal, to) == ("ada", "bob"):
@@ -128,7 +132,7 @@ class Containers:
 
     def try_the_walls(self) -> None:
         """Try to get from one Portal's network into another's; the open door is tried as well."""
-        tell("\n10. What one Portal's containers can reach of another's:")
+        tell("\n12. What one Portal's containers can reach of another's:")
         apps_address = _address_of("ada-proxy", "proxy.ada.internal")
         between_addresses = [_address_of("ada-proxy", f"{key}-proxy") for key in ("ada", "bob")]
         tries = (

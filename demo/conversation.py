@@ -6,8 +6,9 @@ from http import HTTPStatus
 from urllib.parse import urlencode
 
 from demo import eavesdropper
+from demo.browser import Browser, pairs
 from demo.report import check, tell, wait_until
-from demo.stage import DOMAIN, DemoError, Portal, Stage, cards_with, visit
+from demo.stage import DOMAIN, DemoError, Portal, Stage, visit
 
 NAMES = {"ada": "Ada", "bob": "Bob", "cleo": "Cleo"}
 APPS = ("postcards", "files")
@@ -48,17 +49,19 @@ def converse(stage: Stage, portals: dict[str, Portal]) -> None:
     """Run every step; raises ``DemoError`` at the first that isn't as it must be."""
     ada, bob, cleo = portals["ada"], portals["bob"], portals["cleo"]
     text = f"Greetings from Ada! ({time.strftime('%d %b %Y, %H:%M:%S')})"
+    browsers = pairs(stage, portals)
     _asks_for_peers(stage, ada, bob, cleo)
-    _sends_a_card(stage, ada, bob, text)
+    _sends_a_card(stage, browsers, text)
     call = eavesdropper.overhear(stage, ada, bob, text)
-    _cleo_is_hidden(stage, ada, cleo, text)
+    _cleo_is_hidden(stage, ada, browsers["cleo"], text)
     _serves_files(stage, ada)
     _looks_after_contacts(stage, ada, bob)
-    eavesdropper.attack(stage, call, ada, bob, text)
+    eavesdropper.attack(stage, call, ada, browsers["bob"], text)
+    _removes_the_browsers(stage, browsers)
 
 
 def _asks_for_peers(stage: Stage, ada: Portal, bob: Portal, cleo: Portal) -> None:
-    tell("\n1. Ada's postcard box asks its Portal: GET http://portal_core/protected/peers")
+    tell("\n2. Ada's postcard box asks its Portal: GET http://portal_core/protected/peers")
     peers: list[dict[str, object]] = []
 
     def knows_bob() -> bool:
@@ -75,16 +78,18 @@ def _asks_for_peers(stage: Stage, ada: Portal, bob: Portal, cleo: Portal) -> Non
     tell("   It sees Bob, and not Cleo, whom Ada hides from this app.")
 
 
-def _sends_a_card(stage: Stage, ada: Portal, bob: Portal, text: str) -> None:
-    tell("\n2. Ada writes to Bob on her page; her app calls the same app at Bob's Portal:")
+def _sends_a_card(stage: Stage, browsers: dict[str, Browser], text: str) -> None:
+    at_adas, at_bobs = browsers["ada"], browsers["bob"]
+    ada, bob = at_adas.portal, at_bobs.portal
+    tell("\n3. Ada writes to Bob on her page; her app calls the same app at Bob's Portal:")
     tell(f"   POST http://portal_core/internal/call_peer/{bob.id[:6]}.../peer/postcards")
     form = urlencode({"to": bob.id, "text": text}).encode()
     fields = {
         "Content-Type": "application/x-www-form-urlencoded",
         "Origin": ada.page("postcards").rstrip("/"),
     }
-    check(visit(ada, "postcards", "POST", "/send", form, fields), 303)
-    tell("\n3. What Bob's postcard box got, in its own log:")
+    check(at_adas.visit("postcards", "POST", "/send", form, fields), 303)
+    tell("\n4. What Bob's postcard box got, in its own log:")
     said = [
         line for line in stage.log(bob.key, "postcards").splitlines() if "a card came in" in line
     ]
@@ -92,13 +97,14 @@ def _sends_a_card(stage: Stage, ada: Portal, bob: Portal, text: str) -> None:
     if not said or not all(part in said[-1] for part in proof):
         raise DemoError(f"Bob's app didn't get Ada's full ID: {said[-1:]}")
     tell(f"   {said[-1][said[-1].index('a card came in') :]}")
-    if cards_with(bob, text) != 1:
+    if at_bobs.cards_with(text) != 1:
         raise DemoError("the card isn't on Bob's page")
     tell(f"   The card is on Bob's page: {text}")
 
 
-def _cleo_is_hidden(stage: Stage, ada: Portal, cleo: Portal, text: str) -> None:
-    tell("\n5. Ada's postcard box tries Cleo, whom it may not know, and then nobody at all:")
+def _cleo_is_hidden(stage: Stage, ada: Portal, at_cleos: Browser, text: str) -> None:
+    cleo = at_cleos.portal
+    tell("\n6. Ada's postcard box tries Cleo, whom it may not know, and then nobody at all:")
     nobody = "a" * len(cleo.id)
     answers = [
         stage.call_as_app(
@@ -111,16 +117,16 @@ def _cleo_is_hidden(stage: Stage, ada: Portal, cleo: Portal, text: str) -> None:
     if answers[0].body.replace(cleo.id.encode(), nobody.encode()) != answers[1].body:
         raise DemoError("the app can tell a hidden peer from none")
     tell("   Hidden and unknown look alike.")
-    tell("\n6. It holds the other way too: Cleo's postcard box calls Ada's.")
+    tell("\n7. It holds the other way too: Cleo's postcard box calls Ada's.")
     path = f"/internal/call_peer/{ada.id}/peer/postcards"
     check(stage.call_as_app(cleo.key, "postcards", "POST", path), 403, "not_allowed")
-    if cards_with(cleo, text):
+    if at_cleos.cards_with(text):
         raise DemoError("Cleo got the card")
     tell("   And Cleo has no card.")
 
 
 def _serves_files(stage: Stage, ada: Portal) -> None:
-    tell("\n7. Ada's second app is Python's own http.server. A visitor asks for a public file:")
+    tell("\n8. Ada's second app is Python's own http.server. A visitor asks for a public file:")
     check(visit(ada, "files", "GET", "/public/hello.txt"), 200)
     tell("   ... for one that is for peers:")
     check(visit(ada, "files", "GET", "/shared/for-peers.txt"), 401, "proof_required")
@@ -132,6 +138,14 @@ def _serves_files(stage: Stage, ada: Portal) -> None:
 
 
 def _looks_after_contacts(stage: Stage, ada: Portal, bob: Portal) -> None:
-    tell("\n8. Ada, who owns the first Portal, checks a contact: portal-proxy ping Bob")
+    tell("\n9. Ada, who owns the first Portal, checks a contact: portal-proxy ping Bob")
     for line in stage.command(ada.key, "ping", bob.id).splitlines()[1:]:
         tell(f"   {line}")
+
+
+def _removes_the_browsers(stage: Stage, browsers: dict[str, Browser]) -> None:
+    tell("\n11. The owners remove the browser: terminals remove. It asks for Ada's cards again:")
+    for browser in browsers.values():
+        browser.leave(stage)
+    fields = {"Accept": "application/json"}
+    check(browsers["ada"].visit("postcards", "GET", "/", fields=fields), 401, "proof_required")

@@ -4,8 +4,9 @@ import base64
 import json
 
 from demo import attacks
+from demo.browser import Browser
 from demo.report import check, tell, wait_until
-from demo.stage import DemoError, Portal, Stage, cards_with
+from demo.stage import DemoError, Portal, Stage
 from demo.wire import Exchange, exchanges, marks_in
 from proxy.core.envelope import GATEWAY
 from proxy.core.identity import PublicKey
@@ -13,7 +14,7 @@ from proxy.core.identity import PublicKey
 
 def overhear(stage: Stage, ada: Portal, bob: Portal, text: str) -> Exchange:
     """Show Ada's call to Bob as the relay between their proxies saw it; return it."""
-    tell("\n4. Ada's proxy reached Bob's through a relay, which writes down all that passes:")
+    tell("\n5. Ada's proxy reached Bob's through a relay, which writes down all that passes:")
 
     def has_seen_it() -> bool:
         passed = exchanges(stage.overheard())
@@ -38,9 +39,10 @@ def overhear(stage: Stage, ada: Portal, bob: Portal, text: str) -> Exchange:
     return next(each for each in reversed(passed) if _is_call(each))
 
 
-def attack(stage: Stage, call: Exchange, ada: Portal, bob: Portal, text: str) -> None:
+def attack(stage: Stage, call: Exchange, ada: Portal, at_bobs: Browser, text: str) -> None:
     """Try on Bob's Portal what can be tried by whoever has overheard ``call``."""
-    tell("\n9. Whoever runs that relay tries what they can.")
+    bob = at_bobs.portal
+    tell("\n10. Whoever runs that relay tries what they can.")
     _replay(stage, call, bob)
     tell("   They change one bit of it:")
     changed = attacks.one_bit_off(call.request_body)
@@ -61,7 +63,7 @@ def attack(stage: Stage, call: Exchange, ada: Portal, bob: Portal, text: str) ->
     if marks_in(clear, marks) != list(marks):
         raise DemoError("the search for what a relay can read misses what is there")
     tell(f"   All can be read on the way of such a call: {', '.join(marks)}.")
-    if cards_with(bob, text) != 1 or cards_with(bob, attacks.FORGED_TEXT):
+    if at_bobs.cards_with(text) != 1 or at_bobs.cards_with(attacks.FORGED_TEXT):
         raise DemoError("Bob's box isn't as it was before the attacks")
     tell("   Bob's box holds Ada's card once, and nothing else has come.")
 

@@ -94,6 +94,10 @@ class Processes:
             raise DemoError(f"{shown}: exit {done.returncode}: {done.stderr.strip()}")
         return done.stdout
 
+    def command_line(self, portal: str) -> str:
+        """Return how a person runs ``portal-proxy`` for a Portal."""
+        return f"{sys.executable} -m proxy --config {self._config / portal}"
+
     def connect(self, portal: str, to: str) -> str:
         """Return where a proxy finds another; Ada finds Bob through the relay."""
         port = _RELAY if (portal, to) == ("ada", "bob") else _port(to)

@@ -1,12 +1,10 @@
 """The stage: what the conversation needs of three Portals, be they processes or containers."""
 
-import html
 import http.client
 import json
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Protocol
 
 DOMAIN = "portal.localhost"
@@ -69,6 +67,9 @@ class Stage(Protocol):
     def command(self, portal: str, *arguments: str) -> str:
         """Run ``portal-proxy`` with ``arguments`` for a Portal; return what it printed."""
 
+    def command_line(self, portal: str) -> str:
+        """Return how a person runs ``portal-proxy`` for a Portal."""
+
     def connect(self, portal: str, to: str) -> str:
         """Return ``host:port`` where one Portal's proxy finds another, without DNS."""
 
@@ -99,10 +100,11 @@ def visit(
     body: bytes | None = None,
     fields: Mapping[str, str] | None = None,
 ) -> Answer:
-    """Ask a Portal's public listener as any visitor can; needs no DNS."""
+    """Ask a Portal's public listener as any visitor can; needs no DNS. App "" is the Portal."""
     connection = http.client.HTTPConnection("127.0.0.1", portal.port, timeout=PATIENCE)
     try:
-        own = {"Host": f"{app}.{portal.host}", "Connection": "close"}
+        host = f"{app}.{portal.host}" if app else portal.host
+        own = {"Host": host, "Connection": "close"}
         connection.request(method, path, body, own | dict(fields or {}))
         response = connection.getresponse()
         return Answer(response.status, response.read(), dict(response.getheaders()))
@@ -110,11 +112,3 @@ def visit(
         raise DemoError(f"{portal.page(app)} doesn't answer: {error!r}") from error
     finally:
         connection.close()
-
-
-def cards_with(portal: Portal, text: str) -> int:
-    """Count the cards with ``text`` on a Portal's page."""
-    page = visit(portal, "postcards", "GET", "/")
-    if page.status != HTTPStatus.OK:
-        raise DemoError(f"{portal.name}'s page answers {page}")
-    return page.text.count(html.escape(text))

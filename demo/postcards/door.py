@@ -93,9 +93,10 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(HTTPStatus.CREATED, "application/json", b'{"received": true}')
 
     def _send_card(self, body: bytes) -> None:
-        """Take the page's form. Public for now: only this machine reaches the demo's pages.
+        """Take the page's form: private, so only the owner's devices get here (app.json).
 
-        Once the owner's devices can prove who they are, app.json makes the page and this private.
+        Their cookie counts on this app's own pages alone, which the proxy sees to. It is looked at
+        here as well, for whoever lets the app stand elsewhere.
         """
         if not self._from_our_page():
             what = "Cards are written on this app's own page, not sent from another site."

@@ -21,6 +21,9 @@ class _Stage:
         self.commands.append((portal, *arguments))
         return ""
 
+    def command_line(self, portal: str) -> str:
+        raise NotImplementedError
+
     def connect(self, _portal: str, to: str) -> str:
         return f"{to}.test:80"
 
