@@ -15,7 +15,7 @@ class Judge:
         self.rules = rules
         self.reserved = frozenset(spelling(name.encode("ascii")) for name in rules.field_names)
         """The spellings of every field name that a rule sets: no client may send one."""
-        self._folded = _in_lower_case(rules)
+        self._folded = _folded(rules)
 
     def decide(self, target: Target) -> Rule:
         """Return the strictest rule for ``target``.
@@ -28,17 +28,36 @@ class Judge:
             return own
         strictest = own
         for reading in readings(target.path):
-            for rule in (self.rules.decide(reading), self._folded.decide(reading.lower())):
+            folded = (self._folded.decide(each) for each in _folds(reading))
+            for rule in (self.rules.decide(reading), *folded):
                 if rule.access > strictest.access:
                     strictest = rule
         return strictest
 
 
-def _in_lower_case(rules: Rules) -> Rules:
-    """Return the rules as an app sees them that doesn't tell upper from lower case."""
+def _folds(path: bytes) -> frozenset[bytes]:
+    """Return ``path`` as apps see it that don't tell upper from lower case.
+
+    Outside ASCII there are characters that become letters of it (U+212A a k, U+017F an s), and two
+    ways to read the bytes.
+    """
+    if path.isascii():
+        return frozenset({path.lower()})
+    texts = (path.decode("utf-8", "surrogateescape"), path.decode("latin-1"))
+    return frozenset(
+        {path.lower(), *(_fold(text).encode("utf-8", "surrogateescape") for text in texts)}
+    )
+
+
+def _fold(text: str) -> str:
+    return text.upper().casefold()
+
+
+def _folded(rules: Rules) -> Rules:
+    """Return the rules by their prefixes in lower case; of two that become one, the stricter."""
     folded: dict[bytes, Rule] = {}
     for rule in rules.rules:
-        prefix = rule.prefix.lower()
+        prefix = rule.prefix.lower()  # a prefix is of ASCII alone
         before = folded.get(prefix)
         if before is None or rule.access > before.access:
             folded[prefix] = Rule(prefix, rule.access, rule.headers)
