@@ -19,7 +19,9 @@ from proxy.certificate_watch import CertificateWatch
 from proxy.config import Config
 from proxy.contacts import ContactStore, ContactWatch
 from proxy.core.errors import Invalid, Problem
+from proxy.core.forwarding import NOBODY
 from proxy.core.policy import Mode
+from proxy.crowd import Crowd
 from proxy.directory import PATIENCE, Directory
 from proxy.guard import Guard
 from proxy.hop.allocator import keep_buffers
@@ -95,7 +97,10 @@ class Running:
                 door = lent_door(lent[name], address) if name in lent else open_door(address)
             except OSError as error:
                 raise OSError(f"the {name} listener can't use {address}: {error}") from None
-            opened.append(Listener(name, Logged(Guard(app), name), door, limits, tls))
+            # At the others nobody is in front: those are this Portal's apps, and its owner.
+            trusted = portal.config.trusted_proxies if name == "public" else NOBODY
+            crowd = Crowd(portal.config.limits, trusted)
+            opened.append(Listener(name, Logged(Guard(app), name), door, limits, crowd, tls))
         return tuple(opened)
 
     def _couriers(self, directory: Directory, reachability: Reachability) -> dict[Mode, Courier]:
@@ -103,7 +108,7 @@ class Running:
         silence = times.peer_answer
         upstream = Patient(self.upstream, Timeouts(times.peer_connect, silence, silence))
         return {
-            "signed": SignedCourier(key, upstream, reachability, clock),
+            "signed": SignedCourier(key, upstream, reachability, clock, self.portal.config.limits),
             "sealed": SealedCourier(key, upstream, directory, reachability, clock),
         }
 

@@ -14,11 +14,11 @@ from typing import BinaryIO, Self, cast
 
 from starlette.types import Receive
 
+from proxy.bounds import DEFAULT_BOUNDS
 from proxy.core.errors import Code, Refusal
 from proxy.core.signature.digest import BodyDigest
+from proxy.core.size import show_size
 
-HOLD_LIMIT = 32 * 1024 * 1024
-"""Bytes of a body that are held for a signature; what is larger needs sealed mode."""
 MEMORY = 512 * 1024
 SMALL = 16 * 1024
 """Bytes of a body that are sealed together with its head, if they are there in time."""
@@ -133,7 +133,9 @@ def _taken(got: bytearray) -> bytes:
 class HeldBody:
     """A whole body and its SHA-256 digest; a context manager that lets go of both."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = DEFAULT_BOUNDS.held_body) -> None:
+        """``limit`` is in bytes: what is larger needs sealed mode."""
+        self.limit = limit
         self._file: BinaryIO = cast(
             BinaryIO,
             tempfile.SpooledTemporaryFile(max_size=MEMORY, mode="w+b"),  # noqa: SIM115
@@ -161,15 +163,15 @@ class HeldBody:
         full: Code = Code.STORAGE_FULL,
         digest: BodyDigest | None = None,
     ) -> None:
-        """Take in all ``pieces``; raises ``Refusal`` with the code ``limit`` above ``HOLD_LIMIT``.
+        """Take in all ``pieces``; raises ``Refusal`` with the code ``limit`` above our limit.
 
         With the code ``full`` where the temporary folder can't take it. ``digest`` is fed along
         the way.
         """
         async for piece in pieces:
             self.size += len(piece)
-            if self.size > HOLD_LIMIT:
-                raise Refusal(limit, f"more than {HOLD_LIMIT} bytes")
+            if self.size > self.limit:
+                raise Refusal(limit, f"more than {show_size(self.limit)}")
             self._hash.update(piece)
             if digest is not None:
                 digest.update(piece)

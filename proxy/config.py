@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, PlainValidator
 
 from proxy.addresses import Listen, ListenFile, place
+from proxy.bounds import DEFAULT_BOUNDS, Bounds, BoundsFile
 from proxy.core.errors import Invalid, Problem
 from proxy.core.forwarding import NOBODY, Network, Trusted, read_network
 from proxy.core.identity import SHORT_ID_LENGTH, short_id
@@ -62,6 +63,7 @@ class Config:
     log: LogForm = "auto"
     tls: Tls | None = None
     times: Times = DEFAULT_TIMES
+    limits: Bounds = DEFAULT_BOUNDS
     grace: float = GRACE
     """Seconds that running requests get to finish when the proxy stops."""
 
@@ -97,6 +99,7 @@ def load_config(folder: Path) -> Config:
         log=file.log,
         tls=Tls(folder / file.tls.certificate, folder / file.tls.key) if file.tls else None,
         times=file.timeouts.times(),
+        limits=file.limits.bounds(),
         grace=file.grace,
     )
 
@@ -189,6 +192,7 @@ class _PortalFile(Section):
     listen: ListenFile = ListenFile()
     tls: _TlsFile | None = None
     timeouts: TimesFile = TimesFile()
+    limits: BoundsFile = BoundsFile()
     grace: Grace = GRACE
     trusted_proxies: list[_Proxy] | None = None
     log: LogForm = "auto"

@@ -12,6 +12,7 @@ from functools import partial
 
 from proxy import own_paths
 from proxy.body import HeldBody, gathered
+from proxy.bounded import bounded, refuse_large
 from proxy.catalogue import App
 from proxy.client import Client
 from proxy.core.answers import Answer
@@ -38,7 +39,7 @@ from proxy.reply import (
 )
 from proxy.request_log import named
 from proxy.running import Run
-from proxy.tunnel import Tunnel
+from proxy.tunnel import Limits, Tunnel
 from proxy.upstream import (
     Timeouts,
     Upstream,
@@ -57,6 +58,8 @@ class Delivery:
     def __init__(self, portal: Portal, upstream: Upstream) -> None:
         self._portal = portal
         self._upstream = upstream
+        self._limits = portal.config.limits
+        self._sockets = Limits(message=self._limits.websocket_message)
 
     async def stream(
         self, request: Request, admission: Admission, app: App | None, client: Client, run: Run
@@ -67,6 +70,7 @@ class Delivery:
         Raises ``Refusal`` while another answer can be given, ``UpstreamFailed`` afterwards: then
         only a broken connection tells the client.
         """
+        refuse_large(client.framing, self._limits.body)
         if app is None:
             answer = own_paths.answer(self._portal, request.method, admission.target)
             client.line.status = answer.status
@@ -85,7 +89,9 @@ class Delivery:
             async with self._upstream.send(asked) as response:
                 if handshake and client.raw and response.status == SWITCHING_PROTOCOLS:
                     name = named(request)
-                    tunnel = Tunnel(handshake, response, client.raw, client.send, name)
+                    tunnel = Tunnel(
+                        handshake, response, client.raw, client.send, name, self._sockets
+                    )
                     started = True
                     client.line.status = response.status
                     await _carried(tunnel, run)
@@ -113,7 +119,9 @@ class Delivery:
     ) -> None:
         """Hold a signed request until its digest is proven, then its answer until it is signed."""
         digest = BodyDigest(admission.digests)
-        with HeldBody() as body, HeldBody() as held:
+        most = self._limits.held_body
+        refuse_large(client.framing, min(most, self._limits.body))
+        with HeldBody(min(most, self._limits.body)) as body, HeldBody(most) as held:
             await body.fill(client.pieces, limit=Code.TOO_LARGE, digest=digest)
             digest.refuse_mismatch()
             if app is None:
@@ -163,7 +171,9 @@ class Delivery:
         if client.raw is not None:
             asked = self._to_app(request, admission, app, client, None, None)
             return replace(asked, fields=fields_for_app(asked.fields))
-        pieces = client.pieces if client.framing is not None else None
+        pieces = None
+        if client.framing is not None:
+            pieces = bounded(client.pieces, client.framing, self._limits.body)
         if pieces is not None and admission.digests:
             pieces = _proven(pieces, BodyDigest(admission.digests))
         asked = self._to_app(request, admission, app, client, client.framing, pieces)

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from starlette.types import Message, Receive, Scope, Send
 
+from proxy.bounded import bounded
 from proxy.client import Client
 from proxy.core.answers import refusal_answer
 from proxy.core.binary_http.message import Malformed, RequestHead
@@ -36,6 +37,13 @@ BODY_WAIT = 0.1
 An app should see whether there is a body; a sender may want an answer before it sends one.
 """
 
+ENVELOPE_FACTOR, ENVELOPE_MORE = 32, 2 * 1024 * 1024
+"""How large an envelope may be: so many times a body, and so many bytes for its head.
+
+A chunk costs up to 19 bytes more than it holds, and a sender may seal single bytes. Without a bound
+there would be padding, or empty chunks, without an end.
+"""
+
 
 class Gateway:
     """Where envelopes are opened; ``answer`` answers the requests in them."""
@@ -57,7 +65,9 @@ class Gateway:
             raise Refusal(Code.MODE_NOT_ACCEPTED, "sealed")
         opener = RequestOpener(self._portal.sealing.find)
         reader = RequestReader()
-        message = OpenedMessage(client.pieces, MessageOpener(opener, reader), _broken)
+        most = ENVELOPE_FACTOR * self._portal.config.limits.body + ENVELOPE_MORE
+        pieces = bounded(client.pieces, client.framing, most)
+        message = OpenedMessage(pieces, MessageOpener(opener, reader), _broken)
         try:
             head = await message.begin(RequestHead)
         except (CannotOpen, Malformed) as error:

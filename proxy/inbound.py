@@ -12,7 +12,7 @@ from proxy.body import ClientLeft
 from proxy.client import Client, client_of, neighbour_of
 from proxy.core.answers import refusal_answer, wants_page
 from proxy.core.envelope import GATEWAY
-from proxy.core.errors import Refusal
+from proxy.core.errors import Code, Refusal
 from proxy.core.forwarding import read_trail
 from proxy.core.gate import Admission, RefusedPeer, Request, Unpaired, admit
 from proxy.core.log_line import LEFT
@@ -22,6 +22,7 @@ from proxy.core.terminals.landing import PAIR, is_navigation
 from proxy.delivery import Delivery
 from proxy.gateway import Gateway
 from proxy.hop.scope import target_of
+from proxy.occupancy import Occupancy
 from proxy.pairing_page import PairingPage
 from proxy.portal import Portal
 from proxy.recognition import recognised, sent_to_pair
@@ -37,6 +38,7 @@ class Inbound:
     def __init__(self, portal: Portal, upstream: Upstream, replays: ReplayStore) -> None:
         self._portal = portal
         self._replays = replays
+        self._occupancy = Occupancy(portal.config.limits, app_full=Code.APP_BUSY)
         self._delivery = Delivery(portal, upstream)
         self._gateway = Gateway(portal, self._answer)
         self._pairing = PairingPage(portal)
@@ -76,13 +78,17 @@ class Inbound:
             if _is_pairing(admission):
                 await self._pairing.serve(request, admission, client)
                 return
+            if question is not None and request.seal is None:
+                line.mode = "signed"
             ground = ground_of_request(admission.caller, admission.app)
-            with self._portal.exchanges.run(ground, line) as run:
-                if question is None or request.seal is not None:
-                    await self._delivery.stream(request, admission, app, client, run)
-                else:
-                    line.mode = "signed"
+            with (
+                self._portal.exchanges.run(ground, line) as run,
+                self._occupancy.of(admission.caller.id, line.app),
+            ):
+                if line.mode == "signed" and question is not None:
                     await self._delivery.hold(request, admission, app, question, client)
+                else:
+                    await self._delivery.stream(request, admission, app, client, run)
         except Refusal as refusal:
             if isinstance(refusal, RefusedPeer):
                 question = refusal.question

@@ -12,6 +12,7 @@ from contextlib import suppress
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.body import ClientLeft, RequestPieces
+from proxy.bounded import bounded
 from proxy.call import Call, Courier
 from proxy.client import received_framing
 from proxy.core.answers import refusal_answer
@@ -25,6 +26,7 @@ from proxy.core.routes import HostCall, PeerCall, ServicePath, is_absolute, rout
 from proxy.core.standing import ground_of_call
 from proxy.core.target import parse_target
 from proxy.hop.scope import target_of
+from proxy.occupancy import Occupancy
 from proxy.outcomes import unusable
 from proxy.portal import Portal
 from proxy.reply import send_answer, send_stream
@@ -46,6 +48,8 @@ class Outbound:
         self._couriers = couriers
         self._tokens = tokens
         self._service = service
+        self._limits = portal.config.limits
+        self._occupancy = Occupancy(self._limits, app_full=Code.TOO_MANY_REQUESTS)
         self._own_names = frozenset({"localhost", portal.config.listen.apps.host.lower()})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,15 +78,19 @@ class Outbound:
             if not path.startswith("/public/"):
                 _required(app, request)
             asked = {**scope, "path": path, "raw_path": path.encode(), "portal.app": app}
-            with self._portal.exchanges.run(ground_of_call(app), line):
+            running = self._portal.exchanges.run(ground_of_call(app), line)
+            with running, self._occupancy.of("", line.app):
                 await self._service(asked, receive, send)
             return
         contact = self._contact(_required(app, request), leads_to)
         line.peer, line.peer_name, line.mode = contact.id, contact.name, contact.mode
         call = _call_of(request, _required(app, request), contact, leads_to.target)
+        body = bounded(RequestPieces(receive), received_framing(request.fields), self._limits.body)
         courier = self._couriers[contact.mode]
-        with self._portal.exchanges.run(ground_of_call(app, contact.id), line):
-            async with courier.carry_out(call, RequestPieces(receive)) as answer:
+        # By app and peer: a peer that stalls takes a part of one app's calls, and of no other's.
+        running = self._portal.exchanges.run(ground_of_call(app, contact.id), line)
+        with running, self._occupancy.of(f"{line.app} {contact.id}", line.app):
+            async with courier.carry_out(call, body) as answer:
                 line.peer_code = answer.refusal[0]
                 await send_stream(send, answer.status, answer.fields, answer.pieces)
 

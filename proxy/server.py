@@ -9,14 +9,18 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 import uvicorn
 from uvicorn.server import ServerState
 
+from proxy.core.errors import Code, Refusal
+from proxy.crowd import Crowd, Full
 from proxy.hop.limits import Limits
 from proxy.hop.listener import ListenerProtocol
+from proxy.hop.refusing import Refusing, last_answer
 from proxy.sockets import Door
 
 LAST_CALL = 0.1
@@ -29,6 +33,11 @@ _OUT_OF_DESCRIPTORS = 1.0
 """Seconds without accepting, where the process may open no more."""
 _LAST_WORDS = 1.0
 """Seconds in which what was cut off can end."""
+TURNED_AWAY = 64
+"""Connections above the bound that get the time to hear so, one that TLS takes too."""
+_QUIET = 10.0
+"""Seconds between two messages of the log about them."""
+_FULL = last_answer(Refusal(Code.TOO_MANY_CONNECTIONS))
 
 log = logging.getLogger("proxy.server")
 
@@ -44,12 +53,14 @@ class Listener:
         app: Any,  # noqa: ANN401 - ASGI
         door: Door,
         limits: Limits,
+        crowd: Crowd,
         tls: TlsSource | None = None,
     ) -> None:
         """``tls`` gives what a connection that comes now is accepted with; None is plain HTTP."""
         self.name = name
         self._door = door
         self._limits = limits
+        self._crowd = crowd
         self._tls = tls
         self._config = uvicorn.Config(
             app,
@@ -63,6 +74,8 @@ class Listener:
         self._config.load()
         self._state = ServerState()
         self._arriving: set[asyncio.Task[None]] = set()
+        self._turning_away = 0
+        self._silent_until = 0.0
         self._is_ending = False
 
     @property
@@ -123,7 +136,7 @@ class Listener:
     def _accept_one(self) -> bool:
         """Take a connection from the queue; tell whether there may be another one."""
         try:
-            accepted, _ = self._door.socket.accept()
+            accepted, address = self._door.socket.accept()
         except (BlockingIOError, InterruptedError):
             return False
         except ConnectionAbortedError:
@@ -132,10 +145,18 @@ class Listener:
             self._pause(error)
             return False
         accepted.setblocking(False)  # noqa: FBT003 - the socket API
-        task = asyncio.get_running_loop().create_task(self._welcome(accepted))
+        try:
+            leave = self._crowd.enter(address[0] if isinstance(address, tuple) else "")
+        except Full as full:
+            self._turn_away(accepted, full)
+        else:
+            self._start(self._welcome(accepted, leave))
+        return True
+
+    def _start(self, arriving: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(arriving)
         self._arriving.add(task)
         task.add_done_callback(self._arriving.discard)
-        return True
 
     def _pause(self, error: OSError) -> None:
         """Leave the others in the queue for a while: asking again at once would be all we do."""
@@ -149,24 +170,71 @@ class Listener:
         if not self._is_ending:
             self.begin()
 
-    async def _welcome(self, accepted: socket.socket) -> None:
-        """Make a connection of an accepted socket; a handshake holds nobody else up."""
+    async def _welcome(self, accepted: socket.socket, leave: Callable[[], None]) -> None:
+        """Make a connection of an accepted socket; a handshake holds nobody else up.
+
+        ``leave`` is called when it has ended, or couldn't be made.
+        """
         protocol = ListenerProtocol(self._config, self._state, {})
         protocol.limits = self._limits
+        protocol.on_end = leave
+        try:
+            await self._connect(accepted, protocol, self._limits.head)
+        except OSError as error:  # ssl.SSLError is one
+            log.info("no connection to the %s listener was made: %s", self.name, error)
+            leave()
+            return
+        except asyncio.CancelledError:
+            leave()
+            raise
+        if self._is_ending:
+            protocol.shutdown()
+
+    async def _connect(
+        self, accepted: socket.socket, protocol: asyncio.Protocol, patience: float
+    ) -> asyncio.BaseTransport:
+        """Have ``protocol`` speak, behind TLS where we have it; raises ``OSError``."""
         times = {}
         tls = self._tls() if self._tls is not None else None
         if tls is not None:
-            times["ssl_handshake_timeout"] = self._limits.head
+            times["ssl_handshake_timeout"] = patience
             times["ssl_shutdown_timeout"] = self._limits.linger
-        try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: protocol, accepted, ssl=tls, **times
-            )
-        except OSError as error:  # ssl.SSLError is one
-            log.info("no connection to the %s listener was made: %s", self.name, error)
+        transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: protocol, accepted, ssl=tls, **times
+        )
+        return transport
+
+    # Turning connections away.
+
+    def _turn_away(self, accepted: socket.socket, full: Full) -> None:
+        """Tell the client of a connection that is one too many, at as little cost as can be."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._silent_until:
+            self._silent_until = now + _QUIET
+            log.warning("the %s listener turns connections away: there are %s", self.name, full)
+        if self._turning_away < TURNED_AWAY:
+            self._turning_away += 1
+            self._start(self._refuse(accepted))
             return
-        if self._is_ending:
-            protocol.shutdown()
+        if self._tls is None:
+            with suppress(OSError):
+                accepted.send(_FULL)
+        accepted.close()
+
+    async def _refuse(self, accepted: socket.socket) -> None:
+        """Answer 503 and wait for the client's end, both for a moment alone."""
+        protocol = Refusing(_FULL)
+        transport = None
+        try:
+            async with asyncio.timeout(2 * self._limits.linger):
+                transport = await self._connect(accepted, protocol, self._limits.linger)
+                await protocol.over
+        except OSError:  # TimeoutError is one
+            pass
+        finally:
+            self._turning_away -= 1
+            if transport is not None:
+                cast(asyncio.Transport, transport).abort()
 
     def _connections(self) -> list[ListenerProtocol]:
         return cast(list[ListenerProtocol], list(self._state.connections))

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from proxy.body import HeldBody
+from proxy.bounds import DEFAULT_BOUNDS, Bounds
 from proxy.call import (
     PROBLEM_LIMIT,
     Call,
@@ -45,11 +46,13 @@ class SignedCourier:
         upstream: Upstream,
         reachability: Reachability,
         clock: Callable[[], float],
+        limits: Bounds = DEFAULT_BOUNDS,
     ) -> None:
         self._key = key
         self._upstream = upstream
         self._reachability = reachability
         self._clock = clock
+        self._limits = limits
 
     @asynccontextmanager
     async def carry_out(self, call: Call, body: AsyncIterator[bytes]) -> AsyncIterator[CallAnswer]:
@@ -58,7 +61,10 @@ class SignedCourier:
         Sends a second time only when the peer itself proved that it refused the first for its
         time; the same nonce keeps both from being carried out.
         """
-        with HeldBody() as ours, HeldBody() as theirs:
+        most = self._limits.held_body
+        with HeldBody(min(most, self._limits.body)) as ours, HeldBody(most) as theirs:
+            if call.size is not None and call.size > ours.limit:
+                raise Refusal(Code.TOO_LARGE, f"{call.size} bytes; {ours.limit} can be held")
             await ours.fill(body, limit=Code.TOO_LARGE)
             answer = await self._converse(call, ours, theirs)
             refuse_replayed(call, answer.fields)

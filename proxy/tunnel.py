@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from starlette.types import Receive, Send
 
+from proxy.bounds import DEFAULT_BOUNDS
 from proxy.core.websocket.frames import Close, Passage, State, close_frame
 from proxy.core.websocket.handshake import Handshake, NotAgreed, fields_for_client, read_answer
 from proxy.hop.scope import RAW, STOP, UPGRADE
@@ -35,10 +36,8 @@ _SLICE = 32 * 1024
 class Limits:
     """What a WebSocket is held to."""
 
-    message: int = 64 * 1024 * 1024
-    """Bytes of one message over all its frames, as they pass. None of them is held here: this
-    protects apps that hold whole messages and have no bound of their own. Most have one, and few
-    a larger one."""
+    message: int = DEFAULT_BOUNDS.websocket_message
+    """Bytes of one message over all its frames, as they pass."""
     ending: float = 10.0
     """Seconds that one side has to end when the other one has."""
     closing: float = 3.0

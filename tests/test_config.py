@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from proxy.addresses import Address, Listen, parse_address
+from proxy.bounds import Bounds
 from proxy.config import Config, Tls, load_config
 from proxy.core.errors import Invalid
 from proxy.core.origin import Origin
@@ -68,6 +69,14 @@ timeouts:
   app_answer: 1h
   peer_connect: 3
   peer_answer: 7d
+limits:
+  body: 1.5 GiB
+  held_body: 1048576
+  connections: 100
+  connections_per_address: 10
+  requests_per_peer: 5
+  requests_per_app: 50
+  websocket_message: 1MiB
 grace: 30
 trusted_proxies: [10.0.0.0/8, "2001:db8::/32", "::ffff:192.168.1.5", unix]
 log: text
@@ -86,6 +95,15 @@ log: text
     assert config.tls == Tls(tmp_path / "tls/fullchain.pem", Path("/etc/portal/privkey.pem"))
     assert config.times == Times(
         head=5, idle=120, app_connect=0.5, app_answer=3600, peer_connect=3, peer_answer=604_800
+    )
+    assert config.limits == Bounds(
+        body=3 << 29,
+        held_body=1 << 20,
+        connections=100,
+        connections_per_address=10,
+        requests_per_peer=5,
+        requests_per_app=50,
+        websocket_message=1 << 20,
     )
     assert config.grace == 30
     assert [str(network) for network in config.trusted_proxies.networks] == [
@@ -190,6 +208,17 @@ listen:
         ("timeouts: {app_answer: -1}", "timeouts.app_answer: expected a time from 0.1s to 7d"),
         ("timeouts: {peer_answer: [1]}", "timeouts.peer_answer: expected a time from 0.1s to 7d"),
         ("timeouts: {aap_answer: 1}", "timeouts.aap_answer: isn't known; did you mean app_answer?"),
+        ("limits: {body: 0}", "limits.body: expected a size from 1 KiB to 100 TiB, such as"),
+        ("limits: {body: 5 GB}", "limits.body: expected a size from 1 KiB to 100 TiB"),
+        ("limits: {body: none}", "limits.body: expected a size from 1 KiB to 100 TiB"),
+        ("limits: {held_body: 5 GiB}", "limits.held_body: expected a size from 1 KiB to 4 GiB"),
+        ("limits: {websocket_message: [1]}", "limits.websocket_message: expected a size from 1"),
+        ("limits: {connections: 0}", "limits.connections: expected a number from 1 to 9999999"),
+        ("limits: {connections: 8k}", "limits.connections: expected a number from 1 to 9999999"),
+        ("limits: {requests_per_app: -1}", "limits.requests_per_app: expected a number from 1 to"),
+        ("limits: {requests_per_peer: 1.5}", "limits.requests_per_peer: expected a number from 1"),
+        ("limits: {conections: 1}", "limits.conections: isn't known; did you mean connections?"),
+        ("limits: 5", "limits: expected keys with values"),
         ("grace: 2h", "grace: expected a time from 0s to 1h, such as 30s, not '2h'"),
         (
             "trusted_proxies: [10.0.0.1/8]",

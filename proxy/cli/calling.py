@@ -2,12 +2,14 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 
-from proxy.call import Call, CallAnswer
+from proxy.call import Call, CallAnswer, Courier
 from proxy.cli.files import PortalFiles
 from proxy.cli.outgoing import courier, engine, refusal_words
 from proxy.cli.output import Stop, command_line, remark, say, say_json
@@ -15,10 +17,9 @@ from proxy.cli.reaching import utc
 from proxy.cli.streams import Nowhere, Sink, Source, TypedBody, created, source_of, stdout
 from proxy.core.errors import Code, Refusal
 from proxy.core.headers import Field
-from proxy.core.identity import PrivateKey
 from proxy.core.policy import Contact
 from proxy.directory import Directory
-from proxy.upstream import UpstreamFailed
+from proxy.upstream import Upstream, UpstreamFailed
 
 _ERROR = 400
 """The first status that ``--fail`` takes for a failure."""
@@ -96,13 +97,13 @@ class Account:
 
 def carry_out(portal: PortalFiles, asking: Asking, answering: Answering, patience: float) -> None:
     """Make the call and put out its answer; raises ``Stop`` for all that goes wrong on the way."""
-    key = portal.identity()
+    ready = partial(courier, asking.contact.mode, portal.identity(), limits=portal.config.limits)
     account = Account(asking)
     stop = None
     try:
         with ExitStack() as stack:
             body = TypedBody(b"") if asking.data is None else source_of(asking.data, stack)
-            exchange = _exchange(key, body, account, answering, patience)
+            exchange = _exchange(ready, body, account, answering, patience)
             asyncio.run(exchange)
     except Stop as reason:
         stop = reason
@@ -122,7 +123,11 @@ def carry_out(portal: PortalFiles, asking: Asking, answering: Answering, patienc
 
 
 async def _exchange(
-    key: PrivateKey, body: Source, account: Account, answering: Answering, patience: float
+    ready: Callable[[Upstream, Directory], Courier],
+    body: Source,
+    account: Account,
+    answering: Answering,
+    patience: float,
 ) -> None:
     asking = account.asking
     contact = asking.contact
@@ -152,7 +157,7 @@ async def _exchange(
             if offered is not None:
                 account.sealing_key = offered.config.key_id
                 tell(f"sealing key  {account.sealing_key}, until {utc(offered.until)}")
-        async with courier(contact.mode, key, upstream, directory).carry_out(call, body) as answer:
+        async with ready(upstream, directory).carry_out(call, body) as answer:
             account.first_byte = account.seconds
             account.status, account.fields = answer.status, answer.fields
             account.refusal = answer.refusal[0]

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from proxy.bounds import DEFAULT_BOUNDS, Bounds
 from proxy.call import Courier
 from proxy.core.errors import Code
 from proxy.core.identity import PrivateKey
@@ -33,6 +34,8 @@ _ADVICE = {
     "signature_invalid": (
         "The address here must be its public_url exactly, and nothing on the way may change calls."
     ),
+    "too_many_requests": "Calls from here are still running there.",
+    "app_busy": "Its app is asked by too many at once; try again in a while.",
     "replay_store_down": "Its owner finds the reason in its log.",
 }
 """By the code of a refusal of the peer's proxy: what may be behind it."""
@@ -55,11 +58,12 @@ def courier(
     upstream: Upstream,
     directory: Directory,
     clock: Callable[[], float] = time.time,
+    limits: Bounds = DEFAULT_BOUNDS,
 ) -> Courier:
     """Return what carries calls out in ``mode``, and in no other."""
     reachability = Reachability(directory, clock)
     if mode == "signed":
-        return SignedCourier(key, upstream, reachability, clock)
+        return SignedCourier(key, upstream, reachability, clock, limits)
     return SealedCourier(key, upstream, directory, reachability, clock)
 
 

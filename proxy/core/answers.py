@@ -22,6 +22,10 @@ REFUSAL_FIELD = b"portal-refusal"
 A Token, the code; with ``;now=`` where the refusal tells our time, since HEAD gets no body.
 """
 
+RETRY_AFTER = 5
+"""Seconds after which one who came when all places were taken may try again."""
+_FULL = frozenset({Code.TOO_MANY_REQUESTS, Code.APP_BUSY, Code.TOO_MANY_CONNECTIONS})
+
 _MARK = re.compile(rb"([a-z_]+)(?:;now=([0-9]{1,15}))?")
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -67,6 +71,8 @@ def refusal_answer(refusal: Refusal, *, page: bool = False, request_id: str = ""
     elif code is Code.WEBSOCKET_VERSION:
         # RFC 6455, section 4.4, and RFC 9110, section 15.5.22.
         fields += [(b"sec-websocket-version", VERSION), (b"upgrade", b"websocket")]
+    elif code in _FULL:
+        fields.append((b"retry-after", b"%d" % RETRY_AFTER))
     if refusal.retry_after is not None:
         fields.append((b"retry-after", b"%d" % refusal.retry_after))
     if page:

@@ -235,6 +235,11 @@ def _node(text: bytes) -> tuple[str, Address | None]:
     return _address((match["ipv6"] or match["ipv4"] or match["bare"]).decode("ascii"))
 
 
+def read_address(text: str) -> Address | None:
+    """Return an address as a socket tells it, one of IPv4 in IPv6 as IPv4; None is none."""
+    return _address(text)[1]
+
+
 @lru_cache(maxsize=4096)
 def _address(text: str) -> tuple[str, Address | None]:
     """Return an address in its one form, without the name of an interface; else "unknown"."""

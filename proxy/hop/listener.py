@@ -8,6 +8,7 @@ waiting for.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any, cast
 
 import uvicorn
@@ -56,6 +57,8 @@ class ListenerProtocol(asyncio.BufferedProtocol):
         self._outlet = cast(Outlet, None)
         self._turns = cast(Turns, None)
         self._is_tls = False
+        self.on_end: Callable[[], None] | None = None
+        """Is called once the connection is gone."""
 
     # What asyncio and uvicorn call.
 
@@ -109,6 +112,8 @@ class ListenerProtocol(asyncio.BufferedProtocol):
         """Cancel what the client was waiting for."""
         del exc
         self._server_state.connections.discard(self)
+        if self.on_end is not None:
+            self.on_end()
         self._deadline.cancel()
         self._inlet.forget()
         self._turns.lose()

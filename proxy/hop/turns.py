@@ -11,13 +11,12 @@ from typing import Any
 
 from uvicorn.server import ServerState
 
-from proxy.core.answers import refusal_answer
 from proxy.core.errors import Code, Refusal
 from proxy.core.http1.framing import persistence
 from proxy.core.http1.grammar import Malformed, RequestHead
 from proxy.core.http1.reader import END, RequestReader, State
-from proxy.core.http1.writer import response_head
 from proxy.hop.cycle import Cycle
+from proxy.hop.refusing import last_answer
 from proxy.hop.scope import http_scope
 from proxy.hop.stream import Stream
 from proxy.hop.wire import Line
@@ -235,8 +234,5 @@ class Turns:
             self._next()
 
     def _answer(self, refusal: Refusal) -> None:
-        answer = refusal_answer(refusal)
-        length = (b"content-length", str(len(answer.body)).encode("ascii"))
-        fields = (*answer.fields, length, (b"connection", b"close"))
-        self._line.write(response_head(answer.status, fields) + answer.body)
+        self._line.write(last_answer(refusal))
         self._line.close_gently()

@@ -44,7 +44,12 @@ def test_a_missing_proof_is_challenged(page: bool) -> None:  # noqa: FBT001 - a 
     token = dict(refusal_answer(Refusal(Code.PROXY_TOKEN_REQUIRED), page=page).fields)
     assert token[b"proxy-authenticate"] == b'Basic realm="portal"'
     other = dict(refusal_answer(Refusal(Code.NOT_ALLOWED), page=page).fields)
-    assert not {b"www-authenticate", b"proxy-authenticate"} & set(other)
+    assert not {b"www-authenticate", b"proxy-authenticate", b"retry-after"} & set(other)
+
+
+@pytest.mark.parametrize("code", [Code.TOO_MANY_REQUESTS, Code.APP_BUSY, Code.TOO_MANY_CONNECTIONS])
+def test_who_came_when_all_places_were_taken_may_try_again(code: Code) -> None:
+    assert dict(refusal_answer(Refusal(code)).fields)[b"retry-after"] == b"5"
 
 
 @pytest.mark.parametrize("page", [False, True])

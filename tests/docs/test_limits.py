@@ -7,7 +7,8 @@ import pytest
 
 from proxy import tunnel
 from proxy.app import TICK
-from proxy.body import GATHERING, HOLD_LIMIT, MEMORY, REMEMBERED, SMALL
+from proxy.body import GATHERING, MEMORY, REMEMBERED, SMALL
+from proxy.bounds import DEFAULT_BOUNDS
 from proxy.certificate import SOON
 from proxy.core.binary_http.padding import SMALLEST, padding
 from proxy.core.binary_http.reader import MAX_INFORMATIONAL
@@ -20,22 +21,25 @@ from proxy.core.sealing.rotation import DEFAULT_ROTATION, MARGIN
 from proxy.core.signature.document import BACKDATED, MAX_BYTES
 from proxy.core.signature.document import LIFETIME as DOCUMENT_LIFETIME
 from proxy.core.signature.request import LIFETIME, MAX_PROOF, SKEW
+from proxy.core.size import show_size
 from proxy.core.target import MAX_PATH
 from proxy.directory import PATIENCE
-from proxy.gateway import BODY_WAIT
+from proxy.gateway import BODY_WAIT, ENVELOPE_FACTOR, ENVELOPE_MORE
 from proxy.hop import connection, keepalive, pool, resolver
 from proxy.hop.limits import Limits
+from proxy.server import TURNED_AWAY
 from proxy.sockets import BACKLOG
 from proxy.times import DEFAULT_TIMES, GRACE
 from proxy.upstream import Timeouts
 from tests.docs.page import page
 
 _DOCS = Path(__file__).resolve().parents[2] / "docs"
-_KIB, _MIB = 1024, 1024 * 1024
+_KIB = 1024
 _LIMITS = Limits()
 _TIMES = Timeouts()
 _CLIENTS = DEFAULT_TIMES
 _SOCKETS = tunnel.Limits()
+_MOST = DEFAULT_BOUNDS
 
 _PACE = f"{_LIMITS.rate} bytes a second in each stretch of {_LIMITS.window:g} s"
 
@@ -49,19 +53,27 @@ _SHOWN = {
     "connections that wait": f"{BACKLOG} for each listener",
     "a body that comes in": _PACE,
     "the rest of a refused": f"{_LIMITS.unread // _KIB} KiB and {_LIMITS.linger:g} s",
-    "a body that is signed": f"{HOLD_LIMIT // _MIB} MiB each, held; above {MEMORY // _KIB} KiB",
+    "a request's body": f"**{show_size(_MOST.body)}**; streamed, {_LIMITS.buffered // _KIB} KiB",
+    "a body that is signed": f"**{show_size(_MOST.held_body)}** each, held; above {MEMORY // _KIB}",
+    "an envelope around": (
+        f"{ENVELOPE_FACTOR} times **{show_size(_MOST.body)}**, and {show_size(ENVELOPE_MORE)}"
+    ),
+    "connections at each": f"**{_MOST.connections}**; **{_MOST.connections_per_address}**",
+    "requests and WebSockets at": f"**{_MOST.requests_per_peer}**; **{_MOST.requests_per_app}**",
+    "an app's own calls at": f"**{_MOST.requests_per_peer}**; **{_MOST.requests_per_app}**",
+    "a connection that is one too": f"{_LIMITS.linger:g} s to take it, a TLS handshake included; "
+    f"for {TURNED_AWAY} at a time",
     "a sealed body, and": f"chunks of {LARGEST_CHUNK:,} bytes",
     "a sealed message": f"to {SMALLEST} bytes at least",
     f"a sealed body of known length, its first {SMALL // _KIB} KiB": f"{GATHERING * 1000:g} ms",
     "a sealed request that tells no length": f"{BODY_WAIT:g} s",
     "a sealed call's body that is remembered": f"{REMEMBERED // _KIB} KiB, {LIFETIME} s",
-    "a body on a public path": f"{_LIMITS.buffered // _KIB} KiB held",
     "connecting to an app": f"**{_TIMES.connect:g} s**",
     "names that are looked up": f"{resolver.MOST}; ",
     "an app, a peer that sends": f"**{_CLIENTS.app_answer:g} s**, **{_CLIENTS.peer_answer:g} s**",
     "an answer from an app": f"{connection.HIGH // _KIB} KiB held",
     "an idle connection": f"{pool.IDLE_SECONDS:g} s, {pool.IDLE_CONNECTIONS} for each",
-    "a message on a WebSocket": f"{_SOCKETS.message // _MIB} MiB over all its frames",
+    "a message on a WebSocket": f"**{show_size(_SOCKETS.message)}** over all its frames",
     "a WebSocket on which nobody": f"hasn't answered for {keepalive.PATIENCE} s",
     "a side of a WebSocket": f"{_LIMITS.stall:g} s",
     "the other side of a WebSocket": f"{_SOCKETS.ending:g} s; {_SOCKETS.closing:g} s where",
@@ -121,6 +133,13 @@ def test_what_holds_where_the_owner_says_nothing_is_what_holds_without_an_owner(
         f"| `timeouts.app_answer` | `{times.app_answer:g}s` |",
         f"`timeouts.peer_answer` | `{times.peer_connect:g}s`, `{times.peer_answer:g}s` |",
         f"| `grace` | `{GRACE:g}s` |",
+        f"| `limits.body` | `{show_size(_MOST.body)}` |",
+        f"| `limits.held_body` | `{show_size(_MOST.held_body)}` |",
+        f"| `limits.connections` | `{_MOST.connections}` |",
+        f"| `limits.connections_per_address` | `{_MOST.connections_per_address}` |",
+        f"| `limits.requests_per_peer` | `{_MOST.requests_per_peer}` |",
+        f"| `limits.requests_per_app` | `{_MOST.requests_per_app}` |",
+        f"| `limits.websocket_message` | `{show_size(_MOST.websocket_message)}` |",
     ):
         assert row in text
     assert f"is waited for {PATIENCE:g} s at most" in text

@@ -8,6 +8,7 @@ import typer.main
 
 from proxy.addresses import ListenFile
 from proxy.app_settings import SettingsFile as AppSettings
+from proxy.bounds import BoundsFile
 from proxy.cli import cli
 from proxy.config import _PortalFile, _TlsFile, load_config
 from proxy.contacts.form import _CONTACT_KEYS, parse_contacts
@@ -163,9 +164,10 @@ def test_the_guide_for_owners_has_every_key_of_every_file() -> None:
     cells = re.findall(r"^\| (`[^|]+`) \|", text, re.MULTILINE)
     rows = {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
     keys = {
-        *(set(_PortalFile.model_fields) - {"listen", "tls", "timeouts"}),
+        *(set(_PortalFile.model_fields) - {"listen", "tls", "timeouts", "limits"}),
         *(f"listen.{name}" for name in ListenFile.model_fields),
         *(f"tls.{name}" for name in _TlsFile.model_fields),
+        *(f"limits.{name}" for name in BoundsFile.model_fields),
         *(f"timeouts.{name}" for name in TimesFile.model_fields),
         *AppSettings.model_fields,
         *(f"peers[].{name}" for name in _CONTACT_KEYS),
