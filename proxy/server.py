@@ -191,7 +191,7 @@ class Listener:
             protocol.shutdown()
 
     async def _connect(
-        self, accepted: socket.socket, protocol: asyncio.Protocol, patience: float
+        self, accepted: socket.socket, protocol: asyncio.BaseProtocol, patience: float
     ) -> asyncio.BaseTransport:
         """Have ``protocol`` speak, behind TLS where we have it; raises ``OSError``."""
         times = {}
