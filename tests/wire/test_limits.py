@@ -82,13 +82,13 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def stage_(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage_(portals: type[Portal], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with ExitStack() as stack:
         holding, other = (stack.enter_context(HoldingApp()) for _ in range(2))
         recorder = stack.enter_context(Recorder())
         stalling, fake = (stack.enter_context(FakePeer()) for _ in range(2))
         sealed = stack.enter_context(SealedPeer())
-        lily = Portal(tmp_path_factory.mktemp("limits") / "lily", "Lily", settings=SETTINGS)
+        lily = portals(tmp_path_factory.mktemp("limits") / "lily", "Lily", settings=SETTINGS)
         stack.callback(lily.release)
         for name, app in zip(APPS, (holding, other, recorder), strict=True):
             lily.add_app(name, OPEN, app.port)
