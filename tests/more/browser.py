@@ -18,6 +18,17 @@ if TYPE_CHECKING:
 
 TAB, ENTER, SHIFT = "\ue004", "\ue007", "\ue008"
 _ARGUMENTS = ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--no-proxy-server"]
+COLOURS = """
+const shown = (e) => getComputedStyle(e);
+const ground = (e) => {
+  while (e && shown(e).backgroundColor === 'rgba(0, 0, 0, 0)') e = e.parentElement;
+  return e ? shown(e).backgroundColor : 'rgb(255, 255, 255)';
+};
+const read = 'h1, h2, p, label, input, select, textarea, button, a, code, time';
+return [...document.querySelectorAll(read)]
+  .map((e) => [e.tagName, shown(e).color, ground(e)]);
+"""
+"""Returns tag, ink and ground of everything on the page that is read."""
 IS_HERE = shutil.which("chromium") is not None and shutil.which("chromedriver") is not None
 
 
@@ -94,3 +105,16 @@ def eventually(holds: Callable[[], Any], within: float = 10) -> Any:
     while not (got := holds()) and time.monotonic() < end:
         time.sleep(0.05)
     return got
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of ``rgb(r, g, b)`` (WCAG 2.2)."""
+    parts = [int(part) / 255 for part in re.findall(r"[0-9]+", colour)[:3]]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast ratio of two colours (WCAG 2.2)."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)

@@ -5,11 +5,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from .browser import IS_HERE, Browser, run_driver
+from .browser import IS_HERE, Browser, eventually, run_driver
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,7 +32,7 @@ def _run_demo() -> Iterator["subprocess.Popen[str]"]:
 
 
 def _wait_for_its_pages(process: "subprocess.Popen[str]") -> list[str]:
-    """Return the addresses that the demo prints once its conversation is over."""
+    """Return the addresses that the demo prints once its conversation is over: pages, and links."""
     assert process.stdout is not None
     said: list[str] = []
     for line in process.stdout:
@@ -51,10 +52,29 @@ def running() -> Iterator["subprocess.Popen[str]"]:
 
 
 @pytest.fixture(scope="module")
-def pages() -> Iterator[list[str]]:
-    """Give the addresses of a running demo's pages, as it prints them."""
+def printed() -> Iterator[list[str]]:
+    """Give the addresses that a running demo prints."""
     with _run_demo() as process:
         yield _wait_for_its_pages(process)
+
+
+@pytest.fixture(scope="module")
+def pages(printed: list[str]) -> list[str]:
+    """Give the addresses of its pages."""
+    return [address for address in printed if "#code=" not in address]
+
+
+@pytest.fixture(scope="module")
+def at_home(driver: str, printed: list[str]) -> Iterator[Browser]:
+    """Give a browser that is paired with each of its Portals, by the addresses for that."""
+    browser = Browser(driver)
+    for address in (address for address in printed if "#code=" in address):
+        browser.open(address)
+        browser.run("document.forms[0].requestSubmit()")
+        is_there = "return location.pathname === '/' && document.title.includes('postcards')"
+        assert eventually(partial(browser.run, is_there)), browser.run("return document.title")
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(scope="session")

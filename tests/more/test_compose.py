@@ -38,6 +38,7 @@ def test_the_conversation_in_containers_is_as_it_should_be_and_leaves_nothing() 
     done = _demo(os.environ["PATH"])
     assert done.returncode == 0, done.stdout + done.stderr
     for said in (
+        "A browser is sent to the pairing page",
         "It sees Bob, and not Cleo",
         "-> POST /.well-known/ohttp-gateway\n",
         "All is well.",

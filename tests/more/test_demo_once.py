@@ -45,6 +45,7 @@ def test_the_demo_ends_by_itself_with_every_step_as_it_should_be() -> None:
     done = _make("demo", "ONCE=1")
     assert done.returncode == 0, done.stdout + done.stderr
     for said in (
+        "A browser is sent to the pairing page",
         "It sees Bob, and not Cleo",
         "X-Ptl-Client-Type: peer",
         "-> POST /.well-known/ohttp-gateway\n",
