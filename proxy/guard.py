@@ -5,6 +5,7 @@ traceback. An answer that had begun is broken off, and never passes for a whole 
 """
 
 import logging
+from collections.abc import Awaitable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -29,10 +30,10 @@ class Guard:
             raise RuntimeError(f"{scope['type']} isn't served")
         started = False
 
-        async def watched(message: Message) -> None:
+        def watched(message: Message) -> Awaitable[None]:
             nonlocal started
             started = True
-            await send(message)
+            return send(message)
 
         try:
             await self._app(scope, receive, watched)

@@ -5,8 +5,9 @@ body's, a stream cut short that looks whole) is settled once.
 """
 
 from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 
-from starlette.types import Send
+from starlette.types import Message, Send
 
 from proxy.body import HeldBody
 from proxy.core.answers import Answer
@@ -75,9 +76,14 @@ async def send_stream(
 ) -> None:
     """Send an answer as its pieces come. What breaks off is raised, and breaks the connection."""
     await _start(send, status, fields)
-    async for piece in pieces:
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    with suppress(StopAsyncIteration):
+        while True:  # so that no piece is held here while a slow client takes it
+            await send(_part(await anext(pieces)))
     await send({"type": "http.response.body", "body": b""})
+
+
+def _part(piece: bytes) -> Message:
+    return {"type": "http.response.body", "body": piece, "more_body": True}
 
 
 async def send_interim(send: Send, status: int, fields: Fields) -> None:

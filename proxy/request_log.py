@@ -7,6 +7,7 @@ the request is over; behind it, ``line_of`` gives the line to whoever learns som
 import asyncio
 import logging
 import secrets
+from collections.abc import Awaitable
 from time import perf_counter
 from typing import Any
 
@@ -88,7 +89,7 @@ class _Meter:
             self._line.bytes_in += len(message["data"])
         return message
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
         kind = message["type"]
         if kind == "http.response.body":
             self._line.bytes_out += len(message.get("body", b""))
@@ -98,7 +99,7 @@ class _Meter:
             self._line.first = perf_counter() - self._began
             if not self._line.status:
                 self._line.status = message.get("status", 101)
-        await self._send(message)
+        return self._send(message)  # which may take long, and the message isn't held here meanwhile
 
     def stop(self) -> None:
         self._line.seconds = perf_counter() - self._began

@@ -1,5 +1,7 @@
 """The answer to a request from an envelope, sealed as it is sent."""
 
+from collections.abc import Awaitable
+
 from starlette.types import Message, Send
 
 from proxy.core.binary_http.message import ResponseHead
@@ -26,16 +28,15 @@ class SealedReply:
         self._is_bodiless = False
         self._sent = 0
 
-    async def __call__(self, message: Message) -> None:
+    def __call__(self, message: Message) -> Awaitable[None]:
         """Seal and send what ``message`` says; interim responses stay here."""
         if message["type"] == INTERIM:
-            return
+            return _nothing()
         if message["type"] == "http.response.start":
-            await self._start(message)
-        elif message.get("more_body", False):
-            await self._add(message["body"])
-        else:
-            await self._end(message.get("body", b""))
+            return self._start(message)
+        if message.get("more_body", False):
+            return self._add(message["body"])
+        return self._end(message.get("body", b""))
 
     async def _start(self, message: Message) -> None:
         """Begin the answer; its head waits for the body where one is announced."""
@@ -55,6 +56,7 @@ class SealedReply:
         sealing = self._begun()
         self._count(piece)
         sealing.add(piece)
+        del piece  # while it is sent, it is held sealed, and once is enough
         if self._sent != self._size:
             await self._flush(sealing)
 
@@ -84,4 +86,10 @@ class SealedReply:
 
     async def _flush(self, sealing: MessageSealer) -> None:
         if sealed := sealing.flush():
-            await self._send({"type": "http.response.body", "body": sealed, "more_body": True})
+            part = self._send({"type": "http.response.body", "body": sealed, "more_body": True})
+            del sealed
+            await part
+
+
+async def _nothing() -> None:
+    """Send nothing."""

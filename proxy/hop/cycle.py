@@ -129,6 +129,7 @@ class Cycle:
             self._upgrade(message["headers"])
         else:
             raise RuntimeError(f"{kind} isn't expected here")
+        del message  # what can't be sent yet is held by the transport
         await self._wire.drained()
 
     def _interim(self, status: int, fields: list[Field]) -> None:

@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +22,10 @@ MIB = 1 << 20
 PROMPT = 2.0
 """Seconds within which what was sent is there, on a machine that has other things to do."""
 CHUNKED = ("Transfer-Encoding", "chunked")
-IN_FLIGHT = 3 * MIB // 2
-"""Bytes of memory that a body takes on its way through one proxy, whose buffers are all full."""
+IN_FLIGHT = 10**6
+"""Bytes of memory that a body takes on its way, ..."""
+AT_ONCE = 8
+"""... of so many at once, above what the proxies had in use after as many small ones."""
 ENOUGH = 192 * MIB
 """Bytes that never fit into all buffers of the kernel between two ends."""
 
@@ -298,6 +300,18 @@ def peaks(world: World, method: str, size: int, at_once: int = 1) -> list[int]:
     return [portal.peak() for portal in (world.eda, world.bob)]
 
 
+def restart(world: World, method: str) -> None:
+    """Begin with new processes: one that had large bodies has memory left for others.
+
+    They know each other, and have had as many calls at once as are to come.
+    """
+    for portal in (world.eda, world.bob):
+        portal.stop()
+        portal.start()
+    for _ in range(2):
+        move(world, method, 1000, AT_ONCE)
+
+
 needs_proc = pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="only Linux tells how much memory was used"
 )
@@ -316,12 +330,44 @@ def test_memory_does_not_grow_with_a_body(live: World, method: str) -> None:
 @needs_proc
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_body_in_flight_takes_little_memory(live: World, method: str) -> None:
-    at_once = 8
-    for _ in range(2):
-        move(live, method, MIB, at_once)
+    restart(live, method)
     before = [portal.memory() for portal in (live.eda, live.bob)]
-    found = peaks(live, method, 8 * MIB, at_once)
-    assert max(peak - idle for peak, idle in zip(found, before, strict=True)) < at_once * IN_FLIGHT
+    found = peaks(live, method, 8 * MIB, AT_ONCE)
+    assert max(peak - idle for peak, idle in zip(found, before, strict=True)) < AT_ONCE * IN_FLIGHT
+
+
+@needs_proc
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_body_that_nobody_takes_takes_little_memory(live: World, method: str) -> None:
+    """All buffers on the way are full: those of both proxies together are meant."""
+    restart(live, method)
+    before = live.eda.memory() + live.bob.memory()
+    for portal in (live.eda, live.bob):
+        portal.forget_peak()
+    over = threading.Event()
+    pouring: list[Pouring] = []
+
+    def serve(wire: Accepted) -> None:
+        head_of(wire)
+        if method == "GET":
+            wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % ENOUGH)
+            pouring.append(Pouring(wire.socket, ENOUGH))
+        over.wait(PATIENCE)
+
+    live.live.act = serve
+    with ExitStack() as stack:
+        wires = [stack.enter_context(begin(live, method, length=ENOUGH)) for _ in range(AT_ONCE)]
+        stack.callback(over.set)
+        if method == "POST":
+            pouring += [Pouring(wire.socket, ENOUGH) for wire in wires]
+        else:
+            for wire in wires:
+                wire.until(b"\r\n\r\n")
+        while not all([one.is_stuck() for one in pouring]):  # noqa: C419 - each has to be looked at
+            pass
+        found = live.eda.peak() + live.bob.peak()
+    assert all(one.written < ENOUGH for one in pouring)
+    assert found - before < AT_ONCE * IN_FLIGHT
 
 
 @needs_proc
