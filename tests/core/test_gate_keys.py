@@ -20,7 +20,7 @@ from tests.core.peering import (
 )
 
 
-def _with_bad_key(raw: bytes) -> Request:
+def with_bad_key(raw: bytes) -> Request:
     """Return a request whose ``portal-key`` is ``raw``, and whose ``keyid`` is its hash."""
     spki = base64.b64encode(bytes.fromhex("302a300506032b6570032100") + raw).decode()
     pem = f"-----BEGIN PUBLIC KEY-----\n{spki}\n-----END PUBLIC KEY-----\n"
@@ -35,26 +35,26 @@ _P = 2**255 - 19
 _ORDER_2 = (_P - 1).to_bytes(32, "little")
 
 
-@pytest.mark.parametrize(
-    "raw",
-    [
-        pytest.param(bytes([1]) + bytes(31), id="the neutral element"),
-        pytest.param(bytes(32), id="of order 4"),
-        pytest.param(_ORDER_2, id="of order 2"),
-        pytest.param(
-            bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
-            id="of order 8",
-        ),
-        pytest.param(
-            nacl.bindings.crypto_core_ed25519_add(ADA.public.raw, _ORDER_2), id="of mixed order"
-        ),
-        pytest.param((_P + 1).to_bytes(32, "little"), id="not canonical"),
-        pytest.param(bytes([2]) + bytes(31), id="not on the curve"),
-        pytest.param(b"\xff" * 32, id="all ones"),
-    ],
-)
+BAD_KEYS = [
+    pytest.param(bytes([1]) + bytes(31), id="the neutral element"),
+    pytest.param(bytes(32), id="of order 4"),
+    pytest.param(_ORDER_2, id="of order 2"),
+    pytest.param(
+        bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
+        id="of order 8",
+    ),
+    pytest.param(
+        nacl.bindings.crypto_core_ed25519_add(ADA.public.raw, _ORDER_2), id="of mixed order"
+    ),
+    pytest.param((_P + 1).to_bytes(32, "little"), id="not canonical"),
+    pytest.param(bytes([2]) + bytes(31), id="not on the curve"),
+    pytest.param(b"\xff" * 32, id="all ones"),
+]
+
+
+@pytest.mark.parametrize("raw", BAD_KEYS)
 def test_a_key_that_nobody_honest_has_is_refused_though_it_hashes_to_keyid(raw: bytes) -> None:
-    assert ask(_with_bad_key(raw)) is Code.KEY_MISMATCH
+    assert ask(with_bad_key(raw)) is Code.KEY_MISMATCH
 
 
 def _with_signature(request: Request, value: bytes) -> Request:

@@ -1,8 +1,8 @@
 """Whatever the target's bytes, the rule is as strict as the one for every reading of an app's.
 
-The apps here are models of their own: nothing of ``proxy.core.target`` or ``judge`` is in them. Each is
-a row of steps that real servers and frameworks take with a path, in any order; the app asks for what
-its author wrote for the path that it ends up with.
+The apps here are models of their own: nothing of ``proxy.core.target`` or ``judge`` is in them.
+Each is a row of steps that real servers and frameworks take with a path, in any order; the app asks
+for what its author wrote for the path that it ends up with.
 """
 
 import posixpath

@@ -174,3 +174,12 @@ def test_the_guide_for_owners_has_every_key_of_every_file() -> None:
         "apps.<app>",
     }
     assert keys <= rows
+
+
+def test_the_table_of_attacks_names_files_that_are_there_and_every_table() -> None:
+    page = (ROOT / "tests" / "attacks" / "README.md").read_text("utf-8")
+    named = set(re.findall(r"`((?:[a-z_0-9]+/)*[a-z_0-9]+\.(?:py|json))`", page))
+    there = [path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("*.*")]
+    assert {name for name in named if not any(f"/{p}".endswith(f"/{name}") for p in there)} == set()
+    tables = {path.stem for path in (ROOT / "tests" / "attacks").glob("*.json")}
+    assert [table for table in tables if f"`{table}" not in page] == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +18,17 @@ from tests.core import peering
 from tests.core.attack_rows import Row, draft_of, rows
 from tests.core.binary_http.driving import read, reader_for
 from tests.core.http1.driving import read_request
+from tests.core.test_gate_keys import BAD_KEYS, with_bad_key
 
 from .harness.casting import BobsPortal
-from .harness.raw import Raw, exchange
+from .harness.raw import Raw, Wire, exchange
 from .harness.recorder import Recorder, eventually
 from .harness.sealer import Sender, offered_by
 from .harness.splits import drip
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from proxy.core.gate import Request
     from proxy.core.sealing.key_config import KeyConfig
 
@@ -45,15 +48,21 @@ class Stage:
     config: KeyConfig
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+@contextmanager
+def built_in(folder: Path) -> Iterator[Stage]:
     with ExitStack() as stack:
         app = stack.enter_context(Recorder())
-        bob = BobsPortal(tmp_path_factory.mktemp("attacks") / "bob", "Bob", aliases="bob.example")
+        bob = BobsPortal(folder / "bob", "Bob", aliases="bob.example")
         stack.callback(bob.release)
         bob.serve(app.port)
         yield Stage(bob, app, offered_by(bob))
         assert bob.MISTAKE not in bob.log, bob.log
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with built_in(tmp_path_factory.mktemp("attacks")) as stage:
+        yield stage
 
 
 @pytest.fixture
@@ -133,6 +142,32 @@ def test_a_signed_attack_is_refused_and_its_twin_carried_out(
     if not row["attack"].endswith(EDGES):
         twin = row.get("twin", {})
         assert carried_out(stage, exchange(stage.bob.public, signed(twin)), twin)
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize("raw", BAD_KEYS)
+def test_a_key_that_nobody_honest_has_is_refused(stage: Stage, raw: bytes) -> None:
+    got = exchange(stage.bob.public, on_the_wire(with_bad_key(raw), b"Hello"))
+
+    assert (got.status, got.code) == (401, "key_mismatch")
+    assert stage.app.received == b""
+
+
+def test_a_body_that_ends_after_its_signature_expired_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In time is what had its whole head then: an upload may last."""
+    row = {"then": [["add", "expect", "100-continue"]]}
+    with built_in(tmp_path) as stage, Wire(stage.bob.public) as wire:
+        monkeypatch.setattr(peering, "NOW", int(time.time()) + 1)  # later than the proxy's start
+        head, body = signed(row)[:-5], b"Hello"
+        wire.send(head)
+        assert wire.until(b"\r\n\r\n").startswith(b"HTTP/1.1 100 ")
+        stage.bob.set_clock(125)
+        wire.send(body)
+        assert wire.read().status == 200
+        assert stage.app.request.body == body
+        assert exchange(stage.bob.public, signed(row)).code == "out_of_time"
 
 
 @pytest.mark.usefixtures("fresh")

@@ -10,13 +10,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tests.core.peering import BOB, ORIGIN, RULES, SITE
 
 from .portals import Portal
+from .troubled import Drifting
 
 SEED = bytes(range(32))
 """Of Bob's key: ``tests.core.peering.BOB``."""
 
 
-class BobsPortal(Portal):
-    """``SITE`` of ``tests.core.peering``."""
+class BobsPortal(Drifting):
+    """``SITE`` of ``tests.core.peering``; its clock can be set."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
