@@ -89,11 +89,18 @@ class Crew:
         """Return an empty folder."""
         return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
 
-    def launch(self, name: str, line: Sequence[str], *ports: int, measured: bool = True) -> Member:
-        """Start a server without waiting for it; raises ``NotStarted``."""
+    def launch(
+        self,
+        name: str,
+        line: Sequence[str],
+        *ports: int,
+        measured: bool = True,
+        everywhere: bool = False,
+    ) -> Member:
+        """Start a server without waiting for it, on all cores or its own; raises ``NotStarted``."""
         log = self.folder / f"{name}-{ports[0]}.log"
-        if self.is_pinned and measured:
-            os.sched_setaffinity(0, {self.cores[0]})
+        if self.is_pinned and (measured or everywhere):
+            os.sched_setaffinity(0, self.cores if everywhere else {self.cores[0]})
         try:
             with log.open("ab") as sink:
                 process = subprocess.Popen(  # noqa: S603 - our own lines, no shell

@@ -78,10 +78,16 @@ class Portal:
         prefix = f"/internal/call_peer/{peer}"
         return Door(self.apps, prefix=prefix, fields=(f"portal-token: {token}",))
 
-    def launch(self, crew: Crew) -> Member:
-        """Start the proxy without waiting for it; raises ``NotStarted``."""
+    def launch(self, crew: Crew, workers: int = 0) -> Member:
+        """Start the proxy without waiting for it: so many workers on all cores, or 0: one on its.
+
+        Raises ``NotStarted``.
+        """
         line = [sys.executable, "-m", "proxy", "--config", str(self.folder / "config"), "serve"]
-        return crew.launch(f"portal-{self.name}", line, self.public, self.apps)
+        if workers:
+            line += ["--workers", str(workers)]
+        name, ports = f"portal-{self.name}", (self.public, self.apps)
+        return crew.launch(name, line, *ports, everywhere=bool(workers))
 
 
 def make(crew: Crew, name: str, *, alias: str = "") -> Portal:

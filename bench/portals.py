@@ -57,10 +57,16 @@ def direct_to_peer(crew: Crew, _apps: Apps) -> Running:
 
 def verifying_hop(crew: Crew, apps: Apps) -> Running:
     """Start a Portal that is called by the load, a peer of its; raises ``NotStarted``."""
-    bob = _with_apps(portal.make(crew, "Bob"), apps, PEERS)
-    doors = _signed(bob.way_in(PAGES), bob.way_in(TAKER), bob.id)
-    bob.knows(portal.contact(_LOAD, "Load", 1, "signed"), apps=(PAGES, TAKER))
+    bob = portal.make(crew, "Bob")
+    doors = loads_peer(bob, apps)
     return Running(*doors, portal.serve(crew, bob))
+
+
+def loads_peer(bob: Portal, apps: Apps) -> tuple[Door, Door]:
+    """Make a Portal the load's peer; return the doors of its two apps, as the load calls them."""
+    _with_apps(bob, apps, PEERS)
+    bob.knows(portal.contact(_LOAD, "Load", 1, "signed"), apps=(PAGES, TAKER))
+    return _signed(bob.way_in(PAGES), bob.way_in(TAKER), bob.id)
 
 
 def _two_hops(mode: Mode, crew: Crew, apps: Apps) -> Running:

@@ -1,18 +1,14 @@
-"""The composition root: puts one running proxy together, keeps it up to date, and ends it."""
+"""The composition root: puts one running proxy together, keeps it up to date, and closes it."""
 
 import asyncio
 import logging
-import os
-import signal
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 
 from starlette.types import ASGIApp
 
-from proxy import logs
-from proxy.addresses import Address
 from proxy.call import Courier
 from proxy.catalogue_watch import CatalogueWatch
 from proxy.certificate_watch import CertificateWatch
@@ -24,7 +20,6 @@ from proxy.core.policy import Mode
 from proxy.crowd import Crowd
 from proxy.directory import PATIENCE, Directory
 from proxy.guard import Guard
-from proxy.hop.allocator import keep_buffers
 from proxy.hop.engine import HopUpstream
 from proxy.hop.limits import Limits
 from proxy.inbound import Inbound
@@ -37,10 +32,10 @@ from proxy.replay import ReplayStore
 from proxy.request_log import Logged
 from proxy.sealed_call import SealedCourier
 from proxy.sealing_keys import SealingKeyStore
-from proxy.server import Listener, Stop, run
+from proxy.server import Listener
 from proxy.service import peer_service
 from proxy.signed_call import SignedCourier
-from proxy.sockets import lent_door, lent_sockets, open_door, raise_descriptor_limit
+from proxy.sockets import Door
 from proxy.state import State
 from proxy.storage import Busy, Unsafe
 from proxy.terminals import PairingStore, TerminalStore, TerminalWatch
@@ -74,9 +69,9 @@ class Running:
         certificate = self.certificate.problems(portal.clock()) if self.certificate else ()
         return (*found, *certificate, *self.undelivered)
 
-    def listeners(self) -> tuple[Listener, ...]:
-        """Bind every listener, with its app behind it; raises ``OSError``."""
-        portal, listen = self.portal, self.portal.config.listen
+    def listeners(self, doors: Mapping[str, Door]) -> tuple[Listener, ...]:
+        """Return every listener, with its app behind it, at its socket of ``doors``."""
+        portal = self.portal
         patience = min(PATIENCE, portal.config.times.peer_answer)
         directory = Directory(self.upstream, portal.clock, patience)
         reachability = Reachability(directory, portal.clock)
@@ -84,23 +79,19 @@ class Running:
         service = peer_service(portal, reachability)
         times, watch = portal.config.times, self.certificate
         limits = Limits(head=times.head, idle=times.idle)
-        lent = lent_sockets(os.environ)
-        rooms: tuple[tuple[str, ASGIApp, Address], ...] = (
-            ("public", Inbound(portal, self.upstream, self.replays), listen.public),
-            ("apps", Outbound(portal, couriers, self.tokens, service), listen.apps),
-            ("owner", owner_app(portal, self.problems), listen.owner),
-        )
+        rooms: dict[str, ASGIApp] = {
+            "public": Inbound(portal, self.upstream, self.replays),
+            "apps": Outbound(portal, couriers, self.tokens, service),
+            "owner": owner_app(portal, self.problems),
+        }
         opened: list[Listener] = []
-        for name, app, address in rooms:
+        for name, app in rooms.items():
             tls = partial(getattr, watch, "context") if watch and name == "public" else None
-            try:
-                door = lent_door(lent[name], address) if name in lent else open_door(address)
-            except OSError as error:
-                raise OSError(f"the {name} listener can't use {address}: {error}") from None
             # At the others nobody is in front: those are this Portal's apps, and its owner.
             trusted = portal.config.trusted_proxies if name == "public" else NOBODY
             crowd = Crowd(portal.config.limits, trusted)
-            opened.append(Listener(name, Logged(Guard(app), name), door, limits, crowd, tls))
+            within = Logged(Guard(app), name)
+            opened.append(Listener(name, within, doors[name], limits, crowd, tls))
         return tuple(opened)
 
     def _couriers(self, directory: Directory, reachability: Reachability) -> dict[Mode, Courier]:
@@ -189,38 +180,3 @@ def compose(
     replays.open(portal.clock())
     tokens = TokenStore(state.tokens)
     return Running(portal, tokens, replays, upstream or HopUpstream(), certificate)
-
-
-def serve(config: Config) -> int:
-    """Run the proxy until SIGINT or SIGTERM; returns the exit status."""
-    logs.set_up(config.log)
-    raise_descriptor_limit()
-    keep_buffers()
-    try:
-        return asyncio.run(_serve(config))
-    except OSError as error:
-        log.error("%s", error)  # noqa: TRY400 - the owner's mistake, not ours
-        return 1
-
-
-async def _serve(config: Config) -> int:
-    running = compose(config)
-    try:
-        running.deliver_tokens()
-        listeners = running.listeners()
-        loop, stop = asyncio.get_running_loop(), Stop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.want)
-        follower = asyncio.create_task(running.follow_files())
-        log.info("Portal %s at %s", running.portal.id, running.portal.hosts.origin)
-        for listener in listeners:
-            log.info("%s listener: %s", listener.name, listener.where)
-        try:
-            await run(listeners, stop, config.grace)
-        finally:
-            follower.cancel()
-            with suppress(asyncio.CancelledError):
-                await follower
-    finally:
-        await running.close()
-    return 0

@@ -3,7 +3,7 @@
 ``proxy.times`` is the same for how long they may take.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated
 
@@ -15,6 +15,7 @@ from proxy.core.text import shown
 
 _KIB, _MIB, _GIB, _TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 _DIGITS = 7
+_NUMBERS = ("connections", "connections_per_address", "requests_per_peer", "requests_per_app")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class Bounds:
     websocket_message: int = 64 * _MIB
     """Bytes over all of a message's frames, as they pass. No message is held here: this protects
     apps that hold whole ones and have no bound of their own. Most have one, and few a larger."""
+
+    def shared_by(self, workers: int) -> "Bounds":
+        """Return what each of so many workers may let in: numbers are divided, sizes aren't."""
+        shares = {name: -(-getattr(self, name) // workers) for name in _NUMBERS}
+        return replace(self, **shares)
 
 
 DEFAULT_BOUNDS = Bounds()

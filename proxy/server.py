@@ -129,7 +129,8 @@ class Listener:
     # Taking connections.
 
     def _accept(self) -> None:
-        for _ in range(_BURST):
+        # One at a time where others look too: else the first to wake up would have them all.
+        for _ in range(1 if self._door.is_shared else _BURST):
             if not self._accept_one():
                 return
 

@@ -46,6 +46,8 @@ class Door:
     is_lent: bool = False
     file: tuple[Path, int] | None = None
     """The file of a unix socket that is ours, and its inode."""
+    is_shared: bool = False
+    """Whether other workers take connections from it too."""
 
     def turn_away(self) -> None:
         """Let nobody new get in; whoever was let in already can still be taken."""

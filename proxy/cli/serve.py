@@ -1,13 +1,21 @@
 """``serve``: run the proxy in the foreground until it is told to stop."""
 
+from typing import Annotated
+
 import typer
 
 from proxy.cli.files import DEFAULT_FOLDER, ConfigFolder, PortalFiles, open_portal
 from proxy.cli.output import Stop, command_line, complain_of, counted
 from proxy.core.errors import Invalid, Problem
 
+MOST_WORKERS = 64
 
-def serve(config: ConfigFolder = DEFAULT_FOLDER) -> None:
+Workers = Annotated[
+    int, typer.Option("--workers", min=1, max=MOST_WORKERS, help="Processes that share the work.")
+]
+
+
+def serve(*, config: ConfigFolder = DEFAULT_FOLDER, workers: Workers = 1) -> None:
     """Run the proxy until Ctrl-C or SIGTERM.
 
     It won't start with a mistake in portal.yaml, the key, the contact list, the
@@ -17,6 +25,7 @@ def serve(config: ConfigFolder = DEFAULT_FOLDER) -> None:
 
     For example:
       portal-proxy serve --config config/ada
+      portal-proxy serve --workers 4
     """
     portal = open_portal(config)
     problems = start_problems(portal)
@@ -24,9 +33,9 @@ def serve(config: ConfigFolder = DEFAULT_FOLDER) -> None:
         complain_of(problems)
         command = command_line(config, "check")
         raise Stop(f"not started because of {counted(len(problems), 'problem')}; see: {command}")
-    from proxy.app import serve as run  # noqa: PLC0415 - only this command pays for the server
+    from proxy.serving import serve as run  # noqa: PLC0415 - only this command pays for the server
 
-    raise typer.Exit(run(portal.config))
+    raise typer.Exit(run(portal.config, workers))
 
 
 def start_problems(portal: PortalFiles) -> list[Problem]:

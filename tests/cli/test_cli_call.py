@@ -389,15 +389,6 @@ def test_a_terminal_gets_no_control_character_of_the_answer(street: Street) -> N
     assert shown.decode() == "\\x1b[31mred\ttab\\r\r\nend\\xff \\u202eü"
 
 
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """Let commands hear SIGINT, though this process was started in the background of a shell."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("interruptible")
 def test_a_call_that_is_interrupted_says_so_in_a_line(street: Street) -> None:
     with street.start("Bob", "endless", "/x") as process:
         assert process.stdout

@@ -76,6 +76,7 @@ class Portal:
     aliases: str = ""
     clock_shift: int = 0
     settings: str = "accept: [sealed, signed]\n"
+    workers: int = 1
     key: PrivateKey = field(init=False)
     _holders: list[socket.socket] = field(default_factory=list, repr=False)
     _process: subprocess.Popen[bytes] | None = None
@@ -167,8 +168,8 @@ class Portal:
         """Start ``serve`` without waiting for anything."""
         with self.log_file.open("ab") as log:
             return subprocess.Popen(
-                self.command_line("serve", config=config), env=environment(),
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                self.command_line("serve", "--workers", str(self.workers), config=config),
+                env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 
     def start(self) -> Portal:

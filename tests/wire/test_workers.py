@@ -1,0 +1,212 @@
+"""Several workers behind the same sockets are one Portal: in what they refuse, forget and end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .conftest import SITE, WIDE
+from .harness.portals import Portal, contact, wait_for_ports
+from .harness.raw import PATIENCE, Raw, Wire, exchange
+from .harness.recorder import Recorder, eventually
+from .harness.signer import new_key, sign_call
+from .test_ending import Visitors, get, half_sent, listens, process_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from proxy.core.identity import PrivateKey
+
+WORKERS = 3
+AT_ONCE = 60
+
+
+@pytest.fixture
+def app() -> Iterator[Recorder]:
+    with Recorder() as app:
+        yield app
+
+
+@pytest.fixture
+def friend() -> PrivateKey:
+    return new_key()
+
+
+@pytest.fixture
+def gina(tmp_path: Path, app: Recorder, friend: PrivateKey) -> Iterator[Portal]:
+    """A Portal of several workers."""
+    settings = "accept: [sealed, signed]\ngrace: 10s\n"
+    portal = Portal(tmp_path, "Gina", settings=settings, workers=WORKERS)
+    portal.add_app("site", SITE, app.port)
+    portal.add_app("wide", WIDE, app.port)
+    portal.knows(contact(friend.public.portal_id, "Friend", 9, 9), apps={"wide": "all"})
+    portal.start()
+    eventually(lambda: len(workers_of(portal)) == WORKERS)
+    yield portal
+    portal.release()
+
+
+def workers_of(portal: Portal) -> list[int]:
+    """Return the process IDs of the workers."""
+    children = portal._proc("task") / str(process_of(portal).pid) / "children"
+    return [int(word) for word in children.read_text("ascii").split()]
+
+
+def is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_request_is_carried_out_once_whoever_of_them_gets_it(
+    gina: Portal, app: Recorder, friend: PrivateKey
+) -> None:
+    for _ in range(3):
+        call = sign_call(friend, gina, "wide", method=b"POST")
+        got: list[Raw] = []
+
+        def ask(call: bytes = call.raw, got: list[Raw] = got) -> None:
+            got.append(exchange(gina.public, call))
+
+        threads = [threading.Thread(target=ask) for _ in range(AT_ONCE)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert Counter(raw.status for raw in got) == {200: 1, 409: AT_ONCE - 1}
+    assert len(app.requests) == 3
+
+
+def test_every_worker_gets_some_of_the_work(gina: Portal) -> None:
+    with ExitStack() as stack:
+        for _ in range(AT_ONCE):
+            wire = stack.enter_context(Wire(gina.public))
+            wire.send(get(gina))
+            assert wire.read().body == b"ok"
+        busy = [process for process in workers_of(gina) if connections_of(process) > 1]
+    assert len(busy) == WORKERS
+
+
+def connections_of(process: int) -> int:
+    links = [link.readlink().name for link in Path(f"/proc/{process}/fd").iterdir()]
+    return sum(link.startswith("socket:") for link in links) - 3  # those that listen
+
+
+def test_a_removed_contact_is_shut_out_by_every_worker(gina: Portal, friend: PrivateKey) -> None:
+    assert exchange(gina.public, sign_call(friend, gina, "wide").raw).status == 200
+    gina.knows(apps={"wide": "all"})
+    time.sleep(1)  # what the owner is promised
+
+    for _ in range(AT_ONCE):
+        got = exchange(gina.public, sign_call(friend, gina, "wide").raw)
+        assert (got.status, got.code) == (403, "not_allowed")
+
+
+def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(gina: Portal) -> None:
+    before = workers_of(gina)
+    os.kill(before[0], signal.SIGKILL)
+    for _ in range(AT_ONCE):
+        assert exchange(gina.public, get(gina)).body == b"ok"
+    eventually(lambda: len(workers_of(gina)) == WORKERS)
+    assert set(before[1:]) < set(workers_of(gina))
+    assert f"worker {before[0]} was ended by signal 9" in gina.log
+    assert gina.stop() == 0
+
+
+def test_they_end_together_and_what_runs_is_finished(gina: Portal, app: Recorder) -> None:
+    process, workers = process_of(gina), workers_of(gina)
+    with half_sent(gina, app) as wire:
+        process.terminate()
+        eventually(lambda: not listens(gina.public))
+        wire.send(b"cd")
+        assert wire.read().body == b"ok"
+    assert process.wait(PATIENCE) == 0
+    assert not any(is_running(worker) for worker in workers)
+    assert "cut off" not in gina.log
+    assert "Traceback" not in gina.log
+
+
+def test_the_second_signal_ends_all_at_once(gina: Portal, app: Recorder) -> None:
+    process = process_of(gina)
+    with half_sent(gina, app) as wire:
+        process.terminate()
+        eventually(lambda: not listens(gina.public))
+        process.terminate()
+        assert process.wait(5) == 0  # of the ten that the request was granted
+        with pytest.raises(ConnectionError):
+            wire.socket.recv(1)
+
+
+def test_control_c_reaches_all_and_counts_once(gina: Portal, app: Recorder) -> None:
+    """A terminal signals every process of its group: that isn't the second signal."""
+    process, workers = process_of(gina), workers_of(gina)
+    with half_sent(gina, app) as wire:
+        for number in (process.pid, *workers):
+            os.kill(number, signal.SIGINT)
+        eventually(lambda: not listens(gina.public))
+        wire.send(b"cd")
+        assert wire.read().body == b"ok"
+    assert process.wait(PATIENCE) == 0
+
+
+def test_workers_whose_first_process_is_killed_end(gina: Portal) -> None:
+    process, workers = process_of(gina), workers_of(gina)
+    process.kill()
+    process.wait(PATIENCE)
+    eventually(lambda: not any(is_running(worker) for worker in workers))
+
+
+def test_a_worker_that_ends_by_itself_ends_all(gina: Portal) -> None:
+    process, workers = process_of(gina), workers_of(gina)
+    os.kill(workers[1], signal.SIGTERM)
+    assert process.wait(PATIENCE) == 0
+    assert f"worker {workers[1]} ended by itself" in gina.log
+    assert not any(is_running(worker) for worker in workers)
+
+
+def test_a_restart_under_load_loses_no_request(gina: Portal, app: Recorder) -> None:
+    visitors = Visitors(gina)
+    visits = [Visitors.once] * 3 + [Visitors.again_and_again] * 3
+    with visitors.at_work(*visits):
+        for _ in range(2):
+            before = len(visitors.answered)
+            eventually(lambda: len(visitors.answered) > before + 50)  # noqa: B023 - asked at once
+            assert gina.stop() == 0
+            gina.start()
+    targets = [got.target for got in app.requests]
+    assert sorted(targets) == sorted(b"/%d" % number for number in visitors.answered)
+    assert {b"/%d" % number for number in visitors.unanswered}.isdisjoint(targets)
+    assert "Traceback" not in gina.log
+
+
+def test_where_none_can_start_none_is_left(gina: Portal) -> None:
+    gina.stop()
+    replays = gina.state / "replay.sqlite3"
+    replays.chmod(0o644)
+    done = gina.launch()
+    assert done.wait(PATIENCE) == 1
+    assert "replay.sqlite3: can't be used" in gina.log
+    assert "Traceback" not in gina.log
+    replays.chmod(0o600)
+    again = gina.launch()
+    wait_for_ports(again, gina.public, log=gina.log_file)
+    again.send_signal(signal.SIGTERM)
+    assert again.wait(PATIENCE) == 0
+
+
+def test_how_many_is_checked(gina: Portal) -> None:
+    for wrong in ("0", "-1", "65", "two"):
+        done: subprocess.CompletedProcess[str] = gina.command("serve", "--workers", wrong)
+        assert done.returncode == 2
+        assert "--workers" in done.stderr
