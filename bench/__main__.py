@@ -15,14 +15,15 @@ from bench.crew import Crew, NotStarted
 from bench.figures import Spread, spread
 from bench.load import Wrong
 from bench.memory import measure_idle, measure_uploads
-from bench.ratios import IDLE, REACH, UPLOAD, ratios_of
+from bench.ratios import IDLE, REACH, UPLOAD, WEBSOCKETS, ratios_of
 from bench.report import conditions, tables, write
 from bench.rounds import Pace, run_all
+from bench.sockets import measure_sockets
 from bench.subjects import Apps, start_apps
 from bench.work import GET
 
 _OUT = Path(__file__).resolve().parent / "out"
-_QUICK = Pace(rounds=3, seconds=0.2, limit=135)
+_QUICK = Pace(rounds=3, seconds=0.2, limit=128)
 _FULL = Pace(rounds=7, seconds=1.0, limit=1050)
 _MEMORY_ROUNDS = 3
 _NAMES = ("hop", "calls", "streams", "way_in", "engine", "memory")
@@ -74,12 +75,15 @@ def _bench(pace: Pace, memory_rounds: int, names: Collection[str], out: Path) ->
     (out / "ratios.svg").write_text(ratio_chart(ratios, REACH), encoding="utf-8")
     tell(f"Ours over theirs, median (least..most) of the rounds; less is better. All of it: {out}")
     failed = [name for one in results for _, name in one.failures if name in one.comparison.ours]
-    return 1 if failed or failures.keys() & {IDLE, UPLOAD} else 0
+    return 1 if failed or failures.keys() & {IDLE, UPLOAD, WEBSOCKETS} else 0
 
 
 def _memory(crew: Crew, apps: Apps, rounds: int, failures: dict[str, str]) -> dict[str, Spread]:
-    """Return the megabytes of 1,000 idle connections, of ours and of others, and of an upload."""
-    measures: dict[str, Callable[[], float]] = {UPLOAD: partial(measure_uploads, crew, apps)}
+    """Return the megabytes of idle connections and WebSockets, and of an upload."""
+    measures: dict[str, Callable[[], float]] = {
+        UPLOAD: partial(measure_uploads, crew, apps),
+        WEBSOCKETS: partial(measure_sockets, crew),
+    }
     for subject in hop_subjects():
         if GET in subject.cases:
             name = IDLE if subject.name == "ours" else f"{IDLE}_{subject.name}"

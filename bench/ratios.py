@@ -9,6 +9,7 @@ from bench.work import ALONE
 
 IDLE = "mb_per_1000_idle"
 UPLOAD = "mb_per_sealed_64mib_upload"
+WEBSOCKETS = "mb_per_1000_websockets"
 REACH = {
     "signing_hop_vs_asgiproxy": 1 / 3,
     "verifying_hop_vs_asgiproxy": 1 / 2,

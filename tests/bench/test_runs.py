@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bench.crew import Crew, NotStarted
-from bench.ratios import IDLE, UPLOAD
+from bench.ratios import IDLE, UPLOAD, WEBSOCKETS
+from bench.sockets import measure_sockets
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,13 +27,19 @@ def test_a_crew_leaves_no_process_behind() -> None:
     assert not crew.folder.exists()
 
 
+def test_websockets_are_opened_spoken_on_and_weighed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.sockets.SOCKETS", 80)
+    with Crew() as crew:
+        assert measure_sockets(crew) > 0
+
+
 @pytest.mark.more
 def test_a_short_run_measures_ours_and_reports_the_rest(tmp_path: Path) -> None:
     done = _bench("bench", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     ratios = json.loads((tmp_path / "ratios.json").read_text())
     ours = {"way_in_get_vs_uvicorn_h11", "engine_get_vs_httpx", "sealed_vs_signed"}
-    ours |= {IDLE, UPLOAD, "sealed_down_64mib_vs_public"}
+    ours |= {IDLE, UPLOAD, WEBSOCKETS, "sealed_down_64mib_vs_public"}
     assert ours <= set(ratios)
     assert all(value > 0 for value in ratios.values())
     for peer in ("nginx", "asgiproxy", "fastapi_proxy_lib", "aiohttp"):

@@ -1,0 +1,83 @@
+"""Resident bytes of our proxy before and after 1,000 WebSockets on which nobody speaks."""
+
+import base64
+import secrets
+import socket
+from contextlib import ExitStack
+
+from bench import portal
+from bench.crew import Crew
+from bench.door import LOOPBACK, Door
+from bench.load import PATIENCE, Wrong
+from bench.servers.sockets import WORD
+from bench.subjects import Running
+
+SOCKETS = 1000
+_FEW = 8
+"""They are opened so many at a time, in a warm-up too: what that takes isn't what they take."""
+_MEGABYTE = 1e6
+_SAID = b"\x81\x82\x00\x00\x00\x00hi"
+"""A text frame, as clients send it."""
+_HANDSHAKE = """\
+GET / HTTP/1.1\r
+host: {host}\r
+user-agent: bench\r
+connection: upgrade\r
+upgrade: websocket\r
+sec-websocket-version: 13\r
+sec-websocket-key: {key}\r
+\r
+"""
+
+
+def measure_sockets(crew: Crew) -> float:
+    """Return the megabytes of 1,000 WebSockets, each of which said a word and was answered.
+
+    Both of its sockets are meant: the client's and the app's. Raises ``NotStarted`` and ``Wrong``.
+    """
+    app = crew.start_python("sockets", measured=False)
+    ada = portal.make(crew, "Ada")
+    ada.add_app("sockets", app.port, portal.PUBLIC)
+    door = ada.way_in("sockets")
+    running = Running(door, door, portal.serve(crew, ada), (app,))
+    try:
+        with ExitStack() as stack:
+            _open(door, _FEW, stack)
+            before = running.resident_bytes()
+            for _ in range(0, SOCKETS, _FEW):
+                _open(door, _FEW, stack)
+            return (running.resident_bytes() - before) / _MEGABYTE
+    except OSError as error:
+        raise Wrong(f"{error}; its log: {running.last_words}") from None
+    finally:
+        running.end(crew)
+
+
+def _open(door: Door, count: int, stack: ExitStack) -> None:
+    """Open WebSockets, all at once, and have a word answered on each; ``stack`` closes them."""
+    wires = []
+    for _ in range(count):
+        wire = socket.create_connection((LOOPBACK, door.port), timeout=PATIENCE)
+        wires.append(stack.enter_context(wire))
+        key = base64.b64encode(secrets.token_bytes(16)).decode("ascii")
+        wire.sendall(_HANDSHAKE.format(host=door.host, key=key).encode("ascii"))
+    for wire in wires:
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += _heard(wire)
+        if not head.startswith(b"HTTP/1.1 101 "):
+            raise Wrong(f"the handshake was answered with {head[:80]!r}")
+        wire.sendall(_SAID)
+    for wire in wires:
+        word = b""
+        while len(word) < len(WORD):
+            word += _heard(wire)
+        if word != WORD:
+            raise Wrong(f"what was said was answered with {word!r}")
+
+
+def _heard(wire: socket.socket) -> bytes:
+    data = wire.recv(4096)
+    if not data:
+        raise Wrong("a WebSocket was closed")
+    return data
