@@ -259,6 +259,22 @@ def test_of_two_browsers_with_one_code_one_is_paired(ada: Portal) -> None:
     assert [send_form(ada, each, from_the_page(ada)).status for each in codes] == [303, 303]
 
 
+def test_several_workers_share_codes_wrong_tries_and_devices(app: Recorder, tmp_path: Path) -> None:
+    portal = Portal(tmp_path / "ada", "Ada", workers=4)
+    portal.add_app("notes", NOTES, app.port)
+    try:
+        portal.start()
+        for _ in range(5):
+            token = pair(portal).token
+            assert all(_is_in(portal, token) for _ in range(8))
+        code, before = new_code(portal), len(terminals(portal))
+        got = [send_form(portal, code, from_the_page(portal)).status for _ in range(8)]
+        assert got == [303] + [403] * 5 + [429] * 2
+        assert len(terminals(portal)) == before + 1
+    finally:
+        portal.release()
+
+
 def test_a_thousand_wrong_codes_open_nothing_and_use_nothing_up(
     app: Recorder, tmp_path: Path
 ) -> None:
