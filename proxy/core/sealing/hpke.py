@@ -5,6 +5,8 @@ from it one key for messages, and any number of others by ``export``. Only the r
 anything by it: whoever knows a public key can seal to it. Chosen in docs/decisions/0014-hpke.md.
 """
 
+from functools import lru_cache
+
 import nacl.bindings
 import nacl.exceptions
 
@@ -30,6 +32,13 @@ _BASE_MODE = {
     for aead, suite in SUITES.items()
 }
 """How the key schedule's context begins: base mode, and no pre-shared key."""
+
+
+@lru_cache(maxsize=64)
+def _about(aead: Aead, info: bytes) -> bytes:
+    """Return the key schedule's context: one for each key that is sealed to, or opened with."""
+    info_hash = labeled_extract(_HPKE + SUITES[aead], b"", b"info_hash", info)
+    return _BASE_MODE[aead] + info_hash
 
 
 class WeakKey(ValueError):
@@ -70,7 +79,7 @@ class Context(Cipher):
     def __init__(self, aead: Aead, shared_secret: bytes, info: bytes) -> None:
         """Run the key schedule (section 5.1); ``info`` is what both must know and agree on."""
         suite = _HPKE + SUITES[aead]
-        about = _BASE_MODE[aead] + labeled_extract(suite, b"", b"info_hash", info)
+        about = _about(aead, info)
         secret = labeled_extract(suite, shared_secret, b"secret", b"")
         key = labeled_expand(suite, secret, b"key", about, aead.key_length)
         base_nonce = labeled_expand(suite, secret, b"base_nonce", about, NONCE_LENGTH)
