@@ -14,7 +14,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.core.gate import Request
-from proxy.core.headers import values_of
+from proxy.core.headers import Indexed, values_of
 from proxy.core.log_line import ANSWERED, BROKEN, CUT, LEFT, REFUSED, RequestLine, shown, shown_path
 from proxy.hop.scope import RAW, UPGRADE, target_of
 from proxy.upstream import UpstreamFailed
@@ -36,10 +36,11 @@ class Logged:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        line = _begin(scope, self._listener)
+        scope = {**scope, "headers": Indexed(scope["headers"])}
+        scope[_LINE] = line = _begin(scope, self._listener)
         meter = _Meter(line, receive, send)
         try:
-            await self._app({**scope, _LINE: line}, meter.receive, meter.send)
+            await self._app(scope, meter.receive, meter.send)
         except asyncio.CancelledError:
             line.outcome = LEFT
             raise

@@ -42,6 +42,8 @@ _FIELDS_OF = {
     is_sealed: frozenset(component.field_name for component in required) - _DERIVED.field_names
     for is_sealed, required in ((False, _SIGNED), (True, _SEALED))
 }
+_CLAIMS = frozenset({b"portal-key", b"portal-to", b"portal-seal"})
+_TAG = TAG.encode("ascii")
 _EVIDENCE = frozenset({b"signature", b"signature-input", b"host"})
 MAX_PROOF = 8192
 """Bytes of ``Signature-Input``, and of ``Signature``: reading them is a stranger's to spend."""
@@ -99,10 +101,9 @@ def is_meant_as_ours(fields: Fields) -> bool:
     Such a request is verified or refused, never taken for an anonymous one: otherwise whoever
     breaks the signature on the way could downgrade the call.
     """
-    return any(
-        name in {b"portal-key", b"portal-to", b"portal-seal"}
-        or (name == b"signature-input" and TAG.encode() in value)
-        for name, value in fields
+    by_name = index_of(fields)
+    return not _CLAIMS.isdisjoint(by_name) or any(
+        _TAG in value for value in by_name.get(b"signature-input", ())
     )
 
 
