@@ -18,6 +18,7 @@ from proxy.bounds import DEFAULT_BOUNDS
 from proxy.core.errors import Code, Refusal
 from proxy.core.signature.digest import BodyDigest
 from proxy.core.size import show_size
+from proxy.upstream import Whole
 
 MEMORY = 512 * 1024
 SMALL = 16 * 1024
@@ -112,22 +113,21 @@ async def gathered(pieces: AsyncIterator[bytes], size: int | None) -> AsyncItera
     cancelled.
     """
     if size is not None:
-        got = bytearray()
-        with suppress(TimeoutError, StopAsyncIteration):
-            async with asyncio.timeout(GATHERING):
-                while len(got) < min(size, SMALL):
-                    got += await anext(pieces)
-        yield _taken(got)
+        yield await beginning(pieces, size)
     # What is on its way isn't held here meanwhile, where its taker is slow.
     with suppress(StopAsyncIteration):
         while True:
             yield await anext(pieces)
 
 
-def _taken(got: bytearray) -> bytes:
-    taken = bytes(got)
-    got.clear()
-    return taken
+async def beginning(pieces: AsyncIterator[bytes], size: int) -> bytes:
+    """Return the beginning of a body of ``size`` bytes, as ``gathered`` does."""
+    got = bytearray()
+    with suppress(TimeoutError, StopAsyncIteration):
+        async with asyncio.timeout(GATHERING):
+            while len(got) < min(size, SMALL):
+                got += await anext(pieces)
+    return bytes(got)
 
 
 class HeldBody:
@@ -195,8 +195,11 @@ class HeldBody:
         self._hash = hashlib.sha256()
         self.size = 0
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """Yield what is held, from its beginning."""
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Return what is held, from its beginning; in one piece where it is small."""
+        return Whole(self.read(SMALL)) if self.size <= SMALL else self._in_pieces()
+
+    async def _in_pieces(self) -> AsyncIterator[bytes]:
         self._file.seek(0)
         while piece := self._file.read(PIECE):
             yield piece

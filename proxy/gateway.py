@@ -20,7 +20,7 @@ from proxy.core.binary_http.reader import RequestReader
 from proxy.core.envelope import is_sealed_request
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Request
-from proxy.core.headers import Field, values_of
+from proxy.core.headers import Field, Indexed, values_of
 from proxy.core.sealed_message import MessageOpener
 from proxy.core.sealing.chunks import CannotOpen
 from proxy.core.sealing.request import RequestOpener
@@ -43,6 +43,9 @@ ENVELOPE_FACTOR, ENVELOPE_MORE = 32, 2 * 1024 * 1024
 A chunk costs up to 19 bytes more than it holds, and a sender may seal single bytes. Without a bound
 there would be padding, or empty chunks, without an end.
 """
+
+
+_CHUNKED = (b"transfer-encoding", b"chunked")
 
 
 class Gateway:
@@ -81,7 +84,7 @@ class Gateway:
             reply = self._reply(opener, client, method)
             await send_answer(reply, refusal_answer(refusal), method)
             return
-        fields = ((b"host", head.authority), *head.fields)
+        fields = Indexed(((b"host", head.authority), *head.fields))
         inner = Request(head.method, head.target, fields, opener.enc)
         line = client.line
         line.method, line.host, line.target = head.method, head.authority, head.target
@@ -104,12 +107,14 @@ async def _framing(head: RequestHead, message: OpenedMessage) -> Field | None:
     """Return how the app is to get the body; None where there is none."""
     if lengths := values_of(head.fields, b"content-length"):
         return b"content-length", lengths[0]
+    if message.is_known:
+        return _CHUNKED if await message.has_more() else None
     try:
         async with asyncio.timeout(BODY_WAIT):
             has_body = await message.has_more()
     except (TimeoutError, Refusal):
         has_body = True  # not there yet, or broken: whoever reads on hears of it
-    return (b"transfer-encoding", b"chunked") if has_body else None
+    return _CHUNKED if has_body else None
 
 
 async def _nothing_more() -> Message:

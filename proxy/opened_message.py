@@ -54,6 +54,11 @@ class OpenedMessage:
         while not self._is_whole:
             await self._read_on()
 
+    @property
+    def is_known(self) -> bool:
+        """Whether ``has_more`` needn't wait in order to tell."""
+        return bool(self._body) or self._is_whole
+
     async def has_more(self) -> bool:
         """Wait until there is a piece of the body, or its end; raises as iterating does."""
         try:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from proxy.body import RememberedBody, gathered
+from proxy.body import SMALL, RememberedBody, beginning, gathered
 from proxy.call import (
     Call,
     CallAnswer,
@@ -37,6 +37,7 @@ from proxy.core.envelope import (
     may_be_key_problem,
 )
 from proxy.core.errors import Code, Refusal
+from proxy.core.headers import Indexed
 from proxy.core.http1.framing import bodiless
 from proxy.core.identity import PrivateKey
 from proxy.core.policy import Contact
@@ -51,7 +52,13 @@ from proxy.directory import Directory
 from proxy.opened_message import OpenedMessage
 from proxy.outcomes import is_safe, peer_failed, unusable
 from proxy.reachability import Reachability
-from proxy.upstream import Upstream, UpstreamFailed, UpstreamRequest, UpstreamResponse
+from proxy.upstream import (
+    Upstream,
+    UpstreamFailed,
+    UpstreamRequest,
+    UpstreamResponse,
+    Whole,
+)
 
 EPHEMERAL_BYTES = 32
 _UNKNOWN = frozenset({Code.OUTCOME_UNKNOWN, Code.OUTCOME_UNKNOWN_LATE})
@@ -140,7 +147,7 @@ class SealedCourier:
         """Send once; inside the context is the answer, with its fields as they travelled."""
         document = await self._directory.document(call.contact)
         sealer = self._sealer(call.contact, document)
-        request = self._request(call, sealer, body, tries)
+        request = await self._request(call, sealer, body, tries)
         is_open = False
         try:
             async with self._upstream.send(request) as response:
@@ -152,7 +159,7 @@ class SealedCourier:
                     await answer.nothing_follows()
                 is_open = True
                 self._reachability.note(call.contact, reachable=True)
-                yield CallAnswer(head.status, head.fields, answer)
+                yield CallAnswer(head.status, Indexed(head.fields), answer)
         except UpstreamFailed as failure:
             if is_open:
                 raise
@@ -173,7 +180,7 @@ class SealedCourier:
         ephemeral = secrets.token_bytes(EPHEMERAL_BYTES)
         return RequestSealer(newest.config, ephemeral=ephemeral, largest=largest)
 
-    def _request(
+    async def _request(
         self, call: Call, sealer: RequestSealer, body: RememberedBody, tries: _Tries
     ) -> UpstreamRequest:
         """Return the signed request in its envelope, which is sealed as it is sent."""
@@ -191,31 +198,43 @@ class SealedCourier:
             tuple(signed.fields),
         )
         message = MessageSealer(sealer, request_head(head))
-        pieces = gathered(body.pieces(), call.size) if call.has_body else None
         host = call.contact.origin.authority.encode("ascii")
         return UpstreamRequest(
             destination_of(call.contact),
             b"POST",
             GATEWAY,
             ((b"host", host), CHUNKED_REQUEST, INCREMENTAL, (b"transfer-encoding", b"chunked")),
-            _sealed(message, call.size, pieces),
+            await _body(message, call, body),
         )
 
 
+async def _body(message: MessageSealer, call: Call, body: RememberedBody) -> AsyncIterator[bytes]:
+    """Return the envelope: whole where all that it holds is small and there, in its one chunk."""
+    if not call.has_body:
+        return Whole(message.end())
+    pieces = body.pieces()
+    if call.size is None or call.size > SMALL:
+        return _sealed(message, call.size, gathered(pieces, call.size))
+    first = await beginning(pieces, call.size)
+    message.add(first)
+    if len(first) == call.size:
+        return Whole(message.end())
+    return _sealed(message, call.size, pieces, len(first))
+
+
 async def _sealed(
-    message: MessageSealer, size: int | None, body: AsyncIterator[bytes] | None
+    message: MessageSealer, size: int | None, body: AsyncIterator[bytes], gone: int | None = None
 ) -> AsyncIterator[bytes]:
-    """Yield the message as it is sealed; what is small and all there, in its one final chunk."""
-    if body is not None:
-        if size is None:
+    """Yield the message as it is sealed; ``gone`` bytes of the body wait in it already."""
+    if size is None or gone is not None:
+        yield message.flush()
+    added = gone or 0
+    async for piece in body:
+        message.add(piece)
+        added += len(piece)
+        del piece  # while it is sent, it is held sealed, and once is enough
+        if added != size:
             yield message.flush()
-        added = 0
-        async for piece in body:
-            message.add(piece)
-            added += len(piece)
-            del piece  # while it is sent, it is held sealed, and once is enough
-            if added != size:
-                yield message.flush()
     for sealed in message.ending():
         yield sealed
 

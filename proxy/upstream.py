@@ -7,7 +7,7 @@ byte, follows no redirect, reads no environment, decompresses nothing, and never
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, Self
 
 from proxy.core.headers import Field
 from proxy.core.origin import Origin
@@ -50,6 +50,23 @@ class UpstreamRequest:
     timeouts: Timeouts = Timeouts()
     on_interim: Callable[[int, list[Field]], Awaitable[None]] | None = None
     """Is given each interim response (1xx) but 100 as it arrives; None drops them."""
+
+
+class Whole:
+    """A body that is there already, in one piece: an engine can send it together with the head."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self._is_taken = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._is_taken:
+            raise StopAsyncIteration
+        self._is_taken = True
+        return self.data
 
 
 class UpstreamResponse(Protocol):

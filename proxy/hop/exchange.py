@@ -15,11 +15,26 @@ from proxy.core.http1.grammar import ResponseHead
 from proxy.core.http1.reader import SWITCHING_PROTOCOLS, Interim
 from proxy.core.http1.writer import LAST_CHUNK, chunk, request_head
 from proxy.hop.connection import Connection
-from proxy.upstream import UpstreamFailed, UpstreamRequest
+from proxy.upstream import UpstreamFailed, UpstreamRequest, Whole
 
 _CONTINUE = 100
+_AT_ONCE = 32 * 1024
 INVITATION = 1.0
 """Seconds that a body waits for the 100 that was asked for; some servers never send one."""
+
+
+def _at_once(request: UpstreamRequest) -> bytes | None:
+    """Return a small body in its framing, as it goes out behind the head; None for any other.
+
+    It needs neither a task of its own nor a second write.
+    """
+    if not isinstance(request.body, Whole) or len(request.body.data) > _AT_ONCE:
+        return None
+    data = request.body.data
+    lengths = values_of(request.fields, b"content-length")
+    if not lengths:
+        return (chunk(data) if data else b"") + LAST_CHUNK
+    return data if int(lengths[0]) == len(data) else None
 
 
 class Exchange:
@@ -48,8 +63,11 @@ class Exchange:
         request, connection = self._request, self._connection
         head = request_head(request.method, request.target, request.fields)
         connection.begin(request.method, upgrade=bool(values_of(request.fields, b"upgrade")))
-        connection.write(head)
-        if request.body is not None:
+        at_once = _at_once(request) if self._invited.is_set() else None
+        connection.write(head if at_once is None else head + at_once)
+        if at_once is not None:
+            self._is_sent = True
+        elif request.body is not None:
             self._pump = asyncio.create_task(self._send_body(request.body))
         while True:
             event = await connection.next_event(self._patience)
