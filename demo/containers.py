@@ -24,6 +24,8 @@ _RELAY = 8099
 _PATIENCE = 900.0
 """Seconds for the longest command: the first build, over a slow line."""
 _LOG_TAIL = "20"
+_CLEAR_LINE = "\033[2K"
+"""What some versions of Compose write before each line of a log, whatever one asks for."""
 
 _CALL = """
 import base64, json, sys, urllib.error, urllib.request
@@ -116,7 +118,8 @@ class Containers:
 
     def log(self, portal: str, part: str) -> str:
         """Return what a container has logged."""
-        return _compose("logs", "--no-log-prefix", "--no-color", f"{portal}-{part}")
+        said = _compose("logs", "--no-log-prefix", "--no-color", f"{portal}-{part}")
+        return said.replace(_CLEAR_LINE, "")
 
     def overheard(self) -> bytes:
         """Return the relay's record of what went by between Ada's proxy and Bob's."""

@@ -19,9 +19,9 @@ from proxy.hop.keepalive import keep_alive
 from proxy.hop.portion import Portion
 from proxy.upstream import UpstreamFailed
 
-HIGH = 256 * 1024
+HIGH = 128 * 1024
 """Bytes of content that wait for the reader at most: a read's, behind less than ``_FULL``."""
-_FULL = HIGH // 4
+_FULL = HIGH // 2
 """Bytes that wait above which the other side is made to wait."""
 _NOTABLE = 16 * 1024
 """Bytes that are worth a look whether they are taken."""
@@ -38,7 +38,7 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport = cast(asyncio.Transport, None)
-        self._portion = Portion(3)
+        self._portion = Portion(2)
         self._reader = ResponseReader()
         self._events: deque[object] = deque()
         self._buffered = 0
