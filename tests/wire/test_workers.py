@@ -19,7 +19,7 @@ from .harness.portals import Portal, contact, wait_for_ports
 from .harness.raw import PATIENCE, Raw, Wire, exchange
 from .harness.recorder import Recorder, eventually
 from .harness.signer import new_key, sign_call
-from .test_ending import Visitors, get, half_sent, listens, process_of
+from .test_ending import get, half_sent, listens, process_of, restarts_lose_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -176,18 +176,7 @@ def test_a_worker_that_ends_by_itself_ends_all(gina: Portal) -> None:
 
 
 def test_a_restart_under_load_loses_no_request(gina: Portal, app: Recorder) -> None:
-    visitors = Visitors(gina)
-    visits = [Visitors.once] * 3 + [Visitors.again_and_again] * 3
-    with visitors.at_work(*visits):
-        for _ in range(2):
-            before = len(visitors.answered)
-            eventually(lambda: len(visitors.answered) > before + 50)  # noqa: B023 - asked at once
-            assert gina.stop() == 0
-            gina.start()
-    targets = [got.target for got in app.requests]
-    assert sorted(targets) == sorted(b"/%d" % number for number in visitors.answered)
-    assert {b"/%d" % number for number in visitors.unanswered}.isdisjoint(targets)
-    assert "Traceback" not in gina.log
+    restarts_lose_nothing(gina, app, times=2)
 
 
 def test_where_none_can_start_none_is_left(gina: Portal) -> None:
