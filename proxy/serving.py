@@ -15,6 +15,7 @@ from proxy.app import compose
 from proxy.config import Config
 from proxy.core.errors import Invalid
 from proxy.hop.allocator import keep_buffers
+from proxy.hop.collector import collect_rarely
 from proxy.server import Stop, run
 from proxy.sockets import Door, lent_door, lent_sockets, open_door, raise_descriptor_limit
 from proxy.workers import Workers
@@ -90,6 +91,7 @@ async def _serve(config: Config, doors: Mapping[str, Door], end: int | None) -> 
         log.info("Portal %s at %s", running.portal.id, running.portal.hosts.origin)
         for listener in listeners:
             log.info("%s listener: %s", listener.name, listener.where)
+        collect_rarely()
         try:
             await run(listeners, stop, config.grace)
         finally:
