@@ -13,13 +13,12 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from proxy import logs
 from proxy.core.gate import Request
 from proxy.core.headers import Indexed, values_of
 from proxy.core.log_line import ANSWERED, BROKEN, CUT, LEFT, REFUSED, RequestLine, shown, shown_path
 from proxy.hop.scope import RAW, UPGRADE, target_of
 from proxy.upstream import UpstreamFailed
-
-log = logging.getLogger("proxy.requests")
 
 _LINE = "portal.line"
 
@@ -121,10 +120,7 @@ def _begin(scope: Scope, listener: str) -> RequestLine:
 def _write(line: RequestLine) -> None:
     if not line.outcome:
         line.outcome = REFUSED if line.code else ANSWERED
-    level = _level(line)
-    if log.isEnabledFor(level):
-        # Not log.log(), which looks for its caller at each line.
-        log.handle(logging.LogRecord(log.name, level, "", 0, line, None, None))
+    logs.write(line, _level(line))
 
 
 def _level(line: RequestLine) -> int:

@@ -206,6 +206,59 @@ def test_each_record_is_a_line_in_the_form_that_was_asked_for(
         assert second["traceback"].endswith("ValueError: forged\nline")
 
 
+class _Writes(StringIO):
+    """A stream that remembers what it was given at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[list[str]] = []
+
+    def write(self, text: str) -> int:
+        self.writes.append(text.splitlines())
+        return len(text)
+
+
+@pytest.mark.usefixtures("logging_restored")
+async def test_the_lines_of_one_turn_of_the_loop_are_written_at_once_at_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def app(_: Scope, _receive: Receive, send: Send) -> None:
+        await respond(send)
+
+    async def nothing(_: Message) -> None:
+        pass
+
+    async def never() -> Message:
+        raise NotImplementedError
+
+    monkeypatch.setattr(sys, "stderr", stream := _Writes())
+    logs.set_up("json")
+    for _ in range(3):
+        await Logged(app, "public")(_SCOPE, never, nothing)
+    assert stream.writes == []
+    await asyncio.sleep(0)
+    [lines] = stream.writes
+    assert [json.loads(line)["outcome"] for line in lines] == ["answered"] * 3
+    await asyncio.sleep(0)
+    assert len(stream.writes) == 1
+
+
+@pytest.mark.usefixtures("logging_restored")
+async def test_no_other_message_comes_before_a_line_that_waits_and_none_is_lost_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stderr", stream := _Writes())
+    logs.set_up("json")
+    line = RequestLine()
+    logs.write(line, logging.INFO)
+    logs.write(line, logging.DEBUG)  # unheard
+    logging.getLogger("proxy").error("a message")
+    logs.write(line, logging.WARNING)
+    logging.root.handlers[0].close()
+    written = [json.loads(text) for lines in stream.writes for text in lines]
+    assert [each["level"] for each in written] == ["info", "error", "warning"]
+
+
 def test_times_are_utc_to_the_millisecond() -> None:
     record = logging.LogRecord("proxy", logging.INFO, "", 0, "x", None, None)
     form = logs.Json()
