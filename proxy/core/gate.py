@@ -16,7 +16,7 @@ from proxy.core.headers import Field, Fields, connection_options, refuse_malform
 from proxy.core.hosts import Hosts
 from proxy.core.judge import Judge
 from proxy.core.policy import ANONYMOUS, Access, Caller, Contact, ContactList, Mode, may_enter
-from proxy.core.rules import Rule
+from proxy.core.rules import Rule, stricter
 from proxy.core.second_target import FIELD, parse_destination
 from proxy.core.signature import request as signed
 from proxy.core.signature.base import Message
@@ -225,7 +225,7 @@ def _contact(portal_id: str, app: str | None, site: Site) -> Contact:
 def _rule(
     app: str | None, target: Target, destinations: Sequence[bytes], site: Site
 ) -> Rule | None:
-    """Return the rule for the target, or for the second one if that is stricter.
+    """Return the rule for the target and the second one: the stricter of theirs.
 
     Where all of an app's paths have one access, where a request writes needs no judging.
     """
@@ -237,5 +237,4 @@ def _rule(
     rule = judge.decide(target)
     if not destinations or judge.rules.uniform_access is not None:
         return rule
-    second = judge.decide(parse_destination(destinations, app, site.hosts))
-    return second if second.access > rule.access else rule
+    return stricter(rule, judge.decide(parse_destination(destinations, app, site.hosts)))

@@ -1,10 +1,12 @@
 """Which rule of an app.json holds for a target: the strictest over all that an app could read.
 
+Where some reading is ``peer`` and another one ``private``, nobody enters.
+
 Source: docs/protocol.md, "Access"; the readings are those of ``proxy.core.target``.
 """
 
 from proxy.core.headers import spelling
-from proxy.core.rules import Rule, Rules
+from proxy.core.rules import Rule, Rules, stricter
 from proxy.core.target import Target, readings
 
 
@@ -30,8 +32,8 @@ class Judge:
         for reading in readings(target.path):
             folded = (self._folded.decide(each) for each in _folds(reading))
             for rule in (self.rules.decide(reading), *folded):
-                if rule.access > strictest.access:
-                    strictest = rule
+                if rule.access is not strictest.access:
+                    strictest = stricter(strictest, rule)
         return strictest
 
 
@@ -58,7 +60,7 @@ def _folded(rules: Rules) -> Rules:
     folded: dict[bytes, Rule] = {}
     for rule in rules.rules:
         prefix = rule.prefix.lower()  # a prefix is of ASCII alone
+        read = Rule(prefix, rule.access, rule.headers)
         before = folded.get(prefix)
-        if before is None or rule.access > before.access:
-            folded[prefix] = Rule(prefix, rule.access, rule.headers)
+        folded[prefix] = read if before is None else stricter(before, read)
     return Rules(tuple(folded.values()))

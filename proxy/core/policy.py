@@ -1,6 +1,6 @@
 """Who may reach what: callers, access rules and the contact list as frozen data, and the decisions.
 
-Strictness is public < peer < private. Trust is in full Portal IDs alone.
+Strictness is public < peer < private < closed. Trust is in full Portal IDs alone.
 """
 
 from bisect import bisect_left
@@ -27,6 +27,9 @@ class Access(IntEnum):
     PUBLIC = 0
     PEER = 1
     PRIVATE = 2
+    CLOSED = 3
+    """Nobody's; no app.json says so. It holds where a request can be read as ``PEER`` and as
+    ``PRIVATE``: each lets in who mustn't enter the other."""
 
 
 @dataclass(frozen=True)
@@ -142,4 +145,4 @@ def may_enter(access: Access, caller: Caller, *, knows_caller: bool) -> bool:
         return True
     if access is Access.PEER:
         return caller.type == "peer" and knows_caller
-    return caller.type == "terminal"
+    return access is Access.PRIVATE and caller.type == "terminal"

@@ -6,7 +6,7 @@ boundary. An author may have relied on either, so where they disagree the strict
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from proxy.core.policy import Access
 from proxy.core.template import Template
@@ -24,6 +24,18 @@ class Rule:
 
 NO_RULE = Rule(b"", Access.PRIVATE)
 """What decides where no rule matches."""
+
+
+def stricter(one: Rule, other: Rule) -> Rule:
+    """Return the rule for what may be read in two ways; ``one`` where they are equally strict.
+
+    What ``peer`` and ``private`` both hold for is nobody's: an app takes the ID that it gets under
+    ``peer`` for a peer's, and a terminal isn't one.
+    """
+    first, second = (one, other) if one.access >= other.access else (other, one)
+    if first.access is Access.PRIVATE and second.access is Access.PEER:
+        return replace(first, access=Access.CLOSED)
+    return first
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,26 @@ def test_a_terminal_comes_to_what_is_public_or_private(
     assert _caller(_asked(target)) == anonymous
 
 
+@pytest.mark.parametrize(
+    ("target", "destination", "twin"),
+    [
+        ("/Peer/x", "", "/private/x"),
+        ("//peer/x", "", "//private/x"),
+        ("/peer%2fx", "", "/private%2fx"),
+        ("/peer/x", "/private/y", "/public/x"),
+        ("/private/x", "/peer/y", "/private/x"),
+    ],
+)
+def test_a_terminal_doesnt_enter_a_peer_path_in_disguise(
+    target: str, destination: str, twin: str
+) -> None:
+    more = (("destination", destination),) if destination else ()
+    assert _asked(target, COOKIE, *more) is Code.NOT_ALLOWED
+    assert _asked(target, *more) is Code.PROOF_REQUIRED
+    harmless = (("destination", "/private/y"),) if destination else ()
+    assert _caller(_asked(twin, COOKIE, *harmless)) == _IS_PHONE
+
+
 def test_a_terminal_is_known_at_the_portal_itself() -> None:
     host = SITE.hosts.origin.authority
     assert _caller(_asked("/core/public/pair", COOKIE, host=host)) == _IS_PHONE

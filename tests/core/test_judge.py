@@ -70,6 +70,40 @@ def test_what_every_app_reads_as_public_is(target: bytes) -> None:
     assert _access(_CLOSED, target) is Access.PUBLIC
 
 
+_BOTH = Judge(
+    Rules(
+        (Rule(b"", Access.PRIVATE), Rule(b"/peer/", Access.PEER), Rule(b"/public", Access.PUBLIC))
+    )
+)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [b"/Peer/x", b"//peer/x", b"/%70eer/x", b"/peer%2fx", b"/peer;a/x", b"//host/peer/x",
+     b"/peer%252fx", b"/PEER/%C5%BF", b"/peer%2f", b"/%2fhost/peer/"],
+)  # fmt: skip
+def test_what_can_be_read_as_peer_and_as_private_is_nobodys(target: bytes) -> None:
+    assert _access(_BOTH, target) is Access.CLOSED
+
+
+@pytest.mark.parametrize(
+    ("target", "access"),
+    [
+        (b"/peer/x", Access.PEER),
+        (b"/peer/%78", Access.PEER),
+        (b"/peer", Access.PRIVATE),
+        (b"/peerage/x", Access.PRIVATE),
+        (b"/x//peer/y", Access.PRIVATE),
+        (b"/%78/y", Access.PRIVATE),
+        (b"/public/peer/", Access.PUBLIC),
+    ],
+)
+def test_what_has_one_kind_of_reading_is_open_to_whom_it_is_for(
+    target: bytes, access: Access
+) -> None:
+    assert _access(_BOTH, target) is access
+
+
 def test_an_honest_request_gets_the_fields_of_its_own_rule() -> None:
     headers = (("X-A", Template.parse("1")),)
     judge = Judge(
@@ -95,6 +129,13 @@ def test_of_two_prefixes_that_differ_in_case_alone_the_stricter_holds_for_both()
         assert _access(judge, b"/a") is Access.PRIVATE
         assert _access(judge, b"/A/x") is Access.PRIVATE
         assert _access(judge, b"/b") is Access.PUBLIC
+
+
+def test_a_peer_and_a_private_prefix_that_differ_in_case_alone_are_nobodys() -> None:
+    rules = (Rule(b"", Access.PUBLIC), Rule(b"/a", Access.PEER), Rule(b"/A", Access.PRIVATE))
+    judge = Judge(Rules(rules))
+    assert _access(judge, b"/a") is _access(judge, b"/A/x") is Access.CLOSED
+    assert _access(judge, b"/b") is Access.PUBLIC
 
 
 def test_names_that_rules_set_are_reserved_in_their_one_spelling() -> None:

@@ -40,8 +40,10 @@ def test_who_may_come_in(
         assert may_enter(access, caller, knows_caller=knows) is entry
 
 
-def test_strictness_is_public_then_peer_then_private() -> None:
-    assert sorted(Access) == [Access.PUBLIC, Access.PEER, Access.PRIVATE]
+def test_strictness_is_public_then_peer_then_private_and_what_is_closed_is_nobodys() -> None:
+    assert sorted(Access) == [Access.PUBLIC, Access.PEER, Access.PRIVATE, Access.CLOSED]
+    callers = (ANONYMOUS, Caller("peer", ADAS, "Ada"), Caller("terminal", "abc234", "Phone"))
+    assert not any(may_enter(Access.CLOSED, each, knows_caller=True) for each in callers)
 
 
 @pytest.mark.parametrize(
