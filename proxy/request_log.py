@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy import logs
 from proxy.core.gate import Request
-from proxy.core.headers import Indexed, values_of
+from proxy.core.headers import indexed, values_of
 from proxy.core.log_line import ANSWERED, BROKEN, CUT, LEFT, REFUSED, RequestLine, shown, shown_path
 from proxy.hop.scope import RAW, UPGRADE, target_of
 from proxy.upstream import UpstreamFailed
@@ -35,7 +35,7 @@ class Logged:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope = {**scope, "headers": Indexed(scope["headers"])}
+        scope = {**scope, "headers": indexed(scope["headers"])}
         scope[_LINE] = line = _begin(scope, self._listener)
         meter = _Meter(line, receive, send)
         try:

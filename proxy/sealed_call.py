@@ -37,7 +37,7 @@ from proxy.core.envelope import (
     may_be_key_problem,
 )
 from proxy.core.errors import Code, Refusal
-from proxy.core.headers import Indexed
+from proxy.core.headers import indexed
 from proxy.core.http1.framing import bodiless
 from proxy.core.identity import PrivateKey
 from proxy.core.policy import Contact
@@ -159,7 +159,7 @@ class SealedCourier:
                     await answer.nothing_follows()
                 is_open = True
                 self._reachability.note(call.contact, reachable=True)
-                yield CallAnswer(head.status, Indexed(head.fields), answer)
+                yield CallAnswer(head.status, indexed(head.fields), answer)
         except UpstreamFailed as failure:
             if is_open:
                 raise

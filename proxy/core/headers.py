@@ -88,25 +88,30 @@ class Indexed(tuple[Field, ...]):  # noqa: SLOT001 - a tuple's have no room for 
         self.by_name: Mapping[bytes, Sequence[bytes]] = by_name
 
 
+def indexed(fields: Iterable[Field]) -> Indexed:
+    """Return ``fields`` with an index, which they may have already."""
+    return fields if isinstance(fields, Indexed) else Indexed(fields)
+
+
 def index_of(fields: Fields) -> Mapping[bytes, Sequence[bytes]]:
     """Return the values of every field by its name, in order."""
-    return (fields if isinstance(fields, Indexed) else Indexed(fields)).by_name
+    return indexed(fields).by_name
 
 
-def values_of(fields: Fields, name: bytes) -> list[bytes]:
+def values_of(fields: Fields, name: bytes) -> Sequence[bytes]:
     """Return the value of every line of the field ``name`` (lower case), in order."""
     if isinstance(fields, Indexed):
-        return list(fields.by_name.get(name, ()))
+        return fields.by_name.get(name) or []
     return [value for key, value in fields if key == name]
 
 
 def connection_options(fields: Fields) -> frozenset[bytes]:
     """Return the names that ``Connection`` lists, in lower case (RFC 9110, section 7.6.1)."""
+    values = values_of(fields, b"connection")
+    if not values:
+        return frozenset()
     return frozenset(
-        option.strip().lower()
-        for value in values_of(fields, b"connection")
-        for option in value.split(b",")
-        if option.strip()
+        option.strip().lower() for value in values for option in value.split(b",") if option.strip()
     )
 
 

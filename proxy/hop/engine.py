@@ -4,7 +4,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from proxy.core.headers import Field, Indexed
+from proxy.core.headers import Field, indexed
 from proxy.core.http1.grammar import ResponseHead
 from proxy.hop.connection import Connection
 from proxy.hop.exchange import Exchange
@@ -17,7 +17,7 @@ class _Response:
 
     def __init__(self, head: ResponseHead, exchange: Exchange) -> None:
         self.status = head.status
-        self.fields: tuple[Field, ...] = Indexed(head.fields)
+        self.fields: tuple[Field, ...] = indexed(head.fields)
         self._exchange = exchange
         self.write = exchange.write
         self.write_end = exchange.write_end

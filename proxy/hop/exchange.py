@@ -90,7 +90,7 @@ class Exchange:
         if interim.head.status == _CONTINUE:
             self._invited.set()
         elif self._request.on_interim is not None:
-            await self._request.on_interim(interim.head.status, interim.head.fields)
+            await self._request.on_interim(interim.head.status, list(interim.head.fields))
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self

@@ -67,7 +67,7 @@ def _shared(request: UpstreamRequest) -> Scope:
 def _scheme(request: UpstreamRequest) -> str:
     """Return what the client spoke, as the fields tell it."""
     told = values_of(request.fields, b"x-forwarded-proto")
-    if told in ([b"http"], [b"https"]):
+    if len(told) == 1 and told[0] in (b"http", b"https"):
         return told[0].decode("ascii")
     return request.to.origin.scheme
 

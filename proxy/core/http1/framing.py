@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from proxy.core.headers import Field, values_of
+from proxy.core.headers import Fields, values_of
 from proxy.core.http1.grammar import Malformed, RequestHead, ResponseHead
 
 _LENGTH = re.compile(rb"[0-9]{1,15}")
@@ -31,6 +31,10 @@ class Persistence:
 
     keeps: bool
     options: frozenset[bytes]
+
+
+_STAYS = Persistence(keeps=True, options=frozenset())
+_ENDS = Persistence(keeps=False, options=frozenset())
 
 
 def request_framing(head: RequestHead) -> Framing:
@@ -59,7 +63,7 @@ def response_framing(head: ResponseHead, method: bytes) -> Framing:
     return Unmeasured.UNTIL_CLOSE if framing is None else framing
 
 
-def _announced(fields: list[Field], minor: int) -> Framing | None:
+def _announced(fields: Fields, minor: int) -> Framing | None:
     lengths = values_of(fields, b"content-length")
     codings = values_of(fields, b"transfer-encoding")
     if codings:
@@ -77,12 +81,13 @@ def _announced(fields: list[Field], minor: int) -> Framing | None:
     return int(lengths[0])
 
 
-def persistence(fields: list[Field], minor: int) -> Persistence:
+def persistence(fields: Fields, minor: int) -> Persistence:
     """Tell whether the connection stays open behind this message (RFC 9112, section 9.3)."""
+    values = values_of(fields, b"connection")
+    if not values:
+        return _STAYS if minor else _ENDS
     options = frozenset(
-        option.strip(b" \t").lower()
-        for value in values_of(fields, b"connection")
-        for option in value.split(b",")
+        option.strip(b" \t").lower() for value in values for option in value.split(b",")
     )
     keeps = b"close" not in options and (minor == 1 or b"keep-alive" in options)
     return Persistence(keeps, options)

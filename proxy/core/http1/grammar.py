@@ -7,7 +7,7 @@ no control bytes. Each leniency that is missing here is one that some request sm
 import re
 from dataclasses import dataclass
 
-from proxy.core.headers import Field
+from proxy.core.headers import Fields, Indexed
 
 MAX_HEAD = 64 * 1024
 MAX_FIELDS = 256
@@ -41,7 +41,7 @@ class RequestHead:
     target: bytes
     minor: int
     """The 1 of HTTP/1.1, or 0."""
-    fields: list[Field]
+    fields: Fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class ResponseHead:
 
     status: int
     minor: int
-    fields: list[Field]
+    fields: Fields
 
 
 def parse_request_head(data: bytes | bytearray, end: int) -> RequestHead:
@@ -76,7 +76,7 @@ def parse_response_head(data: bytes | bytearray, end: int) -> ResponseHead:
     return ResponseHead(int(status), int(minor), parse_fields(data, line.end(), end))
 
 
-def parse_fields(data: bytes | bytearray, start: int, end: int) -> list[Field]:
+def parse_fields(data: bytes | bytearray, start: int, end: int) -> Indexed:
     """Read the field lines between ``start`` and ``end``, the empty line included.
 
     Raises ``Malformed``; for more than ``MAX_FIELDS`` of them, with status 431.
@@ -91,7 +91,7 @@ def parse_fields(data: bytes | bytearray, start: int, end: int) -> list[Field]:
     for line in lines:
         name, _, value = line.partition(b":")
         fields.append((name.lower(), value.strip(b" \t")))
-    return fields
+    return Indexed(fields)
 
 
 def refuse_hopeless(data: bytes | bytearray, start: int, *, request: bool) -> None:

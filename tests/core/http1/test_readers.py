@@ -69,8 +69,8 @@ def test_interim_answers_come_before_the_final_one() -> None:
     reader = ResponseReader()
     reader.expect(b"GET")
     events = reader.feed(b"HTTP/1.1 100 \r\n\r\nHTTP/1.1 103 Hm\r\nLink: x\r\n\r\n" + _OK)
-    assert events[0] == Interim(ResponseHead(100, 1, []))
-    assert events[1] == Interim(ResponseHead(103, 1, [(b"link", b"x")]))
+    assert events[0] == Interim(ResponseHead(100, 1, ()))
+    assert events[1] == Interim(ResponseHead(103, 1, ((b"link", b"x"),)))
     assert events[3:] == [b"ok", END]
 
 
