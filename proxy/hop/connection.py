@@ -46,6 +46,9 @@ class Connection(asyncio.BufferedProtocol):
         self._failure: Exception | None = None
         self._is_lost = False
         self._arrival: asyncio.Future[bool] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._until = math.inf
+        """Until when the reader waits; ``_timer`` may fire earlier, and is moved then."""
         self._room: asyncio.Future[bool] | None = None
         self._must_wait = False
         self._moved_at = 0.0
@@ -95,6 +98,9 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits; a reset is never the end of a body."""
         self._is_lost = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if exc is not None and self._failure is None:
             for data in left_unread(self._transport):
                 self._take(self._reader.feed(data))
@@ -168,7 +174,8 @@ class Connection(asyncio.BufferedProtocol):
                 self._time_out("nothing more of the answer came", patience)
             else:
                 self._arrival = self._loop.create_future()
-                await self._woken(self._arrival, until)
+                self._wake_by(until)
+                await self._arrival
         event = self._events.popleft()
         if weight := _weight(event):
             self._buffered -= weight
@@ -226,6 +233,26 @@ class Connection(asyncio.BufferedProtocol):
             self._events.append(event)
         if events:
             _wake(self._arrival)
+
+    def _wake_by(self, until: float) -> None:
+        """See to it that the reader is woken ``until`` then; one timer does for many requests."""
+        self._until = until
+        if until == math.inf:
+            return
+        if self._timer is not None and self._timer.when() > until:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = self._loop.call_at(until, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._arrival is None or self._arrival.done():
+            return  # nobody waits; whoever does next sets it anew
+        if self._loop.time() >= self._until:
+            _wake(self._arrival)
+        else:
+            self._wake_by(self._until)
 
     async def _woken(self, future: asyncio.Future[bool], deadline: float) -> bool:
         """Wait for ``future``, until ``deadline`` at most; tell whether that is what woke it."""

@@ -2,11 +2,10 @@
 
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import TracebackType
 
 from proxy.core.headers import Field, indexed
 from proxy.core.http1.grammar import ResponseHead
-from proxy.hop.connection import Connection
 from proxy.hop.exchange import Exchange
 from proxy.hop.pool import Pool
 from proxy.upstream import UpstreamFailed, UpstreamRequest, UpstreamResponse
@@ -33,27 +32,43 @@ class HopUpstream:
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._pool = Pool(tls)
 
-    @asynccontextmanager
-    async def send(self, request: UpstreamRequest) -> AsyncIterator[UpstreamResponse]:
+    def send(self, request: UpstreamRequest) -> "_Sending":
         """Send ``request``; inside the context is the response. Raises ``UpstreamFailed``."""
-        connection = await self._pool.acquire(request.to, request.timeouts.connect)
-        exchange = Exchange(connection, request)
-        try:
-            yield _Response(await self._start(exchange, connection, request), exchange)
-        finally:
-            if await exchange.finish():
-                self._pool.release(request.to, connection)
-
-    async def _start(
-        self, exchange: Exchange, connection: Connection, request: UpstreamRequest
-    ) -> ResponseHead:
-        try:
-            return await exchange.start()
-        except UpstreamFailed as failure:
-            if connection.idle_since and not failure.timeout:
-                self._pool.shun(request.to)
-            raise
+        return _Sending(self._pool, request)
 
     async def close(self) -> None:
         """Close every idle connection."""
         self._pool.close()
+
+
+class _Sending:
+    """One request on its way, from taking a connection to giving it back or up."""
+
+    __slots__ = ("_exchange", "_pool", "_request")
+
+    def __init__(self, pool: Pool, request: UpstreamRequest) -> None:
+        self._pool = pool
+        self._request = request
+
+    async def __aenter__(self) -> UpstreamResponse:
+        pool, request = self._pool, self._request
+        connection = pool.take(request.to)
+        if connection is None:
+            connection = await pool.connect(request.to, request.timeouts.connect)
+        self._exchange = exchange = Exchange(connection, request)
+        try:
+            return _Response(await exchange.start(), exchange)
+        except BaseException as error:
+            if isinstance(error, UpstreamFailed) and connection.idle_since and not error.timeout:
+                pool.shun(request.to)
+            await self._finish()
+            raise
+
+    async def __aexit__(
+        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
+    ) -> None:
+        await self._finish()
+
+    async def _finish(self) -> None:
+        if await self._exchange.finish():
+            self._pool.release(self._request.to, self._exchange.connection)

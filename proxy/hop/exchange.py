@@ -45,14 +45,15 @@ class Exchange:
     """
 
     def __init__(self, connection: Connection, request: UpstreamRequest) -> None:
-        self._connection = connection
+        self.connection = connection
         self._request = request
         self._pump: asyncio.Task[None] | None = None
         self._persistence = Persistence(keeps=False, options=frozenset())
         self._is_sent = request.body is None
-        self._invited = asyncio.Event()
-        if not values_of(request.fields, b"expect"):
-            self._invited.set()
+        self._invited: asyncio.Event | None = None
+        """What the body waits for, where a 100 was asked for; None where it waits for nothing."""
+        if not self._is_sent and values_of(request.fields, b"expect"):
+            self._invited = asyncio.Event()
         self._is_whole = False
         self._is_raw = False
         self._is_finished = False
@@ -60,10 +61,12 @@ class Exchange:
 
     async def start(self) -> ResponseHead:
         """Send the request and return the head of its final response; raises ``UpstreamFailed``."""
-        request, connection = self._request, self._connection
+        request, connection = self._request, self.connection
         head = request_head(request.method, request.target, request.fields)
         connection.begin(request.method, upgrade=bool(values_of(request.fields, b"upgrade")))
-        at_once = _at_once(request) if self._invited.is_set() else None
+        at_once = None
+        if not self._is_sent and self._invited is None:
+            at_once = _at_once(request)
         connection.write(head if at_once is None else head + at_once)
         if at_once is not None:
             self._is_sent = True
@@ -84,11 +87,12 @@ class Exchange:
         if not self._is_sent:
             raise UpstreamFailed("an upgrade in the middle of the request's body")
         self._patience = math.inf
-        self._connection.endure()
+        self.connection.endure()
 
     async def _pass_on(self, interim: Interim) -> None:
         if interim.head.status == _CONTINUE:
-            self._invited.set()
+            if self._invited is not None:
+                self._invited.set()
         elif self._request.on_interim is not None:
             await self._request.on_interim(interim.head.status, list(interim.head.fields))
 
@@ -100,7 +104,7 @@ class Exchange:
             raise StopAsyncIteration
         if self._is_finished:
             raise UpstreamFailed("the exchange is over")
-        event = await self._connection.next_event(self._patience)
+        event = await self.connection.next_event(self._patience)
         if isinstance(event, bytes):
             return event
         self._is_whole = True
@@ -108,12 +112,12 @@ class Exchange:
 
     async def finish(self) -> bool:
         """Stop whatever still runs; tell whether the connection may carry another request."""
-        is_whole = self._is_whole or self._connection.take_end()
+        is_whole = self._is_whole or self.connection.take_end()
         self._is_finished = True
         is_free = is_whole and self._is_sent and not self._is_raw
-        if is_free and self._connection.is_reusable(self._persistence):
+        if is_free and self.connection.is_reusable(self._persistence):
             return True
-        self._connection.fail(UpstreamFailed("the exchange was given up"))
+        self.connection.fail(UpstreamFailed("the exchange was given up"))
         if self._pump is not None and not self._pump.done():
             self._pump.cancel()
             await asyncio.wait((self._pump,))
@@ -122,13 +126,13 @@ class Exchange:
     async def write(self, data: bytes) -> None:
         """Send bytes on the raw stream that a 101 has made of the connection."""
         self._refuse_not_raw()
-        self._connection.write(data)
-        await self._connection.drained(self._request.timeouts.write)
+        self.connection.write(data)
+        await self.connection.drained(self._request.timeouts.write)
 
     def write_end(self) -> None:
         """Send our end on that stream."""
         self._refuse_not_raw()
-        self._connection.write_end()
+        self.connection.write_end()
 
     def _refuse_not_raw(self) -> None:
         if self._is_finished or not self._is_raw:
@@ -140,23 +144,23 @@ class Exchange:
         Whatever goes wrong ends the exchange; of the answer, what came before can still be read.
         """
         try:
-            if not self._invited.is_set():
+            if self._invited is not None:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(INVITATION):
                         await self._invited.wait()
             await self._send_pieces(pieces)
             self._is_sent = True
         except asyncio.CancelledError:
-            self._connection.fail(UpstreamFailed("the request's body was given up"))
+            self.connection.fail(UpstreamFailed("the request's body was given up"))
             raise
         except Exception as error:  # noqa: BLE001 - raised again where the answer is awaited
-            self._connection.fail(error)
+            self.connection.fail(error)
         finally:
             if isinstance(pieces, AsyncGenerator):
                 await pieces.aclose()
 
     async def _send_pieces(self, pieces: AsyncIterator[bytes]) -> None:
-        connection, patience = self._connection, self._request.timeouts.write
+        connection, patience = self.connection, self._request.timeouts.write
         lengths = values_of(self._request.fields, b"content-length")
         left = int(lengths[0]) if lengths else None
         async for piece in pieces:

@@ -43,9 +43,11 @@ class Pool:
         self._resolver = Resolver()
         self._is_closed = False
 
-    async def acquire(self, to: Destination, patience: float) -> Connection:
-        """Return an idle connection or a new one; raises ``UpstreamFailed`` (nothing was sent)."""
+    def take(self, to: Destination) -> Connection | None:
+        """Return an idle connection; None where there is none."""
         idle = self._idle.get(to)
+        if not idle:
+            return None
         now = asyncio.get_running_loop().time()
         while idle:
             connection = idle.pop()
@@ -55,6 +57,10 @@ class Pool:
             if now - connection.idle_since < EARLY:
                 self.shun(to)
             connection.close()
+        return None
+
+    async def connect(self, to: Destination, patience: float) -> Connection:
+        """Return a new connection; raises ``UpstreamFailed`` (nothing was sent)."""
         try:
             async with asyncio.timeout(patience):
                 return await self._connect(to)
