@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 
 from proxy import own_paths
 from proxy.body import HeldBody, gathered
@@ -17,7 +17,7 @@ from proxy.catalogue import App
 from proxy.client import Client
 from proxy.core.answers import Answer
 from proxy.core.errors import Code, Refusal
-from proxy.core.fields import fields_from_us
+from proxy.core.fields import fields_from_us, identity_fields
 from proxy.core.forwarding import fields_of_trail
 from proxy.core.gate import Admission, Request
 from proxy.core.headers import Field, Fields, answer_for_travel, values_of
@@ -41,6 +41,7 @@ from proxy.request_log import named
 from proxy.running import Run
 from proxy.tunnel import Limits, Tunnel
 from proxy.upstream import (
+    OnInterim,
     Timeouts,
     Upstream,
     UpstreamFailed,
@@ -171,17 +172,16 @@ class Delivery:
         if client.raw is not None:
             asked = self._to_app(request, admission, app, client, None, None)
             return replace(asked, fields=fields_for_app(asked.fields))
+        on_interim = partial(send_interim, client.send) if client.takes_interim else None
         pieces = None
         if client.framing is not None:
             pieces = bounded(client.pieces, client.framing, self._limits.body)
         if pieces is not None and admission.digests:
             pieces = _proven(pieces, BodyDigest(admission.digests))
-        asked = self._to_app(request, admission, app, client, client.framing, pieces)
+        asked = self._to_app(request, admission, app, client, client.framing, pieces, on_interim)
         if pieces is not None and values_of(request.fields, b"expect"):
             # The client's body is asked for when the app asks for it, or a second later.
             asked = replace(asked, fields=(*asked.fields, (b"expect", b"100-continue")))
-        if client.takes_interim:
-            asked = replace(asked, on_interim=partial(send_interim, client.send))
         return asked
 
     def _to_app(
@@ -192,6 +192,7 @@ class Delivery:
         client: Client,
         framing: Field | None,
         pieces: AsyncIterator[bytes] | None,
+        on_interim: OnInterim | None = None,
     ) -> UpstreamRequest:
         """Return the request as the app gets it, with our word on who is calling, and from where.
 
@@ -207,24 +208,29 @@ class Delivery:
             asked_for = told if told and self._portal.hosts.leads_to(told, app.name) else host
         else:
             asked_for = host = admission.question.message.authority.encode("ascii")
-        variables = self._portal.variables(admission.caller)
-        forwarding = fields_of_trail(client.trail, asked_for)
-        fields = (
-            (b"host", host),
-            *admission.fields,
-            *fields_from_us(rule, admission.caller, variables, forwarding),
-            *((framing,) if framing is not None else ()),
-        )
+        caller, forwarding = admission.caller, fields_of_trail(client.trail, asked_for)
+        if rule.headers:
+            ours = fields_from_us(rule, caller, self._portal.variables(caller), forwarding)
+        else:
+            ours = [*identity_fields(caller), *forwarding]
+        if framing is not None:
+            ours.append(framing)
         times = self._portal.config.times
         silence = times.app_answer if app.answer is None else app.answer
         return UpstreamRequest(
             app.upstream,
             request.method,
             admission.target.raw,
-            fields,
+            ((b"host", host), *admission.fields, *ours),
             pieces,
-            Timeouts(times.app_connect, silence, silence),
+            _timeouts(times.app_connect, silence),
+            on_interim,
         )
+
+
+@lru_cache
+def _timeouts(connect: float, silence: float) -> Timeouts:
+    return Timeouts(connect, silence, silence)
 
 
 async def _carried(tunnel: Tunnel, run: Run) -> None:

@@ -11,7 +11,7 @@ from starlette.types import Message, Send
 
 from proxy.body import HeldBody
 from proxy.core.answers import Answer
-from proxy.core.headers import Field, Fields, end_to_end, is_ours, values_of
+from proxy.core.headers import Field, Fields, end_to_end_not_ours, values_of
 from proxy.core.http1.framing import NO_BODY, bodiless
 from proxy.core.terminals.cookie import sets_ours
 from proxy.hop.scope import INTERIM
@@ -26,15 +26,14 @@ def passing_fields(
     body streams through as it comes. The cookie of the owner's devices is ours to set: an app that
     could would let a browser in for another one.
     """
-    passing = [
-        (name, value)
-        for name, value in end_to_end(fields)
-        if not is_ours(name) and not (name == b"set-cookie" and sets_ours(value))
-    ]
+    passing = end_to_end_not_ours(fields)
+    if values_of(fields, b"set-cookie"):
+        passing = [f for f in passing if f[0] != b"set-cookie" or not sets_ours(f[1])]
     lengths = values_of(fields, b"content-length")
-    describes = bodiless(method, status) and status != 204  # noqa: PLR2004 - RFC 9110, 8.6
-    chunked = bool(values_of(fields, b"transfer-encoding"))
-    if lengths and not chunked and (describes or (streams and not bodiless(method, status))):
+    if not lengths or values_of(fields, b"transfer-encoding"):
+        return passing
+    is_described = status != 204 if bodiless(method, status) else streams  # noqa: PLR2004 - 8.6
+    if is_described:
         # In its one form: "007" is refused by whoever reads strictly behind us, a peer among them.
         passing.append((b"content-length", b"%d" % int(lengths[0])))
     return passing

@@ -38,6 +38,10 @@ class Timeouts:
     write: float = 60.0
 
 
+OnInterim = Callable[[int, list[Field]], Awaitable[None]]
+"""Is given the status and fields of an interim response (1xx)."""
+
+
 @dataclass(frozen=True)
 class UpstreamRequest:
     """A request as it is to stand on the wire; ``fields`` include ``Host`` and the framing."""
@@ -48,7 +52,7 @@ class UpstreamRequest:
     fields: tuple[Field, ...]
     body: AsyncIterator[bytes] | None = None
     timeouts: Timeouts = Timeouts()
-    on_interim: Callable[[int, list[Field]], Awaitable[None]] | None = None
+    on_interim: OnInterim | None = None
     """Is given each interim response (1xx) but 100 as it arrives; None drops them."""
 
 

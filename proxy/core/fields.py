@@ -9,14 +9,14 @@ from proxy.core.headers import (
     Field,
     Fields,
     end_to_end,
-    is_ours,
+    end_to_end_not_ours,
     renamed_for_travel,
     restored_after_travel,
     spelling,
     without_identity,
 )
 from proxy.core.names import encode_name
-from proxy.core.policy import Caller
+from proxy.core.policy import ANONYMOUS, Caller
 from proxy.core.rules import Rule
 from proxy.core.signature.base import Component, Covered
 from proxy.core.template import Variables
@@ -33,11 +33,7 @@ def fields_of_stranger(fields: Fields, reserved: frozenset[bytes]) -> tuple[Fiel
     intermediaries write is dropped in any spelling. Of its cookies ours is taken out, whoever the
     client is: an app that had it could be the owner at every other app.
     """
-    passing = [
-        pair
-        for pair in end_to_end(fields)
-        if spelling(pair[0]) not in _ON_THE_WAY and not is_ours(pair[0])
-    ]
+    passing = [pair for pair in end_to_end_not_ours(fields) if spelling(pair[0]) not in _ON_THE_WAY]
     return without_cookie(without_identity(passing, reserved))
 
 
@@ -71,6 +67,22 @@ def fields_of_call(fields: Fields) -> list[Field]:
     return renamed_for_travel(passing)
 
 
+def identity_fields(caller: Caller) -> tuple[Field, ...]:
+    """Return what tells an app who is calling."""
+    return _OF_ANONYMOUS if caller is ANONYMOUS else _identity_fields(caller)
+
+
+def _identity_fields(caller: Caller) -> tuple[Field, ...]:
+    return (
+        (b"x-ptl-client-type", caller.type.encode("ascii")),
+        (b"x-ptl-client-id", caller.id.encode("ascii")),
+        (b"x-ptl-client-name", encode_name(caller.name)),
+    )
+
+
+_OF_ANONYMOUS = _identity_fields(ANONYMOUS)
+
+
 def fields_from_us(
     rule: Rule, caller: Caller, variables: Variables, forwarding: Fields = ()
 ) -> list[Field]:
@@ -78,13 +90,7 @@ def fields_from_us(
 
     A field of the rule replaces ours of the same name, in whatever spelling the rule has it.
     """
-    ours: Fields = (
-        (b"x-ptl-client-type", caller.type.encode("ascii")),
-        (b"x-ptl-client-id", caller.id.encode("ascii")),
-        (b"x-ptl-client-name", encode_name(caller.name)),
-        *forwarding,
-    )
-    by_spelling = {field[0]: field for field in ours}
+    by_spelling = {field[0]: field for field in (*identity_fields(caller), *forwarding)}
     for text, template in rule.headers:
         name = text.lower().encode("ascii")
         by_spelling[spelling(name)] = (name, template.render(variables))

@@ -66,6 +66,7 @@ RESTORED = {ours: apps for apps, ours in RENAMED_IN_ANSWERS.items()}
 _OURS = frozenset(
     {b"portal-key", b"portal-to", b"portal-seal", b"portal-token", b"portal-refusal", *RESTORED}
 )
+_NEITHER_HOPS_NOR_OURS = _BETWEEN_NEIGHBOURS | _OURS
 _IDENTITY = b"x-ptl-"
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -117,10 +118,11 @@ def connection_options(fields: Fields) -> frozenset[bytes]:
 
 def refuse_malformed(fields: Fields) -> None:
     """Refuse names that aren't tokens and values with control bytes, whoever parsed them."""
+    is_token, is_bad = _TOKEN.fullmatch, _BAD_VALUE.search
     for name, value in fields:
-        if not _TOKEN.fullmatch(name):
+        if not is_token(name):
             raise Refusal(Code.BAD_FIELD, f"not a field name: {name[:80]!r}")
-        if _BAD_VALUE.search(value):
+        if is_bad(value):
             raise Refusal(Code.BAD_FIELD, f"control byte in the value of {name[:80]!r}")
 
 
@@ -141,9 +143,9 @@ def without_identity(fields: Fields, reserved: frozenset[bytes] = frozenset()) -
     as its ``spelling``), in any spelling. Peers are not trusted with them either.
     """
     return [
-        (name, value)
-        for name, value in fields
-        if not (key := spelling(name)).startswith(_IDENTITY) and key not in reserved
+        pair
+        for pair in fields
+        if not (key := spelling(pair[0])).startswith(_IDENTITY) and key not in reserved
     ]
 
 
@@ -154,9 +156,19 @@ def end_to_end(fields: Fields) -> list[Field]:
     """
     dropped = connection_options(fields)
     return [
-        (name, value)
-        for name, value in fields
-        if name not in dropped and spelling(name) not in _BETWEEN_NEIGHBOURS
+        pair
+        for pair in fields
+        if pair[0] not in dropped and spelling(pair[0]) not in _BETWEEN_NEIGHBOURS
+    ]
+
+
+def end_to_end_not_ours(fields: Fields) -> list[Field]:
+    """Do the same, and drop the fields of this protocol in any spelling (``is_ours``)."""
+    dropped = connection_options(fields)
+    return [
+        pair
+        for pair in fields
+        if pair[0] not in dropped and spelling(pair[0]) not in _NEITHER_HOPS_NOR_OURS
     ]
 
 

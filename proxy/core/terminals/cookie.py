@@ -47,6 +47,8 @@ def without_cookie(fields: Fields) -> tuple[Field, ...]:
     A name is ours in any case, and with blanks around it: what the app's server makes of it is its
     own affair.
     """
+    if not any(key == b"cookie" for key, _ in fields):
+        return tuple(fields)
     kept = []
     for key, value in fields:
         others = _others(value) if key == b"cookie" else value
