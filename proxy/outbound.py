@@ -32,6 +32,7 @@ from proxy.portal import Portal
 from proxy.reply import send_answer, send_stream
 from proxy.request_log import line_of
 from proxy.tokens import TokenStore
+from proxy.upstream import UpstreamFailed
 
 
 class Outbound:
@@ -92,7 +93,11 @@ class Outbound:
         with running, self._occupancy.of(f"{line.app} {contact.id}", line.app):
             async with courier.carry_out(call, body) as answer:
                 line.peer_code = answer.refusal[0]
-                await send_stream(send, answer.status, answer.fields, answer.pieces)
+                try:
+                    await send_stream(send, answer.status, answer.fields, answer.pieces)
+                except Refusal as refusal:
+                    # Of the call's own body, which may go on behind the answer's head.
+                    raise UpstreamFailed(f"the call broke off: {refusal}") from None
 
     def _app_of(self, request: Request) -> str | None:
         """Return the app whose token the request shows; None where it shows none.

@@ -16,13 +16,15 @@ from tests.core.websocket.framing import TEXT, Frame, close, frames_of
 
 from .harness.holding import HoldingApp
 from .harness.portals import Portal, contact, reserve_port
-from .harness.raw import PATIENCE, Raw, Wire, answer, chunked, exchange, request
-from .harness.recorder import Recorder, eventually
+from .harness.raw import PATIENCE, Raw, Wire, answer, chunked, exchange, read_message, request
+from .harness.recorder import Accepted, Live, Recorder, eventually
 from .harness.sealer import SealedPeer, Sender
 from .harness.signer import FakePeer, SignedCall, new_key, sign_call
 from .harness.sockets import RawSocket, handshake, switched
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from proxy.core.identity import PrivateKey
 
 KIB = 1024
@@ -235,6 +237,45 @@ def test_an_app_s_own_call_has_a_limit_too(stage: Stage, mode: str) -> None:
         assert got.status == (413 if more else 200)
     raw = stage.call(peer, method="POST", body=b"x" * size)
     assert exchange(stage.lily.apps, raw).body == b"from the peer"
+
+
+def test_a_call_that_passes_the_limit_while_it_is_answered_is_broken_off(tmp_path: Path) -> None:
+    """No refusal can follow an answer that has begun: only the connection tells."""
+    begun = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"5\r\nbegun\r\n"
+
+    def answer_at_once(wire: Accepted) -> None:
+        wire.put_back(wire.until(b"\r\n\r\n"))
+        wire.send(begun)
+        read_message(wire)
+        wire.send(b"0\r\n\r\n")
+
+    with ExitStack() as stack:
+        app = stack.enter_context(Live())
+        app.act = answer_at_once
+        mona = Portal(tmp_path / "mona", "Mona", settings=SETTINGS)
+        nora = Portal(tmp_path / "nora", "Nora")
+        mona.knows(nora.as_contact(mode="sealed"), apps={"live": "all"})
+        nora.knows(mona.as_contact(), apps={"live": "all"})
+        for portal in (mona, nora):
+            stack.callback(portal.release)
+            portal.add_app("live", OPEN.replace("public", "peer"), app.port)
+            portal.start()
+        path = f"/internal/call_peer/{nora.id}/x"
+        own = (("Host", "portal_core"), ("Portal-Token", mona.token("live")))
+        for more in (0, 1):
+            with Wire(mona.apps) as wire:
+                wire.send(request("POST", path, *own, ("Transfer-Encoding", "chunked")))
+                wire.until(b"begun\r\n")
+                wire.send(chunked(b"x" * BODY, *[b"x"] * more))
+                if more:
+                    assert wire.rest() == b""
+                else:
+                    wire.until(b"0\r\n\r\n")
+        eventually(lambda: mona.lines(outcome="broken"))
+        (line,) = mona.lines(outcome="broken")
+        told = f"the call broke off: too_large: more than {BODY // KIB} KiB"
+        assert (line["status"], line["detail"]) == (200, told)
+        assert Portal.MISTAKE not in mona.log
 
 
 # WebSocket messages.
