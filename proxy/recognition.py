@@ -24,11 +24,15 @@ def recognised(
     With answers from private pages alone: a cache may keep others for everybody, and the cookie
     with them.
     """
-    cookie = None
+    cookie, terminals = None, portal.terminals
     if admission.rule is not None and admission.rule.access is Access.PRIVATE:
-        cookie = renewal(request.fields, portal.terminals.current, portal.hosts.origin, now)
-    portal.terminals.saw(admission.caller.id, now)
-    return client if cookie is None else replace(client, send=_with(cookie, client.send))
+        last = terminals.last_renewal(admission.caller.id)
+        cookie = renewal(request.fields, terminals.current, portal.hosts.origin, now, last)
+    terminals.saw(admission.caller.id, now)
+    if cookie is None:
+        return client
+    terminals.renewed(admission.caller.id, now)
+    return replace(client, send=_with(cookie, client.send))
 
 
 def sent_to_pair(refusal: Unpaired, request_id: str) -> Answer:

@@ -29,6 +29,7 @@ class TerminalWatch:
         self._version: FileVersion = None
         self._has_read = False
         self._seen: dict[str, float] = {}
+        self._renewed: dict[str, float] = {}
         self._flushed = 0.0
         self._complaint = ""
         self.refresh()
@@ -68,6 +69,16 @@ class TerminalWatch:
         """Note that a terminal was used; cheap."""
         if self._current.find(terminal_id) is not None:
             self._seen[terminal_id] = now
+
+    def renewed(self, terminal_id: str, now: float) -> None:
+        """Note that a terminal's cookie was set again; in memory, each process for itself."""
+        known = {each.id for each in self._current.terminals}
+        self._renewed = {key: at for key, at in self._renewed.items() if key in known}
+        self._renewed[terminal_id] = now
+
+    def last_renewal(self, terminal_id: str) -> float:
+        """Return when this process last set a terminal's cookie again; 0 where it didn't."""
+        return self._renewed.get(terminal_id, 0)
 
     def flush(self, now: float) -> None:
         """Write who was seen, at most each ``FLUSH`` seconds; raises nothing."""

@@ -25,10 +25,15 @@ def cookie_field(portal: Origin, token: bytes) -> Field:
     return (b"set-cookie", set_cookie(_name(portal), token, portal.host, LIFETIME))
 
 
-def renewal(fields: Fields, terminals: TerminalList, portal: Origin, now: float) -> Field | None:
-    """Return what gives the holder the same cookie anew; None where that isn't due."""
+def renewal(
+    fields: Fields, terminals: TerminalList, portal: Origin, now: float, renewed: float
+) -> Field | None:
+    """Return what gives the holder the same cookie anew; None where that isn't due.
+
+    ``renewed``: when this was done last, 0 where nobody remembers.
+    """
     held = _held(fields, terminals, portal, now)
-    if held is None or not held[0].is_renewal_due(now):
+    if held is None or not held[0].is_renewal_due(now, renewed):
         return None
     return cookie_field(portal, held[1])
 

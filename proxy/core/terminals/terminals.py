@@ -11,7 +11,7 @@ from proxy.core.identity import ALPHABET, encode_base32
 LIFETIME = 180 * 86_400
 """Seconds without use after which a terminal is a stranger again."""
 RENEW_AFTER = 86_400
-"""Seconds after which a cookie that is used is set again, so that it lasts ``LIFETIME`` anew."""
+"""Seconds of a day: on each, a cookie that is used is set again, to last ``LIFETIME`` anew."""
 TOKEN_BYTES = 32
 """Chance that a token is made of; as text it is 43 characters of base64url (RFC 4648)."""
 ID_BYTES = 4
@@ -40,12 +40,13 @@ class Terminal:
         """
         return abs(now - self.seen) < LIFETIME
 
-    def is_renewal_due(self, now: float) -> bool:
-        """Tell whether its cookie is to be set again: it wasn't used on this day (UTC) before.
+    def is_renewal_due(self, now: float, renewed: float) -> bool:
+        """Tell whether its cookie is to be set again: it wasn't on this day (UTC) before.
 
-        By days and not by how long it wasn't used: what is used every hour is renewed as well.
+        ``renewed``: when it was last, as far as anybody remembers; 0 where nobody does. When it was
+        ``seen`` doesn't matter: there are pages with which no cookie is set.
         """
-        return now // RENEW_AFTER != self.seen // RENEW_AFTER
+        return now // RENEW_AFTER not in {self.paired // RENEW_AFTER, renewed // RENEW_AFTER}
 
 
 @dataclass(frozen=True)

@@ -49,13 +49,15 @@ def test_the_cookie_is_for_this_portal_and_its_apps() -> None:
     ("now", "due"),
     [(DAY, False), (DAY + RENEW_AFTER - 1, False), (DAY + RENEW_AFTER, True), (DAY - 1, True)],
 )
-def test_the_cookie_is_set_again_on_the_first_request_of_a_day(*, now: int, due: bool) -> None:
-    renewed = renewal(_fields(COOKIE_SECURE), LIST, HTTPS, now)
-    assert renewed == (cookie_field(HTTPS, TOKEN) if due else None)
+def test_the_cookie_is_set_again_once_on_a_day(*, now: int, due: bool) -> None:
+    assert renewal(_fields(COOKIE_SECURE), LIST, HTTPS, now, 0) == (
+        cookie_field(HTTPS, TOKEN) if due else None
+    )
+    assert renewal(_fields(COOKIE_SECURE), LIST, HTTPS, now, now) is None
 
 
 def test_nobody_gets_a_cookie_who_holds_none() -> None:
     now = DAY + 2 * RENEW_AFTER
-    assert renewal(_fields(COOKIE_SECURE, b"O" * 43), LIST, HTTPS, now) is None
-    assert renewal((), LIST, HTTPS, now) is None
-    assert renewal(_fields(COOKIE_SECURE), LIST, HTTPS, DAY + LIFETIME) is None
+    assert renewal(_fields(COOKIE_SECURE, b"O" * 43), LIST, HTTPS, now, 0) is None
+    assert renewal((), LIST, HTTPS, now, 0) is None
+    assert renewal(_fields(COOKIE_SECURE), LIST, HTTPS, DAY + LIFETIME, 0) is None

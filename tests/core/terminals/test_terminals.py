@@ -48,11 +48,14 @@ def test_a_terminal_is_good_for_half_a_year_without_use(idle: int, *, expected: 
 
 def test_a_cookie_is_renewed_once_in_each_day_of_use() -> None:
     midnight = int(NOW // RENEW_AFTER) * RENEW_AFTER
-    terminal = Terminal("abc123", "Phone", b"", midnight, midnight + 60)
-    assert not terminal.is_renewal_due(midnight + 60)
-    assert not terminal.is_renewal_due(midnight + RENEW_AFTER - 1)
-    assert terminal.is_renewal_due(midnight + RENEW_AFTER)
-    assert terminal.is_renewal_due(midnight - 1)
+    next_day = midnight + RENEW_AFTER
+    terminal = Terminal("abc123", "Phone", b"", midnight + 60, next_day)
+    assert not terminal.is_renewal_due(midnight + 60, 0)
+    assert not terminal.is_renewal_due(next_day - 1, 0)
+    assert terminal.is_renewal_due(next_day, 0)
+    assert not terminal.is_renewal_due(next_day + 3600, next_day)
+    assert terminal.is_renewal_due(next_day + RENEW_AFTER, next_day)
+    assert terminal.is_renewal_due(midnight - 1, 0)
 
 
 def test_ids_are_six_characters_of_the_alphabet_of_ids() -> None:
