@@ -38,11 +38,12 @@ def may_carry(
     if is_near or (is_websocket and not sites):
         return True
     referers = values_of(fields, b"referer")
-    is_from_ours = len(referers) == 1 and _origin_of(referers[0]) in ours
+    origin = _origin_of(referers[0]) if len(referers) == 1 else b""
     if sites:
-        return is_from_ours and not is_websocket
+        # Not of the asked host's page: that is near, unless another page sent it on to here.
+        return origin == ours[1] and not is_websocket
     # No browser of today, or one that is asked over plain http.
-    return method in _SAFE or not referers or is_from_ours
+    return method in _SAFE or not referers or origin in ours
 
 
 def _goes_there(method: bytes, fields: Fields) -> bool:

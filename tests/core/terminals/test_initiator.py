@@ -69,6 +69,9 @@ FOREIGN_PAGES = [
     (b"GET", "site=same-site mode=no-cors referer=https://8271dd.p.example.evil.example/"),
     (b"GET", "site=same-site mode=no-cors referer=https://8271dd.p.example@evil.example/"),
     (b"GET", "site=same-site referer=https://8271dd.p.example/ referer=https://evil.example/"),
+    # An image of another page, which sent our own page's request on to here.
+    (b"GET", "site=same-site mode=no-cors dest=image referer=https://files.8271dd.p.example/"),
+    (b"GET", "site=cross-site mode=navigate dest=iframe referer=https://files.8271dd.p.example/"),
     (b"POST", "referer=https://b8rk3f.p.example/"),
     (b"POST", "referer=https://b8rk3f.p.example/https://files.8271dd.p.example/"),
     (b"POST", "referer=https:"),
