@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from io import StringIO
@@ -265,3 +266,21 @@ def test_times_are_utc_to_the_millisecond() -> None:
     for created, time in ((0.0, "1970-01-01T00:00:00.000Z"), (1.9996, "1970-01-01T00:00:01.999Z")):
         record.created = created
         assert json.loads(form.format(record))["time"] == time
+
+
+async def test_two_processes_made_of_one_give_different_ids() -> None:
+    async def app(_: Scope, _receive: Receive, send: Send) -> None:
+        await respond(send)
+
+    [(first, _)] = await lines_of(app)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writing, line_of(_SCOPE).request_id.encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    theirs = os.read(reading, 32).decode()
+    os.close(reading)
+    os.close(writing)
+    ours = line_of(_SCOPE).request_id
+    assert len({first.request_id, ours, theirs}) == 3
