@@ -13,6 +13,7 @@ from proxy.core.origin import Origin, is_dns_label
 
 _HOST = re.compile(rb"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?")
 
+_MOST_LOCATED = 256
 _Name = tuple[str, frozenset[str] | None]
 
 
@@ -28,6 +29,10 @@ class Hosts:
     only: str | None = None
     """The one app that is served here; None serves all. Another's host isn't ours."""
     _names: tuple[_Name, ...] = field(init=False, repr=False, compare=False)
+    _located: dict[bytes, str | None] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
+    """Hosts that were found to be us, and whose they are; strangers can fill it, so it is small."""
 
     def __post_init__(self) -> None:
         names: list[_Name] = [(self.origin.host, frozenset({"", str(self.origin.port)}))]
@@ -44,6 +49,15 @@ class Hosts:
 
         Raises ``Refusal`` (``MISDIRECTED``). The app needn't exist; its name is a DNS label.
         """
+        if host in self._located:
+            return self._located[host]
+        app = self._locate(host)
+        if len(self._located) >= _MOST_LOCATED:
+            self._located.clear()
+        self._located[host] = app
+        return app
+
+    def _locate(self, host: bytes) -> str | None:
         match = _HOST.fullmatch(host)
         if match is None:
             raise Refusal(Code.MISDIRECTED, f"Host {host[:300]!r}")

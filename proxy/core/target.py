@@ -20,6 +20,8 @@ MAX_DECODINGS = 4
 
 _PATH = re.compile(rb"/[!\"$-.0->@-\[\]-~/]*")
 """Visible ASCII but ``#`` (ends a path for many), ``?`` and the backslash (a slash to some)."""
+_UNAMBIGUOUS = re.compile(rb"(?:/[0-9A-Za-z_~-][0-9A-Za-z_.~-]*)*/?")
+"""Without escapes and without a dot that begins a segment: nearly every path, told by one look."""
 _QUERY = re.compile(rb"[!-\"$-~]*")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _UNSAFE = re.compile(rb"[\x00-\x1f\x7f\\]")
@@ -52,9 +54,10 @@ def parse_target(raw: bytes) -> Target:
         raise Refusal(Code.BAD_TARGET, f"not in origin form: {path.rpartition(b'@')[2][:200]!r}")
     if not _QUERY.fullmatch(query):
         raise Refusal(Code.BAD_TARGET, f"a byte that no query may hold: {path[:200]!r}?")
-    if _BAD_ESCAPE.search(path):
-        raise Refusal(Code.BAD_TARGET, f"a % that starts no escape: {path[:200]!r}")
-    _refuse_ambiguous(path)
+    if not _UNAMBIGUOUS.fullmatch(path):
+        if _BAD_ESCAPE.search(path):
+            raise Refusal(Code.BAD_TARGET, f"a % that starts no escape: {path[:200]!r}")
+        _refuse_ambiguous(path)
     return Target(raw, path, query if mark else None)
 
 

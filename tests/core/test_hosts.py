@@ -1,5 +1,7 @@
 """Which host is ours: by Host alone, in any case, and nothing that only resembles it."""
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,3 +75,14 @@ def test_whatever_is_before_our_host_is_an_apps_name_or_refused(before: bytes) -
 def test_an_alias_of_another_form_is_an_error(alias: str) -> None:
     with pytest.raises(ValueError, match=r"isn't of the form|ascii"):
         Hosts(parse_origin("http://a.example"), (alias,))
+
+
+def test_what_was_located_is_remembered_of_a_few_hosts_alone_and_never_of_a_refused_one() -> None:
+    hosts = Hosts(parse_origin("https://p.example"))
+    for number in range(2000):
+        assert hosts.locate(b"a%d.p.example" % number) == f"a{number}"
+    assert sys.getsizeof(hosts._located) < 32 * 1024  # noqa: SLF001 - no other way to see it
+    for _ in range(2):
+        assert hosts.locate(b"p.example") is None
+        with pytest.raises(Refusal):
+            hosts.locate(b"other.example")
