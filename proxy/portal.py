@@ -7,6 +7,7 @@ request is judged under one state.
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from operator import is_not
 from types import MappingProxyType
 
 from proxy.catalogue import App
@@ -54,6 +55,8 @@ class Portal:
     hosts: Hosts = field(init=False)
     modes: frozenset[Mode] = field(init=False)
     """The modes in which calls are accepted: of those that exist, the owner's choice."""
+    _site: Site | None = field(init=False, default=None)
+    _site_of: tuple[object, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
         self.hosts = Hosts(self.config.public_origin(self.id), self.config.aliases, self.only)
@@ -87,8 +90,10 @@ class Portal:
     @property
     def site(self) -> Site:
         """What the corridor judges a request against, as of now."""
-        contacts, terminals = self.contacts.current, self.terminals.current
-        return Site(self.id, self.hosts, self.judges, contacts, self.modes, terminals)
+        parts = (self.judges, self.contacts.current, self.modes, self.terminals.current)
+        if self._site is None or any(map(is_not, self._site_of, parts)):
+            self._site, self._site_of = Site(self.id, self.hosts, *parts), parts
+        return self._site
 
     def peer(self, app: str, prefix: str) -> Contact:
         """Return the one peer that ``prefix`` names to ``app``.
