@@ -24,14 +24,14 @@ def is_end_genuine(transport: asyncio.BaseTransport) -> bool:
         return False
 
 
-def is_quiet(transport: asyncio.BaseTransport) -> bool:
-    """Tell whether nothing has arrived that the loop hasn't seen: an end, mostly.
+def arrivals(transport: asyncio.BaseTransport) -> select.poll:
+    """Return what tells, when polled, of what has arrived and the loop hasn't seen: an end, mostly.
 
     A server may close right behind its answer, and a request sent after that would be lost.
     """
     poll = select.poll()
     poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
-    return not poll.poll(0)
+    return poll
 
 
 def left_unread(transport: asyncio.BaseTransport) -> Iterator[bytes]:

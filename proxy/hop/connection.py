@@ -6,6 +6,7 @@ ended or brought a byte that nobody asked for is never used again; whoever waits
 
 import asyncio
 import math
+import select
 from collections import deque
 from contextlib import suppress
 from functools import partial
@@ -14,7 +15,7 @@ from typing import cast
 from proxy.core.http1.framing import Persistence
 from proxy.core.http1.grammar import Malformed
 from proxy.core.http1.reader import END, Interim, ResponseReader, State
-from proxy.hop.beneath import is_end_genuine, is_quiet, left_unread
+from proxy.hop.beneath import arrivals, is_end_genuine, left_unread
 from proxy.hop.keepalive import keep_alive
 from proxy.hop.portion import Portion
 from proxy.upstream import UpstreamFailed
@@ -46,6 +47,7 @@ class Connection(asyncio.BufferedProtocol):
         self._failure: Exception | None = None
         self._is_lost = False
         self._arrival: asyncio.Future[bool] | None = None
+        self._arrivals: select.poll | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._until = math.inf
         """Until when the reader waits; ``_timer`` may fire earlier, and is moved then."""
@@ -202,8 +204,10 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def is_quiet(self) -> bool:
-        """Whether nothing has arrived that the loop hasn't seen."""
-        return is_quiet(self._transport)
+        """Whether nothing has arrived that the loop hasn't seen; only asked while it is open."""
+        if self._arrivals is None:
+            self._arrivals = arrivals(self._transport)
+        return not self._arrivals.poll(0)
 
     def fail(self, error: Exception) -> None:
         """Give up: everybody who waits or will wait gets ``error``, unless one came before."""

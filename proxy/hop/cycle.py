@@ -7,10 +7,10 @@ fields of the connection itself are written here; an app's own are dropped, but 
 
 import asyncio
 from collections import deque
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any
 
-from proxy.core.headers import Field, values_of
+from proxy.core.headers import Field, Indexed, values_of
 from proxy.core.http1.framing import Persistence, bodiless, persistence
 from proxy.core.http1.grammar import RequestHead
 from proxy.core.http1.reader import SWITCHING_PROTOCOLS
@@ -120,7 +120,7 @@ class Cycle:
             return
         kind = message["type"]
         if kind == "http.response.start" and not self.has_started:
-            self._start(message["status"], list(message.get("headers", ())))
+            self._start(message["status"], message.get("headers", ()))
         elif kind == "http.response.body" and self.has_started and not self.is_complete:
             self._body(message.get("body", b""), more=message.get("more_body", False))
         elif kind == INTERIM and not self.has_started:
@@ -145,10 +145,11 @@ class Cycle:
         self.stream = Stream(self._wire)
         self._wire.switch()
 
-    def _start(self, status: int, given: list[Field]) -> None:
+    def _start(self, status: int, given: Iterable[Field]) -> None:
         self._is_bodiless = bodiless(self._head.method, status)
+        given = Indexed(given)
         fields = [pair for pair in given if pair[0] not in _OF_THE_WIRE]
-        lengths = values_of(fields, b"content-length")
+        lengths = values_of(given, b"content-length")
         if len(lengths) > 1 or not all(map(bytes.isdigit, lengths)):
             raise BrokenAnswer("the app's Content-Length isn't one number")
         if self._is_bodiless:
@@ -161,7 +162,7 @@ class Cycle:
         else:
             self.keeps = False
         self.keeps = self.keeps and persistence(given, 1).keeps and self._may_keep()
-        options = [b"upgrade"] if values_of(fields, b"upgrade") else []
+        options = [b"upgrade"] if values_of(given, b"upgrade") else []
         if not self.keeps:
             options.append(b"close")
         elif self._head.minor == 0:
