@@ -45,7 +45,7 @@ class Catalogue:
     problems: tuple[Problem, ...] = ()
     notices: tuple[Problem, ...] = ()
     broken: frozenset[str] = frozenset()
-    """Names of the folders that are there, but can't be served as they are."""
+    """Names of the apps that are there, but can't be served as they are."""
     sources: frozenset[Path] = frozenset()
     """Further files that settings were read from, or would be if they were right."""
     is_whole: bool = True
@@ -54,7 +54,8 @@ class Catalogue:
     def after(self, previous: "Catalogue") -> "Catalogue":
         """Return this catalogue with the last good version of every app that is broken now.
 
-        An app whose folder is gone stays gone. Where nobody can tell, nothing is gone.
+        An app whose folder is gone, or its author's file, stays gone. Where nobody can tell,
+        nothing is gone.
         """
         kept = {
             name: app
@@ -79,6 +80,19 @@ def load_catalogue(folder: Path) -> Catalogue:
         if not name.startswith("."):
             reading.add(name)
     return reading.catalogue()
+
+
+def is_without_author(folder: Path) -> bool:
+    """Tell whether an app's folder surely holds no author's file: then there is no app."""
+    for kind in KINDS:
+        try:
+            (folder / kind).lstat()
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return False
+        return False
+    return True
 
 
 class _Reading:
@@ -121,7 +135,8 @@ class _Reading:
             self._apps[name] = app
             return
         self._problems.extend(problems)
-        self._broken.add(name)
+        if not is_without_author(folder):
+            self._broken.add(name)
 
     def _manifest(self, folder: Path, problems: list[Problem]) -> Manifest | None:
         kinds = [kind for kind in KINDS if os.path.lexists(folder / kind)]

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from proxy.app_settings import FILE_NAME
-from proxy.catalogue import APPS_FOLDER, KINDS, Catalogue, load_catalogue
+from proxy.catalogue import APPS_FOLDER, KINDS, Catalogue, is_without_author, load_catalogue
 
 SETTLING = 0.1
 """Seconds for which a file may still be being written: a part of proxy.yaml can look whole."""
@@ -36,13 +36,15 @@ class CatalogueWatch:
     def refresh(self) -> bool:
         """Read the apps again if a file changed; tells whether something is new.
 
-        What changed a moment ago is left until the next time.
+        What changed a moment ago is left until the next time, and so is a file that is gone: many
+        programs take the old one away before they write the new one.
         """
         # Taken before the files are read: a change in between is seen the next time.
         version = self._files()
         if version == self._version:
             return False
-        if not self._has_waited and _is_fresh(version, self._settling):
+        is_settled = not _is_fresh(version, self._settling) and not self._is_between(version)
+        if not self._has_waited and not is_settled:
             self._has_waited = True
             return False
         self._has_waited = False
@@ -54,6 +56,11 @@ class CatalogueWatch:
         _log.info("the apps changed: %s", ", ".join(sorted(self.current.apps)) or "none")
         _report(self.current)
         return True
+
+    def _is_between(self, version: _Version) -> bool:
+        """Tell whether an app that is served has a folder, but no author's file in it."""
+        folders = (self._folder / APPS_FOLDER / name for name in self.current.apps)
+        return any(is_without_author(folder) for folder in folders if folder in version)
 
     def _files(self) -> _Version:
         """Return what changes with every change of a file that an app is read from."""

@@ -153,7 +153,7 @@ def test_all_problems_of_all_files_are_told_in_one_pass_and_good_apps_stay(tmp_p
     _write(tmp_path, "broken", "{", settings="&a")
     catalogue = load_catalogue(tmp_path)
     assert list(catalogue.apps) == ["good"]
-    assert catalogue.broken == {"both", "neither", "nowhere", "wrong", "broken"}
+    assert catalogue.broken == {"both", "nowhere", "wrong", "broken"}
     assert _problems(tmp_path) == [
         ": 'Upper_case': an app's folder has the app's name: a-z, 0-9 and hyphens, at most 63",
         "/both: both app.json and app_meta.json; expected one of the two",

@@ -46,6 +46,30 @@ def test_apps_come_and_go(tmp_path: Path) -> None:
     assert not watch.current.apps
 
 
+def test_an_app_whose_author_s_file_is_gone_is_removed_once_it_is_sure(tmp_path: Path) -> None:
+    path = put(tmp_path, "box", PUBLIC)
+    put(tmp_path, "other", PUBLIC)
+    (path.parent / "proxy.yaml").write_text("upstream: http://127.0.0.1:9001\n")
+    watch = CatalogueWatch(tmp_path, settling=0)
+    path.unlink()
+    assert not watch.refresh()
+    assert sorted(watch.current.apps) == ["box", "other"]
+    assert watch.refresh()
+    assert list(watch.current.apps) == ["other"]
+    assert "no app.json" in str(watch.current.problems[0])
+
+
+def test_an_author_s_file_that_is_gone_for_a_moment_is_waited_for(tmp_path: Path) -> None:
+    path = put(tmp_path, "box", PUBLIC)
+    watch = CatalogueWatch(tmp_path, settling=0)
+    path.unlink()
+    assert not watch.refresh()
+    put(tmp_path, "box", PRIVATE)
+    assert watch.refresh()
+    assert access(watch, "box") == "PRIVATE"
+    assert not watch.current.problems
+
+
 def test_a_bad_reload_keeps_the_last_good_form_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
