@@ -175,7 +175,9 @@ class SealedCourier:
         if newest is None:
             # Not kept until it expires: the owner over there may be putting it right just now.
             self._directory.forget(contact, document)
-            raise Refusal(Code.NO_SEALING_KEY, f"{peer_name(contact)}: modes {document.modes}")
+            modes = " and ".join(sorted(document.modes)) or "no"
+            detail = f"it accepts {modes} calls, and names no key that can be used now"
+            raise Refusal(Code.NO_SEALING_KEY, f"{peer_name(contact)}: {detail}")
         largest = min(LARGEST_CHUNK, document.largest_chunk)
         ephemeral = secrets.token_bytes(EPHEMERAL_BYTES)
         return RequestSealer(newest.config, ephemeral=ephemeral, largest=largest)

@@ -23,6 +23,7 @@ Patience = Annotated[
     ),
 ]
 
+_PLAIN = re.compile(r'[!"$-~]+')
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,40}")
 
 
@@ -114,6 +115,8 @@ def _target(path: str) -> bytes:
         return parse_target(os.fsencode(path)).raw
     except Refusal as refusal:
         hint = "" if path.startswith("/") else "; it begins with /"
+        if not hint and not _PLAIN.fullmatch(path):
+            hint = "; write a blank as %20, # as %23, and likewise what isn't ASCII"
         raise Stop(f"PATH: {refusal.detail}{hint}", status=USAGE) from None
 
 

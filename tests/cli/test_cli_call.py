@@ -245,6 +245,7 @@ def test_who_accepts_no_sealed_calls_is_never_called_signed_instead(street: Stre
     done = street.call("Old", "wide", "/x")
     assert (done.status, done.stdout) == (1, b"")
     assert "offers no key to seal a call with" in done.reason
+    assert ": it accepts signed calls, and names no key that can be used now. See: " in done.reason
     assert street.app.requests == []
     assert not street.old.lines(path="/x")
 
@@ -344,7 +345,9 @@ def test_what_no_app_could_send_is_not_sent_and_said(street: Street) -> None:
     [
         (["wide", "x"], "it begins with /"),
         (["wide", "/a/../b"], "dot segment"),
-        (["wide", "/ö"], "not in origin form"),
+        (["wide", "/ö"], "likewise what isn't ASCII"),
+        (["wide", "/a b"], "write a blank as %20"),
+        (["wide", "/a#b"], "# as %23"),
         (["Wide", "/x"], "can't be the name of an app"),
         (["wide", "/x", "-H", "no colon"], "expected 'Name: value'"),
         (["wide", "/x", "-H", "a b: c"], "not a field name"),
