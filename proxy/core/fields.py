@@ -33,8 +33,7 @@ def fields_of_stranger(fields: Fields, reserved: frozenset[bytes]) -> tuple[Fiel
     intermediaries write is dropped in any spelling. Of its cookies ours is taken out, whoever the
     client is: an app that had it could be the owner at every other app.
     """
-    passing = [pair for pair in end_to_end_not_ours(fields) if spelling(pair[0]) not in _ON_THE_WAY]
-    return without_cookie(without_identity(passing, reserved))
+    return without_cookie(without_identity(end_to_end_not_ours(fields), _ON_THE_WAY | reserved))
 
 
 def fields_of_peer(

@@ -69,11 +69,15 @@ class Rules:
         One look-up per length of prefix: a file with thousands of rules costs no more than one
         with prefixes of as many lengths.
         """
-        candidates = (self._by_prefix.get(path[:length]) for length in self._lengths)
-        fitting = [rule for rule in candidates if rule is not None]  # "" fits, so never empty
-        by_string = fitting[0]
-        by_boundary = next(rule for rule in fitting if _ends_at_boundary(rule.prefix, path))
-        return by_string if by_string.access > by_boundary.access else by_boundary
+        by_string: Rule | None = None
+        for length in self._lengths:
+            rule = self._by_prefix.get(path[:length])
+            if rule is None:
+                continue
+            by_string = by_string or rule
+            if _ends_at_boundary(rule.prefix, path):
+                return by_string if by_string.access > rule.access else rule
+        return NO_RULE  # the strictest; nothing comes here, since "" fits every path
 
 
 def _ends_at_boundary(prefix: bytes, path: bytes) -> bool:
