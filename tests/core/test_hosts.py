@@ -81,7 +81,7 @@ def test_what_was_located_is_remembered_of_a_few_hosts_alone_and_never_of_a_refu
     hosts = Hosts(parse_origin("https://p.example"))
     for number in range(2000):
         assert hosts.locate(b"a%d.p.example" % number) == f"a{number}"
-    assert sys.getsizeof(hosts._located) < 32 * 1024  # noqa: SLF001 - no other way to see it
+    assert sys.getsizeof(hosts._located) < 32 * 1024
     for _ in range(2):
         assert hosts.locate(b"p.example") is None
         with pytest.raises(Refusal):
