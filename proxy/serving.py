@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -22,6 +22,9 @@ from proxy.workers import Workers
 
 log = logging.getLogger("proxy")
 
+Doors = Callable[[], Mapping[str, Door]]
+"""Opens every listener's socket, or returns those that were opened; raises ``OSError``."""
+
 _ENDING = {signal.SIGINT, signal.SIGTERM}
 
 
@@ -32,13 +35,13 @@ def serve(config: Config, workers: int = 1) -> int:
     keep_buffers()
     # From its first moment a socket lets people in: who ends us before they are served has to wait.
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    if workers == 1:
+        return _run(config, partial(_open_doors, config.listen), None)
     try:
         doors = _open_doors(config.listen)
     except OSError as error:
         log.error("%s", error)  # noqa: TRY400 - the owner's mistake, not ours
         return 1
-    if workers == 1:
-        return _run(config, doors, None)
     for door in doors.values():
         door.is_shared = True
     config = replace(config, limits=config.limits.shared_by(workers))
@@ -67,13 +70,13 @@ def _close(doors: Mapping[str, Door]) -> None:
 def _work(config: Config, doors: Mapping[str, Door], end: int) -> int:
     """Be one of several workers, until ``end`` is at its end: then the first process has gone."""
     try:
-        return _run(config, doors, end)
+        return _run(config, lambda: doors, end)
     except Invalid as invalid:
         log.error("%s", invalid)  # noqa: TRY400 - the owner's mistake, not ours
         return 1
 
 
-def _run(config: Config, doors: Mapping[str, Door], end: int | None) -> int:
+def _run(config: Config, doors: Doors, end: int | None) -> int:
     try:
         return asyncio.run(_serve(config, doors, end))
     except OSError as error:
@@ -81,11 +84,11 @@ def _run(config: Config, doors: Mapping[str, Door], end: int | None) -> int:
         return 1
 
 
-async def _serve(config: Config, doors: Mapping[str, Door], end: int | None) -> int:
+async def _serve(config: Config, doors: Doors, end: int | None) -> int:
     running = compose(config)
     try:
         running.deliver_tokens()
-        listeners = running.listeners(doors)
+        listeners = running.listeners(doors())  # opened last: who is let in can be served
         stop = _stop_of(end)
         follower = asyncio.create_task(running.follow_files())
         log.info("Portal %s at %s", running.portal.id, running.portal.hosts.origin)
