@@ -4,8 +4,7 @@ Every way out ends here, so what may never leave (a body after HEAD, a length th
 body's, a stream cut short that looks whole) is settled once.
 """
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable
 
 from starlette.types import Message, Send
 
@@ -15,6 +14,7 @@ from proxy.core.headers import Field, Fields, end_to_end_not_ours, values_of
 from proxy.core.http1.framing import NO_BODY, bodiless
 from proxy.core.terminals.cookie import sets_ours
 from proxy.hop.scope import INTERIM
+from proxy.upstream import Ending
 
 
 def passing_fields(
@@ -75,14 +75,26 @@ async def send_stream(
 ) -> None:
     """Send an answer as its pieces come. What breaks off is raised, and breaks the connection."""
     await _start(send, status, fields)
-    with suppress(StopAsyncIteration):
-        while True:  # so that no piece is held here while a slow client takes it
-            await send(_part(await anext(pieces)))
-    await send({"type": "http.response.body", "body": b""})
+    is_over = pieces.is_over if isinstance(pieces, Ending) else _never
+    has_more = True
+    while has_more:
+        message = await _next_part(pieces, is_over)
+        has_more = message["more_body"]
+        sending = send(message)
+        del message  # so that no piece is held here while a slow client takes it
+        await sending
 
 
-def _part(piece: bytes) -> Message:
-    return {"type": "http.response.body", "body": piece, "more_body": True}
+async def _next_part(pieces: AsyncIterator[bytes], is_over: Callable[[], bool]) -> Message:
+    try:
+        piece = await anext(pieces)
+    except StopAsyncIteration:
+        return {"type": "http.response.body", "body": b"", "more_body": False}
+    return {"type": "http.response.body", "body": piece, "more_body": not is_over()}
+
+
+def _never() -> bool:
+    return False
 
 
 async def send_interim(send: Send, status: int, fields: Fields) -> None:

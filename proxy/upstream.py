@@ -73,6 +73,14 @@ class Whole:
         return self.data
 
 
+class Ending:
+    """Pieces that can tell whether another follows: whoever passes one on sends the end along."""
+
+    def is_over(self) -> bool:
+        """Tell whether the end is there, right behind the piece that was taken last."""
+        raise NotImplementedError
+
+
 class UpstreamResponse(Protocol):
     """A response whose head has arrived; names of ``fields`` in lower case, values as received."""
 

@@ -15,7 +15,7 @@ from proxy.core.http1.grammar import ResponseHead
 from proxy.core.http1.reader import SWITCHING_PROTOCOLS, Interim
 from proxy.core.http1.writer import LAST_CHUNK, chunk, request_head
 from proxy.hop.connection import Connection
-from proxy.upstream import UpstreamFailed, UpstreamRequest, Whole
+from proxy.upstream import Ending, UpstreamFailed, UpstreamRequest, Whole
 
 _CONTINUE = 100
 _AT_ONCE = 32 * 1024
@@ -37,7 +37,7 @@ def _at_once(request: UpstreamRequest) -> bytes | None:
     return data if int(lengths[0]) == len(data) else None
 
 
-class Exchange:
+class Exchange(Ending):
     """The life of one request on ``connection``; ``start`` it, iterate over it, then ``finish``.
 
     Iterating yields the response's body. After ``finish`` the connection may be another's: nothing
@@ -110,9 +110,15 @@ class Exchange:
         self._is_whole = True
         raise StopAsyncIteration
 
+    def is_over(self) -> bool:
+        """Tell whether the response's end is there."""
+        if not self._is_whole and not self._is_finished:
+            self._is_whole = self.connection.take_end()
+        return self._is_whole
+
     async def finish(self) -> bool:
         """Stop whatever still runs; tell whether the connection may carry another request."""
-        is_whole = self._is_whole or self.connection.take_end()
+        is_whole = self.is_over()
         self._is_finished = True
         is_free = is_whole and self._is_sent and not self._is_raw
         if is_free and self.connection.is_reusable(self._persistence):
