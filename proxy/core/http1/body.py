@@ -172,10 +172,14 @@ class ChunkedBody:
         return end - position
 
 
+_NOTHING = LengthBody(0)
+"""A body of no bytes, which nothing changes: one for all."""
+
+
 def body_of(framing: Framing) -> Body:
     """Return the body that ``framing`` announces."""
     if framing is Unmeasured.CHUNKED:
         return ChunkedBody()
     if framing is Unmeasured.UNTIL_CLOSE:
         return UntilCloseBody()
-    return LengthBody(framing)
+    return LengthBody(framing) if framing else _NOTHING

@@ -104,7 +104,7 @@ class _Reader:
 
     def _begin_body(self, framing: Framing, head_end: int) -> bytes:
         """Leave the head behind; return what arrived beyond it."""
-        rest = bytes(memoryview(self._buffer)[head_end:])
+        rest = bytes(memoryview(self._buffer)[head_end:]) if len(self._buffer) > head_end else b""
         self._buffer.clear()
         self._looked_at = 0
         self._body = body_of(framing)
