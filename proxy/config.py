@@ -72,6 +72,16 @@ class Config:
         """Whether everybody on the way can read what reaches this Portal unsealed."""
         return _is_plain_http(self.public_url)
 
+    @property
+    def has_domain(self) -> bool:
+        """Whether the Portal's host is one below which a browser keeps a cookie for all.
+
+        It does for none of a single name, and for no address (RFC 6265, section 5.3).
+        """
+        host = parse_origin(self.public_url.replace(_PLACEHOLDER, _ANY_SHORT_ID)).host
+        last = host.rpartition(".")[2]
+        return host != last and not last.isdigit()
+
     def public_origin(self, portal_id: str) -> Origin:
         """Return the scheme, host and port at which others reach this Portal."""
         return parse_origin(self.public_url.replace(_PLACEHOLDER, short_id(portal_id)))

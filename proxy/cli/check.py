@@ -154,6 +154,12 @@ def _about_the_portal(portal: PortalFiles) -> Iterator[Problem]:
             "everybody on the way can read them"
         )
         yield Problem(file, "public_url", what)
+    if not config.has_domain:
+        what = (
+            "has a host of a single name, or an address: browsers keep no cookie for the apps of "
+            "such a host, so no device can be paired; ada.localhost would do"
+        )
+        yield Problem(file, "public_url", what)
     yield from forwarding.doubts(file, config)
 
 

@@ -294,6 +294,25 @@ def test_tls_behind_a_plain_public_url_is_a_warning(ada: Home) -> None:
     assert "public_url: is plain http, but the public listener speaks TLS" in outcome.stdout
 
 
+@pytest.mark.parametrize(
+    ("host", "does"),
+    [
+        ("localhost:8080", False), ("192.168.1.5:8080", False), ("[::1]:8080", False),
+        ("ada.localhost:8080", True), ("{short_id}.lan", True), ("{short_id}", False),
+    ],
+)  # fmt: skip
+def test_a_host_that_browsers_keep_no_cookie_for_is_a_warning(
+    ada: Home, host: str, *, does: bool
+) -> None:
+    path = ada.config / "portal.yaml"
+    lines = path.read_text().splitlines()
+    kept = [line for line in lines if not line.startswith("public_url:")]
+    path.write_text("\n".join([*kept, f'public_url: "http://{host}"', ""]))
+    outcome = ada.call("check")
+    assert outcome.status == 0
+    assert ("browsers keep no cookie" not in outcome.stdout) is does
+
+
 def test_tls_that_ends_before_us_is_a_notice_while_nobody_there_is_trusted(ada: Home) -> None:
     file = ada.config / "portal.yaml"
     before = file.read_text()
