@@ -130,6 +130,23 @@ async def beginning(pieces: AsyncIterator[bytes], size: int) -> bytes:
     return bytes(got)
 
 
+class Following:
+    """``first``, then ``pieces``; what was given out isn't held any more."""
+
+    def __init__(self, first: bytes, pieces: AsyncIterator[bytes]) -> None:
+        self._first: bytes | None = first
+        self._pieces = pieces
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._first is None:
+            return await anext(self._pieces)
+        first, self._first = self._first, None
+        return first
+
+
 class HeldBody:
     """A whole body and its SHA-256 digest; a context manager that lets go of both."""
 

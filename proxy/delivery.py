@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import lru_cache, partial
 
 from proxy import own_paths
-from proxy.body import HeldBody, gathered
+from proxy.body import Following, HeldBody, beginning
 from proxy.bounded import bounded, refuse_large
 from proxy.catalogue import App
 from proxy.client import Client
@@ -252,7 +252,10 @@ async def _streamed_back(
         await nothing_follows(pieces)
     if request.seal is not None:
         fields = answer_for_travel(fields)
-        pieces = gathered(pieces, _length(fields))
+        size = _length(fields)
+        if size is not None:
+            # An app that breaks off meanwhile can be told of: nothing of its answer has gone.
+            pieces = Following(await beginning(pieces, size), pieces)
     return fields, pieces
 
 

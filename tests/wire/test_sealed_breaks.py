@@ -66,6 +66,23 @@ def test_an_app_that_breaks_off_before_its_answer_has_failed(sealed: World, meth
     assert (got.status, got.json()["code"]) == (502, "app_failed")
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("reset", [True, False])
+def test_an_app_that_breaks_off_in_a_small_answer_has_failed(
+    sealed: World, method: str, *, reset: bool
+) -> None:
+    """Nothing of it has gone yet: the refusal is as sealed as an answer, and the peer reachable."""
+
+    def break_off(wire: Accepted) -> None:
+        wire.until(b"\r\n\r\n")
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+        hang_up(wire.socket, reset=reset)
+
+    sealed.live.act = break_off
+    got = exchange(sealed.eda.apps, live_request(sealed, method))
+    assert (got.status, got.json()["code"]) == (502, "app_failed")
+
+
 @pytest.mark.parametrize("framing", ["Content-Length: 100000", "Transfer-Encoding: chunked"])
 @pytest.mark.parametrize("reset", [True, False])
 def test_an_answer_that_breaks_off_breaks_off_at_the_calling_app(
