@@ -619,6 +619,30 @@ async def test_a_server_that_says_nothing_is_given_up(engine: Upstream) -> None:
         await settled(server.links[0].reader.at_eof)
 
 
+@pytest.mark.parametrize("first", [_SOON, _SHORT], ids=["patient", "impatient"])
+async def test_each_request_on_a_kept_connection_has_its_own_patience(
+    engine: Upstream, first: Timeouts
+) -> None:
+    """One that waited longer or shorter before it neither lengthens nor shortens it."""
+
+    async def script(link: Link) -> None:
+        await link.head()
+        await link.send(_OK)
+        await link.head()
+        await asyncio.sleep(0.3)
+        await link.send(_OK)
+
+    async with scripted(script) as server:
+        assert await _fetch(engine, _ask(server.to, timeouts=first)) == (200, b"ok")
+        if first is _SHORT:
+            assert await _fetch(engine, _ask(server.to)) == (200, b"ok")
+        else:
+            with pytest.raises(UpstreamFailed) as failure:
+                await _fetch(engine, _ask(server.to, timeouts=_SHORT))
+            assert failure.value.timeout
+        assert server.connections == 1
+
+
 async def test_a_server_that_stops_in_its_body_is_given_up(engine: Upstream) -> None:
     async def script(link: Link) -> None:
         await link.head()
