@@ -43,4 +43,4 @@ async def test_its_harmless_twin_reaches_the_app_unchanged(row: requests.Row) ->
         await link.send(row.twin)
         assert (await link.answer())[2] == row.body
     (head,) = read_request([row.twin]).heads
-    assert app.seen == [(row.twin.split(b" ")[1], head.fields, row.body)]
+    assert app.seen == [(row.twin.split(b" ")[1], list(head.fields), row.body)]
