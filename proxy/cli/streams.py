@@ -47,7 +47,10 @@ class ReadBody:
         status = os.fstat(descriptor)
         self.size: int | None = None
         if stat.S_ISREG(status.st_mode):
-            self.size = max(status.st_size - os.lseek(descriptor, 0, os.SEEK_CUR), 0)
+            position = os.lseek(descriptor, 0, os.SEEK_CUR)
+            self.size = max(status.st_size - position, 0)
+            if not self.size and os.pread(descriptor, 1, position):
+                self.size = None  # a file of the kernel's, as in /proc: it doesn't tell its size
         self._left = self.size
 
     def __aiter__(self) -> Self:
@@ -140,7 +143,9 @@ class Nowhere:
 
 
 def stdout() -> Sink:
-    """Return stdout: as a person reads it at a terminal, else as bytes."""
+    """Return stdout: as a person reads it at a terminal, else as bytes; raises ``Stop``."""
+    if sys.stdout is None:
+        raise Stop("stdout is closed: there is nowhere to print the answer")
     if sys.stdout.isatty():
         return Terminal()
     sys.stdout.flush()

@@ -9,6 +9,7 @@ import signal
 import subprocess
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import pytest
@@ -23,7 +24,6 @@ from tests.wire.harness.signer import new_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 VISIBLE: dict[str, Literal["all"]] = dict.fromkeys(("wide", "echo", "hasty", "endless"), "all")
 BINARY = bytes(range(256)) * 64
@@ -375,6 +375,29 @@ def test_a_body_that_is_not_there_is_a_reason(street: Street, tmp_path: Path) ->
     done = street.call("Bob", "wide", "/x", "-d", f"@{tmp_path / 'none'}")
     assert (done.status, done.stdout) == (1, b"")
     assert "No such file" in done.reason
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux has such files")
+def test_a_file_that_does_not_tell_its_size_is_sent_whole(street: Street) -> None:
+    done = street.call("Bob", "wide", "/x", "-d", "@/proc/self/status")
+    assert (done.status, done.stdout) == (0, b"ok")
+    assert b"\nPid:\t" in street.app.request.body
+
+
+def test_an_empty_file_is_a_body_of_no_bytes(street: Street, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    assert street.call("Bob", "wide", "/x", "-d", f"@{tmp_path / 'empty'}").status == 0
+    assert street.app.request.one("content-length") == b"0"
+
+
+def test_an_answer_that_can_be_printed_nowhere_is_a_reason(street: Street) -> None:
+    words = street.ada.command_line("call", "Bob", "wide", "/x")
+    closed = ["sh", "-c", 'exec "$@" >&-', "sh", *words]
+    done = subprocess.run(
+        closed, env=environment(), stderr=subprocess.PIPE, text=True, check=False, timeout=PATIENCE
+    )
+    assert done.returncode == 1
+    assert done.stderr == "portal-proxy: stdout is closed: there is nowhere to print the answer\n"
 
 
 def test_a_terminal_gets_no_control_character_of_the_answer(street: Street) -> None:
