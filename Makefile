@@ -20,7 +20,7 @@ compose-demo: $(VENV)/run.stamp ## the same in containers; needs Docker with Com
 	@exec $(BIN)/python -m demo --containers $(if $(KEEP),--keep)
 
 test: $(VENV)/dev.stamp lint ## lint, types, import rules and the tests that need nothing special
-	$(BIN)/pytest -n 2 -m "not more"
+	$(BIN)/pytest -n 4 -m "not more"
 
 test-more: $(VENV)/dev.stamp ## the tests that need a browser, a container engine, other people's apps or a long time
 	@./tests/more/set-up
