@@ -24,7 +24,13 @@ ENGINES: dict[str, Callable[[ssl.SSLContext], Upstream]] = {
 }
 
 
-@pytest.fixture(params=ENGINES)
+# httpx shows that the tests are fair; what they are for are the two that serve.
+_EACH = [
+    pytest.param(name, marks=pytest.mark.more) if name == "httpx" else name for name in ENGINES
+]
+
+
+@pytest.fixture(params=_EACH)
 async def engine(
     request: pytest.FixtureRequest, trusting: ssl.SSLContext
 ) -> AsyncIterator[Upstream]:
