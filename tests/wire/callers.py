@@ -49,12 +49,12 @@ class Cast:
 def meaning(expected: str, caller: str, method: str = "GET") -> tuple[str, ...]:
     """Return what may be seen.
 
-    Where a sealed answer broke off before any of it could be opened, the caller's own proxy can
-    still say so.
+    Where a sealed answer broke off before any of it was sent, the peer's proxy says so, and where it
+    did before any of it could be opened, the caller's own.
     """
     if expected is BROKEN and caller == "a sealed call":
         unknown = "peer_unreachable" if method == "GET" else "outcome_unknown"
-        return BROKEN, f"502 {unknown}"
+        return BROKEN, "502 app_failed", f"502 {unknown}"
     return (expected,)
 
 

@@ -6,6 +6,7 @@ _NO_MARK = "ASGI can't tell /x? from /x, which a signature does"
 _TRACEBACK = "the server logs a traceback where we break an answer off"
 _METHODS = "it takes capital letters for the method"
 _UNKNOWN_METHODS = "it takes no method that it doesn't know"
+_UNREAD = "it closes on a client that is still sending"
 _TIMING = "it has our answer sent before it looks at what came behind"
 
 _ALL = {
@@ -52,6 +53,7 @@ RACES = {
     "whatever_does_not_open_is_answered_alike_byte_for_byte": _TRACEBACK,
     "a_chunk_above_the_limit_is_refused_before_it_is_there": _TIMING,
     "a_head_above_the_limit_is_refused_while_it_comes": _TIMING,
+    "a_signed_body_above_the_limit_is_refused": _UNREAD,
 }
 """What differs or not, as the moment has it."""
 
