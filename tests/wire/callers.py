@@ -49,8 +49,8 @@ class Cast:
 def meaning(expected: str, caller: str, method: str = "GET") -> tuple[str, ...]:
     """Return what may be seen.
 
-    Where a sealed answer broke off before any of it was sent, the peer's proxy says so, and where it
-    did before any of it could be opened, the caller's own.
+    Where a sealed answer broke off before any of it was sent, the peer's proxy says so, and where
+    it did before any of it could be opened, the caller's own.
     """
     if expected is BROKEN and caller == "a sealed call":
         unknown = "peer_unreachable" if method == "GET" else "outcome_unknown"
