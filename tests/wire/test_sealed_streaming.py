@@ -269,13 +269,14 @@ def test_a_caller_that_does_not_read_stops_the_app_that_answers(live: World) -> 
 
 def move(world: World, method: str, size: int, at_once: int = 1) -> None:
     """Send bodies of ``size`` bytes to the app, or get them from it."""
+    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
 
     def serve(wire: Accepted) -> None:
         if head_of(wire).first_line.startswith(b"POST"):
             drain(wire, size)
-            wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            wire.send(head % 2 + b"ok")
         else:
-            wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+            wire.send(head % size)
             Pouring(wire.socket, size).wait()
 
     def one() -> bool:
@@ -283,7 +284,7 @@ def move(world: World, method: str, size: int, at_once: int = 1) -> None:
             if method == "POST":
                 pouring = Pouring(wire.socket, size)
                 return wire.read().body == b"ok" and pouring.written == size
-            wire.until(b"\r\n\r\n")
+            assert wire.until(b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
             drain(wire, size)
             return True
 

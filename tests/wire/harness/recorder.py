@@ -117,19 +117,15 @@ class Recorder(Server):
     def handle(self, accepted: socket.socket) -> None:
         wire = Accepted(accepted, self._note)
         while True:
-            script = self._script
-            if script.before_body:
-                head = wire.until(b"\r\n\r\n")
-                wire.send(script.answer)
-                wire.put_back(head)
-                request = read_message(wire)
-                with self._lock:
-                    self.requests.append(request)
-            else:
-                request = read_message(wire)
-                script = self._script  # a test may go on to the next as soon as it has its answer
-                with self._lock:
-                    self.requests.append(request)
+            wire.put_back(wire.until(b"\r\n\r\n"))
+            is_early = self._script.before_body
+            if is_early:
+                wire.send(self._script.answer)
+            request = read_message(wire)
+            script = self._script  # a test may go on to the next as soon as it has its answer
+            with self._lock:
+                self.requests.append(request)
+            if not is_early:
                 wire.send(script.answer)
             if script.close:
                 return
