@@ -20,7 +20,7 @@ from proxy.core.errors import Code, Refusal
 from proxy.core.fields import fields_from_us, identity_fields
 from proxy.core.forwarding import fields_of_trail
 from proxy.core.gate import Admission, Request
-from proxy.core.headers import Field, Fields, answer_for_travel, values_of
+from proxy.core.headers import Field, answer_for_travel, content_length, values_of
 from proxy.core.http1.framing import bodiless
 from proxy.core.http1.reader import SWITCHING_PROTOCOLS
 from proxy.core.signature.base import NotSignable
@@ -252,7 +252,7 @@ async def _streamed_back(
         await nothing_follows(pieces)
     if request.seal is not None:
         fields = answer_for_travel(fields)
-        size = _length(fields)
+        size = content_length(fields)
         if size is not None:
             # An app that breaks off meanwhile can be told of: nothing of its answer has gone.
             pieces = Following(await beginning(pieces, size), pieces)
@@ -272,8 +272,3 @@ async def _proven(pieces: AsyncIterator[bytes], digest: BodyDigest) -> AsyncIter
         held = piece
     digest.refuse_mismatch()
     yield held
-
-
-def _length(fields: Fields) -> int | None:
-    lengths = values_of(fields, b"content-length")
-    return int(lengths[0]) if lengths else None

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Self, TypeVar
 
 from proxy.core.binary_http.message import Malformed, RequestHead, ResponseHead
-from proxy.core.headers import values_of
+from proxy.core.headers import content_length
 from proxy.core.sealed_message import Event, MessageOpener
 from proxy.core.sealing.chunks import CannotOpen
 
@@ -45,8 +45,7 @@ class OpenedMessage:
             await self._read_on()
         if not isinstance(self._head, kind):
             raise Malformed("a message without a head")
-        lengths = values_of(self._head.fields, b"content-length")
-        self._left = int(lengths[0]) if lengths else None
+        self._left = content_length(self._head.fields)
         return self._head
 
     async def nothing_follows(self) -> None:

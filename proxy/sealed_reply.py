@@ -7,7 +7,7 @@ from starlette.types import Message, Send
 from proxy.core.binary_http.message import ResponseHead
 from proxy.core.binary_http.writer import response_head
 from proxy.core.envelope import CHUNKED_ANSWER, INCREMENTAL
-from proxy.core.headers import values_of
+from proxy.core.headers import content_length
 from proxy.core.http1.framing import bodiless
 from proxy.core.sealed_message import MessageSealer, Sealer
 from proxy.hop.scope import INTERIM
@@ -43,11 +43,7 @@ class SealedReply:
         status, fields = message["status"], tuple(message["headers"])
         self._message = MessageSealer(self._sealer, response_head(ResponseHead(status, fields)))
         self._is_bodiless = bodiless(self._method, status)
-        lengths = values_of(fields, b"content-length")
-        if self._is_bodiless:
-            self._size = 0
-        elif lengths:
-            self._size = int(lengths[0])
+        self._size = 0 if self._is_bodiless else content_length(fields)
         await self._send({"type": "http.response.start", "status": 200, "headers": _FIELDS})
         if self._size is None:
             await self._flush(self._message)

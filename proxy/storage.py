@@ -17,6 +17,11 @@ from pathlib import Path
 LOCK_WAIT = 10.0
 """Seconds that a change waits for another one. ``peers edit`` may hold a lock for hours."""
 
+OTHERS = 0o077
+"""The mode bits that a secret's file may not have: nobody else reads or writes it."""
+SMALL = 1 << 20
+"""Bytes that a file of ours has at most, unless its reader knows better."""
+
 _LOCK_POLL = 0.01
 _RANDOM_BYTES = 8
 _LEFTOVER = re.compile(rf"\..+\.[0-9a-f]{{{2 * _RANDOM_BYTES}}}\.new", re.DOTALL)
@@ -63,7 +68,7 @@ def create_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     sync_folder(path.parent)
 
 
-def read_private(path: Path, *, forbidden: int = 0o077, limit: int = 1 << 20) -> bytes:
+def read_private(path: Path, *, forbidden: int = OTHERS, limit: int = SMALL) -> bytes:
     """Read a file that must be ours; ``forbidden`` are mode bits that it may not have.
 
     Everything is checked on the open file itself, so nobody can swap it after the check. Raises
@@ -78,7 +83,7 @@ def read_private(path: Path, *, forbidden: int = 0o077, limit: int = 1 << 20) ->
     return _read(fd, lambda status: _why_not_private(status, forbidden), limit)
 
 
-def read_lent(path: Path, *, limit: int = 1 << 20) -> bytes:
+def read_lent(path: Path, *, limit: int = SMALL) -> bytes:
     """Read a secret that another program keeps for us, as certbot keeps the keys of certificates.
 
     It may be behind symbolic links and root's, who may let our group read it. Raises as
@@ -125,7 +130,7 @@ def check_folder(path: Path) -> None:
         raise Unsafe("others can write to it and replace the key: chmod go-w it")
 
 
-def check_private(path: Path, *, forbidden: int = 0o077) -> None:
+def check_private(path: Path, *, forbidden: int = OTHERS) -> None:
     """Check a file as ``read_private`` does, without opening it; raises ``Unsafe`` and OSError.
 
     For SQLite's files: closing any descriptor of one drops this process's locks on it (POSIX).

@@ -11,7 +11,8 @@ from pathlib import Path
 from proxy.contacts.form import MAX_BYTES, parse_contacts, serialise_contacts
 from proxy.core.errors import Invalid, Problem
 from proxy.core.policy import ContactList
-from proxy.storage import Unsafe, create_atomically, locked, read_private, write_atomically
+from proxy.state_file import read_file
+from proxy.storage import create_atomically, locked, write_atomically
 
 _WRITABLE_BY_OTHERS = 0o022
 """The list holds no secret; whoever can write it decides who our peers are."""
@@ -87,15 +88,11 @@ class ContactStore:
             return contacts
 
     def _read(self) -> bytes:
-        try:
-            return read_private(self.path, forbidden=_WRITABLE_BY_OTHERS, limit=MAX_BYTES)
-        except FileNotFoundError:
+        data = read_file(self.path, forbidden=_WRITABLE_BY_OTHERS, limit=MAX_BYTES)
+        if data is None:
             what = "is missing: `portal-proxy init` makes it"
-        except OSError as error:
-            what = f"can't be read: {error.strerror}"
-        except Unsafe as error:
-            what = str(error)
-        raise Invalid([Problem(str(self.path), "", what)])
+            raise Invalid([Problem(str(self.path), "", what)])
+        return data
 
     def _parse(self, data: bytes) -> ContactList:
         return parse_contacts(str(self.path), data, self._domain)

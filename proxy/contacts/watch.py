@@ -5,11 +5,11 @@ problems are kept beside it, and logged once for each change of the file.
 """
 
 import logging
-import os
 
 from proxy.contacts.store import ContactStore
 from proxy.core.errors import Invalid, Problem
 from proxy.core.policy import ContactList
+from proxy.state_file import FileVersion, file_version
 
 _log = logging.getLogger("proxy.contacts")
 
@@ -21,7 +21,7 @@ class ContactWatch:
         self._store = store
         self._current = ContactList()
         self._problems: tuple[Problem, ...] = ()
-        self._version: tuple[int, ...] | None = None
+        self._version: FileVersion = None
         self._has_read = False
         self.refresh()
 
@@ -38,7 +38,7 @@ class ContactWatch:
     def refresh(self) -> bool:
         """Read the file if it changed; tells whether ``current`` or ``problems`` did."""
         # The version is taken before the file is read: a change in between is seen the next time.
-        version = self._file_version()
+        version = file_version(self._store.path)
         if self._has_read and version == self._version:
             return False
         first, self._has_read, self._version = not self._has_read, True, version
@@ -52,17 +52,3 @@ class ContactWatch:
             if not first:
                 _log.info("the contact list changed: %d peers", len(self._current.peers))
         return before != (self._current, self._problems)
-
-    def _file_version(self) -> tuple[int, ...] | None:
-        """Return what changes with every change of the file's content, mode or owner."""
-        try:
-            status = os.lstat(self._store.path)
-        except OSError:
-            return None
-        return (
-            status.st_dev,
-            status.st_ino,
-            status.st_size,
-            status.st_mtime_ns,
-            status.st_ctime_ns,
-        )

@@ -106,6 +106,12 @@ def values_of(fields: Fields, name: bytes) -> Sequence[bytes]:
     return [value for key, value in fields if key == name]
 
 
+def content_length(fields: Fields) -> int | None:
+    """Return the length of the body behind a head whose framing was checked; None tells none."""
+    lengths = values_of(fields, b"content-length")
+    return int(lengths[0]) if lengths else None
+
+
 def connection_options(fields: Fields) -> frozenset[bytes]:
     """Return the names that ``Connection`` lists, in lower case (RFC 9110, section 7.6.1)."""
     values = values_of(fields, b"connection")

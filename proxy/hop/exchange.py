@@ -9,7 +9,7 @@ import math
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 
-from proxy.core.headers import values_of
+from proxy.core.headers import content_length, values_of
 from proxy.core.http1.framing import Persistence, persistence
 from proxy.core.http1.grammar import ResponseHead
 from proxy.core.http1.reader import SWITCHING_PROTOCOLS, Interim
@@ -31,10 +31,10 @@ def _at_once(request: UpstreamRequest) -> bytes | None:
     if not isinstance(request.body, Whole) or len(request.body.data) > _AT_ONCE:
         return None
     data = request.body.data
-    lengths = values_of(request.fields, b"content-length")
-    if not lengths:
+    length = content_length(request.fields)
+    if length is None:
         return (chunk(data) if data else b"") + LAST_CHUNK
-    return data if int(lengths[0]) == len(data) else None
+    return data if length == len(data) else None
 
 
 class Exchange(Ending):
@@ -167,8 +167,7 @@ class Exchange(Ending):
 
     async def _send_pieces(self, pieces: AsyncIterator[bytes]) -> None:
         connection, patience = self.connection, self._request.timeouts.write
-        lengths = values_of(self._request.fields, b"content-length")
-        left = int(lengths[0]) if lengths else None
+        left = content_length(self._request.fields)
         async for piece in pieces:
             if not piece:
                 continue

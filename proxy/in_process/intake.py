@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 from starlette.types import Message
 
-from proxy.core.headers import values_of
+from proxy.core.headers import content_length
 from proxy.upstream import UpstreamFailed, UpstreamRequest
 
 _DISCONNECT: Message = {"type": "http.disconnect"}
@@ -27,8 +27,7 @@ class Intake:
         self._wanted = asyncio.Event()
         self._is_whole = False
         self._gone = asyncio.Event()
-        lengths = values_of(request.fields, b"content-length")
-        self._left = int(lengths[0]) if lengths else None
+        self._left = content_length(request.fields)
         self._pump: asyncio.Task[None] | None = None
         if request.body is None:
             self._put(b"", more=False)

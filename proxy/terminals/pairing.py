@@ -20,10 +20,11 @@ from proxy.core.terminals.terminals import (
     terminal_id,
     token_digest,
 )
+from proxy.state_file import FileVersion, file_version, read_file
 from proxy.storage import Busy, Unsafe, locked, write_atomically
 from proxy.terminals.edits import with_terminal
 from proxy.terminals.form import parse_pairing, serialise_pairing
-from proxy.terminals.store import FileVersion, TerminalStore, file_version, read_file
+from proxy.terminals.store import TerminalStore
 
 NAMELESS = "Unnamed device"
 """What a device is called whose owner typed no name, or none that can be shown."""

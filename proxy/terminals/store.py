@@ -4,17 +4,13 @@ Where the file is missing there are no terminals: it is made with the first one,
 removes them all. One that is broken, or not ours alone, is a problem, and never overwritten.
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
-from proxy.core.errors import Invalid, Problem
 from proxy.core.terminals.terminals import TerminalList
-from proxy.storage import LOCK_WAIT, Unsafe, locked, read_private, write_atomically
+from proxy.state_file import read_file
+from proxy.storage import LOCK_WAIT, locked, write_atomically
 from proxy.terminals.form import parse_terminals, serialise_terminals
-
-FileVersion = tuple[int, ...] | None
-"""What changes with every change of a file's content, mode or owner; None where there is none."""
 
 
 class TerminalStore:
@@ -45,34 +41,3 @@ class TerminalStore:
                 parse_terminals(str(self.path), new)
                 write_atomically(self.path, new)
             return edited
-
-
-def read_file(path: Path) -> bytes | None:
-    """Return what is in a file that must be ours alone; None where it is missing.
-
-    Raises ``Invalid``.
-    """
-    try:
-        return read_private(path)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        what = f"can't be read: {error.strerror}"
-    except Unsafe as error:
-        what = str(error)
-    raise Invalid([Problem(str(path), "", what)])
-
-
-def file_version(path: Path) -> FileVersion:
-    """Return which version of a file is there now; raises nothing."""
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return None
-    return (
-        status.st_dev,
-        status.st_ino,
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-    )

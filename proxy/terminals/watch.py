@@ -8,9 +8,10 @@ import logging
 
 from proxy.core.errors import Invalid, Problem
 from proxy.core.terminals.terminals import TerminalList
+from proxy.state_file import FileVersion, file_version
 from proxy.storage import Busy, Unsafe
 from proxy.terminals.edits import with_seen
-from proxy.terminals.store import FileVersion, TerminalStore, file_version
+from proxy.terminals.store import TerminalStore
 
 FLUSH = 60.0
 """Seconds at least between two times that are written."""

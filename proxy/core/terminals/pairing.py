@@ -10,9 +10,10 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv6Address
 
-from proxy.core.forwarding import UNKNOWN
+from proxy.core.forwarding import NOBODY, UNKNOWN
+from proxy.core.neighbourhood import neighbourhood
 
 CODE_LENGTH = 8
 CODE_BYTES = 5
@@ -132,15 +133,10 @@ def counted_address(address: str) -> str:
 
     What isn't an address, as where nobody knows the client, is one and the same.
     """
-    try:
-        parsed = ip_address(address)
-    except ValueError:
+    one = neighbourhood(address, NOBODY)
+    if one is None:
         return UNKNOWN
-    if isinstance(parsed, IPv4Address):
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return f"{IPv6Address(int(parsed) >> 64 << 64)}/64"
+    return f"{one}/64" if isinstance(one, IPv6Address) else str(one)
 
 
 def _until_one_is_over(tries: list[WrongTry], limit: int, now: float) -> int:
