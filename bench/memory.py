@@ -31,20 +31,13 @@ def measure_idle(subject: Subject, crew: Crew, apps: Apps) -> float:
     Raises ``NotStarted`` and ``Wrong``.
     """
     running = subject.start(crew, apps)
-    wires: list[Wire] = []
-    try:
+    with _wires_to(running, crew) as wires:
         # What a server allocates once, for any load, isn't the idle connections'.
         _open(running.pages, wires, _FEW)
         exchange(wires, _WARM_SECONDS)
         before = running.resident_bytes()
         _open(running.pages, wires, CONNECTIONS)
         return (running.resident_bytes() - before) / _MEGABYTE
-    except OSError as error:
-        raise Wrong(f"{error}; its log: {running.last_words}") from None
-    finally:
-        for wire in wires:
-            wire.close()
-        running.end(crew)
 
 
 def measure_uploads(crew: Crew, apps: Apps) -> float:
@@ -56,12 +49,19 @@ def measure_uploads(crew: Crew, apps: Apps) -> float:
     """
     running = portals.two_hops("sealed")(crew, apps)
     slow = replace(FAR_UP, folder="/slow")
-    wires: list[Wire] = []
-    try:
+    with _wires_to(running, crew) as wires:
         connect(running.taker, POST, wires, 1 + UPLOADS)
         alone = _most_resident(running, wires[:1], slow)
         together = _most_resident(running, wires, slow)
         return (together - alone) / UPLOADS / _MEGABYTE
+
+
+@contextmanager
+def _wires_to(running: Running, crew: Crew) -> Iterator[list[Wire]]:
+    """Give a list for connections to a subject; at the end both are over. Raises ``Wrong``."""
+    wires: list[Wire] = []
+    try:
+        yield wires
     except OSError as error:
         raise Wrong(f"{error}; its log: {running.last_words}") from None
     finally:
