@@ -12,7 +12,7 @@ from bench.portal import Paths
 from bench.signing import PeerSigner
 from bench.subjects import Apps, Running
 from proxy.core.identity import PrivateKey, encode_base32
-from proxy.core.policy import Contact
+from proxy.core.access.policy import Contact
 
 _APP = "pages"
 _BASE: Paths = {"": {"access": "peer"}, "/open": {"access": "public"}}

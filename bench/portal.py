@@ -8,12 +8,12 @@ from pathlib import Path
 
 from bench.crew import Crew, Member, wait_for
 from bench.door import LOOPBACK, Door
-from proxy.contacts.form import serialise_contacts
+from proxy.state.contacts.format import serialise_contacts
 from proxy.core.identity import PrivateKey, short_id
-from proxy.core.policy import Contact, ContactList, Mode
-from proxy.keyring import create_identity
-from proxy.storage import write_atomically
-from proxy.tokens import TokenStore
+from proxy.core.access.policy import Contact, ContactList, Mode
+from proxy.state.identity_key import create_identity
+from proxy.state.files import write_atomically
+from proxy.state.tokens import TokenStore
 
 DOMAIN = "portal.localhost"
 Paths = Mapping[str, Mapping[str, object]]

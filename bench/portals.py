@@ -11,7 +11,7 @@ from bench.portal import PEERS, PUBLIC, Paths, Portal
 from bench.signing import PeerSigner
 from bench.subjects import Apps, Running, Start
 from proxy.core.identity import PrivateKey
-from proxy.core.policy import Mode
+from proxy.core.access.policy import Mode
 
 PAGES, TAKER = "pages", "taker"
 """The names of the two apps."""

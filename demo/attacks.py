@@ -16,15 +16,15 @@ from demo.stage import PATIENCE, Answer, DemoError, Portal
 from proxy.core.binary_http.message import COMPLETE, Malformed, RequestHead, ResponseHead
 from proxy.core.binary_http.reader import ResponseReader
 from proxy.core.binary_http.writer import request_head
-from proxy.core.envelope import CHUNKED_REQUEST, GATEWAY, is_sealed_answer
-from proxy.core.headers import Field, Fields
+from proxy.core.sealing.envelope import CHUNKED_REQUEST, GATEWAY, is_sealed_answer
+from proxy.core.http.headers import Field, Fields
 from proxy.core.identity import PrivateKey, PublicKey
-from proxy.core.sealed_message import MessageOpener, MessageSealer
+from proxy.core.sealing.message import MessageOpener, MessageSealer
 from proxy.core.sealing.chunks import CannotOpen
 from proxy.core.sealing.request import RequestSealer
 from proxy.core.signature.base import Message
 from proxy.core.signature.digest import content_digest
-from proxy.core.signature.document import PATH, Document, verify_document
+from proxy.core.identity_document import PATH, Document, verify_document
 from proxy.core.signature.request import Recipient, sign_request
 from proxy.core.signature.response import Untrusted
 

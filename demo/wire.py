@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from demo.stage import DemoError
-from proxy.core.headers import values_of
+from proxy.core.http.headers import values_of
 from proxy.core.http1.grammar import RequestHead, ResponseHead
 from proxy.core.http1.reader import END, RequestReader, ResponseReader
 

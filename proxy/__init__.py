@@ -13,17 +13,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from proxy.config import Config, load_config
-    from proxy.middleware import PortalMiddleware
-    from proxy.public import create_app
+    from proxy.config.portal_yaml import Config, load_config
+    from proxy.embedded.middleware import PortalMiddleware
+    from proxy.embedded.create_app import create_app
 
 __all__ = ["Config", "PortalMiddleware", "create_app", "load_config"]
 
 _ROOMS = {
-    "Config": "proxy.config",
-    "PortalMiddleware": "proxy.middleware",
-    "create_app": "proxy.public",
-    "load_config": "proxy.config",
+    "Config": "proxy.config.portal_yaml",
+    "PortalMiddleware": "proxy.embedded.middleware",
+    "create_app": "proxy.embedded.create_app",
+    "load_config": "proxy.config.portal_yaml",
 }
 
 

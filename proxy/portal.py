@@ -10,25 +10,25 @@ from dataclasses import dataclass, field
 from operator import is_not
 from types import MappingProxyType
 
-from proxy.catalogue import App
-from proxy.catalogue_watch import CatalogueWatch
-from proxy.config import Config
-from proxy.contacts import ContactWatch
-from proxy.core.answers import Answer
+from proxy.config.apps import App
+from proxy.config.apps_watch import CatalogueWatch
+from proxy.config.portal_yaml import Config
+from proxy.state.contacts import ContactWatch
+from proxy.core.http.problem import Answer
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Site
-from proxy.core.headers import Field
-from proxy.core.hosts import Hosts
+from proxy.core.http.headers import Field
+from proxy.core.access.hosts import Hosts
 from proxy.core.identity import PrivateKey, short_id
-from proxy.core.judge import Judge
-from proxy.core.policy import MODES, Caller, Contact, Mode
+from proxy.core.access.decision import Judge
+from proxy.core.access.policy import MODES, Caller, Contact, Mode
 from proxy.core.signature.base import Message
 from proxy.core.signature.digest import content_digest
 from proxy.core.signature.response import Question, sign_response
-from proxy.core.template import Variables
-from proxy.running import Exchanges
-from proxy.sealing_keys import SealingKeyStore
-from proxy.terminals import PairingStore, TerminalWatch
+from proxy.core.access.template import Variables
+from proxy.transfer.active_requests import Exchanges
+from proxy.state.sealing_keys import SealingKeyStore
+from proxy.state.terminals import PairingStore, TerminalWatch
 
 SPOKEN: frozenset[Mode] = frozenset(MODES)
 """The modes that this version speaks."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from proxy.core.errors import Code, Refusal
-from proxy.replay import ReplayStore
+from proxy.state.replay import ReplayStore
 
 NOW = 1_800_000_000
 ADA = "a" * 103

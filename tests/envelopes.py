@@ -5,7 +5,7 @@ import os
 from proxy.core.sealing.chunks import CannotOpen
 from proxy.core.sealing.key_config import KeyConfig
 from proxy.core.sealing.request import RequestOpener, RequestSealer
-from proxy.sealing_keys import SealingKeyStore
+from proxy.state.sealing_keys import SealingKeyStore
 
 SECRET = b"what only the key's holder reads"
 

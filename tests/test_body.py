@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from proxy.body import (
+from proxy.transfer.body import (
     GATHERING,
     MEMORY,
     REMEMBERED,

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from proxy.bounded import bounded, refuse_large
+from proxy.transfer.body_limit import bounded, refuse_large
 from proxy.core.errors import Code, Refusal
-from proxy.core.headers import Field
+from proxy.core.http.headers import Field
 
 _CHUNKED: Field = (b"transfer-encoding", b"chunked")
 

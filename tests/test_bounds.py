@@ -1,6 +1,6 @@
 """How much there may be at once, where several workers share it."""
 
-from proxy.bounds import DEFAULT_BOUNDS, Bounds
+from proxy.config.limits import DEFAULT_BOUNDS, Bounds
 
 
 def test_workers_share_numbers_and_not_sizes() -> None:

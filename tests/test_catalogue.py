@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from proxy.catalogue import App, load_catalogue
-from proxy.core.origin import Origin
-from proxy.core.policy import Access
-from proxy.upstream import Destination
+from proxy.config.apps import App, load_catalogue
+from proxy.core.http.origin import Origin
+from proxy.core.access.policy import Access
+from proxy.http.upstream import Destination
 from tests.certificates import authority
 
 _PRIVATE = {"": {"access": "private"}}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.catalogue_watch import CatalogueWatch
+from proxy.config.apps_watch import CatalogueWatch
 from tests.certificates import Authority
 
 PUBLIC = '{"v": "3.2", "port": 80, "paths": {"": {"access": "public"}}}'

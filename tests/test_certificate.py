@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from proxy.certificate import SOON, load_certificate
+from proxy.config.certificate import SOON, load_certificate
 from proxy.core.errors import Invalid
 from tests.certificates import DAY, authority, write_pair
 

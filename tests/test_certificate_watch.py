@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.certificate_watch import CertificateWatch
+from proxy.config.certificate_watch import CertificateWatch
 from proxy.core.errors import Invalid
 from tests.certificates import DAY, authority, write_pair
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from proxy.addresses import Address, Listen, parse_address
-from proxy.bounds import Bounds
-from proxy.config import Config, Tls, load_config
+from proxy.config.listen import Address, Listen, parse_address
+from proxy.config.limits import Bounds
+from proxy.config.portal_yaml import Config, Tls, load_config
 from proxy.core.errors import Invalid
-from proxy.core.origin import Origin
-from proxy.times import Times
+from proxy.core.http.origin import Origin
+from proxy.config.timeouts import Times
 
 _ID = "8271dd" + "a" * 97
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from proxy.contacts import ContactStore
+from proxy.state.contacts import ContactStore
 from proxy.core.errors import Invalid, Problem
-from proxy.core.policy import ContactList
-from proxy.storage import Busy, locked
+from proxy.core.access.policy import ContactList
+from proxy.state.files import Busy, locked
 from tests.contact_lists import BOB, DOMAIN, adding, names_in
 
 

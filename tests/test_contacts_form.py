@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy.contacts import (
+from proxy.state.contacts import (
     parse_contacts,
     renamed,
     serialise_contacts,
@@ -19,11 +19,11 @@ from proxy.contacts import (
     with_visibility,
     without_contact,
 )
-from proxy.contacts.form import MAX_BYTES, derived_address
+from proxy.state.contacts.format import MAX_BYTES, derived_address
 from proxy.core.errors import Invalid
 from proxy.core.identity import ALPHABET, encode_base32
 from proxy.core.names import name_problem
-from proxy.core.policy import Contact, ContactList
+from proxy.core.access.policy import Contact, ContactList
 
 # A busy machine is no failure.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from proxy.contacts import ContactStore, ContactWatch, renamed, with_contact, without_contact
+from proxy.state.contacts import ContactStore, ContactWatch, renamed, with_contact, without_contact
 from proxy.core.errors import Invalid
-from proxy.core.policy import Contact, ContactList
-from proxy.storage import write_atomically
+from proxy.core.access.policy import Contact, ContactList
+from proxy.state.files import write_atomically
 from tests.contact_lists import BOB, DOMAIN, EVE, adding, names_in
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -180,7 +180,7 @@ def test_changes_of_many_threads_are_all_kept(store: ContactStore) -> None:
 
 _CHANGE_FOR_EVER = f"""
 import itertools, pathlib, sys
-from proxy.contacts import ContactStore, renamed
+from proxy.state.contacts import ContactStore, renamed
 store = ContactStore(pathlib.Path(sys.argv[1]), {DOMAIN!r})
 for number in itertools.count():
     store.change(lambda contacts: renamed(contacts, {BOB.id!r}, str(number)))

@@ -2,9 +2,9 @@
 
 import pytest
 
-from proxy.bounds import Bounds
-from proxy.core.forwarding import Trusted, read_network
-from proxy.crowd import Crowd, Full
+from proxy.config.limits import Bounds
+from proxy.core.http.forwarded import Trusted, read_network
+from proxy.server.connection_limit import Crowd, Full
 
 _BOUNDS = Bounds(connections=3, connections_per_address=2)
 

@@ -12,16 +12,16 @@ import pytest
 
 from proxy.core.errors import Code, Refusal
 from proxy.core.identity import PrivateKey
-from proxy.core.policy import Contact
+from proxy.core.access.policy import Contact
 from proxy.core.signature.digest import content_digest
-from proxy.core.signature.document import BACKDATED, LIFETIME, document_body, sign_document
-from proxy.directory import Directory
-from proxy.upstream import UpstreamFailed, UpstreamRequest, UpstreamResponse
+from proxy.core.identity_document import BACKDATED, LIFETIME, document_body, sign_document
+from proxy.outbound.identity_documents import Directory
+from proxy.http.upstream import UpstreamFailed, UpstreamRequest, UpstreamResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from proxy.core.headers import Field
+    from proxy.core.http.headers import Field
 
 KEY = PrivateKey(bytes(32))
 PEER = Contact(KEY.public.portal_id, "Peer", "https://peer.example")

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.errors import Invalid
-from proxy.keyring import create_identity, load_identity
+from proxy.state.identity_key import create_identity, load_identity
 
 # A busy machine is no failure.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -147,7 +147,7 @@ def test_a_folder_in_the_keys_place_is_refused(tmp_path: Path) -> None:
 def test_a_pipe_in_the_keys_place_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "identity.key"
     os.mkfifo(path, 0o600)
-    script = "import sys, pathlib, proxy.keyring as k; k.load_identity(pathlib.Path(sys.argv[1]))"
+    script = "import sys, pathlib, proxy.state.identity_key as k; k.load_identity(pathlib.Path(sys.argv[1]))"
     run = subprocess.run(
         [sys.executable, "-c", script, path], capture_output=True, timeout=60, check=False
     )

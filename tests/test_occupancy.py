@@ -4,9 +4,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from proxy.bounds import Bounds
+from proxy.config.limits import Bounds
 from proxy.core.errors import Code, Refusal
-from proxy.occupancy import Occupancy
+from proxy.transfer.concurrency import Occupancy
 
 
 def _occupancy() -> Occupancy:

@@ -11,12 +11,12 @@ import pytest
 from proxy.core.binary_http.message import Malformed, RequestHead
 from proxy.core.binary_http.reader import RequestReader
 from proxy.core.binary_http.writer import END, content, request_head
-from proxy.core.sealed_message import MessageOpener
+from proxy.core.sealing.message import MessageOpener
 from proxy.core.sealing.chunks import CannotOpen
 from proxy.core.sealing.hpke import Aead, SealingKey
 from proxy.core.sealing.key_config import KeyConfig
 from proxy.core.sealing.request import RequestOpener, RequestSealer
-from proxy.opened_message import OpenedMessage
+from proxy.transfer.opened_message import OpenedMessage
 
 KEY = SealingKey(bytes(range(32)))
 CONFIG = KeyConfig(7, KEY.public, (Aead.AES_128_GCM,))

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.call import Call
+from proxy.outbound.call import Call
 from proxy.core.errors import Code, Refusal
 from proxy.core.identity import PrivateKey
-from proxy.core.policy import Contact
-from proxy.directory import Directory
-from proxy.outcomes import app_failed
-from proxy.reachability import Reachability
-from proxy.signed_call import SignedCourier
-from proxy.upstream import UpstreamFailed, UpstreamRequest, UpstreamResponse
+from proxy.core.access.policy import Contact
+from proxy.outbound.identity_documents import Directory
+from proxy.transfer.failures import app_failed
+from proxy.outbound.reachability import Reachability
+from proxy.outbound.signed import SignedCourier
+from proxy.http.upstream import UpstreamFailed, UpstreamRequest, UpstreamResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

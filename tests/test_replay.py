@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from proxy.core.errors import Code, Refusal
-from proxy.replay import SILENCE, ReplayStore
+from proxy.state.replay import SILENCE, ReplayStore
 from tests.claims import ADA, NONCE, NOW, alive, answer, opened
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -94,7 +94,7 @@ def test_a_quick_restart_refuses_nothing_else(path: Path) -> None:
 
 _CLAIM_FOR_EVER = f"""
 import itertools, pathlib, sys
-from proxy.replay import ReplayStore
+from proxy.state.replay import ReplayStore
 store = ReplayStore(pathlib.Path(sys.argv[1]))
 store.open({NOW})
 for number in itertools.count():

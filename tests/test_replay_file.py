@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from proxy.core.errors import Code, Invalid
-from proxy.replay import ReplayStore
+from proxy.state.replay import ReplayStore
 from tests.claims import NOW, answer, opened
 
 
@@ -74,7 +74,7 @@ def test_a_store_that_fails_lets_nothing_through(
 def test_a_store_that_is_locked_too_long_lets_nothing_through_and_recovers(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxy.replay._LOCK_WAIT", 0.02)
+    monkeypatch.setattr("proxy.state.replay._LOCK_WAIT", 0.02)
     store = opened(path)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

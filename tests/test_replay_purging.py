@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from proxy.core.errors import Code
-from proxy.replay import KEPT, ReplayStore
+from proxy.state.replay import KEPT, ReplayStore
 from tests.claims import NOW, alive, answer, opened, rows
 
 
@@ -69,7 +69,7 @@ def test_many_old_rows_go_a_batch_at_a_time_and_none_is_reborn(
     store: ReplayStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "proxy.replay._OLDEST", "FROM claim WHERE claimed < ? ORDER BY claimed LIMIT 2"
+        "proxy.state.replay._OLDEST", "FROM claim WHERE claimed < ? ORDER BY claimed LIMIT 2"
     )
     for number in range(5):
         assert answer(store, nonce=bytes([number])) is None

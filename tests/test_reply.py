@@ -6,8 +6,8 @@ from typing import Self
 import pytest
 from starlette.types import Message
 
-from proxy.reply import send_stream
-from proxy.upstream import Ending
+from proxy.transfer.response import send_stream
+from proxy.http.upstream import Ending
 
 
 class _Known(Ending):

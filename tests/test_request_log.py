@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy import logs
+from proxy import logging_setup as logs
 from proxy.core.errors import Code, Refusal
 from proxy.core.log_line import LEFT, RequestLine
-from proxy.hop.scope import RAW, UPGRADE
-from proxy.request_log import Logged, line_of, scope_with
-from proxy.upstream import UpstreamFailed
+from proxy.http.scope import RAW, UPGRADE
+from proxy.transfer.access_log import Logged, line_of, scope_with
+from proxy.http.upstream import UpstreamFailed
 
 _SCOPE: Scope = {
     "type": "http", "method": "POST", "path": "/a", "raw_path": b"/a", "query_string": b"secret",

@@ -10,9 +10,9 @@ import pytest
 
 from proxy.core.errors import Code, Refusal
 from proxy.core.log_line import CUT, RequestLine
-from proxy.core.policy import ANONYMOUS, Caller, ContactList
-from proxy.core.standing import Ground, ground_of_call, ground_of_request
-from proxy.running import Cut, Exchanges, Run
+from proxy.core.access.policy import ANONYMOUS, Caller, ContactList
+from proxy.core.revocation import Ground, ground_of_call, ground_of_request
+from proxy.transfer.active_requests import Cut, Exchanges, Run
 
 from .core.peering import ADAS, CLEOS, NOW, SITE
 

@@ -10,33 +10,33 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.body import REMEMBERED
-from proxy.call import Call
-from proxy.core.answers import refusal_answer
+from proxy.transfer.body import REMEMBERED
+from proxy.outbound.call import Call
+from proxy.core.http.problem import refusal_answer
 from proxy.core.binary_http.message import RequestHead, ResponseHead
 from proxy.core.binary_http.padding import padding
 from proxy.core.binary_http.reader import RequestReader
 from proxy.core.binary_http.writer import END, content, response_head
-from proxy.core.envelope import CHUNKED_ANSWER, GATEWAY
+from proxy.core.sealing.envelope import CHUNKED_ANSWER, GATEWAY
 from proxy.core.errors import Code, Refusal
 from proxy.core.identity import PrivateKey
-from proxy.core.policy import Contact
-from proxy.core.sealed_message import MessageOpener
+from proxy.core.access.policy import Contact
+from proxy.core.sealing.message import MessageOpener
 from proxy.core.sealing.hpke import Aead, SealingKey
 from proxy.core.sealing.key_config import KeyConfig
 from proxy.core.sealing.offer import OfferedKey
 from proxy.core.sealing.request import RequestOpener
 from proxy.core.signature.digest import content_digest
-from proxy.core.signature.document import PATH, document_body, sign_document
-from proxy.directory import Directory
-from proxy.reachability import Reachability
-from proxy.sealed_call import SealedCourier
+from proxy.core.identity_document import PATH, document_body, sign_document
+from proxy.outbound.identity_documents import Directory
+from proxy.outbound.reachability import Reachability
+from proxy.outbound.sealed import SealedCourier
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from proxy.core.headers import Field
-    from proxy.upstream import UpstreamRequest, UpstreamResponse
+    from proxy.core.http.headers import Field
+    from proxy.http.upstream import UpstreamRequest, UpstreamResponse
 
 OURS, THEIRS = PrivateKey(bytes(32)), PrivateKey(b"t" * 32)
 PEER = Contact(THEIRS.public.portal_id, "Peer", "https://peer.example")

@@ -6,23 +6,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.body import SMALL
+from proxy.transfer.body import SMALL
 from proxy.core.binary_http.message import COMPLETE, ResponseHead
 from proxy.core.binary_http.reader import ResponseReader
-from proxy.core.envelope import CHUNKED_ANSWER, INCREMENTAL
-from proxy.core.sealed_message import MessageOpener
+from proxy.core.sealing.envelope import CHUNKED_ANSWER, INCREMENTAL
+from proxy.core.sealing.message import MessageOpener
 from proxy.core.sealing.hpke import Aead, SealingKey
 from proxy.core.sealing.key_config import KeyConfig
 from proxy.core.sealing.request import RequestOpener, RequestSealer
-from proxy.hop.scope import INTERIM
-from proxy.sealed_reply import SealedReply
-from proxy.upstream import UpstreamFailed
+from proxy.http.scope import INTERIM
+from proxy.inbound.sealed_response import SealedReply
+from proxy.http.upstream import UpstreamFailed
 
 if TYPE_CHECKING:
     from starlette.types import Message
 
-    from proxy.core.headers import Field
-    from proxy.core.sealed_message import Event
+    from proxy.core.http.headers import Field
+    from proxy.core.sealing.message import Event
 
 KEY = SealingKey(bytes(range(32)))
 CONFIG = KeyConfig(7, KEY.public, (Aead.AES_128_GCM,))

@@ -12,9 +12,9 @@ import pytest
 
 from proxy.core.errors import Invalid
 from proxy.core.sealing.key_config import KeyConfig
-from proxy.core.sealing.rotation import SHORTEST_ROTATION
-from proxy.sealing_keys import SealingKeyStore
-from proxy.storage import locked
+from proxy.core.sealing_rotation import SHORTEST_ROTATION
+from proxy.state.sealing_keys import SealingKeyStore
+from proxy.state.files import locked
 from tests.envelopes import opens, sealed_to
 
 NOW = 1_700_000_000
@@ -137,7 +137,7 @@ def test_a_key_that_is_over_opens_nothing_even_where_it_cant_be_deleted(
     def refuse(path: Path) -> None:
         raise PermissionError(1, "Operation not permitted", path)
 
-    monkeypatch.setattr("proxy.sealing_keys.store.delete", refuse)
+    monkeypatch.setattr("proxy.state.sealing_keys.store.delete", refuse)
     for second in range(5):
         store.follow(NOW + END + second)
     assert not opens(store, envelope)

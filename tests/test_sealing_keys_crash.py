@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from proxy.core.errors import Invalid
-from proxy.sealing_keys import SealingKeyStore
+from proxy.state.sealing_keys import SealingKeyStore
 from tests.envelopes import opens, sealed_to
 
 NOW = 1_700_000_000
@@ -30,9 +30,12 @@ _KILLED = """
 # For each N: copies a folder, opens it in a process of its own, and kills that at its line N.
 import json, os, shutil, signal, sys
 from pathlib import Path
-from proxy import storage
+from proxy.state import files as storage
 from proxy.core.errors import Invalid
-from proxy.sealing_keys import SealingKeyStore, folder, form, store
+from proxy.state.sealing_keys import folder
+from proxy.state.sealing_keys import format as form
+from proxy.state.sealing_keys import store
+from proxy.state.sealing_keys import SealingKeyStore
 from tests.envelopes import sealed_to
 
 start, copies, now = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
@@ -156,7 +159,7 @@ def test_killed_at_any_line_of_a_first_start_the_next_one_works(tmp_path: Path) 
 
 
 class Disk:
-    """Stands for ``os`` in ``proxy.storage``; from call number ``first`` on, calls fail."""
+    """Stands for ``os`` in ``proxy.state.files``; from call number ``first`` on, calls fail."""
 
     _CALLS = frozenset({"open", "fdopen", "fchmod", "fsync", "link"})
 
@@ -165,7 +168,7 @@ class Disk:
         self.failing = range(0)
         self.number = errno.ENOSPC
         real_unlink = Path.unlink
-        monkeypatch.setattr("proxy.storage.os", self)
+        monkeypatch.setattr("proxy.state.files.os", self)
 
         def unlink(path: Path) -> None:
             self._count()
@@ -276,7 +279,7 @@ def test_on_a_full_disk_the_old_key_is_offered_as_long_as_it_may_be_and_that_is_
     def full(_path: Path, _data: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("proxy.sealing_keys.store.create_atomically", full)
+    monkeypatch.setattr("proxy.state.sealing_keys.store.create_atomically", full)
     for second in (0, 1, 60, 3599):
         store.follow(NOW + second)
         assert store.published(NOW + second) == before

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.addresses import Address
-from proxy.sockets import Door, lent_door, lent_sockets, open_door, raise_descriptor_limit
+from proxy.config.listen import Address
+from proxy.server.sockets import Door, lent_door, lent_sockets, open_door, raise_descriptor_limit
 
 TCP = [Address("127.0.0.1", 0), Address("[::1]", 0), Address("localhost", 0)]
 

@@ -6,15 +6,17 @@ from pathlib import Path
 
 from proxy.core.errors import Refusal
 from proxy.core.terminals.terminals import LIFETIME
-from proxy.terminals import PairingStore, TerminalStore
+from proxy.state.terminals import PairingStore, TerminalStore
 from tests.terminal_lists import BOTH, NOW
 
 _KILLED = """
 # For each N: copies a folder, redeems the code in a process of its own, and kills that at line N.
 import os, shutil, signal, sys
 from pathlib import Path
-from proxy import storage
-from proxy.terminals import PairingStore, TerminalStore, pairing, store
+from proxy.state import files as storage
+from proxy.state.terminals import pairing
+from proxy.state.terminals import store
+from proxy.state.terminals import PairingStore, TerminalStore
 
 start, copies, code, now = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 watched = {module.__file__ for module in (storage, pairing, store)}

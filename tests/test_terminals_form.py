@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from proxy.core.errors import Invalid
 from proxy.core.names import name_problem
-from proxy.core.terminals.pairing import Pairing
+from proxy.core.terminals.pairing_code import Pairing
 from proxy.core.terminals.terminals import Terminal, TerminalList, token_digest
-from proxy.terminals.form import (
+from proxy.state.terminals.format import (
     parse_pairing,
     parse_terminals,
     serialise_pairing,

@@ -11,12 +11,12 @@ from threading import Thread
 import pytest
 
 from proxy.core.errors import Code, Refusal
-from proxy.core.terminals.pairing import CODE_LIFETIME, TRIES_OF_ALL, TRIES_OF_ONE, WINDOW
+from proxy.core.terminals.pairing_code import CODE_LIFETIME, TRIES_OF_ALL, TRIES_OF_ONE, WINDOW
 from proxy.core.terminals.terminals import token_digest
-from proxy.storage import locked
-from proxy.terminals import PairingStore, TerminalStore
-from proxy.terminals import pairing as pairing_room
-from proxy.terminals.pairing import NAMELESS
+from proxy.state.files import locked
+from proxy.state.terminals import PairingStore, TerminalStore
+from proxy.state.terminals import pairing as pairing_room
+from proxy.state.terminals.pairing import NAMELESS
 from tests.terminal_lists import NOW
 
 SPAWN = multiprocessing.get_context("spawn")

@@ -9,9 +9,9 @@ import pytest
 
 from proxy.core.errors import Invalid
 from proxy.core.terminals.terminals import Terminal, TerminalList, token_digest
-from proxy.storage import Busy, locked
-from proxy.terminals import TerminalStore, renamed, without_terminal
-from proxy.terminals.edits import with_seen, with_terminal
+from proxy.state.files import Busy, locked
+from proxy.state.terminals import TerminalStore, renamed, without_terminal
+from proxy.state.terminals.edits import with_seen, with_terminal
 from tests.terminal_lists import BOTH, LAPTOP, NOW, PHONE
 
 SPAWN = multiprocessing.get_context("spawn")

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from proxy.core.terminals.terminals import TerminalList
-from proxy.storage import locked
-from proxy.terminals import TerminalStore, TerminalWatch, renamed, without_terminal
-from proxy.terminals.watch import FLUSH
+from proxy.state.files import locked
+from proxy.state.terminals import TerminalStore, TerminalWatch, renamed, without_terminal
+from proxy.state.terminals.watch import FLUSH
 from tests.terminal_lists import BOTH, LAPTOP, NOW, PHONE
 
 

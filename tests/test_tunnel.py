@@ -12,11 +12,11 @@ from typing import cast
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from proxy.core.headers import end_to_end
+from proxy.core.http.headers import end_to_end
 from proxy.core.websocket.handshake import accept_for, fields_for_app, read_handshake
-from proxy.hop.engine import HopUpstream
-from proxy.tunnel import Limits, Tunnel
-from proxy.upstream import Destination, UpstreamFailed, UpstreamRequest
+from proxy.http.client.engine import HopUpstream
+from proxy.transfer.websocket import Limits, Tunnel
+from proxy.http.upstream import Destination, UpstreamFailed, UpstreamRequest
 
 from .core.websocket.framing import (
     BINARY,

@@ -13,7 +13,7 @@ import httptools
 
 from bench.door import LOOPBACK
 from bench.work import TAKEN, content, size_of
-from proxy.core.headers import Field
+from proxy.core.http.headers import Field
 from proxy.core.identity import PrivateKey
 from proxy.core.signature.base import Message
 from proxy.core.signature.digest import content_digest

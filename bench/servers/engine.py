@@ -9,13 +9,13 @@ from starlette.types import Receive, Scope, Send
 
 from bench.door import LOOPBACK
 from bench.servers.uvicorn_server import run
-from proxy.body import RequestPieces
-from proxy.core.headers import end_to_end
-from proxy.core.origin import parse_origin
-from proxy.hop.engine import HopUpstream
-from proxy.hop.listener import TARGET, ListenerProtocol
-from proxy.upstream import Destination, Upstream, UpstreamRequest
-from proxy.upstream_httpx import HttpxUpstream
+from proxy.transfer.body import RequestPieces
+from proxy.core.http.headers import end_to_end
+from proxy.core.http.origin import parse_origin
+from proxy.http.client.engine import HopUpstream
+from proxy.http.server.protocol import TARGET, ListenerProtocol
+from proxy.http.upstream import Destination, Upstream, UpstreamRequest
+from proxy.http.client.httpx_engine import HttpxUpstream
 
 
 class Hop:

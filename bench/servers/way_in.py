@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from bench.servers.uvicorn_server import run
 from bench.work import SIZES, TAKEN, content
-from proxy.hop.listener import ListenerProtocol
+from proxy.http.server.protocol import ListenerProtocol
 
 _PIECE = 64 * 1024
 _PROTOCOLS: dict[str, Any] = {"httptools": "httptools", "h11": "h11", "ours": ListenerProtocol}

@@ -11,8 +11,9 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli import apps, call, check, health, peers, ping, serve, setup, terminals
-from proxy.cli.command import Group, Root, Verb
+from proxy.cli import init as setup
+from proxy.cli import apps, call, check, health, peers, ping, serve, terminals
+from proxy.cli.framework import Group, Root, Verb
 from proxy.cli.files import DEFAULT_FOLDER, ConfigFolder
 from proxy.cli.output import PROGRAM, USAGE, remark, say
 

@@ -4,15 +4,15 @@ from typing import Annotated
 
 import typer
 
-from proxy.catalogue import APPS_FOLDER, App
-from proxy.cli.command import Group, Verb
+from proxy.config.apps import APPS_FOLDER, App
+from proxy.cli.framework import Group, Verb
 from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_portal
-from proxy.cli.naming import the_contact, unknown_app
+from proxy.cli.arguments import the_contact, unknown_app
 from proxy.cli.output import USAGE, Stop, command_line, counted, remark, say, say_fields, say_json
-from proxy.contacts import with_visibility
+from proxy.state.contacts import with_visibility
 from proxy.core.identity import short_id
-from proxy.core.policy import ContactList, Visibility
-from proxy.storage import Unsafe
+from proxy.core.access.policy import ContactList, Visibility
+from proxy.state.files import Unsafe
 
 AppName = Annotated[
     str, typer.Argument(metavar="APP", help="The app's name: that of its folder in apps/.")

@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from proxy.cli.files import DEFAULT_FOLDER, ConfigFolder, open_portal
-from proxy.cli.naming import Peer, the_peer
+from proxy.cli.arguments import Peer, the_peer
 from proxy.cli.output import USAGE, Stop, remark
 from proxy.core.errors import Refusal
-from proxy.core.fields import fields_of_call
-from proxy.core.headers import Field, refuse_malformed
-from proxy.core.origin import is_dns_label
-from proxy.core.target import parse_target
+from proxy.core.app_fields import fields_of_call
+from proxy.core.http.headers import Field, refuse_malformed
+from proxy.core.http.origin import is_dns_label
+from proxy.core.access.target import parse_target
 
 Patience = Annotated[
     float,
@@ -100,7 +100,7 @@ def call(  # noqa: PLR0913 - the options of curl that people know
     method = method or ("GET" if data is None else "POST")
     if not _METHOD.fullmatch(method) or method == "CONNECT":  # which has no path to call
         raise Stop(f"--request: {method!r} isn't a method", status=USAGE)
-    from proxy.cli.calling import Answering, Asking, carry_out  # noqa: PLC0415 - heavy
+    from proxy.cli.call_request import Answering, Asking, carry_out  # noqa: PLC0415 - heavy
 
     portal = open_portal(config)
     contact = the_peer(portal.contacts.load(), peer)

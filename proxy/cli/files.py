@@ -7,18 +7,18 @@ from typing import Annotated
 
 import typer
 
-from proxy.catalogue import APPS_FOLDER, Catalogue, load_catalogue
-from proxy.certificate import Certificate, load_certificate
+from proxy.config.apps import APPS_FOLDER, Catalogue, load_catalogue
+from proxy.config.certificate import Certificate, load_certificate
 from proxy.cli.output import DEFAULT_FOLDER
-from proxy.config import Config, load_config
-from proxy.contacts import ContactStore
+from proxy.config.portal_yaml import Config, load_config
+from proxy.state.contacts import ContactStore
 from proxy.core.identity import PrivateKey
-from proxy.core.origin import is_dns_label
-from proxy.core.policy import Contact, ContactList
-from proxy.keyring import load_identity
-from proxy.state import State
-from proxy.terminals import PairingStore, TerminalStore
-from proxy.tokens import TokenStore
+from proxy.core.http.origin import is_dns_label
+from proxy.core.access.policy import Contact, ContactList
+from proxy.state.identity_key import load_identity
+from proxy.state.layout import State
+from proxy.state.terminals import PairingStore, TerminalStore
+from proxy.state.tokens import TokenStore
 
 _CHOSEN = "proxy.cli.config"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from proxy.addresses import Address
+from proxy.config.listen import Address
 from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, open_portal
 from proxy.cli.output import FAILED, remark, say, say_json, why_unreachable
 from proxy.core.errors import Invalid

@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli.command import Group, Verb
-from proxy.cli.editor import edit_contacts
+from proxy.cli.framework import Group, Verb
+from proxy.cli.peers_editor import edit_contacts
 from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, open_portal
-from proxy.cli.naming import shortest_id, the_contact
+from proxy.cli.arguments import shortest_id, the_contact
 from proxy.cli.output import Stop, command_line, remark, say, say_fields, say_json
-from proxy.contacts import ContactStore, renamed, with_contact, without_contact
+from proxy.state.contacts import ContactStore, renamed, with_contact, without_contact
 from proxy.core.identity import short_id
-from proxy.core.policy import Contact, ContactList, Mode
+from proxy.core.access.policy import Contact, ContactList, Mode
 
 PeerId = Annotated[
     str,
@@ -97,7 +97,7 @@ def add(
       portal-proxy peers add 8271dd
       portal-proxy peers add 8271dd --address http://8271dd.portal.localhost:8080
     """
-    from proxy.cli.newcomer import newcomer  # noqa: PLC0415 - only this pays for the HTTP client
+    from proxy.cli.peers_lookup import newcomer  # noqa: PLC0415 - only this pays for the HTTP client
 
     portal = open_portal(config)
     typed = newcomer(portal, portal_id, name=name, address=address, connect=connect, mode=mode)

@@ -33,7 +33,7 @@ def serve(*, config: ConfigFolder = DEFAULT_FOLDER, workers: Workers = 1) -> Non
         complain_of(problems)
         command = command_line(config, "check")
         raise Stop(f"not started because of {counted(len(problems), 'problem')}; see: {command}")
-    from proxy.serving import serve as run  # noqa: PLC0415 - only this command pays for the server
+    from proxy.server.run import serve as run  # noqa: PLC0415 - only this command pays for the server
 
     raise typer.Exit(run(portal.config, workers))
 

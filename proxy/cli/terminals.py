@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli.command import Group, Verb
+from proxy.cli.framework import Group, Verb
 from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_portal
 from proxy.cli.output import Stop, command_line, remark, say, say_fields, say_json
-from proxy.cli.reaching import utc
-from proxy.core.terminals.landing import PAIR
-from proxy.core.terminals.pairing import CODE_LIFETIME, shown_code
+from proxy.cli.ping_address import utc
+from proxy.core.terminals.return_address import PAIR
+from proxy.core.terminals.pairing_code import CODE_LIFETIME, shown_code
 from proxy.core.terminals.terminals import Terminal, TerminalList, is_terminal_id
-from proxy.terminals import TerminalStore, renamed, without_terminal
+from proxy.state.terminals import TerminalStore, renamed, without_terminal
 
 TerminalId = Annotated[
     str, typer.Argument(metavar="ID", help="The terminal's ID, as `terminals list` shows it.")
@@ -123,7 +123,7 @@ def remove(terminal_id: TerminalId, config: ConfigFolder = DEFAULT_FOLDER) -> No
 
 def _show_qr(link: str, *, wanted: bool | None) -> None:
     """Print the QR code where it was asked for, or where nobody said and a person looks on."""
-    from proxy.cli.qr import is_showable, show_qr  # noqa: PLC0415 - only this draws one
+    from proxy.cli.terminals_qr import is_showable, show_qr  # noqa: PLC0415 - only this draws one
 
     if wanted is None:
         wanted = sys.stdout.isatty() and is_showable()

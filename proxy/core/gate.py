@@ -3,7 +3,7 @@
 Read ``admit`` first. Each step raises a ``Refusal`` or lets the request go on; none of them can be
 skipped by what a client sends, and a request that claims to be a Portal's is verified or refused,
 never taken for an anonymous one. The body's digest is the last step: ``Admission.digests`` must
-match before anything is forwarded (``proxy.inbound`` holds that).
+match before anything is forwarded (``proxy.inbound.app`` holds that).
 Source: docs/protocol.md, section 3.
 """
 
@@ -11,22 +11,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from proxy.core.errors import Code, Refusal
-from proxy.core.fields import fields_of_peer, fields_of_stranger
-from proxy.core.headers import Field, Fields, connection_options, refuse_malformed, values_of
-from proxy.core.hosts import Hosts
-from proxy.core.judge import Judge
-from proxy.core.policy import ANONYMOUS, Access, Caller, Contact, ContactList, Mode, may_enter
-from proxy.core.rules import Rule, stricter
-from proxy.core.second_target import FIELD, parse_destination
+from proxy.core.app_fields import fields_of_peer, fields_of_stranger
+from proxy.core.http.headers import Field, Fields, connection_options, refuse_malformed, values_of
+from proxy.core.access.hosts import Hosts
+from proxy.core.access.decision import Judge
+from proxy.core.access.policy import ANONYMOUS, Access, Caller, Contact, ContactList, Mode, may_enter
+from proxy.core.access.rules import Rule, stricter
+from proxy.core.access.destination_header import FIELD, parse_destination
 from proxy.core.signature import request as signed
 from proxy.core.signature.base import Message
 from proxy.core.signature.digest import announced_digests
 from proxy.core.signature.parameters import decode_nonce
 from proxy.core.signature.response import Question
-from proxy.core.target import Target, parse_target
-from proxy.core.terminals.initiator import may_carry
-from proxy.core.terminals.landing import pairing_address
-from proxy.core.terminals.possession import holder
+from proxy.core.access.target import Target, parse_target
+from proxy.core.terminals.request_origin import may_carry
+from proxy.core.terminals.return_address import pairing_address
+from proxy.core.terminals.session import holder
 from proxy.core.terminals.terminals import TerminalList
 from proxy.core.websocket.handshake import asks_for_websocket
 

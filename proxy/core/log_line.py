@@ -10,7 +10,7 @@ import re
 from json.encoder import encode_basestring_ascii
 
 from proxy.core.errors import Refusal
-from proxy.core.policy import Caller
+from proxy.core.access.policy import Caller
 
 LONGEST = 500
 """Bytes of a path, and characters of a detail, that are shown; of anything else 200 bytes."""

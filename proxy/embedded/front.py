@@ -11,18 +11,18 @@ from dataclasses import replace
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.app import Running
-from proxy.core.answers import refusal_answer
+from proxy.server.compose import Running
+from proxy.core.http.problem import refusal_answer
 from proxy.core.errors import Refusal
 from proxy.embedded.lifespan import Lifespan
-from proxy.embedded.presence import attended
+from proxy.embedded.disconnect import attended
 from proxy.embedded.request import LATER, as_ours, framed
-from proxy.embedded.web_socket import WebSocket
-from proxy.guard import Guard
-from proxy.in_process.scope import SURROUNDINGS
-from proxy.inbound import Inbound
-from proxy.reply import send_answer
-from proxy.request_log import Logged, line_of
+from proxy.embedded.websocket import WebSocket
+from proxy.transfer.catch_all import Guard
+from proxy.http.in_process.scope import SURROUNDINGS
+from proxy.inbound.app import Inbound
+from proxy.transfer.response import send_answer
+from proxy.transfer.access_log import Logged, line_of
 
 LISTENER = "public"
 """The name of this listener in the log, as when it is ours."""

@@ -12,10 +12,10 @@ from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.app import Running
+from proxy.server.compose import Running
 from proxy.core.errors import Invalid
-from proxy.storage import Busy, Unsafe
-from proxy.upstream_asgi import AsgiUpstream
+from proxy.state.files import Busy, Unsafe
+from proxy.http.in_process.engine import AsgiUpstream
 
 log = logging.getLogger("proxy")
 

@@ -13,9 +13,9 @@ from urllib.parse import unquote
 from starlette.types import Message, Receive, Scope
 
 from proxy.core.errors import Code, Refusal
-from proxy.core.headers import Field, values_of
+from proxy.core.http.headers import Field, values_of
 from proxy.core.http1.grammar import MAX_FIELDS, MAX_HEAD
-from proxy.hop.scope import TARGET, UPGRADE
+from proxy.http.scope import TARGET, UPGRADE
 
 BODY_WAIT = 0.1
 """Seconds that a request of HTTP/2 without a length is waited for, to tell whether it has a body.

@@ -14,7 +14,7 @@ from bench.door import Door
 from bench.load import Wrong, measure
 from bench.signing import PeerSigner
 from bench.work import POST, SIZES, Case, content, size_of
-from proxy.core.headers import values_of
+from proxy.core.http.headers import values_of
 from proxy.core.identity import PrivateKey
 from proxy.core.signature.base import Message
 from proxy.core.signature.parameters import find_signature

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import socket
     from pathlib import Path
 
-    from proxy.core.policy import Contact, Mode
+    from proxy.core.access.policy import Contact, Mode
 
 WIDE = '{"v": "3.2", "port": 80, "paths": {"": {"access": "peer"}}}'
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.contacts import ContactStore
+from proxy.state.contacts import ContactStore
 from proxy.core.identity import PrivateKey
 from proxy.core.signature.digest import content_digest
-from proxy.core.signature.document import document_body, sign_document
+from proxy.core.identity_document import document_body, sign_document
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Home

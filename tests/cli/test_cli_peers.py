@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.contacts import ContactStore
+from proxy.state.contacts import ContactStore
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Home

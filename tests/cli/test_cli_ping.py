@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from proxy.cli import cli
-from proxy.core.policy import Contact
+from proxy.core.access.policy import Contact
 from tests.cli.neighbours import (
     WIDE,
     Fixed,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from proxy.core.policy import Mode
+    from proxy.core.access.policy import Mode
 
 STEPS = [
     "address", "tls", "document", "key", "mode", "clock", "round_trip", "known_there", "known_here",

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.config import load_config
+from proxy.config.portal_yaml import load_config
 from proxy.core.identity import is_portal_id
-from proxy.keyring import load_identity
+from proxy.state.identity_key import load_identity
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Home

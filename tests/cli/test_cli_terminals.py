@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import pytest
 import segno
 
-from proxy.cli.qr import qr_lines
-from proxy.core.terminals.pairing import CODE_LIFETIME
+from proxy.cli.terminals_qr import qr_lines
+from proxy.core.terminals.pairing_code import CODE_LIFETIME
 from proxy.core.terminals.terminals import LIFETIME, Terminal, TerminalList, token_digest
-from proxy.terminals import PairingStore, TerminalStore
+from proxy.state.terminals import PairingStore, TerminalStore
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field, replace
 
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Admission, Request, Site, admit
-from proxy.core.headers import Field
-from proxy.core.hosts import Hosts
+from proxy.core.http.headers import Field
+from proxy.core.access.hosts import Hosts
 from proxy.core.identity import PrivateKey, short_id
-from proxy.core.judge import Judge
-from proxy.core.origin import parse_origin
-from proxy.core.policy import Access, Contact, ContactList
-from proxy.core.rules import Rule, Rules
-from proxy.core.template import Template
+from proxy.core.access.decision import Judge
+from proxy.core.http.origin import parse_origin
+from proxy.core.access.policy import Access, Contact, ContactList
+from proxy.core.access.rules import Rule, Rules
+from proxy.core.access.template import Template
 
 NOW = 1_750_000_000
 NONCE = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from proxy.core.answers import KEY_PROBLEM, refusal_answer, wants_page
+from proxy.core.http.problem import KEY_PROBLEM, refusal_answer, wants_page
 from proxy.core.errors import Code, Invalid, Problem, Refusal
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.core.duration import read_duration, show_duration
+from proxy.core.files.duration import read_duration, show_duration
 
 
 @pytest.mark.parametrize(

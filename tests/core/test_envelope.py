@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from proxy.core.answers import KEY_PROBLEM, refusal_answer
-from proxy.core.envelope import (
+from proxy.core.http.problem import KEY_PROBLEM, refusal_answer
+from proxy.core.sealing.envelope import (
     CHUNKED_ANSWER,
     CHUNKED_REQUEST,
     is_key_problem,

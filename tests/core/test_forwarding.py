@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.fields import fields_of_stranger
-from proxy.core.forwarding import (
+from proxy.core.app_fields import fields_of_stranger
+from proxy.core.http.forwarded import (
     MOST_HOPS,
     NOBODY,
     Neighbour,
@@ -20,9 +20,9 @@ from proxy.core.forwarding import (
     read_network,
     read_trail,
 )
-from proxy.core.headers import Field, spelling
-from proxy.core.hosts import Hosts
-from proxy.core.origin import Origin
+from proxy.core.http.headers import Field, spelling
+from proxy.core.access.hosts import Hosts
+from proxy.core.http.origin import Origin
 
 from .forwarding_rows import ALIAS, FORGED, TRUSTED, Case, cases
 

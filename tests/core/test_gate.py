@@ -9,7 +9,7 @@ import pytest
 
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Admission, RefusedPeer, Site, admit
-from proxy.core.policy import Caller, Contact, ContactList
+from proxy.core.access.policy import Caller, Contact, ContactList
 from proxy.core.signature.parameters import decode_nonce
 from tests.core.attack_rows import Row, draft_of, rows
 from tests.core.peering import (

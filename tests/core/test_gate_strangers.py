@@ -6,9 +6,9 @@ import pytest
 
 from proxy.core.errors import Code
 from proxy.core.gate import Admission, RefusedPeer, Request, admit
-from proxy.core.judge import Judge
-from proxy.core.policy import ANONYMOUS, Access
-from proxy.core.rules import Rule, Rules
+from proxy.core.access.decision import Judge
+from proxy.core.access.policy import ANONYMOUS, Access
+from proxy.core.access.rules import Rule, Rules
 from tests.core.peering import (
     ADAS,
     HOST,

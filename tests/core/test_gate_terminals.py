@@ -7,7 +7,7 @@ import pytest
 
 from proxy.core.errors import Code
 from proxy.core.gate import Admission, Request, Site, Unpaired, admit
-from proxy.core.policy import ANONYMOUS, Caller
+from proxy.core.access.policy import ANONYMOUS, Caller
 from proxy.core.terminals.cookie import COOKIE_PLAIN, COOKIE_SECURE
 from proxy.core.terminals.terminals import LIFETIME, Terminal, TerminalList, token_digest
 from tests.core.peering import HOST, NOW, SITE, Claims, Draft, ask

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.errors import Code, Refusal
-from proxy.core.headers import (
+from proxy.core.http.headers import (
     RENAMED,
     RESTORED,
     Field,

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.errors import Code, Refusal
-from proxy.core.hosts import Hosts
-from proxy.core.origin import is_dns_label, parse_origin
+from proxy.core.access.hosts import Hosts
+from proxy.core.http.origin import is_dns_label, parse_origin
 
 _HOSTS = Hosts(
     parse_origin("https://8271dd.p.example:8443"), ("alias.example", "tunnel.example:9000")

@@ -2,11 +2,11 @@
 
 import pytest
 
-from proxy.core.judge import Judge
-from proxy.core.policy import Access
-from proxy.core.rules import Rule, Rules
-from proxy.core.target import parse_target
-from proxy.core.template import Template
+from proxy.core.access.decision import Judge
+from proxy.core.access.policy import Access
+from proxy.core.access.rules import Rule, Rules
+from proxy.core.access.target import parse_target
+from proxy.core.access.template import Template
 
 _OPEN = Judge(
     Rules(

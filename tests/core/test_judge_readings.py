@@ -1,6 +1,6 @@
 """Whatever the target's bytes, the rule is as strict as the one for every reading of an app's.
 
-The apps here are models of their own: nothing of ``proxy.core.target`` or ``judge`` is in them.
+The apps here are models of their own: nothing of ``proxy.core.access.target`` or ``judge`` is in them.
 Each is a row of steps that real servers and frameworks take with a path, in any order; the app asks
 for what its author wrote for the path that it ends up with.
 """
@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.errors import Refusal
-from proxy.core.judge import Judge
-from proxy.core.policy import Access
-from proxy.core.rules import Rule, Rules
-from proxy.core.target import MAX_DECODINGS, parse_target
+from proxy.core.access.decision import Judge
+from proxy.core.access.policy import Access
+from proxy.core.access.rules import Rule, Rules
+from proxy.core.access.target import MAX_DECODINGS, parse_target
 
 Step = Callable[[str], str]
 """Paths are text in Latin-1: each character a byte, as WSGI has them."""

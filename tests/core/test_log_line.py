@@ -21,7 +21,7 @@ from proxy.core.log_line import (
     shown_path,
     visible,
 )
-from proxy.core.policy import ANONYMOUS, Caller
+from proxy.core.access.policy import ANONYMOUS, Caller
 
 _NOW = "2026-11-22T14:00:00.000Z"
 _ID = "a" * 103

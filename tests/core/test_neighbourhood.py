@@ -2,8 +2,8 @@
 
 import pytest
 
-from proxy.core.forwarding import NOBODY, Trusted, read_network
-from proxy.core.neighbourhood import neighbourhood
+from proxy.core.http.forwarded import NOBODY, Trusted, read_network
+from proxy.core.http.client_network import neighbourhood
 
 
 @pytest.mark.parametrize(

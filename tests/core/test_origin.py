@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.origin import Origin, is_dns_label, parse_connect, parse_origin
+from proxy.core.http.origin import Origin, is_dns_label, parse_connect, parse_origin
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.policy import ANONYMOUS, Access, Caller, Contact, ContactList, may_enter
+from proxy.core.access.policy import ANONYMOUS, Access, Caller, Contact, ContactList, may_enter
 from tests.core.peering import ADAS, BOBS, CLEOS, EVES
 
 _PEER = Caller("peer", ADAS, "Ada")

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.policy import Access
-from proxy.core.rules import Rule, Rules
-from proxy.core.template import Template
+from proxy.core.access.policy import Access
+from proxy.core.access.rules import Rule, Rules
+from proxy.core.access.template import Template
 
 
 def _rules(**access_by_prefix: Access) -> Rules:

@@ -8,7 +8,7 @@ from proxy.core.binary_http.message import COMPLETE, Malformed, RequestHead, Res
 from proxy.core.binary_http.padding import SMALLEST, padding
 from proxy.core.binary_http.reader import RequestReader, ResponseReader
 from proxy.core.binary_http.writer import END, content, request_head, response_head
-from proxy.core.sealed_message import Event, MessageOpener, MessageSealer
+from proxy.core.sealing.message import Event, MessageOpener, MessageSealer
 from proxy.core.sealing.chunks import LARGEST_CHUNK, CannotOpen
 from proxy.core.sealing.hpke import Aead, SealingKey
 from proxy.core.sealing.key_config import KeyConfig

@@ -6,7 +6,7 @@ import pytest
 from pydantic import AfterValidator
 
 from proxy.core.errors import Invalid
-from proxy.core.shape import OpenSection, Section, fit
+from proxy.core.files.schema import OpenSection, Section, fit
 
 
 def _short(text: str) -> str:

@@ -6,10 +6,10 @@ import pytest
 
 from proxy.core.errors import Code
 from proxy.core.gate import Site
-from proxy.core.judge import Judge
-from proxy.core.policy import ANONYMOUS, Access, Caller, Contact, ContactList
-from proxy.core.rules import Rule, Rules
-from proxy.core.standing import Ground, ground_of_call, ground_of_request, loss
+from proxy.core.access.decision import Judge
+from proxy.core.access.policy import ANONYMOUS, Access, Caller, Contact, ContactList
+from proxy.core.access.rules import Rule, Rules
+from proxy.core.revocation import Ground, ground_of_call, ground_of_request, loss
 from proxy.core.terminals.terminals import LIFETIME, Terminal, TerminalList, token_digest
 
 from .peering import ADAS, CLEOS, EVES, NOW, SITE, Draft, ask

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.errors import Code, Refusal
-from proxy.core.target import MAX_DECODINGS, MAX_PATH, Target, parse_target, readings
+from proxy.core.access.target import MAX_DECODINGS, MAX_PATH, Target, parse_target, readings
 
 _REFUSED = [
     # target form

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.template import MAX_LENGTH, VARIABLE_NAMES, Template, Variables
+from proxy.core.access.template import MAX_LENGTH, VARIABLE_NAMES, Template, Variables
 
 _ID = "8271dd" + "a" * 97
 _VARIABLES = Variables(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.varint import Unfinished, read_varint, varint
+from proxy.core.binary_http.varint import Unfinished, read_varint, varint
 from tests.core.binary_http.forms import integer
 
 

@@ -13,17 +13,17 @@ from starlette.types import Message as Sent
 from proxy.core.binary_http.message import RequestHead, ResponseHead
 from proxy.core.binary_http.padding import padding
 from proxy.core.binary_http.writer import END, content, request_head, response_head
-from proxy.core.envelope import CHUNKED_REQUEST, GATEWAY, INCREMENTAL
-from proxy.core.headers import Fields, answer_for_travel
-from proxy.core.sealed_message import MessageSealer
+from proxy.core.sealing.envelope import CHUNKED_REQUEST, GATEWAY, INCREMENTAL
+from proxy.core.http.headers import Fields, answer_for_travel
+from proxy.core.sealing.message import MessageSealer
 from proxy.core.sealing.hpke import Aead, SealingKey
 from proxy.core.sealing.key_config import KeyConfig
 from proxy.core.sealing.request import RequestOpener, RequestSealer
 from proxy.core.signature.base import Message
 from proxy.core.signature.request import TAG, Recipient, sign_request
-from proxy.core.varint import read_varint, varint
-from proxy.reply import passing_fields, send_stream
-from proxy.sealed_reply import SealedReply
+from proxy.core.binary_http.varint import read_varint, varint
+from proxy.transfer.response import passing_fields, send_stream
+from proxy.inbound.sealed_response import SealedReply
 from tests.docs.page import (
     ADA,
     ANSWER,

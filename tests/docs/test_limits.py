@@ -5,32 +5,35 @@ from pathlib import Path
 
 import pytest
 
-from proxy import tunnel
-from proxy.app import TICK
-from proxy.body import GATHERING, MEMORY, REMEMBERED, SMALL
-from proxy.bounds import DEFAULT_BOUNDS
-from proxy.certificate import SOON
+from proxy.transfer import websocket as tunnel
+from proxy.server.compose import TICK
+from proxy.transfer.body import GATHERING, MEMORY, REMEMBERED, SMALL
+from proxy.config.limits import DEFAULT_BOUNDS
+from proxy.config.certificate import SOON
 from proxy.core.binary_http.padding import SMALLEST, padding
 from proxy.core.binary_http.reader import MAX_INFORMATIONAL
-from proxy.core.envelope import PROBLEM_LIMIT
+from proxy.core.sealing.envelope import PROBLEM_LIMIT
 from proxy.core.http1.body import MAX_TRAILERS
 from proxy.core.http1.grammar import MAX_FIELDS, MAX_HEAD
 from proxy.core.sealing.chunks import LARGEST_CHUNK
 from proxy.core.sealing.offer import ASSUMED_CHUNK, MOST_KEYS
-from proxy.core.sealing.rotation import DEFAULT_ROTATION, MARGIN
-from proxy.core.signature.document import BACKDATED, MAX_BYTES
-from proxy.core.signature.document import LIFETIME as DOCUMENT_LIFETIME
+from proxy.core.sealing_rotation import DEFAULT_ROTATION, MARGIN
+from proxy.core.identity_document import BACKDATED, MAX_BYTES
+from proxy.core.identity_document import LIFETIME as DOCUMENT_LIFETIME
 from proxy.core.signature.request import LIFETIME, MAX_PROOF, SKEW
-from proxy.core.size import show_size
-from proxy.core.target import MAX_PATH
-from proxy.directory import PATIENCE
-from proxy.gateway import BODY_WAIT, ENVELOPE_FACTOR, ENVELOPE_MORE
-from proxy.hop import connection, keepalive, pool, resolver
-from proxy.hop.limits import Limits
-from proxy.server import TURNED_AWAY
-from proxy.sockets import BACKLOG
-from proxy.times import DEFAULT_TIMES, GRACE
-from proxy.upstream import Timeouts
+from proxy.core.files.size import show_size
+from proxy.core.access.target import MAX_PATH
+from proxy.outbound.identity_documents import PATIENCE
+from proxy.inbound.gateway import BODY_WAIT, ENVELOPE_FACTOR, ENVELOPE_MORE
+from proxy.http.client import connection
+from proxy.http import keepalive
+from proxy.http.client import pool
+from proxy.http.client import resolver
+from proxy.http.server.limits import Limits
+from proxy.server.listener import TURNED_AWAY
+from proxy.server.sockets import BACKLOG
+from proxy.config.timeouts import DEFAULT_TIMES, GRACE
+from proxy.http.upstream import Timeouts
 from tests.docs.page import page
 
 _DOCS = Path(__file__).resolve().parents[2] / "docs"

@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from proxy.addresses import ListenFile
-from proxy.app_settings import SettingsFile as AppSettings
-from proxy.bounds import BoundsFile
+from proxy.config.listen import ListenFile
+from proxy.config.app_settings import SettingsFile as AppSettings
+from proxy.config.limits import BoundsFile
 from proxy.cli import cli
-from proxy.config import _PortalFile, _TlsFile, load_config
-from proxy.contacts.form import _CONTACT_KEYS, parse_contacts
-from proxy.core.manifest import parse_manifest
-from proxy.core.shape import fit
-from proxy.core.strict_json import parse_json
-from proxy.core.strict_yaml import parse_yaml
-from proxy.times import TimesFile
+from proxy.config.portal_yaml import _PortalFile, _TlsFile, load_config
+from proxy.state.contacts.format import _CONTACT_KEYS, parse_contacts
+from proxy.core.access.manifest import parse_manifest
+from proxy.core.files.schema import fit
+from proxy.core.files.strict_json import parse_json
+from proxy.core.files.strict_yaml import parse_yaml
+from proxy.config.timeouts import TimesFile
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]

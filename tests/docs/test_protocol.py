@@ -7,7 +7,7 @@ import pytest
 
 from proxy.core.errors import Code
 from proxy.core.gate import Request, Site, admit
-from proxy.core.headers import (
+from proxy.core.http.headers import (
     FRAMING,
     HOP_BY_HOP,
     INTERMEDIARY,
@@ -15,18 +15,18 @@ from proxy.core.headers import (
     RENAMED_IN_ANSWERS,
     Fields,
 )
-from proxy.core.hosts import Hosts
+from proxy.core.access.hosts import Hosts
 from proxy.core.identity import PrivateKey
-from proxy.core.judge import Judge
-from proxy.core.origin import parse_origin
-from proxy.core.policy import Access, Contact, ContactList
-from proxy.core.rules import Rule, Rules
+from proxy.core.access.decision import Judge
+from proxy.core.http.origin import parse_origin
+from proxy.core.access.policy import Access, Contact, ContactList
+from proxy.core.access.rules import Rule, Rules
 from proxy.core.sealing.chunks import LARGEST_CHUNK
 from proxy.core.sealing.offer import OfferedKey
-from proxy.core.sealing.rotation import DEFAULT_ROTATION
+from proxy.core.sealing_rotation import DEFAULT_ROTATION
 from proxy.core.signature.base import Message
 from proxy.core.signature.digest import BodyDigest, content_digest
-from proxy.core.signature.document import (
+from proxy.core.identity_document import (
     LIFETIME,
     document_body,
     sign_document,

@@ -8,13 +8,13 @@ import pytest
 from proxy.core.binary_http.message import COMPLETE, RequestHead, ResponseHead
 from proxy.core.binary_http.reader import RequestReader, ResponseReader
 from proxy.core.gate import Admission, Request, Site, admit
-from proxy.core.headers import restored_after_travel
-from proxy.core.hosts import Hosts
-from proxy.core.judge import Judge
-from proxy.core.origin import parse_origin
-from proxy.core.policy import Access, Contact, ContactList
-from proxy.core.rules import Rule, Rules
-from proxy.core.sealed_message import Event, MessageOpener
+from proxy.core.http.headers import restored_after_travel
+from proxy.core.access.hosts import Hosts
+from proxy.core.access.decision import Judge
+from proxy.core.http.origin import parse_origin
+from proxy.core.access.policy import Access, Contact, ContactList
+from proxy.core.access.rules import Rule, Rules
+from proxy.core.sealing.message import Event, MessageOpener
 from proxy.core.sealing.key_config import parse_key_config
 from proxy.core.sealing.request import RequestOpener
 from tests.docs.page import ADA, ANSWER, BOB, BODY, METHOD, ORIGIN, SENT, TARGET, example

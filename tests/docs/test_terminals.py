@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.terminals import pairing, terminals
+from proxy.core.terminals import pairing_code as pairing
+from proxy.core.terminals import terminals
 from proxy.core.terminals.cookie import MOST_LOOKED_AT
-from proxy.terminals.form import VERSION, _TerminalEntry
-from proxy.terminals.watch import FLUSH
+from proxy.state.terminals.format import VERSION, _TerminalEntry
+from proxy.state.terminals.watch import FLUSH
 
 _DOCS = Path(__file__).resolve().parents[2] / "docs"
 _DAY = 86_400

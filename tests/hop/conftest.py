@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from proxy.hop.engine import HopUpstream
-from proxy.upstream import Upstream
-from proxy.upstream_httpx import HttpxUpstream
+from proxy.http.client.engine import HopUpstream
+from proxy.http.upstream import Upstream
+from proxy.http.client.httpx_engine import HttpxUpstream
 
 from .in_process import InProcess
 from .known import HTTPX_SPARED, KNOWN

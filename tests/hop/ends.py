@@ -19,10 +19,10 @@ from typing import Any, cast
 import uvicorn
 from uvicorn.server import ServerState
 
-from proxy.core.origin import Origin
-from proxy.hop.limits import Limits
-from proxy.hop.listener import TARGET, ListenerProtocol
-from proxy.upstream import Destination
+from proxy.core.http.origin import Origin
+from proxy.http.server.limits import Limits
+from proxy.http.server.protocol import TARGET, ListenerProtocol
+from proxy.http.upstream import Destination
 
 LOOPBACK = "127.0.0.1"
 PATIENCE = 10.0

@@ -12,11 +12,11 @@ from typing import cast
 
 from starlette.types import ASGIApp, Scope
 
-from proxy.core.headers import values_of
-from proxy.hop.engine import HopUpstream
-from proxy.hop.scope import target_of
-from proxy.upstream import Destination, UpstreamRequest, UpstreamResponse
-from proxy.upstream_asgi import AsgiUpstream
+from proxy.core.http.headers import values_of
+from proxy.http.client.engine import HopUpstream
+from proxy.http.scope import target_of
+from proxy.http.upstream import Destination, UpstreamRequest, UpstreamResponse
+from proxy.http.in_process.engine import AsgiUpstream
 
 from .ends import Receive, Send
 from .through import ClientLeftError, _body, _pieces

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from proxy.hop.engine import HopUpstream
+from proxy.http.client.engine import HopUpstream
 from tests.core.http1 import requests
 
 from .ends import Link, connected, listening, scripted, settled

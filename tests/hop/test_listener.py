@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from proxy.hop.limits import Limits
-from proxy.hop.scope import socket_address
+from proxy.http.server.limits import Limits
+from proxy.http.scope import socket_address
 
 from .ends import (
     LOOPBACK,

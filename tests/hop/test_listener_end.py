@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from proxy.hop.limits import Limits
+from proxy.http.server.limits import Limits
 
 from .ends import LOOPBACK, PATIENCE, App, Link, Listening, connected, listening, respond, settled
 

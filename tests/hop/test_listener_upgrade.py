@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import uvicorn
 
-from proxy.hop.keepalive import PATIENCE as KERNEL_PATIENCE
-from proxy.hop.limits import Limits
-from proxy.hop.scope import RAW, STOP, UPGRADE
+from proxy.http.keepalive import PATIENCE as KERNEL_PATIENCE
+from proxy.http.server.limits import Limits
+from proxy.http.scope import RAW, STOP, UPGRADE
 
 from .ends import (
     LOOPBACK,

@@ -4,7 +4,7 @@ import asyncio
 import random
 
 from proxy.core.sealing.chunks import LARGEST_CHUNK
-from proxy.hop.portion import SMALL, Portion
+from proxy.http.read_buffer import SMALL, Portion
 
 
 def filled(portion: Portion) -> int:

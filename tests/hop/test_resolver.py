@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from proxy.hop import resolver
-from proxy.hop.dialling import dial
-from proxy.hop.resolver import Address, Resolver
+from proxy.http.client import resolver
+from proxy.http.client.connect import dial
+from proxy.http.client.resolver import Address, Resolver
 
 LOOPBACK = "127.0.0.1"
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from proxy.core.headers import Field
-from proxy.core.origin import Origin
-from proxy.hop.connection import HIGH
-from proxy.hop.engine import HopUpstream
-from proxy.upstream import Destination, Timeouts, Upstream, UpstreamFailed, UpstreamRequest
+from proxy.core.http.headers import Field
+from proxy.core.http.origin import Origin
+from proxy.http.client.connection import HIGH
+from proxy.http.client.engine import HopUpstream
+from proxy.http.upstream import Destination, Timeouts, Upstream, UpstreamFailed, UpstreamRequest
 
 from .ends import LOOPBACK, PATIENCE, Link, Script, scripted, settled
 

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from proxy.core.origin import Origin
-from proxy.upstream import Destination, Timeouts, Upstream, UpstreamRequest
+from proxy.core.http.origin import Origin
+from proxy.http.upstream import Destination, Timeouts, Upstream, UpstreamRequest
 
 from .ends import Link, Server, descriptors, scripted, settled, tasks
 

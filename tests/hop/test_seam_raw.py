@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from proxy.hop.engine import HopUpstream
-from proxy.hop.keepalive import PATIENCE as KERNEL_PATIENCE
-from proxy.upstream import (
+from proxy.http.client.engine import HopUpstream
+from proxy.http.keepalive import PATIENCE as KERNEL_PATIENCE
+from proxy.http.upstream import (
     Destination,
     Timeouts,
     UpstreamFailed,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.upstream import Timeouts, Upstream, UpstreamFailed, UpstreamRequest
+from proxy.http.upstream import Timeouts, Upstream, UpstreamFailed, UpstreamRequest
 from tests.core.http1 import responses
 from tests.core.http1.driving import read_response
 

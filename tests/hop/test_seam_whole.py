@@ -2,8 +2,8 @@
 
 import pytest
 
-from proxy.hop.engine import HopUpstream
-from proxy.upstream import Upstream, UpstreamFailed, UpstreamRequest, Whole
+from proxy.http.client.engine import HopUpstream
+from proxy.http.upstream import Upstream, UpstreamFailed, UpstreamRequest, Whole
 
 from .ends import Link, scripted
 

@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-from proxy.core.headers import Field, end_to_end, values_of
-from proxy.hop.listener import TARGET
-from proxy.upstream import Destination, Timeouts, Upstream, UpstreamFailed, UpstreamRequest
+from proxy.core.http.headers import Field, end_to_end, values_of
+from proxy.http.server.protocol import TARGET
+from proxy.http.upstream import Destination, Timeouts, Upstream, UpstreamFailed, UpstreamRequest
 
 from .ends import Message, Receive, Send, respond
 

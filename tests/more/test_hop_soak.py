@@ -15,13 +15,13 @@ from collections import Counter
 
 import pytest
 
-from proxy.hop.connection import Connection
-from proxy.hop.cycle import Cycle
-from proxy.hop.engine import HopUpstream
-from proxy.hop.exchange import Exchange
-from proxy.hop.limits import Limits
-from proxy.hop.listener import ListenerProtocol
-from proxy.upstream import Timeouts
+from proxy.http.client.connection import Connection
+from proxy.http.server.cycle import Cycle
+from proxy.http.client.engine import HopUpstream
+from proxy.http.client.exchange import Exchange
+from proxy.http.server.limits import Limits
+from proxy.http.server.protocol import ListenerProtocol
+from proxy.http.upstream import Timeouts
 from tests.hop.ends import Link, connected, descriptors, listening, scripted, tasks
 from tests.hop.through import Hop
 

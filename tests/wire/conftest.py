@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from proxy.core.identity import PrivateKey
-from proxy.core.policy import Mode
+from proxy.core.access.policy import Mode
 
 from .harness.meddler import Meddler
 from .harness.portals import Portal, contact, reserve_port

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.core.policy import Mode
+from proxy.core.access.policy import Mode
 from tests.core.websocket.framing import MASK, TEXT, Frame, close, frames_of
 
 from .harness.cutting import (

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.times import DEFAULT_TIMES
+from proxy.config.timeouts import DEFAULT_TIMES
 
 from .callers import BROKEN, CALLERS, Cast, meaning, seen
 from .conftest import SITE, WIDE
@@ -26,7 +26,7 @@ from .harness.raw import LOOPBACK, PATIENCE, Wire, exchange, request
 from .harness.recorder import eventually
 
 if TYPE_CHECKING:
-    from proxy.core.policy import Mode
+    from proxy.core.access.policy import Mode
 
 pytestmark = pytest.mark.more
 

@@ -20,7 +20,7 @@ from .harness.troubled import Drifting
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from proxy.core.policy import Mode
+    from proxy.core.access.policy import Mode
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 pytestmark = pytest.mark.more

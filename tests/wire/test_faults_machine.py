@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.times import GRACE
+from proxy.config.timeouts import GRACE
 
 from .conftest import SITE
 from .harness.portals import Portal
@@ -23,7 +23,7 @@ from .harness.recorder import Recorder, eventually
 from .harness.troubled import Resolving
 
 if TYPE_CHECKING:
-    from proxy.core.policy import Mode
+    from proxy.core.access.policy import Mode
 
 pytestmark = pytest.mark.more
 

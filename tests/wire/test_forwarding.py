@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.core.headers import spelling
+from proxy.core.http.headers import spelling
 from tests.core.forwarding_rows import ALIAS, FORGED, TRUSTED, Case, cases
 
 from .conftest import SITE, WIDE

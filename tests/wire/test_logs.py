@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy.core.envelope import GATEWAY
+from proxy.core.sealing.envelope import GATEWAY
 from proxy.core.log_line import LONGEST
 from proxy.core.websocket.frames import Close, close_frame
 from tests.core.websocket.framing import Frame

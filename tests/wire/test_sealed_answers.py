@@ -11,9 +11,9 @@ import pytest
 
 from proxy.core.binary_http.message import ResponseHead
 from proxy.core.binary_http.writer import END, content, response_head
-from proxy.core.envelope import CHUNKED_ANSWER
+from proxy.core.sealing.envelope import CHUNKED_ANSWER
 from proxy.core.sealing.chunks import LARGEST_CHUNK
-from proxy.core.varint import varint
+from proxy.core.binary_http.varint import varint
 
 from .harness.meddler import REQUEST_HEADER, envelope
 from .harness.raw import Raw
@@ -21,7 +21,7 @@ from .harness.sealer import Opened, around, message, padded
 from .harness.signer import answer_bytes
 
 if TYPE_CHECKING:
-    from proxy.core.headers import Field
+    from proxy.core.http.headers import Field
 
     from .conftest import World
 

@@ -12,13 +12,13 @@ import pytest
 
 from proxy.core.binary_http.message import RequestHead
 from proxy.core.binary_http.writer import END, content, request_head
-from proxy.core.envelope import CHUNKED_REQUEST, GATEWAY
+from proxy.core.sealing.envelope import CHUNKED_REQUEST, GATEWAY
 from proxy.core.sealing.chunks import LARGEST_CHUNK
 from proxy.core.sealing.hpke import Aead, SealingKey
 from proxy.core.sealing.key_config import KeyConfig
 from proxy.core.signature.digest import content_digest
 from proxy.core.signature.request import Recipient
-from proxy.core.varint import varint
+from proxy.core.binary_http.varint import varint
 
 from .harness.portals import Portal, contact
 from .harness.raw import Raw, Wire, exchange, request

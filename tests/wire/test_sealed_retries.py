@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.core.answers import refusal_answer
-from proxy.core.envelope import GATEWAY
+from proxy.core.http.problem import refusal_answer
+from proxy.core.sealing.envelope import GATEWAY
 from proxy.core.errors import Code, Refusal
-from proxy.core.signature.document import PATH
+from proxy.core.identity_document import PATH
 
 from .conftest import WIDE
 from .harness.meddler import HungUp, Meddler, Passing

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.core.policy import MODES
+from proxy.core.access.policy import MODES
 
 from .harness.raw import Raw, exchange
 from .trips import TRIPS, Trip
 
 if TYPE_CHECKING:
-    from proxy.core.policy import Mode
+    from proxy.core.access.policy import Mode
 
     from .conftest import World
 

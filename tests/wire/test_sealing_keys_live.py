@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.core.signature.base import Message
-from proxy.core.signature.document import Document, verify_document
-from proxy.sealing_keys import SealingKeyStore
+from proxy.core.identity_document import Document, verify_document
+from proxy.state.sealing_keys import SealingKeyStore
 from tests.envelopes import opens, sealed_to
 
 from .harness.portals import Portal

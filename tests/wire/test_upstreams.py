@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.policy import Mode
+from proxy.core.access.policy import Mode
 from tests.certificates import authority, write_pair
 
 from .conftest import SITE, WIDE

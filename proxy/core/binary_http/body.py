@@ -15,7 +15,7 @@ always terminated, so that none that was cut short can pass for whole, and there
 from enum import Enum, auto
 
 from proxy.core.binary_http.message import Malformed
-from proxy.core.varint import read_varint
+from proxy.core.binary_http.varint import read_varint
 
 
 class _At(Enum):

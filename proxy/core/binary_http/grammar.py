@@ -8,9 +8,9 @@ host, no length but the content's own. Source: RFC 9292, sections 3.4 to 3.6; RF
 import re
 
 from proxy.core.binary_http.message import Malformed
-from proxy.core.headers import HOP_BY_HOP, Field
+from proxy.core.http.headers import HOP_BY_HOP, Field
 from proxy.core.http1.grammar import MAX_FIELDS, MAX_HEAD, TOKEN
-from proxy.core.varint import Unfinished, read_varint
+from proxy.core.binary_http.varint import Unfinished, read_varint
 
 SCHEMES = frozenset({b"http", b"https"})
 FORBIDDEN = HOP_BY_HOP | {b"host"}
@@ -97,7 +97,7 @@ def fields_of(strings: list[bytes]) -> tuple[Field, ...]:
 def refuse_control(method: bytes, scheme: bytes, authority: bytes, target: bytes) -> None:
     """Refuse control data that names no path on a host; raises ``Malformed``.
 
-    Which bytes a path may have is for ``proxy.core.target`` to say. CONNECT has neither a scheme
+    Which bytes a path may have is for ``proxy.core.access.target`` to say. CONNECT has neither a scheme
     nor a path (RFC 9113, section 8.5).
     """
     if not _METHOD.fullmatch(method) or method == b"CONNECT":

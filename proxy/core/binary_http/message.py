@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from proxy.core.headers import Field
+from proxy.core.http.headers import Field
 from proxy.core.http1.grammar import Malformed
 
 __all__ = ["COMPLETE", "Complete", "Malformed", "RequestHead", "ResponseHead"]

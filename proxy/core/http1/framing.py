@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from proxy.core.headers import Fields, values_of
+from proxy.core.http.headers import Fields, values_of
 from proxy.core.http1.grammar import Malformed, RequestHead, ResponseHead
 
 _LENGTH = re.compile(rb"[0-9]{1,15}")

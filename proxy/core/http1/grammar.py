@@ -7,7 +7,7 @@ no control bytes. Each leniency that is missing here is one that some request sm
 import re
 from dataclasses import dataclass
 
-from proxy.core.headers import Fields, Indexed
+from proxy.core.http.headers import Fields, Indexed
 
 MAX_HEAD = 64 * 1024
 MAX_FIELDS = 256

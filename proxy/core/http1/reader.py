@@ -21,7 +21,7 @@ after it is read. A reader never shortens: a body that isn't whole when the stre
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from proxy.core.headers import values_of
+from proxy.core.http.headers import values_of
 from proxy.core.http1.body import Body, body_of
 from proxy.core.http1.framing import Framing, request_framing, response_framing
 from proxy.core.http1.grammar import (

@@ -7,7 +7,7 @@ line of its own here: a head with more line ends than lines is our bug, and rais
 from collections.abc import Iterable
 from http import HTTPStatus
 
-from proxy.core.headers import Field
+from proxy.core.http.headers import Field
 
 LAST_CHUNK = b"0\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote
 
-from proxy.core.headers import Fields, index_of, values_of
+from proxy.core.http.headers import Fields, index_of, values_of
 from proxy.core.signature.components import Component, Covered
 
 __all__ = ["Component", "Covered", "Message", "NotSignable", "signature_base"]

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import http_sf
 
-from proxy.core.headers import HOP_BY_HOP
+from proxy.core.http.headers import HOP_BY_HOP
 
 Parameter = tuple[str, object]
 Step = tuple[bytes, bool, str, bytes, bool]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Protocol, cast
 
 from proxy.core.errors import Code, Refusal
-from proxy.core.headers import Fields, values_of
+from proxy.core.http.headers import Fields, values_of
 from proxy.core.signature.parameters import malformed, parse_field
 
 ALGORITHMS: Mapping[str, tuple[str, int]] = {"sha-256": ("sha256", 32), "sha-512": ("sha512", 64)}

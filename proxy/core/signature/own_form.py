@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 
-from proxy.core.headers import Fields, values_of
+from proxy.core.http.headers import Fields, values_of
 from proxy.core.signature.base import Component, Covered
 
 _NAME = rb"\"[a-z0-9@!#$%&'*+.^_`|~-]++\"(?:;bs)?+(?:;req)?+"

@@ -14,7 +14,7 @@ from typing import cast
 import http_sf
 
 from proxy.core.errors import Code, Refusal
-from proxy.core.headers import Fields, values_of
+from proxy.core.http.headers import Fields, values_of
 from proxy.core.identity import (
     PUBLIC_KEY_BYTES,
     SIGNATURE_BYTES,

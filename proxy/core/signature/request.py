@@ -7,7 +7,7 @@ Signing and verifying stand side by side. Verifying is split into the steps that
 from dataclasses import dataclass
 
 from proxy.core.errors import Code, Refusal
-from proxy.core.headers import HOP_BY_HOP, Fields, index_of, values_of
+from proxy.core.http.headers import HOP_BY_HOP, Fields, index_of, values_of
 from proxy.core.identity import BadKey, PrivateKey, PublicKey
 from proxy.core.signature.base import Component, Covered, Message, NotSignable, signature_base
 from proxy.core.signature.own_form import Signature

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from proxy.core.errors import Refusal
-from proxy.core.headers import Field, Fields, index_of, values_of
+from proxy.core.http.headers import Field, Fields, index_of, values_of
 from proxy.core.identity import BadKey, PrivateKey
 from proxy.core.signature.base import Component, Covered, Message, NotSignable, signature_base
 from proxy.core.signature.digest import announced_digests

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from proxy.core.headers import Field, Fields, Indexed, values_of
+from proxy.core.http.headers import Field, Fields, Indexed, values_of
 from proxy.core.identity import PrivateKey
 from proxy.core.signature.base import Component, Covered, Message, signature_base
 

@@ -8,7 +8,7 @@ our name. They are further tokens to be tried, which let nobody in.
 
 import re
 
-from proxy.core.headers import Field, Fields, values_of
+from proxy.core.http.headers import Field, Fields, values_of
 
 COOKIE_SECURE = b"__Secure-portal-terminal"
 """The name where the Portal is reached by https: nobody can set such a cookie over http."""

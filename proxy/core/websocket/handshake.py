@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 
 from proxy.core.errors import Code, Refusal
-from proxy.core.headers import Field, Fields, connection_options, values_of
+from proxy.core.http.headers import Field, Fields, connection_options, values_of
 from proxy.core.http1.grammar import QUOTED_STRING, TOKEN
 
 VERSION = b"13"

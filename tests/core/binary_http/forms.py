@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from proxy.core.headers import Field
+from proxy.core.http.headers import Field
 
 Fields = Sequence[Field]
 GET = (b"GET", b"https", b"a.example", b"/x?y")

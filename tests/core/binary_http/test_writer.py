@@ -4,7 +4,7 @@ import pytest
 
 from proxy.core.binary_http.message import RequestHead, ResponseHead
 from proxy.core.binary_http.writer import END, content, request_head, response_head
-from proxy.core.headers import Field
+from proxy.core.http.headers import Field
 
 from .driving import read_message
 from .forms import Form, integer, lines, string

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.core.headers import Field
+from proxy.core.http.headers import Field
 from proxy.core.http1.body import ChunkedBody
 from proxy.core.http1.framing import persistence
 from proxy.core.http1.grammar import MAX_HEAD, Malformed, RequestHead, ResponseHead

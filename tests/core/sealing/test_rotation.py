@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.sealing.rotation import (
+from proxy.core.sealing_rotation import (
     LONGEST_ROTATION,
     MARGIN,
     SHORTEST_ROTATION,
@@ -15,7 +15,7 @@ from proxy.core.sealing.rotation import (
     plan,
     use_until,
 )
-from proxy.core.signature.document import BACKDATED, LIFETIME, SKEW
+from proxy.core.identity_document import BACKDATED, LIFETIME, SKEW
 
 NOW = 1_700_000_000
 DAY = 86_400

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from proxy.core.sealing.chunks import CannotOpen, Splitter
 from proxy.core.sealing.hpke import Aead
-from proxy.core.varint import read_varint, varint
+from proxy.core.binary_http.varint import read_varint, varint
 
 from .exchange import (
     DIRECTIONS,

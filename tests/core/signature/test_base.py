@@ -16,13 +16,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Request, Site, admit
-from proxy.core.headers import Field
-from proxy.core.hosts import Hosts
+from proxy.core.http.headers import Field
+from proxy.core.access.hosts import Hosts
 from proxy.core.identity import PublicKey
-from proxy.core.judge import Judge
-from proxy.core.origin import parse_origin
-from proxy.core.policy import Access, Contact, ContactList
-from proxy.core.rules import Rule, Rules
+from proxy.core.access.decision import Judge
+from proxy.core.http.origin import parse_origin
+from proxy.core.access.policy import Access, Contact, ContactList
+from proxy.core.access.rules import Rule, Rules
 from proxy.core.signature.base import Component, Message, NotSignable, signature_base
 from tests.core.peering import ADA, ADAS, BOBS, NONCE, NOW, Claims
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from proxy.core.headers import Field
+from proxy.core.http.headers import Field
 from proxy.core.identity import PrivateKey
-from proxy.core.policy import MODES
+from proxy.core.access.policy import MODES
 from proxy.core.sealing.hpke import Aead, SealingKey
 from proxy.core.sealing.key_config import KeyConfig
 from proxy.core.sealing.offer import OfferedKey
 from proxy.core.signature.base import Component, Message, signature_base
 from proxy.core.signature.digest import content_digest
-from proxy.core.signature.document import (
+from proxy.core.identity_document import (
     BACKDATED,
     LIFETIME,
     MAX_BYTES,

@@ -19,7 +19,7 @@ from http_message_signatures import (
 
 from proxy.core.errors import Code
 from proxy.core.gate import Admission, Request
-from proxy.core.headers import Field
+from proxy.core.http.headers import Field
 from proxy.core.identity import PrivateKey, PublicKey
 from proxy.core.signature.base import Message
 from proxy.core.signature.digest import content_digest

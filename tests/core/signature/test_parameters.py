@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.errors import Refusal
-from proxy.core.headers import Field
+from proxy.core.http.headers import Field
 from proxy.core.signature.base import Component
 from proxy.core.signature.parameters import (
     MAX_COMPONENTS,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Admission, Request, admit
-from proxy.core.headers import FRAMING, HOP_BY_HOP, INTERMEDIARY, Field, is_ours, spelling
+from proxy.core.http.headers import FRAMING, HOP_BY_HOP, INTERMEDIARY, Field, is_ours, spelling
 from proxy.core.signature.base import Component, Message
 from proxy.core.signature.digest import content_digest
 from proxy.core.signature.parameters import find_signature

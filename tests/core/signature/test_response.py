@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.gate import Admission
-from proxy.core.headers import Field, values_of
+from proxy.core.http.headers import Field, values_of
 from proxy.core.identity import PrivateKey
 from proxy.core.signature.base import Component, Message, NotSignable, signature_base
 from proxy.core.signature.digest import content_digest

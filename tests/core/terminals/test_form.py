@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 import pytest
 
 from proxy.core.errors import Code, Refusal
-from proxy.core.terminals.form import Form, likely_name, read_form
+from proxy.core.terminals.pairing_form import Form, likely_name, read_form
 
 
 def test_a_form_is_read_as_it_was_typed() -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from proxy.core.headers import Field
-from proxy.core.origin import parse_origin
-from proxy.core.terminals.initiator import may_carry
+from proxy.core.http.headers import Field
+from proxy.core.http.origin import parse_origin
+from proxy.core.terminals.request_origin import may_carry
 
 PORTAL = parse_origin("https://8271dd.p.example")
 OWN = PORTAL.of_app("files")

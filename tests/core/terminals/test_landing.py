@@ -4,9 +4,9 @@ from urllib.parse import quote
 
 import pytest
 
-from proxy.core.origin import parse_origin
-from proxy.core.target import parse_target
-from proxy.core.terminals.landing import (
+from proxy.core.http.origin import parse_origin
+from proxy.core.access.target import parse_target
+from proxy.core.terminals.return_address import (
     LONGEST,
     is_navigation,
     landing_of,

@@ -6,8 +6,8 @@ from base64 import b64encode
 
 import pytest
 
-from proxy.core.origin import parse_origin
-from proxy.core.terminals.page import View, page_fields, render
+from proxy.core.http.origin import parse_origin
+from proxy.core.terminals.pairing_page import View, page_fields, render
 
 PORTAL = parse_origin("https://b8rk3f.p.example:8443")
 _NASTY = '"><script>alert(1)</script>{0}{title}&amp;'

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.terminals.pairing import (
+from proxy.core.terminals.pairing_code import (
     CODE_BYTES,
     CODE_LENGTH,
     CODE_LIFETIME,

@@ -2,9 +2,9 @@
 
 import pytest
 
-from proxy.core.origin import parse_origin
+from proxy.core.http.origin import parse_origin
 from proxy.core.terminals.cookie import COOKIE_PLAIN, COOKIE_SECURE
-from proxy.core.terminals.possession import cookie_field, holder, renewal
+from proxy.core.terminals.session import cookie_field, holder, renewal
 from proxy.core.terminals.terminals import (
     LIFETIME,
     RENEW_AFTER,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.core.errors import Code, Refusal
-from proxy.core.headers import Field
+from proxy.core.http.headers import Field
 from proxy.core.websocket.handshake import (
     Agreement,
     NotAgreed,

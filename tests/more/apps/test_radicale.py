@@ -16,7 +16,7 @@ from .stage import App, Both, Stage, manifest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.core.policy import Mode
+    from proxy.core.access.policy import Mode
     from tests.wire.harness.portals import Portal
 
 pytestmark = pytest.mark.more

@@ -14,10 +14,10 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
-from proxy.core.policy import Contact, Mode
+from proxy.core.access.policy import Contact, Mode
 from proxy.core.terminals.cookie import cookie_name
 from proxy.core.terminals.terminals import Terminal, TerminalList, terminal_id, token_digest
-from proxy.terminals import TerminalStore
+from proxy.state.terminals import TerminalStore
 
 from .portals import Portal, contact
 from .puppet import EVENT, EVENTS, LAST, Puppet, Visit

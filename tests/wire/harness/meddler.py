@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proxy.core.envelope import GATEWAY
-from proxy.core.varint import read_varint, varint
+from proxy.core.sealing.envelope import GATEWAY
+from proxy.core.binary_http.varint import read_varint, varint
 
 from .raw import LOOPBACK, Raw, Wire, read_message
 from .recorder import Accepted, Server, pass_on

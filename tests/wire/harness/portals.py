@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from proxy.contacts import ContactStore
+from proxy.state.contacts import ContactStore
 from proxy.core.identity import PrivateKey, short_id
-from proxy.core.policy import Contact, ContactList
-from proxy.keyring import create_identity
-from proxy.replay import ReplayStore
-from proxy.storage import make_private_folder
-from proxy.tokens import TokenStore
+from proxy.core.access.policy import Contact, ContactList
+from proxy.state.identity_key import create_identity
+from proxy.state.replay import ReplayStore
+from proxy.state.files import make_private_folder
+from proxy.state.tokens import TokenStore
 
 from .raw import LOOPBACK, PATIENCE
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Literal
 
-    from proxy.core.policy import Mode
+    from proxy.core.access.policy import Mode
 
 ROOT = Path(__file__).resolve().parents[3]
 DOMAIN = "portal.localhost"

@@ -12,14 +12,14 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from proxy.core.answers import refusal_answer
+from proxy.core.http.problem import refusal_answer
 from proxy.core.binary_http.message import RequestHead, ResponseHead
 from proxy.core.binary_http.padding import padding
 from proxy.core.binary_http.reader import RequestReader, ResponseReader
 from proxy.core.binary_http.writer import END, content, request_head, response_head
-from proxy.core.envelope import CHUNKED_ANSWER, CHUNKED_REQUEST, GATEWAY
+from proxy.core.sealing.envelope import CHUNKED_ANSWER, CHUNKED_REQUEST, GATEWAY
 from proxy.core.errors import Code, Refusal
-from proxy.core.sealed_message import MessageOpener
+from proxy.core.sealing.message import MessageOpener
 from proxy.core.sealing.chunks import LARGEST_CHUNK, CannotOpen
 from proxy.core.sealing.hpke import Aead, SealingKey
 from proxy.core.sealing.key_config import KeyConfig, parse_key_config
@@ -27,7 +27,7 @@ from proxy.core.sealing.offer import OfferedKey
 from proxy.core.sealing.request import RequestOpener, RequestSealer
 from proxy.core.signature.base import Message
 from proxy.core.signature.digest import content_digest
-from proxy.core.signature.document import PATH, document_body, sign_document
+from proxy.core.identity_document import PATH, document_body, sign_document
 from proxy.core.signature.request import Recipient, sign_request
 
 from .raw import Raw, chunked, exchange, read_message, request
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from proxy.core.headers import Field
+    from proxy.core.http.headers import Field
     from proxy.core.identity import PrivateKey
-    from proxy.core.policy import Mode
-    from proxy.core.sealed_message import Event
+    from proxy.core.access.policy import Mode
+    from proxy.core.sealing.message import Event
 
     from .portals import Portal
 

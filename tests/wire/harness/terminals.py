@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from proxy.core.terminals.cookie import COOKIE_PLAIN
-from proxy.terminals import PairingStore, TerminalStore, without_terminal
+from proxy.state.terminals import PairingStore, TerminalStore, without_terminal
 
 from .raw import Raw, Wire, request
 

@@ -1,0 +1,45 @@
+"""The owner's listener: how the proxy is, for the owner alone.
+
+Bound to loopback by default, and never to a network that a peer can reach. It answers only under
+names of the machine itself, so that no web page can read it by pointing its own name here.
+"""
+
+from collections.abc import Callable
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from proxy.core.errors import Code, Problem, Refusal
+from proxy.core.http.headers import values_of
+from proxy.core.access.hosts import Hosts
+from proxy.core.http.origin import Origin
+from proxy.portal import Portal
+from proxy.transfer.starlette_errors import refuse
+from proxy.transfer.access_log import line_of
+
+
+def owner_app(portal: Portal, problems: Callable[[], tuple[Problem, ...]]) -> Starlette:
+    """Return the owner's app; ``problems`` tells what is wrong with the files just now."""
+    where = portal.config.listen.owner
+    names = ("127.0.0.1", "[::1]", *([where.host] if where.host else []))
+    own_names = Hosts(Origin("http", "localhost", where.port), ("localhost", *names))
+
+    async def health(request: Request) -> Response:
+        # Not request.url: for a Host that it can't read it takes our own address.
+        host = b",".join(values_of(request.scope["headers"], b"host"))
+        if own_names.locate(host) is not None:
+            raise Refusal(Code.MISDIRECTED, "the owner's listener has no apps")
+        line_of(request.scope).is_quiet = True  # health checks ask every few seconds
+        found = [str(problem) for problem in problems()]
+        members = {"status": "degraded" if found else "ok", "id": portal.id, "problems": found}
+        return JSONResponse(members, headers={"cache-control": "no-store"})
+
+    owner = Starlette(
+        routes=[Route("/health", health)],
+        exception_handlers={HTTPException: refuse, Refusal: refuse},
+    )
+    owner.router.redirect_slashes = False
+    return owner

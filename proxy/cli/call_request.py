@@ -1,0 +1,210 @@
+"""One call by hand: what was typed becomes a request, and the answer what is printed."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+
+from proxy.outbound.call import Call, CallAnswer, Courier
+from proxy.cli.files import PortalFiles
+from proxy.cli.call_engine import courier, engine, refusal_words
+from proxy.cli.output import Stop, command_line, remark, say, say_json
+from proxy.cli.ping_address import utc
+from proxy.cli.call_body import Nowhere, Sink, Source, TypedBody, created, source_of, stdout
+from proxy.core.errors import Code, Refusal
+from proxy.core.http.headers import Field
+from proxy.core.access.policy import Contact
+from proxy.outbound.identity_documents import Directory
+from proxy.http.upstream import Upstream, UpstreamFailed
+
+_ERROR = 400
+"""The first status that ``--fail`` takes for a failure."""
+_ABOUT_THE_CONTACT = frozenset(
+    {Code.PEER_UNREACHABLE, Code.PEER_TIMEOUT, Code.PEER_UNTRUSTED, Code.NO_SEALING_KEY}
+)
+"""Refusals that ``ping`` may find the reason for."""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What is sent, and to whom; ``data`` is as it was typed."""
+
+    contact: Contact
+    app: str
+    method: bytes
+    target: bytes
+    fields: tuple[Field, ...]
+    data: str | None
+    typed: str
+    """How the contact was named."""
+
+
+@dataclass(frozen=True)
+class Answering:
+    """What is done with the answer."""
+
+    output: Path | None
+    fail: bool
+    include: bool
+    verbose: bool
+    as_json: bool
+
+
+@dataclass
+class Account:
+    """What is known of the call so far, for ``--verbose`` and ``--json``; times in seconds."""
+
+    asking: Asking
+    started: float = field(default_factory=time.monotonic)
+    document: float | None = None
+    sealing_key: int | None = None
+    first_byte: float | None = None
+    status: int | None = None
+    fields: tuple[Field, ...] = ()
+    refusal: str = ""
+    size: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """How long the call has taken up to now."""
+        return time.monotonic() - self.started
+
+    def described(self, error: str) -> dict[str, object]:
+        """Return it for ``--json``."""
+        contact = self.asking.contact
+        return {
+            "ok": not error,
+            "peer": contact.id,
+            "name": contact.name,
+            "mode": contact.mode,
+            "sealing_key": self.sealing_key,
+            "status": self.status,
+            "fields": [[_text(name), _text(value)] for name, value in self.fields],
+            "refusal": self.refusal or None,
+            "bytes": self.size,
+            "seconds": {
+                "document": self.document,
+                "first_byte": self.first_byte,
+                "total": self.seconds,
+            },
+            "error": error or None,
+        }
+
+
+def carry_out(portal: PortalFiles, asking: Asking, answering: Answering, patience: float) -> None:
+    """Make the call and put out its answer; raises ``Stop`` for all that goes wrong on the way."""
+    ready = partial(courier, asking.contact.mode, portal.identity(), limits=portal.config.limits)
+    account = Account(asking)
+    stop = None
+    try:
+        with ExitStack() as stack:
+            body = TypedBody(b"") if asking.data is None else source_of(asking.data, stack)
+            exchange = _exchange(ready, body, account, answering, patience)
+            asyncio.run(exchange)
+    except Stop as reason:
+        stop = reason
+    except Refusal as refusal:
+        hint = ""
+        if refusal.code in _ABOUT_THE_CONTACT:
+            hint = f". See: {command_line(portal.folder, 'ping', asking.typed)}"
+        stop = Stop(f"{refusal.code.title} {refusal.detail.rstrip('.')}{hint}")
+    except UpstreamFailed as failure:
+        stop = Stop(f"the answer broke off after {account.size} bytes: {failure.detail}")
+    except KeyboardInterrupt:
+        stop = Stop(f"stopped after {account.size} bytes; the call was perhaps carried out")
+    if answering.as_json:
+        say_json(account.described(stop.reason if stop else ""))
+    if stop is not None:
+        raise stop
+
+
+async def _exchange(
+    ready: Callable[[Upstream, Directory], Courier],
+    body: Source,
+    account: Account,
+    answering: Answering,
+    patience: float,
+) -> None:
+    asking = account.asking
+    contact = asking.contact
+    has_body = asking.data is not None
+    call = Call(
+        app=asking.app,
+        contact=contact,
+        method=asking.method,
+        target=asking.target,
+        fields=asking.fields,
+        has_body=has_body,
+        size=body.size if has_body else None,
+    )
+    tell = remark if answering.verbose else _say_nothing
+    connect = f", reached at {contact.connect}" if contact.connect else ""
+    tell(f"peer         {contact.name}, {contact.id}")
+    tell(f"address      {contact.address}{connect}")
+    tell(f"call         {_text(call.method)} {call.origin}{_text(call.target)}")
+    tell(f"mode         {contact.mode}")
+    async with engine(patience) as upstream:
+        directory = Directory(upstream)
+        if contact.mode == "sealed":
+            document = await directory.document(contact)
+            account.document = account.seconds
+            tell(f"document     {account.document:.3f} s")
+            offered = document.sealing_key(time.time())
+            if offered is not None:
+                account.sealing_key = offered.config.key_id
+                tell(f"sealing key  {account.sealing_key}, until {utc(offered.until)}")
+        async with ready(upstream, directory).carry_out(call, body) as answer:
+            account.first_byte = account.seconds
+            account.status, account.fields = answer.status, answer.fields
+            account.refusal = answer.refusal[0]
+            tell(f"status       {answer.status}")
+            tell(f"first byte   {account.first_byte:.3f} s")
+            await _put_out(answer, account, answering)
+    tell(f"total        {account.seconds:.3f} s, {account.size} bytes")
+
+
+async def _put_out(answer: CallAnswer, account: Account, answering: Answering) -> None:
+    """Print or write the answer as it comes; raises ``Stop`` for what counts as a failure."""
+    if answering.include:
+        say(f"{answer.status} {_phrase(answer.status)}".rstrip())
+        for name, value in answer.fields:
+            say(f"{_text(name)}: {_text(value)}")
+        say()
+    who = account.asking.contact.name
+    if account.refusal:
+        raise Stop(f"{who}'s Portal refuses ({answer.status}). {refusal_words(account.refusal)}")
+    if answering.fail and answer.status >= _ERROR:
+        phrase = _phrase(answer.status)
+        raise Stop(f"{account.asking.app} at {who} answered {answer.status} {phrase}".rstrip())
+    with ExitStack() as stack:
+        sink = _sink(answering, stack)
+        async for piece in answer.pieces:
+            sink.write(piece)
+            account.size += len(piece)
+
+
+def _sink(answering: Answering, stack: ExitStack) -> Sink:
+    if answering.output is not None:
+        return created(answering.output, stack)
+    return Nowhere() if answering.as_json else stdout()
+
+
+def _phrase(status: int) -> str:
+    """Return what a status is called; "" for one that isn't registered."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+def _text(data: bytes) -> str:
+    """Return bytes of a head as text that can be told from any other."""
+    return data.decode("utf-8", "backslashreplace")
+
+
+def _say_nothing(line: str) -> None:
+    """Take the place of ``remark`` where nothing is to be told."""

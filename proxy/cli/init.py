@@ -1,0 +1,190 @@
+"""``init`` and ``id``: a Portal's first files, and who it is."""
+
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from proxy.cli.files import DEFAULT_FOLDER, ConfigFolder, PortalFiles, open_portal
+from proxy.cli.output import USAGE, Stop, command_line, remark, say
+from proxy.config.portal_yaml import FILE_NAME, load_config
+from proxy.core.errors import Invalid
+from proxy.core.identity import PrivateKey
+from proxy.core.names import name_problem
+from proxy.core.http.origin import is_dns_label
+from proxy.state.identity_key import create_identity
+from proxy.state.replay import ReplayStore
+from proxy.state.files import create_atomically, make_private_folder
+
+_PORTAL_YAML = """\
+# A Portal. Paths in this file are relative to it. After a change: portal-proxy check
+
+# Shown to peers.
+name: {name}
+
+# The Portal itself is <short id>.<domain>, its apps are <app>.<short id>.<domain>.
+domain: {domain}
+
+# The scheme, host and port that others reach this Portal at; {{short_id}} stands for its own.
+public_url: https://{{short_id}}.{domain}
+
+# Further values of Host that mean this Portal, for a proxy in front that rewrites it.
+aliases: []
+
+# Web servers in front, by the addresses or networks from which they connect (unix: over our unix
+# socket). What they say of the client's address, scheme and request ID is believed; nobody else's
+# word is.
+# trusted_proxies: [127.0.0.1]
+
+# The modes in which calls of peers are taken. By default both with an https public_url. With plain
+# http sealed alone, since everybody on the way can read a call that is only signed.
+# accept: [sealed, signed]
+
+# How often a new sealing key is made, from 10m to 30d. What is sealed to a key can be read with it
+# until it is deleted, an hour after that.
+# sealing_rotation: 24h
+
+# Where the key, the contact list and all else that must last are. Only the proxy may read it.
+state: ../state
+
+# Where the proxy listens: host:port, or unix:path.
+listen:
+  # The world: peers, the owner's devices, strangers.
+  public: 0.0.0.0:8080
+  # This Portal's own apps. Nobody else should reach it.
+  apps: 127.0.0.1:8081
+  # The owner. Nobody else should reach it.
+  owner: 127.0.0.1:8082
+
+# With these two files the public listener speaks TLS. They are followed when they are renewed.
+# tls:
+#   certificate: /etc/letsencrypt/live/8271dd.p.getportal.org/fullchain.pem
+#   key: /etc/letsencrypt/live/8271dd.p.getportal.org/privkey.pem
+"""
+_ASKED = ("name", "domain")
+"""The places in portal.yaml that the options fill in."""
+
+
+def init(
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name", metavar="NAME", help="What peers see. Needed where portal.yaml is missing."
+        ),
+    ] = None,
+    domain: Annotated[
+        str | None,
+        typer.Option(
+            "--domain",
+            metavar="DOMAIN",
+            help="The Portal will be at <short id>.DOMAIN. Needed likewise.",
+        ),
+    ] = None,
+    config: ConfigFolder = DEFAULT_FOLDER,
+) -> None:
+    """Make what is missing: portal.yaml, the key, the contact list.
+
+    Nothing that is there is changed, above all no key, so this can run before
+    every start. Beside a portal.yaml, which may be read-only, it needs no options.
+
+    For example:
+      portal-proxy init --config config/ada --name Ada --domain p.getportal.org
+    """
+    _make_portal_yaml(config, name, domain)
+    portal = open_portal(config)
+    _say_what_is_ignored(portal, name, domain)
+    make_private_folder(portal.config.state)
+    key = _make_key(portal)
+    _make_stores(portal)
+    say(f"Portal ID  {key.public.portal_id}")
+    say(f"Address    {portal.config.public_origin(key.public.portal_id)}")
+    remark(f"Next: {command_line(config, 'check')}; then: {command_line(config, 'serve')}")
+
+
+def show_id(config: ConfigFolder = DEFAULT_FOLDER) -> None:
+    """Print this Portal's full ID, alone on a line.
+
+    Give it to people who want to add you. It is no secret.
+
+    For example:
+      portal-proxy id --config config/ada
+    """
+    say(open_portal(config).identity().public.portal_id)
+
+
+def _make_portal_yaml(folder: Path, name: str | None, domain: str | None) -> None:
+    """Write a complete, commented portal.yaml where there is none."""
+    path = folder / FILE_NAME
+    if path.exists() or path.is_symlink():
+        return
+    if name is None or domain is None:
+        example = command_line(folder, "init", "--name", "Ada", "--domain", "p.getportal.org")
+        reason = f"{path} doesn't exist yet, so --name and --domain are needed, as in: {example}"
+        raise Stop(reason, status=USAGE)
+    data = _portal_yaml(name, domain)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        create_atomically(path, data, mode=0o644)
+    except FileExistsError:
+        return  # another init was faster; its file counts
+    say(f"Made       {path}")
+
+
+def _portal_yaml(name: str, domain: str) -> bytes:
+    """Return the file's text, which can be read; refuses what would make it another one."""
+    wrong = name_problem(name)
+    if wrong is not None:
+        raise Stop(f"--name: {wrong}")
+    domain = domain.lower()
+    if not all(map(is_dns_label, domain.split("."))):
+        raise Stop(f"--domain: expected a domain such as p.getportal.org, not {domain!r:.80}")
+    quoted = json.dumps(name, ensure_ascii=False)
+    data = _PORTAL_YAML.format(name=quoted, domain=domain).encode()
+    with tempfile.TemporaryDirectory() as trial:
+        (Path(trial) / FILE_NAME).write_bytes(data)
+        try:
+            load_config(Path(trial))
+        except Invalid as invalid:
+            first = next((p for p in invalid.problems if p.place in _ASKED), None)
+            if first is None:
+                raise
+            raise Stop(f"--{first.place}: {first.what}") from None
+    return data
+
+
+def _say_what_is_ignored(portal: PortalFiles, name: str | None, domain: str | None) -> None:
+    """Say which option differs from the portal.yaml that was there, and so has no effect."""
+    given = (
+        ("name", name, portal.config.name),
+        ("domain", domain and domain.lower(), portal.config.domain),
+    )
+    for field, typed, kept in given:
+        if typed is not None and typed != kept:
+            path = portal.folder / FILE_NAME
+            remark(f"--{field} {typed} is ignored: {path} is there and has {field}: {kept}")
+
+
+def _make_key(portal: PortalFiles) -> PrivateKey:
+    """Make the identity key, or read the one that is there: a key is never replaced."""
+    try:
+        key = create_identity(portal.state.identity_key)
+    except FileExistsError:
+        return portal.identity()
+    say(f"Made       {portal.state.identity_key}")
+    return key
+
+
+def _make_stores(portal: PortalFiles) -> None:
+    """Make the empty contact list and the replay store where they are missing.
+
+    Both belong to a Portal from its first day: a missing one is then always a loss that ``check``
+    reports, and never just a Portal that hasn't been started yet.
+    """
+    if portal.contacts.create():
+        say(f"Made       {portal.contacts.path}")
+    replay = ReplayStore(portal.state.replays)
+    replay.open(time.time())
+    replay.close()

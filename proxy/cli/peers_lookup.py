@@ -1,0 +1,150 @@
+"""A Portal that the owner is about to add: from what was typed to a contact that can be trusted.
+
+Trust is in the full ID. Where only its beginning was typed, the Portal at the address says who it
+is, and the owner compares: six characters can be ground out by anybody, and an address is whose it
+is today.
+"""
+
+import asyncio
+import sys
+import time
+from dataclasses import dataclass, replace
+
+import typer
+
+from proxy.cli.files import PortalFiles
+from proxy.cli.arguments import check_id
+from proxy.cli.output import Stop, command_line, remark
+from proxy.state.contacts import derived_address
+from proxy.core.errors import Refusal
+from proxy.core.identity import is_portal_id, short_id
+from proxy.core.names import name_problem
+from proxy.core.http.origin import parse_connect, parse_origin
+from proxy.core.access.policy import Contact, Mode
+from proxy.core.identity_document import Document
+from proxy.outbound.destinations import destination_of
+from proxy.outbound.identity_documents import fetch_document
+from proxy.http.client.httpx_engine import HttpxUpstream
+
+LOOK_UP_TIMEOUT = 10.0
+"""Seconds for a Portal to say who it is."""
+DEFAULT_MODE: Mode = "sealed"
+
+
+@dataclass(frozen=True)
+class Newcomer:
+    """What was typed, checked for its form; ``contact.id`` may still be a prefix, the name ""."""
+
+    portal: PortalFiles
+    contact: Contact
+
+    def confirmed(self, *, sure: bool) -> Contact:
+        """Return the contact with its full ID; ``sure`` answers the question beforehand."""
+        self._refuse_known(self.contact.id)
+        contact = self.contact if is_portal_id(self.contact.id) else self._looked_up(sure=sure)
+        return replace(contact, name=contact.name or short_id(contact.id))
+
+    def _refuse_known(self, portal_id: str) -> None:
+        """Refuse our own ID and a peer that is there already."""
+        if self.portal.identity().public.portal_id == portal_id:
+            raise Stop(f"{portal_id} is this Portal's own ID; a Portal is no peer of itself")
+        there = self.portal.contacts.load().find(portal_id)
+        if there is not None:
+            hint = command_line(self.portal.folder, "peers", "edit")
+            raise Stop(f"{there.id} is a peer already, named {there.name!r}; to change it: {hint}")
+
+    def _looked_up(self, *, sure: bool) -> Contact:
+        """Ask the Portal at the address who it is, and the owner whether it is the one meant."""
+        contact = self.contact
+        remark(f"Asking {contact.address} who it is.")
+        try:
+            document = asyncio.run(_fetch(contact))
+        except Refusal as refusal:
+            raise self._no_answer(f"{refusal.code.title} {refusal.detail}") from None
+        except TimeoutError:
+            raise self._no_answer(f"no answer within {LOOK_UP_TIMEOUT:g} seconds") from None
+        self._refuse_known(document.portal_id)
+        remark(f"Portal ID  {document.portal_id}")
+        remark(f"Name       {document.name or '(none)'}")
+        if not sure:
+            self._ask(document.portal_id)
+        return replace(contact, id=document.portal_id, name=contact.name or document.name)
+
+    def _no_answer(self, reason: str) -> Stop:
+        """Return why nobody could be found, and the way that needs nobody."""
+        offline = self._command_for("FULL-ID")
+        return Stop(f"{reason.rstrip('. ')}. A full ID needs no look-up: {offline}")
+
+    def _command_for(self, portal_id: str) -> str:
+        """Return the command that adds this ID with everything else that was typed."""
+        contact = self.contact
+        words = ["--name", contact.name] if contact.name else []
+        if contact.address != derived_address(contact.id, self.portal.config.domain):
+            words += ["--address", contact.address]
+        if contact.connect:
+            words += ["--connect", contact.connect]
+        if contact.mode != DEFAULT_MODE:
+            words += ["--mode", contact.mode]
+        return command_line(self.portal.folder, "peers", "add", portal_id, *words)
+
+    def _ask(self, portal_id: str) -> None:
+        """Ask whoever is at the terminal or the pipe; where nobody answers, refuse."""
+        question = "Is this the ID that its owner gave you?"
+        try:
+            sure = typer.confirm(question, default=False, err=True)
+        except typer.Abort:
+            if sys.stdin.isatty():
+                raise
+            command = self._command_for(portal_id)
+            what = f"nobody is here to confirm that: use --yes, or the full ID: {command}"
+            raise Stop(what) from None
+        if not sure:
+            raise Stop("not added")
+
+
+def newcomer(
+    portal: PortalFiles,
+    portal_id: str,
+    *,
+    name: str | None,
+    address: str | None,
+    connect: str | None,
+    mode: Mode,
+) -> Newcomer:
+    """Check what was typed, before anything is asked of the network."""
+    check_id(portal_id)
+    problem = None if name is None else name_problem(name)
+    if problem is not None:
+        raise Stop(f"--name: {problem}")
+    where = _address(
+        derived_address(portal_id, portal.config.domain) if address is None else address
+    )
+    return Newcomer(portal, Contact(portal_id, name or "", where, _connect(connect), mode))
+
+
+def _address(typed: str) -> str:
+    """Return an address in its one spelling."""
+    try:
+        return str(parse_origin(typed))
+    except ValueError as error:
+        raise Stop(f"--address: {error}") from None
+
+
+def _connect(typed: str | None) -> str:
+    """Return ``host:port`` in lower case, "" where nothing was typed."""
+    try:
+        return "" if typed is None else parse_connect(typed)
+    except ValueError as error:
+        raise Stop(f"--connect: {error}") from None
+
+
+async def _fetch(contact: Contact) -> Document:
+    """Return the verified identity document at the contact's address, of the ID that was typed."""
+    upstream = HttpxUpstream()
+    try:
+        async with asyncio.timeout(LOOK_UP_TIMEOUT):
+            return await fetch_document(
+                upstream, destination_of(contact), contact.id, now=time.time()
+            )
+    finally:
+        await upstream.close()

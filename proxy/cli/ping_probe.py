@@ -1,0 +1,93 @@
+"""One harmless call to a contact's Portal itself: who it is, which any peer may ask.
+
+Signed for a time long ago, it is a question for the peer's clock: a Portal refuses it before it
+looks at its contacts, says under its own proof what time it has, and carries nothing out.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from proxy.outbound.call import Call
+from proxy.cli.call_engine import courier
+from proxy.cli.call_body import TypedBody
+from proxy.core.errors import Refusal
+from proxy.core.identity import PrivateKey
+from proxy.core.access.policy import Contact
+from proxy.core.identity_document import Document
+from proxy.outbound.identity_documents import Directory
+from proxy.portal_paths import WHOAREYOU
+from proxy.http.upstream import Upstream, UpstreamFailed
+
+LONG_AGO = 1_000_000_000
+"""In 2001: no Portal's clock stands there, not even one that begins at 1970 without a battery."""
+_LONGEST = 65_536
+"""Bytes of an answer that are read."""
+
+
+class NoAnswer(Exception):
+    """Nothing that could be believed came back; the message says why."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A proven answer of the Portal."""
+
+    status: int
+    code: str
+    """With which it refused; "": it didn't."""
+    their_time: int | None
+    """What it told as its time, in Unix seconds."""
+    seconds: float
+    """How long it took."""
+
+
+class _OneDocument(Directory):
+    """A directory of the one document that was looked at: nothing is fetched behind it."""
+
+    def __init__(self, upstream: Upstream, document: Document) -> None:
+        super().__init__(upstream)
+        self._document = document
+
+    async def document(self, contact: Contact) -> Document:  # noqa: ARG002 - the base's signature
+        """Return the document."""
+        return self._document
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What is asked of one contact; ``patience`` is seconds for each answer."""
+
+    contact: Contact
+    key: PrivateKey
+    upstream: Upstream
+    patience: float
+
+    async def ask(
+        self, document: Document | None, clock: Callable[[], float], at: int | None
+    ) -> Answer:
+        """Ask who it is, signed for ``at``, or for now by ``clock``; raises ``NoAnswer``.
+
+        A sealed call needs the ``document``.
+        """
+        call = Call(None, self.contact, b"GET", WHOAREYOU, (), has_body=False, at=at)
+        directory = _OneDocument(self.upstream, document) if document else Directory(self.upstream)
+        way = courier(self.contact.mode, self.key, self.upstream, directory, clock)
+        started, size = time.monotonic(), 0
+        try:
+            async with (
+                asyncio.timeout(self.patience),
+                way.carry_out(call, TypedBody(b"")) as answer,
+            ):
+                async for piece in answer.pieces:
+                    size += len(piece)
+                    if size > _LONGEST:
+                        raise NoAnswer(f"its answer is longer than {_LONGEST} bytes.")
+        except Refusal as refusal:
+            raise NoAnswer(f"{refusal.code.title} {refusal.detail}") from None
+        except UpstreamFailed as failure:
+            raise NoAnswer(f"its answer broke off: {failure.detail}") from None
+        except TimeoutError:
+            raise NoAnswer(f"it doesn't answer within {self.patience:g} s.") from None
+        return Answer(answer.status, *answer.refusal, time.monotonic() - started)

@@ -1,0 +1,112 @@
+"""proxy.yaml: what the owner says of one app, above all where it listens.
+
+Only here can an app be behind a unix socket, TLS or another machine's address: an author's file
+says no more than a port of the app's own container.
+"""
+
+import os
+import re
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from proxy.config.listen import socket_path, socket_path_problem
+from proxy.core.errors import Invalid, Problem
+from proxy.core.http.origin import Origin, parse_origin
+from proxy.core.files.schema import PathText, Section, fit
+from proxy.core.files.strict_yaml import parse_yaml
+from proxy.core.files.text import shown
+from proxy.config.read_file import read_source
+from proxy.config.timeouts import Silence
+from proxy.http.upstream import Destination
+
+FILE_NAME = "proxy.yaml"
+
+_UNIX = "unix:"
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The owner's settings of one app."""
+
+    upstream: Destination | None = None
+    """None leaves it to the author's file."""
+    token_file: Path | None = None
+    answer: float | None = None
+    """Seconds that the app may be silent; None as all apps."""
+    sources: frozenset[Path] = frozenset()
+    """Files beside proxy.yaml that these settings were read from."""
+
+
+def load_settings(folder: Path) -> Settings:
+    """Read the settings of the app in ``folder``; raises ``Invalid`` with every problem."""
+    path = folder / FILE_NAME
+    if not os.path.lexists(path):
+        return Settings()
+    file = fit(str(path), SettingsFile, parse_yaml(str(path), read_source(path)))
+    problems: list[Problem] = []
+    authorities = ""
+    if file.upstream_ca is not None:
+        if file.upstream is None or not file.upstream.startswith("https:"):
+            what = "says whom to believe that the app is the app, which only an https upstream asks"
+            problems.append(Problem(str(path), "upstream_ca", what))
+        authorities = _authorities(folder / file.upstream_ca, problems)
+    upstream = _destination(folder, file.upstream, authorities) if file.upstream else None
+    if upstream is not None and (what := socket_path_problem(upstream.unix)):
+        problems.append(Problem(str(path), "upstream", what))
+    if problems:
+        raise Invalid(problems)
+    return Settings(
+        upstream,
+        folder / file.token_file if file.token_file is not None else None,
+        file.app_answer,
+        frozenset({folder / file.upstream_ca} if file.upstream_ca is not None else ()),
+    )
+
+
+def _destination(folder: Path, upstream: str, authorities: str) -> Destination:
+    if upstream.startswith(_UNIX):
+        # Of the origin no more is used than that it isn't https.
+        own = Origin("http", folder.name, 80)
+        return Destination(own, unix=socket_path(folder, upstream.removeprefix(_UNIX)))
+    return Destination(parse_origin(upstream), authorities=authorities)
+
+
+def _authorities(path: Path, problems: list[Problem]) -> str:
+    """Return the certificates in a file, as text in PEM and nothing else."""
+    try:
+        found = b"\n".join(_CERTIFICATE.findall(read_source(path))).decode("ascii")
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=found)
+    except Invalid as invalid:
+        problems += invalid.problems
+    except (ssl.SSLError, ValueError):
+        problems.append(Problem(str(path), "", "holds no certificates in PEM that can be read"))
+    else:
+        return found
+    return ""
+
+
+def _upstream(text: str) -> str:
+    if text.startswith(_UNIX):
+        if len(text) == len(_UNIX):
+            raise ValueError("expected a path after unix:")
+        return text
+    try:
+        parse_origin(text)
+    except ValueError:
+        expected = "http://host:port, https://host:port or unix:path"
+        raise ValueError(f"expected {expected}, not {shown(text)}") from None
+    return text.lower()
+
+
+class SettingsFile(Section):
+    """The shape of proxy.yaml."""
+
+    upstream: Annotated[str, AfterValidator(_upstream)] | None = None
+    upstream_ca: PathText | None = None
+    token_file: PathText | None = None
+    app_answer: Silence | None = None

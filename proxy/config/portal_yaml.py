@@ -1,0 +1,208 @@
+"""portal.yaml: the Portal's own settings, read once at the start (docs/operating.md).
+
+Everything that is wrong with the file is reported at once. What this module returns was checked:
+names, hosts and addresses need no second look.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, PlainValidator
+
+from proxy.config.listen import Listen, ListenFile, place
+from proxy.config.limits import DEFAULT_BOUNDS, Bounds, BoundsFile
+from proxy.core.errors import Invalid, Problem
+from proxy.core.http.forwarded import NOBODY, Network, Trusted, read_network
+from proxy.core.identity import SHORT_ID_LENGTH, short_id
+from proxy.core.names import name_problem
+from proxy.core.http.origin import Origin, is_dns_label, parse_origin
+from proxy.core.access.policy import MODES, Mode
+from proxy.core.sealing_rotation import DEFAULT_ROTATION, LONGEST_ROTATION, SHORTEST_ROTATION
+from proxy.core.files.schema import PathText, Section, fit
+from proxy.core.files.strict_yaml import parse_yaml
+from proxy.core.files.text import shown
+from proxy.logging_setup import LogForm
+from proxy.config.read_file import read_source
+from proxy.config.timeouts import DEFAULT_TIMES, GRACE, Grace, Times, TimesFile
+
+FILE_NAME = "portal.yaml"
+
+_PLACEHOLDER = "{short_id}"
+_ANY_SHORT_ID = "a" * SHORT_ID_LENGTH
+_LONGEST_DOMAIN = 253 - len("a" * 63 + "." + "a" * SHORT_ID_LENGTH + ".")
+_DURATION = re.compile(r"(?P<number>[0-9]{1,7})(?P<unit>[mhd])")
+_SECONDS = {"m": 60, "h": 3600, "d": 86_400}
+
+
+@dataclass(frozen=True)
+class Tls:
+    """The files with which the public listener speaks TLS."""
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True)
+class Config:
+    """A Portal's settings; ``public_url`` may hold ``{short_id}``."""
+
+    folder: Path
+    name: str
+    domain: str
+    public_url: str
+    aliases: tuple[str, ...]
+    accept: frozenset[Mode]
+    sealing_rotation: int
+    """Seconds after which a new sealing key is made."""
+    state: Path
+    listen: Listen
+    trusted_proxies: Trusted = NOBODY
+    log: LogForm = "auto"
+    tls: Tls | None = None
+    times: Times = DEFAULT_TIMES
+    limits: Bounds = DEFAULT_BOUNDS
+    grace: float = GRACE
+    """Seconds that running requests get to finish when the proxy stops."""
+
+    @property
+    def is_plain_http(self) -> bool:
+        """Whether everybody on the way can read what reaches this Portal unsealed."""
+        return _is_plain_http(self.public_url)
+
+    @property
+    def has_domain(self) -> bool:
+        """Whether the Portal's host is one below which a browser keeps a cookie for all.
+
+        It does for none of a single name, and for no address (RFC 6265, section 5.3).
+        """
+        host = parse_origin(self.public_url.replace(_PLACEHOLDER, _ANY_SHORT_ID)).host
+        last = host.rpartition(".")[2]
+        return host != last and not last.isdigit()
+
+    def public_origin(self, portal_id: str) -> Origin:
+        """Return the scheme, host and port at which others reach this Portal."""
+        return parse_origin(self.public_url.replace(_PLACEHOLDER, short_id(portal_id)))
+
+
+def load_config(folder: Path) -> Config:
+    """Read ``folder``/portal.yaml; raises ``Invalid`` with all its problems."""
+    path = folder / FILE_NAME
+    if not os.path.lexists(path):
+        what = "there is no such file; `portal-proxy init` makes it"
+        raise Invalid([Problem(str(path), "", what)])
+    file = fit(str(path), _PortalFile, parse_yaml(str(path), read_source(path)))
+    public_url = file.public_url or f"https://{_PLACEHOLDER}.{file.domain}"
+    return Config(
+        folder=folder,
+        name=file.name,
+        domain=file.domain,
+        public_url=public_url,
+        aliases=tuple(file.aliases or ()),
+        accept=frozenset(file.accept or _accepted_by_default(public_url)),
+        sealing_rotation=file.sealing_rotation,
+        state=folder / file.state,
+        listen=place(str(path), folder, file.listen),
+        trusted_proxies=_trusted(file.trusted_proxies or []),
+        log=file.log,
+        tls=Tls(folder / file.tls.certificate, folder / file.tls.key) if file.tls else None,
+        times=file.timeouts.times(),
+        limits=file.limits.bounds(),
+        grace=file.grace,
+    )
+
+
+def _is_plain_http(public_url: str) -> bool:
+    return parse_origin(public_url.replace(_PLACEHOLDER, _ANY_SHORT_ID)).scheme == "http"
+
+
+def _accepted_by_default(public_url: str) -> tuple[Mode, ...]:
+    """Return both modes where TLS hides a signed call from the way there, else sealed alone."""
+    return ("sealed",) if _is_plain_http(public_url) else MODES
+
+
+def _name(text: str) -> str:
+    problem = name_problem(text)
+    if problem:
+        raise ValueError(problem)
+    return text
+
+
+def _domain(text: str) -> str:
+    domain = text.lower()
+    labels = domain.split(".")
+    if not all(map(is_dns_label, labels)) or labels[-1].isdigit():
+        raise ValueError(f"expected a domain such as p.getportal.org, not {shown(text)}")
+    if len(domain) > _LONGEST_DOMAIN:
+        raise ValueError(f"expected at most {_LONGEST_DOMAIN} characters: app and ID go before it")
+    return domain
+
+
+def _public_url(text: str) -> str:
+    try:
+        parse_origin(text.replace(_PLACEHOLDER, _ANY_SHORT_ID))
+    except ValueError:
+        what = f"expected https://host[:port] or http://host[:port], not {shown(text)}"
+        raise ValueError(f"{what}; the host may hold {_PLACEHOLDER}") from None
+    return text
+
+
+def _alias(text: str) -> str:
+    try:
+        parse_origin(f"http://{text}:80" if text.endswith("/") else f"http://{text}")
+    except ValueError:
+        raise ValueError(f"expected host or host:port, not {shown(text)}") from None
+    return text.lower()
+
+
+def _accept(modes: list[Mode]) -> list[Mode]:
+    if not modes:
+        raise ValueError("expected sealed, signed or both")
+    return modes
+
+
+def _rotation(value: object) -> int:
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    seconds = int(match["number"]) * _SECONDS[match["unit"]] if match else 0
+    if not SHORTEST_ROTATION <= seconds <= LONGEST_ROTATION:
+        what = f", not {shown(value)}" if isinstance(value, str) else ""
+        raise ValueError(f"expected a time from 10m to 30d, such as 24h{what}")
+    return seconds
+
+
+def _proxy(value: object) -> Network | Literal["unix"]:
+    if not isinstance(value, str):
+        raise ValueError("expected an address, a network or unix")  # noqa: TRY004 - for pydantic
+    return "unix" if value == "unix" else read_network(value)
+
+
+def _trusted(proxies: list[Network | Literal["unix"]]) -> Trusted:
+    networks = tuple(each for each in proxies if not isinstance(each, str))
+    return Trusted(networks, unix=len(networks) < len(proxies))
+
+
+_Proxy = Annotated[Network | Literal["unix"], PlainValidator(_proxy)]
+
+
+class _TlsFile(Section):
+    certificate: PathText
+    key: PathText
+
+
+class _PortalFile(Section):
+    name: Annotated[str, AfterValidator(_name)]
+    domain: Annotated[str, AfterValidator(_domain)]
+    public_url: Annotated[str, AfterValidator(_public_url)] | None = None
+    aliases: list[Annotated[str, AfterValidator(_alias)]] | None = None
+    accept: Annotated[list[Mode], AfterValidator(_accept)] | None = None
+    sealing_rotation: Annotated[int, PlainValidator(_rotation)] = DEFAULT_ROTATION
+    state: PathText = "../state"
+    listen: ListenFile = ListenFile()
+    tls: _TlsFile | None = None
+    timeouts: TimesFile = TimesFile()
+    limits: BoundsFile = BoundsFile()
+    grace: Grace = GRACE
+    trusted_proxies: list[_Proxy] | None = None
+    log: LogForm = "auto"

@@ -1,0 +1,31 @@
+"""Reads the files that people write: whole, bounded, and only what is a file.
+
+A named pipe in the config folder must not stop the proxy, nor a device fill its memory.
+"""
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from proxy.core.errors import Invalid, Problem
+from proxy.core.files.text import MAX_BYTES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def read_source(path: "Path") -> bytes:
+    """Return the file's bytes, at most one more than a parser takes; raises ``Invalid``.
+
+    Symbolic links are followed: mounted configuration is often made of them.
+    """
+    try:
+        # Without O_NONBLOCK, opening a named pipe waits for whoever writes to it.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise Invalid([Problem(str(path), "", "expected a file")])
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        what = f"can't be read: {error.strerror}"
+        raise Invalid([Problem(str(path), "", what)]) from None

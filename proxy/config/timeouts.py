@@ -1,0 +1,58 @@
+"""How long clients, apps and peers may take: ``timeouts`` and ``grace`` of portal.yaml.
+
+What bounds a body's pace isn't among them: nobody could say what to set it to (docs/decisions,
+0013).
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated
+
+from pydantic import PlainValidator
+
+from proxy.core.files.duration import read_duration
+from proxy.core.files.schema import Section
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds for each phase."""
+
+    head: float = 15.0
+    """From the first byte of a client's request to the end of its head; also a TLS handshake."""
+    idle: float = 75.0
+    """Between two requests of a client."""
+    app_connect: float = 10.0
+    app_answer: float = 60.0
+    """In which an app may send and take nothing at all."""
+    peer_connect: float = 10.0
+    peer_answer: float = 75.0
+    """The same of a peer: longer, so that its proxy is the first to lose patience with its app."""
+
+
+DEFAULT_TIMES = Times()
+GRACE = 7.0
+"""Seconds that running requests get to finish; container engines kill after ten."""
+
+Head = Annotated[float, PlainValidator(partial(read_duration, shortest=1, longest=10 * _MINUTE))]
+Idle = Annotated[float, PlainValidator(partial(read_duration, shortest=1, longest=_DAY))]
+Connecting = Annotated[float, PlainValidator(partial(read_duration, shortest=0.1, longest=_HOUR))]
+Silence = Annotated[float, PlainValidator(partial(read_duration, shortest=0.1, longest=7 * _DAY))]
+Grace = Annotated[float, PlainValidator(partial(read_duration, shortest=0, longest=_HOUR))]
+
+
+class TimesFile(Section):
+    """``timeouts`` in portal.yaml."""
+
+    head: Head = DEFAULT_TIMES.head
+    idle: Idle = DEFAULT_TIMES.idle
+    app_connect: Connecting = DEFAULT_TIMES.app_connect
+    app_answer: Silence = DEFAULT_TIMES.app_answer
+    peer_connect: Connecting = DEFAULT_TIMES.peer_connect
+    peer_answer: Silence = DEFAULT_TIMES.peer_answer
+
+    def times(self) -> Times:
+        """Return what it says."""
+        return Times(**self.model_dump())

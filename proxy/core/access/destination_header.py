@@ -1,0 +1,36 @@
+"""The second target of a request: where ``COPY`` and ``MOVE`` of WebDAV write to.
+
+An app acts on ``Destination`` as it acts on the target, so it is judged like one, whatever the
+method. It goes on as it came.
+Source: RFC 4918, sections 10.3 and 8.3 (a path, or a whole URI).
+"""
+
+import re
+from collections.abc import Sequence
+
+from proxy.core.errors import Code, Refusal
+from proxy.core.access.hosts import Hosts
+from proxy.core.access.target import Target, parse_target
+
+FIELD = b"destination"
+
+_REFERENCE = re.compile(rb"(?:https?://([^/?#]*))?((?:/|\?|\Z).*)", re.IGNORECASE | re.DOTALL)
+
+
+def parse_destination(lines: Sequence[bytes], app: str, hosts: Hosts) -> Target:
+    """Return the target that ``Destination`` names at ``app``; raises ``Refusal`` (``BAD_FIELD``).
+
+    ``lines`` are the field's values. Two of them, another host than the app's, and what is refused
+    as a target would each be read by some app in its own way.
+    """
+    match = _REFERENCE.fullmatch(lines[0])
+    if len(lines) != 1 or match is None or not lines[0]:
+        raise Refusal(Code.BAD_FIELD, f"Destination isn't one URI or path: {lines[0][:200]!r}")
+    authority, target = match[1], match[2]
+    if authority is not None and not hosts.leads_to(authority, app):
+        host = authority.rpartition(b"@")[2]
+        raise Refusal(Code.BAD_FIELD, f"Destination is at {host[:200]!r}, not at {app}")
+    try:
+        return parse_target(target if target.startswith(b"/") else b"/" + target)
+    except Refusal as refusal:
+        raise Refusal(Code.BAD_FIELD, f"Destination: {refusal.detail}") from None

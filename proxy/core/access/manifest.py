@@ -1,0 +1,140 @@
+"""An app's own file, app.json or app_meta.json of any version, as access rules and an upstream.
+
+The file is a stranger's: it may only say which of the app's paths ask for what, which fields the
+app gets, and which port of its own it listens on. Never which host: a file that names one could
+turn the proxy against the owner's listener or the network behind it.
+"""
+
+from dataclasses import dataclass
+
+from proxy.core.access.manifest_schema import (
+    VERSIONS,
+    Authentication,
+    ContainerEntrypoint,
+    ContainerForm,
+    EntrypointForm,
+    FirstForm,
+    Form,
+    Kind,
+    PathRule,
+    reads_as_address,
+)
+from proxy.core.errors import Invalid, Problem
+from proxy.core.http.origin import Origin
+from proxy.core.access.policy import Access
+from proxy.core.access.rules import Rule, Rules
+from proxy.core.files.schema import fit
+from proxy.core.files.strict_json import parse_json
+from proxy.core.files.text import listed, shown, step
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What the proxy takes from an app's file."""
+
+    rules: Rules
+    upstream: Origin | None
+    """Where the app listens, or None where the file doesn't say."""
+    notices: tuple[Problem, ...] = ()
+    """What the owner should know though the file can be used."""
+
+
+def parse_manifest(file: str, app: str, kind: Kind, data: bytes) -> Manifest:
+    """Read an app's file; ``app`` is its folder's name. Raises ``Invalid`` with every problem."""
+    value = parse_json(file, data)
+    form = fit(file, _form(file, kind, value), value)
+    reader = _Reader(file, app)
+    reader.note_name(value)
+    rules = reader.first_rules(form) if isinstance(form, FirstForm) else reader.rules(form.paths)
+    upstream = reader.upstream(form)
+    return Manifest(rules, upstream, tuple(reader.notices))
+
+
+def _form(file: str, kind: Kind, value: object) -> type[Form]:
+    """Return the form that the file's ``v`` names; without one, app.json has the first form."""
+    forms = VERSIONS[kind]
+    known = listed([f'"{version}"' for version in forms])
+    if not isinstance(value, dict):
+        raise Invalid([Problem(file, "", "expected an object, {...}")])
+    if "v" not in value:
+        if kind == "app.json":
+            return forms["0.0"]
+        raise Invalid([Problem(file, "v", f"is missing; expected {known}")])
+    version = value["v"]
+    if not isinstance(version, str):
+        what = f"the version is text in quotes; expected {known}"
+        raise Invalid([Problem(file, "v", what)])
+    if version not in forms:
+        raise Invalid([Problem(file, "v", f"{shown(version)} isn't known; expected {known}")])
+    return forms[version]
+
+
+class _Reader:
+    """Takes rules and upstream from one file's form, and notes what the owner should know."""
+
+    def __init__(self, file: str, app: str) -> None:
+        self.notices: list[Problem] = []
+        self._file = file
+        self._app = app
+
+    def _note(self, place: str, what: str) -> None:
+        self.notices.append(Problem(self._file, place, what))
+
+    def note_name(self, value: object) -> None:
+        name = value.get("name", self._app) if isinstance(value, dict) else self._app
+        if name != self._app:
+            given = shown(name) if isinstance(name, str) else "no text"
+            self._note("name", f"{given}, but the app's name is its folder's, {self._app}")
+
+    def rules(self, paths: dict[str, PathRule]) -> Rules:
+        if "" not in paths:
+            self._note("paths", 'no rule for "", so what no other rule matches is private')
+        return Rules(
+            tuple(
+                Rule(prefix.encode("ascii"), rule.access, tuple((rule.headers or {}).items()))
+                for prefix, rule in paths.items()
+            )
+        )
+
+    def first_rules(self, form: FirstForm) -> Rules:
+        """Return the first form's rules: where a path stands in two lists, the stricter holds."""
+        given = form.authentication or Authentication()
+        by_prefix = {"": given.default_access}
+        for access, prefixes in (
+            (Access.PUBLIC, given.public_paths),
+            (Access.PEER, given.peer_paths),
+            (Access.PRIVATE, given.private_paths),
+        ):
+            for prefix in prefixes or ():
+                other = by_prefix.get(prefix, access)
+                by_prefix[prefix] = max(other, access)
+                if other != access:
+                    what = f"stands for two kinds of access; {by_prefix[prefix].name.lower()} holds"
+                    self._note(step("authentication", prefix), what)
+        return Rules(tuple(Rule(p.encode("ascii"), access) for p, access in by_prefix.items()))
+
+    def upstream(self, form: Form) -> Origin | None:
+        if isinstance(form, EntrypointForm | ContainerForm):
+            return self._entrypoint(form)
+        return self._own_port("port", form.port) if form.port is not None else None
+
+    def _own_port(self, place: str, port: int) -> Origin | None:
+        if reads_as_address(self._app):
+            self._note(place, f"{self._app} would be read as an address, not as the app's host")
+            return None
+        return Origin("http", self._app, port)
+
+    def _entrypoint(self, form: EntrypointForm | ContainerForm) -> Origin | None:
+        found: list[Origin | None] = []
+        for index, entrypoint in enumerate(form.entrypoints):
+            place = step("entrypoints", index)
+            if entrypoint.entrypoint_port != "http":
+                what = f"{shown(entrypoint.entrypoint_port)} isn't served, only 'http' is"
+                self._note(place, what)
+            elif isinstance(entrypoint, ContainerEntrypoint):
+                found.append(Origin("http", entrypoint.container_name, entrypoint.container_port))
+            else:
+                found.append(self._own_port(place, entrypoint.container_port))
+        if len(found) > 1:
+            self._note("entrypoints", "more than one is 'http', so none of them is taken")
+        return found[0] if len(found) == 1 else None

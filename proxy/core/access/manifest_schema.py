@@ -1,0 +1,192 @@
+"""What may stand in app.json and app_meta.json, as far as access and routing go, by version.
+
+Three forms: the first (``authentication``), ``paths`` with a ``port``, ``paths`` with
+``entrypoints``. Keys beside these are the app store's business; inside them every key is ours,
+because a misspelt ``private_paths`` would open what its author meant to close.
+"""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, PlainValidator
+
+from proxy.core.http.headers import spelling
+from proxy.core.http.origin import LAST_PORT
+from proxy.core.access.policy import Access
+from proxy.core.files.schema import OpenSection, Section
+from proxy.core.access.template import Template
+from proxy.core.files.text import shown
+
+MAX_PREFIXES = 1000
+MAX_FIELDS = 32
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~!$&'()+,=:@/-]*)?")
+_DOT_OR_EMPTY_SEGMENT = re.compile(r"//|/\.{1,2}(?:/|\Z)")
+_CONTAINER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+_ADDRESS = re.compile(r"[0-9]+|0x[0-9a-f]*|localhost", re.IGNORECASE)
+
+_HOPS_AND_OURS = frozenset(
+    {
+        *(b"host", b"connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"),
+        *(b"keep-alive", b"expect", b"http2-settings"),
+        *(b"signature", b"signature-input", b"repr-digest"),
+    }
+)
+"""Fields that route or frame a request, and those that carry a proof."""
+
+_HOPS_AND_OURS_BEGIN = (b"content-", b"portal-", b"proxy-", b"sec-websocket-")
+
+
+def reads_as_address(host: str) -> bool:
+    """Tell whether one word leads to an address without a look-up: 2130706433 is 127.0.0.1."""
+    return _ADDRESS.fullmatch(host) is not None
+
+
+def _field_name(name: str) -> str:
+    if not _TOKEN.fullmatch(name):
+        raise ValueError("expected a header name: letters, digits and hyphens (RFC 9110, 5.1)")
+    key = spelling(name.encode("ascii"))
+    if key in _HOPS_AND_OURS or key.startswith(_HOPS_AND_OURS_BEGIN):
+        raise ValueError("this header belongs to the connection or the proxy; expected another")
+    return name
+
+
+def _headers(headers: dict[str, Template]) -> dict[str, Template]:
+    if len(headers) > MAX_FIELDS:
+        raise ValueError(f"expected at most {MAX_FIELDS} headers")
+    seen: dict[bytes, str] = {}
+    for name in headers:
+        other = seen.setdefault(spelling(name.encode("ascii")), name)
+        if other != name:
+            raise ValueError(f"{shown(other)} and {shown(name)} are one header to many servers")
+    return headers
+
+
+def _template(value: object) -> Template:
+    if not isinstance(value, str):
+        raise ValueError("expected text")  # noqa: TRY004 - pydantic reports ValueError only
+    return Template.parse(value)
+
+
+def _prefix(prefix: str) -> str:
+    if not _PREFIX.fullmatch(prefix):
+        raise ValueError(
+            'expected a path prefix: "", or "/" and then letters, digits and -._~!$&\'()+,=:@/'
+            " (no pattern, no query, nothing percent-encoded)"
+        )
+    if _DOT_OR_EMPTY_SEGMENT.search(prefix):
+        raise ValueError('expected a path prefix without "//" and without the segments . and ..')
+    return prefix
+
+
+def _access(value: object) -> Access:
+    if value not in ("public", "peer", "private"):
+        given = shown(value) if isinstance(value, str) else "anything else"
+        raise ValueError(f"expected 'public', 'peer' or 'private', not {given}")
+    return Access[str(value).upper()]
+
+
+def _container_name(name: str) -> str:
+    # No dots and no address: the proxy would reach whatever host the app's author likes.
+    if not _CONTAINER_NAME.fullmatch(name) or reads_as_address(name):
+        raise ValueError(f"expected a container's name, not {shown(name)}")
+    return name.lower()
+
+
+def _port(port: int) -> int:
+    if not 1 <= port <= LAST_PORT:
+        raise ValueError(f"expected a port from 1 to {LAST_PORT}, not {port}")
+    return port
+
+
+_FieldName = Annotated[str, AfterValidator(_field_name)]
+_HeaderTemplate = Annotated[Template, PlainValidator(_template)]
+_Headers = Annotated[dict[_FieldName, _HeaderTemplate], AfterValidator(_headers)]
+_Prefix = Annotated[str, AfterValidator(_prefix)]
+_Access = Annotated[Access, PlainValidator(_access)]
+_ContainerName = Annotated[str, AfterValidator(_container_name)]
+_Port = Annotated[int, AfterValidator(_port)]
+
+
+class Authentication(Section):
+    """The first form's rules. A list that is null or missing is empty."""
+
+    default_access: _Access = Access.PRIVATE
+    public_paths: list[_Prefix] | None = None
+    private_paths: list[_Prefix] | None = None
+    peer_paths: list[_Prefix] | None = None
+
+
+class FirstForm(OpenSection):
+    """app.json without ``v``, or 0.0."""
+
+    v: str = "0.0"
+    port: _Port | None = None
+    authentication: Authentication | None = None
+
+
+class PathRule(Section):
+    """What holds under one prefix."""
+
+    access: _Access
+    headers: _Headers | None = None
+
+
+def _bounded(paths: dict[str, PathRule]) -> dict[str, PathRule]:
+    if len(paths) > MAX_PREFIXES:
+        raise ValueError(f"expected at most {MAX_PREFIXES} prefixes")
+    return paths
+
+
+_Paths = Annotated[dict[_Prefix, PathRule], AfterValidator(_bounded)]
+
+
+class PortForm(OpenSection):
+    """app.json 1.0 to 3.2."""
+
+    v: str
+    paths: _Paths
+    port: _Port | None = None
+
+
+class AppEntrypoint(OpenSection):
+    """A port of the app's own container; app.json 4.0."""
+
+    container_port: _Port
+    entrypoint_port: str
+
+
+class EntrypointForm(OpenSection):
+    """app.json 4.0."""
+
+    v: str
+    paths: _Paths
+    entrypoints: list[AppEntrypoint]
+
+
+class ContainerEntrypoint(AppEntrypoint):
+    """A port of one of the app's containers; app_meta.json."""
+
+    container_name: _ContainerName
+
+
+class ContainerForm(OpenSection):
+    """app_meta.json 1.0 to 1.3."""
+
+    v: str
+    paths: _Paths
+    entrypoints: list[ContainerEntrypoint]
+
+
+Kind = Literal["app.json", "app_meta.json"]
+Form = FirstForm | PortForm | EntrypointForm | ContainerForm
+
+VERSIONS: dict[Kind, dict[str, type[Form]]] = {
+    "app.json": {
+        "0.0": FirstForm,
+        **dict.fromkeys(("1.0", "2.0", "3.0", "3.1", "3.2"), PortForm),
+        "4.0": EntrypointForm,
+    },
+    "app_meta.json": dict.fromkeys(("1.0", "1.1", "1.2", "1.3"), ContainerForm),
+}

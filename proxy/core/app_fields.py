@@ -1,0 +1,96 @@
+"""The header fields of a request on its way to an app: what passes, what is added.
+
+Removed first, added last: nothing a client sends can stand beside or replace what we say about it.
+"""
+
+from proxy.core.http.headers import (
+    INTERMEDIARY,
+    REQUEST_ID,
+    Field,
+    Fields,
+    end_to_end,
+    end_to_end_not_ours,
+    renamed_for_travel,
+    restored_after_travel,
+    spelling,
+    without_identity,
+)
+from proxy.core.names import encode_name
+from proxy.core.access.policy import ANONYMOUS, Caller
+from proxy.core.access.rules import Rule
+from proxy.core.signature.base import Component, Covered
+from proxy.core.access.template import Variables
+from proxy.core.terminals.cookie import without_cookie
+
+_ON_THE_WAY = INTERMEDIARY | {REQUEST_ID}
+"""Dropped, in any spelling: ``proxy.core.http.forwarded`` says anew what of it is believed."""
+
+
+def fields_of_stranger(fields: Fields, reserved: frozenset[bytes]) -> tuple[Field, ...]:
+    """Return what the fields of a client without a signature of ours leave for the app.
+
+    Its own ``Signature`` and ``Content-Digest`` pass untouched: they are for the app. What
+    intermediaries write is dropped in any spelling. Of its cookies ours is taken out, whoever the
+    client is: an app that had it could be the owner at every other app.
+    """
+    return without_cookie(without_identity(end_to_end_not_ours(fields), _ON_THE_WAY | reserved))
+
+
+def fields_of_peer(
+    fields: Fields, covered: tuple[Component, ...], reserved: frozenset[bytes]
+) -> tuple[Field, ...]:
+    """Return what a signed request's fields leave for the app.
+
+    What the signature covers, less what is ours, our cookie included. The calling app's own
+    signature fields get their names back.
+    """
+    names = Covered.of(covered).field_names
+    passing = [
+        pair
+        for pair in end_to_end(fields)
+        if pair[0] in names and spelling(pair[0]) not in _ON_THE_WAY
+    ]
+    return without_cookie(without_identity(restored_after_travel(passing), reserved))
+
+
+def fields_of_call(fields: Fields) -> list[Field]:
+    """Return what of an app's own request goes to the peer, under the names in which it travels.
+
+    Raises ``Refusal`` for a field of the protocol itself, but for the token: that was for us.
+    """
+    passing = [
+        pair
+        for pair in without_identity(end_to_end(fields))
+        if pair[0] not in INTERMEDIARY and pair[0] != b"portal-token"
+    ]
+    return renamed_for_travel(passing)
+
+
+def identity_fields(caller: Caller) -> tuple[Field, ...]:
+    """Return what tells an app who is calling."""
+    return _OF_ANONYMOUS if caller is ANONYMOUS else _identity_fields(caller)
+
+
+def _identity_fields(caller: Caller) -> tuple[Field, ...]:
+    return (
+        (b"x-ptl-client-type", caller.type.encode("ascii")),
+        (b"x-ptl-client-id", caller.id.encode("ascii")),
+        (b"x-ptl-client-name", encode_name(caller.name)),
+    )
+
+
+_OF_ANONYMOUS = _identity_fields(ANONYMOUS)
+
+
+def fields_from_us(
+    rule: Rule, caller: Caller, variables: Variables, forwarding: Fields = ()
+) -> list[Field]:
+    """Return the identity fields, those of ``forwarding``, and the app.json's of its rule.
+
+    A field of the rule replaces ours of the same name, in whatever spelling the rule has it.
+    """
+    by_spelling = {field[0]: field for field in (*identity_fields(caller), *forwarding)}
+    for text, template in rule.headers:
+        name = text.lower().encode("ascii")
+        by_spelling[spelling(name)] = (name, template.render(variables))
+    return list(by_spelling.values())

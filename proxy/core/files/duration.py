@@ -1,0 +1,28 @@
+"""A time as people write it in a file: ``15s``, ``10m``, ``24h``, ``7d``, or seconds alone."""
+
+import re
+
+from proxy.core.files.text import shown
+
+_DURATION = re.compile(r"(?P<number>[0-9]{1,7}(?:\.[0-9]{1,3})?)(?P<unit>[smhd]?)")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def read_duration(text: object, shortest: float, longest: float) -> float:
+    """Return ``text`` in seconds; raises ``ValueError`` for what isn't a time between the two."""
+    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    seconds = float(match["number"]) * _SECONDS[match["unit"]] if match else -1.0
+    if not shortest <= seconds <= longest:
+        what = f", not {shown(text)}" if isinstance(text, str) else ""
+        span = f"{show_duration(shortest)} to {show_duration(longest)}"
+        raise ValueError(f"expected a time from {span}, such as 30s{what}")
+    return seconds
+
+
+def show_duration(seconds: float) -> str:
+    """Return ``seconds`` as it would be written, in the largest unit of which it is a multiple."""
+    if seconds:
+        for unit in "dhm":
+            if seconds % _SECONDS[unit] == 0:
+                return f"{seconds / _SECONDS[unit]:g}{unit}"
+    return f"{seconds:g}s"

@@ -1,0 +1,104 @@
+"""What a refusal looks like to the one who is refused (RFC 9457), as bytes.
+
+Machines get ``application/problem+json`` with a stable ``code``; a browser that asks for a page
+gets a small one. The private detail is in neither.
+"""
+
+import html
+import json
+import re
+from dataclasses import dataclass
+
+from proxy.core.errors import Code, Refusal
+from proxy.core.http.headers import REQUEST_ID, Field, Fields, values_of
+from proxy.core.websocket.handshake import VERSION
+
+PROBLEM = b"application/problem+json"
+KEY_PROBLEM = "https://iana.org/assignments/http-problem-types#ohttp-key"
+"""The problem type by which a client knows that its key configuration is out of date (RFC 9458)."""
+REFUSAL_FIELD = b"portal-refusal"
+"""Marks an answer as the proxy's own, not the app's: apps' answers never carry it.
+
+A Token, the code; with ``;now=`` where the refusal tells our time, since HEAD gets no body.
+"""
+
+RETRY_AFTER = 5
+"""Seconds after which one who came when all places were taken may try again."""
+_FULL = frozenset({Code.TOO_MANY_REQUESTS, Code.APP_BUSY, Code.TOO_MANY_CONNECTIONS})
+
+_MARK = re.compile(rb"([a-z_]+)(?:;now=([0-9]{1,15}))?")
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark"><title>{title}</title>
+<style>body{{font:1.1rem/1.5 system-ui;max-width:32rem;margin:15vh auto;padding:0 1rem}}</style>
+<h1>{title}</h1><p>The Portal refused this request: <code>{code}</code>, {status}.</p></html>
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole response, small enough to hold."""
+
+    status: int
+    fields: tuple[Field, ...]
+    body: bytes
+
+
+def refusal_answer(refusal: Refusal, *, page: bool = False, request_id: str = "") -> Answer:
+    """Return the response that tells of ``refusal``; ``page`` asks for HTML.
+
+    By ``request_id`` its owner finds it in the log; "" tells none.
+    """
+    code = refusal.code
+    members: dict[str, object] = {
+        "type": KEY_PROBLEM if code is Code.SEALING_KEY_UNKNOWN else "about:blank",
+        "title": code.title,
+        "status": code.status,
+        "code": code.public,
+    }
+    if refusal.now is not None:
+        members["now"] = refusal.now
+    mark = code.public if refusal.now is None else f"{code.public};now={refusal.now}"
+    fields = [(REFUSAL_FIELD, mark.encode("ascii")), (b"cache-control", b"no-store")]
+    if request_id:
+        fields.append((REQUEST_ID, request_id.encode("ascii")))
+    if code.status == 401:  # noqa: PLR2004 - RFC 9110, 15.5.2 wants a challenge
+        fields.append((b"www-authenticate", b"Portal"))
+    elif code.status == 407:  # noqa: PLR2004 - RFC 9110, 15.5.8
+        fields.append((b"proxy-authenticate", b'Basic realm="portal"'))
+    elif code is Code.METHOD_NOT_ALLOWED:
+        fields.append((b"allow", refusal.allow.encode("ascii")))
+    elif code is Code.WEBSOCKET_VERSION:
+        # RFC 6455, section 4.4, and RFC 9110, section 15.5.22.
+        fields += [(b"sec-websocket-version", VERSION), (b"upgrade", b"websocket")]
+    elif code in _FULL:
+        fields.append((b"retry-after", b"%d" % RETRY_AFTER))
+    if refusal.retry_after is not None:
+        fields.append((b"retry-after", b"%d" % refusal.retry_after))
+    if page:
+        body = _PAGE.format(
+            title=html.escape(code.title), code=code.public, status=code.status
+        ).encode("utf-8")
+        fields.append((b"content-type", b"text/html; charset=utf-8"))
+        fields.append(
+            (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'")
+        )
+    else:
+        body = json.dumps(members).encode("ascii")
+        fields.append((b"content-type", PROBLEM))
+    return Answer(code.status, tuple(fields), body)
+
+
+def refusal_mark(fields: Fields) -> tuple[str, int | None]:
+    """Return the code in ``portal-refusal`` and the time that it tells; ("", None) without it."""
+    match = _MARK.fullmatch(b",".join(values_of(fields, REFUSAL_FIELD)))
+    if match is None:
+        return "", None
+    return match[1].decode("ascii"), int(match[2]) if match[2] else None
+
+
+def wants_page(method: bytes, fields: Fields) -> bool:
+    """Tell whether a browser navigates: it asks for HTML by name, which programs don't."""
+    return method in (b"GET", b"HEAD", b"POST") and any(
+        b"text/html" in value for value in values_of(fields, b"accept")
+    )

@@ -1,0 +1,280 @@
+"""One connection to an app or a peer: events in, bytes out, backpressure both ways.
+
+Rules kept here: nothing is read that isn't awaited beyond ``HIGH`` bytes; a connection that failed,
+ended or brought a byte that nobody asked for is never used again; whoever waits is told why.
+"""
+
+import asyncio
+import math
+import select
+from collections import deque
+from contextlib import suppress
+from functools import partial
+from typing import cast
+
+from proxy.core.http1.framing import Persistence
+from proxy.core.http1.grammar import Malformed
+from proxy.core.http1.reader import END, Interim, ResponseReader, State
+from proxy.http.client.transport import arrivals, is_end_genuine, left_unread
+from proxy.http.keepalive import keep_alive
+from proxy.http.read_buffer import Portion
+from proxy.http.upstream import UpstreamFailed
+
+HIGH = 128 * 1024
+"""Bytes of content that wait for the reader at most: a read's, behind less than ``_FULL``."""
+_FULL = HIGH // 2
+"""Bytes that wait above which the other side is made to wait."""
+_NOTABLE = 16 * 1024
+"""Bytes that are worth a look whether they are taken."""
+_INTERIM_WEIGHT = 4096
+"""What an interim response counts for among them: an endless row of these must wait too."""
+
+
+class Connection(asyncio.BufferedProtocol):
+    """A connection in the role of the client.
+
+    Two tasks use it at most: one that writes a request's body, one that reads the answer.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport = cast(asyncio.Transport, None)
+        self._portion = Portion(2)
+        self._reader = ResponseReader()
+        self._events: deque[object] = deque()
+        self._buffered = 0
+        self._is_reading = True
+        self._failure: Exception | None = None
+        self._is_lost = False
+        self._arrival: asyncio.Future[bool] | None = None
+        self._arrivals: select.poll | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._until = math.inf
+        """Until when the reader waits; ``_timer`` may fire earlier, and is moved then."""
+        self._room: asyncio.Future[bool] | None = None
+        self._must_wait = False
+        self._moved_at = 0.0
+        """When the last byte of the exchange went in or out."""
+        self.idle_since = 0.0
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take over the transport."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        """Return where to read to."""
+        return self._portion.room()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Turn bytes into events for ``next_event``."""
+        self._moved_at = self._loop.time()
+        self._take(self._reader.feed(self._portion.take(nbytes)))
+        if self._buffered >= _NOTABLE:
+            # Whoever waits for it has its turn first, and nearly always takes all of it.
+            self._loop.call_soon(self._look_at_waiting)
+
+    def _look_at_waiting(self) -> None:
+        if self._buffered >= _NOTABLE:
+            self._portion.shrink()
+        if self._buffered > _FULL and self._is_reading:
+            self._is_reading = False
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """Close our side too: a server that stops sending answers nothing more.
+
+        Behind a 101 it may still listen.
+        """
+        if not is_end_genuine(self._transport):
+            self.fail(UpstreamFailed("the stream ended, and TLS didn't say so"))
+            return False
+        is_raw = self._reader.state is State.RAW
+        self._take(self._reader.end_of_stream())
+        if is_raw and self._transport.can_write_eof():
+            return True
+        self._end(UpstreamFailed("the connection was closed"))
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever waits; a reset is never the end of a body."""
+        self._is_lost = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if exc is not None and self._failure is None:
+            for data in left_unread(self._transport):
+                self._take(self._reader.feed(data))
+        detail = f"the connection was lost: {exc}" if exc else "the connection was closed"
+        self.fail(UpstreamFailed(detail))
+
+    def pause_writing(self) -> None:
+        """Make the writer wait: the other side takes nothing more for now."""
+        self._must_wait = True
+
+    def resume_writing(self) -> None:
+        """Let the writer go on."""
+        self._must_wait = False
+        _wake(self._room)
+
+    # What an exchange calls.
+
+    def begin(self, method: bytes, *, upgrade: bool) -> None:
+        """Begin to read the response to a request with ``method``."""
+        self._reader.expect(method, upgrade=upgrade)
+
+    def write(self, data: bytes) -> None:
+        """Send ``data``; raises ``UpstreamFailed``. Follow it with ``drained`` in a loop."""
+        if self._failure is not None:
+            raise self._failure
+        self._moved_at = self._loop.time()
+        self._transport.write(data)
+
+    def write_end(self) -> None:
+        """Send our end behind what was written; where only a whole connection can end, end it."""
+        if self._transport.can_write_eof():
+            with suppress(OSError):  # the other side reset it: the loop tells of it soon
+                self._transport.write_eof()
+        else:
+            self._transport.close()
+
+    def endure(self) -> None:
+        """Take silence for no failure: the kernel looks whether the other side is there."""
+        keep_alive(self._transport)
+
+    async def drained(self, patience: float) -> None:
+        """Wait until the other side takes more; raises ``UpstreamFailed``.
+
+        ``patience`` is how many seconds it may take nothing at all.
+        """
+        if self._transport.is_closing() and self._failure is None:
+            await asyncio.sleep(0)  # it broke just now; ``connection_lost`` is on its way
+        while self._must_wait and self._failure is None:
+            before = self._transport.get_write_buffer_size()
+            if self._room is None or self._room.done():
+                self._room = self._loop.create_future()
+            until = self._loop.time() + patience
+            is_late = await self._woken(self._room, until)
+            if is_late and self._transport.get_write_buffer_size() >= before:
+                self._time_out("it takes no more of the request", patience)
+        if self._failure is not None:
+            raise self._failure
+
+    async def next_event(self, patience: float) -> object:
+        """Return the next event of the response; raises ``UpstreamFailed``.
+
+        ``patience`` is how many seconds nothing at all may move: an upload that takes minutes
+        isn't a slow answer. Where it is ``math.inf``, silence is no failure.
+        """
+        since = self._loop.time() if not self._events else 0.0
+        while not self._events:
+            if self._failure is not None:
+                raise self._failure
+            until = max(since, self._moved_at) + patience
+            if self._loop.time() >= until:
+                self._time_out("nothing more of the answer came", patience)
+            else:
+                self._arrival = self._loop.create_future()
+                self._wake_by(until)
+                await self._arrival
+        event = self._events.popleft()
+        if weight := _weight(event):
+            self._buffered -= weight
+            if not self._is_reading and self._buffered <= _FULL // 2:
+                self._is_reading = True
+                self._transport.resume_reading()
+        return event
+
+    def take_end(self) -> bool:
+        """Take the response's end if it has arrived and nothing is before it."""
+        if self._events and self._events[0] is END:
+            self._events.popleft()
+            return True
+        return False
+
+    def is_reusable(self, persistence: Persistence) -> bool:
+        """Tell whether another request may follow: the response is whole and promises to stay."""
+        return persistence.keeps and self.is_open and self._reader.state is State.DONE
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing has gone wrong and no end was announced."""
+        return self._failure is None and not self._transport.is_closing()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing has arrived that the loop hasn't seen; only asked while it is open."""
+        if self._arrivals is None:
+            self._arrivals = arrivals(self._transport)
+        return not self._arrivals.poll(0)
+
+    def fail(self, error: Exception) -> None:
+        """Give up: everybody who waits or will wait gets ``error``, unless one came before."""
+        self._end(error)
+        if not self._is_lost:  # asyncio can't abort one that closed once its buffer was empty
+            self._transport.abort()
+
+    def close(self) -> None:
+        """Close an idle connection."""
+        self._transport.close()
+
+    def _end(self, error: Exception) -> None:
+        if self._failure is None:
+            self._failure = error
+        _wake(self._arrival)
+        _wake(self._room)
+
+    def _time_out(self, what: str, patience: float) -> None:
+        self.fail(UpstreamFailed(f"{what} for {patience:g} s", timeout=True))
+
+    def _take(self, events: list[object]) -> None:
+        for event in events:
+            if isinstance(event, Malformed):
+                self.fail(UpstreamFailed(f"not an answer: {event.detail}"))
+                return
+            self._buffered += _weight(event)
+            self._events.append(event)
+        if events:
+            _wake(self._arrival)
+
+    def _wake_by(self, until: float) -> None:
+        """See to it that the reader is woken ``until`` then; one timer does for many requests."""
+        self._until = until
+        if until == math.inf:
+            return
+        if self._timer is not None and self._timer.when() > until:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = self._loop.call_at(until, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._arrival is None or self._arrival.done():
+            return  # nobody waits; whoever does next sets it anew
+        if self._loop.time() >= self._until:
+            _wake(self._arrival)
+        else:
+            self._wake_by(self._until)
+
+    async def _woken(self, future: asyncio.Future[bool], deadline: float) -> bool:
+        """Wait for ``future``, until ``deadline`` at most; tell whether that is what woke it."""
+        if deadline == math.inf:
+            return await future
+        timer = self._loop.call_at(deadline, partial(_wake, future, is_late=True))
+        try:
+            return await future
+        finally:
+            timer.cancel()
+
+
+def _weight(event: object) -> int:
+    if isinstance(event, bytes):
+        return len(event)
+    return _INTERIM_WEIGHT if isinstance(event, Interim) else 0
+
+
+def _wake(future: asyncio.Future[bool] | None, *, is_late: bool = False) -> None:
+    if future is not None and not future.done():
+        future.set_result(is_late)

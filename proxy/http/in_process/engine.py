@@ -1,0 +1,50 @@
+"""The engine for an app in this very process: the seam of ``proxy.http.upstream`` over ASGI, no socket.
+
+Every request goes to the one app, wherever it is addressed to.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.types import ASGIApp
+
+from proxy.core.http.headers import values_of
+from proxy.http.in_process.exchange import Exchange
+from proxy.http.in_process.websocket import SocketExchange
+from proxy.http.upstream import UpstreamRequest, UpstreamResponse
+
+
+class AsgiUpstream:
+    """Carries every request out by calling ``app``."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._running: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def send(self, request: UpstreamRequest) -> AsyncIterator[UpstreamResponse]:
+        """Send ``request``; inside the context is the response. Raises ``UpstreamFailed``."""
+        is_handshake = b"websocket" in values_of(request.fields, b"upgrade")
+        exchange = SocketExchange(request) if is_handshake else Exchange(request)
+        task = asyncio.create_task(exchange.run(self._app))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        try:
+            await exchange.begin()
+            yield exchange
+        finally:
+            await exchange.finish()
+
+    async def settle(self, patience: float) -> None:
+        """Wait for what the app still does behind its answers, for ``patience`` seconds."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=patience)
+
+    async def close(self) -> None:
+        """Cut off what the app still does."""
+        running = set(self._running)
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)

@@ -1,0 +1,211 @@
+"""One request and its response as ASGI (the specification's HTTP part, version 2.3).
+
+What the app sends is held to its framing: a body longer or shorter than its ``Content-Length``
+breaks the connection, since the client would take what is missing from the next response. The
+fields of the connection itself are written here; an app's own are dropped, but for its ``close``.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, MutableMapping
+from typing import Any
+
+from proxy.core.http.headers import Field, Indexed, values_of
+from proxy.core.http1.framing import Persistence, bodiless, persistence
+from proxy.core.http1.grammar import RequestHead
+from proxy.core.http1.reader import SWITCHING_PROTOCOLS
+from proxy.core.http1.writer import CONTINUE, LAST_CHUNK, chunk, response_head
+from proxy.core.websocket.handshake import asks_for_websocket
+from proxy.http.scope import INTERIM, UPGRADE
+from proxy.http.server.raw_stream import Stream
+from proxy.http.server.interfaces import Wire
+
+Message = MutableMapping[str, Any]
+_OF_THE_WIRE = frozenset({b"connection", b"keep-alive", b"transfer-encoding"})
+
+
+class BrokenAnswer(Exception):
+    """The app's answer isn't the one its head announced."""
+
+
+class Cycle:
+    """The state of one request; ``receive`` and ``send`` are the app's two ends of it."""
+
+    def __init__(self, wire: Wire, head: RequestHead, persistence: Persistence) -> None:
+        self._wire = wire
+        self._head = head
+        self._pieces: deque[bytes] = deque()
+        self._arrival: asyncio.Future[None] | None = None
+        self._started: bytes | None = None
+        self._left: int | None = None
+        self._is_chunked = False
+        self._is_bodiless = False
+        self._is_handed_over = False
+        self.expects_continue = head.minor == 1 and any(
+            value.lower() == b"100-continue" for value in values_of(head.fields, b"expect")
+        )
+        # What follows a handshake is its WebSocket's or nobody's, never another request.
+        upgrades = b"upgrade" in persistence.options and asks_for_websocket(head.minor, head.fields)
+        self.keeps = persistence.keeps and not upgrades
+        self.stream: Stream | None = None
+        """What the connection carries since the app answered 101."""
+        self.buffered = 0
+        self.is_received = False
+        self.is_gone = False
+        self.has_started = False
+        self.is_complete = False
+
+    # What the protocol tells.
+
+    def take(self, piece: bytes) -> None:
+        """Take in a piece of the request's body, or of the stream that took its place."""
+        if self.stream is not None:
+            self.stream.take(piece)
+            return
+        self._pieces.append(piece)
+        self.buffered += len(piece)
+        self.expects_continue = False  # it didn't wait, so it sends the rest too
+        self._wake()
+
+    def end(self) -> None:
+        """Take note that the request is whole."""
+        self.is_received = True
+        self.expects_continue = False
+        self._wake()
+
+    def leave(self) -> None:
+        """Take note that the client is gone, or its body broken."""
+        self.is_gone = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
+
+    # What the app calls.
+
+    async def receive(self) -> Message:
+        """Return the next piece of the request's body, or that the client left."""
+        if self.stream is not None:
+            return await self.stream.receive()
+        if self.expects_continue and not self.has_started and not self.is_gone:
+            self._wire.write(CONTINUE)
+        self.expects_continue = False
+        while not (self._pieces or self.is_received or self.is_gone) or self._is_answered():
+            self._arrival = asyncio.get_running_loop().create_future()
+            await self._arrival
+        if self._pieces:
+            piece = self._pieces.popleft()
+            self.buffered -= len(piece)
+            self._wire.go_on_reading()
+            more = bool(self._pieces) or not self.is_received
+            self._is_handed_over = not more
+            return {"type": "http.request", "body": piece, "more_body": more}
+        if self.is_received and not self._is_handed_over:
+            self._is_handed_over = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.disconnect"}
+
+    def _is_answered(self) -> bool:
+        """Whether the app has the whole body, and only waits to hear that the client left."""
+        return self._is_handed_over and not self.is_gone and not self.is_complete
+
+    async def send(self, message: Message) -> None:
+        """Send what the app says, and wait while the client takes nothing."""
+        if self.is_gone:
+            return
+        if self.stream is not None:
+            await self.stream.send(message)
+            self.is_complete = self.stream.is_complete
+            return
+        kind = message["type"]
+        if kind == "http.response.start" and not self.has_started:
+            self._start(message["status"], message.get("headers", ()))
+        elif kind == "http.response.body" and self.has_started and not self.is_complete:
+            self._body(message.get("body", b""), more=message.get("more_body", False))
+        elif kind == INTERIM and not self.has_started:
+            self._interim(message["status"], message["headers"])
+        elif kind == UPGRADE and not self.has_started:
+            self._upgrade(message["headers"])
+        else:
+            raise RuntimeError(f"{kind} isn't expected here")
+        del message  # what can't be sent yet is held by the transport
+        await self._wire.drained()
+
+    def _interim(self, status: int, fields: list[Field]) -> None:
+        """Pass on an interim response; HTTP/1.0 has none (RFC 9110, section 15.2)."""
+        if self._head.minor == 1:
+            self._wire.write(response_head(status, fields))
+
+    def _upgrade(self, fields: list[Field]) -> None:
+        if self._head.minor == 0 or not self.is_received:
+            raise RuntimeError("only a whole request of HTTP/1.1 can be upgraded")
+        self._wire.write(response_head(SWITCHING_PROTOCOLS, fields))
+        self.has_started = True
+        self.stream = Stream(self._wire)
+        self._wire.switch()
+
+    def _start(self, status: int, given: Iterable[Field]) -> None:
+        self._is_bodiless = bodiless(self._head.method, status)
+        given = Indexed(given)
+        fields = [pair for pair in given if pair[0] not in _OF_THE_WIRE]
+        lengths = values_of(given, b"content-length")
+        if len(lengths) > 1 or not all(map(bytes.isdigit, lengths)):
+            raise BrokenAnswer("the app's Content-Length isn't one number")
+        if self._is_bodiless:
+            self._left = 0
+        elif lengths:
+            self._left = int(lengths[0])
+        elif self._head.minor == 1:
+            self._is_chunked = True
+            fields.append((b"transfer-encoding", b"chunked"))
+        else:
+            self.keeps = False
+        self.keeps = self.keeps and persistence(given, 1).keeps and self._may_keep()
+        options = [b"upgrade"] if values_of(given, b"upgrade") else []
+        if not self.keeps:
+            options.append(b"close")
+        elif self._head.minor == 0:
+            options.append(b"keep-alive")
+        if options:
+            fields.append((b"connection", b", ".join(options)))
+        self._started = response_head(status, fields)
+        self.has_started = True
+        # With its body's first piece where that follows at once, else on its own.
+        asyncio.get_running_loop().call_soon(self.flush)
+
+    def _may_keep(self) -> bool:
+        """Tell whether the connection can be kept after this response.
+
+        A client that waits for 100 Continue may send its body or not: nobody can tell what its
+        next bytes would be.
+        """
+        return not self._wire.is_stopping and not self.expects_continue
+
+    def flush(self) -> None:
+        """Write the head if it is still held back."""
+        if self._started is not None and not self.is_gone:
+            self._wire.write(self._started)
+            self._started = None
+
+    def _body(self, content: bytes, *, more: bool) -> None:
+        if self._is_bodiless:
+            content = b""
+        out = self._started or b""
+        self._started = None
+        if self._left is not None:
+            if len(content) > self._left:
+                raise BrokenAnswer("the app's body is longer than it said")
+            self._left -= len(content)
+            out = out + content if out else content
+        elif self._is_chunked:
+            out += (chunk(content) if content else b"") + (b"" if more else LAST_CHUNK)
+        else:
+            out += content
+        if out:
+            self._wire.write(out)
+        if not more:
+            if self._left:
+                raise BrokenAnswer(f"the app's body is {self._left} bytes short")
+            self.is_complete = True
+            self._wake()

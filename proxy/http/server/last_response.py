@@ -1,0 +1,42 @@
+"""The last answer on a connection, whatever is asked on it: a refusal, and the end."""
+
+import asyncio
+
+from proxy.core.http.problem import refusal_answer
+from proxy.core.errors import Refusal
+from proxy.core.http1.writer import response_head
+
+
+def last_answer(refusal: Refusal) -> bytes:
+    """Return the response that tells of ``refusal``, and that the connection ends behind it."""
+    answer = refusal_answer(refusal)
+    length = (b"content-length", str(len(answer.body)).encode("ascii"))
+    fields = (*answer.fields, length, (b"connection", b"close"))
+    return response_head(answer.status, fields) + answer.body
+
+
+class Refusing(asyncio.Protocol):
+    """A connection that is told ``answer``, and whose client's own words nobody reads.
+
+    It is read from until the client closes it: closing with unread bytes would reset it, and the
+    reset can overtake the answer. Who made it must bound the time.
+    """
+
+    def __init__(self, answer: bytes) -> None:
+        self._answer = answer
+        self.over = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Say it, and end our side."""
+        assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 - a stream's is one
+        transport.write(self._answer)
+        if transport.can_write_eof():
+            transport.write_eof()
+        else:
+            transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever waits."""
+        del exc
+        if not self.over.done():
+            self.over.set_result(None)

@@ -1,0 +1,238 @@
+"""The requests of one connection in their turn: what the reader reads becomes cycles, one by one.
+
+What can't be read is refused here, before anybody could ask who sent it and what for. A request
+that was answered with a 101 is the connection's last: from then on its bytes are a stream's.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from uvicorn.server import ServerState
+
+from proxy.core.errors import Code, Refusal
+from proxy.core.http1.framing import persistence
+from proxy.core.http1.grammar import Malformed, RequestHead
+from proxy.core.http1.reader import END, RequestReader, State
+from proxy.http.server.cycle import Cycle
+from proxy.http.server.last_response import last_answer
+from proxy.http.scope import http_scope
+from proxy.http.server.raw_stream import Stream
+from proxy.http.server.interfaces import Line
+
+log = logging.getLogger("proxy.hop")
+
+_CODES = {408: Code.REQUEST_TIMEOUT, 431: Code.HEAD_TOO_LARGE, 505: Code.VERSION_UNSUPPORTED}
+
+App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
+
+
+class Turns:
+    """The reader of one connection, and the cycle whose turn it is."""
+
+    def __init__(self, line: Line, app: App, scope: dict[str, Any], state: ServerState) -> None:
+        """``scope`` is what the scopes of all requests share; ``state`` is the server's."""
+        self._line = line
+        self._app = app
+        self._scope = scope
+        self._server_state = state
+        self._reader = RequestReader()
+        self._cycle: Cycle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._unread = 0
+        self._is_new = True
+        self.is_stopping = False
+        """Whether no request may follow the one that runs."""
+        self.is_reading_past = False
+        """Whether what comes is the rest of a body whose request has its answer."""
+
+    @property
+    def is_between(self) -> bool:
+        """Whether nothing of a request has arrived."""
+        return self._reader.is_between_messages
+
+    @property
+    def is_body_due(self) -> bool:
+        """Whether the client should be sending a body just now."""
+        is_asked = self._cycle is not None and not self._cycle.expects_continue
+        return is_asked and self._reader.state is State.BODY
+
+    @property
+    def taken_in(self) -> int:
+        """How many bytes wait for the app to take them."""
+        taker = self._stream or self._cycle
+        return taker.buffered if taker is not None else 0
+
+    @property
+    def held(self) -> int:
+        """How many bytes wait for their turn."""
+        return self._reader.held
+
+    @property
+    def _stream(self) -> Stream | None:
+        return self._cycle.stream if self._cycle is not None else None
+
+    # What the connection tells.
+
+    def feed(self, data: bytes) -> None:
+        """Read on."""
+        self._handle(self._reader.feed(data))
+
+    def end(self) -> bool:
+        """Take note that the client ended its side; tell whether it may still be sent to."""
+        if self._stream is None:
+            self.leave()
+            return False
+        self._stream.end()
+        return True
+
+    def lose(self) -> None:
+        """Take note that the connection is gone.
+
+        A stream that ended before is handed over to its end: what the client said last counts.
+        """
+        if self._cycle is not None and self._has_client_ended(self._cycle):
+            self._cycle.is_gone = True
+        else:
+            self.leave()
+
+    def leave(self) -> None:
+        """Cancel what runs for a client that isn't there any more."""
+        if self._cycle is None or self._cycle.is_gone:
+            return
+        self._cycle.leave()
+        if self._task is not None and not self._cycle.is_complete:
+            self._task.cancel()
+
+    def stop(self) -> None:
+        """End the connection when its turn is over, at once where none is and none begins."""
+        self.is_stopping = True
+        if self._stream is not None:
+            self._stream.stop()
+        elif self._cycle is None:
+            self._end_unless_asked()
+
+    def _end_unless_asked(self) -> None:
+        """End the connection, unless a request is on its way to us: that one has its turn."""
+        if self.is_reading_past:
+            self._line.end()
+        elif self.is_between:
+            self._line.await_last(is_new=self._is_new)
+
+    def switch(self) -> None:
+        """Give what comes from now on, and what has come already, to the stream that has begun."""
+        held, stream = self._reader.upgrade(), self._stream
+        if stream is not None and held:
+            stream.take(held)
+        if stream is not None and self.is_stopping:
+            stream.stop()
+
+    def halt(self) -> None:
+        """Read nothing more, whatever comes."""
+        self._reader.stop()
+
+    def refuse(self, error: Malformed) -> None:
+        """Answer what can't be read, if no answer has begun, and close."""
+        log.warning("not a request: %s", error.detail)
+        self.leave()
+        cycle, self._cycle = self._cycle, None
+        if cycle is not None and cycle.is_complete:
+            self._line.close_gently()
+        elif cycle is not None and cycle.has_started:
+            self._line.break_off()
+        else:
+            self._answer(Refusal(_CODES.get(error.status, Code.BAD_REQUEST)))
+
+    # A request's life.
+
+    def _handle(self, events: list[object]) -> None:
+        for event in events:
+            if self.is_reading_past:
+                self._read_past(event)
+            elif isinstance(event, RequestHead):
+                self._begin(event)
+            elif isinstance(event, Malformed):
+                self.refuse(event)
+            elif self._cycle is not None:
+                if isinstance(event, bytes):
+                    self._cycle.take(event)
+                else:
+                    self._cycle.end()
+
+    def _begin(self, head: RequestHead) -> None:
+        self._is_new = False
+        self._cycle = cycle = Cycle(self._line, head, persistence(head.fields, head.minor))
+        self._line.begin_window()
+        run = self._run(cycle, http_scope(head, self._scope))
+        self._task = task = asyncio.get_running_loop().create_task(run)
+        self._server_state.tasks.add(task)
+        task.add_done_callback(self._server_state.tasks.discard)
+
+    async def _run(self, cycle: Cycle, scope: dict[str, Any]) -> None:
+        try:
+            await self._app(scope, cycle.receive, cycle.send)
+        except asyncio.CancelledError:
+            if not cycle.is_gone:
+                self._line.break_off()
+                raise
+        except Exception as error:
+            if cycle.has_started and not cycle.is_complete:
+                # As text: a record that somebody keeps would keep the error's frames. The request's
+                # own line tells of it too (proxy.transfer.access_log).
+                log.debug("an answer broke off: %s", str(error) or repr(error))
+            else:
+                log.exception("the listener's app failed")
+        if not cycle.is_gone:
+            self._after(cycle)
+
+    def _after(self, cycle: Cycle) -> None:
+        """Go on to the next request, past what was left of this one."""
+        self._cycle = self._task = None
+        self._server_state.total_requests += 1
+        if not cycle.has_started:
+            self._answer(Refusal(Code.INTERNAL))
+        elif not cycle.is_complete:
+            # Visibly: a client that got part of an answer must not take it for the whole.
+            self._line.break_off()
+        elif self._has_client_ended(cycle):
+            self._line.end()
+        elif not cycle.keeps:
+            self._line.close_gently()
+        elif self._reader.state is State.DONE:
+            self._next()
+        else:
+            self.is_reading_past = True
+            self._unread = cycle.buffered
+            self._line.await_rest()
+
+    @staticmethod
+    def _has_client_ended(cycle: Cycle) -> bool:
+        return cycle.stream is not None and cycle.stream.has_client_ended
+
+    def _next(self) -> None:
+        self.is_reading_past = False
+        self._line.await_turn()
+        self._handle(self._reader.next_message())
+        if self._cycle is None and self._reader.held:
+            self._line.await_head()
+        elif self._cycle is None and self.is_stopping and not self._line.is_closing:
+            self._end_unless_asked()
+
+    def _read_past(self, event: object) -> None:
+        """Read past the body of a request that was answered without it.
+
+        One that breaks off is no reason for a second answer: it would be taken for the next one's.
+        """
+        if isinstance(event, bytes):
+            self._unread += len(event)
+            if self._unread > self._line.limits.unread:
+                self._line.close_gently()
+        elif event is not END:
+            self._line.close_gently()
+        elif not self._line.is_closing:
+            self._next()
+
+    def _answer(self, refusal: Refusal) -> None:
+        self._line.write(last_answer(refusal))
+        self._line.close_gently()

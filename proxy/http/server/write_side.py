@@ -1,0 +1,132 @@
+"""What leaves on a client's connection: written, held to a rate, and ended in one of two ways.
+
+Gently: the client gets all of its answer, then the end, then a moment to read it. Or broken off:
+with a reset, because the end alone would tell an HTTP/1.0 client that its answer is whole.
+"""
+
+import asyncio
+import logging
+import socket
+import struct
+from contextlib import suppress
+
+from proxy.http.server.deadline import Deadline
+from proxy.http.server.limits import Limits
+
+log = logging.getLogger("proxy.hop")
+
+_RESET = struct.pack("ii", 1, 0)
+"""For SO_LINGER: discard what is unsent, and reset."""
+
+
+class Outlet:
+    """The way out of one connection; ``deadline`` is the connection's one timer."""
+
+    def __init__(self, transport: asyncio.Transport, deadline: Deadline, limits: Limits) -> None:
+        self._transport = transport
+        self._deadline = deadline
+        self._limits = limits
+        self._written = 0
+        self._left_then = 0
+        self._had_to_take = False
+        self._is_lingering = False
+        self._is_enduring = False
+        self.room: asyncio.Future[None] | None = None
+        """What to wait for while the client takes nothing more."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is still on its way out."""
+        return self._is_lingering or bool(self._transport.get_write_buffer_size())
+
+    def write(self, data: bytes) -> None:
+        """Send ``data``."""
+        self._written += len(data)
+        self._transport.write(data)
+
+    def write_end(self) -> None:
+        """Send our end behind what is written; where only a whole connection can end, end it."""
+        if self._transport.can_write_eof():
+            with suppress(OSError):  # the client reset the connection: the loop tells of it soon
+                self._transport.write_eof()
+        else:
+            self._transport.close()
+
+    def shut(self) -> None:
+        """Make whoever writes wait."""
+        self.room = asyncio.get_running_loop().create_future()
+        if self._is_enduring:
+            self._begin_stall()
+
+    def open(self) -> None:
+        """Let whoever writes go on."""
+        if self.room is not None and not self.room.done():
+            self.room.set_result(None)
+        self.room = None
+        self._had_to_take = False
+
+    # The client's pace.
+
+    def begin_window(self) -> None:
+        """Begin to measure what the client takes."""
+        self._had_to_take = self.room is not None
+        self._left_then = self._left()
+
+    def is_too_slow(self) -> bool:
+        """Tell whether the client could have taken more in all of the window, and hasn't."""
+        return self._had_to_take and self._took_too_little()
+
+    def _took_too_little(self) -> bool:
+        return self._left() - self._left_then < self._limits.rate * self._limits.window
+
+    def _left(self) -> int:
+        return self._written - self._transport.get_write_buffer_size()
+
+    def endure(self) -> None:
+        """Hold the client to no rate from now on: only to taking something of what waits for it."""
+        self._is_enduring = True
+        if self.room is not None:
+            self._begin_stall()
+
+    def _begin_stall(self) -> None:
+        self._left_then = self._left()
+        self._deadline.within(self._limits.stall, self._look_at_stall)
+
+    def _look_at_stall(self) -> None:
+        if self.room is not None and self._left() == self._left_then:
+            log.warning("a client takes nothing")
+            self.break_off()
+        elif self.room is not None:
+            self._begin_stall()
+
+    # The end.
+
+    def break_off(self) -> None:
+        """Reset the connection."""
+        with suppress(OSError):
+            self._transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, _RESET
+            )
+        self._transport.abort()
+
+    def close_gently(self) -> None:
+        """Send the end behind what is written; whatever comes in meanwhile must be read past."""
+        if self._is_lingering or self._transport.is_closing():
+            return
+        self._is_lingering = True
+        self.write_end()
+        self.watch()
+
+    def watch(self) -> None:
+        """Bound the time that the rest of the answer takes to leave, and the client to close."""
+        if self._transport.get_write_buffer_size():
+            self._left_then = self._left()
+            self._deadline.within(self._limits.window, self._look_at_rest)
+        else:
+            self._deadline.within(self._limits.linger, self._transport.abort)
+
+    def _look_at_rest(self) -> None:
+        if self._transport.get_write_buffer_size() and self._took_too_little():
+            self.break_off()
+        else:
+            self.watch()

@@ -1,0 +1,141 @@
+"""The public listener: strangers and peers on their way to this Portal's apps.
+
+Nothing is decided here: ``proxy.core.gate`` decides, for whatever comes in an envelope too. This
+room reads the request, asks the gate, and has the request delivered or refused.
+"""
+
+from functools import partial
+
+from starlette.types import Receive, Scope, Send
+
+from proxy.transfer.body import ClientLeft
+from proxy.inbound.client import Client, client_of, neighbour_of
+from proxy.core.http.problem import refusal_answer, wants_page
+from proxy.core.sealing.envelope import GATEWAY
+from proxy.core.errors import Code, Refusal
+from proxy.core.http.forwarded import read_trail
+from proxy.core.gate import Admission, RefusedPeer, Request, Unpaired, admit
+from proxy.core.log_line import LEFT
+from proxy.core.signature.response import Question
+from proxy.core.revocation import ground_of_request
+from proxy.core.terminals.return_address import PAIR, is_navigation
+from proxy.inbound.forward import Delivery
+from proxy.inbound.gateway import Gateway
+from proxy.http.scope import target_of
+from proxy.transfer.concurrency import Occupancy
+from proxy.inbound.pairing_page import PairingPage
+from proxy.portal import Portal
+from proxy.inbound.terminal_session import recognised, sent_to_pair
+from proxy.state.replay import ReplayStore
+from proxy.transfer.response import send_answer
+from proxy.transfer.access_log import line_of
+from proxy.http.upstream import Upstream
+
+
+class Inbound:
+    """The ASGI app behind the public listener."""
+
+    def __init__(self, portal: Portal, upstream: Upstream, replays: ReplayStore) -> None:
+        self._portal = portal
+        self._replays = replays
+        self._occupancy = Occupancy(portal.config.limits, app_full=Code.APP_BUSY)
+        self._delivery = Delivery(portal, upstream)
+        self._gateway = Gateway(portal, self._answer)
+        self._pairing = PairingPage(portal)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        line = line_of(scope)
+        trail = read_trail(
+            neighbour_of(scope),
+            scope["headers"],
+            self._portal.config.trusted_proxies,
+            public=self._portal.hosts.origin.scheme,
+            made_id=line.request_id,
+        )
+        line.client, line.request_id = trail.client, trail.request_id
+        request = Request(scope["method"].encode("ascii"), target_of(scope), scope["headers"])
+        await self._answer(request, client_of(scope, receive, send, trail, line))
+
+    async def _answer(self, request: Request, client: Client) -> None:
+        """Answer one request, from a connection or from an envelope."""
+        now, line = self._portal.clock(), client.line
+        question = None
+        line.mode = "plain" if request.seal is None else "sealed"
+        try:
+            admission = self._admit(request, now)
+            # Looked up at once: later, the rules and the address could be of two moments.
+            app = self._portal.apps.get(admission.app) if admission.app is not None else None
+            question = admission.question
+            if _is_envelope(request, admission):
+                line.mode = "sealed"
+                await self._gateway.open(request, client)
+                return
+            line.caller, line.app = admission.caller, admission.app or ""
+            line.rule = admission.rule.prefix if admission.rule is not None else None
+            if admission.caller.type == "terminal":
+                client = recognised(self._portal, request, admission, client, now)
+            if _is_pairing(admission):
+                await self._pairing.serve(request, admission, client)
+                return
+            if question is not None and request.seal is None:
+                line.mode = "signed"
+            ground = ground_of_request(admission.caller, admission.app)
+            with (
+                self._portal.exchanges.run(ground, line) as run,
+                self._occupancy.of(admission.caller.id, line.app),
+            ):
+                if line.mode == "signed" and question is not None:
+                    await self._delivery.hold(request, admission, app, question, client)
+                else:
+                    await self._delivery.stream(request, admission, app, client, run)
+        except Refusal as refusal:
+            if isinstance(refusal, RefusedPeer):
+                question = refusal.question
+                line.mode = "sealed" if request.seal is not None else "signed"
+            line.refuse(refusal)
+            await self._refuse(refusal, request, question, client)
+        except ClientLeft:
+            line.outcome = LEFT
+
+    def _admit(self, request: Request, now: float) -> Admission:
+        claim = partial(self._replays.claim, now=now)
+        try:
+            return admit(request, self._portal.site, now, claim)
+        except Unpaired:
+            if not self._portal.terminals.refresh():
+                raise
+            # Paired a moment ago, in another process.
+            return admit(request, self._portal.site, now, claim)
+
+    async def _refuse(
+        self, refusal: Refusal, request: Request, question: Question | None, client: Client
+    ) -> None:
+        if request.seal is not None:
+            await send_answer(client.send, refusal_answer(refusal), request.method)
+        elif question is not None:
+            answer = refusal_answer(refusal)
+            await self._delivery.send_signed(answer, request, question, client)
+        elif isinstance(refusal, Unpaired) and is_navigation(request.method, request.fields):
+            answer = sent_to_pair(refusal, client.line.request_id)
+            client.line.status = answer.status
+            await send_answer(client.send, answer, request.method)
+        else:
+            page = wants_page(request.method, request.fields)
+            answer = refusal_answer(refusal, page=page, request_id=client.line.request_id)
+            await send_answer(client.send, answer, request.method)
+
+
+def _is_envelope(request: Request, admission: Admission) -> bool:
+    """Tell whether a stranger brings an envelope; there is none inside another one."""
+    return (
+        admission.app is None
+        and admission.question is None
+        and request.method == b"POST"
+        and admission.target.path == GATEWAY
+    )
+
+
+def _is_pairing(admission: Admission) -> bool:
+    """Tell whether somebody comes for the pairing page; to a Portal there is none."""
+    return admission.app is None and admission.question is None and admission.target.path == PAIR

@@ -1,0 +1,68 @@
+"""Whoever sent a request: what comes from there, and where the answer goes.
+
+A client's own connection, or an envelope on it: what serves the request needn't know which.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from starlette.types import Receive, Scope, Send
+
+from proxy.transfer.body import RequestPieces
+from proxy.core.http.forwarded import Neighbour, Trail
+from proxy.core.http.headers import Field, Fields, values_of
+from proxy.core.log_line import RequestLine
+from proxy.core.websocket.handshake import asks_for_websocket
+from proxy.http.scope import INTERIM, UPGRADE
+
+
+@dataclass(frozen=True)
+class Client:
+    """The two ends of one request."""
+
+    framing: Field | None
+    """How the request's body is framed: its ``content-length``, or chunked; None has no body."""
+    pieces: AsyncIterator[bytes]
+    """The request's body; nothing is asked of the client before the first is awaited."""
+    send: Send
+    trail: Trail
+    """The way by which the connection came; a sealed call came by that of its envelope."""
+    line: RequestLine
+    takes_interim: bool = False
+    """Whether ``send`` passes interim responses on."""
+    raw: Receive | None = None
+    """What the bytes of a WebSocket are received by; None unless the client asks for one."""
+
+
+def neighbour_of(scope: Scope) -> Neighbour:
+    """Return who is at the other end of the connection.
+
+    A unix socket is known by its own address. That a client has none shows nothing: one that is
+    gone before anybody asked has none either.
+    """
+    client, server = scope.get("client"), scope.get("server")
+    is_unix = server is not None and server[1] is None
+    is_tls = scope.get("scheme") == "https"
+    return Neighbour(client[0] if client and not is_unix else "", is_unix, is_tls)
+
+
+def client_of(
+    scope: Scope, receive: Receive, send: Send, trail: Trail, line: RequestLine
+) -> Client:
+    """Return the client of a request as ASGI gives it."""
+    fields, extensions = scope["headers"], scope.get("extensions", ())
+    minor = int(scope["http_version"] == "1.1")
+    upgrades = UPGRADE in extensions and asks_for_websocket(minor, fields)
+    raw = receive if upgrades else None
+    pieces = RequestPieces(receive)
+    framing = received_framing(fields)
+    return Client(framing, pieces, send, trail, line, INTERIM in extensions, raw)
+
+
+def received_framing(fields: Fields) -> Field | None:
+    """Return the framing of the request's body as received; None where it has no body."""
+    if lengths := values_of(fields, b"content-length"):
+        return b"content-length", lengths[0]
+    if values_of(fields, b"transfer-encoding"):
+        return b"transfer-encoding", b"chunked"
+    return None

@@ -1,0 +1,125 @@
+"""The gateway: opens an envelope, has the request in it answered like any other, seals the answer.
+
+The request inside goes through the same corridor as a signed one, and reaches nothing else. From
+the first chunk that opened, whatever is said to the sender is sealed: who watches can't tell a
+refusal from an answer.
+Source: docs/protocol.md, section 5; RFC 9458; RFC 9540.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+
+from starlette.types import Message, Receive, Scope, Send
+
+from proxy.transfer.body_limit import bounded
+from proxy.inbound.client import Client
+from proxy.core.http.problem import refusal_answer
+from proxy.core.binary_http.message import Malformed, RequestHead
+from proxy.core.binary_http.reader import RequestReader
+from proxy.core.sealing.envelope import is_sealed_request
+from proxy.core.errors import Code, Refusal
+from proxy.core.gate import Request
+from proxy.core.http.headers import Field, Indexed, values_of
+from proxy.core.sealing.message import MessageOpener
+from proxy.core.sealing.chunks import CannotOpen
+from proxy.core.sealing.request import RequestOpener
+from proxy.transfer.catch_all import Guard
+from proxy.transfer.opened_message import OpenedMessage
+from proxy.portal import Portal
+from proxy.transfer.response import send_answer
+from proxy.transfer.access_log import scope_with
+from proxy.inbound.sealed_response import SealedReply
+
+BODY_WAIT = 0.1
+"""Seconds that a request without a stated length waits for its body, or its end.
+
+An app should see whether there is a body; a sender may want an answer before it sends one.
+"""
+
+ENVELOPE_FACTOR, ENVELOPE_MORE = 32, 2 * 1024 * 1024
+"""How large an envelope may be: so many times a body, and so many bytes for its head.
+
+A chunk costs up to 19 bytes more than it holds, and a sender may seal single bytes. Without a bound
+there would be padding, or empty chunks, without an end.
+"""
+
+
+_CHUNKED = (b"transfer-encoding", b"chunked")
+
+
+class Gateway:
+    """Where envelopes are opened; ``answer`` answers the requests in them."""
+
+    def __init__(
+        self, portal: Portal, answer: Callable[[Request, Client], Awaitable[None]]
+    ) -> None:
+        self._portal = portal
+        self._answer = answer
+
+    async def open(self, request: Request, client: Client) -> None:
+        """Open the envelope that ``request`` brings, and answer what is in it.
+
+        Raises ``Refusal`` for what can't be opened at all.
+        """
+        if not is_sealed_request(request.fields):
+            raise Refusal(Code.NOT_AN_ENVELOPE, "no message/ohttp-chunked-req")
+        if "sealed" not in self._portal.modes:
+            raise Refusal(Code.MODE_NOT_ACCEPTED, "sealed")
+        opener = RequestOpener(self._portal.sealing.find)
+        reader = RequestReader()
+        most = ENVELOPE_FACTOR * self._portal.config.limits.body + ENVELOPE_MORE
+        pieces = bounded(client.pieces, client.framing, most)
+        message = OpenedMessage(pieces, MessageOpener(opener, reader), _broken)
+        try:
+            head = await message.begin(RequestHead)
+        except (CannotOpen, Malformed) as error:
+            if not opener.has_opened:
+                raise Refusal(Code.SEALING_KEY_UNKNOWN, str(error)) from None
+            is_large = isinstance(error, Malformed) and error.status == Code.HEAD_TOO_LARGE.status
+            code = Code.HEAD_TOO_LARGE if is_large else Code.ENVELOPE_BROKEN
+            refusal = Refusal(code, str(error))
+            client.line.refuse(refusal)
+            method = reader.method or b"POST"  # to HEAD an answer without content is due
+            reply = self._reply(opener, client, method)
+            await send_answer(reply, refusal_answer(refusal), method)
+            return
+        fields = Indexed(((b"host", head.authority), *head.fields))
+        inner = Request(head.method, head.target, fields, opener.enc)
+        line = client.line
+        line.method, line.host, line.target = head.method, head.authority, head.target
+        framing = await _framing(head, message)
+
+        async def answer(_scope: Scope, _receive: Receive, send: Send) -> None:
+            await self._answer(inner, Client(framing, message, send, client.trail, line))
+
+        reply = self._reply(opener, client, head.method)
+        # A mistake of our own is told inside the envelope too, in the form that it has everywhere.
+        await Guard(answer)(scope_with(line, head.method), _nothing_more, reply)
+
+    @staticmethod
+    def _reply(opener: RequestOpener, client: Client, method: bytes) -> SealedReply:
+        nonce = secrets.token_bytes(opener.response_nonce_length)
+        return SealedReply(client.send, opener.answer_sealer(nonce), method)
+
+
+async def _framing(head: RequestHead, message: OpenedMessage) -> Field | None:
+    """Return how the app is to get the body; None where there is none."""
+    if lengths := values_of(head.fields, b"content-length"):
+        return b"content-length", lengths[0]
+    if message.is_known:
+        return _CHUNKED if await message.has_more() else None
+    try:
+        async with asyncio.timeout(BODY_WAIT):
+            has_body = await message.has_more()
+    except (TimeoutError, Refusal):
+        has_body = True  # not there yet, or broken: whoever reads on hears of it
+    return _CHUNKED if has_body else None
+
+
+async def _nothing_more() -> Message:
+    return {"type": "http.disconnect"}
+
+
+def _broken(detail: str) -> Refusal:
+    return Refusal(Code.ENVELOPE_BROKEN, detail)

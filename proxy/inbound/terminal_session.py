@@ -1,0 +1,54 @@
+"""Browsers, known or not: a terminal is noted, and its cookie kept; a stranger is sent to pair."""
+
+from dataclasses import replace
+
+from starlette.types import Message, Send
+
+from proxy.inbound.client import Client
+from proxy.core.http.problem import Answer, refusal_answer
+from proxy.core.gate import Admission, Request, Unpaired
+from proxy.core.http.headers import Field
+from proxy.core.access.policy import Access
+from proxy.core.terminals.session import renewal
+from proxy.http.scope import UPGRADE
+from proxy.portal import Portal
+
+_SEE_OTHER = 303
+
+
+def recognised(
+    portal: Portal, request: Request, admission: Admission, client: Client, now: float
+) -> Client:
+    """Note that a terminal was here; its cookie is set again with the answer where that is due.
+
+    With answers from private pages alone: a cache may keep others for everybody, and the cookie
+    with them.
+    """
+    cookie, terminals = None, portal.terminals
+    if admission.rule is not None and admission.rule.access is Access.PRIVATE:
+        last = terminals.last_renewal(admission.caller.id)
+        cookie = renewal(request.fields, terminals.current, portal.hosts.origin, now, last)
+    terminals.saw(admission.caller.id, now)
+    if cookie is None:
+        return client
+    terminals.renewed(admission.caller.id, now)
+    return replace(client, send=_with(cookie, client.send))
+
+
+def sent_to_pair(refusal: Unpaired, request_id: str) -> Answer:
+    """Return what sends a browser to the pairing page, and tells the refusal who doesn't follow."""
+    told = refusal_answer(refusal, page=True, request_id=request_id)
+    location = (b"location", refusal.pairing_address.encode("ascii"))
+    fields = tuple(field for field in told.fields if field[0] != b"www-authenticate")
+    return replace(told, status=_SEE_OTHER, fields=(location, *fields))
+
+
+def _with(field: Field, send: Send) -> Send:
+    """Return what sends an answer with ``field`` in its head as well."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] in ("http.response.start", UPGRADE):
+            message = {**message, "headers": [*message["headers"], field]}
+        await send(message)
+
+    return sending

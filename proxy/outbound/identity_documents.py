@@ -1,0 +1,112 @@
+"""Peers' identity documents: fetched over an untrusted wire, verified, and kept until they expire.
+
+Nothing is ever fetched for a stranger: only contacts of the owner, and what an owner types, get
+here.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from proxy.core.errors import Code, Refusal
+from proxy.core.http.headers import Field
+from proxy.core.access.policy import Contact
+from proxy.core.signature.base import Message
+from proxy.core.identity_document import MAX_BYTES, PATH, Document, verify_document
+from proxy.core.signature.response import Untrusted
+from proxy.outbound.destinations import destination_of
+from proxy.transfer.failures import peer_failed
+from proxy.http.upstream import Destination, Timeouts, Upstream, UpstreamFailed, UpstreamRequest
+
+PATIENCE = 10.0
+"""Seconds for each phase of fetching a document, at most."""
+
+
+async def fetch_document(
+    upstream: Upstream, to: Destination, expected: str, *, now: float, patience: float = PATIENCE
+) -> Document:
+    """Fetch and verify the identity document at ``to``.
+
+    ``expected`` is the full ID, or a prefix of it where an owner typed one; ``patience`` is seconds
+    for each phase. Raises ``Refusal`` (``PEER_UNREACHABLE``, ``PEER_TIMEOUT``, ``PEER_UNTRUSTED``).
+    """
+    head, body = await ask_for_document(upstream, to, patience)
+    try:
+        return verify_document(expected, head, body, now=now)
+    except Untrusted as error:
+        raise Refusal(Code.PEER_UNTRUSTED, f"{to.origin}: {error}") from None
+
+
+async def ask_for_document(
+    upstream: Upstream, to: Destination, patience: float
+) -> tuple[Message, bytes]:
+    """Fetch what is at ``to`` in the place of the identity document; nothing of it is verified yet.
+
+    Raises as ``fetch_document`` does.
+    """
+    host: Field = (b"host", to.origin.authority.encode("ascii"))
+    accept: Field = (b"accept", b"application/json")
+    timeouts = Timeouts(patience, patience, patience)
+    request = UpstreamRequest(to, b"GET", PATH, (host, accept), None, timeouts)
+    try:
+        async with upstream.send(request) as response:
+            body = b""
+            async for piece in response.pieces():
+                body += piece
+                if len(body) > MAX_BYTES:
+                    raise Refusal(Code.PEER_UNTRUSTED, "identity document: too large")
+    except UpstreamFailed as failure:
+        raise peer_failed(failure, b"GET", str(to.origin)) from None
+    return Message(fields=response.fields, status=response.status), body
+
+
+class Directory:
+    """The documents of contacts. Many who ask at once for one of them cause one fetch."""
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        clock: Callable[[], float] = time.time,
+        patience: float = PATIENCE,
+    ) -> None:
+        self._upstream = upstream
+        self._clock = clock
+        self._patience = patience
+        self._kept: dict[Contact, Document] = {}
+        self._fetches: dict[Contact, asyncio.Task[Document]] = {}
+
+    async def document(self, contact: Contact) -> Document:
+        """Return the contact's document, fetched where none is kept; raises as ``fetch`` does."""
+        kept = self._kept.get(contact)
+        if kept is not None and self._clock() < kept.expires:
+            return kept
+        return await self.fetch(contact)
+
+    def forget(self, contact: Contact, document: Document) -> None:
+        """Fetch again next time, unless another document than this one came meanwhile."""
+        if self._kept.get(contact) is document:
+            del self._kept[contact]
+
+    async def fetch(self, contact: Contact) -> Document:
+        """Fetch the contact's document and keep it.
+
+        Raises ``Refusal`` (``PEER_UNREACHABLE``, ``PEER_TIMEOUT``, ``PEER_UNTRUSTED``). Goes on
+        when whoever asked first is cancelled: others wait for it too.
+        """
+        fetch = self._fetches.get(contact)
+        if fetch is None:
+            fetch = asyncio.create_task(self._fetch(contact))
+            fetch.add_done_callback(lambda done: self._take(contact, done))
+            self._fetches[contact] = fetch
+        return await asyncio.shield(fetch)
+
+    async def _fetch(self, contact: Contact) -> Document:
+        to = destination_of(contact)
+        return await fetch_document(
+            self._upstream, to, contact.id, now=self._clock(), patience=self._patience
+        )
+
+    def _take(self, contact: Contact, done: "asyncio.Task[Document]") -> None:
+        self._fetches.pop(contact, None)
+        if not done.cancelled() and done.exception() is None:
+            self._kept[contact] = done.result()

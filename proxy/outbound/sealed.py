@@ -1,0 +1,269 @@
+"""A sealed call: only the two Portals can read it, and both bodies stream.
+
+Sealed to a key that the peer's identity signed, so whoever can open it and answer is the peer; the
+answer needs no signature. Nothing here ever falls back to a signed call. A further try repeats the
+nonce, needs a body of which nothing is forgotten, and is made once for each of the two reasons
+there are: whoever withholds answers and forges problems can't have a call carried out twice.
+Source: docs/protocol.md, section 5.
+"""
+
+import base64
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from proxy.transfer.body import SMALL, RememberedBody, beginning, gathered
+from proxy.outbound.call import (
+    Call,
+    CallAnswer,
+    fields_for_app,
+    is_repeatable,
+    peer_name,
+    refuse_replayed,
+    time_told,
+)
+from proxy.core.http.problem import refusal_mark
+from proxy.core.binary_http.message import Malformed, RequestHead, ResponseHead
+from proxy.core.binary_http.reader import ResponseReader
+from proxy.core.binary_http.writer import request_head
+from proxy.core.sealing.envelope import (
+    CHUNKED_REQUEST,
+    GATEWAY,
+    INCREMENTAL,
+    PROBLEM_LIMIT,
+    is_key_problem,
+    is_sealed_answer,
+    may_be_key_problem,
+)
+from proxy.core.errors import Code, Refusal
+from proxy.core.http.headers import indexed
+from proxy.core.http1.framing import bodiless
+from proxy.core.identity import PrivateKey
+from proxy.core.access.policy import Contact
+from proxy.core.sealing.message import MessageOpener, MessageSealer
+from proxy.core.sealing.chunks import LARGEST_CHUNK, CannotOpen
+from proxy.core.sealing.request import RequestSealer
+from proxy.core.identity_document import Document
+from proxy.core.signature.parameters import NONCE_BYTES
+from proxy.core.signature.request import sign_request
+from proxy.outbound.destinations import destination_of
+from proxy.outbound.identity_documents import Directory
+from proxy.transfer.opened_message import OpenedMessage
+from proxy.transfer.failures import is_safe, peer_failed, unusable
+from proxy.outbound.reachability import Reachability
+from proxy.http.upstream import (
+    Upstream,
+    UpstreamFailed,
+    UpstreamRequest,
+    UpstreamResponse,
+    Whole,
+)
+
+EPHEMERAL_BYTES = 32
+_UNKNOWN = frozenset({Code.OUTCOME_UNKNOWN, Code.OUTCOME_UNKNOWN_LATE})
+
+
+class _KeyProblem(Exception):
+    """The other end says that it can't open what was sealed to a key of ``document``."""
+
+    def __init__(self, document: Document) -> None:
+        super().__init__("the peer says that it can't open the call")
+        self.document = document
+
+
+@dataclass
+class _Tries:
+    """What a call may still be tried again for."""
+
+    started: float
+    nonce: bytes
+    now: int
+    """The time to sign with."""
+    for_key: bool = True
+    for_time: bool = True
+
+
+class SealedCourier:
+    """Carries calls out in sealed mode."""
+
+    def __init__(
+        self,
+        key: PrivateKey,
+        upstream: Upstream,
+        directory: Directory,
+        reachability: Reachability,
+        clock: Callable[[], float],
+    ) -> None:
+        self._key = key
+        self._upstream = upstream
+        self._directory = directory
+        self._reachability = reachability
+        self._clock = clock
+
+    @asynccontextmanager
+    async def carry_out(self, call: Call, body: AsyncIterator[bytes]) -> AsyncIterator[CallAnswer]:
+        """Send ``call``; inside the context is the answer, as far as it has come.
+
+        Raises ``Refusal``; the pieces of the answer raise ``UpstreamFailed``.
+        """
+        remembered = RememberedBody(body)
+        started = self._clock()
+        now = int(started) if call.at is None else call.at
+        tries = _Tries(started, secrets.token_bytes(NONCE_BYTES), now, for_time=call.at is None)
+        while True:
+            try:
+                async with self._attempt(call, remembered, tries) as answer:
+                    theirs = time_told(answer.fields, b"")
+                    may_repeat = tries.for_time and self._may_repeat(remembered, tries)
+                    if theirs is None or not may_repeat:
+                        refuse_replayed(call, answer.fields)
+                        mark = refusal_mark(answer.fields)
+                        if mark[0] and not tries.for_key:
+                            _refuse_unproven(call, mark[0])
+                        fields = fields_for_app(call, answer.status, answer.fields, streams=True)
+                        yield CallAnswer(answer.status, fields, answer.pieces, mark)
+                        return
+                    tries.for_time, tries.now = False, theirs
+            except _KeyProblem as problem:
+                self._directory.forget(call.contact, problem.document)
+                if not tries.for_key or not self._may_repeat(remembered, tries):
+                    refusal = Refusal(Code.PEER_UNTRUSTED, f"{peer_name(call.contact)}: {problem}")
+                    raise unusable(refusal, call.method) from None
+                tries.for_key = False
+            except Refusal as refusal:
+                if tries.for_key or refusal.code in _UNKNOWN:
+                    raise
+                # The first try was answered by nobody knows whom: it may have arrived.
+                raise unusable(refusal, call.method) from None
+
+    def _may_repeat(self, body: RememberedBody, tries: _Tries) -> bool:
+        return body.is_whole and is_repeatable(tries.started, self._clock())
+
+    @asynccontextmanager
+    async def _attempt(
+        self, call: Call, body: RememberedBody, tries: _Tries
+    ) -> AsyncIterator[CallAnswer]:
+        """Send once; inside the context is the answer, with its fields as they travelled."""
+        document = await self._directory.document(call.contact)
+        sealer = self._sealer(call.contact, document)
+        request = await self._request(call, sealer, body, tries)
+        is_open = False
+        try:
+            async with self._upstream.send(request) as response:
+                await _refuse_unsealed(call, document, response)
+                opener = MessageOpener(sealer.answer_opener(), ResponseReader(call.method))
+                answer = OpenedMessage(response.pieces(), opener, UpstreamFailed)
+                head = await answer.begin(ResponseHead)
+                if bodiless(call.method, head.status):
+                    await answer.nothing_follows()
+                is_open = True
+                self._reachability.note(call.contact, reachable=True)
+                yield CallAnswer(head.status, indexed(head.fields), answer)
+        except UpstreamFailed as failure:
+            if is_open:
+                raise
+            self._reachability.note(call.contact, reachable=False)
+            raise peer_failed(failure, call.method, peer_name(call.contact)) from None
+        except (CannotOpen, Malformed) as error:
+            refusal = Refusal(Code.PEER_UNTRUSTED, f"{peer_name(call.contact)}: {error}")
+            raise unusable(refusal, call.method) from None
+
+    def _sealer(self, contact: Contact, document: Document) -> RequestSealer:
+        """Return what seals to the newest key that the document offers; raises ``Refusal``."""
+        newest = document.sealing_key(self._clock())
+        if newest is None:
+            # Not kept until it expires: the owner over there may be putting it right just now.
+            self._directory.forget(contact, document)
+            modes = " and ".join(sorted(document.modes)) or "no"
+            detail = f"it accepts {modes} calls, and names no key that can be used now"
+            raise Refusal(Code.NO_SEALING_KEY, f"{peer_name(contact)}: {detail}")
+        largest = min(LARGEST_CHUNK, document.largest_chunk)
+        ephemeral = secrets.token_bytes(EPHEMERAL_BYTES)
+        return RequestSealer(newest.config, ephemeral=ephemeral, largest=largest)
+
+    async def _request(
+        self, call: Call, sealer: RequestSealer, body: RememberedBody, tries: _Tries
+    ) -> UpstreamRequest:
+        """Return the signed request in its envelope, which is sealed as it is sent."""
+        own = [(b"portal-seal", b":" + base64.b64encode(sealer.enc) + b":")]
+        if call.size is not None:
+            own.append((b"content-length", str(call.size).encode("ascii")))
+        signed = sign_request(
+            self._key, call.message(*own), call.recipient, nonce=tries.nonce, now=tries.now
+        ).message
+        head = RequestHead(
+            signed.method,
+            signed.scheme.encode("ascii"),
+            signed.authority.encode("ascii"),
+            signed.target,
+            tuple(signed.fields),
+        )
+        message = MessageSealer(sealer, request_head(head))
+        host = call.contact.origin.authority.encode("ascii")
+        return UpstreamRequest(
+            destination_of(call.contact),
+            b"POST",
+            GATEWAY,
+            ((b"host", host), CHUNKED_REQUEST, INCREMENTAL, (b"transfer-encoding", b"chunked")),
+            await _body(message, call, body),
+        )
+
+
+async def _body(message: MessageSealer, call: Call, body: RememberedBody) -> AsyncIterator[bytes]:
+    """Return the envelope: whole where all that it holds is small and there, in its one chunk."""
+    if not call.has_body:
+        return Whole(message.end())
+    pieces = body.pieces()
+    if call.size is None or call.size > SMALL:
+        return _sealed(message, call.size, gathered(pieces, call.size))
+    first = await beginning(pieces, call.size)
+    message.add(first)
+    if len(first) == call.size:
+        return Whole(message.end())
+    return _sealed(message, call.size, pieces, len(first))
+
+
+async def _sealed(
+    message: MessageSealer, size: int | None, body: AsyncIterator[bytes], gone: int | None = None
+) -> AsyncIterator[bytes]:
+    """Yield the message as it is sealed; ``gone`` bytes of the body wait in it already."""
+    if size is None or gone is not None:
+        yield message.flush()
+    added = gone or 0
+    async for piece in body:
+        message.add(piece)
+        added += len(piece)
+        del piece  # while it is sent, it is held sealed, and once is enough
+        if added != size:
+            yield message.flush()
+    for sealed in message.ending():
+        yield sealed
+
+
+def _refuse_unproven(call: Call, code: str) -> None:
+    """Refuse a refusal of a second try where nobody proved what became of the first.
+
+    Whoever forged the problem can hold the second try back until it is refused for its time.
+    """
+    if not is_safe(call.method):
+        raise Refusal(Code.OUTCOME_UNKNOWN, f"{peer_name(call.contact)}: refused at last, {code}")
+
+
+async def _refuse_unsealed(call: Call, document: Document, response: UpstreamResponse) -> None:
+    """Raise ``_KeyProblem`` or ``Refusal`` for an answer that isn't sealed: nobody vouches for it.
+
+    It comes from the peer or from whoever stands before it, and may hide that the call arrived.
+    """
+    if is_sealed_answer(response.status, response.fields):
+        return
+    body = bytearray()
+    if may_be_key_problem(response.status, response.fields):
+        async for piece in response.pieces():
+            body += piece
+            if len(body) > PROBLEM_LIMIT:
+                break
+    if body and is_key_problem(bytes(body)):
+        raise _KeyProblem(document)
+    detail = f"{peer_name(call.contact)}: {response.status} and nothing sealed"
+    raise unusable(Refusal(Code.PEER_UNTRUSTED, detail), call.method)

@@ -1,0 +1,135 @@
+"""A signed call: authenticated both ways, readable for whoever carries it.
+
+Both bodies are held: the request's so that its digest can be signed (and the call tried again when
+the peer proves that our clock is off), the answer's so that the app sees none of it before its
+signature and its digest were verified.
+Source: docs/protocol.md, sections 3, 4 and 6.
+"""
+
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from proxy.transfer.body import HeldBody
+from proxy.config.limits import DEFAULT_BOUNDS, Bounds
+from proxy.outbound.call import (
+    PROBLEM_LIMIT,
+    Call,
+    CallAnswer,
+    fields_for_app,
+    is_repeatable,
+    peer_name,
+    refuse_replayed,
+    time_told,
+)
+from proxy.core.http.problem import Answer, refusal_mark
+from proxy.core.errors import Code, Refusal
+from proxy.core.http.headers import Field
+from proxy.core.http1.framing import bodiless
+from proxy.core.identity import PrivateKey
+from proxy.core.signature.base import Message
+from proxy.core.signature.digest import BodyDigest, content_digest
+from proxy.core.signature.parameters import NONCE_BYTES, encode_nonce
+from proxy.core.signature.request import sign_request
+from proxy.core.signature.response import Question, Untrusted, verify_response
+from proxy.transfer.failures import peer_failed, unusable
+from proxy.outbound.reachability import Reachability
+from proxy.http.upstream import Upstream, UpstreamFailed, UpstreamRequest, UpstreamResponse
+
+
+class SignedCourier:
+    """Carries calls out in signed mode."""
+
+    def __init__(
+        self,
+        key: PrivateKey,
+        upstream: Upstream,
+        reachability: Reachability,
+        clock: Callable[[], float],
+        limits: Bounds = DEFAULT_BOUNDS,
+    ) -> None:
+        self._key = key
+        self._upstream = upstream
+        self._reachability = reachability
+        self._clock = clock
+        self._limits = limits
+
+    @asynccontextmanager
+    async def carry_out(self, call: Call, body: AsyncIterator[bytes]) -> AsyncIterator[CallAnswer]:
+        """Send ``call``; inside the context is the answer, proven whole. Raises ``Refusal``.
+
+        Sends a second time only when the peer itself proved that it refused the first for its
+        time; the same nonce keeps both from being carried out.
+        """
+        most = self._limits.held_body
+        with HeldBody(min(most, self._limits.body)) as ours, HeldBody(most) as theirs:
+            if call.size is not None and call.size > ours.limit:
+                raise Refusal(Code.TOO_LARGE, f"{call.size} bytes; {ours.limit} can be held")
+            await ours.fill(body, limit=Code.TOO_LARGE)
+            answer = await self._converse(call, ours, theirs)
+            refuse_replayed(call, answer.fields)
+            fields = fields_for_app(call, answer.status, answer.fields, streams=False)
+            if not bodiless(call.method, answer.status):
+                fields = (*fields, (b"content-length", str(theirs.size).encode("ascii")))
+            mark = refusal_mark(answer.fields)
+            yield CallAnswer(answer.status, fields, theirs.pieces(), mark)
+
+    async def _converse(self, call: Call, body: HeldBody, held: HeldBody) -> Answer:
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        started = self._clock()
+        now = int(started) if call.at is None else call.at
+        first = await self._attempt(call, body, held, nonce, now)
+        if call.at is not None or refusal_mark(first.fields)[0] != Code.OUT_OF_TIME.public:
+            return first
+        theirs = time_told(first.fields, held.read(PROBLEM_LIMIT))
+        if theirs is None or not is_repeatable(started, self._clock()):
+            raise Refusal(Code.PEER_UNTRUSTED, f"{call.contact.id}: out of time, tells no time")
+        held.clear()
+        return await self._attempt(call, body, held, nonce, theirs)
+
+    async def _attempt(
+        self, call: Call, body: HeldBody, held: HeldBody, nonce: bytes, now: int
+    ) -> Answer:
+        """Send once; return the verified head, fields under their travelling names."""
+        message = call.message(content_digest(body.sha256))
+        signed = sign_request(self._key, message, call.recipient, nonce=nonce, now=now)
+        question = Question(signed.message, signed.components, encode_nonce(nonce))
+        framing: tuple[Field, ...] = ()
+        if call.has_body:
+            framing = ((b"content-length", str(body.size).encode("ascii")),)
+        request = UpstreamRequest(
+            call.destination,
+            call.method,
+            call.target,
+            ((b"host", message.authority.encode("ascii")), *signed.message.fields, *framing),
+            body.pieces() if call.has_body else None,
+        )
+        try:
+            async with self._upstream.send(request) as response:
+                fields = await _verify(call, response, question, held)
+        except UpstreamFailed as failure:
+            self._reachability.note(call.contact, reachable=False)
+            raise peer_failed(failure, call.method, peer_name(call.contact)) from None
+        self._reachability.note(call.contact, reachable=True)
+        return Answer(response.status, fields, b"")
+
+
+async def _verify(
+    call: Call, response: UpstreamResponse, question: Question, held: HeldBody
+) -> tuple[Field, ...]:
+    """Hold the answer's body and return its fields, both proven; raises ``Refusal``."""
+    contact = call.contact
+    head = Message(fields=response.fields, status=response.status)
+    try:
+        verified = verify_response(contact.id, head, question)
+        digest = BodyDigest(verified.digests)
+        await held.fill(response.pieces(), limit=Code.ANSWER_TOO_LARGE, digest=digest)
+        digest.refuse_mismatch()
+    except Untrusted as error:
+        detail = f"{contact.id} at {contact.address}: {response.status}, {error}"
+        raise unusable(Refusal(Code.PEER_UNTRUSTED, detail), call.method) from None
+    except Refusal as refusal:
+        untrusted = refusal.code is Code.DIGEST_MISMATCH
+        code = Code.PEER_UNTRUSTED if untrusted else refusal.code
+        raise unusable(Refusal(code, f"{contact.id}: {refusal.detail}"), call.method) from None
+    return verified.fields

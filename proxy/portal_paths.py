@@ -1,0 +1,74 @@
+"""What the Portal itself answers on its public host: who it is, and how to seal a call to it.
+
+Everything here may be read by a stranger, and nothing is fetched for one.
+"""
+
+import hashlib
+import json
+
+from proxy.core.http.problem import Answer
+from proxy.core.sealing.envelope import GATEWAY, KEY_LIST
+from proxy.core.errors import Code, Refusal
+from proxy.core.sealing.chunks import LARGEST_CHUNK
+from proxy.core.sealing.key_config import key_list
+from proxy.core.signature.digest import content_digest
+from proxy.core.identity_document import PATH, document_body, sign_document
+from proxy.core.access.target import Target
+from proxy.portal import Portal
+
+WHOAREYOU = b"/core/public/meta/whoareyou"
+
+
+def answer(portal: Portal, method: bytes, target: Target) -> Answer:
+    """Answer a request for the Portal itself; raises ``Refusal``."""
+    pages = {PATH: identity_document, WHOAREYOU: whoareyou, GATEWAY: sealing_keys}
+    page = pages.get(target.path)
+    if page is None:
+        raise Refusal(Code.NOT_FOUND, f"the Portal has no {target.path[:200]!r}")
+    if method not in (b"GET", b"HEAD"):
+        allow = "GET, HEAD, POST" if target.path == GATEWAY else "GET, HEAD"
+        raise Refusal(Code.METHOD_NOT_ALLOWED, f"{method[:40]!r} {target.path!r}", allow=allow)
+    return page(portal)
+
+
+def identity_document(portal: Portal) -> Answer:
+    """Return the signed identity document (docs/protocol.md, section 2)."""
+    now = portal.clock()
+    body = document_body(
+        portal.key,
+        portal.config.name,
+        portal.hosts.origin.host,
+        tuple(sorted(portal.modes)),
+        portal.sealing.published(now),
+        LARGEST_CHUNK,
+    )
+    digest = content_digest(hashlib.sha256(body).digest())
+    return Answer(200, sign_document(portal.key, digest, now=int(now)), body)
+
+
+def sealing_keys(portal: Portal) -> Answer:
+    """Return the keys as any client of Oblivious HTTP looks for them (RFC 9540).
+
+    Nobody signed this list: Portals take keys from each other's identity documents alone. Raises
+    ``Refusal`` where there is none.
+    """
+    offers = portal.sealing.published(portal.clock())
+    if not offers:
+        raise Refusal(Code.NOT_FOUND, "no sealing key is offered")
+    body = key_list(config for config, _ in offers)
+    return Answer(200, ((b"content-type", KEY_LIST),), body)
+
+
+def whoareyou(portal: Portal) -> Answer:
+    """Return the facts about this Portal in the existing ecosystem's form; nobody trusts them."""
+    members = {
+        "id": portal.id,
+        "name": portal.config.name,
+        "email": None,
+        "description": None,
+        "is_default": True,
+        "public_key_pem": portal.key.public.pem,
+        "domain": portal.hosts.origin.host,
+    }
+    body = json.dumps(members, ensure_ascii=False).encode("utf-8")
+    return Answer(200, ((b"content-type", b"application/json"),), body)

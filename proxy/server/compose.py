@@ -1,0 +1,182 @@
+"""The composition root: puts one running proxy together, keeps it up to date, and closes it."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
+
+from starlette.types import ASGIApp
+
+from proxy.outbound.call import Courier
+from proxy.config.apps_watch import CatalogueWatch
+from proxy.config.certificate_watch import CertificateWatch
+from proxy.config.portal_yaml import Config
+from proxy.state.contacts import ContactStore, ContactWatch
+from proxy.core.errors import Invalid, Problem
+from proxy.core.http.forwarded import NOBODY
+from proxy.core.access.policy import Mode
+from proxy.server.connection_limit import Crowd
+from proxy.outbound.identity_documents import PATIENCE, Directory
+from proxy.transfer.catch_all import Guard
+from proxy.http.client.engine import HopUpstream
+from proxy.http.server.limits import Limits
+from proxy.inbound.app import Inbound
+from proxy.state.identity_key import load_identity
+from proxy.outbound.app import Outbound
+from proxy.admin import owner_app
+from proxy.portal import Portal
+from proxy.outbound.reachability import Reachability
+from proxy.state.replay import ReplayStore
+from proxy.transfer.access_log import Logged
+from proxy.outbound.sealed import SealedCourier
+from proxy.state.sealing_keys import SealingKeyStore
+from proxy.server.listener import Listener
+from proxy.outbound.peer_api import peer_service
+from proxy.outbound.signed import SignedCourier
+from proxy.server.sockets import Door
+from proxy.state.layout import State
+from proxy.state.files import Busy, Unsafe
+from proxy.state.terminals import PairingStore, TerminalStore, TerminalWatch
+from proxy.state.tokens import TokenStore
+from proxy.http.upstream import Patient, Timeouts, Upstream
+
+log = logging.getLogger("proxy")
+
+TICK = 0.5
+"""Seconds between two looks at the files that change; each change is followed within a second."""
+
+
+@dataclass
+class Running:
+    """The parts of one proxy that are opened, kept up to date and closed together."""
+
+    portal: Portal
+    tokens: TokenStore
+    replays: ReplayStore
+    upstream: Upstream = field(default_factory=HopUpstream)
+    certificate: CertificateWatch | None = None
+    """What the public listener speaks TLS with; None where it doesn't."""
+    undelivered: tuple[Problem, ...] = ()
+    """Tokens that couldn't be written where their apps look for them."""
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return what is wrong with the files just now."""
+        portal = self.portal
+        watched = (portal.catalogue.current, portal.contacts, portal.terminals, portal.sealing)
+        found = chain.from_iterable(each.problems for each in watched)
+        certificate = self.certificate.problems(portal.clock()) if self.certificate else ()
+        return (*found, *certificate, *self.undelivered)
+
+    def listeners(self, doors: Mapping[str, Door]) -> tuple[Listener, ...]:
+        """Return every listener, with its app behind it, at its socket of ``doors``."""
+        portal = self.portal
+        patience = min(PATIENCE, portal.config.times.peer_answer)
+        directory = Directory(self.upstream, portal.clock, patience)
+        reachability = Reachability(directory, portal.clock)
+        couriers = self._couriers(directory, reachability)
+        service = peer_service(portal, reachability)
+        times, watch = portal.config.times, self.certificate
+        limits = Limits(head=times.head, idle=times.idle)
+        rooms: dict[str, ASGIApp] = {
+            "public": Inbound(portal, self.upstream, self.replays),
+            "apps": Outbound(portal, couriers, self.tokens, service),
+            "owner": owner_app(portal, self.problems),
+        }
+        opened: list[Listener] = []
+        for name, app in rooms.items():
+            tls = partial(getattr, watch, "context") if watch and name == "public" else None
+            # At the others nobody is in front: those are this Portal's apps, and its owner.
+            trusted = portal.config.trusted_proxies if name == "public" else NOBODY
+            crowd = Crowd(portal.config.limits, trusted)
+            within = Logged(Guard(app), name)
+            opened.append(Listener(name, within, doors[name], limits, crowd, tls))
+        return tuple(opened)
+
+    def _couriers(self, directory: Directory, reachability: Reachability) -> dict[Mode, Courier]:
+        key, clock, times = self.portal.key, self.portal.clock, self.portal.config.times
+        silence = times.peer_answer
+        upstream = Patient(self.upstream, Timeouts(times.peer_connect, silence, silence))
+        return {
+            "signed": SignedCourier(key, upstream, reachability, clock, self.portal.config.limits),
+            "sealed": SealedCourier(key, upstream, directory, reachability, clock),
+        }
+
+    async def follow_files(self) -> None:
+        """Follow what changes on disk and show the replay store alive, until cancelled.
+
+        What goes wrong with one file is logged and never ends the following of the others: a
+        contact that was removed must not stay one because some folder couldn't be read.
+        """
+        complaint = ""
+        while True:
+            await asyncio.sleep(TICK)
+            contacts, terminals = self.portal.contacts, self.portal.terminals
+            for follow in (contacts.refresh, terminals.refresh, self._follow_apps_and_tokens):
+                try:
+                    follow()
+                except (OSError, Invalid, Unsafe, Busy) as error:
+                    if str(error) != complaint:
+                        complaint = str(error)
+                        log.error("a file can't be followed: %s", error)  # noqa: TRY400
+            now = self.portal.clock()
+            self.portal.exchanges.cut_lost(self.portal.site, now)
+            self.portal.terminals.flush(now)
+            if self.certificate is not None:
+                self.certificate.refresh(now)
+            self.portal.sealing.follow(now)
+            self.replays.keep_alive(now)
+
+    def _follow_apps_and_tokens(self) -> None:
+        apps, tokens = self.portal.follow_apps(), self.tokens.refresh()
+        if apps or tokens:
+            self.deliver_tokens()
+
+    def deliver_tokens(self) -> None:
+        """Write each app's token where its proxy.yaml asks for it."""
+        undelivered = []
+        for name, app in self.portal.apps.items():
+            try:
+                if app.token_file is not None and self.tokens.deliver(name, app.token_file):
+                    log.info("wrote the token of %s to %s", name, app.token_file)
+                else:
+                    self.tokens.token(name)
+            except (OSError, Invalid, Unsafe, Busy) as error:
+                log.error("no token for %s: %s", name, error)  # noqa: TRY400 - not our own mistake
+                undelivered.append(Problem(name, "token_file", str(error)))
+        self.undelivered = tuple(undelivered)
+
+    async def close(self) -> None:
+        """Close what was opened."""
+        await self.upstream.close()
+        self.portal.terminals.close()
+        self.replays.close()
+
+
+def compose(
+    config: Config, *, only: str | None = None, upstream: Upstream | None = None
+) -> Running:
+    """Open everything a proxy needs; raises ``Invalid``.
+
+    ``only`` is the one app to serve, ``upstream`` what leads to it; by default all, over the hop.
+    """
+    state = State(config.state)
+    store = ContactStore(state.contacts, config.domain)
+    store.load()  # a first list must be good; later, a broken one keeps the last good one
+    catalogue = CatalogueWatch(config.folder)
+    sealing = SealingKeyStore(
+        state.sealing, config.sealing_rotation, accepting="sealed" in config.accept
+    )
+    key = load_identity(state.identity_key)
+    tls = config.tls
+    certificate = CertificateWatch(tls.certificate, tls.key) if tls is not None else None
+    terminals = TerminalStore(state.terminals)
+    terminals.load()  # as above
+    watch, pairing = TerminalWatch(terminals), PairingStore(state.pairing, terminals)
+    portal = Portal(config, key, ContactWatch(store), catalogue, sealing, watch, pairing, only=only)
+    sealing.open(portal.clock())
+    replays = ReplayStore(state.replays)
+    replays.open(portal.clock())
+    tokens = TokenStore(state.tokens)
+    return Running(portal, tokens, replays, upstream or HopUpstream(), certificate)

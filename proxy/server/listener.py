@@ -1,0 +1,296 @@
+"""The listeners: sockets of ours or lent, TLS, and how they end; read by ``proxy.http.server.protocol``.
+
+Each connection is accepted here, with the certificate of that moment. At the end nobody is lost who
+was let in: the queue is emptied before the socket is closed, and who asked gets an answer
+(docs/decisions/0017-listeners.md).
+"""
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any, cast
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from proxy.core.errors import Code, Refusal
+from proxy.server.connection_limit import Crowd, Full
+from proxy.http.server.limits import Limits
+from proxy.http.server.protocol import ListenerProtocol
+from proxy.http.server.last_response import Refusing, last_answer
+from proxy.server.sockets import Door
+
+LAST_CALL = 0.1
+"""Seconds for connections that are being made when the listener stops."""
+LOOK = 0.02
+"""Seconds between two looks whether all connections have ended."""
+_BURST = 128
+"""Connections that are accepted before anything else gets its turn."""
+_OUT_OF_DESCRIPTORS = 1.0
+"""Seconds without accepting, where the process may open no more."""
+_LAST_WORDS = 1.0
+"""Seconds in which what was cut off can end."""
+TURNED_AWAY = 64
+"""Connections above the bound that get the time to hear so, one that TLS takes too."""
+_QUIET = 10.0
+"""Seconds between two messages of the log about them."""
+_FULL = last_answer(Refusal(Code.TOO_MANY_CONNECTIONS))
+
+log = logging.getLogger("proxy.server")
+
+TlsSource = Callable[[], ssl.SSLContext]
+
+
+class Listener:
+    """One listening socket and the ASGI app behind it."""
+
+    def __init__(
+        self,
+        name: str,
+        app: Any,  # noqa: ANN401 - ASGI
+        door: Door,
+        limits: Limits,
+        crowd: Crowd,
+        tls: TlsSource | None = None,
+    ) -> None:
+        """``tls`` gives what a connection that comes now is accepted with; None is plain HTTP."""
+        self.name = name
+        self._door = door
+        self._limits = limits
+        self._crowd = crowd
+        self._tls = tls
+        self._config = uvicorn.Config(
+            app,
+            interface="asgi3",
+            http=ListenerProtocol,  # type: ignore[arg-type]  # any protocol
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            proxy_headers=False,  # it would believe them from loopback
+        )
+        self._config.load()
+        self._state = ServerState()
+        self._arriving: set[asyncio.Task[None]] = set()
+        self._turning_away = 0
+        self._silent_until = 0.0
+        self._is_ending = False
+
+    @property
+    def where(self) -> str:
+        """The bound address, as a person would type it."""
+        address = self._door.address
+        if address.startswith("unix:"):
+            return address
+        return f"http{'s' if self._tls else ''}://{address}"
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no connection is left."""
+        return not (self._arriving or self._state.connections or self._state.tasks)
+
+    def begin(self) -> None:
+        """Take connections from now on."""
+        asyncio.get_running_loop().add_reader(self._door.socket, self._accept)
+
+    async def end(self) -> None:
+        """Take who is in the queue and nobody else; then wait until the last has its answer."""
+        loop = asyncio.get_running_loop()
+        if not self._door.is_lent:
+            self._door.turn_away()
+            await asyncio.sleep(LAST_CALL)
+            while self._accept_one():
+                pass
+        loop.remove_reader(self._door.socket)
+        self._door.close()
+        self._is_ending = True
+        for connection in self._connections():
+            connection.shutdown()
+        while not self.is_idle:  # noqa: ASYNC110 - a set that protocols leave has no event
+            await asyncio.sleep(LOOK)
+
+    async def break_off(self) -> None:
+        """End at once whatever still runs."""
+        if not self._is_ending:
+            asyncio.get_running_loop().remove_reader(self._door.socket)
+            self._door.close()
+            self._is_ending = True
+        cut = [*self._arriving, *self._state.tasks]
+        for task in cut:
+            task.cancel()
+        if cut:
+            await asyncio.wait(cut, timeout=_LAST_WORDS)
+        for connection in self._connections():
+            connection.break_off()
+        await asyncio.sleep(0)  # their ends are told in the loop's next turn
+
+    # Taking connections.
+
+    def _accept(self) -> None:
+        # One at a time where others look too: else the first to wake up would have them all.
+        for _ in range(1 if self._door.is_shared else _BURST):
+            if not self._accept_one():
+                return
+
+    def _accept_one(self) -> bool:
+        """Take a connection from the queue; tell whether there may be another one."""
+        try:
+            accepted, address = self._door.socket.accept()
+        except (BlockingIOError, InterruptedError):
+            return False
+        except ConnectionAbortedError:
+            return True
+        except OSError as error:
+            self._pause(error)
+            return False
+        accepted.setblocking(False)  # noqa: FBT003 - the socket API
+        try:
+            leave = self._crowd.enter(address[0] if isinstance(address, tuple) else "")
+        except Full as full:
+            self._turn_away(accepted, full)
+        else:
+            self._start(self._welcome(accepted, leave))
+        return True
+
+    def _start(self, arriving: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(arriving)
+        self._arriving.add(task)
+        task.add_done_callback(self._arriving.discard)
+
+    def _pause(self, error: OSError) -> None:
+        """Leave the others in the queue for a while: asking again at once would be all we do."""
+        log.error("the %s listener can't take a connection: %s", self.name, error)
+        loop = asyncio.get_running_loop()
+        if not self._is_ending:
+            loop.remove_reader(self._door.socket)
+            loop.call_later(_OUT_OF_DESCRIPTORS, self._resume)
+
+    def _resume(self) -> None:
+        if not self._is_ending:
+            self.begin()
+
+    async def _welcome(self, accepted: socket.socket, leave: Callable[[], None]) -> None:
+        """Make a connection of an accepted socket; a handshake holds nobody else up.
+
+        ``leave`` is called when it has ended, or couldn't be made.
+        """
+        protocol = ListenerProtocol(self._config, self._state, {})
+        protocol.limits = self._limits
+        protocol.on_end = leave
+        try:
+            await self._connect(accepted, protocol, self._limits.head)
+        except OSError as error:  # ssl.SSLError is one
+            log.info("no connection to the %s listener was made: %s", self.name, error)
+            leave()
+            return
+        except asyncio.CancelledError:
+            leave()
+            raise
+        if self._is_ending:
+            protocol.shutdown()
+
+    async def _connect(
+        self, accepted: socket.socket, protocol: asyncio.BaseProtocol, patience: float
+    ) -> asyncio.BaseTransport:
+        """Have ``protocol`` speak, behind TLS where we have it; raises ``OSError``."""
+        times = {}
+        tls = self._tls() if self._tls is not None else None
+        if tls is not None:
+            times["ssl_handshake_timeout"] = patience
+            times["ssl_shutdown_timeout"] = self._limits.linger
+        transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: protocol, accepted, ssl=tls, **times
+        )
+        return transport
+
+    # Turning connections away.
+
+    def _turn_away(self, accepted: socket.socket, full: Full) -> None:
+        """Tell the client of a connection that is one too many, at as little cost as can be."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._silent_until:
+            self._silent_until = now + _QUIET
+            log.warning("the %s listener turns connections away: there are %s", self.name, full)
+        if self._turning_away < TURNED_AWAY:
+            self._turning_away += 1
+            self._start(self._refuse(accepted))
+            return
+        if self._tls is None:
+            with suppress(OSError):
+                accepted.send(_FULL)
+        accepted.close()
+
+    async def _refuse(self, accepted: socket.socket) -> None:
+        """Answer 503 and wait for the client's end, both for a moment alone."""
+        protocol = Refusing(_FULL)
+        transport = None
+        try:
+            async with asyncio.timeout(2 * self._limits.linger):
+                transport = await self._connect(accepted, protocol, self._limits.linger)
+                await protocol.over
+        except OSError:  # TimeoutError is one
+            pass
+        finally:
+            self._turning_away -= 1
+            if transport is not None:
+                cast(asyncio.Transport, transport).abort()
+
+    def _connections(self) -> list[ListenerProtocol]:
+        return cast(list[ListenerProtocol], list(self._state.connections))
+
+
+class Stop:
+    """The wish that the proxy ends: uttered once, after what runs; twice, at once."""
+
+    def __init__(self) -> None:
+        self._wanted = asyncio.Event()
+        self._at_once = asyncio.Event()
+
+    def want(self) -> None:
+        """Utter it."""
+        if self._wanted.is_set():
+            self._at_once.set()
+        self._wanted.set()
+
+    async def wanted(self) -> None:
+        """Wait until it was uttered."""
+        await self._wanted.wait()
+
+    async def at_once(self) -> None:
+        """Wait until it was uttered again."""
+        await self._at_once.wait()
+
+
+async def run(listeners: Sequence[Listener], stop: Stop, grace: float) -> None:
+    """Run ``listeners`` until ``stop``, then let what runs end within ``grace`` seconds.
+
+    The first ends first: what runs on it may need the others.
+    """
+    for listener in listeners:
+        listener.begin()
+    await stop.wanted()
+    ending = asyncio.create_task(_end(listeners[0], listeners[1:], grace / 2))
+    hurry = asyncio.create_task(stop.at_once())
+    try:
+        await asyncio.wait((ending, hurry), timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if not ending.done():
+            log.warning("what still runs is cut off")
+        for task in (ending, hurry):
+            task.cancel()
+        await asyncio.wait((ending, hurry))
+        await asyncio.gather(*(listener.break_off() for listener in listeners))
+    if not ending.cancelled():
+        ending.result()
+
+
+async def _end(first: Listener, others: Sequence[Listener], patience: float) -> None:
+    """End ``first``, then ``others``: at the latest after ``patience`` seconds."""
+    ending = asyncio.create_task(first.end())
+    try:
+        await asyncio.wait((ending,), timeout=patience)
+        await asyncio.gather(ending, *(other.end() for other in others))
+    finally:
+        ending.cancel()

@@ -1,0 +1,200 @@
+"""The sockets that listeners listen at: bound by us, or lent to us by systemd, and let go of.
+
+A connection that the kernel has made belongs to somebody who was told that it stands. So a socket
+is let go of in two steps: first nobody new gets in, then, when the queue was emptied, it is closed.
+Sources: sd_listen_fds(3); Linux's Documentation/networking/filter.rst.
+"""
+
+import contextlib
+import ctypes
+import os
+import resource
+import socket
+import stat
+import struct
+import sys
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from proxy.config.listen import LISTENERS, Address
+from proxy.core.files.text import listed, shown
+
+DESCRIPTORS = 65536
+"""How many the process asks for; each connection takes one."""
+BACKLOG = 2048
+"""Connections that wait to be taken."""
+
+_FIRST_LENT = 3
+_ATTACH_FILTER = 26
+"""SO_ATTACH_FILTER, which the socket module doesn't name."""
+_NO_FIRST_PACKETS = (
+    (0x30, 0, 0, 13),  # the flags of the TCP header
+    (0x54, 0, 0, 0x12),  # SYN and ACK of them
+    (0x15, 0, 1, 0x02),  # SYN alone: who would begin
+    (0x06, 0, 0, 0),  # dropped
+    (0x06, 0, 0, 0xFFFFFFFF),  # anything else passes whole
+)
+
+
+@dataclass
+class Door:
+    """A listening socket; ``is_lent`` tells that it stays open without us."""
+
+    socket: socket.socket
+    is_lent: bool = False
+    file: tuple[Path, int] | None = None
+    """The file of a unix socket that is ours, and its inode."""
+    is_shared: bool = False
+    """Whether other workers take connections from it too."""
+
+    def turn_away(self) -> None:
+        """Let nobody new get in; whoever was let in already can still be taken."""
+        if self.is_lent:
+            return
+        if self.file is not None:
+            path, inode = self.file
+            with contextlib.suppress(OSError):
+                if path.lstat().st_ino == inode:
+                    path.unlink()
+        elif sys.platform == "linux":
+            _drop_first_packets(self.socket)
+
+    def close(self) -> None:
+        """Let go of it. Whoever is still in the queue of a socket of our own is reset."""
+        self.socket.close()
+
+    @property
+    def address(self) -> str:
+        """Where it is bound, as a person would type it."""
+        name = self.socket.getsockname()
+        if isinstance(name, str):
+            return f"unix:{name}"
+        return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+
+
+def open_door(address: Address) -> Door:
+    """Listen at ``address``; raises ``OSError``.
+
+    A unix socket that nobody listens on any more is replaced; any other file is left alone.
+    """
+    if address.unix:
+        return _open_unix(Path(address.unix), address.mode)
+    family, kind, protocol, where = _resolved(address)
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(where)
+        bound.listen(BACKLOG)
+    except OSError:
+        bound.close()
+        raise
+    bound.setblocking(False)  # noqa: FBT003 - the socket API
+    return Door(bound)
+
+
+def lent_sockets(environment: MutableMapping[str, str]) -> dict[str, socket.socket]:
+    """Take over the sockets that systemd lends this process, by their names.
+
+    The names are those of the listeners. Raises ``OSError`` for any other.
+    """
+    process, count, names = (
+        environment.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+    )
+    if process != str(os.getpid()) or not count.isdecimal():
+        return {}
+    lent: dict[str, socket.socket] = {}
+    given = names.split(":") if names else []
+    for number in range(int(count)):
+        name = given[number] if number < len(given) else ""
+        if name not in LISTENERS or name in lent:
+            expected = f"FileDescriptorName={listed(list(LISTENERS))}, each once"
+            raise OSError(f"systemd passes a socket named {shown(name)}; expected {expected}")
+        lent[name] = socket.socket(fileno=_FIRST_LENT + number)
+        lent[name].set_inheritable(False)
+    return lent
+
+
+def lent_door(lent: socket.socket, address: Address) -> Door:
+    """Return the door that a lent socket is; raises ``OSError`` unless it is at ``address``.
+
+    Whoever reads portal.yaml, ``health`` too, must find the listener where that says.
+    """
+    door = Door(lent, is_lent=True)
+    if not lent.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        raise OSError(f"the socket that systemd passes, {door.address}, doesn't listen")
+    bound = lent.getsockname()
+    if address.unix:
+        is_there = isinstance(bound, str) and os.path.realpath(bound) == os.path.realpath(
+            address.unix
+        )
+    else:
+        there = _resolved(address)[3]
+        is_there = bound[:2] == there[:2] if address.port else bound[0] == there[0]
+    if not is_there:
+        raise OSError(f"the socket that systemd passes is at {door.address}")
+    lent.setblocking(False)  # noqa: FBT003 - the socket API
+    return door
+
+
+def raise_descriptor_limit() -> None:
+    """Let this process open as many descriptors as it may: a WebSocket takes two of them.
+
+    The usual limit of 1024 would end at some five hundred; it can be raised without being asked.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _resolved(address: Address) -> tuple[int, int, int, tuple[Any, ...]]:
+    """Return family, kind, protocol, and the first of the host's addresses."""
+    host = address.host.strip("[]")
+    family, kind, protocol, _, where = socket.getaddrinfo(
+        host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    return family, kind, protocol, where
+
+
+def _open_unix(path: Path, mode: int) -> Door:
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISSOCK(path.lstat().st_mode) and not _answers(path):
+            path.unlink()
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o777 & ~mode)
+    try:
+        bound.bind(str(path))
+        bound.listen(BACKLOG)
+    except OSError:
+        bound.close()
+        raise
+    finally:
+        os.umask(before)
+    bound.setblocking(False)  # noqa: FBT003 - the socket API
+    return Door(bound, file=(path, path.lstat().st_ino))
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def _drop_first_packets(listening: socket.socket) -> None:
+    """Have the kernel drop the packet with which a connection begins.
+
+    Its sender sends it again a second later: to whoever listens here then, or to nobody, who
+    refuses it. Without this, who gets in between the last look at the queue and the end of the
+    socket would be reset after having been let in. Linux only; elsewhere that moment remains.
+    """
+    code = b"".join(struct.pack("HBBI", *step) for step in _NO_FIRST_PACKETS)
+    kept = ctypes.create_string_buffer(code)
+    program = struct.pack("HP", len(_NO_FIRST_PACKETS), ctypes.addressof(kept))
+    with contextlib.suppress(OSError):
+        listening.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, program)

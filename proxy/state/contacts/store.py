@@ -1,0 +1,102 @@
+"""contacts.yaml on disk, shared by commands and running proxies: no change is lost, none is half.
+
+A change holds the lock while it reads, edits and replaces the file. A broken file is never
+overwritten, so that nothing an owner wrote by hand is lost, and a symbolic link isn't followed:
+replacing it would leave its target behind as a list that looks alive and isn't.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from proxy.state.contacts.format import MAX_BYTES, parse_contacts, serialise_contacts
+from proxy.core.errors import Invalid, Problem
+from proxy.core.access.policy import ContactList
+from proxy.state.versions import read_file
+from proxy.state.files import create_atomically, locked, write_atomically
+
+_WRITABLE_BY_OTHERS = 0o022
+"""The list holds no secret; whoever can write it decides who our peers are."""
+
+
+class ContactStore:
+    """The contact list at ``path``; ``domain`` is ours, for addresses that are left out."""
+
+    def __init__(self, path: Path, domain: str) -> None:
+        self.path = path
+        self._domain = domain
+        self._before = path.with_name(path.name + ".before")
+        self._rejected = path.with_name(path.name + ".rejected")
+
+    def create(self) -> bool:
+        """Make an empty list; returns ``False`` where anything is there, which stays as it is."""
+        with locked(self.path):
+            try:
+                create_atomically(self.path, serialise_contacts(ContactList()))
+            except FileExistsError:
+                return False
+        return True
+
+    def load(self) -> ContactList:
+        """Read the list; raises ``Invalid``, for a missing or unreadable file too."""
+        return self._parse(self._read())
+
+    def change(self, edit: Callable[[ContactList], ContactList]) -> ContactList:
+        """Replace the list by what ``edit`` makes of it, and return that.
+
+        What ``edit`` raises passes through, and then nothing is changed. Raises ``Invalid`` where
+        the file is broken or the new list couldn't be read back, ``Busy``, and OSError.
+        """
+        with locked(self.path):
+            old = self._read()
+            contacts = self._parse(old)
+            edited = edit(contacts)
+            if edited != contacts:
+                new = serialise_contacts(edited)
+                self._parse(new)
+                self._replace(old, new)
+            return edited
+
+    def change_text(
+        self,
+        editor: Callable[[str], str],
+        again: Callable[[tuple[Problem, ...]], bool] = lambda _problems: False,
+    ) -> ContactList:
+        """Let the owner edit the file's text, and return the list; a broken file can be mended so.
+
+        The lock is held until the owner is done: other changes wait or are told. Text with
+        problems goes to ``again``, and back to the editor where that returns ``True``; otherwise it
+        is kept in ``contacts.yaml.rejected``, the list stays, and ``Invalid`` is raised.
+        """
+        with locked(self.path):
+            old = self._read()
+            text = editor(old.decode("utf-8", "replace"))
+            while True:
+                new = text.encode("utf-8", "surrogateescape")
+                try:
+                    contacts = self._parse(new)
+                except Invalid as invalid:
+                    write_atomically(self._rejected, new)
+                    if not again(tuple(invalid.problems)):
+                        kept = Problem(str(self._rejected), "", "what you wrote is kept here")
+                        raise Invalid([*invalid.problems, kept]) from None
+                    text = editor(text)
+                else:
+                    break
+            if new != old:
+                self._replace(old, new)
+            self._rejected.unlink(missing_ok=True)
+            return contacts
+
+    def _read(self) -> bytes:
+        data = read_file(self.path, forbidden=_WRITABLE_BY_OTHERS, limit=MAX_BYTES)
+        if data is None:
+            what = "is missing: `portal-proxy init` makes it"
+            raise Invalid([Problem(str(self.path), "", what)])
+        return data
+
+    def _parse(self, data: bytes) -> ContactList:
+        return parse_contacts(str(self.path), data, self._domain)
+
+    def _replace(self, old: bytes, new: bytes) -> None:
+        write_atomically(self._before, old)
+        write_atomically(self.path, new)

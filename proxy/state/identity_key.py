@@ -1,0 +1,97 @@
+"""The Portal's identity key on disk: made once, never replaced, refused where others could have it.
+
+Whoever reads the key is this Portal, and whoever replaces it makes another Portal of it. So the
+file is ours alone (0600), and nobody else can write to the folder that holds it. PKCS#8 PEM,
+Ed25519 (RFC 8410), without a passphrase: the proxy starts without a person.
+"""
+
+import re
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from proxy.core.errors import Invalid, Problem
+from proxy.core.identity import PrivateKey
+from proxy.state.files import (
+    Unsafe,
+    check_folder,
+    create_atomically,
+    make_private_folder,
+    read_private,
+)
+
+_KEY_FILE_LIMIT = 16_384
+_PEM = re.compile(
+    rb"-----BEGIN (?P<label>[A-Z0-9 ]+)-----\r?\n"
+    rb"(?:[A-Za-z0-9+/=]+\r?\n)+"
+    rb"-----END (?P=label)-----(?:\r?\n)?"
+)
+
+
+def create_identity(path: Path) -> PrivateKey:
+    """Make a new identity at ``path``, with its folder where that is missing.
+
+    Raises FileExistsError where anything is at ``path`` (a key is never replaced, not even by
+    two that do this at once), ``Invalid`` where others can write to the folder, and OSError.
+    """
+    make_private_folder(path.parent)
+    _check_folder(path)
+    key = Ed25519PrivateKey.generate()
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    create_atomically(path, pem)
+    return PrivateKey(key.private_bytes_raw())
+
+
+def load_identity(path: Path) -> PrivateKey:
+    """Read the identity; raises ``Invalid`` for anything but an Ed25519 key that is ours alone."""
+    _check_folder(path)
+    try:
+        return PrivateKey(_parse(read_private(path, limit=_KEY_FILE_LIMIT)))
+    except FileNotFoundError:
+        raise _invalid(path, "is missing: `portal-proxy init` makes it") from None
+    except OSError as error:
+        raise _invalid(path, f"can't be read: {error.strerror}") from None
+    except (Unsafe, ValueError) as error:
+        raise _invalid(path, str(error)) from None
+
+
+def _parse(data: bytes) -> bytes:
+    """Return the seed (32 bytes); raises ``ValueError`` whose text holds nothing of the file."""
+    match = _PEM.fullmatch(data)
+    if match is None:
+        raise ValueError("isn't one PEM block and nothing else")
+    if match["label"] == b"ENCRYPTED PRIVATE KEY":
+        raise ValueError("is encrypted: the proxy needs a key without a passphrase")
+    if match["label"] != b"PRIVATE KEY":
+        raise ValueError("isn't a private key in PKCS#8 (BEGIN PRIVATE KEY)")
+    try:
+        key = load_pem_private_key(data, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise ValueError("isn't a private key in PKCS#8: what it holds can't be read") from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ValueError("isn't an Ed25519 key")  # noqa: TRY004 - the file is wrong, not a type
+    return key.private_bytes_raw()
+
+
+def _check_folder(path: Path) -> None:
+    """Refuse a folder in which others could put another key in this one's place."""
+    folder = path.parent
+    try:
+        check_folder(folder)
+    except FileNotFoundError:
+        raise _invalid(path, "is missing: `portal-proxy init` makes it") from None
+    except OSError as error:
+        raise _invalid(path, f"can't be read: {error.strerror}") from None
+    except Unsafe as error:
+        raise _invalid(folder, str(error)) from None
+
+
+def _invalid(path: Path, what: str) -> Invalid:
+    return Invalid([Problem(str(path), "", what)])

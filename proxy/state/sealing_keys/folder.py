@@ -1,0 +1,124 @@
+"""What is in the folder of the sealing keys, as it was last looked at."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxy.core.errors import Problem
+from proxy.core.sealing_rotation import Age
+from proxy.state.sealing_keys.format import CACHE_TAG, StoredKey, file_name, key_id_of, parse
+from proxy.state.files import Unsafe, is_leftover, read_private, sync_folder
+
+_KEY_FILE_LIMIT = 1024
+
+
+@dataclass(frozen=True)
+class KeyFile:
+    """A file that is named like a key's; without ``stored`` there is a ``fault``."""
+
+    version: tuple[int, ...]
+    """What changes with the file; () where it must be read again."""
+    made: int
+    """When the key was made, Unix seconds; of what can't be read, when that was written at last."""
+    born: float
+    """The same by the steady clock: as long ago as was known when it was first read."""
+    stored: StoredKey | None = None
+    fault: str = ""
+
+    def age(self, steady: float) -> Age:
+        """Return how old the key is, the steady clock being at ``steady``."""
+        return Age(self.made, steady - self.born)
+
+
+class KeyFolder:
+    """The folder at ``path``. ``steady`` is a clock that nobody can set."""
+
+    def __init__(self, path: Path, steady: Callable[[], float] = time.monotonic) -> None:
+        self.path = path
+        self.steady = steady
+        self.files: dict[int, KeyFile] = {}
+        self._others: list[str] = []
+
+    def look(self, now: float) -> None:
+        """Take over what is on disk; files that didn't change aren't read again.
+
+        Raises OSError where the folder can't be listed; a missing one is an empty one.
+        """
+        files: dict[int, KeyFile] = {}
+        others: list[str] = []
+        with suppress(FileNotFoundError), os.scandir(self.path) as entries:
+            for entry in entries:
+                key_id = key_id_of(entry.name)
+                if key_id is None:
+                    others.append(entry.name)
+                    continue
+                with suppress(FileNotFoundError):  # another process deleted it just now
+                    files[key_id] = self._read(key_id, entry.stat(follow_symlinks=False), now)
+        if files.keys() - self.files.keys():
+            sync_folder(self.path)  # whoever made it perhaps died, or waits, before this
+        self.files, self._others = files, sorted(others)
+
+    def path_of(self, key_id: int) -> Path:
+        """Return the path of a key's file."""
+        return self.path / file_name(key_id)
+
+    @property
+    def is_tagged(self) -> bool:
+        """Whether backup programs are told to leave the folder out."""
+        return CACHE_TAG in self._others
+
+    def leftovers(self) -> list[Path]:
+        """Return what is being written just now, or was when there was a crash."""
+        return [self.path / name for name in self._others if is_leftover(name)]
+
+    def ages(self, *, readable: bool = False) -> dict[int, Age]:
+        """Return the age of each file's key by its ID, or only of those that can be read."""
+        steady = self.steady()
+        return {
+            key_id: file.age(steady)
+            for key_id, file in self.files.items()
+            if file.stored is not None or not readable
+        }
+
+    def faults(self) -> Iterator[Problem]:
+        """Tell what is wrong with single files."""
+        for key_id, file in sorted(self.files.items()):
+            if file.fault:
+                yield Problem(str(self.path_of(key_id)), "", file.fault)
+        for name in self._others:
+            if name != CACHE_TAG and not is_leftover(name):
+                what = "isn't the proxy's and is never deleted by it: is it a copy of a key?"
+                yield Problem(str(self.path / name), "", what)
+
+    def _read(self, key_id: int, status: os.stat_result, now: float) -> KeyFile:
+        """Return the file, read anew if it changed; raises FileNotFoundError."""
+        version: tuple[int, ...] = (
+            status.st_ino,
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+        )
+        before = self.files.get(key_id)
+        if before is not None and before.version == version:
+            return before
+        # What can't be read is as old as the file, and not from the future: nobody can tell that.
+        made, stored, fault = min(int(status.st_mtime), int(now)), None, ""
+        if before is not None and before.stored is None:
+            made = before.made
+        try:
+            stored = parse(key_id, read_private(self.path_of(key_id), limit=_KEY_FILE_LIMIT))
+            made = stored.made
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            version, fault = (), f"can't be read: {error.strerror}"  # now; perhaps at the next look
+        except (Unsafe, ValueError) as error:
+            fault = str(error)
+        if before is not None and before.made == made:
+            born = before.born
+        else:
+            born = self.steady() - max(0.0, now - made)
+        return KeyFile(version, made, born, stored, fault)

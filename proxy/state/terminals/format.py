@@ -1,0 +1,161 @@
+"""terminals.yaml and pairing.yaml as text: read with every problem at once, and written.
+
+Both begin with the version of their form, ``v: 1``: what a later one adds is refused here, and
+never lost by being read in part and written again. Neither holds a token or a code, only SHA-256
+of them.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Annotated, Literal, TypeVar
+
+import yaml
+from pydantic import AfterValidator, PlainValidator
+
+from proxy.core.errors import Invalid, Problem
+from proxy.core.names import name_problem
+from proxy.core.files.schema import Section, fit
+from proxy.core.files.strict_yaml import parse_yaml
+from proxy.core.terminals.pairing_code import OpenCode, Pairing, WrongTry
+from proxy.core.terminals.terminals import Terminal, TerminalList, is_terminal_id
+from proxy.core.files.text import shown, step
+
+VERSION = 1
+_TERMINALS_HEAD = """\
+# The owner's devices. Commands and the proxy write this file: comments in it aren't kept.
+# To change it: `portal-proxy terminals rename`, `portal-proxy terminals remove`.
+"""
+_PAIRING_HEAD = """\
+# Pairing codes that are open, and wrong tries of the last minute. Don't write it by hand.
+"""
+_LONG_LINE = 1 << 16
+_LONGEST_ADDRESS = 64
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_MOMENT = re.compile(r"0|[1-9][0-9]{0,10}")
+
+_T = TypeVar("_T")
+
+
+def _matching(pattern: re.Pattern[str], expected: str, made: Callable[[str], _T]) -> PlainValidator:
+    """Return what reads a text of this form as what ``made`` makes of it."""
+
+    def read(value: object) -> _T:
+        if not isinstance(value, str) or pattern.fullmatch(value) is None:
+            kind = shown(value) if isinstance(value, str) else "a list or keys with values"
+            raise ValueError(f"expected {expected}, not {kind}")
+        return made(value)
+
+    return PlainValidator(read)
+
+
+def _check_id(text: str) -> str:
+    if not is_terminal_id(text):
+        raise ValueError(f"{shown(text)} isn't the ID of a terminal (6 characters)")
+    return text
+
+
+def _check_name(text: str) -> str:
+    problem = name_problem(text)
+    if problem:
+        raise ValueError(problem)
+    return text
+
+
+def _check_address(text: str) -> str:
+    if not text.isascii() or not 0 < len(text) <= _LONGEST_ADDRESS:
+        raise ValueError("expected an address or a network")
+    return text
+
+
+_Digest = Annotated[bytes, _matching(_DIGEST, "64 hexadecimal digits", bytes.fromhex)]
+_Moment = Annotated[int, _matching(_MOMENT, "Unix seconds", int)]
+
+
+class _TerminalEntry(Section):
+    id: Annotated[str, AfterValidator(_check_id)]
+    name: Annotated[str, AfterValidator(_check_name)]
+    token_sha256: _Digest
+    paired: _Moment
+    seen: _Moment
+
+
+class _TerminalsFile(Section):
+    v: Literal["1"]
+    terminals: list[_TerminalEntry]
+
+
+class _CodeEntry(Section):
+    sha256: _Digest
+    made: _Moment
+
+
+class _TryEntry(Section):
+    address: Annotated[str, AfterValidator(_check_address)]
+    at: _Moment
+
+
+class _PairingFile(Section):
+    v: Literal["1"]
+    codes: list[_CodeEntry]
+    tries: list[_TryEntry]
+
+
+def parse_terminals(file: str, data: bytes) -> TerminalList:
+    """Read terminals.yaml; raises ``Invalid`` with every problem.
+
+    ``terminals`` must be there: an emptied file doesn't mean that there are none.
+    """
+    read = fit(file, _TerminalsFile, parse_yaml(file, data))
+    terminals = tuple(Terminal(**entry.model_dump()) for entry in read.terminals)
+    problems = [
+        *_repeated(file, "id", [terminal.id for terminal in terminals]),
+        *_repeated(file, "token_sha256", [terminal.token_sha256.hex() for terminal in terminals]),
+    ]
+    if problems:
+        raise Invalid(problems)
+    return TerminalList(terminals)
+
+
+def serialise_terminals(terminals: TerminalList) -> bytes:
+    """Write the list as the file's bytes; ``parse_terminals`` of them gives the same list."""
+    entries = [
+        {
+            "id": terminal.id,
+            "name": terminal.name,
+            "token_sha256": terminal.token_sha256.hex(),
+            "paired": terminal.paired,
+            "seen": terminal.seen,
+        }
+        for terminal in terminals.terminals
+    ]
+    return _written(_TERMINALS_HEAD, {"v": VERSION, "terminals": entries})
+
+
+def parse_pairing(file: str, data: bytes) -> Pairing:
+    """Read pairing.yaml; raises ``Invalid`` with every problem."""
+    read = fit(file, _PairingFile, parse_yaml(file, data))
+    return Pairing(
+        tuple(OpenCode(entry.sha256, entry.made) for entry in read.codes),
+        tuple(WrongTry(entry.address, entry.at) for entry in read.tries),
+    )
+
+
+def serialise_pairing(pairing: Pairing) -> bytes:
+    """Write the codes and tries as the file's bytes."""
+    codes = [{"sha256": code.sha256.hex(), "made": code.made} for code in pairing.codes]
+    tries = [{"address": each.address, "at": each.at} for each in pairing.tries]
+    return _written(_PAIRING_HEAD, {"v": VERSION, "codes": codes, "tries": tries})
+
+
+def _written(head: str, tree: dict[str, object]) -> bytes:
+    text = yaml.safe_dump(tree, allow_unicode=True, sort_keys=False, width=_LONG_LINE)
+    return (head + text).encode()
+
+
+def _repeated(file: str, key: str, values: list[str]) -> Iterable[Problem]:
+    first: dict[str, str] = {}
+    for index, value in enumerate(values):
+        place = step("terminals", index)
+        if value in first:
+            yield Problem(file, f"{place}.{key}", f"is that of {first[value]} too")
+        first.setdefault(value, place)

@@ -1,0 +1,113 @@
+"""pairing.yaml on disk: each code makes one terminal, whoever and however many processes try it.
+
+A right code is used up, on disk, before its terminal is made: whatever breaks in between costs the
+owner a new code, and never lets a second device in. A wrong one is counted before it is refused.
+Whoever can't do either refuses everything (503), and so tells nothing about the code.
+"""
+
+import logging
+import secrets
+from pathlib import Path
+
+from proxy.core.errors import Code, Invalid, Refusal
+from proxy.core.names import clean_name
+from proxy.core.terminals.pairing_code import CODE_BYTES, Pairing, new_code
+from proxy.core.terminals.terminals import (
+    ID_BYTES,
+    TOKEN_BYTES,
+    Terminal,
+    TerminalList,
+    terminal_id,
+    token_digest,
+)
+from proxy.state.versions import FileVersion, file_version, read_file
+from proxy.state.files import Busy, Unsafe, locked, write_atomically
+from proxy.state.terminals.edits import with_terminal
+from proxy.state.terminals.format import parse_pairing, serialise_pairing
+from proxy.state.terminals.store import TerminalStore
+
+NAMELESS = "Unnamed device"
+"""What a device is called whose owner typed no name, or none that can be shown."""
+_LOCK_WAIT = 2.0
+"""Seconds that a try waits for another one's; each takes milliseconds."""
+_log = logging.getLogger("proxy.terminals")
+
+
+class PairingStore:
+    """The open codes and wrong tries at ``path``; what they make is added to ``terminals``.
+
+    Times are Unix seconds. Waits for locks and disks: not to be called where that holds others up.
+    """
+
+    def __init__(self, path: Path, terminals: TerminalStore) -> None:
+        self.path = path
+        self._terminals = terminals
+        self._read: tuple[FileVersion, Pairing] | None = None
+
+    def load(self) -> Pairing:
+        """Read the file if it changed; raises ``Invalid``. A missing one is an empty one."""
+        # Taken before the file is read: a change in between is seen the next time.
+        version, known = file_version(self.path), self._read
+        if known is not None and known[0] == version:
+            return known[1]
+        data = read_file(self.path)
+        pairing = Pairing() if data is None else parse_pairing(str(self.path), data)
+        self._read = (version, pairing)
+        return pairing
+
+    def new_code(self, now: float) -> str:
+        """Open and return a new code; raises ``Invalid``, ``Busy`` and OSError."""
+        code = new_code(secrets.token_bytes(CODE_BYTES))
+        with locked(self.path):
+            self._write(self.load().with_code(code, now))
+        return code
+
+    def redeem(self, code: str, address: str, name: str, now: float) -> tuple[Terminal, str]:
+        """Make a terminal for a code that is open, and return it with its token.
+
+        ``code`` and ``name`` are as somebody typed them, ``address`` is that somebody's. Raises
+        ``Refusal``: ``TOO_MANY_ATTEMPTS``, ``PAIRING_REFUSED`` whatever is wrong with the code, and
+        ``PAIRING_STORE_DOWN`` where a file can't be read or written.
+        """
+        try:
+            self._refuse_a_flood(self.load(), address, now)  # which others needn't wait for
+            with locked(self.path, wait=_LOCK_WAIT):
+                self._use_up(code, address, now)
+                return self._make_terminal(clean_name(name) or NAMELESS, now)
+        except (OSError, Invalid, Unsafe, Busy) as error:
+            raise Refusal(Code.PAIRING_STORE_DOWN, str(error)) from error
+
+    def _use_up(self, code: str, address: str, now: float) -> None:
+        """Return if the code was open; it isn't any more."""
+        pairing = self.load()
+        self._refuse_a_flood(pairing, address, now)
+        found = pairing.find(code, now)
+        if found is None:
+            self._write(pairing.with_wrong_try(address, now))
+            raise Refusal(Code.PAIRING_REFUSED, "no such code is open")
+        self._terminals.load()  # a list that takes no terminal mustn't cost the owner a code
+        self._write(pairing.without_code(found))
+
+    @staticmethod
+    def _refuse_a_flood(pairing: Pairing, address: str, now: float) -> None:
+        wait = pairing.wait(address, now)
+        if wait:
+            detail = "too many wrong codes in the last minute"
+            raise Refusal(Code.TOO_MANY_ATTEMPTS, detail, retry_after=wait)
+
+    def _make_terminal(self, name: str, now: float) -> tuple[Terminal, str]:
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        digest, at = token_digest(token.encode("ascii")), int(now)
+
+        def with_new(before: TerminalList) -> TerminalList:
+            free_id = terminal_id(secrets.token_bytes(ID_BYTES))
+            while before.find(free_id) is not None:
+                free_id = terminal_id(secrets.token_bytes(ID_BYTES))
+            return with_terminal(before, Terminal(free_id, name, digest, at, at))
+
+        terminal = self._terminals.change(with_new, wait=_LOCK_WAIT).terminals[-1]
+        _log.info("paired terminal %s", terminal.id)
+        return terminal, token
+
+    def _write(self, pairing: Pairing) -> None:
+        write_atomically(self.path, serialise_pairing(pairing))

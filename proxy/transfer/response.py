@@ -1,0 +1,107 @@
+"""Sending answers: whole ones, held ones and streams, with the framing each of them needs.
+
+Every way out ends here, so what may never leave (a body after HEAD, a length that isn't the
+body's, a stream cut short that looks whole) is settled once.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable
+
+from starlette.types import Message, Send
+
+from proxy.transfer.body import HeldBody
+from proxy.core.http.problem import Answer
+from proxy.core.http.headers import Field, Fields, end_to_end_not_ours, values_of
+from proxy.core.http1.framing import NO_BODY, bodiless
+from proxy.core.terminals.cookie import sets_ours
+from proxy.http.scope import INTERIM
+from proxy.http.upstream import Ending
+
+
+def passing_fields(
+    method: bytes, status: int, fields: Fields, *, streams: bool = False
+) -> list[Field]:
+    """Return the fields of an app's answer that go on, as they came and in their order.
+
+    ``Content-Length`` is among them where it describes what isn't sent (HEAD, 304), and where the
+    body streams through as it comes. The cookie of the owner's devices is ours to set: an app that
+    could would let a browser in for another one.
+    """
+    passing = end_to_end_not_ours(fields)
+    if values_of(fields, b"set-cookie"):
+        passing = [f for f in passing if f[0] != b"set-cookie" or not sets_ours(f[1])]
+    lengths = values_of(fields, b"content-length")
+    if not lengths or values_of(fields, b"transfer-encoding"):
+        return passing
+    is_described = status != 204 if bodiless(method, status) else streams  # noqa: PLR2004 - 8.6
+    if is_described:
+        # In its one form: "007" is refused by whoever reads strictly behind us, a peer among them.
+        passing.append((b"content-length", b"%d" % int(lengths[0])))
+    return passing
+
+
+async def send_answer(send: Send, answer: Answer, method: bytes) -> None:
+    """Send a small answer whole."""
+    fields = list(answer.fields)
+    if answer.status not in NO_BODY:
+        fields.append((b"content-length", str(len(answer.body)).encode("ascii")))
+    await _start(send, answer.status, fields)
+    body = b"" if bodiless(method, answer.status) else answer.body
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_held(
+    send: Send, status: int, fields: Iterable[Field], held: HeldBody, method: bytes
+) -> None:
+    """Send an answer whose body is held. A ``content-length`` that must stay is in ``fields``."""
+    complete = list(fields)
+    if not bodiless(method, status):
+        complete.append((b"content-length", str(held.size).encode("ascii")))
+        await _start(send, status, complete)
+        async for piece in held.pieces():
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    else:
+        await _start(send, status, complete)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def nothing_follows(pieces: AsyncIterator[bytes]) -> None:
+    """Wait for the end of an answer that has no body, while another can still be given."""
+    async for _ in pieces:
+        pass
+
+
+async def send_stream(
+    send: Send, status: int, fields: Iterable[Field], pieces: AsyncIterator[bytes]
+) -> None:
+    """Send an answer as its pieces come. What breaks off is raised, and breaks the connection."""
+    await _start(send, status, fields)
+    is_over = pieces.is_over if isinstance(pieces, Ending) else _never
+    has_more = True
+    while has_more:
+        message = await _next_part(pieces, is_over)
+        has_more = message["more_body"]
+        sending = send(message)
+        del message  # so that no piece is held here while a slow client takes it
+        await sending
+
+
+async def _next_part(pieces: AsyncIterator[bytes], is_over: Callable[[], bool]) -> Message:
+    try:
+        piece = await anext(pieces)
+    except StopAsyncIteration:
+        return {"type": "http.response.body", "body": b"", "more_body": False}
+    return {"type": "http.response.body", "body": piece, "more_body": not is_over()}
+
+
+def _never() -> bool:
+    return False
+
+
+async def send_interim(send: Send, status: int, fields: Fields) -> None:
+    """Pass on an interim response, to a server that has the extension for it."""
+    passing = passing_fields(b"GET", status, fields)
+    await send({"type": INTERIM, "status": status, "headers": passing})
+
+
+async def _start(send: Send, status: int, fields: Iterable[Field]) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": list(fields)})

@@ -1,0 +1,256 @@
+"""A WebSocket between a client and an app: frames both ways, until both sides have ended.
+
+- What passes is what came, judged by ``proxy.core.websocket.frames``; no message is held.
+- A side that takes nothing makes the other one wait: each way hands on before it takes more.
+- A side that ends, or breaks off, is seen to by the other.
+- Nobody is hurried who says nothing: the kernel looks whether both sides are there.
+
+Where we close it ourselves, for a frame that may not pass or at the end of the proxy, the other
+side hears it first, and may finish what it was saying; in the place of its own Close goes ours.
+Source: RFC 6455, sections 5 and 7.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from starlette.types import Receive, Send
+
+from proxy.config.limits import DEFAULT_BOUNDS
+from proxy.core.websocket.frames import Close, Passage, State, close_frame
+from proxy.core.websocket.handshake import Handshake, NotAgreed, fields_for_client, read_answer
+from proxy.http.scope import RAW, STOP, UPGRADE
+from proxy.transfer.response import passing_fields
+from proxy.http.upstream import UpstreamFailed, UpstreamResponse
+
+log = logging.getLogger("proxy.tunnel")
+
+_SLICE = 32 * 1024
+"""Bytes that are looked at in one go: a flood of empty frames must not keep the others waiting."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a WebSocket is held to."""
+
+    message: int = DEFAULT_BOUNDS.websocket_message
+    """Bytes of one message over all its frames, as they pass."""
+    ending: float = 10.0
+    """Seconds that one side has to end when the other one has."""
+    closing: float = 3.0
+    """Seconds that both sides have to end when we close; less than the proxy has to end itself."""
+
+
+_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """One direction: what may pass, where to, and what our own Close looks like there."""
+
+    passage: Passage
+    write: Callable[[bytes], Awaitable[None]]
+    close: Callable[[Close], bytes]
+
+
+class Tunnel:
+    """One WebSocket; ``run`` it once the app has answered 101."""
+
+    def __init__(
+        self,
+        asked: Handshake,
+        response: UpstreamResponse,
+        receive: Receive,
+        send: Send,
+        app: str,
+        limits: Limits = _LIMITS,
+    ) -> None:
+        """Judge the app's 101; raises ``UpstreamFailed`` for a false one.
+
+        ``receive`` and ``send`` are the client's; ``app`` names the app for the log.
+        """
+        try:
+            deflate = read_answer(asked, response.fields).deflate
+        except NotAgreed as error:
+            raise UpstreamFailed(str(error)) from None
+        self._response = response
+        self._receive = receive
+        self._send = send
+        self._app = app
+        self._limits = limits
+        self._clock = asyncio.timeout(None)
+        self._closing: Close | None = None
+        self._is_app_deaf = False
+        self._has_client_ended = False
+        self._has_client_our_end = False
+        up, down = (
+            Passage(sends_masked=masked, deflate=deflate, limit=limits.message)
+            for masked in (True, False)
+        )
+        self._up = _Way(up, self._to_app, _masked_close)
+        self._down = _Way(down, self._to_client, close_frame)
+
+    async def run(self) -> None:
+        """Carry frames until both sides have ended; raises ``UpstreamFailed`` if the app broke off.
+
+        A client that breaks off has this cancelled by its listener.
+        """
+        fields = passing_fields(b"GET", self._response.status, self._response.fields)
+        await self._send({"type": UPGRADE, "headers": list(fields_for_client(fields))})
+        try:
+            async with self._clock, asyncio.TaskGroup() as ways:
+                up = ways.create_task(self._carry_up())
+                await self._carry_down()
+                if self._is_said:
+                    up.cancel()  # the client has its Close and our end, and a moment to read them
+        except TimeoutError:
+            await self._cut_short()
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
+
+    async def _carry_up(self) -> None:
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == STOP:
+                await self._close(Close.GOING_AWAY, self._up, self._down)
+                continue
+            more = message["more"]
+            await self._hand_on(message["data"], self._up, self._down)
+        self._has_client_ended = True
+        if self._closing is not None:
+            await self._close_now(self._up)
+        self._response.write_end()
+        self._end_within(self._limits.ending)
+
+    async def _carry_down(self) -> None:
+        try:
+            async for piece in self._response.pieces():
+                await self._hand_on(piece, self._down, self._up)
+        except UpstreamFailed:
+            # Behind its Close, or the client's end, whatever happens is its end.
+            if self._down.passage.state is not State.OVER and not self._has_client_ended:
+                raise
+        if self._closing is not None:
+            await self._close_now(self._down)
+        await self._end_client()
+        self._end_within(self._limits.ending)
+
+    async def _hand_on(self, data: bytes, way: _Way, back: _Way) -> None:
+        for part in _slices(data):
+            passing = way.passage.feed(part)
+            if passing:
+                await way.write(passing)
+            if way.passage.state is State.OVER:
+                await self._end_if_closed()
+            elif way.passage.violation is not None:
+                await self._refuse(way, back)
+
+    # Our own end of it.
+
+    async def _refuse(self, way: _Way, back: _Way) -> None:
+        violation = way.passage.violation
+        if violation is None:
+            return
+        log.warning("a WebSocket of %s is closed: %s", self._app, violation.detail)
+        if self._closing is None:
+            await self._close(violation.code, way, back)
+        else:
+            await self._close_now(way)
+            await self._end_if_closed()
+
+    async def _close(self, code: Close, way: _Way, back: _Way) -> None:
+        """Say Close where ``way`` leads; ``back`` ends with ours in place of the other's."""
+        if self._closing is not None:
+            return
+        self._closing = code
+        self._end_within(self._limits.closing)
+        back.passage.close_with(back.close(code))
+        await self._close_now(way)
+
+    async def _close_now(self, way: _Way) -> None:
+        if self._closing is None:
+            return
+        if frame := way.passage.close_now(way.close(self._closing)):
+            await way.write(frame)
+
+    @property
+    def _is_said(self) -> bool:
+        """Whether both sides got a Close of ours."""
+        return self._up.passage.is_closed_by_us and self._down.passage.is_closed_by_us
+
+    async def _end_if_closed(self) -> None:
+        """Send our end to both sides once both have been told that it is over."""
+        if self._is_said:
+            self._response.write_end()
+            await self._end_client()
+
+    async def _cut_short(self) -> None:
+        """Say what can be said at once to sides that took too long."""
+        for way in (self._down, self._up):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0):
+                    await self._close_now(way)
+        await self._end_client()
+
+    def _end_within(self, seconds: float) -> None:
+        """Bound the time until both sides have ended."""
+        end = asyncio.get_running_loop().time() + seconds
+        if not self._clock.expired() and end < (self._clock.when() or end + 1):
+            self._clock.reschedule(end)
+
+    async def cut(self) -> bool:
+        """Say at once that it may not go on, to each side that can hear it; ``run`` is cancelled.
+
+        Tells whether the client was told, and has our end. A side that is in the middle of a frame,
+        or takes nothing, can't be told: its connection is to be broken off.
+        """
+        if self._closing is None:
+            self._closing = Close.NOT_ALLOWED
+        if await self._tell_at_once(self._up):
+            self._response.write_end()
+        is_told = await self._tell_at_once(self._down)
+        if is_told:
+            await self._end_client()
+        return is_told
+
+    async def _tell_at_once(self, way: _Way) -> bool:
+        try:
+            async with asyncio.timeout(0):
+                await self._close_now(way)
+        except TimeoutError:
+            return False
+        return way.passage.state is State.OVER
+
+    # The two sides.
+
+    async def _to_app(self, data: bytes) -> None:
+        if not self._is_app_deaf:
+            try:
+                await self._response.write(data)
+            except UpstreamFailed:
+                self._is_app_deaf = True  # what it still said is read first, then why it failed
+
+    async def _to_client(self, data: bytes) -> None:
+        await self._send({"type": RAW, "data": data, "more": True})
+
+    async def _end_client(self) -> None:
+        if not self._has_client_our_end:
+            self._has_client_our_end = True
+            await self._send({"type": RAW, "data": b"", "more": False})
+
+
+def _masked_close(code: Close) -> bytes:
+    return close_frame(code, secrets.token_bytes(4))
+
+
+def _slices(data: bytes) -> Iterator[bytes]:
+    if len(data) <= _SLICE:
+        yield data
+    else:
+        view = memoryview(data)
+        for start in range(0, len(data), _SLICE):
+            yield bytes(view[start : start + _SLICE])
