@@ -11,8 +11,8 @@ from bench.door import Door
 from bench.portal import Paths
 from bench.signing import PeerSigner
 from bench.subjects import Apps, Running
-from proxy.core.identity import PrivateKey, encode_base32
 from proxy.core.access.policy import Contact
+from proxy.core.identity import PrivateKey, encode_base32
 
 _APP = "pages"
 _BASE: Paths = {"": {"access": "peer"}, "/open": {"access": "public"}}

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from bench.crew import Crew, Member, wait_for
 from bench.door import LOOPBACK, Door
-from proxy.state.contacts.format import serialise_contacts
-from proxy.core.identity import PrivateKey, short_id
 from proxy.core.access.policy import Contact, ContactList, Mode
-from proxy.state.identity_key import create_identity
+from proxy.core.identity import PrivateKey, short_id
+from proxy.state.contacts.format import serialise_contacts
 from proxy.state.files import write_atomically
+from proxy.state.identity_key import create_identity
 from proxy.state.tokens import TokenStore
 
 DOMAIN = "portal.localhost"

@@ -10,8 +10,8 @@ from bench.door import LOOPBACK, Door
 from bench.portal import PEERS, PUBLIC, Paths, Portal
 from bench.signing import PeerSigner
 from bench.subjects import Apps, Running, Start
-from proxy.core.identity import PrivateKey
 from proxy.core.access.policy import Mode
+from proxy.core.identity import PrivateKey
 
 PAGES, TAKER = "pages", "taker"
 """The names of the two apps."""

@@ -12,19 +12,19 @@ import secrets
 import socket
 import time
 
-from demo.stage import PATIENCE, Answer, DemoError, Portal
+from demo.stage import PATIENCE, DemoError, Portal, Response
 from proxy.core.binary_http.message import COMPLETE, Malformed, RequestHead, ResponseHead
 from proxy.core.binary_http.reader import ResponseReader
 from proxy.core.binary_http.writer import request_head
-from proxy.core.sealing.envelope import CHUNKED_REQUEST, GATEWAY, is_sealed_answer
 from proxy.core.http.headers import Field, Fields
 from proxy.core.identity import PrivateKey, PublicKey
-from proxy.core.sealing.message import MessageOpener, MessageSealer
+from proxy.core.identity_document import PATH, Document, verify_document
 from proxy.core.sealing.chunks import CannotOpen
+from proxy.core.sealing.envelope import CHUNKED_REQUEST, GATEWAY, is_sealed_response
+from proxy.core.sealing.message import MessageOpener, MessageSealer
 from proxy.core.sealing.request import RequestSealer
 from proxy.core.signature.base import Message
 from proxy.core.signature.digest import content_digest
-from proxy.core.identity_document import PATH, Document, verify_document
 from proxy.core.signature.request import Recipient, sign_request
 from proxy.core.signature.response import Untrusted
 
@@ -63,11 +63,11 @@ class Envelope:
         message.add(_BODY)
         return enveloped(self._host, message.end())
 
-    def open(self, answer: Answer) -> Answer:
+    def open(self, answer: Response) -> Response:
         """Return what the answer to it says."""
         if not is_sealed(answer):
             raise DemoError(f"the answer isn't sealed: {answer}: {answer.text[:300]}")
-        opener = MessageOpener(self._sealer.answer_opener(), ResponseReader(b"POST"))
+        opener = MessageOpener(self._sealer.response_opener(), ResponseReader(b"POST"))
         try:
             events = [*opener.feed(answer.body), *opener.end()]
         except (CannotOpen, Malformed) as error:
@@ -75,7 +75,7 @@ class Envelope:
         head = next(event for event in events if isinstance(event, ResponseHead))
         if COMPLETE not in events:
             raise DemoError("the sealed answer isn't whole")
-        return Answer(head.status, b"".join(e for e in events if isinstance(e, bytes)))
+        return Response(head.status, b"".join(e for e in events if isinstance(e, bytes)))
 
 
 def public_document(portal: Portal) -> Document:
@@ -89,9 +89,9 @@ def public_document(portal: Portal) -> Document:
         raise DemoError(f"{portal.name}'s document: {error}") from error
 
 
-def is_sealed(answer: Answer) -> bool:
+def is_sealed(answer: Response) -> bool:
     """Tell whether an answer is an envelope."""
-    return is_sealed_answer(answer.status, _lower(answer))
+    return is_sealed_response(answer.status, _lower(answer))
 
 
 def enveloped(host: str, sealed: bytes) -> bytes:
@@ -150,14 +150,14 @@ def in_clear(victim: PublicKey, target: Portal) -> bytes:
     return b"\r\n".join([*lines, b"", _BODY])
 
 
-def send(portal: Portal, request: bytes) -> Answer:
+def send(portal: Portal, request: bytes) -> Response:
     """Send exactly these bytes to a Portal's public listener; return its answer."""
     try:
         with socket.create_connection(("127.0.0.1", portal.port), timeout=PATIENCE) as wire:
             wire.sendall(request)
             response = http.client.HTTPResponse(wire)
             response.begin()
-            return Answer(response.status, response.read(), dict(response.getheaders()))
+            return Response(response.status, response.read(), dict(response.getheaders()))
     except (OSError, http.client.HTTPException) as error:
         raise DemoError(f"{portal.name}'s Portal doesn't answer: {error!r}") from error
 
@@ -167,7 +167,7 @@ def _card(target: Portal, fields: tuple[Field, ...]) -> RequestHead:
     return RequestHead(b"POST", b"http", authority, b"/peer/postcards", fields)
 
 
-def _lower(answer: Answer) -> Fields:
+def _lower(answer: Response) -> Fields:
     """Return an answer's fields as the proxy's core takes them."""
     return [
         (name.lower().encode("latin-1"), value.encode("latin-1"))

@@ -11,7 +11,7 @@ from http.cookies import SimpleCookie
 from urllib.parse import urlencode, urlsplit
 
 from demo.report import check, tell, wait_until
-from demo.stage import Answer, DemoError, Portal, Stage, visit
+from demo.stage import DemoError, Portal, Response, Stage, visit
 
 NAME = "The demo's browser"
 _HTML = {"Accept": "text/html"}
@@ -31,7 +31,7 @@ class Browser:
         path: str,
         body: bytes | None = None,
         fields: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> Response:
         """Ask for what an app has, as this device of the owner's."""
         own = _HTML | {"Cookie": self.cookie}
         return visit(self.portal, app, method, path, body, own | dict(fields or {}))

@@ -13,7 +13,7 @@ from typing import Self
 
 from demo.conversation import NAMES
 from demo.report import tell, wait_until
-from demo.stage import Answer, DemoError, Portal, finish_undisturbed
+from demo.stage import DemoError, Portal, Response, finish_undisturbed
 
 _ROOT = Path(__file__).resolve().parent.parent
 _PROJECT = "portal-demo"
@@ -109,12 +109,12 @@ class Containers:
         """Return the published port of the public listener."""
         return _PORTS[portal]
 
-    def call_as_app(self, portal: str, app: str, method: str, path: str) -> Answer:
+    def call_as_app(self, portal: str, app: str, method: str, path: str) -> Response:
         """Ask the apps listener from inside the app's container, with the token that lies there."""
         listener = f"proxy.{portal}.internal:8081"
         line = ("exec", "-T", f"{portal}-{app}", "python3", "-c", _CALL)
         status, body = json.loads(_compose(*line, app, listener, method, path))
-        return Answer(status, base64.b64decode(body))
+        return Response(status, base64.b64decode(body))
 
     def log(self, portal: str, part: str) -> str:
         """Return what a container has logged."""

@@ -8,8 +8,8 @@ from demo.browser import Browser
 from demo.report import check, tell, wait_until
 from demo.stage import DemoError, Portal, Stage
 from demo.wire import Exchange, exchanges, marks_in
-from proxy.core.sealing.envelope import GATEWAY
 from proxy.core.identity import PublicKey
+from proxy.core.sealing.envelope import GATEWAY
 
 
 def overhear(stage: Stage, ada: Portal, bob: Portal, text: str) -> Exchange:

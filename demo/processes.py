@@ -17,7 +17,7 @@ from typing import Self
 
 from demo.conversation import NAMES
 from demo.report import tell
-from demo.stage import PATIENCE, Answer, DemoError, finish_undisturbed
+from demo.stage import PATIENCE, DemoError, Response, finish_undisturbed
 
 _ROOT = Path(__file__).resolve().parent.parent
 _DEMO = _ROOT / "demo"
@@ -107,16 +107,16 @@ class Processes:
         """Return the port of the public listener."""
         return _port(portal)
 
-    def call_as_app(self, portal: str, app: str, method: str, path: str) -> Answer:
+    def call_as_app(self, portal: str, app: str, method: str, path: str) -> Response:
         """Ask the apps listener as the app does: as an HTTP proxy that takes its token."""
         handler = urllib.request.ProxyHandler({"http": self._proxy_for(portal, app)})
         request = urllib.request.Request(f"http://portal_core{path}", method=method)
         try:
             with urllib.request.build_opener(handler).open(request, timeout=PATIENCE) as answer:
-                return Answer(answer.status, answer.read())
+                return Response(answer.status, answer.read())
         except urllib.error.HTTPError as error:
             with error:
-                return Answer(error.code, error.read())
+                return Response(error.code, error.read())
         except OSError as error:
             raise DemoError(f"{portal}'s apps listener doesn't answer: {error}") from error
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from demo.stage import Answer, DemoError
+from demo.stage import DemoError, Response
 
 _FOLLOWS = 10.0
 """Seconds within which a running proxy must have followed a changed contact list; it takes one."""
@@ -14,7 +14,7 @@ def tell(line: str = "") -> None:
     print(line, flush=True)
 
 
-def check(answer: Answer, status: int, code: str = "") -> None:
+def check(answer: Response, status: int, code: str = "") -> None:
     """Tell an answer, and stop where it isn't the expected one."""
     expected = f"{status} {code}".strip()
     if answer.status != status or (code and answer.code != code):

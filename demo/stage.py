@@ -17,7 +17,7 @@ class DemoError(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """An HTTP answer."""
 
     status: int
@@ -76,7 +76,7 @@ class Stage(Protocol):
     def port(self, portal: str) -> int:
         """Return the port of the public listener on this machine."""
 
-    def call_as_app(self, portal: str, app: str, method: str, path: str) -> Answer:
+    def call_as_app(self, portal: str, app: str, method: str, path: str) -> Response:
         """Ask ``http://portal_core`` for ``path`` as an app does, with its token."""
 
     def log(self, portal: str, part: str) -> str:
@@ -99,7 +99,7 @@ def visit(
     path: str,
     body: bytes | None = None,
     fields: Mapping[str, str] | None = None,
-) -> Answer:
+) -> Response:
     """Ask a Portal's public listener as any visitor can; needs no DNS. App "" is the Portal."""
     connection = http.client.HTTPConnection("127.0.0.1", portal.port, timeout=PATIENCE)
     try:
@@ -107,7 +107,7 @@ def visit(
         own = {"Host": host, "Connection": "close"}
         connection.request(method, path, body, own | dict(fields or {}))
         response = connection.getresponse()
-        return Answer(response.status, response.read(), dict(response.getheaders()))
+        return Response(response.status, response.read(), dict(response.getheaders()))
     except (OSError, http.client.HTTPException) as error:
         raise DemoError(f"{portal.page(app)} doesn't answer: {error!r}") from error
     finally:

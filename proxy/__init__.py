@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from proxy.config.portal_yaml import Config, load_config
-    from proxy.embedded.middleware import PortalMiddleware
     from proxy.embedded.create_app import create_app
+    from proxy.embedded.middleware import PortalMiddleware
 
 __all__ = ["Config", "PortalMiddleware", "create_app", "load_config"]
 

@@ -12,13 +12,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from proxy.core.access.hosts import Hosts
 from proxy.core.errors import Code, Problem, Refusal
 from proxy.core.http.headers import values_of
-from proxy.core.access.hosts import Hosts
 from proxy.core.http.origin import Origin
 from proxy.portal import Portal
-from proxy.transfer.starlette_errors import refuse
 from proxy.transfer.access_log import line_of
+from proxy.transfer.starlette_errors import refuse
 
 
 def owner_app(portal: Portal, problems: Callable[[], tuple[Problem, ...]]) -> Starlette:

@@ -13,22 +13,22 @@ from types import MappingProxyType
 from proxy.config.apps import App
 from proxy.config.apps_watch import CatalogueWatch
 from proxy.config.portal_yaml import Config
-from proxy.state.contacts import ContactWatch
-from proxy.core.http.problem import Answer
-from proxy.core.errors import Code, Refusal
-from proxy.core.gate import Site
-from proxy.core.http.headers import Field
+from proxy.core.access.decision import RuleMatcher
 from proxy.core.access.hosts import Hosts
-from proxy.core.identity import PrivateKey, short_id
-from proxy.core.access.decision import Judge
 from proxy.core.access.policy import MODES, Caller, Contact, Mode
+from proxy.core.access.template import Variables
+from proxy.core.errors import Code, Refusal
+from proxy.core.gate import AccessContext
+from proxy.core.http.headers import Field
+from proxy.core.http.problem import Response
+from proxy.core.identity import PrivateKey, short_id
 from proxy.core.signature.base import Message
 from proxy.core.signature.digest import content_digest
 from proxy.core.signature.response import Question, sign_response
-from proxy.core.access.template import Variables
-from proxy.transfer.active_requests import Exchanges
+from proxy.state.contacts import ContactWatch
 from proxy.state.sealing_keys import SealingKeyStore
 from proxy.state.terminals import PairingStore, TerminalWatch
+from proxy.transfer.active_requests import ActiveRequests
 
 SPOKEN: frozenset[Mode] = frozenset(MODES)
 """The modes that this version speaks."""
@@ -49,13 +49,13 @@ class Portal:
     clock: Clock = time.time
     only: str | None = None
     """The one app that this process serves; None serves all that are there."""
-    exchanges: Exchanges = field(default_factory=Exchanges)
+    active_requests: ActiveRequests = field(default_factory=ActiveRequests)
     """What runs just now, to be cut when what it lives on is removed."""
-    judges: Mapping[str, Judge] = field(init=False)
+    judges: Mapping[str, RuleMatcher] = field(init=False)
     hosts: Hosts = field(init=False)
     modes: frozenset[Mode] = field(init=False)
     """The modes in which calls are accepted: of those that exist, the owner's choice."""
-    _site: Site | None = field(init=False, default=None)
+    _context: AccessContext | None = field(init=False, default=None)
     _site_of: tuple[object, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
@@ -71,7 +71,7 @@ class Portal:
         return changed
 
     def _prepare(self) -> None:
-        judges = {name: Judge(app.rules) for name, app in self.apps.items()}
+        judges = {name: RuleMatcher(app.rules) for name, app in self.apps.items()}
         self.judges = MappingProxyType(judges)
 
     @property
@@ -88,12 +88,12 @@ class Portal:
         return self.key.public.portal_id
 
     @property
-    def site(self) -> Site:
+    def context(self) -> AccessContext:
         """What the corridor judges a request against, as of now."""
         parts = (self.judges, self.contacts.current, self.modes, self.terminals.current)
-        if self._site is None or any(map(is_not, self._site_of, parts)):
-            self._site, self._site_of = Site(self.id, self.hosts, *parts), parts
-        return self._site
+        if self._context is None or any(map(is_not, self._site_of, parts)):
+            self._context, self._site_of = AccessContext(self.id, self.hosts, *parts), parts
+        return self._context
 
     def peer(self, app: str, prefix: str) -> Contact:
         """Return the one peer that ``prefix`` names to ``app``.
@@ -121,7 +121,9 @@ class Portal:
             portal_public_key_pem=self.key.public.pem,
         )
 
-    def sign_answer(self, answer: Answer, sha256: bytes, question: Question) -> tuple[Field, ...]:
+    def sign_response(
+        self, answer: Response, sha256: bytes, question: Question
+    ) -> tuple[Field, ...]:
         """Return the fields of ``answer``, signed as the answer to ``question``.
 
         ``sha256`` is the digest of the body that will be sent. Raises ``NotSignable`` where the

@@ -6,20 +6,20 @@ Everything here may be read by a stranger, and nothing is fetched for one.
 import hashlib
 import json
 
-from proxy.core.http.problem import Answer
-from proxy.core.sealing.envelope import GATEWAY, KEY_LIST
+from proxy.core.access.target import Target
 from proxy.core.errors import Code, Refusal
+from proxy.core.http.problem import Response
+from proxy.core.identity_document import PATH, document_body, sign_document
 from proxy.core.sealing.chunks import LARGEST_CHUNK
+from proxy.core.sealing.envelope import GATEWAY, KEY_LIST
 from proxy.core.sealing.key_config import key_list
 from proxy.core.signature.digest import content_digest
-from proxy.core.identity_document import PATH, document_body, sign_document
-from proxy.core.access.target import Target
 from proxy.portal import Portal
 
 WHOAREYOU = b"/core/public/meta/whoareyou"
 
 
-def answer(portal: Portal, method: bytes, target: Target) -> Answer:
+def answer(portal: Portal, method: bytes, target: Target) -> Response:
     """Answer a request for the Portal itself; raises ``Refusal``."""
     pages = {PATH: identity_document, WHOAREYOU: whoareyou, GATEWAY: sealing_keys}
     page = pages.get(target.path)
@@ -31,7 +31,7 @@ def answer(portal: Portal, method: bytes, target: Target) -> Answer:
     return page(portal)
 
 
-def identity_document(portal: Portal) -> Answer:
+def identity_document(portal: Portal) -> Response:
     """Return the signed identity document (docs/protocol.md, section 2)."""
     now = portal.clock()
     body = document_body(
@@ -43,10 +43,10 @@ def identity_document(portal: Portal) -> Answer:
         LARGEST_CHUNK,
     )
     digest = content_digest(hashlib.sha256(body).digest())
-    return Answer(200, sign_document(portal.key, digest, now=int(now)), body)
+    return Response(200, sign_document(portal.key, digest, now=int(now)), body)
 
 
-def sealing_keys(portal: Portal) -> Answer:
+def sealing_keys(portal: Portal) -> Response:
     """Return the keys as any client of Oblivious HTTP looks for them (RFC 9540).
 
     Nobody signed this list: Portals take keys from each other's identity documents alone. Raises
@@ -56,10 +56,10 @@ def sealing_keys(portal: Portal) -> Answer:
     if not offers:
         raise Refusal(Code.NOT_FOUND, "no sealing key is offered")
     body = key_list(config for config, _ in offers)
-    return Answer(200, ((b"content-type", KEY_LIST),), body)
+    return Response(200, ((b"content-type", KEY_LIST),), body)
 
 
-def whoareyou(portal: Portal) -> Answer:
+def whoareyou(portal: Portal) -> Response:
     """Return the facts about this Portal in the existing ecosystem's form; nobody trusts them."""
     members = {
         "id": portal.id,
@@ -71,4 +71,4 @@ def whoareyou(portal: Portal) -> Answer:
         "domain": portal.hosts.origin.host,
     }
     body = json.dumps(members, ensure_ascii=False).encode("utf-8")
-    return Answer(200, ((b"content-type", b"application/json"),), body)
+    return Response(200, ((b"content-type", b"application/json"),), body)

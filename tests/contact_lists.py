@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from proxy.state.contacts import with_contact
 from proxy.core.access.policy import Contact, ContactList
+from proxy.state.contacts import with_contact
 
 DOMAIN = "p.example.org"
 BOB = Contact("b" * 103, "Bob", "https://bbbbbb.p.example.org")

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from proxy.transfer.body import (
-    GATHERING,
-    MEMORY,
-    REMEMBERED,
-    SMALL,
-    ClientLeft,
-    HeldBody,
-    RememberedBody,
-    RequestPieces,
-    gathered,
-)
 from proxy.core.errors import Code, Refusal
+from proxy.transfer.body import (
+    COALESCING,
+    MEMORY,
+    REPLAYABLE,
+    SMALL,
+    BufferedBody,
+    ClientLeft,
+    ReplayableBody,
+    RequestPieces,
+    coalesced,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -128,7 +128,7 @@ async def test_a_wait_that_was_cancelled_loses_no_piece() -> None:
 
 
 async def test_a_body_can_be_sent_again_from_its_beginning() -> None:
-    body = RememberedBody(Source(b"a", b"b", b"c"))
+    body = ReplayableBody(Source(b"a", b"b", b"c"))
     for _ in range(3):
         assert await whole(body.pieces()) == [b"a", b"b", b"c"]
     assert body.is_whole
@@ -136,7 +136,7 @@ async def test_a_body_can_be_sent_again_from_its_beginning() -> None:
 
 async def test_a_second_try_goes_on_where_the_first_one_stopped() -> None:
     source = Source(b"a", b"b", b"c")
-    body = RememberedBody(source)
+    body = ReplayableBody(source)
     first = body.pieces()
     assert [await anext(first), await anext(first)] == [b"a", b"b"]
     assert source.taken == 2
@@ -146,7 +146,7 @@ async def test_a_second_try_goes_on_where_the_first_one_stopped() -> None:
 
 async def test_a_try_that_was_given_up_while_it_waited_loses_no_piece() -> None:
     source = Source(b"a", ended=False)
-    body = RememberedBody(source)
+    body = ReplayableBody(source)
     first = body.pieces()
     assert await anext(first) == b"a"
     waiting = asyncio.ensure_future(anext(first))
@@ -159,7 +159,7 @@ async def test_a_try_that_was_given_up_while_it_waited_loses_no_piece() -> None:
 
 
 async def test_a_third_try_begins_at_the_beginning_too() -> None:
-    body = RememberedBody(Source(b"a", b"b", b"c"))
+    body = ReplayableBody(Source(b"a", b"b", b"c"))
     for count in (1, 2):
         pieces = body.pieces()
         assert [await anext(pieces) for _ in range(count)] == [b"a", b"b"][:count]
@@ -168,7 +168,7 @@ async def test_a_third_try_begins_at_the_beginning_too() -> None:
 
 @pytest.mark.parametrize(("pieces", "fits"), [((10, 6), True), ((10, 7), False), ((17,), False)])
 async def test_no_more_than_the_limit_is_remembered(pieces: tuple[int, ...], *, fits: bool) -> None:
-    body = RememberedBody(Source(*(bytes(size) for size in pieces)), limit=16)
+    body = ReplayableBody(Source(*(bytes(size) for size in pieces)), limit=16)
     assert len(b"".join(await whole(body.pieces()))) == sum(pieces)
     assert body.is_whole is fits
     if fits:
@@ -179,8 +179,8 @@ async def test_no_more_than_the_limit_is_remembered(pieces: tuple[int, ...], *, 
 
 
 async def test_what_is_too_large_is_let_go_at_once_and_passes_on() -> None:
-    piece = bytes(REMEMBERED // 2)
-    body = RememberedBody(Source(*[piece] * 5))
+    piece = bytes(REPLAYABLE // 2)
+    body = ReplayableBody(Source(*[piece] * 5))
     pieces = body.pieces()
     remembered = [(body.is_whole, len(body._gone)) async for _ in pieces]
     assert remembered == [(True, 1), (True, 2), (False, 0), (False, 0), (False, 0)]
@@ -188,7 +188,7 @@ async def test_what_is_too_large_is_let_go_at_once_and_passes_on() -> None:
 
 async def test_what_breaks_off_breaks_off_in_every_try() -> None:
     client = Client(sent(b"a", more=True), {"type": "http.disconnect"}, {"type": "http.disconnect"})
-    body = RememberedBody(RequestPieces(client))
+    body = ReplayableBody(RequestPieces(client))
     for _ in range(2):
         pieces = body.pieces()
         assert await anext(pieces) == b"a"
@@ -202,26 +202,26 @@ async def test_what_breaks_off_breaks_off_in_every_try() -> None:
 @pytest.mark.parametrize("cuts", [[b"abcdef"], [b"a", b"bc", b"def"], [b"a"] * 6])
 async def test_a_small_body_comes_as_one_piece(cuts: list[bytes]) -> None:
     size = len(b"".join(cuts))
-    assert await whole(gathered(Source(*cuts), size)) == [b"".join(cuts)]
+    assert await whole(coalesced(Source(*cuts), size)) == [b"".join(cuts)]
 
 
 async def test_a_large_one_or_one_of_unknown_length_comes_in_its_own_pieces() -> None:
     cuts = [bytes(SMALL), b"a"]
-    assert await whole(gathered(Source(*cuts), SMALL + 1)) == cuts
-    assert await whole(gathered(Source(b"a", b"b"), None)) == [b"a", b"b"]
+    assert await whole(coalesced(Source(*cuts), SMALL + 1)) == cuts
+    assert await whole(coalesced(Source(b"a", b"b"), None)) == [b"a", b"b"]
 
 
 async def test_a_body_of_no_bytes_lets_itself_be_waited_for() -> None:
-    assert await whole(gathered(Source(), 0)) == [b""]
-    assert await whole(gathered(Source(), None)) == []
+    assert await whole(coalesced(Source(), 0)) == [b""]
+    assert await whole(coalesced(Source(), None)) == []
 
 
 async def test_a_small_body_that_is_late_comes_in_pieces() -> None:
     source = Source(b"a", ended=False)
-    pieces = gathered(source, 3)
+    pieces = coalesced(source, 3)
     start = time.monotonic()
     assert await anext(pieces) == b"a"
-    assert time.monotonic() - start >= GATHERING * 0.9
+    assert time.monotonic() - start >= COALESCING * 0.9
     source.add(b"b")
     assert await anext(pieces) == b"b"
     source.add(b"c", ended=True)
@@ -230,20 +230,20 @@ async def test_a_small_body_that_is_late_comes_in_pieces() -> None:
 
 async def test_of_a_body_of_which_nothing_is_there_the_first_piece_is_empty() -> None:
     source = Source(ended=False)
-    pieces = gathered(source, 2)
+    pieces = coalesced(source, 2)
     assert await anext(pieces) == b""
     source.add(b"ab", ended=True)
     assert await whole(pieces) == [b"ab"]
 
 
 async def test_a_small_body_that_ends_early_or_goes_on_is_passed_on_as_it_is() -> None:
-    assert await whole(gathered(Source(b"a"), 3)) == [b"a"]
-    assert await whole(gathered(Source(b"abc", b"d"), 3)) == [b"abc", b"d"]
+    assert await whole(coalesced(Source(b"a"), 3)) == [b"a"]
+    assert await whole(coalesced(Source(b"abc", b"d"), 3)) == [b"abc", b"d"]
 
 
 async def test_nothing_of_a_large_body_is_taken_before_it_is_asked_for() -> None:
     source = Source(*[bytes(SMALL)] * 9)
-    pieces = gathered(source, 9 * SMALL)
+    pieces = coalesced(source, 9 * SMALL)
     await anext(pieces)
     assert source.taken == 1
 
@@ -251,17 +251,17 @@ async def test_nothing_of_a_large_body_is_taken_before_it_is_asked_for() -> None
 async def test_a_small_body_that_breaks_off_is_no_body() -> None:
     client = Client(sent(b"a", more=True), {"type": "http.disconnect"})
     with pytest.raises(ClientLeft):
-        await whole(gathered(RequestPieces(client), 2))
+        await whole(coalesced(RequestPieces(client), 2))
 
 
 async def test_a_body_that_finds_no_room_is_refused_and_a_small_one_needs_none(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
-    with HeldBody() as held:
+    with BufferedBody() as held:
         await held.fill(Source(bytes(MEMORY)), limit=Code.TOO_LARGE)
         assert held.size == MEMORY
     for code in (Code.STORAGE_FULL, Code.APP_FAILED):
-        with HeldBody() as held, pytest.raises(Refusal) as caught:
+        with BufferedBody() as held, pytest.raises(Refusal) as caught:
             await held.fill(Source(bytes(MEMORY), b"1"), limit=Code.TOO_LARGE, full=code)
         assert caught.value.code is code

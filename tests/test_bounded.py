@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from proxy.transfer.body_limit import bounded, refuse_large
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Field
+from proxy.transfer.body import limit_body, refuse_large
 
 _CHUNKED: Field = (b"transfer-encoding", b"chunked")
 
@@ -45,7 +45,7 @@ def test_any_other_body_may_begin(framing: Field | None) -> None:
 def test_a_body_without_a_length_is_refused_when_it_passes_the_limit(size: int) -> None:
     async def read() -> bytes:
         pieces = _Pieces(*(b"x" for _ in range(size)))
-        return b"".join([piece async for piece in bounded(pieces, _CHUNKED, 10)])
+        return b"".join([piece async for piece in limit_body(pieces, _CHUNKED, 10)])
 
     if size <= 10:
         assert len(asyncio.run(read())) == size
@@ -57,13 +57,13 @@ def test_a_body_without_a_length_is_refused_when_it_passes_the_limit(size: int) 
 
 def test_a_body_of_a_length_that_is_told_needs_no_counting() -> None:
     pieces = _Pieces(b"x")
-    assert bounded(pieces, (b"content-length", b"1"), 10) is pieces
-    assert bounded(pieces, None, 10) is pieces
+    assert limit_body(pieces, (b"content-length", b"1"), 10) is pieces
+    assert limit_body(pieces, None, 10) is pieces
 
 
 def test_a_wait_for_a_piece_may_be_cancelled_and_gone_on_with() -> None:
     async def read() -> list[bytes]:
-        pieces = bounded(_Pieces(b"a", None, b"b"), _CHUNKED, 10)
+        pieces = limit_body(_Pieces(b"a", None, b"b"), _CHUNKED, 10)
         got = [await anext(pieces)]
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0):

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from proxy.config.apps import App, load_catalogue
-from proxy.core.http.origin import Origin
 from proxy.core.access.policy import Access
+from proxy.core.http.origin import Origin
 from proxy.http.upstream import Destination
 from tests.certificates import authority
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from proxy.config.limits import Limits
 from proxy.config.listen import Address, Listen, parse_address
-from proxy.config.limits import Bounds
 from proxy.config.portal_yaml import Config, Tls, load_config
+from proxy.config.timeouts import Times
 from proxy.core.errors import Invalid
 from proxy.core.http.origin import Origin
-from proxy.config.timeouts import Times
 
 _ID = "8271dd" + "a" * 97
 
@@ -96,7 +96,7 @@ log: text
     assert config.times == Times(
         head=5, idle=120, app_connect=0.5, app_answer=3600, peer_connect=3, peer_answer=604_800
     )
-    assert config.limits == Bounds(
+    assert config.limits == Limits(
         body=3 << 29,
         held_body=1 << 20,
         connections=100,

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.state.contacts import ContactStore
-from proxy.core.errors import Invalid, Problem
 from proxy.core.access.policy import ContactList
+from proxy.core.errors import Invalid, Problem
+from proxy.state.contacts import ContactStore
 from proxy.state.files import Busy, locked
 from tests.contact_lists import BOB, DOMAIN, adding, names_in
 

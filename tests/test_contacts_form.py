@@ -11,6 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from proxy.core.access.policy import Contact, ContactList
+from proxy.core.errors import Invalid
+from proxy.core.identity import ALPHABET, encode_base32
+from proxy.core.names import name_problem
 from proxy.state.contacts import (
     parse_contacts,
     renamed,
@@ -20,10 +24,6 @@ from proxy.state.contacts import (
     without_contact,
 )
 from proxy.state.contacts.format import MAX_BYTES, derived_address
-from proxy.core.errors import Invalid
-from proxy.core.identity import ALPHABET, encode_base32
-from proxy.core.names import name_problem
-from proxy.core.access.policy import Contact, ContactList
 
 # A busy machine is no failure.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

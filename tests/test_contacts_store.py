@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.state.contacts import ContactStore, ContactWatch, renamed, with_contact, without_contact
-from proxy.core.errors import Invalid
 from proxy.core.access.policy import Contact, ContactList
+from proxy.core.errors import Invalid
+from proxy.state.contacts import ContactStore, ContactWatch, renamed, with_contact, without_contact
 from proxy.state.files import write_atomically
 from tests.contact_lists import BOB, DOMAIN, EVE, adding, names_in
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.state.contacts import ContactStore, ContactWatch, with_contact
 from proxy.core.access.policy import Contact, ContactList
+from proxy.state.contacts import ContactStore, ContactWatch, with_contact
 
 BOB = Contact("b" * 103, "Bob", "https://bbbbbb.p.example.org")
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from proxy.core.access.policy import Contact
 from proxy.core.errors import Code, Refusal
 from proxy.core.identity import PrivateKey
-from proxy.core.access.policy import Contact
-from proxy.core.signature.digest import content_digest
 from proxy.core.identity_document import BACKDATED, LIFETIME, document_body, sign_document
-from proxy.outbound.identity_documents import Directory
+from proxy.core.signature.digest import content_digest
 from proxy.http.upstream import UpstreamFailed, UpstreamRequest, UpstreamResponse
+from proxy.outbound.identity_documents import Directory
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -11,10 +11,10 @@ import pytest
 from proxy.core.binary_http.message import Malformed, RequestHead
 from proxy.core.binary_http.reader import RequestReader
 from proxy.core.binary_http.writer import END, content, request_head
-from proxy.core.sealing.message import MessageOpener
 from proxy.core.sealing.chunks import CannotOpen
 from proxy.core.sealing.hpke import Aead, SealingKey
 from proxy.core.sealing.key_config import KeyConfig
+from proxy.core.sealing.message import MessageOpener
 from proxy.core.sealing.request import RequestOpener, RequestSealer
 from proxy.transfer.opened_message import OpenedMessage
 
@@ -26,7 +26,7 @@ class Broken(Exception):
     """What iterating raises here."""
 
 
-class Wire:
+class ResponseWriter:
     """Pieces that come when the test says so, until it says ``end``."""
 
     def __init__(self) -> None:
@@ -52,11 +52,13 @@ class Wire:
         return self._pieces.popleft() or b""
 
 
-def request(*, length: int | None = None) -> tuple[Wire, OpenedMessage, RequestSealer, bytes]:
+def request(
+    *, length: int | None = None
+) -> tuple[ResponseWriter, OpenedMessage, RequestSealer, bytes]:
     """Return a message on its way, and its head; ``length`` is what that says of the body."""
     fields = ((b"content-length", b"%d" % length),) if length is not None else ()
     head = request_head(RequestHead(b"POST", b"http", b"a.example", b"/", fields))
-    wire = Wire()
+    wire = ResponseWriter()
     sealer = RequestSealer(CONFIG, ephemeral=b"e" * 32)
     opener = MessageOpener(RequestOpener(lambda _: KEY), RequestReader())
     return wire, OpenedMessage(wire, opener, Broken), sealer, head

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.outbound.call import Call
+from proxy.core.access.policy import Contact
 from proxy.core.errors import Code, Refusal
 from proxy.core.identity import PrivateKey
-from proxy.core.access.policy import Contact
-from proxy.outbound.identity_documents import Directory
-from proxy.transfer.failures import app_failed
-from proxy.outbound.reachability import Reachability
-from proxy.outbound.signed import SignedCourier
 from proxy.http.upstream import UpstreamFailed, UpstreamRequest, UpstreamResponse
+from proxy.outbound.call import Call
+from proxy.outbound.identity_documents import Directory
+from proxy.outbound.reachability import Reachability
+from proxy.outbound.signed import SignedTransport
+from proxy.transfer.failures import app_failed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -69,7 +69,7 @@ async def test_a_failed_call_is_never_repeated_and_named_for_what_it_may_have_do
 ) -> None:
     upstream = Failing(UpstreamFailed("detail", timeout=timeout, sent=sent))
     reachability = Reachability(Directory(upstream))
-    caller = SignedCourier(KEY, upstream, reachability, time.time)
+    caller = SignedTransport(KEY, upstream, reachability, time.time)
     call = Call("box", PEER, method, b"/x", (), has_body=True)
 
     with pytest.raises(Refusal) as refused:

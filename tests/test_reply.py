@@ -6,8 +6,8 @@ from typing import Self
 import pytest
 from starlette.types import Message
 
-from proxy.transfer.response import send_stream
 from proxy.http.upstream import Ending
+from proxy.transfer.response import send_stream
 
 
 class _Known(Ending):

@@ -16,8 +16,8 @@ from proxy import logging_setup as logs
 from proxy.core.errors import Code, Refusal
 from proxy.core.log_line import LEFT, RequestLine
 from proxy.http.scope import RAW, UPGRADE
-from proxy.transfer.access_log import Logged, line_of, scope_with
 from proxy.http.upstream import UpstreamFailed
+from proxy.transfer.access_log import Logged, line_of, scope_with
 
 _SCOPE: Scope = {
     "type": "http", "method": "POST", "path": "/a", "raw_path": b"/a", "query_string": b"secret",

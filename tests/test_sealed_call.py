@@ -10,27 +10,27 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.transfer.body import REMEMBERED
-from proxy.outbound.call import Call
-from proxy.core.http.problem import refusal_answer
+from proxy.core.access.policy import Contact
 from proxy.core.binary_http.message import RequestHead, ResponseHead
 from proxy.core.binary_http.padding import padding
 from proxy.core.binary_http.reader import RequestReader
 from proxy.core.binary_http.writer import END, content, response_head
-from proxy.core.sealing.envelope import CHUNKED_ANSWER, GATEWAY
 from proxy.core.errors import Code, Refusal
+from proxy.core.http.problem import refusal_response
 from proxy.core.identity import PrivateKey
-from proxy.core.access.policy import Contact
-from proxy.core.sealing.message import MessageOpener
+from proxy.core.identity_document import PATH, document_body, sign_document
+from proxy.core.sealing.envelope import CHUNKED_RESPONSE, GATEWAY
 from proxy.core.sealing.hpke import Aead, SealingKey
 from proxy.core.sealing.key_config import KeyConfig
+from proxy.core.sealing.message import MessageOpener
 from proxy.core.sealing.offer import OfferedKey
 from proxy.core.sealing.request import RequestOpener
 from proxy.core.signature.digest import content_digest
-from proxy.core.identity_document import PATH, document_body, sign_document
+from proxy.outbound.call import Call
 from proxy.outbound.identity_documents import Directory
 from proxy.outbound.reachability import Reachability
-from proxy.outbound.sealed import SealedCourier
+from proxy.outbound.sealed import SealedTransport
+from proxy.transfer.body import REPLAYABLE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -78,18 +78,18 @@ class Got:
         return match[1]
 
     def sealed(self, status: int = 200, fields: tuple[Field, ...] = ()) -> Response:
-        sealer = self.opener.answer_sealer(bytes(16))
+        sealer = self.opener.response_sealer(bytes(16))
         head = response_head(ResponseHead(status, fields))
         message = head + content(b"answer") + END
         whole = sealer.header + sealer.finish(message + bytes(padding(len(message))))
-        return Response(200, (CHUNKED_ANSWER,), whole)
+        return Response(200, (CHUNKED_RESPONSE,), whole)
 
     def refused(self, now: int) -> Response:
-        return self.sealed(401, refusal_answer(Refusal(Code.OUT_OF_TIME, now=now)).fields)
+        return self.sealed(401, refusal_response(Refusal(Code.OUT_OF_TIME, now=now)).fields)
 
 
 def key_problem() -> Response:
-    answer = refusal_answer(Refusal(Code.SEALING_KEY_UNKNOWN))
+    answer = refusal_response(Refusal(Code.SEALING_KEY_UNKNOWN))
     return Response(answer.status, answer.fields, answer.body)
 
 
@@ -146,10 +146,12 @@ async def call(
             yield body[at : at + 1000]
 
     directory = directory or Directory(peer, peer.clock)
-    courier = SealedCourier(OURS, peer, directory, Reachability(directory, peer.clock), peer.clock)
+    transport = SealedTransport(
+        OURS, peer, directory, Reachability(directory, peer.clock), peer.clock
+    )
     made = Call("box", PEER, method, b"/x", (), has_body=True, size=len(body))
     try:
-        async with courier.carry_out(made, pieces()) as answer:
+        async with transport.carry_out(made, pieces()) as answer:
             assert b"".join([piece async for piece in answer.pieces]) == b"answer"
             return answer.status
     except Refusal as refusal:
@@ -206,9 +208,9 @@ async def test_the_time_is_believed_for_this_call_alone() -> None:
     assert peer.got[-1].parameter(b"created") == b"%d" % NOW
 
 
-@pytest.mark.parametrize("size", [REMEMBERED, REMEMBERED + 1])
+@pytest.mark.parametrize("size", [REPLAYABLE, REPLAYABLE + 1])
 async def test_only_a_body_of_which_nothing_is_forgotten_goes_again(size: int) -> None:
-    fits = size <= REMEMBERED
+    fits = size <= REPLAYABLE
     peer = first(lambda _: key_problem())
     assert await call(peer, body=bytes(size)) == (200 if fits else Code.OUTCOME_UNKNOWN)
     assert [len(got.body) for got in peer.got] == [size] * (2 if fits else 1)
@@ -239,7 +241,7 @@ async def test_each_reason_is_worth_one_try(*, key_first: bool) -> None:
 
 
 async def test_an_answer_that_was_seen_before_is_never_repeated() -> None:
-    fields = refusal_answer(Refusal(Code.REPLAYED)).fields
+    fields = refusal_response(Refusal(Code.REPLAYED)).fields
     for method in (b"GET", b"POST"):
         peer = first(lambda got: got.sealed(409, fields), count=9)
         assert await call(peer, method) is Code.OUTCOME_UNKNOWN

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.transfer.body import SMALL
 from proxy.core.binary_http.message import COMPLETE, ResponseHead
 from proxy.core.binary_http.reader import ResponseReader
-from proxy.core.sealing.envelope import CHUNKED_ANSWER, INCREMENTAL
-from proxy.core.sealing.message import MessageOpener
+from proxy.core.sealing.envelope import CHUNKED_RESPONSE, INCREMENTAL
 from proxy.core.sealing.hpke import Aead, SealingKey
 from proxy.core.sealing.key_config import KeyConfig
+from proxy.core.sealing.message import MessageOpener
 from proxy.core.sealing.request import RequestOpener, RequestSealer
 from proxy.http.scope import INTERIM
-from proxy.inbound.sealed_response import SealedReply
 from proxy.http.upstream import UpstreamFailed
+from proxy.inbound.sealed_response import SealedResponse
+from proxy.transfer.body import SMALL
 
 if TYPE_CHECKING:
     from starlette.types import Message
@@ -37,8 +37,8 @@ class Client:
         gateway.feed(request.header)
         self.method = method
         self.sent: list[Message] = []
-        self.reply = SealedReply(self._keep, gateway.answer_sealer(bytes(16)), method)
-        self._opener = request.answer_opener()
+        self.reply = SealedResponse(self._keep, gateway.response_sealer(bytes(16)), method)
+        self._opener = request.response_opener()
 
     async def _keep(self, message: Message) -> None:
         self.sent.append(message)
@@ -71,7 +71,7 @@ async def test_an_answer_that_comes_at_once_is_one_piece() -> None:
     await client.gets(404, b"one", length=3)
     start, *bodies = client.sent
     assert start["status"] == 200
-    assert start["headers"] == [CHUNKED_ANSWER, INCREMENTAL, (b"cache-control", b"no-store")]
+    assert start["headers"] == [CHUNKED_RESPONSE, INCREMENTAL, (b"cache-control", b"no-store")]
     assert len(bodies) == 1
     events = client.opened()
     assert events[0] == ResponseHead(404, ((b"x-a", b"1"), (b"content-length", b"3")))

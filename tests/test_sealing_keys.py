@@ -13,8 +13,8 @@ import pytest
 from proxy.core.errors import Invalid
 from proxy.core.sealing.key_config import KeyConfig
 from proxy.core.sealing_rotation import SHORTEST_ROTATION
-from proxy.state.sealing_keys import SealingKeyStore
 from proxy.state.files import locked
+from proxy.state.sealing_keys import SealingKeyStore
 from tests.envelopes import opens, sealed_to
 
 NOW = 1_700_000_000

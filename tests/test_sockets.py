@@ -12,34 +12,40 @@ from pathlib import Path
 import pytest
 
 from proxy.config.listen import Address
-from proxy.server.sockets import Door, lent_door, lent_sockets, open_door, raise_descriptor_limit
+from proxy.server.sockets import (
+    ListeningSocket,
+    inherit_socket,
+    inherited_sockets,
+    open_socket,
+    raise_descriptor_limit,
+)
 
 TCP = [Address("127.0.0.1", 0), Address("[::1]", 0), Address("localhost", 0)]
 
 
 @contextmanager
-def opened(address: Address) -> Iterator[Door]:
-    door = open_door(address)
+def opened(address: Address) -> Iterator[ListeningSocket]:
+    listening = open_socket(address)
     try:
-        yield door
+        yield listening
     finally:
-        door.close()
+        listening.close()
 
 
-def connect(door: Door, patience: float = 5) -> socket.socket:
-    client = socket.socket(door.socket.family, socket.SOCK_STREAM)
+def connect(listening: ListeningSocket, patience: float = 5) -> socket.socket:
+    client = socket.socket(listening.socket.family, socket.SOCK_STREAM)
     client.settimeout(patience)
     try:
-        client.connect(door.socket.getsockname())
+        client.connect(listening.socket.getsockname())
     except OSError:
         client.close()
         raise
     return client
 
 
-def taken(door: Door) -> bytes:
+def taken(listening: ListeningSocket) -> bytes:
     """Take a connection from the queue; return what came on it."""
-    accepted, _ = door.socket.accept()
+    accepted, _ = listening.socket.accept()
     with accepted:
         accepted.settimeout(5)
         return accepted.recv(10)
@@ -47,10 +53,10 @@ def taken(door: Door) -> bytes:
 
 @pytest.mark.parametrize("address", TCP, ids=str)
 def test_a_door_is_where_it_was_asked_for(address: Address) -> None:
-    with opened(address) as door, connect(door) as client:
+    with opened(address) as listening, connect(listening) as client:
         client.send(b"hello")
-        assert taken(door) == b"hello"
-        host, _, port = door.address.rpartition(":")
+        assert taken(listening) == b"hello"
+        host, _, port = listening.address.rpartition(":")
         assert host == str(address).rpartition(":")[0].replace("localhost", host)
         assert int(port) > 0
 
@@ -58,15 +64,15 @@ def test_a_door_is_where_it_was_asked_for(address: Address) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's filters are Linux's")
 @pytest.mark.parametrize("address", TCP[:2], ids=str)
 def test_nobody_new_gets_in_and_whoever_is_in_can_be_taken_and_goes_on(address: Address) -> None:
-    with opened(address) as door, connect(door) as waiting, connect(door) as talking:
+    with opened(address) as listening, connect(listening) as waiting, connect(listening) as talking:
         waiting.send(b"waits")
-        door.turn_away()
+        listening.stop_accepting()
         talking.send(b"talks")
         with pytest.raises(TimeoutError):
-            connect(door, 0.3)
-        assert {taken(door), taken(door)} == {b"waits", b"talks"}
+            connect(listening, 0.3)
+        assert {taken(listening), taken(listening)} == {b"waits", b"talks"}
         with pytest.raises(BlockingIOError):
-            door.socket.accept()
+            listening.socket.accept()
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o660, 0o666])
@@ -86,41 +92,41 @@ def test_a_sockets_file_has_its_mode_whatever_the_umask(tmp_path: Path, mode: in
 def test_a_file_that_nobody_listens_at_is_replaced_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "a.sock"
     address = Address(unix=str(path))
-    open_door(address).close()  # as after a crash
+    open_socket(address).close()  # as after a crash
     assert path.exists()
     with opened(address), pytest.raises(OSError, match="in use"):
-        open_door(address)
+        open_socket(address)
     path.unlink()
     path.write_text("mine")
     with pytest.raises(OSError, match="in use"):
-        open_door(address)
+        open_socket(address)
     assert path.read_text() == "mine"
 
 
 def test_a_file_is_taken_away_with_the_first_step_and_its_queue_isnt(tmp_path: Path) -> None:
     path = tmp_path / "a.sock"
-    with opened(Address(unix=str(path))) as door, connect(door) as client:
+    with opened(Address(unix=str(path))) as listening, connect(listening) as client:
         client.send(b"hello")
-        door.turn_away()
+        listening.stop_accepting()
         assert not path.exists()
-        assert taken(door) == b"hello"
+        assert taken(listening) == b"hello"
 
 
 def test_a_file_that_is_anothers_by_now_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "a.sock"
-    with opened(Address(unix=str(path))) as door:
+    with opened(Address(unix=str(path))) as listening:
         path.rename(tmp_path / "b.sock")
         with opened(Address(unix=str(path))) as other:
-            door.turn_away()
+            listening.stop_accepting()
             connect(other).close()
 
 
 def test_a_lent_socket_stays_open_without_us(tmp_path: Path) -> None:
     for address in (*TCP, Address(unix=str(tmp_path / "a.sock"))):
         with opened(address) as held:
-            lent = lent_door(held.socket.dup(), address)
+            lent = inherit_socket(held.socket.dup(), address)
             with connect(held) as client:
-                lent.turn_away()
+                lent.stop_accepting()
                 lent.close()
                 client.send(b"later")
                 with connect(held):
@@ -130,17 +136,17 @@ def test_a_lent_socket_stays_open_without_us(tmp_path: Path) -> None:
 def test_a_lent_socket_must_be_where_the_listener_is(tmp_path: Path) -> None:
     with opened(TCP[0]) as held:
         port = held.socket.getsockname()[1]
-        lent_door(held.socket.dup(), Address("127.0.0.1", port)).close()
-        lent_door(held.socket.dup(), Address("localhost", 0)).close()
+        inherit_socket(held.socket.dup(), Address("127.0.0.1", port)).close()
+        inherit_socket(held.socket.dup(), Address("localhost", 0)).close()
         for other in (Address("127.0.0.1", port ^ 1), Address("0.0.0.0", port),
                       Address("[::1]", 0), Address(unix=str(tmp_path / "a"))):  # fmt: skip
             refused = pytest.raises(OSError, match=f"passes is at 127.0.0.1:{port}")
             with held.socket.dup() as lent, refused:
-                lent_door(lent, other)
+                inherit_socket(lent, other)
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         with pytest.raises(OSError, match="doesn't listen"):
-            lent_door(deaf, TCP[0])
+            inherit_socket(deaf, TCP[0])
 
 
 @pytest.mark.parametrize(
@@ -155,7 +161,7 @@ def test_a_lent_socket_must_be_where_the_listener_is(tmp_path: Path) -> None:
 )
 def test_what_wasnt_lent_to_this_process_is_left_alone(environment: dict[str, str]) -> None:
     environment["OTHER"] = "stays"
-    assert lent_sockets(environment) == {}
+    assert inherited_sockets(environment) == {}
     assert environment == {"OTHER": "stays"}
 
 
@@ -163,7 +169,7 @@ def test_what_wasnt_lent_to_this_process_is_left_alone(environment: dict[str, st
 def test_a_lent_socket_must_be_a_listeners(name: str) -> None:
     environment = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": name}
     with pytest.raises(OSError, match="FileDescriptorName=public, apps or owner, each once"):
-        lent_sockets(environment)
+        inherited_sockets(environment)
 
 
 def test_the_limit_is_raised_as_far_as_it_may_be() -> None:

@@ -14,9 +14,9 @@ from starlette.types import Receive, Scope, Send
 
 from proxy.core.http.headers import end_to_end
 from proxy.core.websocket.handshake import accept_for, fields_for_app, read_handshake
-from proxy.http.client.engine import HopUpstream
-from proxy.transfer.websocket import Limits, Tunnel
+from proxy.http.client.engine import Http1Upstream
 from proxy.http.upstream import Destination, UpstreamFailed, UpstreamRequest
+from proxy.transfer.websocket import RelayLimits, WebSocketRelay
 
 from .core.websocket.framing import (
     BINARY,
@@ -49,9 +49,9 @@ SWITCHED = (
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Accept: " + accept_for(KEY) + b"\r\n\r\n"
 )
-QUICK = Limits(message=1000, ending=0.3, closing=0.3)
-PATIENT = Limits(message=1000, ending=5, closing=5)
-LOOSE = Limits()
+QUICK = RelayLimits(message=1000, ending=0.3, closing=0.3)
+PATIENT = RelayLimits(message=1000, ending=5, closing=5)
+LOOSE = RelayLimits()
 HELLO = Frame(TEXT, b"hello")
 PIECE = Frame(BINARY, b"x" * 65536)
 
@@ -88,38 +88,38 @@ class Cutting:
 
 
 async def _carry(
-    to: Destination, scope: Scope, receive: Receive, send: Send, limits: Limits,
+    to: Destination, scope: Scope, receive: Receive, send: Send, limits: RelayLimits,
     cutting: Cutting | None = None,
 ) -> None:  # fmt: skip
     """Pass a handshake on as it came, and join both sides."""
-    hop = HopUpstream()
+    hop = Http1Upstream()
     handshake = read_handshake(b"GET", scope["headers"])
     fields = fields_for_app(((b"host", b"a"), *end_to_end(scope["headers"])))
     try:
         async with hop.send(UpstreamRequest(to, b"GET", b"/ws", fields)) as response:
-            tunnel = Tunnel(handshake, response, receive, send, "chat", limits)
+            relay = WebSocketRelay(handshake, response, receive, send, "chat", limits)
             if cutting is None:
-                await tunnel.run()
+                await relay.run()
             else:
-                await _cut(tunnel, cutting)
+                await _cut(relay, cutting)
     finally:
         await hop.close()
 
 
-async def _cut(tunnel: Tunnel, cutting: Cutting) -> None:
+async def _cut(relay: WebSocketRelay, cutting: Cutting) -> None:
     """Carry until it is time to cut."""
-    running = asyncio.create_task(tunnel.run())
+    running = asyncio.create_task(relay.run())
     await cutting.now.wait()
     running.cancel()
     await asyncio.wait((running,))
-    cutting.told.append(await tunnel.cut())
+    cutting.told.append(await relay.cut())
     if not cutting.told[0]:
         raise UpstreamFailed("cut")
 
 
 @asynccontextmanager
 async def joined(
-    limits: Limits = PATIENT, *, ahead: bytes = b"", behind: bytes = b"", buffer: int = 0,
+    limits: RelayLimits = PATIENT, *, ahead: bytes = b"", behind: bytes = b"", buffer: int = 0,
     cutting: Cutting | None = None,
 ) -> AsyncIterator[Ends]:  # fmt: skip
     """Join a client and an app by a tunnel; nothing may be left of it."""

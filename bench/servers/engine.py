@@ -9,13 +9,13 @@ from starlette.types import Receive, Scope, Send
 
 from bench.door import LOOPBACK
 from bench.servers.uvicorn_server import run
-from proxy.transfer.body import RequestPieces
 from proxy.core.http.headers import end_to_end
 from proxy.core.http.origin import parse_origin
-from proxy.http.client.engine import HopUpstream
-from proxy.http.server.protocol import TARGET, ListenerProtocol
-from proxy.http.upstream import Destination, Upstream, UpstreamRequest
+from proxy.http.client.engine import Http1Upstream
 from proxy.http.client.httpx_engine import HttpxUpstream
+from proxy.http.server.protocol import TARGET, ServerConnection
+from proxy.http.upstream import Destination, Upstream, UpstreamRequest
+from proxy.transfer.body import RequestPieces
 
 
 class Hop:
@@ -45,8 +45,8 @@ class Hop:
 
 
 if __name__ == "__main__":
-    engines: dict[str, type[HopUpstream] | type[HttpxUpstream]] = {
-        "hop": HopUpstream,
+    engines: dict[str, type[Http1Upstream] | type[HttpxUpstream]] = {
+        "hop": Http1Upstream,
         "httpx": HttpxUpstream,
     }
-    run(Hop(int(sys.argv[2]), engines[sys.argv[3]]()), int(sys.argv[1]), ListenerProtocol)
+    run(Hop(int(sys.argv[2]), engines[sys.argv[3]]()), int(sys.argv[1]), ServerConnection)

@@ -10,10 +10,10 @@ from starlette.types import Receive, Scope, Send
 
 from bench.servers.uvicorn_server import run
 from bench.work import SIZES, TAKEN, content
-from proxy.http.server.protocol import ListenerProtocol
+from proxy.http.server.protocol import ServerConnection
 
 _PIECE = 64 * 1024
-_PROTOCOLS: dict[str, Any] = {"httptools": "httptools", "h11": "h11", "ours": ListenerProtocol}
+_PROTOCOLS: dict[str, Any] = {"httptools": "httptools", "h11": "h11", "ours": ServerConnection}
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:

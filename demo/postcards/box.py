@@ -16,7 +16,7 @@ KEPT = 1000
 """Cards kept each way: a peer that never stops writing can't fill the disk."""
 SHOWN = 50
 
-Way = Literal["in", "out"]
+Direction = Literal["in", "out"]
 
 _SCHEMA = """CREATE TABLE IF NOT EXISTS cards (
     number INTEGER PRIMARY KEY, way TEXT NOT NULL, peer_id TEXT NOT NULL, peer_name TEXT NOT NULL,
@@ -29,7 +29,7 @@ _PRUNE = """DELETE FROM cards WHERE way = ?1 AND number NOT IN
 class Card:
     """One postcard; ``peer_id`` is the full Portal ID of the other side, ``at`` Unix seconds."""
 
-    way: Way
+    way: Direction
     peer_id: str
     peer_name: str
     text: str
@@ -70,7 +70,7 @@ class Box:
             )
             database.execute(_PRUNE, (card.way, KEPT))
 
-    def latest(self, way: Way) -> list[Card]:
+    def latest(self, way: Direction) -> list[Card]:
         """Return the newest cards of one way, newest first, at most ``SHOWN``."""
         with closing(self._open()) as database:
             rows = database.execute(

@@ -60,8 +60,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Take the page's form, or a card from a peer."""
-        doors = {"/send": self._send_card, "/peer/postcards": self._receive_card}
-        door = doors.get(urlsplit(self.path).path)
+        sockets = {"/send": self._send_card, "/peer/postcards": self._receive_card}
+        door = sockets.get(urlsplit(self.path).path)
         if door is None:
             self._text(HTTPStatus.NOT_FOUND, "There is nothing here.")
             return
@@ -118,9 +118,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _from_our_page(self) -> bool:
         """Tell whether a browser sent the form from our own page: other sites could post it too."""
-        site = self.headers.get("Sec-Fetch-Site")
-        if site is not None:
-            return site == "same-origin"
+        context = self.headers.get("Sec-Fetch-Site")
+        if context is not None:
+            return context == "same-origin"
         origin, host = self.headers.get("Origin", ""), self.headers.get("Host", "")
         return origin in {f"http://{host}", f"https://{host}"}
 

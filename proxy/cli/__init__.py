@@ -11,10 +11,10 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli import init as setup
 from proxy.cli import apps, call, check, health, peers, ping, serve, terminals
-from proxy.cli.framework import Group, Root, Verb
+from proxy.cli import init as setup
 from proxy.cli.files import DEFAULT_FOLDER, ConfigFolder
+from proxy.cli.framework import Group, Root, Verb
 from proxy.cli.output import PROGRAM, USAGE, remark, say
 
 __all__ = ["cli", "main"]

@@ -4,14 +4,14 @@ from typing import Annotated
 
 import typer
 
-from proxy.config.apps import APPS_FOLDER, App
-from proxy.cli.framework import Group, Verb
-from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_portal
 from proxy.cli.arguments import the_contact, unknown_app
+from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_portal
+from proxy.cli.framework import Group, Verb
 from proxy.cli.output import USAGE, Stop, command_line, counted, remark, say, say_fields, say_json
-from proxy.state.contacts import with_visibility
-from proxy.core.identity import short_id
+from proxy.config.apps import APPS_FOLDER, App
 from proxy.core.access.policy import ContactList, Visibility
+from proxy.core.identity import short_id
+from proxy.state.contacts import with_visibility
 from proxy.state.files import Unsafe
 
 AppName = Annotated[

@@ -12,8 +12,8 @@ from typing import Annotated
 import typer
 
 from proxy.cli.output import Stop
-from proxy.core.identity import ALPHABET, ID_LENGTH, SHORT_ID_LENGTH, is_id_prefix, short_id
 from proxy.core.access.policy import Contact, ContactList
+from proxy.core.identity import ALPHABET, ID_LENGTH, SHORT_ID_LENGTH, is_id_prefix, short_id
 
 Peer = Annotated[
     str,

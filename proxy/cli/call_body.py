@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, Self
 
-from proxy.transfer.body import PIECE
 from proxy.cli.output import Stop, printable
+from proxy.transfer.body import PIECE
 
 
 class TypedBody:

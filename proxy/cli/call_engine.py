@@ -8,17 +8,17 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from proxy.config.limits import DEFAULT_BOUNDS, Bounds
-from proxy.outbound.call import Courier
+from proxy.config.limits import DEFAULT_LIMITS, Limits
+from proxy.core.access.policy import Mode
 from proxy.core.errors import Code
 from proxy.core.identity import PrivateKey
-from proxy.core.access.policy import Mode
+from proxy.http.client.engine import Http1Upstream
+from proxy.http.upstream import Timeouts, Upstream, WithTimeouts
+from proxy.outbound.call import CallTransport
 from proxy.outbound.identity_documents import Directory
-from proxy.http.client.engine import HopUpstream
 from proxy.outbound.reachability import Reachability
-from proxy.outbound.sealed import SealedCourier
-from proxy.outbound.signed import SignedCourier
-from proxy.http.upstream import Patient, Timeouts, Upstream
+from proxy.outbound.sealed import SealedTransport
+from proxy.outbound.signed import SignedTransport
 
 LONGEST_CODE = 40
 """Characters of a code that is shown, where a newer Portal has one that isn't known here."""
@@ -45,26 +45,26 @@ _ADVICE = {
 async def engine(patience: float) -> AsyncIterator[Upstream]:
     """Return an engine that gives up after ``patience`` seconds in which nothing moved."""
     connect = min(patience, Timeouts().connect)
-    upstream = Patient(HopUpstream(), Timeouts(connect, patience, patience))
+    upstream = WithTimeouts(Http1Upstream(), Timeouts(connect, patience, patience))
     try:
         yield upstream
     finally:
         await upstream.close()
 
 
-def courier(
+def transport(
     mode: Mode,
     key: PrivateKey,
     upstream: Upstream,
     directory: Directory,
     clock: Callable[[], float] = time.time,
-    limits: Bounds = DEFAULT_BOUNDS,
-) -> Courier:
+    limits: Limits = DEFAULT_LIMITS,
+) -> CallTransport:
     """Return what carries calls out in ``mode``, and in no other."""
     reachability = Reachability(directory, clock)
     if mode == "signed":
-        return SignedCourier(key, upstream, reachability, clock, limits)
-    return SealedCourier(key, upstream, directory, reachability, clock)
+        return SignedTransport(key, upstream, reachability, clock, limits)
+    return SealedTransport(key, upstream, directory, reachability, clock)
 
 
 def refusal_words(code: str) -> str:

@@ -9,17 +9,17 @@ from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 
-from proxy.outbound.call import Call, CallAnswer, Courier
+from proxy.cli.call_body import Nowhere, Sink, Source, TypedBody, created, source_of, stdout
+from proxy.cli.call_engine import engine, refusal_words, transport
 from proxy.cli.files import PortalFiles
-from proxy.cli.call_engine import courier, engine, refusal_words
 from proxy.cli.output import Stop, command_line, remark, say, say_json
 from proxy.cli.ping_address import utc
-from proxy.cli.call_body import Nowhere, Sink, Source, TypedBody, created, source_of, stdout
+from proxy.core.access.policy import Contact
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Field
-from proxy.core.access.policy import Contact
-from proxy.outbound.identity_documents import Directory
 from proxy.http.upstream import Upstream, UpstreamFailed
+from proxy.outbound.call import Call, CallResponse, CallTransport
+from proxy.outbound.identity_documents import Directory
 
 _ERROR = 400
 """The first status that ``--fail`` takes for a failure."""
@@ -97,7 +97,7 @@ class Account:
 
 def carry_out(portal: PortalFiles, asking: Asking, answering: Answering, patience: float) -> None:
     """Make the call and put out its answer; raises ``Stop`` for all that goes wrong on the way."""
-    ready = partial(courier, asking.contact.mode, portal.identity(), limits=portal.config.limits)
+    ready = partial(transport, asking.contact.mode, portal.identity(), limits=portal.config.limits)
     account = Account(asking)
     stop = None
     try:
@@ -123,7 +123,7 @@ def carry_out(portal: PortalFiles, asking: Asking, answering: Answering, patienc
 
 
 async def _exchange(
-    ready: Callable[[Upstream, Directory], Courier],
+    ready: Callable[[Upstream, Directory], CallTransport],
     body: Source,
     account: Account,
     answering: Answering,
@@ -167,7 +167,7 @@ async def _exchange(
     tell(f"total        {account.seconds:.3f} s, {account.size} bytes")
 
 
-async def _put_out(answer: CallAnswer, account: Account, answering: Answering) -> None:
+async def _put_out(answer: CallResponse, account: Account, answering: Answering) -> None:
     """Print or write the answer as it comes; raises ``Stop`` for what counts as a failure."""
     if answering.include:
         say(f"{answer.status} {_phrase(answer.status)}".rstrip())

@@ -8,16 +8,16 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from proxy.config.apps import App, Catalogue, load_catalogue
 from proxy.cli import check_forwarding as forwarding
 from proxy.cli.check_certificate import judge_certificate
 from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, open_portal
 from proxy.cli.output import Stop, command_line, counted, say, say_json
+from proxy.config.apps import App, Catalogue, load_catalogue
 from proxy.config.portal_yaml import FILE_NAME, Config
-from proxy.core.errors import Invalid, Problem
 from proxy.core.access.policy import MODES, Access, ContactList, Mode
-from proxy.state.sealing_keys import SealingKeyStore
+from proxy.core.errors import Invalid, Problem
 from proxy.state.files import Unsafe, check_private
+from proxy.state.sealing_keys import SealingKeyStore
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from proxy.cli.files import PortalFiles
 from proxy.config.apps import Catalogue
 from proxy.config.certificate import Certificate
-from proxy.cli.files import PortalFiles
 from proxy.config.portal_yaml import FILE_NAME
 from proxy.core.errors import Invalid, Problem
 

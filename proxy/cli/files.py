@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
+from proxy.cli.output import DEFAULT_FOLDER
 from proxy.config.apps import APPS_FOLDER, Catalogue, load_catalogue
 from proxy.config.certificate import Certificate, load_certificate
-from proxy.cli.output import DEFAULT_FOLDER
 from proxy.config.portal_yaml import Config, load_config
-from proxy.state.contacts import ContactStore
-from proxy.core.identity import PrivateKey
-from proxy.core.http.origin import is_dns_label
 from proxy.core.access.policy import Contact, ContactList
+from proxy.core.http.origin import is_dns_label
+from proxy.core.identity import PrivateKey
+from proxy.state.contacts import ContactStore
 from proxy.state.identity_key import load_identity
 from proxy.state.layout import State
 from proxy.state.terminals import PairingStore, TerminalStore

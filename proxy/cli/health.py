@@ -8,9 +8,9 @@ from typing import Any
 
 import typer
 
-from proxy.config.listen import Address
 from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, open_portal
 from proxy.cli.output import FAILED, remark, say, say_json, why_unreachable
+from proxy.config.listen import Address
 from proxy.core.errors import Invalid
 
 TIMEOUT = 3.0
@@ -28,7 +28,7 @@ _LOOPBACK = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}  # noqa: S104 - not bound, m
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What became of one listener; ``trouble`` is "" where it answered."""
 
     listener: str
@@ -76,14 +76,14 @@ def _own_host(portal: PortalFiles) -> str:
 
 async def _ask_all(
     listeners: dict[str, Address], secure: Collection[str], host: str
-) -> list[Answer]:
+) -> list[Response]:
     """Ask all listeners at once, with TLS those that are ``secure``."""
     return await asyncio.gather(
         *(_ask(name, at, host, tls=name in secure) for name, at in listeners.items())
     )
 
 
-async def _ask(listener: str, address: Address, host: str, *, tls: bool) -> Answer:
+async def _ask(listener: str, address: Address, host: str, *, tls: bool) -> Response:
     """Ask one listener; every way of not answering becomes the end of a sentence."""
     trouble = ""
     where = host if listener == "public" else "localhost"
@@ -99,7 +99,7 @@ async def _ask(listener: str, address: Address, host: str, *, tls: bool) -> Answ
         trouble = f"doesn't speak TLS: {error.reason or error}"
     except OSError as error:
         trouble = f"can't be reached: {why_unreachable(error)}"
-    return Answer(listener, str(address), trouble)
+    return Response(listener, str(address), trouble)
 
 
 async def _trouble_of(address: Address, request: bytes, *, tls: bool) -> str:

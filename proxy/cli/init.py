@@ -12,12 +12,12 @@ from proxy.cli.files import DEFAULT_FOLDER, ConfigFolder, PortalFiles, open_port
 from proxy.cli.output import USAGE, Stop, command_line, remark, say
 from proxy.config.portal_yaml import FILE_NAME, load_config
 from proxy.core.errors import Invalid
+from proxy.core.http.origin import is_dns_label
 from proxy.core.identity import PrivateKey
 from proxy.core.names import name_problem
-from proxy.core.http.origin import is_dns_label
+from proxy.state.files import create_atomically, make_private_folder
 from proxy.state.identity_key import create_identity
 from proxy.state.replay import ReplayStore
-from proxy.state.files import create_atomically, make_private_folder
 
 _PORTAL_YAML = """\
 # A Portal. Paths in this file are relative to it. After a change: portal-proxy check

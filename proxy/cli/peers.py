@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli.framework import Group, Verb
-from proxy.cli.peers_editor import edit_contacts
-from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, open_portal
 from proxy.cli.arguments import shortest_id, the_contact
+from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, open_portal
+from proxy.cli.framework import Group, Verb
 from proxy.cli.output import Stop, command_line, remark, say, say_fields, say_json
-from proxy.state.contacts import ContactStore, renamed, with_contact, without_contact
-from proxy.core.identity import short_id
+from proxy.cli.peers_editor import edit_contacts
 from proxy.core.access.policy import Contact, ContactList, Mode
+from proxy.core.identity import short_id
+from proxy.state.contacts import ContactStore, renamed, with_contact, without_contact
 
 PeerId = Annotated[
     str,

@@ -11,8 +11,8 @@ from pathlib import Path
 import typer
 
 from proxy.cli.output import FAILED, Stop, complain_of
-from proxy.state.contacts import ContactStore
 from proxy.core.errors import Invalid, Problem
+from proxy.state.contacts import ContactStore
 
 _EDITORS = ("vi", "nano", "ed")
 """Tried in this order where neither VISUAL nor EDITOR is set."""

@@ -12,19 +12,19 @@ from dataclasses import dataclass, replace
 
 import typer
 
-from proxy.cli.files import PortalFiles
 from proxy.cli.arguments import check_id
+from proxy.cli.files import PortalFiles
 from proxy.cli.output import Stop, command_line, remark
-from proxy.state.contacts import derived_address
-from proxy.core.errors import Refusal
-from proxy.core.identity import is_portal_id, short_id
-from proxy.core.names import name_problem
-from proxy.core.http.origin import parse_connect, parse_origin
 from proxy.core.access.policy import Contact, Mode
+from proxy.core.errors import Refusal
+from proxy.core.http.origin import parse_connect, parse_origin
+from proxy.core.identity import is_portal_id, short_id
 from proxy.core.identity_document import Document
+from proxy.core.names import name_problem
+from proxy.http.client.httpx_engine import HttpxUpstream
 from proxy.outbound.destinations import destination_of
 from proxy.outbound.identity_documents import fetch_document
-from proxy.http.client.httpx_engine import HttpxUpstream
+from proxy.state.contacts import derived_address
 
 LOOK_UP_TIMEOUT = 10.0
 """Seconds for a Portal to say who it is."""

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_portal
 from proxy.cli.arguments import Peer, the_peer
+from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_portal
 from proxy.cli.output import Stop, counted, say, say_fields, say_json
 from proxy.cli.ping_address import Step
 
@@ -31,8 +31,8 @@ def ping(
     For example:
       portal-proxy ping bob
     """
-    from proxy.cli.ping_steps import Examination  # noqa: PLC0415 - only these pay for the engine
     from proxy.cli.call_engine import engine  # noqa: PLC0415
+    from proxy.cli.ping_steps import Examination  # noqa: PLC0415 - only these pay for the engine
 
     portal = open_portal(config)
     contacts = portal.contacts.load()

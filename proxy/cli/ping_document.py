@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from proxy.cli.ping_address import EDIT, Step, problem, utc, well
 from proxy.core.errors import Refusal
-from proxy.core.signature.base import Message
 from proxy.core.identity_document import BACKDATED, PATH, TAG, Document, verify_document
+from proxy.core.signature.base import Message
 from proxy.core.signature.parameters import find_signature, time_of
 from proxy.core.signature.response import Untrusted
-from proxy.outbound.identity_documents import ask_for_document
 from proxy.http.upstream import Destination, Upstream
+from proxy.outbound.identity_documents import ask_for_document
 
 _OK, _MISDIRECTED = 200, 421
 

@@ -9,16 +9,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from proxy.outbound.call import Call
-from proxy.cli.call_engine import courier
 from proxy.cli.call_body import TypedBody
+from proxy.cli.call_engine import transport
+from proxy.core.access.policy import Contact
 from proxy.core.errors import Refusal
 from proxy.core.identity import PrivateKey
-from proxy.core.access.policy import Contact
 from proxy.core.identity_document import Document
+from proxy.http.upstream import Upstream, UpstreamFailed
+from proxy.outbound.call import Call
 from proxy.outbound.identity_documents import Directory
 from proxy.portal_paths import WHOAREYOU
-from proxy.http.upstream import Upstream, UpstreamFailed
 
 LONG_AGO = 1_000_000_000
 """In 2001: no Portal's clock stands there, not even one that begins at 1970 without a battery."""
@@ -31,7 +31,7 @@ class NoAnswer(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """A proven answer of the Portal."""
 
     status: int
@@ -66,14 +66,14 @@ class Probe:
 
     async def ask(
         self, document: Document | None, clock: Callable[[], float], at: int | None
-    ) -> Answer:
+    ) -> Response:
         """Ask who it is, signed for ``at``, or for now by ``clock``; raises ``NoAnswer``.
 
         A sealed call needs the ``document``.
         """
         call = Call(None, self.contact, b"GET", WHOAREYOU, (), has_body=False, at=at)
         directory = _OneDocument(self.upstream, document) if document else Directory(self.upstream)
-        way = courier(self.contact.mode, self.key, self.upstream, directory, clock)
+        way = transport(self.contact.mode, self.key, self.upstream, directory, clock)
         started, size = time.monotonic(), 0
         try:
             async with (
@@ -90,4 +90,4 @@ class Probe:
             raise NoAnswer(f"its answer broke off: {failure.detail}") from None
         except TimeoutError:
             raise NoAnswer(f"it doesn't answer within {self.patience:g} s.") from None
-        return Answer(answer.status, *answer.refusal, time.monotonic() - started)
+        return Response(answer.status, *answer.refusal, time.monotonic() - started)

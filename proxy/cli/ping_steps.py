@@ -7,21 +7,30 @@ go out in the contact's own mode and in no other, and are for nothing but who th
 import time
 from collections.abc import AsyncIterator
 
-from proxy.transfer.body import REMEMBERED
-from proxy.cli.files import PortalFiles
-from proxy.cli.ping_document import look_up
 from proxy.cli.arguments import shortest_id
 from proxy.cli.call_engine import refusal_words
+from proxy.cli.files import PortalFiles
 from proxy.cli.output import DEFAULT_FOLDER, command_line
-from proxy.cli.ping_probe import LONG_AGO, Answer, NoAnswer, Probe
-from proxy.cli.ping_address import EDIT, Step, milliseconds, problem, try_address, try_tls, utc, well
+from proxy.cli.ping_address import (
+    EDIT,
+    Step,
+    milliseconds,
+    problem,
+    try_address,
+    try_tls,
+    utc,
+    well,
+)
+from proxy.cli.ping_document import look_up
+from proxy.cli.ping_probe import LONG_AGO, NoAnswer, Probe, Response
+from proxy.core.access.policy import Contact, ContactList
 from proxy.core.errors import Code
 from proxy.core.identity import PrivateKey
-from proxy.core.access.policy import Contact, ContactList
 from proxy.core.identity_document import BACKDATED, LIFETIME, Document
 from proxy.core.signature.request import SKEW
-from proxy.outbound.destinations import app_destination, destination_of
 from proxy.http.upstream import Upstream
+from proxy.outbound.destinations import app_destination, destination_of
+from proxy.transfer.body import REPLAYABLE
 
 
 class Examination:
@@ -50,7 +59,7 @@ class Examination:
         self._document: Document | None = None
         self._may_call = contact.mode == "signed"
         self._failure = ""
-        self._answer: Answer | None = None
+        self._answer: Response | None = None
 
     async def steps(self) -> AsyncIterator[Step]:
         """Yield every step in its order, also those that can't be tried."""
@@ -164,11 +173,11 @@ class Examination:
             return well("clock", what, **facts)
         then = "Set the clock that is wrong."
         if abs(seconds) < LIFETIME - BACKDATED:
-            kib = REMEMBERED // 1024
+            kib = REPLAYABLE // 1024
             then += f" Until then calls are made twice, and fail with a body above {kib} KiB."
         return problem("clock", what, then, **facts)
 
-    async def _ask(self, at: int | None) -> Answer | None:
+    async def _ask(self, at: int | None) -> Response | None:
         """Call the contact's Portal; None leaves the reason in ``_failure``."""
         try:
             return await self._probe.ask(self._document, self._clock, at)

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli.framework import Group, Verb
 from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_portal
+from proxy.cli.framework import Group, Verb
 from proxy.cli.output import Stop, command_line, remark, say, say_fields, say_json
 from proxy.cli.ping_address import utc
-from proxy.core.terminals.return_address import PAIR
 from proxy.core.terminals.pairing_code import CODE_LIFETIME, shown_code
+from proxy.core.terminals.return_address import PAIR
 from proxy.core.terminals.terminals import Terminal, TerminalList, is_terminal_id
 from proxy.state.terminals import TerminalStore, renamed, without_terminal
 

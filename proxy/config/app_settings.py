@@ -14,13 +14,13 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from proxy.config.listen import socket_path, socket_path_problem
+from proxy.config.read_file import read_source
+from proxy.config.timeouts import Silence
 from proxy.core.errors import Invalid, Problem
-from proxy.core.http.origin import Origin, parse_origin
 from proxy.core.files.schema import PathText, Section, fit
 from proxy.core.files.strict_yaml import parse_yaml
 from proxy.core.files.text import shown
-from proxy.config.read_file import read_source
-from proxy.config.timeouts import Silence
+from proxy.core.http.origin import Origin, parse_origin
 from proxy.http.upstream import Destination
 
 FILE_NAME = "proxy.yaml"

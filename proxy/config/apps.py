@@ -12,13 +12,13 @@ from types import MappingProxyType
 
 from proxy.config.app_settings import FILE_NAME as SETTINGS_FILE
 from proxy.config.app_settings import Settings, load_settings
-from proxy.core.access.manifest_schema import Kind
-from proxy.core.errors import Invalid, Problem
-from proxy.core.access.manifest import Manifest, parse_manifest
-from proxy.core.http.origin import is_dns_label
-from proxy.core.access.rules import Rules
-from proxy.core.files.text import shown
 from proxy.config.read_file import read_source
+from proxy.core.access.manifest import Manifest, parse_manifest
+from proxy.core.access.manifest_schema import Kind
+from proxy.core.access.rules import Rules
+from proxy.core.errors import Invalid, Problem
+from proxy.core.files.text import shown
+from proxy.core.http.origin import is_dns_label
 from proxy.http.upstream import Destination
 
 APPS_FOLDER = "apps"

@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from proxy.core.errors import Invalid, Problem
 from proxy.config.read_file import read_source
+from proxy.core.errors import Invalid, Problem
 from proxy.state.files import Unsafe, read_lent
 
 SOON = 14 * 86_400

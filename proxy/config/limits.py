@@ -19,7 +19,7 @@ _NUMBERS = ("connections", "connections_per_address", "requests_per_peer", "requ
 
 
 @dataclass(frozen=True)
-class Bounds:
+class Limits:
     """Bytes, and numbers of what may be there at once."""
 
     body: int = 10 * _GIB
@@ -37,13 +37,13 @@ class Bounds:
     """Bytes over all of a message's frames, as they pass. No message is held here: this protects
     apps that hold whole ones and have no bound of their own. Most have one, and few a larger."""
 
-    def shared_by(self, workers: int) -> "Bounds":
+    def shared_by(self, workers: int) -> "Limits":
         """Return what each of so many workers may let in: numbers are divided, sizes aren't."""
         shares = {name: -(-getattr(self, name) // workers) for name in _NUMBERS}
         return replace(self, **shares)
 
 
-DEFAULT_BOUNDS = Bounds()
+DEFAULT_LIMITS = Limits()
 
 
 def _read_count(value: object) -> int:
@@ -60,17 +60,17 @@ Held = Annotated[int, PlainValidator(partial(read_size, least=_KIB, most=4 * _GI
 Count = Annotated[int, PlainValidator(_read_count)]
 
 
-class BoundsFile(Section):
+class LimitsFile(Section):
     """``limits`` in portal.yaml."""
 
-    body: Body = DEFAULT_BOUNDS.body
-    held_body: Held = DEFAULT_BOUNDS.held_body
-    connections: Count = DEFAULT_BOUNDS.connections
-    connections_per_address: Count = DEFAULT_BOUNDS.connections_per_address
-    requests_per_peer: Count = DEFAULT_BOUNDS.requests_per_peer
-    requests_per_app: Count = DEFAULT_BOUNDS.requests_per_app
-    websocket_message: Body = DEFAULT_BOUNDS.websocket_message
+    body: Body = DEFAULT_LIMITS.body
+    held_body: Held = DEFAULT_LIMITS.held_body
+    connections: Count = DEFAULT_LIMITS.connections
+    connections_per_address: Count = DEFAULT_LIMITS.connections_per_address
+    requests_per_peer: Count = DEFAULT_LIMITS.requests_per_peer
+    requests_per_app: Count = DEFAULT_LIMITS.requests_per_app
+    websocket_message: Body = DEFAULT_LIMITS.websocket_message
 
-    def bounds(self) -> Bounds:
+    def bounds(self) -> Limits:
         """Return what it says."""
-        return Bounds(**self.model_dump())
+        return Limits(**self.model_dump())

@@ -12,21 +12,21 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, PlainValidator
 
+from proxy.config.limits import DEFAULT_LIMITS, Limits, LimitsFile
 from proxy.config.listen import Listen, ListenFile, place
-from proxy.config.limits import DEFAULT_BOUNDS, Bounds, BoundsFile
-from proxy.core.errors import Invalid, Problem
-from proxy.core.http.forwarded import NOBODY, Network, Trusted, read_network
-from proxy.core.identity import SHORT_ID_LENGTH, short_id
-from proxy.core.names import name_problem
-from proxy.core.http.origin import Origin, is_dns_label, parse_origin
+from proxy.config.read_file import read_source
+from proxy.config.timeouts import DEFAULT_TIMES, GRACE, Grace, Times, TimesFile
 from proxy.core.access.policy import MODES, Mode
-from proxy.core.sealing_rotation import DEFAULT_ROTATION, LONGEST_ROTATION, SHORTEST_ROTATION
+from proxy.core.errors import Invalid, Problem
 from proxy.core.files.schema import PathText, Section, fit
 from proxy.core.files.strict_yaml import parse_yaml
 from proxy.core.files.text import shown
+from proxy.core.http.forwarded import NOBODY, Network, Trusted, read_network
+from proxy.core.http.origin import Origin, is_dns_label, parse_origin
+from proxy.core.identity import SHORT_ID_LENGTH, short_id
+from proxy.core.names import name_problem
+from proxy.core.sealing_rotation import DEFAULT_ROTATION, LONGEST_ROTATION, SHORTEST_ROTATION
 from proxy.logging_setup import LogForm
-from proxy.config.read_file import read_source
-from proxy.config.timeouts import DEFAULT_TIMES, GRACE, Grace, Times, TimesFile
 
 FILE_NAME = "portal.yaml"
 
@@ -63,7 +63,7 @@ class Config:
     log: LogForm = "auto"
     tls: Tls | None = None
     times: Times = DEFAULT_TIMES
-    limits: Bounds = DEFAULT_BOUNDS
+    limits: Limits = DEFAULT_LIMITS
     grace: float = GRACE
     """Seconds that running requests get to finish when the proxy stops."""
 
@@ -202,7 +202,7 @@ class _PortalFile(Section):
     listen: ListenFile = ListenFile()
     tls: _TlsFile | None = None
     timeouts: TimesFile = TimesFile()
-    limits: BoundsFile = BoundsFile()
+    limits: LimitsFile = LimitsFile()
     grace: Grace = GRACE
     trusted_proxies: list[_Proxy] | None = None
     log: LogForm = "auto"

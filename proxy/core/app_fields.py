@@ -3,6 +3,9 @@
 Removed first, added last: nothing a client sends can stand beside or replace what we say about it.
 """
 
+from proxy.core.access.policy import ANONYMOUS, Caller
+from proxy.core.access.rules import Rule
+from proxy.core.access.template import Variables
 from proxy.core.http.headers import (
     INTERMEDIARY,
     REQUEST_ID,
@@ -16,10 +19,7 @@ from proxy.core.http.headers import (
     without_identity,
 )
 from proxy.core.names import encode_name
-from proxy.core.access.policy import ANONYMOUS, Caller
-from proxy.core.access.rules import Rule
 from proxy.core.signature.base import Component, Covered
-from proxy.core.access.template import Variables
 from proxy.core.terminals.cookie import without_cookie
 
 _ON_THE_WAY = INTERMEDIARY | {REQUEST_ID}

@@ -10,23 +10,31 @@ Source: docs/protocol.md, section 3.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from proxy.core.errors import Code, Refusal
-from proxy.core.app_fields import fields_of_peer, fields_of_stranger
-from proxy.core.http.headers import Field, Fields, connection_options, refuse_malformed, values_of
-from proxy.core.access.hosts import Hosts
-from proxy.core.access.decision import Judge
-from proxy.core.access.policy import ANONYMOUS, Access, Caller, Contact, ContactList, Mode, may_enter
-from proxy.core.access.rules import Rule, stricter
+from proxy.core.access.decision import RuleMatcher
 from proxy.core.access.destination_header import FIELD, parse_destination
+from proxy.core.access.hosts import Hosts
+from proxy.core.access.policy import (
+    ANONYMOUS,
+    Access,
+    Caller,
+    Contact,
+    ContactList,
+    Mode,
+    may_enter,
+)
+from proxy.core.access.rules import Rule, stricter
+from proxy.core.access.target import Target, parse_target
+from proxy.core.app_fields import fields_of_peer, fields_of_stranger
+from proxy.core.errors import Code, Refusal
+from proxy.core.http.headers import Field, Fields, connection_options, refuse_malformed, values_of
 from proxy.core.signature import request as signed
 from proxy.core.signature.base import Message
 from proxy.core.signature.digest import announced_digests
 from proxy.core.signature.parameters import decode_nonce
 from proxy.core.signature.response import Question
-from proxy.core.access.target import Target, parse_target
-from proxy.core.terminals.request_origin import may_carry
+from proxy.core.terminals.request_origin import is_same_portal_request
 from proxy.core.terminals.return_address import pairing_address
-from proxy.core.terminals.session import holder
+from proxy.core.terminals.session import authenticate
 from proxy.core.terminals.terminals import TerminalList
 from proxy.core.websocket.handshake import asks_for_websocket
 
@@ -46,12 +54,12 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Site:
+class AccessContext:
     """What requests are judged against: this Portal, its apps, its owner's contacts and devices."""
 
     portal_id: str
     hosts: Hosts
-    apps: Mapping[str, Judge]
+    apps: Mapping[str, RuleMatcher]
     contacts: ContactList
     modes: frozenset[Mode] = frozenset({"signed"})
     """The modes in which the owner accepts calls."""
@@ -92,34 +100,36 @@ class RefusedPeer(Refusal):
         self.question = question
 
 
-def admit(request: Request, site: Site, now: float, claim: Claim) -> Admission:
+def admit(request: Request, context: AccessContext, now: float, claim: Claim) -> Admission:
     """Walk ``request`` through every check; ``now`` is the time at which its head was complete."""
     refuse_malformed(request.fields)
-    app = site.hosts.locate(_host(request.fields))
+    app = context.hosts.locate(_host(request.fields))
     if not signed.is_meant_as_ours(request.fields):
         if request.seal is not None:
             raise Refusal(Code.PROOF_REQUIRED, "nothing signed in the envelope")
-        return _admit_unsigned(request, app, site, now)
+        return _admit_unsigned(request, app, context, now)
     read = signed.read_signature(request.fields)
-    message = _message(request, app, site)
+    message = _message(request, app, context)
     question = Question(message, read.signature.components, read.nonce)
     try:
-        return _admit_peer(read, question, request.seal, app, site, now, claim)
+        return _admit_peer(read, question, request.seal, app, context, now, claim)
     except Refusal as refusal:
         raise RefusedPeer(refusal, question) from None
 
 
-def _admit_unsigned(request: Request, app: str | None, site: Site, now: float) -> Admission:
+def _admit_unsigned(
+    request: Request, app: str | None, context: AccessContext, now: float
+) -> Admission:
     """Admit a request that no Portal signed: the owner's device's, or a stranger's."""
     target = parse_target(request.target)
-    rule = _rule(app, target, values_of(request.fields, FIELD), site)
-    portal = site.hosts.origin
-    terminal = holder(request.fields, site.terminals, portal, now)
+    rule = _rule(app, target, values_of(request.fields, FIELD), context)
+    portal = context.hosts.origin
+    terminal = authenticate(request.fields, context.terminals, portal, now)
     caller = ANONYMOUS
     if terminal is not None:
         own = portal if app is None else portal.of_app(app)
         is_websocket = asks_for_websocket(1, request.fields)
-        if may_carry(request.method, is_websocket, request.fields, own, portal):
+        if is_same_portal_request(request.method, is_websocket, request.fields, own, portal):
             caller = Caller("terminal", terminal.id, terminal.name)
     if rule is not None and not may_enter(rule.access, caller, knows_caller=False):
         detail = f"{app}: {rule.prefix!r} is {rule.access.name.lower()}"
@@ -130,7 +140,7 @@ def _admit_unsigned(request: Request, app: str | None, site: Site, now: float) -
         elif app is not None and rule.access is Access.PRIVATE:
             raise Unpaired(detail, pairing_address(portal, app, target))
         raise Refusal(Code.PROOF_REQUIRED, detail)
-    reserved = site.apps[app].reserved if app else frozenset()
+    reserved = context.apps[app].reserved if app else frozenset()
     fields = fields_of_stranger(request.fields, reserved)
     return Admission(caller, app, rule, target, fields, None, {})
 
@@ -140,14 +150,14 @@ def _admit_peer(
     question: Question,
     seal: bytes | None,
     app: str | None,
-    site: Site,
+    context: AccessContext,
     now: float,
     claim: Claim,
 ) -> Admission:
     """Admit a request that claims to be a Portal's. The order is the specification's."""
     message, fields = question.message, question.message.fields
     mode: Mode = "signed" if seal is None else "sealed"
-    if mode not in site.modes:
+    if mode not in context.modes:
         raise Refusal(Code.MODE_NOT_ACCEPTED, mode)
     _refuse_hop_tricks(read, fields)
     signed.refuse_out_of_time(read, now)
@@ -155,21 +165,21 @@ def _admit_peer(
         raise Refusal(Code.SIGNATURE_MALFORMED, "portal-seal outside an envelope")
     signed.refuse_bad_coverage(read, fields, is_sealed=seal is not None)
     key = signed.sender_key(read, fields)
-    signed.refuse_other_recipient(fields, signed.Recipient(site.portal_id, app))
+    signed.refuse_other_recipient(fields, signed.Recipient(context.portal_id, app))
     if seal is not None:
         signed.refuse_other_envelope(fields, seal)
     signed.refuse_forged(read, key, message)
-    contact = _contact(key.portal_id, app, site)
+    contact = _contact(key.portal_id, app, context)
     caller = Caller("peer", contact.id, contact.name)
     target = parse_target(message.target)
     covered = {component.field_name for component in read.signature.components}
-    rule = _rule(app, target, values_of(fields, FIELD) if FIELD in covered else (), site)
+    rule = _rule(app, target, values_of(fields, FIELD) if FIELD in covered else (), context)
     if rule is not None and not may_enter(rule.access, caller, knows_caller=True):
         raise Refusal(Code.NOT_ALLOWED, f"{app}: {rule.prefix!r} is {rule.access.name.lower()}")
     needs_digest = seal is None or values_of(fields, b"content-digest")
     digests = announced_digests(fields) if needs_digest else {}
     claim(contact.id, decode_nonce(read.nonce), read.created)
-    reserved = site.apps[app].reserved if app else frozenset()
+    reserved = context.apps[app].reserved if app else frozenset()
     forwarded = fields_of_peer(fields, read.signature.components, reserved)
     return Admission(caller, app, rule, target, forwarded, question, digests)
 
@@ -181,12 +191,12 @@ def _host(fields: Fields) -> bytes:
     return hosts[0]
 
 
-def _message(request: Request, app: str | None, site: Site) -> Message:
+def _message(request: Request, app: str | None, context: AccessContext) -> Message:
     """Return the request as its sender must have signed it.
 
     For *our* authority, not for the Host that arrived: whoever carries the request can choose it.
     """
-    origin = site.hosts.origin if app is None else site.hosts.origin.of_app(app)
+    origin = context.hosts.origin if app is None else context.hosts.origin.of_app(app)
     return Message(
         fields=request.fields,
         method=request.method,
@@ -209,21 +219,21 @@ def _refuse_hop_tricks(read: signed.RequestSignature, fields: Fields) -> None:
         raise Refusal(Code.BAD_FIELD, f"Connection names {sorted(tampered)}")
 
 
-def _contact(portal_id: str, app: str | None, site: Site) -> Contact:
+def _contact(portal_id: str, app: str | None, context: AccessContext) -> Contact:
     """Return the sender's contact, if the owner has one and ``app`` may know it.
 
     Unknown and hidden look alike to the sender; the detail tells the owner which it was.
     """
-    contact = site.contacts.find(portal_id)
+    contact = context.contacts.find(portal_id)
     if contact is None:
         raise Refusal(Code.NOT_ALLOWED, f"{portal_id} isn't a contact")
-    if app is not None and app in site.apps and not site.contacts.may_know(app, portal_id):
+    if app is not None and app in context.apps and not context.contacts.may_know(app, portal_id):
         raise Refusal(Code.NOT_ALLOWED, f"{app} may not know {portal_id}")
     return contact
 
 
 def _rule(
-    app: str | None, target: Target, destinations: Sequence[bytes], site: Site
+    app: str | None, target: Target, destinations: Sequence[bytes], context: AccessContext
 ) -> Rule | None:
     """Return the rule for the target and the second one: the stricter of theirs.
 
@@ -231,10 +241,10 @@ def _rule(
     """
     if app is None:
         return None
-    judge = site.apps.get(app)
-    if judge is None:
+    matcher = context.apps.get(app)
+    if matcher is None:
         raise Refusal(Code.NO_SUCH_APP, app)
-    rule = judge.decide(target)
-    if not destinations or judge.rules.uniform_access is not None:
+    rule = matcher.decide(target)
+    if not destinations or matcher.rules.uniform_access is not None:
         return rule
-    return stricter(rule, judge.decide(parse_destination(destinations, app, site.hosts)))
+    return stricter(rule, matcher.decide(parse_destination(destinations, app, context.hosts)))

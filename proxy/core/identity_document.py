@@ -9,11 +9,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from proxy.core.access.policy import MODES, Mode
 from proxy.core.errors import Invalid, Refusal
+from proxy.core.files.strict_json import parse_json
 from proxy.core.http.headers import Field, values_of
 from proxy.core.identity import BadKey, PrivateKey, PublicKey
 from proxy.core.names import clean_name
-from proxy.core.access.policy import MODES, Mode
 from proxy.core.sealing.offer import (
     ASSUMED_CHUNK,
     OfferedKey,
@@ -32,7 +33,6 @@ from proxy.core.signature.parameters import (
 )
 from proxy.core.signature.response import Untrusted
 from proxy.core.signature.writer import sign
-from proxy.core.files.strict_json import parse_json
 
 TAG = "portal-identity"
 PATH = b"/.well-known/portal-identity"

@@ -9,8 +9,8 @@ a request's line; ``detail`` quotes what was refused, in as many bytes as the re
 import re
 from json.encoder import encode_basestring_ascii
 
-from proxy.core.errors import Refusal
 from proxy.core.access.policy import Caller
+from proxy.core.errors import Refusal
 
 LONGEST = 500
 """Bytes of a path, and characters of a detail, that are shown; of anything else 200 bytes."""
@@ -21,7 +21,7 @@ ANSWERED = "answered"
 REFUSED = "refused"
 LEFT = "left"
 BROKEN = "broken"
-CUT = "cut"
+REVOKED = "cut"
 
 
 class RequestLine:
@@ -33,7 +33,7 @@ class RequestLine:
     listener = ""
     outcome = ""
     """``ANSWERED``, or ``REFUSED`` with a ``code``; ``LEFT`` by the client before the end;
-    ``BROKEN`` off when an answer had begun; or ``CUT``, because what it lived on was removed, with
+    ``BROKEN`` off when an answer had begun; or ``REVOKED``, because what it lived on was removed, with
     a ``code`` where no answer had begun."""
     status = 0
     """Of the answer to the request itself, be it in an envelope."""

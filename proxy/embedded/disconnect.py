@@ -14,13 +14,13 @@ _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 async def attended(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
     """Serve one request, and cancel that when the client leaves."""
-    presence = Presence(receive, send)
+    presence = DisconnectWatcher(receive, send)
     if not any(bytes(name).lower() in _FRAMING for name, _ in scope["headers"]):
         presence.watch()
     await presence.serve(app, scope)
 
 
-class Presence:
+class DisconnectWatcher:
     """The two ends of a request, with somebody who always listens at one."""
 
     def __init__(self, receive: Receive, send: Send) -> None:

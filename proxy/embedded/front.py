@@ -11,18 +11,18 @@ from dataclasses import replace
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.server.compose import Running
-from proxy.core.http.problem import refusal_answer
 from proxy.core.errors import Refusal
-from proxy.embedded.lifespan import Lifespan
+from proxy.core.http.problem import refusal_response
 from proxy.embedded.disconnect import attended
+from proxy.embedded.lifespan import Lifespan
 from proxy.embedded.request import LATER, as_ours, framed
 from proxy.embedded.websocket import WebSocket
-from proxy.transfer.catch_all import Guard
-from proxy.http.in_process.scope import SURROUNDINGS
+from proxy.http.in_process.scope import server_scope
 from proxy.inbound.app import Inbound
-from proxy.transfer.response import send_answer
+from proxy.server.compose import Running
 from proxy.transfer.access_log import Logged, line_of
+from proxy.transfer.catch_all import CatchAll
+from proxy.transfer.response import send_response
 
 LISTENER = "public"
 """The name of this listener in the log, as when it is ours."""
@@ -52,20 +52,20 @@ class Front:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._inbound()
         send = _at_ease_with_304(send)
-        token = SURROUNDINGS.set(scope)
+        token = server_scope.set(scope)
         try:
             plain, receive = await framed(as_ours(scope), receive, scope["http_version"])
         except Refusal as refusal:
             line_of(scope).refuse(refusal)
-            answer = refusal_answer(refusal)
+            answer = refusal_response(refusal)
             if scope["http_version"] not in LATER:
                 # Where a body ends in two places, what follows may be nobody's next request.
                 answer = replace(answer, fields=(*answer.fields, (b"connection", b"close")))
-            await send_answer(send, answer, scope["method"].encode("ascii"))
+            await send_response(send, answer, scope["method"].encode("ascii"))
         else:
             await app(plain, receive, send)
         finally:
-            SURROUNDINGS.reset(token)
+            server_scope.reset(token)
 
     def _inbound(self) -> ASGIApp:
         running = self._lifespan.running
@@ -76,7 +76,7 @@ class Front:
             )
         if self._opened is None or self._opened[0] is not running:
             inbound = Inbound(running.portal, running.upstream, running.replays)
-            self._opened = (running, Guard(inbound))
+            self._opened = (running, CatchAll(inbound))
         return self._opened[1]
 
 

@@ -12,10 +12,10 @@ from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.server.compose import Running
 from proxy.core.errors import Invalid
-from proxy.state.files import Busy, Unsafe
 from proxy.http.in_process.engine import AsgiUpstream
+from proxy.server.compose import Running
+from proxy.state.files import Busy, Unsafe
 
 log = logging.getLogger("proxy")
 

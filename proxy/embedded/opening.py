@@ -5,11 +5,11 @@ from pathlib import Path
 
 from starlette.types import ASGIApp
 
-from proxy.server.compose import Running, compose
 from proxy.config.apps import APPS_FOLDER
 from proxy.config.portal_yaml import Config, load_config
 from proxy.core.errors import Invalid, Problem
 from proxy.http.in_process.engine import AsgiUpstream
+from proxy.server.compose import Running, compose
 
 Settings = Config | str | Path
 """A Portal's settings, or the path of the folder that holds portal.yaml."""

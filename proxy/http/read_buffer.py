@@ -21,7 +21,7 @@ _LARGEST = 4 * LARGEST_CHUNK
 _buffers: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDictionary()
 
 
-class Portion:
+class ReadBuffer:
     """The next read of one connection: ``chunks`` of a sealed message at most, 4 or fewer."""
 
     def __init__(self, chunks: int) -> None:

@@ -56,7 +56,7 @@ class UpstreamRequest:
     """Is given each interim response (1xx) but 100 as it arrives; None drops them."""
 
 
-class Whole:
+class BytesBody:
     """A body that is there already, in one piece: an engine can send it together with the head."""
 
     def __init__(self, data: bytes) -> None:
@@ -127,7 +127,7 @@ class Upstream(Protocol):
 
 
 @dataclass(frozen=True)
-class Patient:
+class WithTimeouts:
     """An engine that waits as long as somebody wants it to, whatever the requests say."""
 
     upstream: Upstream

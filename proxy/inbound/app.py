@@ -8,28 +8,28 @@ from functools import partial
 
 from starlette.types import Receive, Scope, Send
 
-from proxy.transfer.body import ClientLeft
-from proxy.inbound.client import Client, client_of, neighbour_of
-from proxy.core.http.problem import refusal_answer, wants_page
-from proxy.core.sealing.envelope import GATEWAY
 from proxy.core.errors import Code, Refusal
-from proxy.core.http.forwarded import read_trail
 from proxy.core.gate import Admission, RefusedPeer, Request, Unpaired, admit
+from proxy.core.http.forwarded import read_forwarded_chain
+from proxy.core.http.problem import refusal_response, wants_page
 from proxy.core.log_line import LEFT
+from proxy.core.revocation import subject_of_request
+from proxy.core.sealing.envelope import GATEWAY
 from proxy.core.signature.response import Question
-from proxy.core.revocation import ground_of_request
 from proxy.core.terminals.return_address import PAIR, is_navigation
-from proxy.inbound.forward import Delivery
-from proxy.inbound.gateway import Gateway
 from proxy.http.scope import target_of
-from proxy.transfer.concurrency import Occupancy
-from proxy.inbound.pairing_page import PairingPage
-from proxy.portal import Portal
-from proxy.inbound.terminal_session import recognised, sent_to_pair
-from proxy.state.replay import ReplayStore
-from proxy.transfer.response import send_answer
-from proxy.transfer.access_log import line_of
 from proxy.http.upstream import Upstream
+from proxy.inbound.forward import Forwarder
+from proxy.inbound.gateway import Gateway
+from proxy.inbound.pairing_page import PairingPage
+from proxy.inbound.terminal_session import sent_to_pair, touch_session
+from proxy.portal import Portal
+from proxy.state.replay import ReplayStore
+from proxy.transfer.access_log import line_of
+from proxy.transfer.body import ClientLeft
+from proxy.transfer.client import Client, client_of, remote_peer_of
+from proxy.transfer.limiters import ConcurrencyLimiter
+from proxy.transfer.response import send_response
 
 
 class Inbound:
@@ -38,24 +38,24 @@ class Inbound:
     def __init__(self, portal: Portal, upstream: Upstream, replays: ReplayStore) -> None:
         self._portal = portal
         self._replays = replays
-        self._occupancy = Occupancy(portal.config.limits, app_full=Code.APP_BUSY)
-        self._delivery = Delivery(portal, upstream)
+        self._concurrency = ConcurrencyLimiter(portal.config.limits, app_full=Code.APP_BUSY)
+        self._delivery = Forwarder(portal, upstream)
         self._gateway = Gateway(portal, self._answer)
         self._pairing = PairingPage(portal)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         line = line_of(scope)
-        trail = read_trail(
-            neighbour_of(scope),
+        chain = read_forwarded_chain(
+            remote_peer_of(scope),
             scope["headers"],
             self._portal.config.trusted_proxies,
             public=self._portal.hosts.origin.scheme,
             made_id=line.request_id,
         )
-        line.client, line.request_id = trail.client, trail.request_id
+        line.client, line.request_id = chain.client, chain.request_id
         request = Request(scope["method"].encode("ascii"), target_of(scope), scope["headers"])
-        await self._answer(request, client_of(scope, receive, send, trail, line))
+        await self._answer(request, client_of(scope, receive, send, chain, line))
 
     async def _answer(self, request: Request, client: Client) -> None:
         """Answer one request, from a connection or from an envelope."""
@@ -74,21 +74,21 @@ class Inbound:
             line.caller, line.app = admission.caller, admission.app or ""
             line.rule = admission.rule.prefix if admission.rule is not None else None
             if admission.caller.type == "terminal":
-                client = recognised(self._portal, request, admission, client, now)
+                client = touch_session(self._portal, request, admission, client, now)
             if _is_pairing(admission):
                 await self._pairing.serve(request, admission, client)
                 return
             if question is not None and request.seal is None:
                 line.mode = "signed"
-            ground = ground_of_request(admission.caller, admission.app)
+            subject = subject_of_request(admission.caller, admission.app)
             with (
-                self._portal.exchanges.run(ground, line) as run,
-                self._occupancy.of(admission.caller.id, line.app),
+                self._portal.active_requests.run(subject, line) as active,
+                self._concurrency.of(admission.caller.id, line.app),
             ):
                 if line.mode == "signed" and question is not None:
                     await self._delivery.hold(request, admission, app, question, client)
                 else:
-                    await self._delivery.stream(request, admission, app, client, run)
+                    await self._delivery.stream(request, admission, app, client, active)
         except Refusal as refusal:
             if isinstance(refusal, RefusedPeer):
                 question = refusal.question
@@ -101,29 +101,29 @@ class Inbound:
     def _admit(self, request: Request, now: float) -> Admission:
         claim = partial(self._replays.claim, now=now)
         try:
-            return admit(request, self._portal.site, now, claim)
+            return admit(request, self._portal.context, now, claim)
         except Unpaired:
             if not self._portal.terminals.refresh():
                 raise
             # Paired a moment ago, in another process.
-            return admit(request, self._portal.site, now, claim)
+            return admit(request, self._portal.context, now, claim)
 
     async def _refuse(
         self, refusal: Refusal, request: Request, question: Question | None, client: Client
     ) -> None:
         if request.seal is not None:
-            await send_answer(client.send, refusal_answer(refusal), request.method)
+            await send_response(client.send, refusal_response(refusal), request.method)
         elif question is not None:
-            answer = refusal_answer(refusal)
+            answer = refusal_response(refusal)
             await self._delivery.send_signed(answer, request, question, client)
         elif isinstance(refusal, Unpaired) and is_navigation(request.method, request.fields):
             answer = sent_to_pair(refusal, client.line.request_id)
             client.line.status = answer.status
-            await send_answer(client.send, answer, request.method)
+            await send_response(client.send, answer, request.method)
         else:
             page = wants_page(request.method, request.fields)
-            answer = refusal_answer(refusal, page=page, request_id=client.line.request_id)
-            await send_answer(client.send, answer, request.method)
+            answer = refusal_response(refusal, page=page, request_id=client.line.request_id)
+            await send_response(client.send, answer, request.method)
 
 
 def _is_envelope(request: Request, admission: Admission) -> bool:

@@ -11,35 +11,19 @@ from dataclasses import replace
 from functools import lru_cache, partial
 
 from proxy import portal_paths as own_paths
-from proxy.transfer.body import Following, HeldBody, beginning
-from proxy.transfer.body_limit import bounded, refuse_large
 from proxy.config.apps import App
-from proxy.inbound.client import Client
-from proxy.core.http.problem import Answer
-from proxy.core.errors import Code, Refusal
 from proxy.core.app_fields import fields_from_us, identity_fields
-from proxy.core.http.forwarded import fields_of_trail
+from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Admission, Request
-from proxy.core.http.headers import Field, answer_for_travel, content_length, values_of
+from proxy.core.http.forwarded import fields_of_forwarded_chain
+from proxy.core.http.headers import Field, content_length, response_for_travel, values_of
+from proxy.core.http.problem import Response
 from proxy.core.http1.framing import bodiless
 from proxy.core.http1.reader import SWITCHING_PROTOCOLS
 from proxy.core.signature.base import NotSignable
 from proxy.core.signature.digest import BodyDigest
 from proxy.core.signature.response import Question
 from proxy.core.websocket.handshake import fields_for_app, read_handshake
-from proxy.transfer.failures import app_failed
-from proxy.portal import Portal
-from proxy.transfer.response import (
-    nothing_follows,
-    passing_fields,
-    send_answer,
-    send_held,
-    send_interim,
-    send_stream,
-)
-from proxy.transfer.access_log import named
-from proxy.transfer.active_requests import Run
-from proxy.transfer.websocket import Limits, Tunnel
 from proxy.http.upstream import (
     OnInterim,
     Timeouts,
@@ -48,22 +32,42 @@ from proxy.http.upstream import (
     UpstreamRequest,
     UpstreamResponse,
 )
+from proxy.portal import Portal
+from proxy.transfer.access_log import named
+from proxy.transfer.active_requests import ActiveRequest
+from proxy.transfer.body import BufferedBody, Prepended, beginning, limit_body, refuse_large
+from proxy.transfer.client import Client
+from proxy.transfer.failures import app_failed
+from proxy.transfer.response import (
+    nothing_follows,
+    passing_fields,
+    send_held,
+    send_interim,
+    send_response,
+    send_stream,
+)
+from proxy.transfer.websocket import RelayLimits, WebSocketRelay
 
 _EMPTY: Field = (b"content-length", b"0")
 _PROOF = frozenset({b"signature", b"signature-input", b"portal-key", b"content-digest"})
 
 
-class Delivery:
+class Forwarder:
     """The way to the apps."""
 
     def __init__(self, portal: Portal, upstream: Upstream) -> None:
         self._portal = portal
         self._upstream = upstream
         self._limits = portal.config.limits
-        self._sockets = Limits(message=self._limits.websocket_message)
+        self._sockets = RelayLimits(message=self._limits.websocket_message)
 
     async def stream(
-        self, request: Request, admission: Admission, app: App | None, client: Client, run: Run
+        self,
+        request: Request,
+        admission: Admission,
+        app: App | None,
+        client: Client,
+        active: ActiveRequest,
     ) -> None:
         """Stream the request to its app, and the answer back.
 
@@ -75,7 +79,7 @@ class Delivery:
         if app is None:
             answer = own_paths.answer(self._portal, request.method, admission.target)
             client.line.status = answer.status
-            await send_answer(client.send, answer, request.method)
+            await send_response(client.send, answer, request.method)
             return
         if admission.digests and client.framing is None:
             BodyDigest(admission.digests).refuse_mismatch()
@@ -90,12 +94,12 @@ class Delivery:
             async with self._upstream.send(asked) as response:
                 if handshake and client.raw and response.status == SWITCHING_PROTOCOLS:
                     name = named(request)
-                    tunnel = Tunnel(
+                    relay = WebSocketRelay(
                         handshake, response, client.raw, client.send, name, self._sockets
                     )
                     started = True
                     client.line.status = response.status
-                    await _carried(tunnel, run)
+                    await _carried(relay, active)
                 else:
                     fields, pieces = await _streamed_back(request, response)
                     started = True
@@ -122,7 +126,7 @@ class Delivery:
         digest = BodyDigest(admission.digests)
         most = self._limits.held_body
         refuse_large(client.framing, min(most, self._limits.body))
-        with HeldBody(min(most, self._limits.body)) as body, HeldBody(most) as held:
+        with BufferedBody(min(most, self._limits.body)) as body, BufferedBody(most) as held:
             await body.fill(client.pieces, limit=Code.TOO_LARGE, digest=digest)
             digest.refuse_mismatch()
             if app is None:
@@ -144,13 +148,13 @@ class Delivery:
             except UpstreamFailed as failure:
                 raise app_failed(failure) from None
             passing = passing_fields(request.method, response.status, response.fields)
-            answer = Answer(response.status, tuple(answer_for_travel(passing)), b"")
-            fields = self._portal.sign_answer(answer, held.sha256, question)
+            answer = Response(response.status, tuple(response_for_travel(passing)), b"")
+            fields = self._portal.sign_response(answer, held.sha256, question)
             client.line.status = answer.status
             await send_held(client.send, answer.status, fields, held, request.method)
 
     async def send_signed(
-        self, answer: Answer, request: Request, question: Question, client: Client
+        self, answer: Response, request: Request, question: Question, client: Client
     ) -> None:
         """Send an answer of our own, signed.
 
@@ -161,10 +165,10 @@ class Delivery:
         bare = replace(answer, fields=tuple(f for f in answer.fields if f[0] not in _PROOF))
         body = b"" if request.method == b"HEAD" else answer.body
         try:
-            fields = self._portal.sign_answer(bare, hashlib.sha256(body).digest(), question)
+            fields = self._portal.sign_response(bare, hashlib.sha256(body).digest(), question)
         except NotSignable:
             fields = answer.fields
-        await send_answer(client.send, replace(answer, fields=fields), request.method)
+        await send_response(client.send, replace(answer, fields=fields), request.method)
 
     def _streamed(
         self, request: Request, admission: Admission, app: App, client: Client
@@ -175,7 +179,7 @@ class Delivery:
         on_interim = partial(send_interim, client.send) if client.takes_interim else None
         pieces = None
         if client.framing is not None:
-            pieces = bounded(client.pieces, client.framing, self._limits.body)
+            pieces = limit_body(client.pieces, client.framing, self._limits.body)
         if pieces is not None and admission.digests:
             pieces = _proven(pieces, BodyDigest(admission.digests))
         asked = self._to_app(request, admission, app, client, client.framing, pieces, on_interim)
@@ -204,11 +208,11 @@ class Delivery:
             raise TypeError("only a request for an app can be sent to one")
         if admission.question is None:
             host = values_of(request.fields, b"host")[0]
-            told = client.trail.host
+            told = client.chain.host
             asked_for = told if told and self._portal.hosts.leads_to(told, app.name) else host
         else:
             asked_for = host = admission.question.message.authority.encode("ascii")
-        caller, forwarding = admission.caller, fields_of_trail(client.trail, asked_for)
+        caller, forwarding = admission.caller, fields_of_forwarded_chain(client.chain, asked_for)
         if rule.headers:
             ours = fields_from_us(rule, caller, self._portal.variables(caller), forwarding)
         else:
@@ -233,12 +237,12 @@ def _timeouts(connect: float, silence: float) -> Timeouts:
     return Timeouts(connect, silence, silence)
 
 
-async def _carried(tunnel: Tunnel, run: Run) -> None:
+async def _carried(relay: WebSocketRelay, active: ActiveRequest) -> None:
     """Carry a WebSocket to its end; one that is cut says so to both sides, if they can be told."""
     try:
-        await tunnel.run()
+        await relay.run()
     except asyncio.CancelledError:
-        if not run.is_cut or not await tunnel.cut():
+        if not active.is_revoked or not await relay.cut():
             raise
 
 
@@ -251,11 +255,11 @@ async def _streamed_back(
     if bodiless(request.method, response.status):
         await nothing_follows(pieces)
     if request.seal is not None:
-        fields = answer_for_travel(fields)
+        fields = response_for_travel(fields)
         size = content_length(fields)
         if size is not None:
             # An app that breaks off meanwhile can be told of: nothing of its answer has gone.
-            pieces = Following(await beginning(pieces, size), pieces)
+            pieces = Prepended(await beginning(pieces, size), pieces)
     return fields, pieces
 
 

@@ -12,24 +12,24 @@ from collections.abc import Awaitable, Callable
 
 from starlette.types import Message, Receive, Scope, Send
 
-from proxy.transfer.body_limit import bounded
-from proxy.inbound.client import Client
-from proxy.core.http.problem import refusal_answer
 from proxy.core.binary_http.message import Malformed, RequestHead
 from proxy.core.binary_http.reader import RequestReader
-from proxy.core.sealing.envelope import is_sealed_request
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Request
 from proxy.core.http.headers import Field, Indexed, values_of
-from proxy.core.sealing.message import MessageOpener
+from proxy.core.http.problem import refusal_response
 from proxy.core.sealing.chunks import CannotOpen
+from proxy.core.sealing.envelope import is_sealed_request
+from proxy.core.sealing.message import MessageOpener
 from proxy.core.sealing.request import RequestOpener
-from proxy.transfer.catch_all import Guard
-from proxy.transfer.opened_message import OpenedMessage
+from proxy.inbound.sealed_response import SealedResponse
 from proxy.portal import Portal
-from proxy.transfer.response import send_answer
 from proxy.transfer.access_log import scope_with
-from proxy.inbound.sealed_response import SealedReply
+from proxy.transfer.body import limit_body
+from proxy.transfer.catch_all import CatchAll
+from proxy.transfer.client import Client
+from proxy.transfer.opened_message import OpenedMessage
+from proxy.transfer.response import send_response
 
 BODY_WAIT = 0.1
 """Seconds that a request without a stated length waits for its body, or its end.
@@ -69,7 +69,7 @@ class Gateway:
         opener = RequestOpener(self._portal.sealing.find)
         reader = RequestReader()
         most = ENVELOPE_FACTOR * self._portal.config.limits.body + ENVELOPE_MORE
-        pieces = bounded(client.pieces, client.framing, most)
+        pieces = limit_body(client.pieces, client.framing, most)
         message = OpenedMessage(pieces, MessageOpener(opener, reader), _broken)
         try:
             head = await message.begin(RequestHead)
@@ -82,7 +82,7 @@ class Gateway:
             client.line.refuse(refusal)
             method = reader.method or b"POST"  # to HEAD an answer without content is due
             reply = self._reply(opener, client, method)
-            await send_answer(reply, refusal_answer(refusal), method)
+            await send_response(reply, refusal_response(refusal), method)
             return
         fields = Indexed(((b"host", head.authority), *head.fields))
         inner = Request(head.method, head.target, fields, opener.enc)
@@ -91,16 +91,16 @@ class Gateway:
         framing = await _framing(head, message)
 
         async def answer(_scope: Scope, _receive: Receive, send: Send) -> None:
-            await self._answer(inner, Client(framing, message, send, client.trail, line))
+            await self._answer(inner, Client(framing, message, send, client.chain, line))
 
         reply = self._reply(opener, client, head.method)
         # A mistake of our own is told inside the envelope too, in the form that it has everywhere.
-        await Guard(answer)(scope_with(line, head.method), _nothing_more, reply)
+        await CatchAll(answer)(scope_with(line, head.method), _nothing_more, reply)
 
     @staticmethod
-    def _reply(opener: RequestOpener, client: Client, method: bytes) -> SealedReply:
+    def _reply(opener: RequestOpener, client: Client, method: bytes) -> SealedResponse:
         nonce = secrets.token_bytes(opener.response_nonce_length)
-        return SealedReply(client.send, opener.answer_sealer(nonce), method)
+        return SealedResponse(client.send, opener.response_sealer(nonce), method)
 
 
 async def _framing(head: RequestHead, message: OpenedMessage) -> Field | None:

@@ -7,20 +7,20 @@ says where a browser lands but this Portal's own addresses.
 
 import asyncio
 
-from proxy.inbound.client import Client
-from proxy.core.http.problem import Answer, refusal_answer, wants_page
-from proxy.core.sealing.envelope import media_type
+from proxy.core.access.policy import Caller
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Admission, Request
 from proxy.core.http.headers import values_of
-from proxy.core.access.policy import Caller
+from proxy.core.http.problem import Response, refusal_response, wants_page
+from proxy.core.sealing.envelope import media_type
 from proxy.core.terminals.pairing_form import FORM_LIMIT, FORM_TYPE, Form, likely_name, read_form
-from proxy.core.terminals.request_origin import may_carry
-from proxy.core.terminals.return_address import PAIR, landing_of, safe_landing
 from proxy.core.terminals.pairing_page import View, page_fields, render
+from proxy.core.terminals.request_origin import is_same_portal_request
+from proxy.core.terminals.return_address import PAIR, return_address_of, safe_return_address
 from proxy.core.terminals.session import cookie_field
 from proxy.portal import Portal
-from proxy.transfer.response import send_answer
+from proxy.transfer.client import Client
+from proxy.transfer.response import send_response
 
 _MINUTE = 60
 
@@ -37,19 +37,19 @@ class PairingPage:
         if request.method == b"POST":
             answer = await self._pair(request, client)
         elif request.method in (b"GET", b"HEAD"):
-            caller, landing = admission.caller, landing_of(admission.target, self._origin)
+            caller, landing = admission.caller, return_address_of(admission.target, self._origin)
             paired_as = caller.name if caller.type == "terminal" else ""
             name = likely_name(b" ".join(values_of(request.fields, b"user-agent")))
             view = View(self._portal.config.name, landing, name, paired_as=paired_as)
-            answer = Answer(200, page_fields(self._origin), render(view))
+            answer = Response(200, page_fields(self._origin), render(view))
         else:
             raise Refusal(Code.METHOD_NOT_ALLOWED, allow="GET, HEAD, POST")
         client.line.status = answer.status
-        await send_answer(client.send, answer, request.method)
+        await send_response(client.send, answer, request.method)
 
-    async def _pair(self, request: Request, client: Client) -> Answer:
+    async def _pair(self, request: Request, client: Client) -> Response:
         """Take the form. A browser is told on the page what was wrong, and may try again."""
-        if not may_carry(
+        if not is_same_portal_request(
             b"POST",
             is_websocket=False,
             fields=request.fields,
@@ -60,7 +60,7 @@ class PairingPage:
         if media_type(request.fields) != FORM_TYPE:
             raise Refusal(Code.BAD_REQUEST, "not a form")
         form = read_form(await _read(client))
-        landing = safe_landing(form.to, self._origin)
+        landing = safe_return_address(form.to, self._origin)
         try:
             token = await self._redeem(form, client)
         except Refusal as refusal:
@@ -71,11 +71,11 @@ class PairingPage:
             (b"cache-control", b"no-store"),
             cookie_field(self._origin, token.encode("ascii")),
         )
-        return Answer(303, fields, b"")
+        return Response(303, fields, b"")
 
     async def _redeem(self, form: Form, client: Client) -> str:
         """Use the code up; returns the new terminal's token. Raises ``Refusal``."""
-        portal, address = self._portal, client.trail.client
+        portal, address = self._portal, client.chain.client
         # In a thread: other processes may hold the codes just now.
         terminal, token = await asyncio.to_thread(
             portal.pairing.redeem, form.code, address, form.name, portal.clock()
@@ -84,18 +84,18 @@ class PairingPage:
         client.line.caller = Caller("terminal", terminal.id, terminal.name)
         return token
 
-    def _again(self, refusal: Refusal, request: Request, form: Form, client: Client) -> Answer:
+    def _again(self, refusal: Refusal, request: Request, form: Form, client: Client) -> Response:
         """Return the page once more with what was typed; to a program, the refusal as it is."""
         if not wants_page(request.method, request.fields):
             raise refusal
         client.line.refuse(refusal)
-        landing = safe_landing(form.to, self._origin)
+        landing = safe_return_address(form.to, self._origin)
         view = View(self._portal.config.name, landing, form.name, form.code, _why(refusal))
-        told = refusal_answer(refusal, request_id=client.line.request_id)
+        told = refusal_response(refusal, request_id=client.line.request_id)
         ours = page_fields(self._origin)
         names = {name for name, _ in ours}
         fields = (*ours, *(pair for pair in told.fields if pair[0] not in names))
-        return Answer(told.status, fields, render(view))
+        return Response(told.status, fields, render(view))
 
 
 async def _read(client: Client) -> bytes:

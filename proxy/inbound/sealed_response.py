@@ -6,17 +6,17 @@ from starlette.types import Message, Send
 
 from proxy.core.binary_http.message import ResponseHead
 from proxy.core.binary_http.writer import response_head
-from proxy.core.sealing.envelope import CHUNKED_ANSWER, INCREMENTAL
 from proxy.core.http.headers import content_length
 from proxy.core.http1.framing import bodiless
+from proxy.core.sealing.envelope import CHUNKED_RESPONSE, INCREMENTAL
 from proxy.core.sealing.message import MessageSealer, Sealer
 from proxy.http.scope import INTERIM
 from proxy.http.upstream import UpstreamFailed
 
-_FIELDS = [CHUNKED_ANSWER, INCREMENTAL, (b"cache-control", b"no-store")]
+_FIELDS = [CHUNKED_RESPONSE, INCREMENTAL, (b"cache-control", b"no-store")]
 
 
-class SealedReply:
+class SealedResponse:
     """An ASGI ``send`` that puts the answer to a request with ``method`` into the envelope's."""
 
     def __init__(self, send: Send, sealer: Sealer, method: bytes) -> None:

@@ -4,19 +4,19 @@ from dataclasses import replace
 
 from starlette.types import Message, Send
 
-from proxy.inbound.client import Client
-from proxy.core.http.problem import Answer, refusal_answer
+from proxy.core.access.policy import Access
 from proxy.core.gate import Admission, Request, Unpaired
 from proxy.core.http.headers import Field
-from proxy.core.access.policy import Access
+from proxy.core.http.problem import Response, refusal_response
 from proxy.core.terminals.session import renewal
 from proxy.http.scope import UPGRADE
 from proxy.portal import Portal
+from proxy.transfer.client import Client
 
 _SEE_OTHER = 303
 
 
-def recognised(
+def touch_session(
     portal: Portal, request: Request, admission: Admission, client: Client, now: float
 ) -> Client:
     """Note that a terminal was here; its cookie is set again with the answer where that is due.
@@ -35,9 +35,9 @@ def recognised(
     return replace(client, send=_with(cookie, client.send))
 
 
-def sent_to_pair(refusal: Unpaired, request_id: str) -> Answer:
+def sent_to_pair(refusal: Unpaired, request_id: str) -> Response:
     """Return what sends a browser to the pairing page, and tells the refusal who doesn't follow."""
-    told = refusal_answer(refusal, page=True, request_id=request_id)
+    told = refusal_response(refusal, page=True, request_id=request_id)
     location = (b"location", refusal.pairing_address.encode("ascii"))
     fields = tuple(field for field in told.fields if field[0] != b"www-authenticate")
     return replace(told, status=_SEE_OTHER, fields=(location, *fields))

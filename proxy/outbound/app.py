@@ -11,28 +11,27 @@ from contextlib import suppress
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proxy.transfer.body import ClientLeft, RequestPieces
-from proxy.transfer.body_limit import bounded
-from proxy.outbound.call import Call, Courier
-from proxy.inbound.client import received_framing
-from proxy.core.http.problem import refusal_answer
-from proxy.core.errors import Code, Refusal
+from proxy.core.access.call_routes import HostCall, PeerCall, ServicePath, is_absolute, route
+from proxy.core.access.policy import Contact, Mode
+from proxy.core.access.target import parse_target
 from proxy.core.app_fields import fields_of_call
+from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Request
 from proxy.core.http.headers import connection_options, refuse_malformed, values_of
-from proxy.core.log_line import CUT, LEFT, RequestLine
-from proxy.core.access.policy import Contact, Mode
-from proxy.core.access.call_routes import HostCall, PeerCall, ServicePath, is_absolute, route
-from proxy.core.revocation import ground_of_call
-from proxy.core.access.target import parse_target
+from proxy.core.http.problem import refusal_response
+from proxy.core.log_line import LEFT, REVOKED, RequestLine
+from proxy.core.revocation import subject_of_call
 from proxy.http.scope import target_of
-from proxy.transfer.concurrency import Occupancy
-from proxy.transfer.failures import unusable
-from proxy.portal import Portal
-from proxy.transfer.response import send_answer, send_stream
-from proxy.transfer.access_log import line_of
-from proxy.state.tokens import TokenStore
 from proxy.http.upstream import UpstreamFailed
+from proxy.outbound.call import Call, CallTransport
+from proxy.portal import Portal
+from proxy.state.tokens import TokenStore
+from proxy.transfer.access_log import line_of
+from proxy.transfer.body import ClientLeft, RequestPieces, limit_body
+from proxy.transfer.client import received_framing
+from proxy.transfer.failures import unusable
+from proxy.transfer.limiters import ConcurrencyLimiter
+from proxy.transfer.response import send_response, send_stream
 
 
 class Outbound:
@@ -41,16 +40,16 @@ class Outbound:
     def __init__(
         self,
         portal: Portal,
-        couriers: Mapping[Mode, Courier],
+        transports: Mapping[Mode, CallTransport],
         tokens: TokenStore,
         service: ASGIApp,
     ) -> None:
         self._portal = portal
-        self._couriers = couriers
+        self._transports = transports
         self._tokens = tokens
         self._service = service
         self._limits = portal.config.limits
-        self._occupancy = Occupancy(self._limits, app_full=Code.TOO_MANY_REQUESTS)
+        self._concurrency = ConcurrencyLimiter(self._limits, app_full=Code.TOO_MANY_REQUESTS)
         self._own_names = frozenset({"localhost", portal.config.listen.apps.host.lower()})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,10 +59,10 @@ class Outbound:
         try:
             await self._serve(request, line, scope, receive, send)
         except Refusal as error:
-            refusal = self._refusal_of_cut(request, error) if line.outcome == CUT else error
+            refusal = self._refusal_of_cut(request, error) if line.outcome == REVOKED else error
             line.refuse(refusal)
-            answer = refusal_answer(refusal, request_id=line.request_id)
-            await send_answer(send, answer, request.method)
+            answer = refusal_response(refusal, request_id=line.request_id)
+            await send_response(send, answer, request.method)
         except ClientLeft:
             line.outcome = LEFT
 
@@ -79,19 +78,21 @@ class Outbound:
             if not path.startswith("/public/"):
                 _required(app, request)
             asked = {**scope, "path": path, "raw_path": path.encode(), "portal.app": app}
-            running = self._portal.exchanges.run(ground_of_call(app), line)
-            with running, self._occupancy.of("", line.app):
+            running = self._portal.active_requests.run(subject_of_call(app), line)
+            with running, self._concurrency.of("", line.app):
                 await self._service(asked, receive, send)
             return
         contact = self._contact(_required(app, request), leads_to)
         line.peer, line.peer_name, line.mode = contact.id, contact.name, contact.mode
         call = _call_of(request, _required(app, request), contact, leads_to.target)
-        body = bounded(RequestPieces(receive), received_framing(request.fields), self._limits.body)
-        courier = self._couriers[contact.mode]
+        body = limit_body(
+            RequestPieces(receive), received_framing(request.fields), self._limits.body
+        )
+        transport = self._transports[contact.mode]
         # By app and peer: a peer that stalls takes a part of one app's calls, and of no other's.
-        running = self._portal.exchanges.run(ground_of_call(app, contact.id), line)
-        with running, self._occupancy.of(f"{line.app} {contact.id}", line.app):
-            async with courier.carry_out(call, body) as answer:
+        running = self._portal.active_requests.run(subject_of_call(app, contact.id), line)
+        with running, self._concurrency.of(f"{line.app} {contact.id}", line.app):
+            async with transport.carry_out(call, body) as answer:
                 line.peer_code = answer.refusal[0]
                 try:
                     await send_stream(send, answer.status, answer.fields, answer.pieces)

@@ -9,16 +9,16 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from proxy.core.http.problem import refusal_mark
+from proxy.core.access.policy import Contact
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Field, Fields, restored_after_travel
 from proxy.core.http.origin import Origin
-from proxy.core.access.policy import Contact
+from proxy.core.http.problem import refusal_mark
 from proxy.core.signature.base import Message
 from proxy.core.signature.request import LIFETIME, Recipient
+from proxy.http.upstream import Destination
 from proxy.outbound.destinations import app_destination, destination_of
 from proxy.transfer.response import passing_fields
-from proxy.http.upstream import Destination
 
 PROBLEM_LIMIT = 65536
 """Bytes of a problem document that are read."""
@@ -72,7 +72,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class CallAnswer:
+class CallResponse:
     """The peer's answer, believed: as the calling app gets it."""
 
     status: int
@@ -84,12 +84,12 @@ class CallAnswer:
     """The code with which the peer's proxy refused, and the time it told; "": its app answered."""
 
 
-class Courier(Protocol):
+class CallTransport(Protocol):
     """One way to carry calls out."""
 
     def carry_out(
         self, call: Call, body: AsyncIterator[bytes]
-    ) -> AbstractAsyncContextManager[CallAnswer]:
+    ) -> AbstractAsyncContextManager[CallResponse]:
         """Send ``call`` with ``body``; inside the context is the answer. Raises ``Refusal``.
 
         ``body`` must bear that a wait for a piece of it is cancelled, and go on after that.

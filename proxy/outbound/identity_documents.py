@@ -8,15 +8,15 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from proxy.core.access.policy import Contact
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Field
-from proxy.core.access.policy import Contact
-from proxy.core.signature.base import Message
 from proxy.core.identity_document import MAX_BYTES, PATH, Document, verify_document
+from proxy.core.signature.base import Message
 from proxy.core.signature.response import Untrusted
+from proxy.http.upstream import Destination, Timeouts, Upstream, UpstreamFailed, UpstreamRequest
 from proxy.outbound.destinations import destination_of
 from proxy.transfer.failures import peer_failed
-from proxy.http.upstream import Destination, Timeouts, Upstream, UpstreamFailed, UpstreamRequest
 
 PATIENCE = 10.0
 """Seconds for each phase of fetching a document, at most."""

@@ -11,10 +11,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from proxy import portal_paths as own_paths
-from proxy.core.errors import Refusal
 from proxy.core.access.policy import Contact
-from proxy.portal import Portal
+from proxy.core.errors import Refusal
 from proxy.outbound.reachability import Reachability
+from proxy.portal import Portal
 from proxy.transfer.starlette_errors import refuse
 
 

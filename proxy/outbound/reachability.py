@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from proxy.core.errors import Refusal
 from proxy.core.access.policy import Contact
+from proxy.core.errors import Refusal
 from proxy.outbound.identity_documents import Directory
 
 FRESH = 60.0

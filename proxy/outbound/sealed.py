@@ -13,52 +13,52 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from proxy.transfer.body import SMALL, RememberedBody, beginning, gathered
-from proxy.outbound.call import (
-    Call,
-    CallAnswer,
-    fields_for_app,
-    is_repeatable,
-    peer_name,
-    refuse_replayed,
-    time_told,
-)
-from proxy.core.http.problem import refusal_mark
+from proxy.core.access.policy import Contact
 from proxy.core.binary_http.message import Malformed, RequestHead, ResponseHead
 from proxy.core.binary_http.reader import ResponseReader
 from proxy.core.binary_http.writer import request_head
+from proxy.core.errors import Code, Refusal
+from proxy.core.http.headers import indexed
+from proxy.core.http.problem import refusal_mark
+from proxy.core.http1.framing import bodiless
+from proxy.core.identity import PrivateKey
+from proxy.core.identity_document import Document
+from proxy.core.sealing.chunks import LARGEST_CHUNK, CannotOpen
 from proxy.core.sealing.envelope import (
     CHUNKED_REQUEST,
     GATEWAY,
     INCREMENTAL,
     PROBLEM_LIMIT,
     is_key_problem,
-    is_sealed_answer,
+    is_sealed_response,
     may_be_key_problem,
 )
-from proxy.core.errors import Code, Refusal
-from proxy.core.http.headers import indexed
-from proxy.core.http1.framing import bodiless
-from proxy.core.identity import PrivateKey
-from proxy.core.access.policy import Contact
 from proxy.core.sealing.message import MessageOpener, MessageSealer
-from proxy.core.sealing.chunks import LARGEST_CHUNK, CannotOpen
 from proxy.core.sealing.request import RequestSealer
-from proxy.core.identity_document import Document
 from proxy.core.signature.parameters import NONCE_BYTES
 from proxy.core.signature.request import sign_request
-from proxy.outbound.destinations import destination_of
-from proxy.outbound.identity_documents import Directory
-from proxy.transfer.opened_message import OpenedMessage
-from proxy.transfer.failures import is_safe, peer_failed, unusable
-from proxy.outbound.reachability import Reachability
 from proxy.http.upstream import (
+    BytesBody,
     Upstream,
     UpstreamFailed,
     UpstreamRequest,
     UpstreamResponse,
-    Whole,
 )
+from proxy.outbound.call import (
+    Call,
+    CallResponse,
+    fields_for_app,
+    is_repeatable,
+    peer_name,
+    refuse_replayed,
+    time_told,
+)
+from proxy.outbound.destinations import destination_of
+from proxy.outbound.identity_documents import Directory
+from proxy.outbound.reachability import Reachability
+from proxy.transfer.body import SMALL, ReplayableBody, beginning, coalesced
+from proxy.transfer.failures import is_safe, peer_failed, unusable
+from proxy.transfer.opened_message import OpenedMessage
 
 EPHEMERAL_BYTES = 32
 _UNKNOWN = frozenset({Code.OUTCOME_UNKNOWN, Code.OUTCOME_UNKNOWN_LATE})
@@ -84,7 +84,7 @@ class _Tries:
     for_time: bool = True
 
 
-class SealedCourier:
+class SealedTransport:
     """Carries calls out in sealed mode."""
 
     def __init__(
@@ -102,12 +102,14 @@ class SealedCourier:
         self._clock = clock
 
     @asynccontextmanager
-    async def carry_out(self, call: Call, body: AsyncIterator[bytes]) -> AsyncIterator[CallAnswer]:
+    async def carry_out(
+        self, call: Call, body: AsyncIterator[bytes]
+    ) -> AsyncIterator[CallResponse]:
         """Send ``call``; inside the context is the answer, as far as it has come.
 
         Raises ``Refusal``; the pieces of the answer raise ``UpstreamFailed``.
         """
-        remembered = RememberedBody(body)
+        remembered = ReplayableBody(body)
         started = self._clock()
         now = int(started) if call.at is None else call.at
         tries = _Tries(started, secrets.token_bytes(NONCE_BYTES), now, for_time=call.at is None)
@@ -122,7 +124,7 @@ class SealedCourier:
                         if mark[0] and not tries.for_key:
                             _refuse_unproven(call, mark[0])
                         fields = fields_for_app(call, answer.status, answer.fields, streams=True)
-                        yield CallAnswer(answer.status, fields, answer.pieces, mark)
+                        yield CallResponse(answer.status, fields, answer.pieces, mark)
                         return
                     tries.for_time, tries.now = False, theirs
             except _KeyProblem as problem:
@@ -137,13 +139,13 @@ class SealedCourier:
                 # The first try was answered by nobody knows whom: it may have arrived.
                 raise unusable(refusal, call.method) from None
 
-    def _may_repeat(self, body: RememberedBody, tries: _Tries) -> bool:
+    def _may_repeat(self, body: ReplayableBody, tries: _Tries) -> bool:
         return body.is_whole and is_repeatable(tries.started, self._clock())
 
     @asynccontextmanager
     async def _attempt(
-        self, call: Call, body: RememberedBody, tries: _Tries
-    ) -> AsyncIterator[CallAnswer]:
+        self, call: Call, body: ReplayableBody, tries: _Tries
+    ) -> AsyncIterator[CallResponse]:
         """Send once; inside the context is the answer, with its fields as they travelled."""
         document = await self._directory.document(call.contact)
         sealer = self._sealer(call.contact, document)
@@ -152,14 +154,14 @@ class SealedCourier:
         try:
             async with self._upstream.send(request) as response:
                 await _refuse_unsealed(call, document, response)
-                opener = MessageOpener(sealer.answer_opener(), ResponseReader(call.method))
+                opener = MessageOpener(sealer.response_opener(), ResponseReader(call.method))
                 answer = OpenedMessage(response.pieces(), opener, UpstreamFailed)
                 head = await answer.begin(ResponseHead)
                 if bodiless(call.method, head.status):
                     await answer.nothing_follows()
                 is_open = True
                 self._reachability.note(call.contact, reachable=True)
-                yield CallAnswer(head.status, indexed(head.fields), answer)
+                yield CallResponse(head.status, indexed(head.fields), answer)
         except UpstreamFailed as failure:
             if is_open:
                 raise
@@ -183,7 +185,7 @@ class SealedCourier:
         return RequestSealer(newest.config, ephemeral=ephemeral, largest=largest)
 
     async def _request(
-        self, call: Call, sealer: RequestSealer, body: RememberedBody, tries: _Tries
+        self, call: Call, sealer: RequestSealer, body: ReplayableBody, tries: _Tries
     ) -> UpstreamRequest:
         """Return the signed request in its envelope, which is sealed as it is sent."""
         own = [(b"portal-seal", b":" + base64.b64encode(sealer.enc) + b":")]
@@ -210,17 +212,17 @@ class SealedCourier:
         )
 
 
-async def _body(message: MessageSealer, call: Call, body: RememberedBody) -> AsyncIterator[bytes]:
+async def _body(message: MessageSealer, call: Call, body: ReplayableBody) -> AsyncIterator[bytes]:
     """Return the envelope: whole where all that it holds is small and there, in its one chunk."""
     if not call.has_body:
-        return Whole(message.end())
+        return BytesBody(message.end())
     pieces = body.pieces()
     if call.size is None or call.size > SMALL:
-        return _sealed(message, call.size, gathered(pieces, call.size))
+        return _sealed(message, call.size, coalesced(pieces, call.size))
     first = await beginning(pieces, call.size)
     message.add(first)
     if len(first) == call.size:
-        return Whole(message.end())
+        return BytesBody(message.end())
     return _sealed(message, call.size, pieces, len(first))
 
 
@@ -255,7 +257,7 @@ async def _refuse_unsealed(call: Call, document: Document, response: UpstreamRes
 
     It comes from the peer or from whoever stands before it, and may hide that the call arrived.
     """
-    if is_sealed_answer(response.status, response.fields):
+    if is_sealed_response(response.status, response.fields):
         return
     body = bytearray()
     if may_be_key_problem(response.status, response.fields):

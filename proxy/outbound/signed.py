@@ -10,21 +10,10 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from proxy.transfer.body import HeldBody
-from proxy.config.limits import DEFAULT_BOUNDS, Bounds
-from proxy.outbound.call import (
-    PROBLEM_LIMIT,
-    Call,
-    CallAnswer,
-    fields_for_app,
-    is_repeatable,
-    peer_name,
-    refuse_replayed,
-    time_told,
-)
-from proxy.core.http.problem import Answer, refusal_mark
+from proxy.config.limits import DEFAULT_LIMITS, Limits
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Field
+from proxy.core.http.problem import Response, refusal_mark
 from proxy.core.http1.framing import bodiless
 from proxy.core.identity import PrivateKey
 from proxy.core.signature.base import Message
@@ -32,12 +21,23 @@ from proxy.core.signature.digest import BodyDigest, content_digest
 from proxy.core.signature.parameters import NONCE_BYTES, encode_nonce
 from proxy.core.signature.request import sign_request
 from proxy.core.signature.response import Question, Untrusted, verify_response
-from proxy.transfer.failures import peer_failed, unusable
-from proxy.outbound.reachability import Reachability
 from proxy.http.upstream import Upstream, UpstreamFailed, UpstreamRequest, UpstreamResponse
+from proxy.outbound.call import (
+    PROBLEM_LIMIT,
+    Call,
+    CallResponse,
+    fields_for_app,
+    is_repeatable,
+    peer_name,
+    refuse_replayed,
+    time_told,
+)
+from proxy.outbound.reachability import Reachability
+from proxy.transfer.body import BufferedBody
+from proxy.transfer.failures import peer_failed, unusable
 
 
-class SignedCourier:
+class SignedTransport:
     """Carries calls out in signed mode."""
 
     def __init__(
@@ -46,7 +46,7 @@ class SignedCourier:
         upstream: Upstream,
         reachability: Reachability,
         clock: Callable[[], float],
-        limits: Bounds = DEFAULT_BOUNDS,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self._key = key
         self._upstream = upstream
@@ -55,14 +55,16 @@ class SignedCourier:
         self._limits = limits
 
     @asynccontextmanager
-    async def carry_out(self, call: Call, body: AsyncIterator[bytes]) -> AsyncIterator[CallAnswer]:
+    async def carry_out(
+        self, call: Call, body: AsyncIterator[bytes]
+    ) -> AsyncIterator[CallResponse]:
         """Send ``call``; inside the context is the answer, proven whole. Raises ``Refusal``.
 
         Sends a second time only when the peer itself proved that it refused the first for its
         time; the same nonce keeps both from being carried out.
         """
         most = self._limits.held_body
-        with HeldBody(min(most, self._limits.body)) as ours, HeldBody(most) as theirs:
+        with BufferedBody(min(most, self._limits.body)) as ours, BufferedBody(most) as theirs:
             if call.size is not None and call.size > ours.limit:
                 raise Refusal(Code.TOO_LARGE, f"{call.size} bytes; {ours.limit} can be held")
             await ours.fill(body, limit=Code.TOO_LARGE)
@@ -72,9 +74,9 @@ class SignedCourier:
             if not bodiless(call.method, answer.status):
                 fields = (*fields, (b"content-length", str(theirs.size).encode("ascii")))
             mark = refusal_mark(answer.fields)
-            yield CallAnswer(answer.status, fields, theirs.pieces(), mark)
+            yield CallResponse(answer.status, fields, theirs.pieces(), mark)
 
-    async def _converse(self, call: Call, body: HeldBody, held: HeldBody) -> Answer:
+    async def _converse(self, call: Call, body: BufferedBody, held: BufferedBody) -> Response:
         nonce = secrets.token_bytes(NONCE_BYTES)
         started = self._clock()
         now = int(started) if call.at is None else call.at
@@ -88,8 +90,8 @@ class SignedCourier:
         return await self._attempt(call, body, held, nonce, theirs)
 
     async def _attempt(
-        self, call: Call, body: HeldBody, held: HeldBody, nonce: bytes, now: int
-    ) -> Answer:
+        self, call: Call, body: BufferedBody, held: BufferedBody, nonce: bytes, now: int
+    ) -> Response:
         """Send once; return the verified head, fields under their travelling names."""
         message = call.message(content_digest(body.sha256))
         signed = sign_request(self._key, message, call.recipient, nonce=nonce, now=now)
@@ -111,11 +113,11 @@ class SignedCourier:
             self._reachability.note(call.contact, reachable=False)
             raise peer_failed(failure, call.method, peer_name(call.contact)) from None
         self._reachability.note(call.contact, reachable=True)
-        return Answer(response.status, fields, b"")
+        return Response(response.status, fields, b"")
 
 
 async def _verify(
-    call: Call, response: UpstreamResponse, question: Question, held: HeldBody
+    call: Call, response: UpstreamResponse, question: Question, held: BufferedBody
 ) -> tuple[Field, ...]:
     """Hold the answer's body and return its fields, both proven; raises ``Refusal``."""
     contact = call.contact

@@ -9,38 +9,38 @@ from itertools import chain
 
 from starlette.types import ASGIApp
 
-from proxy.outbound.call import Courier
+from proxy.admin import owner_app
 from proxy.config.apps_watch import CatalogueWatch
 from proxy.config.certificate_watch import CertificateWatch
 from proxy.config.portal_yaml import Config
-from proxy.state.contacts import ContactStore, ContactWatch
+from proxy.core.access.policy import Mode
 from proxy.core.errors import Invalid, Problem
 from proxy.core.http.forwarded import NOBODY
-from proxy.core.access.policy import Mode
-from proxy.server.connection_limit import Crowd
-from proxy.outbound.identity_documents import PATIENCE, Directory
-from proxy.transfer.catch_all import Guard
-from proxy.http.client.engine import HopUpstream
-from proxy.http.server.limits import Limits
+from proxy.http.client.engine import Http1Upstream
+from proxy.http.server.timeouts import ConnectionTimeouts
+from proxy.http.upstream import Timeouts, Upstream, WithTimeouts
 from proxy.inbound.app import Inbound
-from proxy.state.identity_key import load_identity
 from proxy.outbound.app import Outbound
-from proxy.admin import owner_app
-from proxy.portal import Portal
-from proxy.outbound.reachability import Reachability
-from proxy.state.replay import ReplayStore
-from proxy.transfer.access_log import Logged
-from proxy.outbound.sealed import SealedCourier
-from proxy.state.sealing_keys import SealingKeyStore
-from proxy.server.listener import Listener
+from proxy.outbound.call import CallTransport
+from proxy.outbound.identity_documents import PATIENCE, Directory
 from proxy.outbound.peer_api import peer_service
-from proxy.outbound.signed import SignedCourier
-from proxy.server.sockets import Door
-from proxy.state.layout import State
+from proxy.outbound.reachability import Reachability
+from proxy.outbound.sealed import SealedTransport
+from proxy.outbound.signed import SignedTransport
+from proxy.portal import Portal
+from proxy.server.listener import Listener
+from proxy.server.sockets import ListeningSocket
+from proxy.state.contacts import ContactStore, ContactWatch
 from proxy.state.files import Busy, Unsafe
+from proxy.state.identity_key import load_identity
+from proxy.state.layout import State
+from proxy.state.replay import ReplayStore
+from proxy.state.sealing_keys import SealingKeyStore
 from proxy.state.terminals import PairingStore, TerminalStore, TerminalWatch
 from proxy.state.tokens import TokenStore
-from proxy.http.upstream import Patient, Timeouts, Upstream
+from proxy.transfer.access_log import Logged
+from proxy.transfer.catch_all import CatchAll
+from proxy.transfer.limiters import ConnectionLimiter
 
 log = logging.getLogger("proxy")
 
@@ -55,7 +55,7 @@ class Running:
     portal: Portal
     tokens: TokenStore
     replays: ReplayStore
-    upstream: Upstream = field(default_factory=HopUpstream)
+    upstream: Upstream = field(default_factory=Http1Upstream)
     certificate: CertificateWatch | None = None
     """What the public listener speaks TLS with; None where it doesn't."""
     undelivered: tuple[Problem, ...] = ()
@@ -69,19 +69,19 @@ class Running:
         certificate = self.certificate.problems(portal.clock()) if self.certificate else ()
         return (*found, *certificate, *self.undelivered)
 
-    def listeners(self, doors: Mapping[str, Door]) -> tuple[Listener, ...]:
-        """Return every listener, with its app behind it, at its socket of ``doors``."""
+    def listeners(self, sockets: Mapping[str, ListeningSocket]) -> tuple[Listener, ...]:
+        """Return every listener, with its app behind it, at its socket of ``sockets``."""
         portal = self.portal
         patience = min(PATIENCE, portal.config.times.peer_answer)
         directory = Directory(self.upstream, portal.clock, patience)
         reachability = Reachability(directory, portal.clock)
-        couriers = self._couriers(directory, reachability)
+        transports = self._transports(directory, reachability)
         service = peer_service(portal, reachability)
         times, watch = portal.config.times, self.certificate
-        limits = Limits(head=times.head, idle=times.idle)
+        limits = ConnectionTimeouts(head=times.head, idle=times.idle)
         rooms: dict[str, ASGIApp] = {
             "public": Inbound(portal, self.upstream, self.replays),
-            "apps": Outbound(portal, couriers, self.tokens, service),
+            "apps": Outbound(portal, transports, self.tokens, service),
             "owner": owner_app(portal, self.problems),
         }
         opened: list[Listener] = []
@@ -89,18 +89,22 @@ class Running:
             tls = partial(getattr, watch, "context") if watch and name == "public" else None
             # At the others nobody is in front: those are this Portal's apps, and its owner.
             trusted = portal.config.trusted_proxies if name == "public" else NOBODY
-            crowd = Crowd(portal.config.limits, trusted)
-            within = Logged(Guard(app), name)
-            opened.append(Listener(name, within, doors[name], limits, crowd, tls))
+            limiter = ConnectionLimiter(portal.config.limits, trusted)
+            within = Logged(CatchAll(app), name)
+            opened.append(Listener(name, within, sockets[name], limits, limiter, tls))
         return tuple(opened)
 
-    def _couriers(self, directory: Directory, reachability: Reachability) -> dict[Mode, Courier]:
+    def _transports(
+        self, directory: Directory, reachability: Reachability
+    ) -> dict[Mode, CallTransport]:
         key, clock, times = self.portal.key, self.portal.clock, self.portal.config.times
         silence = times.peer_answer
-        upstream = Patient(self.upstream, Timeouts(times.peer_connect, silence, silence))
+        upstream = WithTimeouts(self.upstream, Timeouts(times.peer_connect, silence, silence))
         return {
-            "signed": SignedCourier(key, upstream, reachability, clock, self.portal.config.limits),
-            "sealed": SealedCourier(key, upstream, directory, reachability, clock),
+            "signed": SignedTransport(
+                key, upstream, reachability, clock, self.portal.config.limits
+            ),
+            "sealed": SealedTransport(key, upstream, directory, reachability, clock),
         }
 
     async def follow_files(self) -> None:
@@ -121,7 +125,7 @@ class Running:
                         complaint = str(error)
                         log.error("a file can't be followed: %s", error)  # noqa: TRY400
             now = self.portal.clock()
-            self.portal.exchanges.cut_lost(self.portal.site, now)
+            self.portal.active_requests.revoke_lost(self.portal.context, now)
             self.portal.terminals.flush(now)
             if self.certificate is not None:
                 self.certificate.refresh(now)
@@ -179,4 +183,4 @@ def compose(
     replays = ReplayStore(state.replays)
     replays.open(portal.clock())
     tokens = TokenStore(state.tokens)
-    return Running(portal, tokens, replays, upstream or HopUpstream(), certificate)
+    return Running(portal, tokens, replays, upstream or Http1Upstream(), certificate)

@@ -17,11 +17,11 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from proxy.core.errors import Code, Refusal
-from proxy.server.connection_limit import Crowd, Full
-from proxy.http.server.limits import Limits
-from proxy.http.server.protocol import ListenerProtocol
-from proxy.http.server.last_response import Refusing, last_answer
-from proxy.server.sockets import Door
+from proxy.http.server.last_response import Refusing, last_response
+from proxy.http.server.protocol import ServerConnection
+from proxy.http.server.timeouts import ConnectionTimeouts
+from proxy.server.sockets import ListeningSocket
+from proxy.transfer.limiters import ConnectionLimiter, Full
 
 LAST_CALL = 0.1
 """Seconds for connections that are being made when the listener stops."""
@@ -33,11 +33,11 @@ _OUT_OF_DESCRIPTORS = 1.0
 """Seconds without accepting, where the process may open no more."""
 _LAST_WORDS = 1.0
 """Seconds in which what was cut off can end."""
-TURNED_AWAY = 64
+REFUSED_AT_ONCE = 64
 """Connections above the bound that get the time to hear so, one that TLS takes too."""
 _QUIET = 10.0
 """Seconds between two messages of the log about them."""
-_FULL = last_answer(Refusal(Code.TOO_MANY_CONNECTIONS))
+_FULL = last_response(Refusal(Code.TOO_MANY_CONNECTIONS))
 
 log = logging.getLogger("proxy.server")
 
@@ -51,21 +51,21 @@ class Listener:
         self,
         name: str,
         app: Any,  # noqa: ANN401 - ASGI
-        door: Door,
-        limits: Limits,
-        crowd: Crowd,
+        listening: ListeningSocket,
+        limits: ConnectionTimeouts,
+        limiter: ConnectionLimiter,
         tls: TlsSource | None = None,
     ) -> None:
         """``tls`` gives what a connection that comes now is accepted with; None is plain HTTP."""
         self.name = name
-        self._door = door
+        self._door = listening
         self._limits = limits
-        self._crowd = crowd
+        self._limiter = limiter
         self._tls = tls
         self._config = uvicorn.Config(
             app,
             interface="asgi3",
-            http=ListenerProtocol,  # type: ignore[arg-type]  # any protocol
+            http=ServerConnection,  # type: ignore[arg-type]  # any protocol
             ws="none",
             lifespan="off",
             log_config=None,
@@ -99,7 +99,7 @@ class Listener:
         """Take who is in the queue and nobody else; then wait until the last has its answer."""
         loop = asyncio.get_running_loop()
         if not self._door.is_lent:
-            self._door.turn_away()
+            self._door.stop_accepting()
             await asyncio.sleep(LAST_CALL)
             while self._accept_one():
                 pass
@@ -147,7 +147,7 @@ class Listener:
             return False
         accepted.setblocking(False)  # noqa: FBT003 - the socket API
         try:
-            leave = self._crowd.enter(address[0] if isinstance(address, tuple) else "")
+            leave = self._limiter.enter(address[0] if isinstance(address, tuple) else "")
         except Full as full:
             self._turn_away(accepted, full)
         else:
@@ -176,7 +176,7 @@ class Listener:
 
         ``leave`` is called when it has ended, or couldn't be made.
         """
-        protocol = ListenerProtocol(self._config, self._state, {})
+        protocol = ServerConnection(self._config, self._state, {})
         protocol.limits = self._limits
         protocol.on_end = leave
         try:
@@ -213,7 +213,7 @@ class Listener:
         if now >= self._silent_until:
             self._silent_until = now + _QUIET
             log.warning("the %s listener turns connections away: there are %s", self.name, full)
-        if self._turning_away < TURNED_AWAY:
+        if self._turning_away < REFUSED_AT_ONCE:
             self._turning_away += 1
             self._start(self._refuse(accepted))
             return
@@ -237,8 +237,8 @@ class Listener:
             if transport is not None:
                 cast(asyncio.Transport, transport).abort()
 
-    def _connections(self) -> list[ListenerProtocol]:
-        return cast(list[ListenerProtocol], list(self._state.connections))
+    def _connections(self) -> list[ServerConnection]:
+        return cast(list[ServerConnection], list(self._state.connections))
 
 
 class Stop:

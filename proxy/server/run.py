@@ -11,18 +11,23 @@ from functools import partial
 
 from proxy import logging_setup as logs
 from proxy.config.listen import LISTENERS, Address, Listen
-from proxy.server.compose import compose
 from proxy.config.portal_yaml import Config
 from proxy.core.errors import Invalid
-from proxy.server.allocator import keep_buffers
-from proxy.server.gc_tuning import collect_rarely
+from proxy.server.compose import compose
 from proxy.server.listener import Stop, run
-from proxy.server.sockets import Door, lent_door, lent_sockets, open_door, raise_descriptor_limit
+from proxy.server.sockets import (
+    ListeningSocket,
+    inherit_socket,
+    inherited_sockets,
+    open_socket,
+    raise_descriptor_limit,
+)
+from proxy.server.tuning import collect_rarely, keep_buffers
 from proxy.server.workers import Workers
 
 log = logging.getLogger("proxy")
 
-Doors = Callable[[], Mapping[str, Door]]
+Doors = Callable[[], Mapping[str, ListeningSocket]]
 """Opens every listener's socket, or returns those that were opened; raises ``OSError``."""
 
 _ENDING = {signal.SIGINT, signal.SIGTERM}
@@ -36,59 +41,61 @@ def serve(config: Config, workers: int = 1) -> int:
     # From its first moment a socket lets people in: who ends us before they are served has to wait.
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     if workers == 1:
-        return _run(config, partial(_open_doors, config.listen), None)
+        return _run(config, partial(_open_sockets, config.listen), None)
     try:
-        doors = _open_doors(config.listen)
+        sockets = _open_sockets(config.listen)
     except OSError as error:
         log.error("%s", error)  # noqa: TRY400 - the owner's mistake, not ours
         return 1
-    for door in doors.values():
-        door.is_shared = True
+    for listening in sockets.values():
+        listening.is_shared = True
     config = replace(config, limits=config.limits.shared_by(workers))
     log.info("%d workers serve", workers)
-    return Workers(workers, partial(_work, config, doors), partial(_close, doors)).run()
+    return Workers(workers, partial(_work, config, sockets), partial(_close, sockets)).run()
 
 
-def _open_doors(listen: Listen) -> dict[str, Door]:
+def _open_sockets(listen: Listen) -> dict[str, ListeningSocket]:
     """Bind every listener's socket, or take the one that is lent; raises ``OSError``."""
-    lent = lent_sockets(os.environ)
-    doors = {}
+    lent = inherited_sockets(os.environ)
+    sockets = {}
     for name in LISTENERS:
         address: Address = getattr(listen, name)
         try:
-            doors[name] = lent_door(lent[name], address) if name in lent else open_door(address)
+            sockets[name] = (
+                inherit_socket(lent[name], address) if name in lent else open_socket(address)
+            )
         except OSError as error:
             raise OSError(f"the {name} listener can't use {address}: {error}") from None
-    return doors
+    return sockets
 
 
-def _close(doors: Mapping[str, Door]) -> None:
-    for door in doors.values():
-        door.close()
+def _close(sockets: Mapping[str, ListeningSocket]) -> None:
+    for listening in sockets.values():
+        listening.close()
 
 
-def _work(config: Config, doors: Mapping[str, Door], end: int) -> int:
+def _work(config: Config, sockets: Mapping[str, ListeningSocket], end: int) -> int:
     """Be one of several workers, until ``end`` is at its end: then the first process has gone."""
     try:
-        return _run(config, lambda: doors, end)
+        return _run(config, lambda: sockets, end)
     except Invalid as invalid:
         log.error("%s", invalid)  # noqa: TRY400 - the owner's mistake, not ours
         return 1
 
 
-def _run(config: Config, doors: Doors, end: int | None) -> int:
+def _run(config: Config, sockets: Doors, end: int | None) -> int:
     try:
-        return asyncio.run(_serve(config, doors, end))
+        return asyncio.run(_serve(config, sockets, end))
     except OSError as error:
         log.error("%s", error)  # noqa: TRY400 - the owner's mistake, not ours
         return 1
 
 
-async def _serve(config: Config, doors: Doors, end: int | None) -> int:
+async def _serve(config: Config, sockets: Doors, end: int | None) -> int:
     running = compose(config)
     try:
         running.deliver_tokens()
-        listeners = running.listeners(doors())  # opened last: who is let in can be served
+        listeners = running.listeners(sockets())  # opened last: who is let in can be served
         stop = _stop_of(end)
         follower = asyncio.create_task(running.follow_files())
         log.info("Portal %s at %s", running.portal.id, running.portal.hosts.origin)

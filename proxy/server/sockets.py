@@ -39,7 +39,7 @@ _NO_FIRST_PACKETS = (
 
 
 @dataclass
-class Door:
+class ListeningSocket:
     """A listening socket; ``is_lent`` tells that it stays open without us."""
 
     socket: socket.socket
@@ -49,7 +49,7 @@ class Door:
     is_shared: bool = False
     """Whether other workers take connections from it too."""
 
-    def turn_away(self) -> None:
+    def stop_accepting(self) -> None:
         """Let nobody new get in; whoever was let in already can still be taken."""
         if self.is_lent:
             return
@@ -74,7 +74,7 @@ class Door:
         return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
 
 
-def open_door(address: Address) -> Door:
+def open_socket(address: Address) -> ListeningSocket:
     """Listen at ``address``; raises ``OSError``.
 
     A unix socket that nobody listens on any more is replaced; any other file is left alone.
@@ -91,10 +91,10 @@ def open_door(address: Address) -> Door:
         bound.close()
         raise
     bound.setblocking(False)  # noqa: FBT003 - the socket API
-    return Door(bound)
+    return ListeningSocket(bound)
 
 
-def lent_sockets(environment: MutableMapping[str, str]) -> dict[str, socket.socket]:
+def inherited_sockets(environment: MutableMapping[str, str]) -> dict[str, socket.socket]:
     """Take over the sockets that systemd lends this process, by their names.
 
     The names are those of the listeners. Raises ``OSError`` for any other.
@@ -116,14 +116,14 @@ def lent_sockets(environment: MutableMapping[str, str]) -> dict[str, socket.sock
     return lent
 
 
-def lent_door(lent: socket.socket, address: Address) -> Door:
-    """Return the door that a lent socket is; raises ``OSError`` unless it is at ``address``.
+def inherit_socket(lent: socket.socket, address: Address) -> ListeningSocket:
+    """Return the listening that a lent socket is; raises ``OSError`` unless it is at ``address``.
 
     Whoever reads portal.yaml, ``health`` too, must find the listener where that says.
     """
-    door = Door(lent, is_lent=True)
+    listening = ListeningSocket(lent, is_lent=True)
     if not lent.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-        raise OSError(f"the socket that systemd passes, {door.address}, doesn't listen")
+        raise OSError(f"the socket that systemd passes, {listening.address}, doesn't listen")
     bound = lent.getsockname()
     if address.unix:
         is_there = isinstance(bound, str) and os.path.realpath(bound) == os.path.realpath(
@@ -133,9 +133,9 @@ def lent_door(lent: socket.socket, address: Address) -> Door:
         there = _resolved(address)[3]
         is_there = bound[:2] == there[:2] if address.port else bound[0] == there[0]
     if not is_there:
-        raise OSError(f"the socket that systemd passes is at {door.address}")
+        raise OSError(f"the socket that systemd passes is at {listening.address}")
     lent.setblocking(False)  # noqa: FBT003 - the socket API
-    return door
+    return listening
 
 
 def raise_descriptor_limit() -> None:
@@ -159,7 +159,7 @@ def _resolved(address: Address) -> tuple[int, int, int, tuple[Any, ...]]:
     return family, kind, protocol, where
 
 
-def _open_unix(path: Path, mode: int) -> Door:
+def _open_unix(path: Path, mode: int) -> ListeningSocket:
     with contextlib.suppress(FileNotFoundError):
         if stat.S_ISSOCK(path.lstat().st_mode) and not _answers(path):
             path.unlink()
@@ -174,7 +174,7 @@ def _open_unix(path: Path, mode: int) -> Door:
     finally:
         os.umask(before)
     bound.setblocking(False)  # noqa: FBT003 - the socket API
-    return Door(bound, file=(path, path.lstat().st_ino))
+    return ListeningSocket(bound, file=(path, path.lstat().st_ino))
 
 
 def _answers(path: Path) -> bool:

@@ -16,7 +16,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from proxy import logging_setup as logs
 from proxy.core.gate import Request
 from proxy.core.http.headers import indexed, values_of
-from proxy.core.log_line import ANSWERED, BROKEN, CUT, LEFT, REFUSED, RequestLine, shown, shown_path
+from proxy.core.log_line import (
+    ANSWERED,
+    BROKEN,
+    LEFT,
+    REFUSED,
+    REVOKED,
+    RequestLine,
+    shown,
+    shown_path,
+)
 from proxy.http.scope import RAW, UPGRADE, target_of
 from proxy.http.upstream import UpstreamFailed
 
@@ -139,6 +148,6 @@ def _write(line: RequestLine) -> None:
 def _level(line: RequestLine) -> int:
     if line.outcome == ANSWERED:
         return logging.DEBUG if line.is_quiet else logging.INFO
-    if line.outcome in (LEFT, CUT):
+    if line.outcome in (LEFT, REVOKED):
         return logging.INFO
     return logging.ERROR if line.status == 500 and line.code else logging.WARNING  # noqa: PLR2004

@@ -14,18 +14,19 @@ from typing import BinaryIO, Self, cast
 
 from starlette.types import Receive
 
-from proxy.config.limits import DEFAULT_BOUNDS
+from proxy.config.limits import DEFAULT_LIMITS
 from proxy.core.errors import Code, Refusal
-from proxy.core.signature.digest import BodyDigest
 from proxy.core.files.size import show_size
-from proxy.http.upstream import Whole
+from proxy.core.http.headers import Field
+from proxy.core.signature.digest import BodyDigest
+from proxy.http.upstream import BytesBody
 
 MEMORY = 512 * 1024
 SMALL = 16 * 1024
 """Bytes of a body that are sealed together with its head, if they are there in time."""
-GATHERING = 0.02
+COALESCING = 0.02
 """Seconds that the head of such a message waits for its body."""
-REMEMBERED = 128 * 1024
+REPLAYABLE = 128 * 1024
 """Bytes of a sealed call's body that are kept for a second try."""
 PIECE = 64 * 1024
 
@@ -58,13 +59,13 @@ class RequestPieces:
         raise StopAsyncIteration
 
 
-class RememberedBody:
+class ReplayableBody:
     """A body that streams, and can be sent once more while no more than ``limit`` of it has gone.
 
     ``limit`` is in bytes. Each ``pieces`` begins at the body's beginning; only one may be in use.
     """
 
-    def __init__(self, source: AsyncIterator[bytes], limit: int = REMEMBERED) -> None:
+    def __init__(self, source: AsyncIterator[bytes], limit: int = REPLAYABLE) -> None:
         self._source = source
         self._limit = limit
         self._gone: list[bytes] = []
@@ -93,7 +94,7 @@ class RememberedBody:
 class _Again:
     """What has gone of a body, then the rest of it."""
 
-    def __init__(self, gone: tuple[bytes, ...], body: RememberedBody) -> None:
+    def __init__(self, gone: tuple[bytes, ...], body: ReplayableBody) -> None:
         self._gone = deque(gone)
         self._body = body
 
@@ -104,11 +105,11 @@ class _Again:
         return self._gone.popleft() if self._gone else await self._body.next_piece()
 
 
-async def gathered(pieces: AsyncIterator[bytes], size: int | None) -> AsyncIterator[bytes]:
+async def coalesced(pieces: AsyncIterator[bytes], size: int | None) -> AsyncIterator[bytes]:
     """Yield ``pieces``, the beginning of a body of ``size`` bytes joined: a small one is whole.
 
     What is sealed in one chunk with its head shows an observer the fewest numbers, and costs least.
-    It is waited for as long as ``GATHERING``; after that, and where ``size`` is None, pieces pass
+    It is waited for as long as ``COALESCING``; after that, and where ``size`` is None, pieces pass
     as they come, and the first may be empty. ``pieces`` must bear that a wait for one of them is
     cancelled.
     """
@@ -121,16 +122,16 @@ async def gathered(pieces: AsyncIterator[bytes], size: int | None) -> AsyncItera
 
 
 async def beginning(pieces: AsyncIterator[bytes], size: int) -> bytes:
-    """Return the beginning of a body of ``size`` bytes, as ``gathered`` does."""
+    """Return the beginning of a body of ``size`` bytes, as ``coalesced`` does."""
     got = bytearray()
     with suppress(TimeoutError, StopAsyncIteration):
-        async with asyncio.timeout(GATHERING):
+        async with asyncio.timeout(COALESCING):
             while len(got) < min(size, SMALL):
                 got += await anext(pieces)
     return bytes(got)
 
 
-class Following:
+class Prepended:
     """``first``, then ``pieces``; what was given out isn't held any more."""
 
     def __init__(self, first: bytes, pieces: AsyncIterator[bytes]) -> None:
@@ -147,10 +148,10 @@ class Following:
         return first
 
 
-class HeldBody:
+class BufferedBody:
     """A whole body and its SHA-256 digest; a context manager that lets go of both."""
 
-    def __init__(self, limit: int = DEFAULT_BOUNDS.held_body) -> None:
+    def __init__(self, limit: int = DEFAULT_LIMITS.held_body) -> None:
         """``limit`` is in bytes: what is larger needs sealed mode."""
         self.limit = limit
         self._file: BinaryIO = cast(
@@ -214,7 +215,7 @@ class HeldBody:
 
     def pieces(self) -> AsyncIterator[bytes]:
         """Return what is held, from its beginning; in one piece where it is small."""
-        return Whole(self.read(SMALL)) if self.size <= SMALL else self._in_pieces()
+        return BytesBody(self.read(SMALL)) if self.size <= SMALL else self._in_pieces()
 
     async def _in_pieces(self) -> AsyncIterator[bytes]:
         self._file.seek(0)
@@ -225,3 +226,41 @@ class HeldBody:
         """Return the first ``limit`` bytes."""
         self._file.seek(0)
         return self._file.read(limit)
+
+
+# The size of a body that streams: refused at once where it is told, else when it is passed.
+def refuse_large(framing: Field | None, limit: int) -> None:
+    """Refuse a body whose length is told, before any of it has come, if it is above ``limit``."""
+    if framing is not None and framing[0] == b"content-length" and int(framing[1]) > limit:
+        raise Refusal(Code.TOO_LARGE, f"{int(framing[1])} bytes; {show_size(limit)} are taken")
+
+
+def limit_body(
+    pieces: AsyncIterator[bytes], framing: Field | None, limit: int
+) -> AsyncIterator[bytes]:
+    """Return ``pieces``, a body of ``limit`` bytes at most; raises ``Refusal``.
+
+    Where its length is told, whoever reads it holds it to that, and nothing needs counting.
+    """
+    refuse_large(framing, limit)
+    is_open = framing is not None and framing[0] != b"content-length"
+    return _Bounded(pieces, limit) if is_open else pieces
+
+
+class _Bounded:
+    """No generator: whoever waits for a piece may be cancelled, and another go on from there."""
+
+    def __init__(self, pieces: AsyncIterator[bytes], limit: int) -> None:
+        self._pieces = pieces
+        self._limit = limit
+        self._left = limit
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece = await anext(self._pieces)
+        self._left -= len(piece)
+        if self._left < 0:
+            raise Refusal(Code.TOO_LARGE, f"more than {show_size(self._limit)}")
+        return piece

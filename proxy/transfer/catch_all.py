@@ -9,16 +9,16 @@ from collections.abc import Awaitable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.core.http.problem import refusal_answer
 from proxy.core.errors import Code, Refusal
-from proxy.transfer.response import send_answer
-from proxy.transfer.access_log import line_of
+from proxy.core.http.problem import refusal_response
 from proxy.http.upstream import UpstreamFailed
+from proxy.transfer.access_log import line_of
+from proxy.transfer.response import send_response
 
 log = logging.getLogger("proxy")
 
 
-class Guard:
+class CatchAll:
     """Wraps a listener's app."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -45,4 +45,4 @@ class Guard:
                 raise
             refusal = Refusal(Code.INTERNAL)
             line_of(scope).refuse(refusal)
-            await send_answer(send, refusal_answer(refusal), scope["method"].encode("ascii"))
+            await send_response(send, refusal_response(refusal), scope["method"].encode("ascii"))

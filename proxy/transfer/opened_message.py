@@ -10,8 +10,8 @@ from typing import Self, TypeVar
 
 from proxy.core.binary_http.message import Malformed, RequestHead, ResponseHead
 from proxy.core.http.headers import content_length
-from proxy.core.sealing.message import Event, MessageOpener
 from proxy.core.sealing.chunks import CannotOpen
+from proxy.core.sealing.message import Event, MessageOpener
 
 Head = TypeVar("Head", RequestHead, ResponseHead)
 

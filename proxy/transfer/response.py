@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Callable, Iterable
 
 from starlette.types import Message, Send
 
-from proxy.transfer.body import HeldBody
-from proxy.core.http.problem import Answer
 from proxy.core.http.headers import Field, Fields, end_to_end_not_ours, values_of
+from proxy.core.http.problem import Response
 from proxy.core.http1.framing import NO_BODY, bodiless
 from proxy.core.terminals.cookie import sets_ours
 from proxy.http.scope import INTERIM
 from proxy.http.upstream import Ending
+from proxy.transfer.body import BufferedBody
 
 
 def passing_fields(
@@ -39,7 +39,7 @@ def passing_fields(
     return passing
 
 
-async def send_answer(send: Send, answer: Answer, method: bytes) -> None:
+async def send_response(send: Send, answer: Response, method: bytes) -> None:
     """Send a small answer whole."""
     fields = list(answer.fields)
     if answer.status not in NO_BODY:
@@ -50,7 +50,7 @@ async def send_answer(send: Send, answer: Answer, method: bytes) -> None:
 
 
 async def send_held(
-    send: Send, status: int, fields: Iterable[Field], held: HeldBody, method: bytes
+    send: Send, status: int, fields: Iterable[Field], held: BufferedBody, method: bytes
 ) -> None:
     """Send an answer whose body is held. A ``content-length`` that must stay is in ``fields``."""
     complete = list(fields)

@@ -4,8 +4,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from proxy.core.http.problem import refusal_answer
 from proxy.core.errors import Code, Refusal
+from proxy.core.http.problem import refusal_response
 from proxy.transfer.access_log import line_of
 
 
@@ -17,6 +17,6 @@ async def refuse(request: Request, error: Exception) -> Response:
         error = Refusal(code, "no such path or method")
     line = line_of(request.scope)
     line.refuse(error)
-    answer = refusal_answer(error, request_id=line.request_id)
+    answer = refusal_response(error, request_id=line.request_id)
     headers = {name.decode("ascii"): value.decode("ascii") for name, value in answer.fields}
     return Response(answer.body, answer.status, headers)

@@ -19,12 +19,12 @@ from dataclasses import dataclass
 
 from starlette.types import Receive, Send
 
-from proxy.config.limits import DEFAULT_BOUNDS
-from proxy.core.websocket.frames import Close, Passage, State, close_frame
+from proxy.config.limits import DEFAULT_LIMITS
+from proxy.core.websocket.frames import Close, FrameFilter, State, close_frame
 from proxy.core.websocket.handshake import Handshake, NotAgreed, fields_for_client, read_answer
 from proxy.http.scope import RAW, STOP, UPGRADE
-from proxy.transfer.response import passing_fields
 from proxy.http.upstream import UpstreamFailed, UpstreamResponse
+from proxy.transfer.response import passing_fields
 
 log = logging.getLogger("proxy.tunnel")
 
@@ -33,10 +33,10 @@ _SLICE = 32 * 1024
 
 
 @dataclass(frozen=True)
-class Limits:
+class RelayLimits:
     """What a WebSocket is held to."""
 
-    message: int = DEFAULT_BOUNDS.websocket_message
+    message: int = DEFAULT_LIMITS.websocket_message
     """Bytes of one message over all its frames, as they pass."""
     ending: float = 10.0
     """Seconds that one side has to end when the other one has."""
@@ -44,19 +44,19 @@ class Limits:
     """Seconds that both sides have to end when we close; less than the proxy has to end itself."""
 
 
-_LIMITS = Limits()
+_LIMITS = RelayLimits()
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
+class _Direction:
     """One direction: what may pass, where to, and what our own Close looks like there."""
 
-    passage: Passage
+    frame_filter: FrameFilter
     write: Callable[[bytes], Awaitable[None]]
     close: Callable[[Close], bytes]
 
 
-class Tunnel:
+class WebSocketRelay:
     """One WebSocket; ``run`` it once the app has answered 101."""
 
     def __init__(
@@ -66,7 +66,7 @@ class Tunnel:
         receive: Receive,
         send: Send,
         app: str,
-        limits: Limits = _LIMITS,
+        limits: RelayLimits = _LIMITS,
     ) -> None:
         """Judge the app's 101; raises ``UpstreamFailed`` for a false one.
 
@@ -87,11 +87,11 @@ class Tunnel:
         self._has_client_ended = False
         self._has_client_our_end = False
         up, down = (
-            Passage(sends_masked=masked, deflate=deflate, limit=limits.message)
+            FrameFilter(sends_masked=masked, deflate=deflate, limit=limits.message)
             for masked in (True, False)
         )
-        self._up = _Way(up, self._to_app, _masked_close)
-        self._down = _Way(down, self._to_client, close_frame)
+        self._up = _Direction(up, self._to_app, _masked_close)
+        self._down = _Direction(down, self._to_client, close_frame)
 
     async def run(self) -> None:
         """Carry frames until both sides have ended; raises ``UpstreamFailed`` if the app broke off.
@@ -132,27 +132,27 @@ class Tunnel:
                 await self._hand_on(piece, self._down, self._up)
         except UpstreamFailed:
             # Behind its Close, or the client's end, whatever happens is its end.
-            if self._down.passage.state is not State.OVER and not self._has_client_ended:
+            if self._down.frame_filter.state is not State.OVER and not self._has_client_ended:
                 raise
         if self._closing is not None:
             await self._close_now(self._down)
         await self._end_client()
         self._end_within(self._limits.ending)
 
-    async def _hand_on(self, data: bytes, way: _Way, back: _Way) -> None:
+    async def _hand_on(self, data: bytes, way: _Direction, back: _Direction) -> None:
         for part in _slices(data):
-            passing = way.passage.feed(part)
+            passing = way.frame_filter.feed(part)
             if passing:
                 await way.write(passing)
-            if way.passage.state is State.OVER:
+            if way.frame_filter.state is State.OVER:
                 await self._end_if_closed()
-            elif way.passage.violation is not None:
+            elif way.frame_filter.violation is not None:
                 await self._refuse(way, back)
 
     # Our own end of it.
 
-    async def _refuse(self, way: _Way, back: _Way) -> None:
-        violation = way.passage.violation
+    async def _refuse(self, way: _Direction, back: _Direction) -> None:
+        violation = way.frame_filter.violation
         if violation is None:
             return
         log.warning("a WebSocket of %s is closed: %s", self._app, violation.detail)
@@ -162,25 +162,25 @@ class Tunnel:
             await self._close_now(way)
             await self._end_if_closed()
 
-    async def _close(self, code: Close, way: _Way, back: _Way) -> None:
+    async def _close(self, code: Close, way: _Direction, back: _Direction) -> None:
         """Say Close where ``way`` leads; ``back`` ends with ours in place of the other's."""
         if self._closing is not None:
             return
         self._closing = code
         self._end_within(self._limits.closing)
-        back.passage.close_with(back.close(code))
+        back.frame_filter.close_with(back.close(code))
         await self._close_now(way)
 
-    async def _close_now(self, way: _Way) -> None:
+    async def _close_now(self, way: _Direction) -> None:
         if self._closing is None:
             return
-        if frame := way.passage.close_now(way.close(self._closing)):
+        if frame := way.frame_filter.close_now(way.close(self._closing)):
             await way.write(frame)
 
     @property
     def _is_said(self) -> bool:
         """Whether both sides got a Close of ours."""
-        return self._up.passage.is_closed_by_us and self._down.passage.is_closed_by_us
+        return self._up.frame_filter.is_closed_by_us and self._down.frame_filter.is_closed_by_us
 
     async def _end_if_closed(self) -> None:
         """Send our end to both sides once both have been told that it is over."""
@@ -217,13 +217,13 @@ class Tunnel:
             await self._end_client()
         return is_told
 
-    async def _tell_at_once(self, way: _Way) -> bool:
+    async def _tell_at_once(self, way: _Direction) -> bool:
         try:
             async with asyncio.timeout(0):
                 await self._close_now(way)
         except TimeoutError:
             return False
-        return way.passage.state is State.OVER
+        return way.frame_filter.state is State.OVER
 
     # The two sides.
 

@@ -68,8 +68,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
             stack.callback(portal.release)
         relay = stack.enter_context(Relay(bob.public))
         gone = new_key().public.portal_id
-        holder, refusing = reserve_port()
-        stack.enter_context(holder)
+        authenticate, refusing = reserve_port()
+        stack.enter_context(authenticate)
         ada.knows(
             in_mode(bob.as_contact(connect=relay.port), "sealed"),
             in_mode(sid.as_contact(), "signed"),

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.state.contacts import ContactStore
 from proxy.core.identity import PrivateKey
-from proxy.core.signature.digest import content_digest
 from proxy.core.identity_document import document_body, sign_document
+from proxy.core.signature.digest import content_digest
+from proxy.state.contacts import ContactStore
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Home
@@ -26,7 +26,7 @@ MALLORY = PrivateKey(b"m" * 32)
 
 
 @dataclass
-class Neighbour:
+class RemotePeer:
     """A Portal that only says who it is."""
 
     port: int
@@ -45,7 +45,7 @@ class Neighbour:
         return ["peers", "add", text or BOB.public.portal_id[:6], *where, *more]
 
 
-def handler_of(neighbour: Neighbour) -> type[BaseHTTPRequestHandler]:
+def handler_of(neighbour: RemotePeer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             key = neighbour.key
@@ -67,8 +67,8 @@ def handler_of(neighbour: Neighbour) -> type[BaseHTTPRequestHandler]:
 
 
 @pytest.fixture
-def bob() -> Iterator[Neighbour]:
-    neighbour = Neighbour(0)
+def bob() -> Iterator[RemotePeer]:
+    neighbour = RemotePeer(0)
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(neighbour))
     neighbour.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -84,7 +84,7 @@ def peers_of(home: Home) -> list[tuple[str, str]]:
     return [(contact.id, contact.name) for contact in contacts.peers]
 
 
-def test_with_yes_what_the_look_up_finds_is_added_and_shown(ada: Home, bob: Neighbour) -> None:
+def test_with_yes_what_the_look_up_finds_is_added_and_shown(ada: Home, bob: RemotePeer) -> None:
     outcome = ada.run(*bob.add("", "--yes"))
     assert outcome.status == 0, outcome.stderr
     assert f"Portal ID  {BOB.public.portal_id}\nName       Bob\n" in outcome.stderr
@@ -92,7 +92,7 @@ def test_with_yes_what_the_look_up_finds_is_added_and_shown(ada: Home, bob: Neig
     assert peers_of(ada) == [(BOB.public.portal_id, "Bob")]
 
 
-def test_the_owner_is_asked_and_says_yes(ada: Home, bob: Neighbour) -> None:
+def test_the_owner_is_asked_and_says_yes(ada: Home, bob: RemotePeer) -> None:
     outcome = ada.run_at_terminal(*bob.add(), answer="y\n")
     assert outcome.status == 0, outcome.stderr
     assert "Is this the ID that its owner gave you? [y/N]" in outcome.stderr
@@ -100,7 +100,7 @@ def test_the_owner_is_asked_and_says_yes(ada: Home, bob: Neighbour) -> None:
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", "\x04"])
-def test_anything_but_yes_adds_nobody(ada: Home, bob: Neighbour, answer: str) -> None:
+def test_anything_but_yes_adds_nobody(ada: Home, bob: RemotePeer, answer: str) -> None:
     outcome = ada.run_at_terminal(*bob.add(), answer=answer)
     assert outcome.status == 1
     assert "Traceback" not in outcome.stderr
@@ -108,7 +108,7 @@ def test_anything_but_yes_adds_nobody(ada: Home, bob: Neighbour, answer: str) ->
 
 
 def test_where_nobody_can_answer_it_says_so_and_shows_what_to_run(
-    ada: Home, bob: Neighbour
+    ada: Home, bob: RemotePeer
 ) -> None:
     outcome = ada.run(*bob.add("", "--mode", "signed"), stdin="")
     assert outcome.status == 1
@@ -125,14 +125,14 @@ def test_where_nobody_can_answer_it_says_so_and_shows_what_to_run(
 
 @pytest.mark.parametrize(("answer", "added"), [("y\n", 1), ("n\n", 0), ("\n", 0)])
 def test_an_answer_through_a_pipe_counts(
-    ada: Home, bob: Neighbour, answer: str, added: int
+    ada: Home, bob: RemotePeer, answer: str, added: int
 ) -> None:
     outcome = ada.run(*bob.add(""), stdin=answer)
     assert outcome.status == 1 - added
     assert len(peers_of(ada)) == added
 
 
-def test_the_owners_name_for_it_counts_more_than_its_own(ada: Home, bob: Neighbour) -> None:
+def test_the_owners_name_for_it_counts_more_than_its_own(ada: Home, bob: RemotePeer) -> None:
     ada.call(*bob.add("", "--yes", "--name", "My brother"))
     assert peers_of(ada) == [(BOB.public.portal_id, "My brother")]
 
@@ -142,7 +142,7 @@ def test_the_owners_name_for_it_counts_more_than_its_own(ada: Home, bob: Neighbo
     [("B\x1b[2J\u202eob\r\nX", "B[2JobX"), ("\u200b", "(none)"), ("x" * 99, "x" * 64)],
 )
 def test_a_strangers_name_is_cleaned_before_anybody_sees_it(
-    ada: Home, bob: Neighbour, name: str, shown: str
+    ada: Home, bob: RemotePeer, name: str, shown: str
 ) -> None:
     bob.name = name
     outcome = ada.call(*bob.add("", "--yes"))
@@ -152,7 +152,7 @@ def test_a_strangers_name_is_cleaned_before_anybody_sees_it(
     assert peers_of(ada) == [(BOB.public.portal_id, expected)]
 
 
-def test_another_portal_than_the_one_that_was_typed_is_refused(ada: Home, bob: Neighbour) -> None:
+def test_another_portal_than_the_one_that_was_typed_is_refused(ada: Home, bob: RemotePeer) -> None:
     bob.key = MALLORY
     outcome = ada.call(*bob.add("", "--yes"))
     assert outcome.status == 1
@@ -160,7 +160,7 @@ def test_another_portal_than_the_one_that_was_typed_is_refused(ada: Home, bob: N
     assert peers_of(ada) == []
 
 
-def test_a_longer_beginning_that_does_not_fit_is_refused(ada: Home, bob: Neighbour) -> None:
+def test_a_longer_beginning_that_does_not_fit_is_refused(ada: Home, bob: RemotePeer) -> None:
     fits = BOB.public.portal_id[:20]
     other = fits[:-1] + ("a" if fits[-1] != "a" else "b")
     assert ada.call(*bob.add(other, "--yes")).status == 1
@@ -168,7 +168,7 @@ def test_a_longer_beginning_that_does_not_fit_is_refused(ada: Home, bob: Neighbo
     assert ada.call(*bob.add(fits, "--yes")).status == 0
 
 
-def test_a_claimed_id_without_its_key_is_refused(ada: Home, bob: Neighbour) -> None:
+def test_a_claimed_id_without_its_key_is_refused(ada: Home, bob: RemotePeer) -> None:
     bob.key, bob.claims = MALLORY, BOB.public.portal_id
     outcome = ada.call(*bob.add("", "--yes"))
     assert outcome.status == 1
@@ -176,7 +176,7 @@ def test_a_claimed_id_without_its_key_is_refused(ada: Home, bob: Neighbour) -> N
 
 
 def test_a_peer_that_is_there_already_is_found_out_by_its_full_id(
-    ada: Home, bob: Neighbour
+    ada: Home, bob: RemotePeer
 ) -> None:
     ada.call("peers", "add", BOB.public.portal_id)
     outcome = ada.call(*bob.add("", "--yes"))
@@ -194,7 +194,7 @@ def test_who_does_not_speak_http_is_a_reason_and_no_traceback(ada: Home) -> None
     with socket.create_server(("127.0.0.1", 0)) as server:
         thread = threading.Thread(target=answer, args=(server,))
         thread.start()
-        outcome = ada.call(*Neighbour(server.getsockname()[1]).add("", "--yes"))
+        outcome = ada.call(*RemotePeer(server.getsockname()[1]).add("", "--yes"))
         thread.join()
     assert outcome.status == 1
     assert "A full ID needs no look-up: portal-proxy peers add FULL-ID" in outcome.stderr
@@ -204,7 +204,7 @@ def test_who_does_not_speak_http_is_a_reason_and_no_traceback(ada: Home) -> None
 def test_where_nobody_listens_the_way_without_a_network_is_shown(ada: Home) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    outcome = ada.call(*Neighbour(port).add("", "--yes"))
+    outcome = ada.call(*RemotePeer(port).add("", "--yes"))
     assert outcome.status == 1
     assert "A full ID needs no look-up" in outcome.stderr.splitlines()[-1]
     assert peers_of(ada) == []

@@ -10,16 +10,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from proxy.core.errors import Code, Refusal
-from proxy.core.gate import Admission, Request, Site, admit
-from proxy.core.http.headers import Field
+from proxy.core.access.decision import RuleMatcher
 from proxy.core.access.hosts import Hosts
-from proxy.core.identity import PrivateKey, short_id
-from proxy.core.access.decision import Judge
-from proxy.core.http.origin import parse_origin
 from proxy.core.access.policy import Access, Contact, ContactList
 from proxy.core.access.rules import Rule, Rules
 from proxy.core.access.template import Template
+from proxy.core.errors import Code, Refusal
+from proxy.core.gate import AccessContext, Admission, Request, admit
+from proxy.core.http.headers import Field
+from proxy.core.http.origin import parse_origin
+from proxy.core.identity import PrivateKey, short_id
 
 NOW = 1_750_000_000
 NONCE = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
@@ -42,10 +42,10 @@ RULES = Rules(
         Rule(b"/public/secret", Access.PRIVATE),
     )
 )
-SITE = Site(
+SITE = AccessContext(
     BOBS,
     Hosts(ORIGIN, ("bob.example",)),
-    {"guestbook": Judge(RULES), "postcards": Judge(RULES)},
+    {"guestbook": RuleMatcher(RULES), "postcards": RuleMatcher(RULES)},
     ContactList(
         (
             Contact(ADAS, "Ada", "https://ada.example"),
@@ -220,14 +220,14 @@ class Claims:
         self.made.append((portal_id, nonce, created))
 
 
-def ask(request: Request, site: Site = SITE, *, now: float = NOW) -> Admission | Code:
+def ask(request: Request, context: AccessContext = SITE, *, now: float = NOW) -> Admission | Code:
     """Return what the gate makes of ``request``: the admission, or the code of the refusal.
 
     No refused request may have claimed a nonce.
     """
     claims = Claims()
     try:
-        return admit(request, site, now, claims)
+        return admit(request, context, now, claims)
     except Refusal as refusal:
         assert not claims.made, "refused, but its nonce was claimed"
         return refusal.code

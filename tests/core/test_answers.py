@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from proxy.core.http.problem import KEY_PROBLEM, refusal_answer, wants_page
 from proxy.core.errors import Code, Invalid, Problem, Refusal
+from proxy.core.http.problem import KEY_PROBLEM, refusal_response, wants_page
 
 
 @pytest.mark.parametrize("code", Code)
 def test_every_code_has_its_problem_document(code: Code) -> None:
-    answer = refusal_answer(Refusal(code, "a secret detail"))
+    answer = refusal_response(Refusal(code, "a secret detail"))
     fields = dict(answer.fields)
     assert answer.status == code.status
     assert fields[b"content-type"] == b"application/problem+json"
@@ -26,7 +26,7 @@ def test_every_code_has_its_problem_document(code: Code) -> None:
 
 @pytest.mark.parametrize("code", Code)
 def test_a_browser_gets_a_page(code: Code) -> None:
-    answer = refusal_answer(Refusal(code, "a secret detail"), page=True)
+    answer = refusal_response(Refusal(code, "a secret detail"), page=True)
     fields = dict(answer.fields)
     page = answer.body.decode()
     assert fields[b"content-type"] == b"text/html; charset=utf-8"
@@ -39,28 +39,28 @@ def test_a_browser_gets_a_page(code: Code) -> None:
 
 @pytest.mark.parametrize("page", [False, True])
 def test_a_missing_proof_is_challenged(page: bool) -> None:  # noqa: FBT001 - a parameter
-    proof = dict(refusal_answer(Refusal(Code.PROOF_REQUIRED), page=page).fields)
+    proof = dict(refusal_response(Refusal(Code.PROOF_REQUIRED), page=page).fields)
     assert proof[b"www-authenticate"] == b"Portal"
-    token = dict(refusal_answer(Refusal(Code.PROXY_TOKEN_REQUIRED), page=page).fields)
+    token = dict(refusal_response(Refusal(Code.PROXY_TOKEN_REQUIRED), page=page).fields)
     assert token[b"proxy-authenticate"] == b'Basic realm="portal"'
-    other = dict(refusal_answer(Refusal(Code.NOT_ALLOWED), page=page).fields)
+    other = dict(refusal_response(Refusal(Code.NOT_ALLOWED), page=page).fields)
     assert not {b"www-authenticate", b"proxy-authenticate", b"retry-after"} & set(other)
 
 
 @pytest.mark.parametrize("code", [Code.TOO_MANY_REQUESTS, Code.APP_BUSY, Code.TOO_MANY_CONNECTIONS])
 def test_who_came_when_all_places_were_taken_may_try_again(code: Code) -> None:
-    assert dict(refusal_answer(Refusal(code)).fields)[b"retry-after"] == b"5"
+    assert dict(refusal_response(Refusal(code)).fields)[b"retry-after"] == b"5"
 
 
 @pytest.mark.parametrize("page", [False, True])
 def test_who_tried_too_often_is_told_when_to_come_again(page: bool) -> None:  # noqa: FBT001
     refusal = Refusal(Code.TOO_MANY_ATTEMPTS, retry_after=42)
-    assert dict(refusal_answer(refusal, page=page).fields)[b"retry-after"] == b"42"
-    assert b"retry-after" not in dict(refusal_answer(Refusal(Code.PAIRING_REFUSED)).fields)
+    assert dict(refusal_response(refusal, page=page).fields)[b"retry-after"] == b"42"
+    assert b"retry-after" not in dict(refusal_response(Refusal(Code.PAIRING_REFUSED)).fields)
 
 
 def test_a_request_out_of_time_is_told_the_time() -> None:
-    answer = refusal_answer(Refusal(Code.OUT_OF_TIME, now=1_750_000_000))
+    answer = refusal_response(Refusal(Code.OUT_OF_TIME, now=1_750_000_000))
     assert json.loads(answer.body)["now"] == 1_750_000_000
 
 

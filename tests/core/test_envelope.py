@@ -4,17 +4,17 @@ import json
 
 import pytest
 
-from proxy.core.http.problem import KEY_PROBLEM, refusal_answer
+from proxy.core.errors import Code, Refusal
+from proxy.core.http.problem import KEY_PROBLEM, refusal_response
 from proxy.core.sealing.envelope import (
-    CHUNKED_ANSWER,
     CHUNKED_REQUEST,
+    CHUNKED_RESPONSE,
     is_key_problem,
-    is_sealed_answer,
     is_sealed_request,
+    is_sealed_response,
     may_be_key_problem,
     media_type,
 )
-from proxy.core.errors import Code, Refusal
 
 PROBLEM = ((b"content-type", b"application/problem+json"),)
 
@@ -55,9 +55,9 @@ def test_a_request_is_an_envelope_by_its_media_type_alone(value: bytes, *, is_it
 
 @pytest.mark.parametrize("status", [200, 201, 204, 206, 302, 400, 401, 502])
 def test_an_answer_is_sealed_with_status_200_alone(status: int) -> None:
-    assert is_sealed_answer(status, [CHUNKED_ANSWER]) is (status == 200)
-    assert not is_sealed_answer(status, [CHUNKED_REQUEST])
-    assert not is_sealed_answer(status, [])
+    assert is_sealed_response(status, [CHUNKED_RESPONSE]) is (status == 200)
+    assert not is_sealed_response(status, [CHUNKED_REQUEST])
+    assert not is_sealed_response(status, [])
 
 
 @pytest.mark.parametrize(
@@ -71,14 +71,14 @@ def test_only_a_problem_document_of_a_refused_request_is_read(status: int, *, ma
 
 
 def test_what_our_gateway_says_of_a_key_is_understood() -> None:
-    answer = refusal_answer(Refusal(Code.SEALING_KEY_UNKNOWN))
+    answer = refusal_response(Refusal(Code.SEALING_KEY_UNKNOWN))
     assert may_be_key_problem(answer.status, answer.fields)
     assert is_key_problem(answer.body)
 
 
 @pytest.mark.parametrize("code", [code for code in Code if code is not Code.SEALING_KEY_UNKNOWN])
 def test_no_other_refusal_is_taken_for_it(code: Code) -> None:
-    assert not is_key_problem(refusal_answer(Refusal(code, now=1)).body)
+    assert not is_key_problem(refusal_response(Refusal(code, now=1)).body)
 
 
 @pytest.mark.parametrize(

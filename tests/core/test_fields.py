@@ -2,18 +2,18 @@
 
 import pytest
 
-from proxy.core.errors import Code, Refusal
+from proxy.core.access.policy import ANONYMOUS, Access, Caller
+from proxy.core.access.rules import Rule
+from proxy.core.access.template import Template, Variables
 from proxy.core.app_fields import (
     fields_from_us,
     fields_of_call,
     fields_of_peer,
     fields_of_stranger,
 )
+from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import INTERMEDIARY, Field
-from proxy.core.access.policy import ANONYMOUS, Access, Caller
-from proxy.core.access.rules import Rule
 from proxy.core.signature.base import Component
-from proxy.core.access.template import Template, Variables
 from tests.core.peering import ADAS, BOB, BOBS
 
 _NONE: frozenset[bytes] = frozenset()

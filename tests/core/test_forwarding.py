@@ -8,20 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.access.hosts import Hosts
 from proxy.core.app_fields import fields_of_stranger
 from proxy.core.http.forwarded import (
     MOST_HOPS,
     NOBODY,
-    Neighbour,
+    ForwardedChain,
+    RemotePeer,
     Scheme,
-    Trail,
     Trusted,
-    fields_of_trail,
+    fields_of_forwarded_chain,
+    read_forwarded_chain,
     read_network,
-    read_trail,
 )
 from proxy.core.http.headers import Field, spelling
-from proxy.core.access.hosts import Hosts
 from proxy.core.http.origin import Origin
 
 from .forwarding_rows import ALIAS, FORGED, TRUSTED, Case, cases
@@ -31,12 +31,14 @@ _HOSTS = Hosts(_PORTAL, (ALIAS,))
 _HOST = _PORTAL.of_app("site").authority
 _MADE = "0" * 32
 _BELIEVED = Trusted(tuple(map(read_network, TRUSTED)))
-_PROXY = Neighbour("10.0.0.1")
+_PROXY = RemotePeer("10.0.0.1")
 ATTACKS, TWINS = cases(portal=_PORTAL.authority, host=_HOST)
 
 
-def trail_of(*lines: bytes, neighbour: Neighbour = _PROXY, trusted: Trusted = _BELIEVED) -> Trail:
-    return read_trail(neighbour, fields_of(lines), trusted, public="http", made_id=_MADE)
+def trail_of(
+    *lines: bytes, neighbour: RemotePeer = _PROXY, trusted: Trusted = _BELIEVED
+) -> ForwardedChain:
+    return read_forwarded_chain(neighbour, fields_of(lines), trusted, public="http", made_id=_MADE)
 
 
 def fields_of(lines: tuple[bytes, ...]) -> list[Field]:
@@ -46,10 +48,10 @@ def fields_of(lines: tuple[bytes, ...]) -> list[Field]:
 
 def arrived(case: Case) -> tuple[list[Field], dict[bytes, bytes]]:
     """Return what reaches the app of what was sent, and what it is told."""
-    trail = trail_of(*case.lines, neighbour=Neighbour(case.came_from))
-    host = trail.host if _HOSTS.leads_to(trail.host, "site") else _HOST.encode()
+    chain = trail_of(*case.lines, neighbour=RemotePeer(case.came_from))
+    host = chain.host if _HOSTS.leads_to(chain.host, "site") else _HOST.encode()
     passing = fields_of_stranger(fields_of(case.lines), frozenset())
-    return list(passing), dict(fields_of_trail(trail, host))
+    return list(passing), dict(fields_of_forwarded_chain(chain, host))
 
 
 @pytest.mark.parametrize("case", ATTACKS, ids=lambda case: case.name)
@@ -76,8 +78,8 @@ def test_the_same_without_the_forgery_does(case: Case) -> None:
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "10.0.0.1", "::ffff:10.0.0.1", ""])
 def test_nobody_is_believed_by_default(address: str) -> None:
-    trail = trail_of(b"X-Forwarded-For: 6.6.6.6", neighbour=Neighbour(address), trusted=NOBODY)
-    assert trail.nodes == (address.removeprefix("::ffff:") or "unknown",)
+    chain = trail_of(b"X-Forwarded-For: 6.6.6.6", neighbour=RemotePeer(address), trusted=NOBODY)
+    assert chain.nodes == (address.removeprefix("::ffff:") or "unknown",)
     assert not NOBODY
     assert _BELIEVED
 
@@ -104,19 +106,19 @@ def test_a_network_is_that_of_the_address_that_is_meant(
     trusted: str, address: str, *, is_believed: bool
 ) -> None:
     told = Trusted((read_network(trusted),))
-    trail = trail_of(b"X-Forwarded-For: 9.9.9.9", neighbour=Neighbour(address), trusted=told)
-    assert (trail.client == "9.9.9.9") is is_believed
+    chain = trail_of(b"X-Forwarded-For: 9.9.9.9", neighbour=RemotePeer(address), trusted=told)
+    assert (chain.client == "9.9.9.9") is is_believed
 
 
 def test_a_unix_socket_is_believed_where_that_is_said_and_only_there() -> None:
-    over_unix = Neighbour("", is_unix=True)
+    over_unix = RemotePeer("", is_unix=True)
     line = b"X-Forwarded-For: 9.9.9.9"
     assert trail_of(line, neighbour=over_unix).nodes == ("unknown",)
     believed = Trusted(unix=True)
     assert trail_of(line, neighbour=over_unix, trusted=believed).nodes == ("9.9.9.9",)
     assert trail_of(neighbour=over_unix, trusted=believed).nodes == ("unknown",)
     # A client that is gone has no address either.
-    assert trail_of(line, neighbour=Neighbour(""), trusted=believed).nodes == ("unknown",)
+    assert trail_of(line, neighbour=RemotePeer(""), trusted=believed).nodes == ("unknown",)
     # Nor is it a unix socket where an address is believed.
     everybody = Trusted((read_network("0.0.0.0/0"), read_network("::/0")))
     assert trail_of(line, neighbour=over_unix, trusted=everybody).nodes == ("unknown",)
@@ -155,22 +157,22 @@ def test_what_is_no_network_is_told(text: str, what: str) -> None:
 def test_the_scheme_is_the_clients_as_far_as_anybody_knows(
     line: bytes, *, is_tls: bool, public: Scheme, scheme: str
 ) -> None:
-    neighbour = Neighbour("10.0.0.1", is_tls=is_tls)
+    neighbour = RemotePeer("10.0.0.1", is_tls=is_tls)
     fields = fields_of((line,) if line else ())
-    trail = read_trail(neighbour, fields, _BELIEVED, public=public, made_id=_MADE)
-    assert trail.scheme == scheme
+    chain = read_forwarded_chain(neighbour, fields, _BELIEVED, public=public, made_id=_MADE)
+    assert chain.scheme == scheme
 
 
-# Bounds, and what nobody thought of.
+# Limits, and what nobody thought of.
 
 
 @pytest.mark.parametrize("name", [b"X-Forwarded-For: ", b"Forwarded: for="])
 def test_a_chain_without_end_is_cut(name: bytes) -> None:
     separator = b", " + (b"for=" if name.startswith(b"F") else b"")
-    trail = trail_of(name + separator.join([b"9.9.9.9", *[b"10.0.0.1"] * 5000]))
-    assert trail.nodes[0] == "unknown"
-    assert set(trail.nodes[1:]) == {"10.0.0.1"}
-    assert len(trail.nodes) <= MOST_HOPS + 2
+    chain = trail_of(name + separator.join([b"9.9.9.9", *[b"10.0.0.1"] * 5000]))
+    assert chain.nodes[0] == "unknown"
+    assert set(chain.nodes[1:]) == {"10.0.0.1"}
+    assert len(chain.nodes) <= MOST_HOPS + 2
 
 
 def test_ten_thousand_commas_cost_nothing() -> None:
@@ -190,18 +192,18 @@ def test_whatever_is_sent_what_is_told_is_well_formed(
     *, fields: list[Field], is_believed: bool
 ) -> None:
     trusted = _BELIEVED if is_believed else NOBODY
-    trail = read_trail(_PROXY, fields, trusted, public="http", made_id=_MADE)
-    assert all(map(_NODE.fullmatch, trail.nodes))
-    assert re.fullmatch(r"[!-~]{1,128}", trail.request_id)
+    chain = read_forwarded_chain(_PROXY, fields, trusted, public="http", made_id=_MADE)
+    assert all(map(_NODE.fullmatch, chain.nodes))
+    assert re.fullmatch(r"[!-~]{1,128}", chain.request_id)
     if not is_believed:
-        assert trail == Trail(("10.0.0.1",), "http", _MADE)
-    told = fields_of_trail(trail, b"a.example")
+        assert chain == ForwardedChain(("10.0.0.1",), "http", _MADE)
+    told = fields_of_forwarded_chain(chain, b"a.example")
     assert len({spelling(name) for name, _ in told}) == len(told) == 5
     # What we tell is read by us as what we meant.
     again = [pair for pair in told if pair[0] == b"forwarded"]
-    beyond = read_trail(_PROXY, again, _BELIEVED, public="http", made_id=_MADE)
+    beyond = read_forwarded_chain(_PROXY, again, _BELIEVED, public="http", made_id=_MADE)
     assert beyond.nodes[-1] == "10.0.0.1"
-    assert beyond.nodes[-2] == trail.nodes[-1]
+    assert beyond.nodes[-2] == chain.nodes[-1]
 
 
 @given(sent=_ANYTHING, one_line=st.booleans())
@@ -214,5 +216,5 @@ def test_what_a_client_sends_never_hides_it_from_a_proxy_that_appends(
         (b"forwarded", b'for="9.9.9.9:80"'),
     ):
         fields = [(name, sent + b", " + appended)] if one_line else [(name, sent), (name, appended)]
-        trail = read_trail(_PROXY, fields, _BELIEVED, public="http", made_id=_MADE)
-        assert trail.nodes == ("9.9.9.9", "10.0.0.1")
+        chain = read_forwarded_chain(_PROXY, fields, _BELIEVED, public="http", made_id=_MADE)
+        assert chain.nodes == ("9.9.9.9", "10.0.0.1")

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from proxy.core.errors import Code, Refusal
-from proxy.core.gate import Admission, RefusedPeer, Site, admit
 from proxy.core.access.policy import Caller, Contact, ContactList
+from proxy.core.errors import Code, Refusal
+from proxy.core.gate import AccessContext, Admission, RefusedPeer, admit
 from proxy.core.signature.parameters import decode_nonce
 from tests.core.attack_rows import Row, draft_of, rows
 from tests.core.peering import (
@@ -189,13 +189,13 @@ def test_of_several_faults_the_first_in_the_order_decides(first: int) -> None:
         then = [*edits, *then]
     claims = Claims(Refusal(Code.REPLAYED))
     mode = any(code is Code.MODE_NOT_ACCEPTED for *_, code in _FAULTS[first:])
-    site = replace(SITE, modes=frozenset({"sealed"})) if mode else SITE
+    context = replace(SITE, modes=frozenset({"sealed"})) if mode else SITE
     with pytest.raises(Refusal) as caught:
-        admit(edited(Draft(**sign).sign(), then), site, NOW, claims)
+        admit(edited(Draft(**sign).sign(), then), context, NOW, claims)
     assert caught.value.code is _FAULTS[first][3], caught.value.detail
 
 
 def test_placeholders_of_the_tables_stand_for_what_they_say() -> None:
     assert filled("{ada} {ada-key} {other} {3}") == f"{ADAS} {key_field(ADA)} {{other}} xxx"
     assert re.fullmatch(r"[a-z0-9]{103}", ADAS)
-    assert isinstance(SITE, Site)
+    assert isinstance(SITE, AccessContext)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from proxy.core.access.policy import Caller, Contact, ContactList
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Admission, RefusedPeer, Request, admit
-from proxy.core.access.policy import Caller, Contact, ContactList
 from proxy.core.signature.parameters import decode_nonce
 from tests.core.attack_rows import Row, draft_of, rows
 from tests.core.peering import (
@@ -126,9 +126,9 @@ def test_a_mode_that_the_owner_does_not_accept_is_refused(*, sealed: bool) -> No
     assert isinstance(ask(request, both), Admission)
     accepting, refusing = (SEALED, only_signed) if sealed else (only_signed, SEALED)
     assert isinstance(ask(request, accepting), Admission)
-    for site in (refusing, replace(SITE, modes=frozenset())):
+    for context in (refusing, replace(SITE, modes=frozenset())):
         with pytest.raises(RefusedPeer) as caught:
-            admit(request, site, NOW, Claims())
+            admit(request, context, NOW, Claims())
         assert caught.value.code is Code.MODE_NOT_ACCEPTED
 
 
@@ -198,9 +198,9 @@ def test_of_several_faults_the_first_in_the_order_decides(first: int) -> None:
             sign[name] = {**sign.get(name, {}), **value} if isinstance(value, dict) else value
         then = [*edits, *then]
     mode = any(code is Code.MODE_NOT_ACCEPTED for *_, code in _FAULTS[first:])
-    site = SITE if mode else SEALED
+    context = SITE if mode else SEALED
     with pytest.raises(Refusal) as caught:
-        admit(edited(_in_envelope(**sign), then), site, NOW, Claims(Refusal(Code.REPLAYED)))
+        admit(edited(_in_envelope(**sign), then), context, NOW, Claims(Refusal(Code.REPLAYED)))
     assert caught.value.code is _FAULTS[first][3], caught.value.detail
 
 

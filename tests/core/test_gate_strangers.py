@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.core.errors import Code
-from proxy.core.gate import Admission, RefusedPeer, Request, admit
-from proxy.core.access.decision import Judge
+from proxy.core.access.decision import RuleMatcher
 from proxy.core.access.policy import ANONYMOUS, Access
 from proxy.core.access.rules import Rule, Rules
+from proxy.core.errors import Code
+from proxy.core.gate import Admission, RefusedPeer, Request, admit
 from tests.core.peering import (
     ADAS,
     HOST,
@@ -26,11 +26,11 @@ def _strange(target: str, *fields: tuple[str, str], host: str = HOST) -> Request
 
 
 def test_where_the_owner_accepts_sealed_calls_alone_strangers_still_come_in() -> None:
-    site = replace(SITE, modes=frozenset({"sealed"}))
+    context = replace(SITE, modes=frozenset({"sealed"}))
     with pytest.raises(RefusedPeer) as caught:
-        admit(Draft().sign(), site, NOW, Claims())
+        admit(Draft().sign(), context, NOW, Claims())
     assert caught.value.code is Code.MODE_NOT_ACCEPTED
-    assert isinstance(ask(_strange("/public"), site), Admission)
+    assert isinstance(ask(_strange("/public"), context), Admission)
 
 
 def test_a_stranger_comes_to_what_is_public_with_nothing_of_ours() -> None:
@@ -130,8 +130,8 @@ def test_a_destination_that_is_as_open_passes_as_it_came(destination: str) -> No
 @pytest.mark.parametrize("destination", ["http://elsewhere.example/", "Berlin", "/a/../b"])
 def test_where_an_app_has_one_access_nothing_needs_judging(destination: str) -> None:
     rules = Rules((Rule(b"", Access.PUBLIC), Rule(b"/a", Access.PUBLIC)))
-    site = replace(SITE, apps={"guestbook": Judge(rules)})
-    admission = ask(_strange("/", ("destination", destination)), site)
+    context = replace(SITE, apps={"guestbook": RuleMatcher(rules)})
+    admission = ask(_strange("/", ("destination", destination)), context)
     assert isinstance(admission, Admission)
     assert admission.fields == ((b"destination", destination.encode()),)
 

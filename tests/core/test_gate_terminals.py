@@ -5,9 +5,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from proxy.core.errors import Code
-from proxy.core.gate import Admission, Request, Site, Unpaired, admit
 from proxy.core.access.policy import ANONYMOUS, Caller
+from proxy.core.errors import Code
+from proxy.core.gate import AccessContext, Admission, Request, Unpaired, admit
 from proxy.core.terminals.cookie import COOKIE_PLAIN, COOKIE_SECURE
 from proxy.core.terminals.terminals import LIFETIME, Terminal, TerminalList, token_digest
 from tests.core.peering import HOST, NOW, SITE, Claims, Draft, ask
@@ -29,12 +29,12 @@ def _asked(
     *fields: tuple[str, str],
     method: str = "GET",
     host: str = HOST,
-    site: Site = AT_BOBS,
+    context: AccessContext = AT_BOBS,
     now: float = NOW,
 ) -> Admission | Code:
     pairs = tuple((name.encode(), value.encode("latin-1")) for name, value in fields)
     request = Request(method.encode(), target.encode(), ((b"host", host.encode()), *pairs))
-    return ask(request, site, now=now)
+    return ask(request, context, now=now)
 
 
 def _caller(answer: Admission | Code) -> Caller | Code:
@@ -104,7 +104,7 @@ def test_what_is_no_token_of_a_terminal_is_a_strangers(value: str) -> None:
 
 
 def test_a_terminal_that_was_removed_or_wasnt_used_for_long_is_a_stranger() -> None:
-    assert _asked("/private", COOKIE, site=SITE) is Code.PROOF_REQUIRED
+    assert _asked("/private", COOKIE, context=SITE) is Code.PROOF_REQUIRED
     last = PHONE.seen + LIFETIME
     assert _caller(_asked("/private", COOKIE, now=last - 1)) == _IS_PHONE
     assert _asked("/private", COOKIE, now=last) is Code.PROOF_REQUIRED
@@ -154,9 +154,9 @@ def test_a_cookie_in_an_envelope_means_nothing(target: str) -> None:
 
 def test_a_sealed_call_with_a_cookie_is_its_senders() -> None:
     draft = Draft(sealed=True, fields=(("cookie", COOKIE[1]),), target="/private")
-    site = replace(AT_BOBS, modes=frozenset({"sealed"}))
-    assert ask(draft.sign(), site) is Code.NOT_ALLOWED
-    peers = ask(replace(draft, target="/peer").sign(), site)
+    context = replace(AT_BOBS, modes=frozenset({"sealed"}))
+    assert ask(draft.sign(), context) is Code.NOT_ALLOWED
+    peers = ask(replace(draft, target="/peer").sign(), context)
     assert isinstance(peers, Admission)
     assert (peers.caller.type, peers.fields) == ("peer", ())
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.errors import Code, Refusal
 from proxy.core.access.hosts import Hosts
+from proxy.core.errors import Code, Refusal
 from proxy.core.http.origin import is_dns_label, parse_origin
 
 _HOSTS = Hosts(

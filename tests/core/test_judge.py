@@ -2,13 +2,13 @@
 
 import pytest
 
-from proxy.core.access.decision import Judge
+from proxy.core.access.decision import RuleMatcher
 from proxy.core.access.policy import Access
 from proxy.core.access.rules import Rule, Rules
 from proxy.core.access.target import parse_target
 from proxy.core.access.template import Template
 
-_OPEN = Judge(
+_OPEN = RuleMatcher(
     Rules(
         (
             Rule(b"", Access.PUBLIC),
@@ -22,11 +22,11 @@ _OPEN = Judge(
         )
     )
 )
-_CLOSED = Judge(Rules((Rule(b"", Access.PRIVATE), Rule(b"/public", Access.PUBLIC))))
+_CLOSED = RuleMatcher(Rules((Rule(b"", Access.PRIVATE), Rule(b"/public", Access.PUBLIC))))
 
 
-def _access(judge: Judge, target: bytes) -> Access:
-    return judge.decide(parse_target(target)).access
+def _access(matcher: RuleMatcher, target: bytes) -> Access:
+    return matcher.decide(parse_target(target)).access
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_what_every_app_reads_as_public_is(target: bytes) -> None:
     assert _access(_CLOSED, target) is Access.PUBLIC
 
 
-_BOTH = Judge(
+_BOTH = RuleMatcher(
     Rules(
         (Rule(b"", Access.PRIVATE), Rule(b"/peer/", Access.PEER), Rule(b"/public", Access.PUBLIC))
     )
@@ -106,38 +106,38 @@ def test_what_has_one_kind_of_reading_is_open_to_whom_it_is_for(
 
 def test_an_honest_request_gets_the_fields_of_its_own_rule() -> None:
     headers = (("X-A", Template.parse("1")),)
-    judge = Judge(
+    matcher = RuleMatcher(
         Rules(
             (Rule(b"", Access.PEER), Rule(b"/a", Access.PEER, headers), Rule(b"/p", Access.PUBLIC))
         )
     )
-    assert judge.decide(parse_target(b"/a/x")).headers == headers
-    assert judge.decide(parse_target(b"/a%2fx")).prefix in (b"", b"/a")
-    assert judge.decide(parse_target(b"/p//x")).prefix == b"/p"
+    assert matcher.decide(parse_target(b"/a/x")).headers == headers
+    assert matcher.decide(parse_target(b"/a%2fx")).prefix in (b"", b"/a")
+    assert matcher.decide(parse_target(b"/p//x")).prefix == b"/p"
 
 
 def test_where_all_paths_have_one_access_the_own_rule_decides() -> None:
-    judge = Judge(Rules((Rule(b"", Access.PUBLIC), Rule(b"/a", Access.PUBLIC))))
-    assert judge.decide(parse_target(b"//a")).prefix == b""
-    assert judge.decide(parse_target(b"/a")).prefix == b"/a"
+    matcher = RuleMatcher(Rules((Rule(b"", Access.PUBLIC), Rule(b"/a", Access.PUBLIC))))
+    assert matcher.decide(parse_target(b"//a")).prefix == b""
+    assert matcher.decide(parse_target(b"/a")).prefix == b"/a"
 
 
 def test_of_two_prefixes_that_differ_in_case_alone_the_stricter_holds_for_both() -> None:
     for first, second in ((Access.PUBLIC, Access.PRIVATE), (Access.PRIVATE, Access.PUBLIC)):
         rules = (Rule(b"", Access.PUBLIC), Rule(b"/a", first), Rule(b"/A", second))
-        judge = Judge(Rules(rules))
-        assert _access(judge, b"/a") is Access.PRIVATE
-        assert _access(judge, b"/A/x") is Access.PRIVATE
-        assert _access(judge, b"/b") is Access.PUBLIC
+        matcher = RuleMatcher(Rules(rules))
+        assert _access(matcher, b"/a") is Access.PRIVATE
+        assert _access(matcher, b"/A/x") is Access.PRIVATE
+        assert _access(matcher, b"/b") is Access.PUBLIC
 
 
 def test_a_peer_and_a_private_prefix_that_differ_in_case_alone_are_nobodys() -> None:
     rules = (Rule(b"", Access.PUBLIC), Rule(b"/a", Access.PEER), Rule(b"/A", Access.PRIVATE))
-    judge = Judge(Rules(rules))
-    assert _access(judge, b"/a") is _access(judge, b"/A/x") is Access.CLOSED
-    assert _access(judge, b"/b") is Access.PUBLIC
+    matcher = RuleMatcher(Rules(rules))
+    assert _access(matcher, b"/a") is _access(matcher, b"/A/x") is Access.CLOSED
+    assert _access(matcher, b"/b") is Access.PUBLIC
 
 
 def test_names_that_rules_set_are_reserved_in_their_one_spelling() -> None:
     headers = (("X_Remote.User", Template.parse("1")),)
-    assert Judge(Rules((Rule(b"", Access.PUBLIC, headers),))).reserved == {b"x-remote-user"}
+    assert RuleMatcher(Rules((Rule(b"", Access.PUBLIC, headers),))).reserved == {b"x-remote-user"}

@@ -1,6 +1,6 @@
 """Whatever the target's bytes, the rule is as strict as the one for every reading of an app's.
 
-The apps here are models of their own: nothing of ``proxy.core.access.target`` or ``judge`` is in them.
+The apps here are models of their own: nothing of ``proxy.core.access.target`` or ``matcher`` is in them.
 Each is a row of steps that real servers and frameworks take with a path, in any order; the app asks
 for what its author wrote for the path that it ends up with.
 """
@@ -15,11 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy.core.errors import Refusal
-from proxy.core.access.decision import Judge
+from proxy.core.access.decision import RuleMatcher
 from proxy.core.access.policy import Access
 from proxy.core.access.rules import Rule, Rules
 from proxy.core.access.target import MAX_DECODINGS, parse_target
+from proxy.core.errors import Refusal
 
 Step = Callable[[str], str]
 """Paths are text in Latin-1: each character a byte, as WSGI has them."""
@@ -125,7 +125,7 @@ class App:
 
 def decided(raw: bytes, rules: dict[bytes, Access]) -> Access:
     target = parse_target(raw)
-    return Judge(Rules(tuple(Rule(*item) for item in rules.items()))).decide(target).access
+    return RuleMatcher(Rules(tuple(Rule(*item) for item in rules.items()))).decide(target).access
 
 
 PREFIXES = (b"", b"/a", b"/A", b"/a/b", b"/b", b"/b/", b"/ab", b"/key", b"/class", b"/a/b/key")

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.access.policy import ANONYMOUS, Caller
 from proxy.core.errors import Code, Refusal
 from proxy.core.log_line import (
     LONGEST,
@@ -21,7 +22,6 @@ from proxy.core.log_line import (
     shown_path,
     visible,
 )
-from proxy.core.access.policy import ANONYMOUS, Caller
 
 _NOW = "2026-11-22T14:00:00.000Z"
 _ID = "a" * 103

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.errors import Invalid
 from proxy.core.access.manifest import parse_manifest
-from proxy.core.http.origin import parse_origin
 from proxy.core.access.policy import Access
+from proxy.core.errors import Invalid
+from proxy.core.http.origin import parse_origin
 
 _DATA = Path(__file__).parent.parent / "data"
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from proxy.core.http.forwarded import NOBODY, Trusted, read_network
-from proxy.core.http.client_network import neighbourhood
+from proxy.core.http.forwarded import NOBODY, Trusted, client_network, read_network
 
 
 @pytest.mark.parametrize(
@@ -20,16 +19,16 @@ from proxy.core.http.client_network import neighbourhood
 def test_an_ipv4_address_is_one_client_and_a_64_of_ipv6(
     one: str, other: str, *, are_one: bool
 ) -> None:
-    assert (neighbourhood(one, NOBODY) == neighbourhood(other, NOBODY)) is are_one
+    assert (client_network(one, NOBODY) == client_network(other, NOBODY)) is are_one
 
 
 @pytest.mark.parametrize("text", ["", "/run/portal.sock", "unknown"])
 def test_where_no_address_is_told_nobody_can_be_told_apart(text: str) -> None:
-    assert neighbourhood(text, NOBODY) is None
+    assert client_network(text, NOBODY) is None
 
 
 def test_a_trusted_web_server_isn_t_its_clients() -> None:
     trusted = Trusted((read_network("10.0.0.0/8"),))
-    assert neighbourhood("10.1.2.3", trusted) is None
-    assert neighbourhood("::ffff:10.1.2.3", trusted) is None
-    assert neighbourhood("11.1.2.3", trusted) is not None
+    assert client_network("10.1.2.3", trusted) is None
+    assert client_network("::ffff:10.1.2.3", trusted) is None
+    assert client_network("11.1.2.3", trusted) is not None

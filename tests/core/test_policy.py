@@ -89,14 +89,14 @@ def test_hidden_unknown_and_malformed_ids_look_alike(prefix: str) -> None:
 
 
 def test_a_hidden_contact_with_the_same_short_id_makes_the_short_one_ambiguous() -> None:
-    ground = ADAS[:6] + EVES[6:]
+    subject = ADAS[:6] + EVES[6:]
     contacts = ContactList(
-        (_contact(ADAS), _contact(ground)), {"guestbook": frozenset({ADAS}), "other": "none"}
+        (_contact(ADAS), _contact(subject)), {"guestbook": frozenset({ADAS}), "other": "none"}
     )
     assert contacts.resolve("guestbook", ADAS[:6]) is None
     assert contacts.resolve("guestbook", ADAS[:6] + ADAS[6]) == contacts.find(ADAS)
     assert contacts.resolve("guestbook", ADAS) == contacts.find(ADAS)
-    assert contacts.resolve("guestbook", ground) is None
+    assert contacts.resolve("guestbook", subject) is None
     assert contacts.resolve("other", ADAS) is None
 
 

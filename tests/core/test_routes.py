@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.errors import Code, Refusal
 from proxy.core.access.call_routes import HostCall, PeerCall, Route, ServicePath, is_absolute, route
+from proxy.core.errors import Code, Refusal
 
 _NAMES = frozenset({"127.0.0.1", "[::1]"})
 

@@ -8,10 +8,10 @@ from proxy.core.binary_http.message import COMPLETE, Malformed, RequestHead, Res
 from proxy.core.binary_http.padding import SMALLEST, padding
 from proxy.core.binary_http.reader import RequestReader, ResponseReader
 from proxy.core.binary_http.writer import END, content, request_head, response_head
-from proxy.core.sealing.message import Event, MessageOpener, MessageSealer
 from proxy.core.sealing.chunks import LARGEST_CHUNK, CannotOpen
 from proxy.core.sealing.hpke import Aead, SealingKey
 from proxy.core.sealing.key_config import KeyConfig
+from proxy.core.sealing.message import Event, MessageOpener, MessageSealer
 from proxy.core.sealing.request import RequestOpener, RequestSealer
 
 KEY = SealingKey(bytes(range(32)))
@@ -189,15 +189,15 @@ def test_an_answer_opens_at_the_one_request_that_it_answers() -> None:
         request = RequestSealer(CONFIG, ephemeral=seed * 32)
         gateway = RequestOpener(lambda _: KEY)
         gateway.feed(request.header)
-        answer = MessageSealer(gateway.answer_sealer(bytes(16)), response_head(ANSWER))
+        answer = MessageSealer(gateway.response_sealer(bytes(16)), response_head(ANSWER))
         answer.add(b"answer")
         ends.append((request, answer.end()))
     (first, firsts), (second, seconds) = ends
-    events = opened(MessageOpener(first.answer_opener(), ResponseReader(b"GET")), firsts)
+    events = opened(MessageOpener(first.response_opener(), ResponseReader(b"GET")), firsts)
     assert events == [ANSWER, b"answer", COMPLETE]
     for request, data in ((first, seconds), (second, firsts)):
         with pytest.raises(CannotOpen):
-            opened(MessageOpener(request.answer_opener(), ResponseReader(b"GET")), data)
+            opened(MessageOpener(request.response_opener(), ResponseReader(b"GET")), data)
 
 
 def test_what_was_sealed_one_way_does_not_open_the_other_way() -> None:
@@ -205,9 +205,9 @@ def test_what_was_sealed_one_way_does_not_open_the_other_way() -> None:
     gateway = RequestOpener(lambda _: KEY)
     gateway.feed(request.header)
     there = request.header + request.finish(request_head(HEAD) + END)
-    back = gateway.answer_sealer(bytes(16))
+    back = gateway.response_sealer(bytes(16))
     answer = back.header + back.finish(response_head(ANSWER) + END)
     with pytest.raises(CannotOpen):
-        opened(MessageOpener(request.answer_opener(), ResponseReader(b"POST")), there)
+        opened(MessageOpener(request.response_opener(), ResponseReader(b"POST")), there)
     with pytest.raises(CannotOpen):
         opened(MessageOpener(RequestOpener(lambda _: KEY), RequestReader()), answer)

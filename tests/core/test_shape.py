@@ -20,7 +20,7 @@ class _Part(Section):
     size: int = 0
 
 
-class _Whole(Section):
+class _BytesBody(Section):
     parts: list[_Part] | None = None
     named: Annotated[dict[str, _Part], AfterValidator(dict)] | None = None
     ratio: float = 1.0
@@ -29,7 +29,7 @@ class _Whole(Section):
 
 def _problems(value: object) -> list[str]:
     with pytest.raises(Invalid) as caught:
-        fit("f", _Whole, value)
+        fit("f", _BytesBody, value)
     return [str(problem) for problem in caught.value.problems]
 
 

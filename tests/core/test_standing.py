@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.core.errors import Code
-from proxy.core.gate import Site
-from proxy.core.access.decision import Judge
+from proxy.core.access.decision import RuleMatcher
 from proxy.core.access.policy import ANONYMOUS, Access, Caller, Contact, ContactList
 from proxy.core.access.rules import Rule, Rules
-from proxy.core.revocation import Ground, ground_of_call, ground_of_request, loss
+from proxy.core.errors import Code
+from proxy.core.gate import AccessContext
+from proxy.core.revocation import Subject, revocation_reason, subject_of_call, subject_of_request
 from proxy.core.terminals.terminals import LIFETIME, Terminal, TerminalList, token_digest
 
 from .peering import ADAS, CLEOS, EVES, NOW, SITE, Draft, ask
@@ -20,28 +20,28 @@ TABLET, PHONE = (Terminal(name, name, token_digest(name.encode()), NOW, NOW) for
 FULL = replace(SITE, terminals=TerminalList((TABLET, PHONE)))
 
 ANY = {
-    "a stranger at an app": ground_of_request(ANONYMOUS, "guestbook"),
-    "a stranger at the Portal": ground_of_request(ANONYMOUS, None),
-    "Ada at an app": ground_of_request(ADA, "guestbook"),
-    "Ada at another": ground_of_request(ADA, "postcards"),
-    "Ada at the Portal": ground_of_request(ADA, None),
-    "Cleo at the other": ground_of_request(CLEO, "postcards"),
-    "the tablet at an app": ground_of_request(Caller("terminal", "t", "t"), "guestbook"),
-    "the tablet at the Portal": ground_of_request(Caller("terminal", "t", "t"), None),
-    "the phone at the other": ground_of_request(Caller("terminal", "p", "p"), "postcards"),
-    "a call to Ada": ground_of_call("guestbook", ADAS),
-    "another app's": ground_of_call("postcards", ADAS),
-    "a call to Cleo": ground_of_call("postcards", CLEOS),
-    "an app's question": ground_of_call("guestbook"),
-    "anybody's question": ground_of_call(None),
+    "a stranger at an app": subject_of_request(ANONYMOUS, "guestbook"),
+    "a stranger at the Portal": subject_of_request(ANONYMOUS, None),
+    "Ada at an app": subject_of_request(ADA, "guestbook"),
+    "Ada at another": subject_of_request(ADA, "postcards"),
+    "Ada at the Portal": subject_of_request(ADA, None),
+    "Cleo at the other": subject_of_request(CLEO, "postcards"),
+    "the tablet at an app": subject_of_request(Caller("terminal", "t", "t"), "guestbook"),
+    "the tablet at the Portal": subject_of_request(Caller("terminal", "t", "t"), None),
+    "the phone at the other": subject_of_request(Caller("terminal", "p", "p"), "postcards"),
+    "a call to Ada": subject_of_call("guestbook", ADAS),
+    "another app's": subject_of_call("postcards", ADAS),
+    "a call to Cleo": subject_of_call("postcards", CLEOS),
+    "an app's question": subject_of_call("guestbook"),
+    "anybody's question": subject_of_call(None),
 }
 
 
-def without_app(app: str) -> Site:
-    return replace(FULL, apps={name: judge for name, judge in FULL.apps.items() if name != app})
+def without_app(app: str) -> AccessContext:
+    return replace(FULL, apps={name: matcher for name, matcher in FULL.apps.items() if name != app})
 
 
-def with_contacts(*peers: Contact, **apps: object) -> Site:
+def with_contacts(*peers: Contact, **apps: object) -> AccessContext:
     visible = {**SITE.contacts.apps, **apps}
     return replace(FULL, contacts=ContactList(peers, visible))  # type: ignore[arg-type]
 
@@ -49,9 +49,9 @@ def with_contacts(*peers: Contact, **apps: object) -> Site:
 ALL = SITE.contacts.peers
 
 
-def lost_in(site: Site) -> dict[str, Code]:
-    """Return which of them may not go on in ``site``, each with its refusal."""
-    found = {name: loss(ground, site, NOW) for name, ground in ANY.items()}
+def lost_in(context: AccessContext) -> dict[str, Code]:
+    """Return which of them may not go on in ``context``, each with its refusal."""
+    found = {name: revocation_reason(subject, context, NOW) for name, subject in ANY.items()}
     return {name: refusal.code for name, refusal in found.items() if refusal is not None}
 
 
@@ -106,8 +106,8 @@ def test_a_terminal_that_is_renamed_is_not_removed() -> None:
 
 
 def test_one_who_is_removed_with_the_app_hears_what_a_new_request_would() -> None:
-    site = replace(without_app("guestbook"), contacts=ContactList())
-    assert lost_in(site)["Ada at an app"] is Code.NOT_ALLOWED
+    context = replace(without_app("guestbook"), contacts=ContactList())
+    assert lost_in(context)["Ada at an app"] is Code.NOT_ALLOWED
 
 
 @pytest.mark.parametrize(
@@ -120,27 +120,27 @@ def test_a_contact_that_changes_is_not_removed(changed: dict[str, str]) -> None:
 
 
 def test_an_app_whose_rules_change_is_not_removed() -> None:
-    closed = Judge(Rules((Rule(b"", Access.PRIVATE),)))
+    closed = RuleMatcher(Rules((Rule(b"", Access.PRIVATE),)))
     assert lost_in(replace(FULL, apps=dict.fromkeys(SITE.apps, closed))) == {}
 
 
 def test_names_make_no_difference_to_what_one_lives_on() -> None:
     renamed = Caller("peer", ADAS, "Adele")
-    assert ground_of_request(renamed, "guestbook") == ground_of_request(ADA, "guestbook")
-    assert ground_of_request(ADA, "guestbook") != ground_of_call("guestbook", ADAS)
+    assert subject_of_request(renamed, "guestbook") == subject_of_request(ADA, "guestbook")
+    assert subject_of_request(ADA, "guestbook") != subject_of_call("guestbook", ADAS)
 
 
 @pytest.mark.parametrize(
     ("ground", "site"),
     [
-        (ground_of_request(ADA, "guestbook"), with_contacts(ALL[1])),
-        (ground_of_request(ADA, "guestbook"), with_contacts(*ALL, guestbook="none")),
-        (ground_of_request(ADA, "guestbook"), without_app("guestbook")),
-        (ground_of_request(ADA, "guestbook"), replace(without_app("guestbook"),
+        (subject_of_request(ADA, "guestbook"), with_contacts(ALL[1])),
+        (subject_of_request(ADA, "guestbook"), with_contacts(*ALL, guestbook="none")),
+        (subject_of_request(ADA, "guestbook"), without_app("guestbook")),
+        (subject_of_request(ADA, "guestbook"), replace(without_app("guestbook"),
                                                       contacts=ContactList())),
     ],
 )  # fmt: skip
-def test_it_is_the_refusal_that_the_gate_gives(ground: Ground, site: Site) -> None:
-    lost = loss(ground, site, NOW)
+def test_it_is_the_refusal_that_the_gate_gives(subject: Subject, context: AccessContext) -> None:
+    lost = revocation_reason(subject, context, NOW)
     assert lost is not None
-    assert ask(Draft().sign(), site) is lost.code
+    assert ask(Draft().sign(), context) is lost.code

@@ -9,11 +9,11 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.state.contacts import serialise_contacts
-from proxy.core.errors import Invalid
 from proxy.core.access.policy import Contact, ContactList
+from proxy.core.errors import Invalid
 from proxy.core.files.strict_yaml import parse_slowly, parse_yaml
 from proxy.core.files.text import MAX_BYTES, MAX_DEPTH
+from proxy.state.contacts import serialise_contacts
 
 
 def _problems(data: bytes) -> list[str]:

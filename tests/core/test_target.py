@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.access.target import MAX_DECODINGS, MAX_PATH, Target, interpretations, parse_target
 from proxy.core.errors import Code, Refusal
-from proxy.core.access.target import MAX_DECODINGS, MAX_PATH, Target, parse_target, readings
 
 _REFUSED = [
     # target form
@@ -66,7 +66,7 @@ def test_whatever_comes_is_parsed_or_refused(raw: bytes) -> None:
     except Refusal:
         return
     assert target.raw == raw
-    for reading in readings(target.path):
+    for reading in interpretations(target.path):
         segments = reading.split(b"/")
         assert b".." not in segments
         assert b"." not in segments
@@ -102,7 +102,7 @@ def test_whatever_comes_is_parsed_or_refused(raw: bytes) -> None:
     ],
 )
 def test_an_apps_reading_is_among_the_readings(path: bytes, reading: bytes) -> None:
-    assert reading in readings(parse_target(path).path)
+    assert reading in interpretations(parse_target(path).path)
 
 
 _PATHS = st.lists(
@@ -118,7 +118,7 @@ def test_how_pythons_own_library_reads_a_path_is_among_the_readings(raw: bytes) 
         path = parse_target(raw).path
     except Refusal:
         return
-    found = readings(path)
+    found = interpretations(path)
     text = path.decode("ascii")
     split = urllib.parse.urlsplit(text).path or "/"
     parsed = urllib.parse.urlsplit(urllib.parse.unquote(text, "latin-1")).path or "/"
@@ -128,14 +128,14 @@ def test_how_pythons_own_library_reads_a_path_is_among_the_readings(raw: bytes) 
 
 
 def test_readings_of_a_plain_path_are_itself_alone() -> None:
-    assert readings(b"/peer/inbox") == {b"/peer/inbox"}
+    assert interpretations(b"/peer/inbox") == {b"/peer/inbox"}
 
 
 def test_a_hostile_path_has_few_readings_and_a_long_one_none() -> None:
     layers = [b"%2f", b"%252f", b"%3b", b"%253b", b"%3f", b"%25253b", b"//a", b";x"]
     path = (b"/" + b"".join(layers) * 250).ljust(MAX_PATH, b"x")
     assert len(path) == MAX_PATH
-    assert len(readings(parse_target(path).path)) < 128
+    assert len(interpretations(parse_target(path).path)) < 128
     with pytest.raises(Refusal) as caught:
         parse_target(path + b"x")
     assert caught.value.code is Code.TARGET_TOO_LONG

@@ -5,8 +5,8 @@ from functools import cache
 from pathlib import Path
 
 from proxy.core.http.headers import Fields
-from proxy.core.identity import PrivateKey
 from proxy.core.http.origin import parse_origin
+from proxy.core.identity import PrivateKey
 from proxy.core.signature.base import Message, signature_base
 from proxy.core.signature.parameters import find_signature
 

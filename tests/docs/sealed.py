@@ -12,18 +12,18 @@ from starlette.types import Message as Sent
 
 from proxy.core.binary_http.message import RequestHead, ResponseHead
 from proxy.core.binary_http.padding import padding
+from proxy.core.binary_http.varint import read_varint, varint
 from proxy.core.binary_http.writer import END, content, request_head, response_head
+from proxy.core.http.headers import Fields, response_for_travel
 from proxy.core.sealing.envelope import CHUNKED_REQUEST, GATEWAY, INCREMENTAL
-from proxy.core.http.headers import Fields, answer_for_travel
-from proxy.core.sealing.message import MessageSealer
 from proxy.core.sealing.hpke import Aead, SealingKey
 from proxy.core.sealing.key_config import KeyConfig
+from proxy.core.sealing.message import MessageSealer
 from proxy.core.sealing.request import RequestOpener, RequestSealer
 from proxy.core.signature.base import Message
 from proxy.core.signature.request import TAG, Recipient, sign_request
-from proxy.core.binary_http.varint import read_varint, varint
+from proxy.inbound.sealed_response import SealedResponse
 from proxy.transfer.response import passing_fields, send_stream
-from proxy.inbound.sealed_response import SealedReply
 from tests.docs.page import (
     ADA,
     ANSWER,
@@ -97,8 +97,8 @@ def answers() -> list[Sent]:
     async def pieces() -> AsyncIterator[bytes]:
         yield ANSWER
 
-    reply = SealedReply(send, opener.answer_sealer(RESPONSE_NONCE), METHOD)
-    fields = answer_for_travel(passing_fields(METHOD, 201, APPS_ANSWER, streams=True))
+    reply = SealedResponse(send, opener.response_sealer(RESPONSE_NONCE), METHOD)
+    fields = response_for_travel(passing_fields(METHOD, 201, APPS_ANSWER, streams=True))
     asyncio.run(send_stream(reply, 201, fields, pieces()))
     return sent
 
@@ -153,7 +153,7 @@ def _request_parts() -> _Parts:
 
 
 def _answer_parts() -> _Parts:
-    fields = answer_for_travel(passing_fields(METHOD, 201, APPS_ANSWER, streams=True))
+    fields = response_for_travel(passing_fields(METHOD, 201, APPS_ANSWER, streams=True))
     yield "a response of indeterminate length; its status, 201", b"\3" + varint(201)
     yield from _strings(fields)
     yield f"content: {ANSWER.decode()}", content(ANSWER)

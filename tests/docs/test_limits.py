@@ -5,44 +5,42 @@ from pathlib import Path
 
 import pytest
 
-from proxy.transfer import websocket as tunnel
-from proxy.server.compose import TICK
-from proxy.transfer.body import GATHERING, MEMORY, REMEMBERED, SMALL
-from proxy.config.limits import DEFAULT_BOUNDS
 from proxy.config.certificate import SOON
+from proxy.config.limits import DEFAULT_LIMITS
+from proxy.config.timeouts import DEFAULT_TIMES, GRACE
+from proxy.core.access.target import MAX_PATH
 from proxy.core.binary_http.padding import SMALLEST, padding
 from proxy.core.binary_http.reader import MAX_INFORMATIONAL
-from proxy.core.sealing.envelope import PROBLEM_LIMIT
+from proxy.core.files.size import show_size
 from proxy.core.http1.body import MAX_TRAILERS
 from proxy.core.http1.grammar import MAX_FIELDS, MAX_HEAD
-from proxy.core.sealing.chunks import LARGEST_CHUNK
-from proxy.core.sealing.offer import ASSUMED_CHUNK, MOST_KEYS
-from proxy.core.sealing_rotation import DEFAULT_ROTATION, MARGIN
 from proxy.core.identity_document import BACKDATED, MAX_BYTES
 from proxy.core.identity_document import LIFETIME as DOCUMENT_LIFETIME
+from proxy.core.sealing.chunks import LARGEST_CHUNK
+from proxy.core.sealing.envelope import PROBLEM_LIMIT
+from proxy.core.sealing.offer import ASSUMED_CHUNK, MOST_KEYS
+from proxy.core.sealing_rotation import DEFAULT_ROTATION, MARGIN
 from proxy.core.signature.request import LIFETIME, MAX_PROOF, SKEW
-from proxy.core.files.size import show_size
-from proxy.core.access.target import MAX_PATH
-from proxy.outbound.identity_documents import PATIENCE
-from proxy.inbound.gateway import BODY_WAIT, ENVELOPE_FACTOR, ENVELOPE_MORE
-from proxy.http.client import connection
 from proxy.http import keepalive
-from proxy.http.client import pool
-from proxy.http.client import resolver
-from proxy.http.server.limits import Limits
-from proxy.server.listener import TURNED_AWAY
-from proxy.server.sockets import BACKLOG
-from proxy.config.timeouts import DEFAULT_TIMES, GRACE
+from proxy.http.client import connection, pool, resolver
+from proxy.http.server.timeouts import ConnectionTimeouts
 from proxy.http.upstream import Timeouts
+from proxy.inbound.gateway import BODY_WAIT, ENVELOPE_FACTOR, ENVELOPE_MORE
+from proxy.outbound.identity_documents import PATIENCE
+from proxy.server.compose import TICK
+from proxy.server.listener import REFUSED_AT_ONCE
+from proxy.server.sockets import BACKLOG
+from proxy.transfer import websocket as relay
+from proxy.transfer.body import COALESCING, MEMORY, REPLAYABLE, SMALL
 from tests.docs.page import page
 
 _DOCS = Path(__file__).resolve().parents[2] / "docs"
 _KIB = 1024
-_LIMITS = Limits()
+_LIMITS = ConnectionTimeouts()
 _TIMES = Timeouts()
 _CLIENTS = DEFAULT_TIMES
-_SOCKETS = tunnel.Limits()
-_MOST = DEFAULT_BOUNDS
+_SOCKETS = relay.RelayLimits()
+_MOST = DEFAULT_LIMITS
 
 _PACE = f"{_LIMITS.rate} bytes a second in each stretch of {_LIMITS.window:g} s"
 
@@ -65,12 +63,12 @@ _SHOWN = {
     "requests and WebSockets at": f"**{_MOST.requests_per_peer}**; **{_MOST.requests_per_app}**",
     "an app's own calls at": f"**{_MOST.requests_per_peer}**; **{_MOST.requests_per_app}**",
     "a connection that is one too": f"{_LIMITS.linger:g} s to take it, a TLS handshake included; "
-    f"for {TURNED_AWAY} at a time",
+    f"for {REFUSED_AT_ONCE} at a time",
     "a sealed body, and": f"chunks of {LARGEST_CHUNK:,} bytes",
     "a sealed message": f"to {SMALLEST} bytes at least",
-    f"a sealed body of known length, its first {SMALL // _KIB} KiB": f"{GATHERING * 1000:g} ms",
+    f"a sealed body of known length, its first {SMALL // _KIB} KiB": f"{COALESCING * 1000:g} ms",
     "a sealed request that tells no length": f"{BODY_WAIT:g} s",
-    "a sealed call's body that is remembered": f"{REMEMBERED // _KIB} KiB, {LIFETIME} s",
+    "a sealed call's body that is remembered": f"{REPLAYABLE // _KIB} KiB, {LIFETIME} s",
     "connecting to an app": f"**{_TIMES.connect:g} s**",
     "names that are looked up": f"{resolver.MOST}; ",
     "an app, a peer that sends": f"**{_CLIENTS.app_answer:g} s**, **{_CLIENTS.peer_answer:g} s**",
@@ -97,12 +95,12 @@ _SPECIFIED = (
     f"Up to {MAX_INFORMATIONAL} informational responses",
     f"{MAX_HEAD:,} bytes and {MAX_FIELDS} fields at most",
     f"becomes max({SMALLEST}, *P*) bytes long",
-    f"up to {GATHERING * 1000:g} ms for the first {SMALL // _KIB} KiB of a body",
+    f"up to {COALESCING * 1000:g} ms for the first {SMALL // _KIB} KiB of a body",
     f"the message ends within {BODY_WAIT:g} s of its head",
     f"({PROBLEM_LIMIT:,} bytes of it are read)",
     f"within {LIFETIME} s of the first",
     f"`signature-input` and `signature` are at most {MAX_PROOF:,} bytes each",
-    f"the first {REMEMBERED:,} bytes",
+    f"the first {REPLAYABLE:,} bytes",
     f"`created` ≤ now + {SKEW} and `expires` ≥ now \N{MINUS SIGN} {SKEW}",
 )
 

@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from proxy.config.listen import ListenFile
-from proxy.config.app_settings import SettingsFile as AppSettings
-from proxy.config.limits import BoundsFile
 from proxy.cli import cli
+from proxy.config.app_settings import SettingsFile as AppSettings
+from proxy.config.limits import LimitsFile
+from proxy.config.listen import ListenFile
 from proxy.config.portal_yaml import _PortalFile, _TlsFile, load_config
-from proxy.state.contacts.format import _CONTACT_KEYS, parse_contacts
+from proxy.config.timeouts import TimesFile
 from proxy.core.access.manifest import parse_manifest
 from proxy.core.files.schema import fit
 from proxy.core.files.strict_json import parse_json
 from proxy.core.files.strict_yaml import parse_yaml
-from proxy.config.timeouts import TimesFile
+from proxy.state.contacts.format import _CONTACT_KEYS, parse_contacts
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -167,7 +167,7 @@ def test_the_guide_for_owners_has_every_key_of_every_file() -> None:
         *(set(_PortalFile.model_fields) - {"listen", "tls", "timeouts", "limits"}),
         *(f"listen.{name}" for name in ListenFile.model_fields),
         *(f"tls.{name}" for name in _TlsFile.model_fields),
-        *(f"limits.{name}" for name in BoundsFile.model_fields),
+        *(f"limits.{name}" for name in LimitsFile.model_fields),
         *(f"timeouts.{name}" for name in TimesFile.model_fields),
         *AppSettings.model_fields,
         *(f"peers[].{name}" for name in _CONTACT_KEYS),

@@ -4,8 +4,8 @@ import json
 import re
 from pathlib import Path
 
-from proxy.core.log_line import RequestLine, as_json, as_text, message_as_json
 from proxy.core.access.policy import Caller
+from proxy.core.log_line import RequestLine, as_json, as_text, message_as_json
 
 _GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "operating.md").read_text("utf-8")
 _SECTION = _GUIDE.split("\n### The log\n", 1)[1].split("\n## ", 1)[0]

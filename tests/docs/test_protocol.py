@@ -5,33 +5,33 @@ import re
 
 import pytest
 
+from proxy.core.access.decision import RuleMatcher
+from proxy.core.access.hosts import Hosts
+from proxy.core.access.policy import Access, Contact, ContactList
+from proxy.core.access.rules import Rule, Rules
 from proxy.core.errors import Code
-from proxy.core.gate import Request, Site, admit
+from proxy.core.gate import AccessContext, Request, admit
 from proxy.core.http.headers import (
     FRAMING,
     HOP_BY_HOP,
     INTERMEDIARY,
     RENAMED,
-    RENAMED_IN_ANSWERS,
+    RENAMED_IN_RESPONSES,
     Fields,
 )
-from proxy.core.access.hosts import Hosts
-from proxy.core.identity import PrivateKey
-from proxy.core.access.decision import Judge
 from proxy.core.http.origin import parse_origin
-from proxy.core.access.policy import Access, Contact, ContactList
-from proxy.core.access.rules import Rule, Rules
-from proxy.core.sealing.chunks import LARGEST_CHUNK
-from proxy.core.sealing.offer import OfferedKey
-from proxy.core.sealing_rotation import DEFAULT_ROTATION
-from proxy.core.signature.base import Message
-from proxy.core.signature.digest import BodyDigest, content_digest
+from proxy.core.identity import PrivateKey
 from proxy.core.identity_document import (
     LIFETIME,
     document_body,
     sign_document,
     verify_document,
 )
+from proxy.core.sealing.chunks import LARGEST_CHUNK
+from proxy.core.sealing.offer import OfferedKey
+from proxy.core.sealing_rotation import DEFAULT_ROTATION
+from proxy.core.signature.base import Message
+from proxy.core.signature.digest import BodyDigest, content_digest
 from proxy.core.signature.parameters import encode_nonce
 from proxy.core.signature.request import TAG, Recipient, sign_request
 from proxy.core.signature.response import TAG as RESPONSE_TAG
@@ -167,7 +167,7 @@ def test_the_page_shows_the_names_under_which_an_apps_own_fields_travel() -> Non
     shown = {name.encode(): (travels.encode(), where) for name, travels, where in rows}
     assert shown == {
         name: (travels, "requests and answers" if name in RENAMED else "answers")
-        for name, travels in RENAMED_IN_ANSWERS.items()
+        for name, travels in RENAMED_IN_RESPONSES.items()
     }
 
 
@@ -188,15 +188,15 @@ def test_the_request_on_the_page_is_admitted() -> None:
     method, target, _ = start.encode().split(b" ")
     ada = ADA.public.portal_id
     portal = parse_origin(f"https://{ORIGIN.host.removeprefix('guestbook.')}")
-    site = Site(
+    context = AccessContext(
         BOB.public.portal_id,
         Hosts(portal),
-        {"guestbook": Judge(Rules((Rule(b"/peer", Access.PEER),)))},
+        {"guestbook": RuleMatcher(Rules((Rule(b"/peer", Access.PEER),)))},
         ContactList((Contact(ada, "Ada", "https://ada.test"),), {"guestbook": "all"}),
     )
     claimed: list[tuple[str, bytes, int]] = []
     admission = admit(
-        Request(method, target, fields), site, SENT, lambda *claim: claimed.append(claim)
+        Request(method, target, fields), context, SENT, lambda *claim: claimed.append(claim)
     )
     assert claimed == [(ada, NONCE, SENT)]
     assert admission.caller.id == ada

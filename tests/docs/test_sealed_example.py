@@ -5,17 +5,17 @@ import re
 
 import pytest
 
-from proxy.core.binary_http.message import COMPLETE, RequestHead, ResponseHead
-from proxy.core.binary_http.reader import RequestReader, ResponseReader
-from proxy.core.gate import Admission, Request, Site, admit
-from proxy.core.http.headers import restored_after_travel
+from proxy.core.access.decision import RuleMatcher
 from proxy.core.access.hosts import Hosts
-from proxy.core.access.decision import Judge
-from proxy.core.http.origin import parse_origin
 from proxy.core.access.policy import Access, Contact, ContactList
 from proxy.core.access.rules import Rule, Rules
-from proxy.core.sealing.message import Event, MessageOpener
+from proxy.core.binary_http.message import COMPLETE, RequestHead, ResponseHead
+from proxy.core.binary_http.reader import RequestReader, ResponseReader
+from proxy.core.gate import AccessContext, Admission, Request, admit
+from proxy.core.http.headers import restored_after_travel
+from proxy.core.http.origin import parse_origin
 from proxy.core.sealing.key_config import parse_key_config
+from proxy.core.sealing.message import Event, MessageOpener
 from proxy.core.sealing.request import RequestOpener
 from tests.docs.page import ADA, ANSWER, BOB, BODY, METHOD, ORIGIN, SENT, TARGET, example
 from tests.docs.sealed import (
@@ -43,7 +43,7 @@ def test_the_page_shows_the_whole_of_both_envelopes() -> None:
 def test_the_binary_messages_of_the_page_and_their_zeros_are_what_is_in_the_envelopes() -> None:
     request = RequestOpener({CONFIG.key_id: KEY}.get)
     opened = b"".join(request.feed(envelope())) + request.end()
-    answer = sealer().answer_opener()
+    answer = sealer().response_opener()
     opened_answer = b"".join(answer.feed(answer_envelope())) + answer.end()
     for name, message in (("sealed request", opened), ("sealed answer", opened_answer)):
         block = example(name)
@@ -61,10 +61,10 @@ def test_the_key_configuration_of_the_page_is_read_as_it_was_meant() -> None:
 
 def _admitted(head: RequestHead, seal: bytes) -> Admission:
     portal = parse_origin(f"https://{ORIGIN.host.removeprefix('guestbook.')}")
-    site = Site(
+    context = AccessContext(
         BOB.public.portal_id,
         Hosts(portal),
-        {"guestbook": Judge(Rules((Rule(b"/peer", Access.PEER),)))},
+        {"guestbook": RuleMatcher(Rules((Rule(b"/peer", Access.PEER),)))},
         ContactList(
             (Contact(ADA.public.portal_id, "Ada", "https://ada.test"),), {"guestbook": "all"}
         ),
@@ -73,7 +73,7 @@ def _admitted(head: RequestHead, seal: bytes) -> Admission:
     claimed: list[tuple[str, bytes, int]] = []
     fields = ((b"host", head.authority), *head.fields)
     request = Request(head.method, head.target, fields, seal)
-    admission = admit(request, site, SENT, lambda *claim: claimed.append(claim))
+    admission = admit(request, context, SENT, lambda *claim: claimed.append(claim))
     assert claimed == [(ADA.public.portal_id, NONCE, SENT)]
     return admission
 
@@ -94,7 +94,7 @@ def test_the_request_in_the_envelope_of_the_page_is_admitted() -> None:
 
 
 def test_the_answer_in_the_envelope_of_the_page_is_opened_by_who_asked() -> None:
-    message = MessageOpener(sealer().answer_opener(), ResponseReader(METHOD))
+    message = MessageOpener(sealer().response_opener(), ResponseReader(METHOD))
     events: list[Event] = message.feed(bytes_of(example("answer envelope")))
     head, *rest = [*events, *message.end()]
     assert rest == [ANSWER, COMPLETE]

@@ -10,15 +10,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from proxy.http.client.engine import HopUpstream
-from proxy.http.upstream import Upstream
+from proxy.http.client.engine import Http1Upstream
 from proxy.http.client.httpx_engine import HttpxUpstream
+from proxy.http.upstream import Upstream
 
 from .in_process import InProcess
 from .known import HTTPX_SPARED, KNOWN
 
 ENGINES: dict[str, Callable[[ssl.SSLContext], Upstream]] = {
-    "hop": HopUpstream,
+    "hop": Http1Upstream,
     "httpx": HttpxUpstream,
     "in_process": InProcess,
 }
@@ -47,9 +47,9 @@ async def engine(
 
 
 @pytest.fixture
-async def hop(trusting: ssl.SSLContext) -> AsyncIterator[HopUpstream]:
+async def hop(trusting: ssl.SSLContext) -> AsyncIterator[Http1Upstream]:
     """Give our own engine alone, for what the other doesn't offer at all."""
-    made = HopUpstream(trusting)
+    made = Http1Upstream(trusting)
     yield made
     await made.close()
 

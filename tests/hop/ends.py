@@ -20,8 +20,8 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from proxy.core.http.origin import Origin
-from proxy.http.server.limits import Limits
-from proxy.http.server.protocol import TARGET, ListenerProtocol
+from proxy.http.server.protocol import TARGET, ServerConnection
+from proxy.http.server.timeouts import ConnectionTimeouts
 from proxy.http.upstream import Destination
 
 LOOPBACK = "127.0.0.1"
@@ -208,8 +208,8 @@ class Listening:
 @asynccontextmanager
 async def listening(
     app: App,
-    limits: Limits | None = None,
-    base: type[ListenerProtocol] = ListenerProtocol,
+    limits: ConnectionTimeouts | None = None,
+    base: type[ServerConnection] = ServerConnection,
     *,
     tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Listening]:
@@ -217,7 +217,7 @@ async def listening(
     loop = asyncio.get_running_loop()
     state = ServerState()
     config = config_for(app)
-    protocol = protocol_with(limits or Limits(), base)
+    protocol = protocol_with(limits or ConnectionTimeouts(), base)
     server = await loop.create_server(
         lambda: protocol(config, state, {}), LOOPBACK, 0, start_serving=True, ssl=tls
     )
@@ -232,13 +232,13 @@ async def listening(
 
 
 def protocol_with(
-    limits: Limits, base: type[ListenerProtocol] = ListenerProtocol
-) -> type[ListenerProtocol]:
+    limits: ConnectionTimeouts, base: type[ServerConnection] = ServerConnection
+) -> type[ServerConnection]:
     """Return the listener's protocol under other limits."""
     return type("Limited", (base,), {"limits": limits})
 
 
-class Unhurried(ListenerProtocol):
+class Unhurried(ServerConnection):
     """A listener that never makes its app wait, so that much is left to send at the end."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -13,10 +13,10 @@ from typing import cast
 from starlette.types import ASGIApp, Scope
 
 from proxy.core.http.headers import values_of
-from proxy.http.client.engine import HopUpstream
+from proxy.http.client.engine import Http1Upstream
+from proxy.http.in_process.engine import AsgiUpstream
 from proxy.http.scope import target_of
 from proxy.http.upstream import Destination, UpstreamRequest, UpstreamResponse
-from proxy.http.in_process.engine import AsgiUpstream
 
 from .ends import Receive, Send
 from .through import ClientLeftError, _body, _pieces
@@ -26,7 +26,7 @@ class InProcess:
     """The engine."""
 
     def __init__(self, tls: ssl.SSLContext) -> None:
-        self._beyond = HopUpstream(tls)
+        self._beyond = Http1Upstream(tls)
 
     @asynccontextmanager
     async def send(self, request: UpstreamRequest) -> AsyncIterator[UpstreamResponse]:
@@ -47,7 +47,7 @@ class InProcess:
 class _PassingOn:
     """An ASGI app that asks another server; what goes wrong there is raised."""
 
-    def __init__(self, engine: HopUpstream, to: Destination) -> None:
+    def __init__(self, engine: Http1Upstream, to: Destination) -> None:
         self._engine = engine
         self._to = to
 

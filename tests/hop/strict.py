@@ -29,7 +29,7 @@ def parse_requests(data: bytes) -> list[Request]:
     return found
 
 
-def _line(data: bytes) -> tuple[bytes, bytes]:
+def _control(data: bytes) -> tuple[bytes, bytes]:
     line, end, rest = data.partition(b"\r\n")
     if not end:
         raise ValueError(f"no line end in {data[:80]!r}")
@@ -39,7 +39,7 @@ def _line(data: bytes) -> tuple[bytes, bytes]:
 
 
 def _request(data: bytes) -> tuple[Request, bytes]:
-    line, data = _line(data)
+    line, data = _control(data)
     method, target, version = line.split(b" ")
     if version != b"HTTP/1.1" or not method or not set(method) <= _TOKEN:
         raise ValueError(f"not a request line: {line!r}")
@@ -47,7 +47,7 @@ def _request(data: bytes) -> tuple[Request, bytes]:
         raise ValueError(f"not a target: {target!r}")
     fields = []
     while True:
-        line, data = _line(data)
+        line, data = _control(data)
         if not line:
             break
         name, colon, value = line.partition(b":")
@@ -83,7 +83,7 @@ def _body(fields: list[tuple[bytes, bytes]], data: bytes) -> tuple[bytes, bytes]
 def _chunks(data: bytes) -> tuple[bytes, bytes]:
     body = b""
     while True:
-        line, data = _line(data)
+        line, data = _control(data)
         if not line or not set(line) <= _HEX:
             raise ValueError(f"not a chunk size: {line[:80]!r}")
         size = int(line, 16)

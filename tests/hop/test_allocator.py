@@ -8,7 +8,7 @@ import pytest
 
 _CHURN = """
 import resource
-from proxy.server.allocator import keep_buffers
+from proxy.server.tuning import keep_buffers
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -6,7 +6,7 @@ import sys
 _LOAD = """
 import gc
 from weakref import ref
-from proxy.server.gc_tuning import IN_FLIGHT, collect_rarely
+from proxy.server.tuning import IN_FLIGHT, collect_rarely
 
 class Ring:
     def __init__(self):

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from proxy.http.client.engine import HopUpstream
+from proxy.http.client.engine import Http1Upstream
 from tests.core.http1 import requests
 
 from .ends import Link, connected, listening, scripted, settled
@@ -39,7 +39,7 @@ class _App:
 
 @pytest.mark.parametrize("row", requests.ROWS, ids=str)
 async def test_an_accepted_request_is_one_for_the_app_and_a_refused_one_none(
-    hop: HopUpstream, row: requests.Row
+    hop: Http1Upstream, row: requests.Row
 ) -> None:
     app = _App()
     async with scripted(app) as server, listening(Hop(hop, server.to)) as listener:
@@ -63,7 +63,7 @@ async def test_an_accepted_request_is_one_for_the_app_and_a_refused_one_none(
 
 @pytest.mark.parametrize("row", requests._CHUNKS, ids=str)
 async def test_a_body_that_turns_bad_on_the_way_never_ends_well_at_the_app(
-    hop: HopUpstream, row: requests.Row
+    hop: Http1Upstream, row: requests.Row
 ) -> None:
     """The head has gone out already when the mistake comes in: the app must see it broken off."""
     app = _App()

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from proxy.http.server.limits import Limits
 from proxy.http.scope import socket_address
+from proxy.http.server.timeouts import ConnectionTimeouts
 
 from .ends import (
     LOOPBACK,
@@ -36,7 +36,7 @@ _OLD = b"GET /x HTTP/1.0\r\n\r\n"
 _EXPECT = (
     b"POST /x HTTP/1.1\r\nHost: a.example\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
 )
-_QUICK = Limits(head=0.2, idle=0.2, window=0.2, rate=500, unread=1000, linger=0.2)
+_QUICK = ConnectionTimeouts(head=0.2, idle=0.2, window=0.2, rate=500, unread=1000, linger=0.2)
 _BIG = 32 * 1024 * 1024
 Scope = dict[str, Any]
 
@@ -374,7 +374,7 @@ async def test_a_byte_now_and_then_doesn_t_prolong_a_head() -> None:
 
 
 async def test_a_head_begun_behind_another_request_has_its_time_too() -> None:
-    limits = Limits(head=0.2, idle=30)
+    limits = ConnectionTimeouts(head=0.2, idle=30)
     async with listening(_ok, limits) as listener, connected(listener.port) as link:
         await link.send(_GET + b"GET")
         assert (await link.answer())[0] == 200
@@ -415,7 +415,7 @@ async def test_an_app_may_take_its_time() -> None:
             await receive()
         await respond(send)
 
-    limits = Limits(window=0.2, rate=500, buffered=1000)
+    limits = ConnectionTimeouts(window=0.2, rate=500, buffered=1000)
     async with listening(app, limits) as listener, connected(listener.port) as link:
         sending = asyncio.create_task(link.send(_post(b"x" * 1_000_000)))
         assert (await link.answer())[0] == 200
@@ -430,7 +430,7 @@ async def test_a_client_that_is_made_to_wait_is_not_slow() -> None:
         await receive()
         await respond(send)
 
-    limits = Limits(window=0.2, rate=500, buffered=10)
+    limits = ConnectionTimeouts(window=0.2, rate=500, buffered=10)
     async with listening(app, limits) as listener, connected(listener.port) as link:
         await link.send(_post(b"x" * 50, length=60))
         await asyncio.sleep(0.55)
@@ -481,7 +481,7 @@ async def test_the_rest_of_an_answer_is_given_up_for_a_client_that_left_but_stay
         await respond(send, b"x" * 20_000_000)
         answered.set()
 
-    limits = Limits(window=0.2)
+    limits = ConnectionTimeouts(window=0.2)
     async with (
         listening(app, limits, Unhurried) as listener,
         connected(listener.port, buffer=4096) as link,
@@ -500,7 +500,7 @@ async def test_a_slow_client_still_gets_all_of_an_answer_that_ends_the_connectio
         await send(_start())
         await send(_body(b"x" * size))
 
-    limits = Limits(window=0.3, rate=500, linger=0.1)
+    limits = ConnectionTimeouts(window=0.3, rate=500, linger=0.1)
     async with (
         listening(app, limits, Unhurried) as listener,
         connected(listener.port, buffer=65536) as link,
@@ -723,7 +723,7 @@ async def test_shutting_down_lets_requests_finish() -> None:
         await respond(send)
 
     config = config_for(app)
-    config.http_protocol_class = protocol_with(Limits())  # type: ignore[assignment]
+    config.http_protocol_class = protocol_with(ConnectionTimeouts())  # type: ignore[assignment]
     server = uvicorn.Server(config)
     sock = socket.create_server((LOOPBACK, 0))
     port = sock.getsockname()[1]
@@ -753,7 +753,7 @@ async def test_shutting_down_has_an_end_where_a_request_has_none() -> None:
 
     config = config_for(app)
     config.timeout_graceful_shutdown = 0
-    config.http_protocol_class = protocol_with(Limits())  # type: ignore[assignment]
+    config.http_protocol_class = protocol_with(ConnectionTimeouts())  # type: ignore[assignment]
     server = uvicorn.Server(config)
     sock = socket.create_server((LOOPBACK, 0))
     serving = asyncio.create_task(server._serve([sock]))

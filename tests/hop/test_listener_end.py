@@ -9,12 +9,12 @@ from typing import Any, cast
 
 import pytest
 
-from proxy.http.server.limits import Limits
+from proxy.http.server.timeouts import ConnectionTimeouts
 
 from .ends import LOOPBACK, PATIENCE, App, Link, Listening, connected, listening, respond, settled
 
 _GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-_LIMITS = Limits(last_call=0.2)
+_LIMITS = ConnectionTimeouts(last_call=0.2)
 
 
 async def _app(scope: dict[str, Any], _receive: Any, send: Any) -> None:
@@ -82,7 +82,7 @@ async def test_a_new_client_that_doesnt_ask_is_closed_soon() -> None:
 async def test_a_request_that_had_begun_is_waited_for() -> None:
     async with _used() as (listener, link):
         await link.send(_GET[:9])
-        await settled(lambda: not _only(listener)._turns.is_between)
+        await settled(lambda: not _only(listener)._requests.is_between)
         _end(listener)
         await asyncio.sleep(_LIMITS.last_call * 1.5)
         await link.send(_GET[9:])
@@ -124,6 +124,6 @@ async def test_the_rest_of_a_refused_body_isnt_waited_for() -> None:
     async with _used() as (listener, link):
         await link.send(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")
         assert (await link.answer())[2] == b"/x"
-        await settled(lambda: _only(listener)._turns.is_reading_past)
+        await settled(lambda: _only(listener)._requests.is_reading_past)
         _end(listener)
         assert await link.is_ended()

@@ -14,8 +14,8 @@ import pytest
 import uvicorn
 
 from proxy.http.keepalive import PATIENCE as KERNEL_PATIENCE
-from proxy.http.server.limits import Limits
 from proxy.http.scope import RAW, STOP, UPGRADE
+from proxy.http.server.timeouts import ConnectionTimeouts
 
 from .ends import (
     LOOPBACK,
@@ -289,7 +289,7 @@ async def test_a_client_that_breaks_off_cancels_the_app() -> None:
 
 
 async def test_nothing_is_due_on_a_stream_however_long_it_is_silent() -> None:
-    limits = Limits(head=0.05, idle=0.05, window=0.05, linger=0.05)
+    limits = ConnectionTimeouts(head=0.05, idle=0.05, window=0.05, linger=0.05)
     async with listening(_switching(_echo), limits) as listener, connected(listener.port) as link:
         await link.send(_HANDSHAKE)
         assert await link.head() == _SWITCHED
@@ -302,7 +302,7 @@ async def test_nothing_is_due_on_a_stream_however_long_it_is_silent() -> None:
 async def test_the_kernel_looks_whether_a_silent_client_is_still_there() -> None:
     seen: list[tuple[int, int]] = []
 
-    class Watching(protocol_with(Limits())):  # type: ignore[misc]
+    class Watching(protocol_with(ConnectionTimeouts())):  # type: ignore[misc]
         def switch(self) -> None:
             super().switch()
             sock = self._transport.get_extra_info("socket")
@@ -351,7 +351,7 @@ async def test_a_client_that_takes_nothing_makes_the_app_wait_and_is_given_up() 
     async def talk(_receive: Receive, send: Send) -> None:
         await _flood(send, sent)
 
-    limits = replace(Limits(), stall=0.5)
+    limits = replace(ConnectionTimeouts(), stall=0.5)
     listens = listening(_switching(talk), limits)
     async with listens as listener, connected(listener.port, buffer=4096) as link:
         await link.send(_HANDSHAKE)
@@ -368,7 +368,7 @@ async def test_a_client_that_takes_something_now_and_then_is_kept() -> None:
     async def talk(_receive: Receive, send: Send) -> None:
         await _flood(send, sent)
 
-    limits = replace(Limits(), stall=1)
+    limits = replace(ConnectionTimeouts(), stall=1)
     listens = listening(_switching(talk), limits)
     async with listens as listener, connected(listener.port, buffer=4096) as link:
         await link.send(_HANDSHAKE)
@@ -452,7 +452,7 @@ async def test_a_stream_is_told_that_the_server_stops(early: bool) -> None:  # n
         got.append((await receive())["type"])
 
     config = config_for(app)
-    config.http_protocol_class = protocol_with(Limits())  # type: ignore[assignment]
+    config.http_protocol_class = protocol_with(ConnectionTimeouts())  # type: ignore[assignment]
     server = uvicorn.Server(config)
     sock = socket.create_server((LOOPBACK, 0))
     with unchanged_tasks():

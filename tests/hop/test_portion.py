@@ -4,31 +4,31 @@ import asyncio
 import random
 
 from proxy.core.sealing.chunks import LARGEST_CHUNK
-from proxy.http.read_buffer import SMALL, Portion
+from proxy.http.read_buffer import SMALL, ReadBuffer
 
 
-def filled(portion: Portion) -> int:
+def filled(portion: ReadBuffer) -> int:
     room = portion.room()
     portion.take(len(room))
     return len(room)
 
 
 async def test_it_grows_while_reads_fill_it_and_fits_into_whole_chunks() -> None:
-    portion = Portion(4)
+    portion = ReadBuffer(4)
     sizes = [filled(portion) for _ in range(4)]
     assert sizes == [chunks * LARGEST_CHUNK - 8 for chunks in (1, 2, 4, 4)]
     assert sizes[0] == SMALL
 
 
 async def test_it_is_small_again_once_something_waits() -> None:
-    portion = Portion(2)
+    portion = ReadBuffer(2)
     assert [filled(portion), filled(portion)] == [SMALL, 2 * LARGEST_CHUNK - 8]
     portion.shrink()
     assert len(portion.room()) == SMALL
 
 
 async def test_it_does_not_grow_where_reads_leave_room() -> None:
-    portion = Portion(4)
+    portion = ReadBuffer(4)
     portion.room()
     portion.take(SMALL - 1)
     assert len(portion.room()) == SMALL
@@ -36,7 +36,7 @@ async def test_it_does_not_grow_where_reads_leave_room() -> None:
 
 async def test_what_one_connection_took_is_its_own_though_all_read_into_one_buffer() -> None:
     source = random.Random(7)
-    one, other = Portion(2), Portion(4)
+    one, other = ReadBuffer(2), ReadBuffer(4)
     taken = []
     for portion in (one, other, one):
         data = source.randbytes(1000)
@@ -49,7 +49,7 @@ def test_loops_have_a_buffer_each() -> None:
     """Two of them may read at the same moment, each in its thread."""
 
     async def room() -> memoryview:
-        return Portion(1).room()
+        return ReadBuffer(1).room()
 
     first, second = asyncio.run(room()), asyncio.run(room())
     first[:3], second[:3] = b"one", b"two"

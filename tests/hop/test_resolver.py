@@ -138,9 +138,9 @@ def silent() -> Iterator[Address]:
 
 @contextmanager
 def refusing() -> Iterator[Address]:
-    with socket.socket() as holder:
-        holder.bind((LOOPBACK, 0))
-        yield Address(socket.AF_INET, 0, holder.getsockname())
+    with socket.socket() as authenticate:
+        authenticate.bind((LOOPBACK, 0))
+        yield Address(socket.AF_INET, 0, authenticate.getsockname())
 
 
 async def test_the_next_address_is_tried_where_one_refuses() -> None:

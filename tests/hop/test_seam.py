@@ -14,7 +14,7 @@ import pytest
 from proxy.core.http.headers import Field
 from proxy.core.http.origin import Origin
 from proxy.http.client.connection import HIGH
-from proxy.http.client.engine import HopUpstream
+from proxy.http.client.engine import Http1Upstream
 from proxy.http.upstream import Destination, Timeouts, Upstream, UpstreamFailed, UpstreamRequest
 
 from .ends import LOOPBACK, PATIENCE, Link, Script, scripted, settled
@@ -155,7 +155,7 @@ async def test_interim_answers_are_passed_on_but_for_100(engine: Upstream) -> No
     assert interims == [(103, [(b"link", b"</a>")]), (102, [])]
 
 
-async def test_an_endless_row_of_interim_answers_is_not_piled_up(hop: HopUpstream) -> None:
+async def test_an_endless_row_of_interim_answers_is_not_piled_up(hop: Http1Upstream) -> None:
     sent = 0
 
     async def script(link: Link) -> None:
@@ -239,7 +239,7 @@ async def test_an_upload_that_is_refused_early_gets_its_answer(engine: Upstream)
 
 
 async def test_an_answer_that_came_before_a_reset_is_read_though_our_write_fails(
-    hop: HopUpstream, caplog: pytest.LogCaptureFixture
+    hop: Http1Upstream, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The loop stands still until both are there, so that the next write meets the reset first."""
     answer = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\n\r\nmuch"
@@ -520,7 +520,7 @@ async def test_an_upgrade_makes_a_raw_stream(engine: Upstream) -> None:
             assert await anext(pieces) == data.upper()
 
 
-async def test_an_upgrade_in_the_middle_of_the_request_fails(hop: HopUpstream) -> None:
+async def test_an_upgrade_in_the_middle_of_the_request_fails(hop: Http1Upstream) -> None:
     async def body() -> AsyncIterator[bytes]:
         yield b"x"
         await asyncio.sleep(60)
@@ -532,14 +532,14 @@ async def test_an_upgrade_in_the_middle_of_the_request_fails(hop: HopUpstream) -
             await _fetch(hop, _ask(server.to, *fields, method=b"POST", body=body()))
 
 
-async def test_a_raw_stream_ends_with_its_server_s_end(hop: HopUpstream) -> None:
+async def test_a_raw_stream_ends_with_its_server_s_end(hop: Http1Upstream) -> None:
     fields = ((b"connection", b"upgrade"), (b"upgrade", b"x"))
     answer = b"HTTP/1.1 101 Switching Protocols\r\n\r\nbye"
     async with scripted(_once(answer)) as server:
         assert await _fetch(hop, _ask(server.to, *fields)) == (101, b"bye")
 
 
-async def test_nothing_can_be_written_but_on_a_raw_stream(hop: HopUpstream) -> None:
+async def test_nothing_can_be_written_but_on_a_raw_stream(hop: Http1Upstream) -> None:
     async with scripted(_ok) as server:
         async with hop.send(_ask(server.to)) as response:
             with pytest.raises(UpstreamFailed):
@@ -598,7 +598,7 @@ async def test_a_body_that_raises_ends_the_exchange_with_it(engine: Upstream) ->
 
 
 @pytest.mark.parametrize("field", [(b"x-a", b"b\r\nX-C: d"), (b"x-a", b"b\n"), (b"x\0", b"b")])
-async def test_a_line_break_in_what_goes_out_is_our_bug(hop: HopUpstream, field: Field) -> None:
+async def test_a_line_break_in_what_goes_out_is_our_bug(hop: Http1Upstream, field: Field) -> None:
     async with scripted(_ok) as server:
         with pytest.raises(ValueError, match="line break"):
             await _fetch(hop, _ask(server.to, field))
@@ -713,7 +713,7 @@ async def test_tls_with_another_name_is_refused(engine: Upstream, serving: Any) 
 
 
 async def test_tls_that_nobody_vouches_for_is_refused(serving: Any) -> None:
-    engine = HopUpstream()
+    engine = Http1Upstream()
     async with scripted(_ok, tls=serving) as server:
         with pytest.raises(UpstreamFailed) as failure:
             await _fetch(engine, _ask(server.to))
@@ -756,7 +756,7 @@ async def test_closing_the_engine_closes_its_connections(engine: Upstream) -> No
         await settled(lambda: server.broken)
 
 
-async def test_an_exchange_that_outlives_its_engine_leaves_nothing(hop: HopUpstream) -> None:
+async def test_an_exchange_that_outlives_its_engine_leaves_nothing(hop: Http1Upstream) -> None:
     async with scripted(_ok) as server:
         async with hop.send(_ask(server.to)) as response:
             await hop.close()
@@ -773,7 +773,7 @@ async def test_an_address_is_used_instead_of_the_name(engine: Upstream) -> None:
 
 
 async def test_a_server_that_closes_behind_its_answers_isnt_kept_for_a_while(
-    hop: HopUpstream,
+    hop: Http1Upstream,
 ) -> None:
     connections = 0
 
@@ -795,7 +795,7 @@ async def test_a_server_that_closes_behind_its_answers_isnt_kept_for_a_while(
 
 @pytest.mark.parametrize("answers", [b"HTTP/1.1 100 Continue\r\n\r\n", b""])
 async def test_a_body_waits_for_its_invitation_but_not_for_ever(
-    hop: HopUpstream, answers: bytes
+    hop: Http1Upstream, answers: bytes
 ) -> None:
     async def body() -> AsyncIterator[bytes]:
         yield b"ok"
@@ -817,7 +817,7 @@ async def test_a_body_waits_for_its_invitation_but_not_for_ever(
             assert response.status == 204
 
 
-async def test_an_uninvited_body_stays_unsent(hop: HopUpstream) -> None:
+async def test_an_uninvited_body_stays_unsent(hop: Http1Upstream) -> None:
     taken = False
 
     async def body() -> AsyncIterator[bytes]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from proxy.http.client.engine import HopUpstream
+from proxy.http.client.engine import Http1Upstream
 from proxy.http.keepalive import PATIENCE as KERNEL_PATIENCE
 from proxy.http.upstream import (
     Destination,
@@ -32,7 +32,7 @@ def _ask(to: Destination, timeouts: Timeouts) -> UpstreamRequest:
 
 @asynccontextmanager
 async def _raw(
-    hop: HopUpstream, script: Callable[[Link], Awaitable[None]], timeouts: Timeouts | None = None
+    hop: Http1Upstream, script: Callable[[Link], Awaitable[None]], timeouts: Timeouts | None = None
 ) -> AsyncIterator[UpstreamResponse]:
     """Give the raw stream to a server that follows ``script`` behind its 101."""
 
@@ -49,7 +49,7 @@ async def _raw(
         yield response
 
 
-async def test_it_may_be_silent_for_longer_than_an_answer(hop: HopUpstream) -> None:
+async def test_it_may_be_silent_for_longer_than_an_answer(hop: Http1Upstream) -> None:
     async def script(link: Link) -> None:
         await asyncio.sleep(0.5)
         await link.send(b"at last")
@@ -59,7 +59,7 @@ async def test_it_may_be_silent_for_longer_than_an_answer(hop: HopUpstream) -> N
         assert await anext(response.pieces()) == b"at last"
 
 
-async def test_the_server_is_heard_after_our_end(hop: HopUpstream) -> None:
+async def test_the_server_is_heard_after_our_end(hop: Http1Upstream) -> None:
     async def script(link: Link) -> None:
         heard = await link.rest()
         await link.send(heard + b", too")
@@ -70,7 +70,7 @@ async def test_the_server_is_heard_after_our_end(hop: HopUpstream) -> None:
         assert b"".join([piece async for piece in response.pieces()]) == b"hello, too"
 
 
-async def test_the_server_hears_us_after_its_end(hop: HopUpstream) -> None:
+async def test_the_server_hears_us_after_its_end(hop: Http1Upstream) -> None:
     heard: list[bytes] = []
 
     async def script(link: Link) -> None:
@@ -86,7 +86,7 @@ async def test_the_server_hears_us_after_its_end(hop: HopUpstream) -> None:
 
 
 async def test_over_tls_our_end_is_the_connection_s_behind_what_was_written(
-    hop: HopUpstream, serving: ssl.SSLContext
+    hop: Http1Upstream, serving: ssl.SSLContext
 ) -> None:
     heard: list[bytes] = []
 
@@ -107,7 +107,7 @@ async def test_over_tls_our_end_is_the_connection_s_behind_what_was_written(
     assert heard == [_PIECE]
 
 
-async def test_two_that_wait_for_room_both_go_on(hop: HopUpstream) -> None:
+async def test_two_that_wait_for_room_both_go_on(hop: Http1Upstream) -> None:
     go_on = asyncio.Event()
 
     async def script(link: Link) -> None:
@@ -128,7 +128,7 @@ async def _fill(response: UpstreamResponse) -> None:
         await response.write(_PIECE)
 
 
-async def test_a_server_that_takes_nothing_is_given_up(hop: HopUpstream) -> None:
+async def test_a_server_that_takes_nothing_is_given_up(hop: Http1Upstream) -> None:
     async def script(_link: Link) -> None:
         await asyncio.sleep(60)
 
@@ -138,7 +138,7 @@ async def test_a_server_that_takes_nothing_is_given_up(hop: HopUpstream) -> None
     assert failed.value.timeout
 
 
-async def test_it_is_never_another_requests_however_well_it_ended(hop: HopUpstream) -> None:
+async def test_it_is_never_another_requests_however_well_it_ended(hop: Http1Upstream) -> None:
     async def script(link: Link) -> None:
         await link.head()
         await link.send(_SWITCHED)
@@ -159,7 +159,7 @@ async def test_it_is_never_another_requests_however_well_it_ended(hop: HopUpstre
 
 
 async def test_the_kernel_looks_whether_a_silent_server_is_still_there(
-    hop: HopUpstream, monkeypatch: pytest.MonkeyPatch
+    hop: Http1Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[Any] = []
     connect = hop._pool._connect

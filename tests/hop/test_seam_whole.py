@@ -2,8 +2,8 @@
 
 import pytest
 
-from proxy.http.client.engine import HopUpstream
-from proxy.http.upstream import Upstream, UpstreamFailed, UpstreamRequest, Whole
+from proxy.http.client.engine import Http1Upstream
+from proxy.http.upstream import BytesBody, Upstream, UpstreamFailed, UpstreamRequest
 
 from .ends import Link, scripted
 
@@ -36,7 +36,7 @@ async def test_it_arrives_in_its_framing_and_the_connection_is_kept(
     async with scripted(script) as server:
         for _ in range(2):
             fields = ((b"host", b"a"), framing)
-            asked = UpstreamRequest(server.to, b"POST", b"/", fields, Whole(body))
+            asked = UpstreamRequest(server.to, b"POST", b"/", fields, BytesBody(body))
             async with engine.send(asked) as response:
                 assert response.status == 204
                 assert [piece async for piece in response.pieces()] == []
@@ -45,7 +45,7 @@ async def test_it_arrives_in_its_framing_and_the_connection_is_kept(
 
 @pytest.mark.parametrize("length", [b"3", b"5"])
 async def test_one_of_another_length_than_it_said_is_never_passed_on(
-    hop: HopUpstream, length: bytes
+    hop: Http1Upstream, length: bytes
 ) -> None:
     async def script(link: Link) -> None:
         await link.head()
@@ -53,14 +53,14 @@ async def test_one_of_another_length_than_it_said_is_never_passed_on(
 
     fields = ((b"host", b"a"), (b"content-length", length))
     async with scripted(script) as server:
-        asked = UpstreamRequest(server.to, b"POST", b"/", fields, Whole(b"body"))
+        asked = UpstreamRequest(server.to, b"POST", b"/", fields, BytesBody(b"body"))
         with pytest.raises(UpstreamFailed, match=r"than it said|bytes short"):
             async with hop.send(asked):
                 pass
 
 
 async def test_one_that_waits_for_its_invitation_is_not_sent_with_the_head(
-    hop: HopUpstream,
+    hop: Http1Upstream,
 ) -> None:
     async def script(link: Link) -> None:
         assert (await link.head()).endswith(b"\r\n\r\n")
@@ -70,6 +70,6 @@ async def test_one_that_waits_for_its_invitation_is_not_sent_with_the_head(
 
     fields = ((b"host", b"a"), (b"expect", b"100-continue"), (b"content-length", b"4"))
     async with scripted(script) as server:
-        asked = UpstreamRequest(server.to, b"POST", b"/", fields, Whole(b"body"))
+        asked = UpstreamRequest(server.to, b"POST", b"/", fields, BytesBody(b"body"))
         async with hop.send(asked) as response:
             assert response.status == 204

@@ -16,11 +16,11 @@ from collections import Counter
 import pytest
 
 from proxy.http.client.connection import Connection
-from proxy.http.server.cycle import Cycle
-from proxy.http.client.engine import HopUpstream
+from proxy.http.client.engine import Http1Upstream
 from proxy.http.client.exchange import Exchange
-from proxy.http.server.limits import Limits
-from proxy.http.server.protocol import ListenerProtocol
+from proxy.http.server.cycle import Cycle
+from proxy.http.server.protocol import ServerConnection
+from proxy.http.server.timeouts import ConnectionTimeouts
 from proxy.http.upstream import Timeouts
 from tests.hop.ends import Link, connected, descriptors, listening, scripted, tasks
 from tests.hop.through import Hop
@@ -31,8 +31,8 @@ MINUTES = 6
 _SEED = 9110
 _SILENCE = 1.5
 """Seconds that the hop waits for the app; more than this loop ever lags behind."""
-_LIMITS = Limits(head=2, idle=5, window=1, linger=0.2)
-_OURS = (Connection, Cycle, Exchange, ListenerProtocol)
+_LIMITS = ConnectionTimeouts(head=2, idle=5, window=1, linger=0.2)
+_OURS = (Connection, Cycle, Exchange, ServerConnection)
 _GOOD = ("plain", "plain", "plain", "big", "early", "until-close", "close", "interim", "chunked")
 _BAD = ("stall", "silence", *("reset", "cut", "garbage", "surplus") * 4)
 _BREAKS = (ConnectionError, asyncio.IncompleteReadError)
@@ -164,7 +164,7 @@ async def _phase(count: int, seed: int) -> Counter[str]:
     """Carry ``count`` requests, then close all there is."""
     dice = random.Random(seed)
     seen: Counter[str] = Counter()
-    engine = HopUpstream()
+    engine = Http1Upstream()
     async with scripted(_app, keeps=False) as server:
         hop = Hop(engine, server.to, Timeouts(10, _SILENCE, _SILENCE))
         async with listening(hop, _LIMITS) as listener:

@@ -80,10 +80,10 @@ def test_the_page_fits_and_can_be_read(
     assert at_home.run("return document.documentElement.scrollWidth") <= width
     colours = at_home.run(COLOURS)
     assert len(colours) > 10
-    for tag, ink, ground in colours:
-        assert contrast(ink, ground) >= 4.5, (tag, ink, ground)
-    _, ink, ground = colours[0]
-    assert (luminance(ground) < luminance(ink)) == (scheme == "dark")
+    for tag, ink, subject in colours:
+        assert contrast(ink, subject) >= 4.5, (tag, ink, subject)
+    _, ink, subject = colours[0]
+    assert (luminance(subject) < luminance(ink)) == (scheme == "dark")
 
 
 def test_another_sites_page_cannot_send_a_card(at_home: Browser, pages: list[str]) -> None:

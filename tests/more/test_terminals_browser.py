@@ -180,10 +180,10 @@ def test_the_pairing_page_fits_and_can_be_read(
         assert browser.run("return document.documentElement.scrollWidth") <= width
         colours = browser.run(COLOURS)
         assert len(colours) > 8
-        for tag, ink, ground in colours:
-            assert contrast(ink, ground) >= 4.5, (tag, ink, ground)
-        _, ink, ground = colours[0]
-        assert (luminance(ground) < luminance(ink)) == (scheme == "dark")
+        for tag, ink, subject in colours:
+            assert contrast(ink, subject) >= 4.5, (tag, ink, subject)
+        _, ink, subject = colours[0]
+        assert (luminance(subject) < luminance(ink)) == (scheme == "dark")
         browser.run("document.forms[0].requestSubmit()")
         assert eventually(lambda: browser.run("return !!document.querySelector('[role=alert]')"))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .harness.raw import Wire, request
+from .harness.raw import ResponseWriter, request
 
 if TYPE_CHECKING:
     from .harness.faulty import FaultyApp
@@ -37,7 +37,7 @@ class Cast:
 
     def see(self, caller: str, deed: str, method: str = "GET") -> str:
         """Return what the caller sees."""
-        with Wire((call := self.call(caller, deed, method))[0]) as wire:
+        with ResponseWriter((call := self.call(caller, deed, method))[0]) as wire:
             wire.send(call[1])
             return seen(wire)
 
@@ -58,7 +58,7 @@ def meaning(expected: str, caller: str, method: str = "GET") -> tuple[str, ...]:
     return (expected,)
 
 
-def seen(wire: Wire) -> str:
+def seen(wire: ResponseWriter) -> str:
     """Return what a client makes of an answer: its body, its refusal, or that it broke off."""
     try:
         got = wire.read()

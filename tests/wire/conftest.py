@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.identity import PrivateKey
 from proxy.core.access.policy import Mode
+from proxy.core.identity import PrivateKey
 
 from .harness.meddler import Meddler
 from .harness.portals import Portal, contact, reserve_port
@@ -36,7 +36,7 @@ class World:
     """Ada and Bob as processes, with a relay between them and a recording app behind each.
 
     Bob's contacts: Ada; Eda; Cleo, who is only a key; Dora, likewise, hidden from every app but
-    ``site``. Ada's: Bob, the fake peer, and one that is down. Mallory is nobody's contact.
+    ``context``. Ada's: Bob, the fake peer, and one that is down. Mallory is nobody's contact.
     Eda is another Ada, who calls sealed: Bob, through the meddler, and the sealed peer. She runs
     for tests that ask for ``sealed``.
     """
@@ -130,8 +130,8 @@ def on_stage(folder: Path, bobs: type[Portal] = Portal) -> Iterator[World]:
         peer = stack.enter_context(SealedPeer())
         live = stack.enter_context(Live())
         cleo, dora, mallory, gone = (new_key() for _ in range(4))
-        holder, refusing = reserve_port()
-        stack.enter_context(holder)
+        authenticate, refusing = reserve_port()
+        stack.enter_context(authenticate)
         for portal, app in ((ada, ada_app), (bob, bob_app), (eda, ada_app)):
             stack.callback(portal.release)
             portal.add_app("box", BOX, app.port)

@@ -13,7 +13,7 @@ from proxy.core.http1.grammar import RequestHead
 from tests.core.http1 import requests
 from tests.core.http1.driving import read_request
 
-from .harness.raw import Wire
+from .harness.raw import ResponseWriter
 from .harness.recorder import eventually
 from .harness.splits import LONGEST, answers, drip, places
 
@@ -37,7 +37,7 @@ def put(row: requests.Row, data: bytes) -> bytes:
 @pytest.mark.parametrize("row", requests.ROWS, ids=str)
 def test_what_is_forged_never_reaches_the_app(world: World, row: requests.Row) -> None:
     forged = put(row, row.forged)
-    with Wire(world.bob.public) as wire:
+    with ResponseWriter(world.bob.public) as wire:
         wire.send(forged)
         got = wire.read()
         assert wire.rest() == b"", "a refused message ends its connection"
@@ -58,7 +58,7 @@ def test_what_is_forged_never_reaches_the_app(world: World, row: requests.Row) -
 def test_its_harmless_twin_reaches_the_app_unchanged(world: World, row: requests.Row) -> None:
     twin = put(row, row.twin)
     if row.name in HOSTLESS:
-        with Wire(world.bob.public) as wire:
+        with ResponseWriter(world.bob.public) as wire:
             wire.send(twin)
             assert wire.read().code == "bad_request"
         return
@@ -67,7 +67,7 @@ def test_its_harmless_twin_reaches_the_app_unchanged(world: World, row: requests
     sent = [
         pair for pair in head.fields if pair[0] not in (b"transfer-encoding", b"content-length")
     ]
-    with Wire(world.bob.public) as wire:
+    with ResponseWriter(world.bob.public) as wire:
         wire.send(twin)
         assert wire.read().status == 200
     every = [answer.status for answer in answers(world.bob.public, twin)]

@@ -21,7 +21,7 @@ from tests.core.http1.driving import read_request
 from tests.core.test_gate_keys import BAD_KEYS, with_bad_key
 
 from .harness.casting import BobsPortal
-from .harness.raw import Raw, Wire, exchange
+from .harness.raw import Raw, ResponseWriter, exchange
 from .harness.recorder import Recorder, eventually
 from .harness.sealer import Sender, offered_by
 from .harness.splits import drip
@@ -158,7 +158,7 @@ def test_a_body_that_ends_after_its_signature_expired_is_taken(
 ) -> None:
     """In time is what had its whole head then: an upload may last."""
     row = {"then": [["add", "expect", "100-continue"]]}
-    with built_in(tmp_path) as stage, Wire(stage.bob.public) as wire:
+    with built_in(tmp_path) as stage, ResponseWriter(stage.bob.public) as wire:
         monkeypatch.setattr(peering, "NOW", int(time.time()) + 1)  # later than the proxy's start
         head, body = signed(row)[:-5], b"Hello"
         wire.send(head)

@@ -27,7 +27,7 @@ from .harness.cutting import (
     remove_app,
 )
 from .harness.portals import Portal
-from .harness.raw import PATIENCE, Wire, request
+from .harness.raw import PATIENCE, ResponseWriter, request
 from .harness.recorder import eventually
 from .harness.sealer import around, key_problem
 from .harness.signer import answer_bytes, sign_call, signed_answer
@@ -151,7 +151,7 @@ def test_what_a_terminal_has_running_ends_with_it(stage: Stage) -> None:
 
 def test_a_connection_that_carries_others_too_goes_on(stage: Stage) -> None:
     """As that of a web server in between, that sends every client's requests on it in turn."""
-    with Wire(stage.bob.public) as shared:
+    with ResponseWriter(stage.bob.public) as shared:
         assert stage.stranger("waits", "yard", shared).goes_on()
         lost = stage.stranger("waits", "site", shared)
         remove_app(stage.bob, "site")
@@ -163,7 +163,7 @@ def test_a_signed_request_that_is_still_held_never_reaches_the_app(stage: Stage)
     raw = {name: sign_call(portal.key, stage.bob, "live", method=b"POST", body=b"abcd",
                            target=b"/held/" + name.encode()).raw
            for name, portal in (("ada", stage.ada), ("eda", stage.eda))}  # fmt: skip
-    with Wire(stage.bob.public) as lost, Wire(stage.bob.public) as twin:
+    with ResponseWriter(stage.bob.public) as lost, ResponseWriter(stage.bob.public) as twin:
         lost.send(raw["ada"][:-2])
         twin.send(raw["eda"][:-2])
         stage.stranger("waits").goes_on()  # by now both heads were read
@@ -179,7 +179,7 @@ def test_a_signed_request_that_is_still_held_never_reaches_the_app(stage: Stage)
 
 def test_an_answer_that_is_held_for_one_who_takes_it_slowly_breaks_off(stage: Stage) -> None:
     body = bytes(20 * 1024 * 1024)
-    wires: list[Wire] = []
+    wires: list[ResponseWriter] = []
     for portal in (stage.ada, stage.eda):
         name = f"/large/{portal.name}"
         wires.append(wire := stage.dial(stage.bob.public))
@@ -215,7 +215,7 @@ def remove_at(stage: Stage, caller: Portal, removed: str) -> None:
         remove_app(caller, "live")
 
 
-def ask_twin(stage: Stage, caller: Portal) -> tuple[Wire, threading.Event]:
+def ask_twin(stage: Stage, caller: Portal) -> tuple[ResponseWriter, threading.Event]:
     """Ask a caller's other contact, whose answer waits for the event."""
     may_answer, asked = threading.Event(), threading.Event()
 
@@ -281,7 +281,7 @@ def test_as_a_forward_proxy_it_gives_that_forms_refusals(
     stage: Stage, removed: str, end: str
 ) -> None:
     path = f"/proxied/{removed.replace(' ', '-')}"
-    with Wire(stage.eda.apps) as wire:
+    with ResponseWriter(stage.eda.apps) as wire:
         host = stage.bob.app_host("live")
         fields = (("Host", host), ("Portal-Token", stage.eda.token("live")))
         wire.send(request("GET", f"http://{host}{path}", *fields))
@@ -306,7 +306,7 @@ def test_a_call_that_was_cut_is_not_tried_again(stage: Stage, first: str) -> Non
 
     stage.peer.clear()
     stage.peer.reply = reply
-    with Wire(stage.eda.apps) as wire:
+    with ResponseWriter(stage.eda.apps) as wire:
         wire.send(ask_for(stage, stage.eda))
         eventually(lambda: stage.peer.asked)
         stage.eda.knows(stage.bob.as_contact(mode="sealed"), apps={})

@@ -19,7 +19,7 @@ import pytest
 
 from .conftest import SITE
 from .harness.portals import Portal, end, environment, wait_for_ports
-from .harness.raw import LOOPBACK, PATIENCE, Wire, answer, exchange, request
+from .harness.raw import LOOPBACK, PATIENCE, ResponseWriter, answer, exchange, request
 from .harness.recorder import Accepted, Live, Recorder, eventually
 
 QUEUED = 1500
@@ -51,9 +51,9 @@ def process_of(portal: Portal) -> subprocess.Popen[bytes]:
     return portal._process
 
 
-def half_sent(portal: Portal, app: Recorder) -> Wire:
+def half_sent(portal: Portal, app: Recorder) -> ResponseWriter:
     """Return a connection on which a request is under way."""
-    wire = Wire(portal.public)
+    wire = ResponseWriter(portal.public)
     fields = (("Host", portal.app_host("site")), ("Content-Length", "4"))
     wire.send(request("POST", "/", *fields) + b"ab")
     eventually(lambda: app.received.endswith(b"ab"))
@@ -109,7 +109,7 @@ def test_who_is_in_the_queue_when_it_stops_is_served(gina: Portal, app: Recorder
     process = process_of(gina)
     process.send_signal(signal.SIGSTOP)
     with more_descriptors(), ExitStack() as stack:
-        wires = [stack.enter_context(Wire(gina.public)) for _ in range(QUEUED)]
+        wires = [stack.enter_context(ResponseWriter(gina.public)) for _ in range(QUEUED)]
         for number, wire in enumerate(wires):
             wire.send(get(gina, f"/{number}"))
         process.terminate()
@@ -145,7 +145,7 @@ def test_an_app_that_answers_can_still_call(gina: Portal) -> None:
         settings.write_text(f"upstream: http://{LOOPBACK}:{calling.port}\n")
         gina.start()
         process = process_of(gina)
-        with Wire(gina.public) as wire:
+        with ResponseWriter(gina.public) as wire:
             wire.send(get(gina))
             assert asked.wait(PATIENCE)
             process.terminate()
@@ -175,9 +175,9 @@ def test_who_finds_no_descriptor_free_waits_until_there_is_one(gina: Portal) -> 
     resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (taken + 10, hard))
     with ExitStack() as stack:
         for _ in range(20):
-            stack.enter_context(Wire(gina.public))
+            stack.enter_context(ResponseWriter(gina.public))
         eventually(lambda: "can't take a connection" in gina.log)
-        waiting = stack.enter_context(Wire(gina.public))
+        waiting = stack.enter_context(ResponseWriter(gina.public))
         waiting.send(get(gina))
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (hard, hard))
         assert waiting.read().body == b"ok"
@@ -221,11 +221,11 @@ class Visitors:
             except BaseException as error:  # noqa: BLE001 - a thread's, raised in the test's
                 self._failures.append(error)
 
-    def connect(self) -> Wire:
+    def connect(self) -> ResponseWriter:
         """Connect, again and again where that is refused; nothing else may go wrong."""
         while True:
             try:
-                return Wire(self.portal.public)
+                return ResponseWriter(self.portal.public)
             except ConnectionRefusedError:
                 self.refused += 1
                 time.sleep(0.01)

@@ -22,7 +22,7 @@ from .conftest import SITE, WIDE
 from .harness.faulty import FaultyApp
 from .harness.misdeeds import PART, PROMISED
 from .harness.portals import Portal
-from .harness.raw import LOOPBACK, PATIENCE, Wire, exchange, request
+from .harness.raw import LOOPBACK, PATIENCE, ResponseWriter, exchange, request
 from .harness.recorder import eventually
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def read_to_the_end(client: socket.socket, got: bytearray) -> None:
 
 def test_of_what_breaks_off_a_stranger_has_seen_the_part_that_came(cast: Cast) -> None:
     port, raw = cast.call("a stranger", "stall")
-    with Wire(port) as wire:
+    with ResponseWriter(port) as wire:
         wire.send(raw)
         assert b"content-length: %d\r\n" % PROMISED in wire.until(b"\r\n\r\n")
         assert wire.exactly(len(PART)) == PART
@@ -190,7 +190,9 @@ def test_stalled_answers_hold_nobody_up(cast: Cast) -> None:
     host = ("Host", cast.ada.app_host("site"))
     with ExitStack() as stack:
         for _ in range(200):
-            stack.enter_context(Wire(cast.ada.public)).send(request("GET", "/silence", host))
+            stack.enter_context(ResponseWriter(cast.ada.public)).send(
+                request("GET", "/silence", host)
+            )
         start = time.monotonic()
 
         assert exchange(cast.ada.public, request("GET", "/whole", host)).body == b"whole"
@@ -208,7 +210,7 @@ def while_waiting(cast: Cast, caller: str, deed: str, act: Callable[[], None]) -
     """Return what the caller sees when ``act`` is done while the app is at it."""
     before = cast.app.moments
     port, raw = cast.call(caller, deed)
-    with Wire(port) as wire:
+    with ResponseWriter(port) as wire:
         wire.send(raw)
         eventually(lambda: cast.app.moments > before)
         act()

@@ -18,7 +18,7 @@ from proxy.config.timeouts import GRACE
 
 from .conftest import SITE
 from .harness.portals import Portal
-from .harness.raw import Raw, Wire, exchange, request
+from .harness.raw import Raw, ResponseWriter, exchange, request
 from .harness.recorder import Recorder, eventually
 from .harness.troubled import Resolving
 
@@ -83,7 +83,7 @@ def unanswered(portal: Resolving) -> Iterator[None]:
     portal.set_names(**{"here.internal": "127.0.0.1", "gone.internal": "silence"})
     with ExitStack() as stack:
         for _ in range(40):
-            stack.enter_context(Wire(portal.public)).send(ask(portal, "gone"))
+            stack.enter_context(ResponseWriter(portal.public)).send(ask(portal, "gone"))
         yield
 
 
@@ -171,13 +171,13 @@ def test_without_descriptors_it_waits_and_recovers(fay: Portal) -> None:
     assert outcome(exchange(fay.public, ask(fay, "site"))) == "ok"
     process.allow(process.descriptors + 30)
     with ExitStack() as stack:
-        first = stack.enter_context(Wire(fay.public))
-        crowd = [stack.enter_context(Wire(fay.public)) for _ in range(100)]
+        first = stack.enter_context(ResponseWriter(fay.public))
+        limiter = [stack.enter_context(ResponseWriter(fay.public)) for _ in range(100)]
         eventually(lambda: process.descriptors >= 40)
         before, start = process.seconds, time.monotonic()
         first.send(ask(fay, "site"))
         assert outcome(first.read()) in ("ok", "502 app_unreachable", "503 too_many_connections")
-        for wire in crowd[:20]:
+        for wire in limiter[:20]:
             wire.send(ask(fay, "site"))
         eventually(lambda: time.monotonic() - start > 3)
         assert process.seconds - before < 1  # it doesn't ask again and again

@@ -19,7 +19,7 @@ from tests.core.forwarding_rows import ALIAS, FORGED, TRUSTED, Case, cases
 from .conftest import SITE, WIDE
 from .harness.forwarding import NAMES, forwarding, told
 from .harness.portals import Portal, contact, end, wait_for_ports
-from .harness.raw import LOOPBACK, PATIENCE, Raw, Wire, request
+from .harness.raw import LOOPBACK, PATIENCE, Raw, ResponseWriter, request
 from .harness.recorder import Recorder
 from .harness.signer import new_key, sign_call
 from .harness.sockets import handshake
@@ -51,12 +51,12 @@ class Street:
         return self.portal.app_host("site")
 
     def send(self, came_from: str, raw: bytes) -> Raw:
-        with Wire(self.portal.public, came_from) as wire:
+        with ResponseWriter(self.portal.public, came_from) as wire:
             wire.send(raw)
             return wire.read()
 
     def put(self, case: Case) -> bytes:
-        """Return a row's request for the app ``site``."""
+        """Return a row's request for the app ``context``."""
         lines = b"".join(b"%b\r\n" % self.named(line) for line in case.lines)
         return b"GET / HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (self.host.encode(), lines)
 

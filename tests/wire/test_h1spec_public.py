@@ -8,7 +8,7 @@ import pytest
 
 from tests.hop.test_h1spec import ANSWERS, WAITS
 
-from .harness.raw import Wire
+from .harness.raw import ResponseWriter
 
 if TYPE_CHECKING:
     from .conftest import World
@@ -23,7 +23,7 @@ def at_the_app(world: World, data: bytes) -> bytes:
 @pytest.mark.parametrize("row", ANSWERS)
 def test_it_answers(world: World, row: str) -> None:
     data, expected = ANSWERS[row]
-    with Wire(world.bob.public) as wire:
+    with ResponseWriter(world.bob.public) as wire:
         wire.send(at_the_app(world, data))
         status = int(wire.until(b"\r\n").split(b" ")[1])
     assert status in expected
@@ -32,7 +32,7 @@ def test_it_answers(world: World, row: str) -> None:
 @pytest.mark.parametrize("row", WAITS)
 def test_it_waits_for_the_rest(world: World, row: str) -> None:
     before = world.bob_app.connections
-    with Wire(world.bob.public) as wire:
+    with ResponseWriter(world.bob.public) as wire:
         wire.send(at_the_app(world, WAITS[row]))
         wire.socket.settimeout(0.1)
         with pytest.raises(TimeoutError):

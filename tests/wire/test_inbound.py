@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .harness.raw import Wire, answer, request
+from .harness.raw import ResponseWriter, answer, request
 from .harness.signer import sign_call
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def test_bytes_behind_an_answer_that_has_none_are_a_broken_answer(
 ) -> None:
     world.bob_app.script(answer(status, ("Content-Length", "2"), body=None) + b"ok", close=True)
     asked = request(method, "/", ("Host", world.bob.app_host("site")))
-    with Wire(world.bob.public) as wire:
+    with ResponseWriter(world.bob.public) as wire:
         wire.send(asked)
         got = wire.read(to_head=True)
     assert got.status == 502

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .harness.raw import Wire, answer, chunked, request
+from .harness.raw import ResponseWriter, answer, chunked, request
 from .harness.recorder import eventually
 from .harness.signer import sign_call
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def test_another_version_of_http_is_refused_as_such(world: World) -> None:
     for raw in (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET / HTTP/1.2\r\nHost: a\r\n\r\n"):
-        with Wire(world.bob.public) as wire:
+        with ResponseWriter(world.bob.public) as wire:
             wire.send(raw)
             got = wire.read()
         assert (got.status, got.code) == (505, "version_unsupported")
@@ -51,7 +51,7 @@ def test_an_answer_that_breaks_off_never_looks_whole(world: World) -> None:
     host = world.bob.app_host("site")
     for head in (("Content-Length", "1000"), ("Transfer-Encoding", "chunked")):
         world.bob_app.script(answer(200, head, body=None) + b"5\r\nhello\r\n", close=True)
-        with Wire(world.bob.public) as wire:
+        with ResponseWriter(world.bob.public) as wire:
             wire.send(request("GET", "/", ("Host", host)))
             got = wire.rest()
         assert b"hello" in got
@@ -115,7 +115,7 @@ def test_two_lengths_and_a_name_with_a_blank_are_refused(world: World) -> None:
         request("GET", "/\x01", host),
         b"nonsense\r\n\r\n",
     ):
-        with Wire(world.bob.public) as wire:
+        with ResponseWriter(world.bob.public) as wire:
             wire.send(raw)
             got = wire.read()
         assert got.status == 400
@@ -128,7 +128,7 @@ def test_interim_responses_are_passed_on(world: World) -> None:
     processing = answer("102 Processing", body=None)
     world.bob_app.script(processing + early + answer(200, body=b"page"))
 
-    with Wire(world.bob.public) as wire:
+    with ResponseWriter(world.bob.public) as wire:
         wire.send(request("GET", "/", ("Host", world.bob.app_host("site"))))
         heads = [wire.until(b"\r\n\r\n") for _ in range(3)]
         body = wire.exactly(4)

@@ -12,7 +12,7 @@ import pytest
 
 from .conftest import SITE, World
 from .harness.portals import Portal, end, wait_for_ports
-from .harness.raw import LOOPBACK, PATIENCE, Raw, Wire, answer, exchange, request
+from .harness.raw import LOOPBACK, PATIENCE, Raw, ResponseWriter, answer, exchange, request
 from .harness.recorder import Recorder, eventually
 
 
@@ -89,7 +89,7 @@ def test_a_port_in_use_is_named(gina: Portal, name: str) -> None:
 
 def test_it_stops_at_once_with_0_though_connections_are_open(gina: Portal) -> None:
     gina.start()
-    with Wire(gina.public) as idle, Wire(gina.apps), Wire(gina.owner):
+    with ResponseWriter(gina.public) as idle, ResponseWriter(gina.apps), ResponseWriter(gina.owner):
         idle.send(request("GET", "/", ("Host", gina.app_host("site"))))
         assert idle.read().status == 200
         start = time.monotonic()
@@ -105,7 +105,7 @@ def test_a_running_request_is_finished_first(gina: Portal, app: Recorder) -> Non
     process = gina._process
     assert process is not None
     fields = (("Host", gina.app_host("site")), ("Content-Length", "4"))
-    with Wire(gina.public) as wire:
+    with ResponseWriter(gina.public) as wire:
         wire.send(request("POST", "/", *fields) + b"ab")
         eventually(lambda: app.received.endswith(b"ab"))
         process.terminate()
@@ -197,7 +197,7 @@ def test_apps_can_reach_it_by_a_socket_file(gina: Portal) -> None:
 @pytest.mark.more
 def test_a_request_that_never_ends_doesnt_keep_it_running(gina: Portal) -> None:
     gina.start()
-    with Wire(gina.public) as wire:
+    with ResponseWriter(gina.public) as wire:
         fields = (("Host", gina.app_host("site")), ("Content-Length", "4"))
         wire.send(request("POST", "/", *fields) + b"ab")
         start = time.monotonic()
@@ -236,6 +236,6 @@ def test_an_interrupted_answer_doesnt_stop_the_proxy(gina: Portal, app: Recorder
 
 
 def exchange_broken(portal: Portal) -> None:
-    with Wire(portal.public) as wire:
+    with ResponseWriter(portal.public) as wire:
         wire.send(request("GET", "/", ("Host", portal.app_host("site"))))
         assert wire.rest().endswith(b"half")

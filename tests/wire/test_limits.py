@@ -16,7 +16,16 @@ from tests.core.websocket.framing import TEXT, Frame, close, frames_of
 
 from .harness.holding import HoldingApp
 from .harness.portals import Portal, contact, reserve_port
-from .harness.raw import PATIENCE, Raw, Wire, answer, chunked, exchange, read_message, request
+from .harness.raw import (
+    PATIENCE,
+    Raw,
+    ResponseWriter,
+    answer,
+    chunked,
+    exchange,
+    read_message,
+    request,
+)
 from .harness.recorder import Accepted, Live, Recorder, eventually
 from .harness.sealer import SealedPeer, Sender
 from .harness.signer import FakePeer, SignedCall, new_key, sign_call
@@ -69,9 +78,9 @@ class Stage:
         head = (("Host", "portal_core"), ("Portal-Token", self.lily.token(app)), *fields)
         return request(method, path, *head, body=body)
 
-    def begin(self, stack: ExitStack, raw: bytes, port: int = 0) -> Wire:
+    def begin(self, stack: ExitStack, raw: bytes, port: int = 0) -> ResponseWriter:
         """Send a request that the test waits for later, or never."""
-        wire = stack.enter_context(Wire(port or self.lily.public))
+        wire = stack.enter_context(ResponseWriter(port or self.lily.public))
         wire.send(raw)
         return wire
 
@@ -95,8 +104,8 @@ def stage_(portals: type[Portal], tmp_path_factory: pytest.TempPathFactory) -> I
         for name, app in zip(APPS, (holding, other, recorder), strict=True):
             lily.add_app(name, OPEN, app.port)
         cleo, dora = new_key(), new_key()
-        holder, refusing = reserve_port()
-        stack.enter_context(holder)
+        authenticate, refusing = reserve_port()
+        stack.enter_context(authenticate)
         lily.knows(
             *(contact(key.public.portal_id, "Key", refusing, refusing) for key in (cleo, dora)),
             *(contact(peer.key.public.portal_id, "Fake", peer.port, peer.port)
@@ -126,7 +135,7 @@ def test_a_length_above_the_limit_is_refused_before_the_body_has_come(stage: Sta
     host = ("Host", stage.lily.app_host("recorder"))
     for expect in ((), (("Expect", "100-continue"),)):
         head = request("POST", "/", host, ("Content-Length", str(BODY + 1)), *expect)
-        with Wire(stage.lily.public) as wire:
+        with ResponseWriter(stage.lily.public) as wire:
             wire.send(head)
             assert wire.until(b"\r\n").startswith(b"HTTP/1.1 413 ")
     assert not stage.recorder.received
@@ -158,7 +167,7 @@ def test_an_answer_may_be_larger(stage: Stage) -> None:
 
 def test_a_signed_call_above_the_limit_is_refused_at_once_and_signed(stage: Stage) -> None:
     large = sign_call(stage.cleo, stage.lily, "recorder", method=b"POST", body=b"x" * (HELD + 1))
-    with Wire(stage.lily.public) as wire:
+    with ResponseWriter(stage.lily.public) as wire:
         wire.send(large.raw.partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
         got = wire.read()
     assert (got.status, got.code) == (413, "too_large")
@@ -204,7 +213,7 @@ def test_padding_without_an_end_is_refused(stage: Stage, more: int) -> None:
     sealer = sender.sealer
     head = sender.head("recorder", method=b"POST", fields=((b"content-length", b"1"),))
     start = sealer.header + sealer.seal(head + content(b"x") + END)
-    with Wire(stage.lily.public) as wire:
+    with ResponseWriter(stage.lily.public) as wire:
         wire.send(sender.around().removesuffix(b"0\r\n\r\n"))
         wire.send(b"%x\r\n%b\r\n" % (len(start), start))
         with suppress(ConnectionError):
@@ -263,7 +272,7 @@ def test_a_call_that_passes_the_limit_while_it_is_answered_is_broken_off(tmp_pat
         path = f"/internal/call_peer/{nora.id}/x"
         own = (("Host", "portal_core"), ("Portal-Token", mona.token("live")))
         for more in (0, 1):
-            with Wire(mona.apps) as wire:
+            with ResponseWriter(mona.apps) as wire:
                 wire.send(request("POST", path, *own, ("Transfer-Encoding", "chunked")))
                 wire.until(b"begun\r\n")
                 wire.send(chunked(b"x" * BODY, *[b"x"] * more))
@@ -396,7 +405,7 @@ def is_free(stage: Stage) -> None:
     eventually(lambda: stage.ask("holding").status == 200)
 
 
-def has_answer(wire: Wire) -> bool:
+def has_answer(wire: ResponseWriter) -> bool:
     wire.socket.settimeout(0)
     try:
         return bool(wire.socket.recv(1, socket.MSG_PEEK))
@@ -421,7 +430,7 @@ def _too_large(stage: Stage) -> None:
 
 def _malformed(stage: Stage) -> None:
     fields = (("Host", stage.lily.app_host("holding")), ("Transfer-Encoding", "chunked"))
-    with Wire(stage.lily.public) as wire:
+    with ResponseWriter(stage.lily.public) as wire:
         wire.send(request("POST", "/", *fields) + b"1\r\nx\r\nzz\r\n")
         wire.rest()
 
@@ -435,13 +444,13 @@ def _left(stage: Stage) -> None:
 
 def _left_in_the_body(stage: Stage) -> None:
     fields = (("Host", stage.lily.app_host("holding")), ("Content-Length", "1000"))
-    with Wire(stage.lily.public) as wire:
+    with ResponseWriter(stage.lily.public) as wire:
         wire.send(request("POST", "/", *fields) + b"x")
 
 
 def _left_signed_in_the_body(stage: Stage) -> None:
     call = sign_call(stage.cleo, stage.lily, "holding", b"/", method=b"POST", body=b"x" * 1000)
-    with Wire(stage.lily.public) as wire:
+    with ResponseWriter(stage.lily.public) as wire:
         wire.send(call.raw[:-10])
 
 

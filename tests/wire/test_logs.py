@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy.core.sealing.envelope import GATEWAY
 from proxy.core.log_line import LONGEST
+from proxy.core.sealing.envelope import GATEWAY
 from proxy.core.websocket.frames import Close, close_frame
 from tests.core.websocket.framing import Frame
 
 from .conftest import SITE
 from .harness.portals import Portal, end, environment, wait_for_ports
-from .harness.raw import Raw, Wire, answer, exchange, request
+from .harness.raw import Raw, ResponseWriter, answer, exchange, request
 from .harness.recorder import Recorder, eventually
 from .harness.signer import sign_call
 from .harness.sockets import RawSocket, handshake, switched
@@ -54,7 +54,7 @@ class Writer:
     def log_of(self, raw: bytes) -> str:
         """Return what is written about a request."""
         before = len(self.portal.log)
-        with Wire(self.portal.public) as wire:
+        with ResponseWriter(self.portal.public) as wire:
             wire.send(raw)
             wire.read()
         eventually(lambda: self.portal.log[before:].endswith("\n"))
@@ -253,7 +253,7 @@ def test_what_opens_no_envelope_is_in_the_log(world: World) -> None:
 
 def test_an_answer_that_breaks_off_has_a_line(world: World) -> None:
     world.bob_app.script(answer(200, ("Content-Length", "100"), body=None) + b"part", close=True)
-    with Wire(world.bob.public) as wire:
+    with ResponseWriter(world.bob.public) as wire:
         wire.send(request("GET", "/lines/broken", ("Host", world.bob.app_host("site"))))
         with pytest.raises((EOFError, ConnectionResetError)):
             wire.read()
@@ -268,7 +268,7 @@ def test_a_client_that_leaves_has_a_line(world: World) -> None:
     head = request(
         "POST", "/lines/left", ("Host", world.bob.app_host("site")), ("Content-Length", "1000")
     )
-    with Wire(world.bob.public) as wire:
+    with ResponseWriter(world.bob.public) as wire:
         wire.send(head + b"half of it")
         eventually(lambda: b"half of it" in world.bob_app.received)
 
@@ -298,7 +298,7 @@ def test_a_websocket_has_its_line_when_it_is_over(world: World) -> None:
 
 
 def test_health_checks_fill_no_log_and_refusals_are_told(world: World) -> None:
-    with Wire(world.bob.owner) as wire:
+    with ResponseWriter(world.bob.owner) as wire:
         wire.send(request("GET", "/health", ("Host", "localhost")))
         assert wire.read().status == 200
         wire.send(request("GET", "/lines/owner", ("Host", "localhost")))
@@ -327,7 +327,7 @@ def test_at_a_terminal_it_is_text(tmp_path: Path) -> None:
     try:
         portal.log_file.touch()
         wait_for_ports(process, portal.public, portal.apps, portal.owner, log=portal.log_file)
-        with Wire(portal.public) as wire:
+        with ResponseWriter(portal.public) as wire:
             wire.send(b"GET /\x1b[31m HTTP/1.1\r\nHost: a\r\n\r\n")
             wire.read()
         seen = b""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.core.signature.base import Message
 from proxy.core.identity_document import verify_document
+from proxy.core.signature.base import Message
 from proxy.core.signature.response import Untrusted
 
 from .harness.raw import Raw, exchange, request

@@ -45,8 +45,8 @@ def eve(cast: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Eve]:
         app = stack.enter_context(Recorder())
         for name in ("every", "some", "none", "fresh", "changing"):
             portal.add_app(name, SITE if name == "fresh" else WIDE, app.port)
-        holder, refusing = reserve_port()
-        stack.enter_context(holder)
+        authenticate, refusing = reserve_port()
+        stack.enter_context(authenticate)
         portal.knows(
             cast.bob.as_contact(),
             contact(TWIN, "Twin", refusing, refusing),

@@ -13,7 +13,7 @@ import pytest
 
 from .conftest import SITE
 from .harness.portals import Portal, contact
-from .harness.raw import LOOPBACK, Raw, Wire, exchange, request
+from .harness.raw import LOOPBACK, Raw, ResponseWriter, exchange, request
 from .harness.recorder import Recorder, eventually
 from .harness.signer import new_key, sign_call
 
@@ -45,7 +45,7 @@ class Version:
         (self.folder / "proxy.yaml").write_text(f"upstream: http://{LOOPBACK}:{app.port}\n")
 
     def put(self, portal: Portal) -> None:
-        """Make it the app ``site``, all of its files at one moment."""
+        """Make it the app ``context``, all of its files at one moment."""
         link = portal.config / "apps" / ".new"
         link.symlink_to(self.folder)
         link.rename(portal.config / "apps" / "site")
@@ -102,7 +102,7 @@ def test_a_changed_app_is_followed_under_load_and_no_request_is_lost_or_of_two_m
     gina.start()
 
     def visit() -> None:
-        with Wire(gina.public) as wire:
+        with ResponseWriter(gina.public) as wire:
             for _ in range(20):
                 wire.send(request("GET", "/", ("Host", gina.app_host("site"))))
                 got = wire.read()
@@ -127,7 +127,7 @@ def test_a_request_goes_where_the_rules_led_that_let_it_in(
     gina.start()
     held = sign_call(cleo, gina, "site", method=b"POST", body=b"abcd").raw
     head = request("POST", "/", ("Host", gina.app_host("site")), ("Content-Length", "4"))
-    with Wire(gina.public) as signed, Wire(gina.public) as streamed:
+    with ResponseWriter(gina.public) as signed, ResponseWriter(gina.public) as streamed:
         signed.send(held[:-2])
         streamed.send(head + b"ab")
         eventually(lambda: one.app.received.endswith(b"ab"))
@@ -155,7 +155,7 @@ def test_an_app_that_is_removed_loses_what_it_began_and_others_go_on(
     def visit() -> None:
         assert ask(gina, "other").status == 200
 
-    with visitors(visit), Wire(gina.public) as running:
+    with visitors(visit), ResponseWriter(gina.public) as running:
         fields = (("Host", gina.app_host("site")), ("Content-Length", "4"))
         running.send(request("POST", "/", *fields) + b"ab")
         eventually(lambda: one.app.received.endswith(b"ab"))

@@ -17,7 +17,7 @@ from proxy.core.identity import PrivateKey
 
 from .conftest import SITE, WIDE, World
 from .harness.portals import Portal, contact, end, reserve_port, wait_for_ports
-from .harness.raw import Raw, Wire, answer, exchange, request
+from .harness.raw import Raw, ResponseWriter, answer, exchange, request
 from .harness.recorder import Recorder, eventually
 from .harness.signer import SignedCall, new_key, sign_call
 
@@ -110,8 +110,8 @@ def test_of_200_at_once_to_two_processes_one_passes(carol: Carol) -> None:
     ports: list[int] = []
     with ExitStack() as stack:
         for _ in range(3):
-            holder, port = reserve_port()
-            stack.enter_context(holder)
+            authenticate, port = reserve_port()
+            stack.enter_context(authenticate)
             ports.append(port)
         portal.write_config(second, listen=(ports[0], ports[1], ports[2]))
         shutil.copytree(portal.config / "apps", second / "apps")
@@ -128,11 +128,11 @@ def test_of_200_at_once_to_two_processes_one_passes(carol: Carol) -> None:
 def at_once(raw: bytes, ports: tuple[int, ...]) -> list[int]:
     """Send the same bytes on connections that are open already; return each one's status."""
     with ExitStack() as stack:
-        wires = [stack.enter_context(Wire(ports[n % len(ports)])) for n in range(AT_ONCE)]
+        wires = [stack.enter_context(ResponseWriter(ports[n % len(ports)])) for n in range(AT_ONCE)]
         gate = threading.Barrier(len(wires))
         found: list[int] = []
 
-        def send(wire: Wire) -> None:
+        def send(wire: ResponseWriter) -> None:
             gate.wait()
             wire.send(raw)
             found.append(wire.read().status)
@@ -247,6 +247,6 @@ def test_a_portal_whose_clock_is_wrong_corrects_itself_and_calls_once(
             assert "out_of_time" in callee.log
 
             heard.script(answer(200, ("Content-Length", "2"), body=None))
-            with Wire(caller.apps) as wire:
+            with ResponseWriter(caller.apps) as wire:
                 wire.send(request("HEAD", path, *fields))
                 assert wire.read(to_head=True).status == 200

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .harness.raw import Wire, answer, chunked, request
+from .harness.raw import ResponseWriter, answer, chunked, request
 from .harness.recorder import eventually
 from .trips import TRIPS, Trip
 
@@ -68,7 +68,7 @@ def test_each_app_calls_the_app_of_its_own_name(world: World) -> None:
 
 def test_one_connection_carries_many_calls(world: World) -> None:
     path = f"/internal/call_peer/{world.bob.id}/n"
-    with Wire(world.ada.apps) as wire:
+    with ResponseWriter(world.ada.apps) as wire:
         for number in range(20):
             fields = (("Host", "portal_core"), world.token())
             wire.send(request("POST", f"{path}{number}", *fields, body=b"x" * number))
@@ -169,7 +169,7 @@ def test_trailers_never_become_fields(world: World) -> None:
 def test_a_caller_that_leaves_in_the_middle_is_no_call(world: World) -> None:
     path = f"/internal/call_peer/{world.bob.id}/x"
     fields = (("Host", "portal_core"), world.token(), ("Content-Length", "1000"))
-    with Wire(world.ada.apps) as wire:
+    with ResponseWriter(world.ada.apps) as wire:
         wire.send(request("POST", path, *fields) + b"half of it")
 
     eventually(lambda: world.ada.lines(listener="apps", outcome="left"))

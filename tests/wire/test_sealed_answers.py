@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.core.binary_http.message import ResponseHead
-from proxy.core.binary_http.writer import END, content, response_head
-from proxy.core.sealing.envelope import CHUNKED_ANSWER
-from proxy.core.sealing.chunks import LARGEST_CHUNK
 from proxy.core.binary_http.varint import varint
+from proxy.core.binary_http.writer import END, content, response_head
+from proxy.core.sealing.chunks import LARGEST_CHUNK
+from proxy.core.sealing.envelope import CHUNKED_RESPONSE
 
 from .harness.meddler import REQUEST_HEADER, envelope
 from .harness.raw import Raw
@@ -151,7 +151,7 @@ def test_fields_of_ours_in_an_answer_go_nowhere(sealed: World) -> None:
 def test_what_the_outer_answer_says_beside_goes_nowhere(sealed: World) -> None:
     more = [(b"set-cookie", b"evil=1"), (b"x-evil", b"1"), (b"portal-refusal", b"replayed"),
             (b"content-encoding", b"gzip")]  # fmt: skip
-    sealed.peer.reply = lambda o: answer_bytes(200, [CHUNKED_ANSWER, *more], o.sealed())
+    sealed.peer.reply = lambda o: answer_bytes(200, [CHUNKED_RESPONSE, *more], o.sealed())
     got = sealed.ask_peer("POST")
     assert (got.status, got.body) == (200, b"from the peer")
     assert b"evil" not in got.head
@@ -165,7 +165,7 @@ def outer(opened: Opened) -> Iterator[tuple[str, bytes]]:
     """Yield answers in which an honest envelope is sent in a way that is none."""
     whole = opened.sealed()
     for status in (201, 202, 206, 299, 302, 400, 404, 500):
-        yield f"status {status}", answer_bytes(status, [CHUNKED_ANSWER], whole)
+        yield f"status {status}", answer_bytes(status, [CHUNKED_RESPONSE], whole)
     for kind in (
         b"message/ohttp-res",
         b"message/ohttp-chunked-req",
@@ -174,10 +174,10 @@ def outer(opened: Opened) -> Iterator[tuple[str, bytes]]:
     ):
         yield kind.decode(), answer_bytes(200, [(b"content-type", kind)], whole)  # fmt: skip
     yield "no type", answer_bytes(200, [], whole)
-    yield "two types", answer_bytes(200, [CHUNKED_ANSWER, CHUNKED_ANSWER], whole)
+    yield "two types", answer_bytes(200, [CHUNKED_RESPONSE, CHUNKED_RESPONSE], whole)
     yield "shorter than it says", around(whole, length=len(whole) + 1)
     yield "longer than it says", around(whole, length=len(whole) - 1)
-    yield "two lengths", answer_bytes(200, [CHUNKED_ANSWER, (b"content-length", b"1")], whole)
+    yield "two lengths", answer_bytes(200, [CHUNKED_RESPONSE, (b"content-length", b"1")], whole)
     yield "no HTTP", whole
     yield "nothing", b""
 
@@ -227,7 +227,7 @@ def test_a_call_is_answered_by_who_opened_it_alone(sealed: World) -> None:
 
 def test_a_chunk_above_the_limit_ends_the_answer(sealed: World) -> None:
     def reply(opened: Opened, size: int) -> bytes:
-        sealer = opened.opener.answer_sealer(secrets.token_bytes(16), largest=1 << 20)
+        sealer = opened.opener.response_sealer(secrets.token_bytes(16), largest=1 << 20)
         head = response_head(ResponseHead(200, ()))
         body = content(bytes(size - len(head) - 4)) if size > 1 << 14 else b""
         return around(sealer.header + sealer.seal(head + body) + sealer.finish(END))
@@ -237,7 +237,7 @@ def test_a_chunk_above_the_limit_ends_the_answer(sealed: World) -> None:
     must_fail(sealed, lambda opened: reply(opened, LARGEST_CHUNK + 1), "a byte more")
 
     def endless(opened: Opened) -> bytes:
-        sealer = opened.opener.answer_sealer(secrets.token_bytes(16))
+        sealer = opened.opener.response_sealer(secrets.token_bytes(16))
         return around(sealer.header + varint(1 << 30) + bytes(1 << 20), length=-1)
 
     start = time.monotonic()

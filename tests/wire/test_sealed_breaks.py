@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .harness.meddler import hang_up
-from .harness.raw import PATIENCE, Wire, answer, exchange, read_message, request
+from .harness.raw import PATIENCE, ResponseWriter, answer, exchange, read_message, request
 
 if TYPE_CHECKING:
     from .conftest import World
@@ -48,7 +48,7 @@ def test_many_calls_at_once_keep_to_themselves(sealed: World) -> None:
 
 
 def test_one_connection_carries_many_calls(sealed: World) -> None:
-    with Wire(sealed.eda.apps) as wire:
+    with ResponseWriter(sealed.eda.apps) as wire:
         for number in range(20):
             wire.send(sealed.sealed_request(sealed.bob.id, method="POST", body=b"x" * number))
             assert wire.read().body == b"ok"
@@ -98,7 +98,7 @@ def test_an_answer_that_breaks_off_breaks_off_at_the_calling_app(
 
     sealed.live.act = break_off
     sealed.meddler.stream()
-    with Wire(sealed.eda.apps) as wire:
+    with ResponseWriter(sealed.eda.apps) as wire:
         wire.send(live_request(sealed, "GET"))
         wire.put_back(wire.until(b"abc"))
         may_break.set()
@@ -121,7 +121,7 @@ def test_a_caller_that_leaves_breaks_the_call_at_the_app(sealed: World) -> None:
     for reset in (True, False):
         begun.clear()
         over.clear()
-        with Wire(sealed.eda.apps) as wire:
+        with ResponseWriter(sealed.eda.apps) as wire:
             head = live_request(sealed, "POST", bytes(LARGE))[: -LARGE // 2]
             wire.send(head)
             assert begun.wait(PATIENCE)
@@ -145,7 +145,7 @@ def test_a_caller_that_leaves_while_it_is_answered_stops_the_app(sealed: World) 
 
     sealed.live.act = pour
     sealed.meddler.stream()
-    with Wire(sealed.eda.apps) as wire:
+    with ResponseWriter(sealed.eda.apps) as wire:
         wire.send(live_request(sealed, "GET"))
         wire.until(b"\r\n\r\n")
     assert stopped.wait(PATIENCE)

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.core.binary_http.message import RequestHead
+from proxy.core.binary_http.varint import varint
 from proxy.core.binary_http.writer import END, content, request_head
-from proxy.core.sealing.envelope import CHUNKED_REQUEST, GATEWAY
 from proxy.core.sealing.chunks import LARGEST_CHUNK
+from proxy.core.sealing.envelope import CHUNKED_REQUEST, GATEWAY
 from proxy.core.sealing.hpke import Aead, SealingKey
 from proxy.core.sealing.key_config import KeyConfig
 from proxy.core.signature.digest import content_digest
 from proxy.core.signature.request import Recipient
-from proxy.core.binary_http.varint import varint
 
 from .harness.portals import Portal, contact
-from .harness.raw import Raw, Wire, exchange, request
+from .harness.raw import Raw, ResponseWriter, exchange, request
 from .harness.recorder import eventually
 from .harness.sealer import OUTER, Sender, offered_by
 from .harness.signer import sign_call
@@ -327,7 +327,7 @@ def test_a_chunk_above_the_limit_is_refused_before_it_is_there(
         varint(LARGEST_CHUNK + 1 + 16) + bytes(10),
         sender.sealer.seal(content(bytes(LARGEST_CHUNK)))[:1000],
     ):
-        with Wire(world.bob.public) as wire:
+        with ResponseWriter(world.bob.public) as wire:
             wire.send(request("POST", GATEWAY, ("Host", world.bob.host), *OUTER))
             for piece in (first, chunk):
                 wire.send(b"%x\r\n%b\r\n" % (len(piece), piece))
@@ -368,7 +368,7 @@ def test_a_head_above_the_limit_is_refused_while_it_comes(
         "many": RequestHead(b"GET", b"http", own, b"/x", ((b"a", b""),) * 1000),
     }
     data = request_head(heads[sized])
-    with Wire(world.bob.public) as wire:
+    with ResponseWriter(world.bob.public) as wire:
         wire.send(request("POST", GATEWAY, ("Host", world.bob.host), *OUTER))
         for at in range(0, len(data), 2000):  # never to its end: it is refused before
             piece = (b"" if at else sender.sealer.header) + sender.sealer.seal(data[at : at + 2000])
@@ -474,7 +474,7 @@ def test_a_request_without_content_reaches_the_app_only_when_it_is_whole(
         sender = cleo(world, config)
         head = sender.head("wide", b"/x", method=method, fields=fields)
         first = sender.sealer.header + sender.sealer.seal(head + END)
-        with Wire(world.bob.public) as wire:
+        with ResponseWriter(world.bob.public) as wire:
             wire.send(request("POST", GATEWAY, ("Host", world.bob.host), *OUTER))
             wire.send(b"%x\r\n%b\r\n" % (len(first), first))
         world.ask(world.bob.id, "/next")
@@ -488,7 +488,7 @@ def test_chunks_without_end_that_hold_nothing_cost_no_memory(
     sender = cleo(world, config)
     head = sender.head("wide", b"/x", method=b"POST")
     chunks = sender.sealer.header + sender.sealer.seal(head + content(b"body") + END)
-    with Wire(world.bob.public) as wire:
+    with ResponseWriter(world.bob.public) as wire:
         wire.send(request("POST", GATEWAY, ("Host", world.bob.host), *OUTER))
         wire.send(b"%x\r\n%b\r\n" % (len(chunks), chunks))
         before = world.bob.memory()
@@ -548,7 +548,7 @@ def test_a_broken_chunk_is_noticed_though_the_sender_sends_nothing_more(
     head = sender.head("wide", b"/x", method=b"POST")
     pieces = (sender.sealer.header + sender.sealer.seal(head), varint(100) + bytes(100))
     start = time.monotonic()
-    with Wire(world.bob.public) as wire:
+    with ResponseWriter(world.bob.public) as wire:
         wire.send(request("POST", GATEWAY, ("Host", world.bob.host), *OUTER))
         for piece in pieces:
             wire.send(b"%x\r\n%b\r\n" % (len(piece), piece))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.core.binary_http.padding import SMALLEST, padding
-from proxy.core.sealing.envelope import GATEWAY
 from proxy.core.identity_document import PATH
+from proxy.core.sealing.envelope import GATEWAY
 
 from .harness.meddler import REQUEST_HEADER, envelope
 from .harness.raw import answer, exchange, request

@@ -17,7 +17,7 @@ from proxy.core.identity import PrivateKey
 from .conftest import WIDE, World
 from .harness.meddler import Passing
 from .harness.portals import Portal, contact, end, reserve_port, wait_for_ports
-from .harness.raw import Wire
+from .harness.raw import ResponseWriter
 from .harness.recorder import Recorder
 from .harness.sealer import Sender
 from .harness.signer import new_key
@@ -84,8 +84,8 @@ def test_of_many_at_once_to_two_processes_one_passes(carol: Carol) -> None:
     with ExitStack() as stack:
         ports: list[int] = []
         for _ in range(3):
-            holder, port = reserve_port()
-            stack.enter_context(holder)
+            authenticate, port = reserve_port()
+            stack.enter_context(authenticate)
             ports.append(port)
         portal.write_config(second, listen=(ports[0], ports[1], ports[2]))
         shutil.copytree(portal.config / "apps", second / "apps")
@@ -102,11 +102,11 @@ def test_of_many_at_once_to_two_processes_one_passes(carol: Carol) -> None:
 def at_once(sender: Sender, raw: bytes, ports: tuple[int, ...]) -> list[int]:
     """Send an envelope on connections that are open already; return each answer's inner status."""
     with ExitStack() as stack:
-        wires = [stack.enter_context(Wire(ports[n % len(ports)])) for n in range(AT_ONCE)]
+        wires = [stack.enter_context(ResponseWriter(ports[n % len(ports)])) for n in range(AT_ONCE)]
         gate = threading.Barrier(len(wires))
         found: list[int] = []
 
-        def send(wire: Wire) -> None:
+        def send(wire: ResponseWriter) -> None:
             gate.wait()
             wire.send(raw)
             found.append(sender.opened(wire.read()).status)

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.core.http.problem import refusal_answer
-from proxy.core.sealing.envelope import GATEWAY
 from proxy.core.errors import Code, Refusal
+from proxy.core.http.problem import refusal_response
 from proxy.core.identity_document import PATH
+from proxy.core.sealing.envelope import GATEWAY
 
 from .conftest import WIDE
 from .harness.meddler import HungUp, Meddler, Passing
 from .harness.portals import Portal
-from .harness.raw import Wire, answer, exchange, request
+from .harness.raw import ResponseWriter, answer, exchange, request
 from .harness.recorder import Recorder, eventually
 from .harness.sealer import Opened, around, key_problem, offered_by
 from .harness.signer import answer_bytes
@@ -182,7 +182,7 @@ def test_a_refusal_of_the_second_try_does_not_tell_what_became_of_the_first(
     sealed: World,
 ) -> None:
     """As when the second is held back until it is out of time: the first may have been done."""
-    refusal = refusal_answer(Refusal(Code.OUT_OF_TIME))
+    refusal = refusal_response(Refusal(Code.OUT_OF_TIME))
 
     def reply(opened: Opened) -> bytes:
         if len(sealed.peer.asked) == 1:
@@ -199,7 +199,7 @@ def test_a_refusal_of_the_second_try_does_not_tell_what_became_of_the_first(
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_time_that_nobody_sealed_is_not_believed(sealed: World, method: str) -> None:
-    forged = refusal_answer(Refusal(Code.OUT_OF_TIME, now=int(time.time()) - 7200))
+    forged = refusal_response(Refusal(Code.OUT_OF_TIME, now=int(time.time()) - 7200))
 
     def forging(passing: Passing) -> None:
         passing.say(answer_bytes(forged.status, list(forged.fields), forged.body))
@@ -211,7 +211,7 @@ def test_a_time_that_nobody_sealed_is_not_believed(sealed: World, method: str) -
 
 
 def test_a_time_that_the_peer_tells_for_ever_is_believed_once(sealed: World) -> None:
-    refusal = refusal_answer(Refusal(Code.OUT_OF_TIME, now=int(time.time()) + 7200))
+    refusal = refusal_response(Refusal(Code.OUT_OF_TIME, now=int(time.time()) + 7200))
     sealed.peer.reply = lambda opened: around(
         opened.sealed(refusal.status, refusal.fields, refusal.body)
     )
@@ -226,7 +226,7 @@ def test_a_time_that_the_peer_tells_for_ever_is_believed_once(sealed: World) -> 
 
 
 def test_each_of_the_two_reasons_has_one_more_try(sealed: World) -> None:
-    refusal = refusal_answer(Refusal(Code.OUT_OF_TIME, now=int(time.time())))
+    refusal = refusal_response(Refusal(Code.OUT_OF_TIME, now=int(time.time())))
 
     def reply(opened: Opened) -> bytes:
         if len(sealed.peer.asked) == 2:
@@ -269,7 +269,7 @@ def test_a_portal_whose_clock_is_wrong_is_set_right_under_seal(tmp_path: Path, s
             assert len(relays[callee.id].calls) == 2
 
             heard.script(answer(200, ("Content-Length", "2"), body=None))
-            with Wire(caller.apps) as wire:
+            with ResponseWriter(caller.apps) as wire:
                 wire.send(request("HEAD", path, *fields))
                 assert wire.read(to_head=True).status == 200
             assert len(relays[callee.id].calls) == 4
@@ -282,7 +282,7 @@ def unsealed() -> dict[str, bytes]:
     """Return answers that nobody sealed, by name."""
     answers = {}
     for code in Code:
-        refusal = refusal_answer(Refusal(code, now=1))
+        refusal = refusal_response(Refusal(code, now=1))
         answers[f"{code.status} {code.public}"] = answer_bytes(
             code.status, list(refusal.fields), refusal.body
         )

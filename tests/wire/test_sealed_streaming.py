@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .harness.raw import PATIENCE, Raw, Wire, read_message, request
+from .harness.raw import PATIENCE, Raw, ResponseWriter, read_message, request
 
 if TYPE_CHECKING:
     from .conftest import World
@@ -39,12 +39,12 @@ def live(sealed: World) -> World:
 
 def begin(
     world: World, method: str = "POST", *fields: tuple[str, str], length: int | None = None
-) -> Wire:
+) -> ResponseWriter:
     """Send the head of a call to Bob's app ``live``; return the connection."""
     framing = [CHUNKED] if length is None else [("Content-Length", str(length))]
     own = [("Host", "portal_core"), ("Portal-Token", world.eda.token("live")), *fields]
     path = f"/internal/call_peer/{world.bob.id}/live"
-    wire = Wire(world.eda.apps)
+    wire = ResponseWriter(world.eda.apps)
     wire.send(request(method, path, *own, *(framing if method == "POST" else ())))
     return wire
 
@@ -53,11 +53,11 @@ def piece(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def head_of(wire: Wire) -> Raw:
+def head_of(wire: ResponseWriter) -> Raw:
     return Raw(wire.until(b"\r\n\r\n"), b"")
 
 
-def next_piece(wire: Wire) -> bytes:
+def next_piece(wire: ResponseWriter) -> bytes:
     size = int(wire.until(b"\r\n"), 16)
     data = wire.exactly(size)
     assert wire.exactly(2) == b"\r\n"
@@ -217,7 +217,7 @@ def stops(world: World, pouring: Pouring) -> bool:
     return pouring.written < ENOUGH // 2
 
 
-def drain(wire: Wire, size: int) -> None:
+def drain(wire: ResponseWriter, size: int) -> None:
     """Read ``size`` bytes, and keep none."""
     while size > 0:
         data = wire.exactly(min(size, MIB))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .faults import CUT, FINAL, HEADER, MANY, Fault
+from .faults import FINAL, HEADER, MANY, REVOKED, Fault
 from .harness.meddler import ANSWER_HEADER, Passing, envelope
-from .harness.raw import PATIENCE, Raw, Wire, answer, chunked, exchange
+from .harness.raw import PATIENCE, Raw, ResponseWriter, answer, chunked, exchange
 from .harness.recorder import eventually
 
 if TYPE_CHECKING:
@@ -26,15 +26,15 @@ BODIES = {"large": LARGE, "large and chunked": LARGE, "small": SMALL, "none": No
 def cases() -> Iterator[tuple[str, str]]:
     """Yield which faults are tried on which bodies; large ones alone have many chunks."""
     for kind in BODIES:
-        faults = chain(HEADER, FINAL, MANY, CUT) if kind.startswith("large") else (
-            chain(HEADER, FINAL, (name for name in CUT if "first chunk" not in name))
+        faults = chain(HEADER, FINAL, MANY, REVOKED) if kind.startswith("large") else (
+            chain(HEADER, FINAL, (name for name in REVOKED if "first chunk" not in name))
         )  # fmt: skip
         for name in faults:
             yield kind, name
 
 
 CASES = list(cases())
-FAULTS = HEADER | FINAL | MANY | CUT
+FAULTS = HEADER | FINAL | MANY | REVOKED
 
 
 def call(world: World, kind: str, method: str = "POST") -> bytes:
@@ -218,7 +218,7 @@ def test_an_app_that_has_a_part_of_an_answer_sees_it_break(
         passing.back(got, plan())
 
     sealed.meddler.on_call = on_call
-    with Wire(sealed.eda.apps) as wire:
+    with ResponseWriter(sealed.eda.apps) as wire:
         wire.send(call(sealed, "none", "GET"))
         wire.put_back(wire.until(b"\r\n\r\n"))
         has_a_part.set()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.core.signature.base import Message
 from proxy.core.identity_document import Document, verify_document
+from proxy.core.signature.base import Message
 from proxy.state.sealing_keys import SealingKeyStore
 from tests.envelopes import opens, sealed_to
 

@@ -20,7 +20,7 @@ from tests.certificates import authority, write_pair
 
 from .conftest import SITE, WIDE
 from .harness.portals import DOMAIN, Portal
-from .harness.raw import LOOPBACK, PATIENCE, Raw, Wire, answer, chunked, exchange, request
+from .harness.raw import LOOPBACK, PATIENCE, Raw, ResponseWriter, answer, chunked, exchange, request
 from .harness.recorder import Recorder, eventually
 from .harness.sockets import WebSocketApp
 
@@ -59,7 +59,7 @@ def renew(portal: Portal, *more: str) -> None:
     write_pair(portal.config / "tls", authority().issue(host, f"*.{host}", *more))
 
 
-class Secure(Wire):
+class Secure(ResponseWriter):
     """A connection with TLS to a Portal's public listener, verified for the host of an app."""
 
     def __init__(
@@ -193,7 +193,11 @@ def test_plain_http_is_closed_and_a_silent_handshake_too_and_neither_holds_other
     gina: Portal,
 ) -> None:
     gina.start()
-    with Wire(gina.public) as silent, Wire(gina.public) as plain, Wire(gina.public) as half:
+    with (
+        ResponseWriter(gina.public) as silent,
+        ResponseWriter(gina.public) as plain,
+        ResponseWriter(gina.public) as half,
+    ):
         start = time.monotonic()
         plain.send(request("GET", "/", ("Host", gina.app_host("site"))))
         assert b"HTTP/" not in plain.rest()
@@ -241,7 +245,7 @@ def renew_as_expired(portal: Portal) -> None:
 
 def test_it_stops_at_once_though_clients_are_there(gina: Portal) -> None:
     gina.start()
-    with Secure(gina) as used, Secure(gina), Wire(gina.public):
+    with Secure(gina) as used, Secure(gina), ResponseWriter(gina.public):
         used.send(request("GET", "/", ("Host", gina.app_host("site"))))
         assert used.read().body == b"ok"
         start = time.monotonic()

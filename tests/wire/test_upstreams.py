@@ -17,7 +17,7 @@ from tests.certificates import authority, write_pair
 
 from .conftest import SITE, WIDE
 from .harness.portals import Portal, contact
-from .harness.raw import LOOPBACK, PATIENCE, Raw, Wire, answer, chunked, exchange, request
+from .harness.raw import LOOPBACK, PATIENCE, Raw, ResponseWriter, answer, chunked, exchange, request
 from .harness.recorder import Accepted, Live, Recorder, eventually
 from .harness.signer import new_key
 
@@ -235,12 +235,12 @@ def test_a_client_has_as_long_as_the_owner_says(gina: Portal) -> None:
         gina.start()
         whole = request("GET", "/", ("Host", gina.app_host("site")))
         for listener in (gina.public, gina.apps, gina.owner):
-            with Wire(listener) as slow:
+            with ResponseWriter(listener) as slow:
                 start = time.monotonic()
                 slow.send(whole[:20])
                 assert slow.read().code == "request_timeout"
                 assert 0.8 < time.monotonic() - start < PATIENCE / 2
-        with Wire(gina.public) as idle:
+        with ResponseWriter(gina.public) as idle:
             idle.send(whole)
             assert idle.read().body == b"ok"
             start = time.monotonic()

@@ -16,7 +16,7 @@ import pytest
 
 from .conftest import SITE, WIDE
 from .harness.portals import Portal, contact, wait_for_ports
-from .harness.raw import PATIENCE, Raw, Wire, exchange
+from .harness.raw import PATIENCE, Raw, ResponseWriter, exchange
 from .harness.recorder import Recorder, eventually
 from .harness.signer import new_key, sign_call
 from .test_ending import get, half_sent, listens, process_of, restarts_lose_nothing
@@ -91,7 +91,7 @@ def test_a_request_is_carried_out_once_whoever_of_them_gets_it(
 def test_every_worker_gets_some_of_the_work(gina: Portal) -> None:
     with ExitStack() as stack:
         for _ in range(AT_ONCE):
-            wire = stack.enter_context(Wire(gina.public))
+            wire = stack.enter_context(ResponseWriter(gina.public))
             wire.send(get(gina))
             assert wire.read().body == b"ok"
         busy = [process for process in workers_of(gina) if connections_of(process) > 1]

@@ -5,12 +5,12 @@ Where some reading is ``peer`` and another one ``private``, nobody enters.
 Source: docs/protocol.md, "Access"; the readings are those of ``proxy.core.access.target``.
 """
 
-from proxy.core.http.headers import spelling
 from proxy.core.access.rules import Rule, Rules, stricter
-from proxy.core.access.target import Target, readings
+from proxy.core.access.target import Target, interpretations
+from proxy.core.http.headers import spelling
 
 
-class Judge:
+class RuleMatcher:
     """One app's rules, prepared once; ``decide`` is called for every request."""
 
     def __init__(self, rules: Rules) -> None:
@@ -29,7 +29,7 @@ class Judge:
         if self.rules.uniform_access is not None:
             return own
         strictest = own
-        for reading in readings(target.path):
+        for reading in interpretations(target.path):
             folded = (self._folded.decide(each) for each in _folds(reading))
             for rule in (self.rules.decide(reading), *folded):
                 if rule.access is not strictest.access:

@@ -8,9 +8,9 @@ Source: RFC 4918, sections 10.3 and 8.3 (a path, or a whole URI).
 import re
 from collections.abc import Sequence
 
-from proxy.core.errors import Code, Refusal
 from proxy.core.access.hosts import Hosts
 from proxy.core.access.target import Target, parse_target
+from proxy.core.errors import Code, Refusal
 
 FIELD = b"destination"
 

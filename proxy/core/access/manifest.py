@@ -19,13 +19,13 @@ from proxy.core.access.manifest_schema import (
     PathRule,
     reads_as_address,
 )
-from proxy.core.errors import Invalid, Problem
-from proxy.core.http.origin import Origin
 from proxy.core.access.policy import Access
 from proxy.core.access.rules import Rule, Rules
+from proxy.core.errors import Invalid, Problem
 from proxy.core.files.schema import fit
 from proxy.core.files.strict_json import parse_json
 from proxy.core.files.text import listed, shown, step
+from proxy.core.http.origin import Origin
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, PlainValidator
 
+from proxy.core.access.policy import Access
+from proxy.core.access.template import Template
+from proxy.core.files.schema import OpenSection, Section
+from proxy.core.files.text import shown
 from proxy.core.http.headers import spelling
 from proxy.core.http.origin import LAST_PORT
-from proxy.core.access.policy import Access
-from proxy.core.files.schema import OpenSection, Section
-from proxy.core.access.template import Template
-from proxy.core.files.text import shown
 
 MAX_PREFIXES = 1000
 MAX_FIELDS = 32

@@ -11,8 +11,8 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from proxy.core.identity import is_id_prefix
 from proxy.core.http.origin import Origin, parse_origin
+from proxy.core.identity import is_id_prefix
 
 Mode = Literal["sealed", "signed"]
 """How a call is protected."""

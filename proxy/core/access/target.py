@@ -2,7 +2,7 @@
 
 The bytes are judged here and forwarded as they came, never decoded and re-encoded. What no honest
 client sends and some app would read in its own way is refused outright; everything else is judged
-under every reading in ``readings``, and the strictest rule holds.
+under every reading in ``interpretations``, and the strictest rule holds.
 Source: RFC 9112, section 3.2.1 (origin form); RFC 3986, sections 2.1 and 3.3.
 """
 
@@ -77,7 +77,7 @@ def _refuse_ambiguous(path: bytes) -> None:
     raise Refusal(Code.BAD_TARGET, f"more than {MAX_DECODINGS} layers of escapes: {path[:200]!r}")
 
 
-def readings(path: bytes) -> frozenset[bytes]:
+def interpretations(path: bytes) -> frozenset[bytes]:
     """Return every path that an app could take ``path`` for, itself included.
 
     The closure of: decode the escapes once more, drop ``;parameters``, cut at ``?`` or ``#`` that

@@ -8,9 +8,9 @@ host, no length but the content's own. Source: RFC 9292, sections 3.4 to 3.6; RF
 import re
 
 from proxy.core.binary_http.message import Malformed
+from proxy.core.binary_http.varint import Unfinished, read_varint
 from proxy.core.http.headers import HOP_BY_HOP, Field
 from proxy.core.http1.grammar import MAX_FIELDS, MAX_HEAD, TOKEN
-from proxy.core.binary_http.varint import Unfinished, read_varint
 
 SCHEMES = frozenset({b"http", b"https"})
 FORBIDDEN = HOP_BY_HOP | {b"host"}

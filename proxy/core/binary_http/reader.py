@@ -29,10 +29,10 @@ from proxy.core.binary_http.grammar import (
     refuse_control,
 )
 from proxy.core.binary_http.message import COMPLETE, Complete, Malformed, RequestHead, ResponseHead
+from proxy.core.binary_http.varint import Unfinished, read_varint
 from proxy.core.http.headers import Field
 from proxy.core.http1.framing import bodiless
 from proxy.core.http1.grammar import MAX_HEAD
-from proxy.core.binary_http.varint import Unfinished, read_varint
 
 MAX_INFORMATIONAL = 16
 """Responses (1xx) in front of the final one; all of them and it share ``MAX_HEAD``."""

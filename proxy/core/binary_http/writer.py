@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 from proxy.core.binary_http.grammar import is_informational, is_status
 from proxy.core.binary_http.message import RequestHead, ResponseHead
-from proxy.core.http.headers import Field
 from proxy.core.binary_http.varint import varint
+from proxy.core.http.headers import Field
 
 END = b"\0\0"
 """The terminators of the content and of the trailers, of which there are none."""

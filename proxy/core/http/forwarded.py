@@ -69,7 +69,7 @@ NOBODY = Trusted()
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbour:
+class RemotePeer:
     """Who is at the other end of a connection."""
 
     address: str
@@ -79,7 +79,7 @@ class Neighbour:
 
 
 @dataclass(frozen=True, slots=True)
-class Trail:
+class ForwardedChain:
     """The way of one request, as far as it is believed."""
 
     nodes: tuple[str, ...]
@@ -116,9 +116,9 @@ def read_network(text: str) -> Network:
     return network
 
 
-def read_trail(
-    neighbour: Neighbour, fields: Fields, trusted: Trusted, *, public: Scheme, made_id: str
-) -> Trail:
+def read_forwarded_chain(
+    neighbour: RemotePeer, fields: Fields, trusted: Trusted, *, public: Scheme, made_id: str
+) -> ForwardedChain:
     """Return by which way the request with ``fields`` came from ``neighbour``.
 
     ``public`` is the scheme by which others reach this Portal: what a connection without TLS of our
@@ -128,28 +128,30 @@ def read_trail(
     scheme: Scheme = "https" if neighbour.is_tls else public
     is_trusted = trusted.unix if neighbour.is_unix else trusted.has(address)
     if not is_trusted:
-        return Trail((node,), scheme, made_id)
+        return ForwardedChain((node,), scheme, made_id)
     forwarded = not any(name in (_FOR, _PROTO, _HOST) for name, _ in fields)
     told, proto, host = _read_forwarded(fields, trusted) if forwarded else _read_x(fields, trusted)
     if not neighbour.is_unix or not told:
         told.insert(0, node)
     ids = values_of(fields, REQUEST_ID)
     request_id = ids[0].decode("ascii") if len(ids) == 1 and _ID.fullmatch(ids[0]) else made_id
-    return Trail(tuple(reversed(told)), _SCHEMES.get(proto.lower(), scheme), request_id, host)
+    return ForwardedChain(
+        tuple(reversed(told)), _SCHEMES.get(proto.lower(), scheme), request_id, host
+    )
 
 
-def fields_of_trail(trail: Trail, host: bytes) -> list[Field]:
-    """Return what tells an app of ``trail``; ``host`` is the Host that was asked for."""
-    addresses = [UNKNOWN if node.startswith("_") else node for node in trail.nodes]
-    first, *further = (f'for="[{node}]"' if ":" in node else f"for={node}" for node in trail.nodes)
-    scheme = trail.scheme.encode("ascii")
+def fields_of_forwarded_chain(chain: ForwardedChain, host: bytes) -> list[Field]:
+    """Return what tells an app of ``chain``; ``host`` is the Host that was asked for."""
+    addresses = [UNKNOWN if node.startswith("_") else node for node in chain.nodes]
+    first, *further = (f'for="[{node}]"' if ":" in node else f"for={node}" for node in chain.nodes)
+    scheme = chain.scheme.encode("ascii")
     elements = b'%b;host="%b";proto=%b' % (first.encode("ascii"), host, scheme)
     return [
         (_FOR, ", ".join(addresses).encode("ascii")),
         (_PROTO, scheme),
         (_HOST, host),
         (_FORWARDED, b", ".join([elements, *(each.encode("ascii") for each in further)])),
-        (REQUEST_ID, trail.request_id.encode("ascii")),
+        (REQUEST_ID, chain.request_id.encode("ascii")),
     ]
 
 
@@ -250,3 +252,21 @@ def _address(text: str) -> tuple[str, Address | None]:
     if isinstance(address, IPv6Address):
         address = address.ipv4_mapped or IPv6Address(int(address))
     return str(address), address
+
+
+# Which addresses are one client's, as far as anybody can tell who counts clients.
+_HOST_BITS = 64
+
+
+def client_network(text: str, trusted: Trusted) -> Address | None:
+    """Return the one address that stands for all of its client's.
+
+    ``text`` is what the socket tells. None where nobody can be told apart: where it tells none, as
+    of a unix socket, and for a trusted web server, behind which is everybody.
+    """
+    address = read_address(text)
+    if address is None or trusted.has(address):
+        return None
+    if isinstance(address, IPv6Address):
+        return IPv6Address(int(address) >> _HOST_BITS << _HOST_BITS)
+    return address

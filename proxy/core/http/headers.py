@@ -57,11 +57,11 @@ _TAKEN_ON_THE_WAY = (
     b"date", b"server", b"x-pad", b"x-sendfile", b"x-accel-buffering", b"x-accel-charset",
     b"x-accel-expires", b"x-accel-limit-rate", b"x-accel-redirect",
 )  # fmt: skip
-RENAMED_IN_ANSWERS = RENAMED | {name: b"portal-app-" + name for name in _TAKEN_ON_THE_WAY}
+RENAMED_IN_RESPONSES = RENAMED | {name: b"portal-app-" + name for name in _TAKEN_ON_THE_WAY}
 """Web servers on the way write their own ``Date`` over an answer's, or act on ``X-Accel-*`` and
 drop them, by default.
 """
-RESTORED = {ours: apps for apps, ours in RENAMED_IN_ANSWERS.items()}
+RESTORED = {ours: apps for apps, ours in RENAMED_IN_RESPONSES.items()}
 
 _OURS = frozenset(
     {b"portal-key", b"portal-to", b"portal-seal", b"portal-token", b"portal-refusal", *RESTORED}
@@ -190,13 +190,13 @@ def renamed_for_travel(fields: Fields) -> list[Field]:
     return [(RENAMED.get(name, name), value) for name, value in fields]
 
 
-def answer_for_travel(fields: Fields) -> list[Field]:
+def response_for_travel(fields: Fields) -> list[Field]:
     """Give an app's answer the form in which it is signed: renamed, less what intermediaries write.
 
     ``fields`` are without ours already.
     """
     return [
-        (RENAMED_IN_ANSWERS.get(name, name), value)
+        (RENAMED_IN_RESPONSES.get(name, name), value)
         for name, value in fields
         if spelling(name) not in INTERMEDIARY
     ]

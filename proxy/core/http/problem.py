@@ -36,7 +36,7 @@ _PAGE = """<!doctype html>
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """A whole response, small enough to hold."""
 
     status: int
@@ -44,7 +44,7 @@ class Answer:
     body: bytes
 
 
-def refusal_answer(refusal: Refusal, *, page: bool = False, request_id: str = "") -> Answer:
+def refusal_response(refusal: Refusal, *, page: bool = False, request_id: str = "") -> Response:
     """Return the response that tells of ``refusal``; ``page`` asks for HTML.
 
     By ``request_id`` its owner finds it in the log; "" tells none.
@@ -86,7 +86,7 @@ def refusal_answer(refusal: Refusal, *, page: bool = False, request_id: str = ""
     else:
         body = json.dumps(members).encode("ascii")
         fields.append((b"content-type", PROBLEM))
-    return Answer(code.status, tuple(fields), body)
+    return Response(code.status, tuple(fields), body)
 
 
 def refusal_mark(fields: Fields) -> tuple[str, int | None]:

@@ -10,8 +10,8 @@ read and the shortest written. Source: draft-ietf-ohai-chunked-ohttp-08, section
 
 from collections.abc import Iterator
 
-from proxy.core.sealing.aead import TAG_LENGTH, Bytes
 from proxy.core.binary_http.varint import Unfinished, read_varint, varint
+from proxy.core.sealing.aead import TAG_LENGTH, Bytes
 
 LARGEST_CHUNK = 65536
 """Bytes of plaintext in a chunk that we seal, and that we open."""

@@ -3,15 +3,15 @@
 Source: RFC 9458, sections 3 and 5.3; RFC 9540; draft-ietf-ohai-chunked-ohttp.
 """
 
-from proxy.core.http.problem import KEY_PROBLEM, PROBLEM
 from proxy.core.errors import Invalid
-from proxy.core.http.headers import Field, Fields, values_of
 from proxy.core.files.strict_json import parse_json
+from proxy.core.http.headers import Field, Fields, values_of
+from proxy.core.http.problem import KEY_PROBLEM, PROBLEM
 
 GATEWAY = b"/.well-known/ohttp-gateway"
 KEY_LIST = b"application/ohttp-keys"
 CHUNKED_REQUEST: Field = (b"content-type", b"message/ohttp-chunked-req")
-CHUNKED_ANSWER: Field = (b"content-type", b"message/ohttp-chunked-res")
+CHUNKED_RESPONSE: Field = (b"content-type", b"message/ohttp-chunked-res")
 INCREMENTAL: Field = (b"incremental", b"?1")
 """Asks whoever carries the message to pass its pieces on as they come."""
 PROBLEM_LIMIT = 16384
@@ -29,9 +29,9 @@ def is_sealed_request(fields: Fields) -> bool:
     return media_type(fields) == CHUNKED_REQUEST[1]
 
 
-def is_sealed_answer(status: int, fields: Fields) -> bool:
+def is_sealed_response(status: int, fields: Fields) -> bool:
     """Tell whether an answer says that it is an envelope."""
-    return status == 200 and media_type(fields) == CHUNKED_ANSWER[1]  # noqa: PLR2004 - HTTP's OK
+    return status == 200 and media_type(fields) == CHUNKED_RESPONSE[1]  # noqa: PLR2004 - HTTP's OK
 
 
 def may_be_key_problem(status: int, fields: Fields) -> bool:

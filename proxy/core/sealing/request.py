@@ -51,7 +51,7 @@ class RequestSealer(ChunkSealer):
         super().__init__(sealed_to + self.enc, context, largest)
         self._context = context
 
-    def answer_opener(self, largest: int = LARGEST_CHUNK) -> ResponseOpener:
+    def response_opener(self, largest: int = LARGEST_CHUNK) -> ResponseOpener:
         """Return what opens the response to this request, and no other."""
         return ResponseOpener(_response_secret(self._context, self.enc), largest)
 
@@ -72,10 +72,12 @@ class RequestOpener(ChunkOpener):
 
     @property
     def response_nonce_length(self) -> int:
-        """How many random bytes ``answer_sealer`` needs: 16 or 32, as the sender chose its AEAD."""
+        """How many random bytes ``response_sealer`` needs: 16 or 32, as the sender chose its AEAD."""
         return response_nonce_length(self._known_context.aead)
 
-    def answer_sealer(self, response_nonce: bytes, largest: int = LARGEST_CHUNK) -> ResponseSealer:
+    def response_sealer(
+        self, response_nonce: bytes, largest: int = LARGEST_CHUNK
+    ) -> ResponseSealer:
         """Return what seals the response; ``response_nonce`` is random and used for no other.
 
         Whoever sent a header can read it, so nothing may be in it that wasn't meant for anybody,

@@ -12,8 +12,7 @@ import re
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 
-from proxy.core.http.forwarded import NOBODY, UNKNOWN
-from proxy.core.http.client_network import neighbourhood
+from proxy.core.http.forwarded import NOBODY, UNKNOWN, client_network
 
 CODE_LENGTH = 8
 CODE_BYTES = 5
@@ -133,7 +132,7 @@ def counted_address(address: str) -> str:
 
     What isn't an address, as where nobody knows the client, is one and the same.
     """
-    one = neighbourhood(address, NOBODY)
+    one = client_network(address, NOBODY)
     if one is None:
         return UNKNOWN
     return f"{one}/64" if isinstance(one, IPv6Address) else str(one)

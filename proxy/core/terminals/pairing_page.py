@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from html import escape
 
 from proxy.core.http.headers import Field
-from proxy.core.names import MAX_NAME_LENGTH
 from proxy.core.http.origin import Origin, parse_origin
+from proxy.core.names import MAX_NAME_LENGTH
 from proxy.core.terminals.return_address import PAIR
 
 _STYLE = """

@@ -15,7 +15,7 @@ _NEAR = frozenset({b"same-origin", b"none"})
 """The asked origin's own page, and nobody's: typed, or a bookmark."""
 
 
-def may_carry(
+def is_same_portal_request(
     method: bytes,
     is_websocket: bool,  # noqa: FBT001 - the gate has it at hand
     fields: Fields,

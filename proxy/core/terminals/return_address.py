@@ -8,10 +8,10 @@ Source: RFC 3986; CWE-601 (open redirect).
 import re
 from urllib.parse import parse_qs, quote
 
-from proxy.core.http.problem import wants_page
+from proxy.core.access.target import Target
 from proxy.core.http.headers import Fields
 from proxy.core.http.origin import Origin, is_dns_label, parse_origin
-from proxy.core.access.target import Target
+from proxy.core.http.problem import wants_page
 
 PAIR = b"/core/public/pair"
 """The pairing page's path, on the Portal's own host alone."""
@@ -23,7 +23,7 @@ _ADDRESS = re.compile(r"(https?://[A-Za-z0-9.:_-]+)(/[!-~]*)?")
 """Visible ASCII. The host ends at the first slash for everybody: no ``@``, no backslash before."""
 
 
-def safe_landing(to: str, portal: Origin) -> str | None:
+def safe_return_address(to: str, portal: Origin) -> str | None:
     """Return ``to`` if it is an address of this Portal or of one of its apps; else None.
 
     ``portal`` is the Portal's own origin: scheme and port must be its too.
@@ -41,14 +41,14 @@ def safe_landing(to: str, portal: Origin) -> str | None:
     return str(origin) + (match[2] or "/")
 
 
-def landing_of(target: Target, portal: Origin) -> str | None:
+def return_address_of(target: Target, portal: Origin) -> str | None:
     """Return where the address of the pairing page says that a browser wanted to go, if safe."""
     query = (target.query or b"").decode("ascii")
     try:
         wanted = parse_qs(query, max_num_fields=_MOST_PARAMETERS).get("to", [""])
     except ValueError:
         return None
-    return safe_landing(wanted[0], portal)
+    return safe_return_address(wanted[0], portal)
 
 
 def pairing_address(portal: Origin, app: str, target: Target) -> str:

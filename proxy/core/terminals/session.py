@@ -10,7 +10,9 @@ from proxy.core.terminals.cookie import cookie_name, presented, set_cookie
 from proxy.core.terminals.terminals import LIFETIME, Terminal, TerminalList
 
 
-def holder(fields: Fields, terminals: TerminalList, portal: Origin, now: float) -> Terminal | None:
+def authenticate(
+    fields: Fields, terminals: TerminalList, portal: Origin, now: float
+) -> Terminal | None:
     """Return the terminal whose token these fields bring, if it is still good.
 
     Of several cookies any may be it: another Portal of our domain can set more in the same browser,

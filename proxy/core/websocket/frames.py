@@ -1,6 +1,6 @@
 """The frames of one direction as they pass (RFC 6455, section 5): headers are read, payload isn't.
 
-``Passage`` lets through what is well formed, in the bytes and at the moment it came in. Only a
+``FrameFilter`` lets through what is well formed, in the bytes and at the moment it came in. Only a
 frame's header is held until it is whole, fourteen bytes at most: what has passed therefore ends
 between two frames, or in a payload whose end is known, and a Close of our own can follow there.
 
@@ -62,7 +62,7 @@ _BETWEEN = _ANYWHERE | {0x01, 0x02, 0x81, 0x82}
 _BETWEEN_DEFLATED = _BETWEEN | {0x41, 0x42, 0xC1, 0xC2}
 
 
-class Passage:
+class FrameFilter:
     """The frames from one side to the other; the side that ``sends_masked`` is the client."""
 
     __slots__ = (

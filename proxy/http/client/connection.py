@@ -17,7 +17,7 @@ from proxy.core.http1.grammar import Malformed
 from proxy.core.http1.reader import END, Interim, ResponseReader, State
 from proxy.http.client.transport import arrivals, is_end_genuine, left_unread
 from proxy.http.keepalive import keep_alive
-from proxy.http.read_buffer import Portion
+from proxy.http.read_buffer import ReadBuffer
 from proxy.http.upstream import UpstreamFailed
 
 HIGH = 128 * 1024
@@ -39,7 +39,7 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport = cast(asyncio.Transport, None)
-        self._portion = Portion(2)
+        self._read_buffer = ReadBuffer(2)
         self._reader = ResponseReader()
         self._events: deque[object] = deque()
         self._buffered = 0
@@ -65,19 +65,19 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, _sizehint: int) -> memoryview:
         """Return where to read to."""
-        return self._portion.room()
+        return self._read_buffer.room()
 
     def buffer_updated(self, nbytes: int) -> None:
         """Turn bytes into events for ``next_event``."""
         self._moved_at = self._loop.time()
-        self._take(self._reader.feed(self._portion.take(nbytes)))
+        self._take(self._reader.feed(self._read_buffer.take(nbytes)))
         if self._buffered >= _NOTABLE:
             # Whoever waits for it has its turn first, and nearly always takes all of it.
             self._loop.call_soon(self._look_at_waiting)
 
     def _look_at_waiting(self) -> None:
         if self._buffered >= _NOTABLE:
-            self._portion.shrink()
+            self._read_buffer.shrink()
         if self._buffered > _FULL and self._is_reading:
             self._is_reading = False
             self._transport.pause_reading()
@@ -139,7 +139,7 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self._transport.close()
 
-    def endure(self) -> None:
+    def disable_timeouts(self) -> None:
         """Take silence for no failure: the kernel looks whether the other side is there."""
         keep_alive(self._transport)
 

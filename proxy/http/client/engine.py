@@ -26,7 +26,7 @@ class _Response:
         return self._exchange
 
 
-class HopUpstream:
+class Http1Upstream:
     """Carries requests out over connections of its own; never repeats one."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:

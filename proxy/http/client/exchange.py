@@ -15,7 +15,7 @@ from proxy.core.http1.grammar import ResponseHead
 from proxy.core.http1.reader import SWITCHING_PROTOCOLS, Interim
 from proxy.core.http1.writer import LAST_CHUNK, chunk, request_head
 from proxy.http.client.connection import Connection
-from proxy.http.upstream import Ending, UpstreamFailed, UpstreamRequest, Whole
+from proxy.http.upstream import BytesBody, Ending, UpstreamFailed, UpstreamRequest
 
 _CONTINUE = 100
 _AT_ONCE = 32 * 1024
@@ -28,7 +28,7 @@ def _at_once(request: UpstreamRequest) -> bytes | None:
 
     It needs neither a task of its own nor a second write.
     """
-    if not isinstance(request.body, Whole) or len(request.body.data) > _AT_ONCE:
+    if not isinstance(request.body, BytesBody) or len(request.body.data) > _AT_ONCE:
         return None
     data = request.body.data
     length = content_length(request.fields)
@@ -87,7 +87,7 @@ class Exchange(Ending):
         if not self._is_sent:
             raise UpstreamFailed("an upgrade in the middle of the request's body")
         self._patience = math.inf
-        self.connection.endure()
+        self.connection.disable_timeouts()
 
     async def _pass_on(self, interim: Interim) -> None:
         if interim.head.status == _CONTINUE:

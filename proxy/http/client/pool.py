@@ -9,8 +9,8 @@ import asyncio
 import ssl
 from collections import deque
 
-from proxy.http.client.connection import Connection
 from proxy.http.client.connect import dial
+from proxy.http.client.connection import Connection
 from proxy.http.client.resolver import Resolver
 from proxy.http.upstream import Destination, UpstreamFailed
 

@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator
 from starlette.types import ASGIApp, Message
 
 from proxy.core.http.headers import Field
+from proxy.http.in_process.request_body import RequestBody
 from proxy.http.in_process.response import Body, read_head
-from proxy.http.in_process.request_body import Intake
+from proxy.http.in_process.response_stream import ResponseStream
 from proxy.http.in_process.scope import http_scope
-from proxy.http.in_process.response_stream import Spoken
 from proxy.http.upstream import UpstreamFailed, UpstreamRequest
 
 
@@ -24,8 +24,8 @@ class Exchange:
         self.status = 0
         self.fields: tuple[Field, ...] = ()
         self._request = request
-        self._said = Spoken(request.timeouts.read, lambda: self._intake.moved_at)
-        self._intake = Intake(request, self._said.break_off)
+        self._said = ResponseStream(request.timeouts.read, lambda: self._intake.moved_at)
+        self._intake = RequestBody(request, self._said.break_off)
         self._body: Body | None = None
         self._is_answered = False
 

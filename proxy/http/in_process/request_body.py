@@ -15,7 +15,7 @@ from proxy.http.upstream import UpstreamFailed, UpstreamRequest
 _DISCONNECT: Message = {"type": "http.disconnect"}
 
 
-class Intake:
+class RequestBody:
     """The app's side of a request; ``fail`` is told what goes wrong with its body."""
 
     def __init__(self, request: UpstreamRequest, fail: Callable[[Exception], None]) -> None:

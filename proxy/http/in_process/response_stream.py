@@ -18,7 +18,7 @@ class ClientGone(OSError):
     """Nobody waits for the answer any more; for an app that goes on sending it."""
 
 
-class Spoken:
+class ResponseStream:
     """A head, then the pieces behind it; whoever waits for one may be cancelled.
 
     ``moved_at`` tells when the app last took something, in the loop's time: an upload that takes
@@ -42,7 +42,7 @@ class Spoken:
             raise TypeError("a body before its head")
         return head
 
-    def endure(self) -> None:
+    def disable_timeouts(self) -> None:
         """Take silence for no failure."""
         self._patience = math.inf
 

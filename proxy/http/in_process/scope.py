@@ -15,7 +15,7 @@ from proxy.core.http.headers import Fields, values_of
 from proxy.http.scope import TARGET
 from proxy.http.upstream import UpstreamRequest
 
-SURROUNDINGS: ContextVar[Mapping[str, Any]] = ContextVar("surroundings")
+server_scope: ContextVar[Mapping[str, Any]] = ContextVar("surroundings")
 """The scope of the request that is served, as the server gave it."""
 
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
@@ -47,7 +47,7 @@ def websocket_scope(request: UpstreamRequest) -> Scope:
 
 def _shared(request: UpstreamRequest) -> Scope:
     path, _, query = request.target.partition(b"?")
-    around = SURROUNDINGS.get({})
+    around = server_scope.get({})
     state = {name: value for name, value in around.get("state", {}).items() if name != TARGET}
     return {
         "asgi": dict(_ASGI),

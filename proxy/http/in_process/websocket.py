@@ -26,8 +26,8 @@ from proxy.core.websocket.messages import (
     text_frame,
 )
 from proxy.http.in_process.response import Body, Head, read_fields, read_head
+from proxy.http.in_process.response_stream import ClientGone, ResponseStream
 from proxy.http.in_process.scope import websocket_scope
-from proxy.http.in_process.response_stream import ClientGone, Spoken
 from proxy.http.upstream import UpstreamFailed, UpstreamRequest
 
 _SWITCHING = 101
@@ -43,7 +43,7 @@ class SocketExchange:
         self.status = 0
         self.fields: tuple[Field, ...] = ()
         self._request = request
-        self._said = Spoken(request.timeouts.read)
+        self._said = ResponseStream(request.timeouts.read)
         self._heard: asyncio.Queue[Message] = asyncio.Queue()
         self._heard.put_nowait({"type": "websocket.connect"})
         self._reader = MessageReader()
@@ -60,7 +60,7 @@ class SocketExchange:
         head = await self._said.head()
         self.status, self.fields = head.status, head.fields
         if head.status == _SWITCHING:
-            self._said.endure()
+            self._said.disable_timeouts()
 
     def pieces(self) -> AsyncIterator[bytes]:
         """Return the app's frames, or the body with which it refuses."""

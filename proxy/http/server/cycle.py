@@ -16,23 +16,22 @@ from proxy.core.http1.grammar import RequestHead
 from proxy.core.http1.reader import SWITCHING_PROTOCOLS
 from proxy.core.http1.writer import CONTINUE, LAST_CHUNK, chunk, response_head
 from proxy.core.websocket.handshake import asks_for_websocket
-from proxy.http.scope import INTERIM, UPGRADE
-from proxy.http.server.raw_stream import Stream
-from proxy.http.server.interfaces import Wire
+from proxy.http.scope import INTERIM, RAW, STOP, UPGRADE
+from proxy.http.server.interfaces import ResponseWriter
 
 Message = MutableMapping[str, Any]
 _OF_THE_WIRE = frozenset({b"connection", b"keep-alive", b"transfer-encoding"})
 
 
-class BrokenAnswer(Exception):
+class BrokenResponse(Exception):
     """The app's answer isn't the one its head announced."""
 
 
 class Cycle:
     """The state of one request; ``receive`` and ``send`` are the app's two ends of it."""
 
-    def __init__(self, wire: Wire, head: RequestHead, persistence: Persistence) -> None:
-        self._wire = wire
+    def __init__(self, writer: ResponseWriter, head: RequestHead, persistence: Persistence) -> None:
+        self._writer = writer
         self._head = head
         self._pieces: deque[bytes] = deque()
         self._arrival: asyncio.Future[None] | None = None
@@ -89,7 +88,7 @@ class Cycle:
         if self.stream is not None:
             return await self.stream.receive()
         if self.expects_continue and not self.has_started and not self.is_gone:
-            self._wire.write(CONTINUE)
+            self._writer.write(CONTINUE)
         self.expects_continue = False
         while not (self._pieces or self.is_received or self.is_gone) or self._is_answered():
             self._arrival = asyncio.get_running_loop().create_future()
@@ -97,7 +96,7 @@ class Cycle:
         if self._pieces:
             piece = self._pieces.popleft()
             self.buffered -= len(piece)
-            self._wire.go_on_reading()
+            self._writer.go_on_reading()
             more = bool(self._pieces) or not self.is_received
             self._is_handed_over = not more
             return {"type": "http.request", "body": piece, "more_body": more}
@@ -130,20 +129,20 @@ class Cycle:
         else:
             raise RuntimeError(f"{kind} isn't expected here")
         del message  # what can't be sent yet is held by the transport
-        await self._wire.drained()
+        await self._writer.drained()
 
     def _interim(self, status: int, fields: list[Field]) -> None:
         """Pass on an interim response; HTTP/1.0 has none (RFC 9110, section 15.2)."""
         if self._head.minor == 1:
-            self._wire.write(response_head(status, fields))
+            self._writer.write(response_head(status, fields))
 
     def _upgrade(self, fields: list[Field]) -> None:
         if self._head.minor == 0 or not self.is_received:
             raise RuntimeError("only a whole request of HTTP/1.1 can be upgraded")
-        self._wire.write(response_head(SWITCHING_PROTOCOLS, fields))
+        self._writer.write(response_head(SWITCHING_PROTOCOLS, fields))
         self.has_started = True
-        self.stream = Stream(self._wire)
-        self._wire.switch()
+        self.stream = Stream(self._writer)
+        self._writer.switch()
 
     def _start(self, status: int, given: Iterable[Field]) -> None:
         self._is_bodiless = bodiless(self._head.method, status)
@@ -151,7 +150,7 @@ class Cycle:
         fields = [pair for pair in given if pair[0] not in _OF_THE_WIRE]
         lengths = values_of(given, b"content-length")
         if len(lengths) > 1 or not all(map(bytes.isdigit, lengths)):
-            raise BrokenAnswer("the app's Content-Length isn't one number")
+            raise BrokenResponse("the app's Content-Length isn't one number")
         if self._is_bodiless:
             self._left = 0
         elif lengths:
@@ -180,12 +179,12 @@ class Cycle:
         A client that waits for 100 Continue may send its body or not: nobody can tell what its
         next bytes would be.
         """
-        return not self._wire.is_stopping and not self.expects_continue
+        return not self._writer.is_stopping and not self.expects_continue
 
     def flush(self) -> None:
         """Write the head if it is still held back."""
         if self._started is not None and not self.is_gone:
-            self._wire.write(self._started)
+            self._writer.write(self._started)
             self._started = None
 
     def _body(self, content: bytes, *, more: bool) -> None:
@@ -195,7 +194,7 @@ class Cycle:
         self._started = None
         if self._left is not None:
             if len(content) > self._left:
-                raise BrokenAnswer("the app's body is longer than it said")
+                raise BrokenResponse("the app's body is longer than it said")
             self._left -= len(content)
             out = out + content if out else content
         elif self._is_chunked:
@@ -203,9 +202,77 @@ class Cycle:
         else:
             out += content
         if out:
-            self._wire.write(out)
+            self._writer.write(out)
         if not more:
             if self._left:
-                raise BrokenAnswer(f"the app's body is {self._left} bytes short")
+                raise BrokenResponse(f"the app's body is {self._left} bytes short")
             self.is_complete = True
             self._wake()
+
+
+# A client's connection behind its 101, as ASGI messages: bytes both ways, each with its own end.
+
+
+class Stream:
+    """The two ends of it that the app has."""
+
+    def __init__(self, writer: ResponseWriter) -> None:
+        self._writer = writer
+        self._pieces: deque[bytes] = deque()
+        self._arrival: asyncio.Future[None] | None = None
+        self._is_stopping = False
+        self.buffered = 0
+        self.has_client_ended = False
+        self.is_complete = False
+        """Whether our end was sent."""
+
+    # What the connection tells.
+
+    def take(self, piece: bytes) -> None:
+        """Take in what came."""
+        self._pieces.append(piece)
+        self.buffered += len(piece)
+        self._wake()
+
+    def end(self) -> None:
+        """Take note that the client sends nothing more."""
+        self.has_client_ended = True
+        self._wake()
+
+    def stop(self) -> None:
+        """Tell the app that the server is about to end."""
+        self._is_stopping = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
+
+    # What the app calls.
+
+    async def receive(self) -> Message:
+        """Return what comes next; the end, once it came, again and again."""
+        while not (self._pieces or self.has_client_ended or self._is_stopping):
+            self._arrival = asyncio.get_running_loop().create_future()
+            await self._arrival
+        if self._is_stopping:
+            self._is_stopping = False
+            return {"type": STOP}
+        if not self._pieces:
+            return {"type": RAW, "data": b"", "more": False}
+        piece = self._pieces.popleft()
+        self.buffered -= len(piece)
+        self._writer.go_on_reading()
+        return {"type": RAW, "data": piece, "more": True}
+
+    async def send(self, message: Message) -> None:
+        """Send what the app says, and wait while the client takes nothing."""
+        if message["type"] != RAW or self.is_complete:
+            raise RuntimeError(f"{message['type']} isn't expected here")
+        if message["data"]:
+            self._writer.write(message["data"])
+        if message["more"]:
+            await self._writer.drained()
+        else:
+            self.is_complete = True
+            self._writer.write_end()

@@ -2,10 +2,10 @@
 
 from typing import Protocol
 
-from proxy.http.server.limits import Limits
+from proxy.http.server.timeouts import ConnectionTimeouts
 
 
-class Wire(Protocol):
+class ResponseWriter(Protocol):
     """The connection as a cycle or a stream sees it."""
 
     @property
@@ -28,10 +28,10 @@ class Wire(Protocol):
         """Leave HTTP: what comes from now on, and what has come already, is the cycle's stream."""
 
 
-class Line(Wire, Protocol):
+class ConnectionControl(ResponseWriter, Protocol):
     """The connection as its turns see it."""
 
-    limits: Limits
+    limits: ConnectionTimeouts
 
     @property
     def is_closing(self) -> bool:

@@ -2,14 +2,14 @@
 
 import asyncio
 
-from proxy.core.http.problem import refusal_answer
 from proxy.core.errors import Refusal
+from proxy.core.http.problem import refusal_response
 from proxy.core.http1.writer import response_head
 
 
-def last_answer(refusal: Refusal) -> bytes:
+def last_response(refusal: Refusal) -> bytes:
     """Return the response that tells of ``refusal``, and that the connection ends behind it."""
-    answer = refusal_answer(refusal)
+    answer = refusal_response(refusal)
     length = (b"content-length", str(len(answer.body)).encode("ascii"))
     fields = (*answer.fields, length, (b"connection", b"close"))
     return response_head(answer.status, fields) + answer.body

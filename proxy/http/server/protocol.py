@@ -15,16 +15,15 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from proxy.core.http1.grammar import Malformed
-from proxy.http.server.deadline import Deadline
-from proxy.http.server.read_side import Inlet
 from proxy.http.keepalive import keep_alive
-from proxy.http.server.limits import Limits
-from proxy.http.server.write_side import Outlet
-from proxy.http.read_buffer import Portion
+from proxy.http.read_buffer import ReadBuffer
 from proxy.http.scope import TARGET, connection_scope, socket_address
-from proxy.http.server.requests import Turns
+from proxy.http.server.deadline import Deadline
+from proxy.http.server.pacing import ReadSide, WriteSide
+from proxy.http.server.requests import ConnectionRequests
+from proxy.http.server.timeouts import ConnectionTimeouts
 
-__all__ = ["TARGET", "ListenerProtocol"]
+__all__ = ["TARGET", "ServerConnection"]
 
 log = logging.getLogger("proxy.hop")
 
@@ -32,10 +31,10 @@ _NOTABLE = 16 * 1024
 """Bytes that are worth a look whether they are taken."""
 
 
-class ListenerProtocol(asyncio.BufferedProtocol):
+class ServerConnection(asyncio.BufferedProtocol):
     """One client's connection."""
 
-    limits = Limits()
+    limits = ConnectionTimeouts()
 
     def __init__(
         self,
@@ -51,11 +50,11 @@ class ListenerProtocol(asyncio.BufferedProtocol):
         self._app_state = app_state
         self._loop = _loop or asyncio.get_running_loop()
         self._deadline = Deadline(self._loop)
-        self._portion = Portion(2)
+        self._read_buffer = ReadBuffer(2)
         self._transport = cast(asyncio.Transport, None)
-        self._inlet = cast(Inlet, None)
-        self._outlet = cast(Outlet, None)
-        self._turns = cast(Turns, None)
+        self._read_side = cast(ReadSide, None)
+        self._write_side = cast(WriteSide, None)
+        self._requests = cast(ConnectionRequests, None)
         self._is_tls = False
         self.on_end: Callable[[], None] | None = None
         """Is called once the connection is gone."""
@@ -65,27 +64,27 @@ class ListenerProtocol(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a request."""
         self._transport = cast(asyncio.Transport, transport)
-        self._inlet = Inlet(self._transport, self.limits, self._be_left)
-        self._outlet = Outlet(self._transport, self._deadline, self.limits)
+        self._read_side = ReadSide(self._transport, self.limits, self._be_left)
+        self._write_side = WriteSide(self._transport, self._deadline, self.limits)
         self._server_state.connections.add(self)  # type: ignore[arg-type]
         names = map(transport.get_extra_info, ("peername", "sockname"))
         client, server = map(socket_address, names)
         self._is_tls = transport.get_extra_info("sslcontext") is not None
         scheme = "https" if self._is_tls else "http"
         scope = connection_scope((client, server), scheme, self._app_state)
-        self._turns = Turns(self, self._app, scope, self._server_state)
+        self._requests = ConnectionRequests(self, self._app, scope, self._server_state)
         self.await_head()
 
     def get_buffer(self, _sizehint: int) -> memoryview:
         """Return where to read to."""
-        return self._portion.room()
+        return self._read_buffer.room()
 
     def buffer_updated(self, nbytes: int) -> None:
         """Read on."""
-        self._inlet.note(nbytes)
-        if self._turns.is_between:
+        self._read_side.note(nbytes)
+        if self._requests.is_between:
             self.await_head()
-        self._turns.feed(self._portion.take(nbytes))
+        self._requests.feed(self._read_buffer.take(nbytes))
         if nbytes >= _NOTABLE or self._waiting > self.limits.buffered // 2:
             # Whoever waits for it has its turn first, and nearly always takes all of it.
             self._loop.call_soon(self._look_at_waiting)
@@ -93,19 +92,19 @@ class ListenerProtocol(asyncio.BufferedProtocol):
     def _look_at_waiting(self) -> None:
         waiting = self._waiting
         if waiting >= _NOTABLE:
-            self._portion.shrink()
+            self._read_buffer.shrink()
         if waiting > self.limits.buffered // 2 and not self._transport.is_closing():
-            self._inlet.shut()
+            self._read_side.shut()
 
     @property
     def _waiting(self) -> int:
-        return max(self._turns.taken_in, self._turns.held)
+        return max(self._requests.taken_in, self._requests.held)
 
     def eof_received(self) -> bool:
         """Take the client for gone, but for a stream's; it may still read what was written."""
-        if self._turns.end():
+        if self._requests.end():
             return not self._is_tls  # which has no half of a connection
-        self._outlet.watch()
+        self._write_side.watch()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -115,55 +114,55 @@ class ListenerProtocol(asyncio.BufferedProtocol):
         if self.on_end is not None:
             self.on_end()
         self._deadline.cancel()
-        self._inlet.forget()
-        self._turns.lose()
-        self._outlet.open()
+        self._read_side.forget()
+        self._requests.lose()
+        self._write_side.open()
 
     def pause_writing(self) -> None:
         """Make the app wait: the client takes nothing more for now."""
-        self._outlet.shut()
+        self._write_side.shut()
 
     def resume_writing(self) -> None:
         """Let the app go on."""
-        self._outlet.open()
+        self._write_side.open()
 
     def shutdown(self) -> None:
         """End gracefully: now where nothing is asked, else after the response."""
-        self._turns.stop()
+        self._requests.stop()
 
     # What a cycle calls, and its stream.
 
     def write(self, data: bytes) -> None:
         """Send ``data``; follow it with ``drained``."""
-        self._outlet.write(data)
+        self._write_side.write(data)
 
     def write_end(self) -> None:
         """Send our end behind what was written."""
-        self._outlet.write_end()
+        self._write_side.write_end()
 
     async def drained(self) -> None:
         """Wait until the client takes more."""
-        if self._outlet.room is not None:
-            await self._outlet.room
+        if self._write_side.room is not None:
+            await self._write_side.room
 
     def go_on_reading(self) -> None:
         """Read on once enough was taken."""
-        is_taken = self._turns.taken_in <= self.limits.buffered // 4
-        if is_taken and self._turns.held <= self.limits.buffered // 2:
-            self._inlet.open()
+        is_taken = self._requests.taken_in <= self.limits.buffered // 4
+        if is_taken and self._requests.held <= self.limits.buffered // 2:
+            self._read_side.open()
 
     @property
     def is_stopping(self) -> bool:
         """Whether no request may follow the one that runs."""
-        return self._turns.is_stopping
+        return self._requests.is_stopping
 
     def switch(self) -> None:
         """Leave HTTP: from now on nobody is due to say anything."""
         self._deadline.cancel()
-        self._inlet.endure()
-        self._outlet.endure()
+        self._read_side.disable_timeouts()
+        self._write_side.disable_timeouts()
         keep_alive(self._transport)
-        self._turns.switch()
+        self._requests.switch()
 
     # How it ends.
 
@@ -174,7 +173,7 @@ class ListenerProtocol(asyncio.BufferedProtocol):
 
     def end(self) -> None:
         """End a connection on which nothing is asked any more."""
-        if self._turns.is_reading_past or self._outlet.is_busy:
+        if self._requests.is_reading_past or self._write_side.is_busy:
             self.close_gently()
         else:
             self._transport.close()
@@ -184,17 +183,17 @@ class ListenerProtocol(asyncio.BufferedProtocol):
 
         Closing with unread bytes would reset the connection, and the reset can overtake the answer.
         """
-        self._turns.halt()
-        self._inlet.open()
-        self._outlet.close_gently()
+        self._requests.halt()
+        self._read_side.open()
+        self._write_side.close_gently()
 
     def break_off(self) -> None:
         """Reset the connection."""
-        self._outlet.break_off()
+        self._write_side.break_off()
 
     def _be_left(self) -> None:
         """End a connection whose client left while nobody read from it."""
-        self._turns.leave()
+        self._requests.leave()
         self._transport.abort()
 
     # A client's pace.
@@ -206,11 +205,11 @@ class ListenerProtocol(asyncio.BufferedProtocol):
     def await_turn(self) -> None:
         """Bound the time until the next request begins, and let it come."""
         self._deadline.within(self.limits.idle, self.end)
-        self._inlet.open()
+        self._read_side.open()
 
     def await_last(self, *, is_new: bool) -> None:
         """End, unless a request has come that wasn't read yet; give a new client a moment."""
-        if is_new or self._inlet.has_more:
+        if is_new or self._read_side.has_more:
             self._deadline.within(self.limits.last_call, self.end)
         else:
             self.end()
@@ -218,28 +217,28 @@ class ListenerProtocol(asyncio.BufferedProtocol):
     def await_rest(self) -> None:
         """Bound the time until a body that nobody wants has ended, and let it come."""
         self._deadline.within(self.limits.linger, self.close_gently)
-        self._inlet.open()
+        self._read_side.open()
 
     def begin_window(self) -> None:
         """Begin to measure; a client is judged only by stretches that it had whole."""
-        self._inlet.begin_window(wanted=self._turns.is_body_due)
-        self._outlet.begin_window()
+        self._read_side.begin_window(wanted=self._requests.is_body_due)
+        self._write_side.begin_window()
         self._deadline.within(self.limits.window, self._end_window)
 
     def _give_up(self) -> None:
         """End a connection whose head didn't come in time."""
-        if self._turns.is_between:
+        if self._requests.is_between:
             self.end()
         else:
-            self._turns.refuse(Malformed("the head took too long", 408))
+            self._requests.refuse(Malformed("the head took too long", 408))
 
     def _end_window(self) -> None:
         """Look whether the bodies move; an app may take its time, a client not."""
-        if self._outlet.is_too_slow():
+        if self._write_side.is_too_slow():
             log.warning("a client takes its answer too slowly")
-            self._turns.leave()
-            self._outlet.break_off()
-        elif self._turns.is_body_due and self._inlet.is_too_slow():
-            self._turns.refuse(Malformed("the body took too long", 408))
+            self._requests.leave()
+            self._write_side.break_off()
+        elif self._requests.is_body_due and self._read_side.is_too_slow():
+            self._requests.refuse(Malformed("the body took too long", 408))
         else:
             self.begin_window()

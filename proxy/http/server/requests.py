@@ -15,11 +15,10 @@ from proxy.core.errors import Code, Refusal
 from proxy.core.http1.framing import persistence
 from proxy.core.http1.grammar import Malformed, RequestHead
 from proxy.core.http1.reader import END, RequestReader, State
-from proxy.http.server.cycle import Cycle
-from proxy.http.server.last_response import last_answer
 from proxy.http.scope import http_scope
-from proxy.http.server.raw_stream import Stream
-from proxy.http.server.interfaces import Line
+from proxy.http.server.cycle import Cycle, Stream
+from proxy.http.server.interfaces import ConnectionControl
+from proxy.http.server.last_response import last_response
 
 log = logging.getLogger("proxy.hop")
 
@@ -28,12 +27,14 @@ _CODES = {408: Code.REQUEST_TIMEOUT, 431: Code.HEAD_TOO_LARGE, 505: Code.VERSION
 App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
 
-class Turns:
+class ConnectionRequests:
     """The reader of one connection, and the cycle whose turn it is."""
 
-    def __init__(self, line: Line, app: App, scope: dict[str, Any], state: ServerState) -> None:
+    def __init__(
+        self, control: ConnectionControl, app: App, scope: dict[str, Any], state: ServerState
+    ) -> None:
         """``scope`` is what the scopes of all requests share; ``state`` is the server's."""
-        self._line = line
+        self._control = control
         self._app = app
         self._scope = scope
         self._server_state = state
@@ -116,9 +117,9 @@ class Turns:
     def _end_unless_asked(self) -> None:
         """End the connection, unless a request is on its way to us: that one has its turn."""
         if self.is_reading_past:
-            self._line.end()
+            self._control.end()
         elif self.is_between:
-            self._line.await_last(is_new=self._is_new)
+            self._control.await_last(is_new=self._is_new)
 
     def switch(self) -> None:
         """Give what comes from now on, and what has come already, to the stream that has begun."""
@@ -138,9 +139,9 @@ class Turns:
         self.leave()
         cycle, self._cycle = self._cycle, None
         if cycle is not None and cycle.is_complete:
-            self._line.close_gently()
+            self._control.close_gently()
         elif cycle is not None and cycle.has_started:
-            self._line.break_off()
+            self._control.break_off()
         else:
             self._answer(Refusal(_CODES.get(error.status, Code.BAD_REQUEST)))
 
@@ -162,8 +163,8 @@ class Turns:
 
     def _begin(self, head: RequestHead) -> None:
         self._is_new = False
-        self._cycle = cycle = Cycle(self._line, head, persistence(head.fields, head.minor))
-        self._line.begin_window()
+        self._cycle = cycle = Cycle(self._control, head, persistence(head.fields, head.minor))
+        self._control.begin_window()
         run = self._run(cycle, http_scope(head, self._scope))
         self._task = task = asyncio.get_running_loop().create_task(run)
         self._server_state.tasks.add(task)
@@ -174,7 +175,7 @@ class Turns:
             await self._app(scope, cycle.receive, cycle.send)
         except asyncio.CancelledError:
             if not cycle.is_gone:
-                self._line.break_off()
+                self._control.break_off()
                 raise
         except Exception as error:
             if cycle.has_started and not cycle.is_complete:
@@ -194,17 +195,17 @@ class Turns:
             self._answer(Refusal(Code.INTERNAL))
         elif not cycle.is_complete:
             # Visibly: a client that got part of an answer must not take it for the whole.
-            self._line.break_off()
+            self._control.break_off()
         elif self._has_client_ended(cycle):
-            self._line.end()
+            self._control.end()
         elif not cycle.keeps:
-            self._line.close_gently()
+            self._control.close_gently()
         elif self._reader.state is State.DONE:
             self._next()
         else:
             self.is_reading_past = True
             self._unread = cycle.buffered
-            self._line.await_rest()
+            self._control.await_rest()
 
     @staticmethod
     def _has_client_ended(cycle: Cycle) -> bool:
@@ -212,11 +213,11 @@ class Turns:
 
     def _next(self) -> None:
         self.is_reading_past = False
-        self._line.await_turn()
+        self._control.await_turn()
         self._handle(self._reader.next_message())
         if self._cycle is None and self._reader.held:
-            self._line.await_head()
-        elif self._cycle is None and self.is_stopping and not self._line.is_closing:
+            self._control.await_head()
+        elif self._cycle is None and self.is_stopping and not self._control.is_closing:
             self._end_unless_asked()
 
     def _read_past(self, event: object) -> None:
@@ -226,13 +227,13 @@ class Turns:
         """
         if isinstance(event, bytes):
             self._unread += len(event)
-            if self._unread > self._line.limits.unread:
-                self._line.close_gently()
+            if self._unread > self._control.limits.unread:
+                self._control.close_gently()
         elif event is not END:
-            self._line.close_gently()
-        elif not self._line.is_closing:
+            self._control.close_gently()
+        elif not self._control.is_closing:
             self._next()
 
     def _answer(self, refusal: Refusal) -> None:
-        self._line.write(last_answer(refusal))
-        self._line.close_gently()
+        self._control.write(last_response(refusal))
+        self._control.close_gently()

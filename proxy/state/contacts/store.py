@@ -8,11 +8,10 @@ replacing it would leave its target behind as a list that looks alive and isn't.
 from collections.abc import Callable
 from pathlib import Path
 
-from proxy.state.contacts.format import MAX_BYTES, parse_contacts, serialise_contacts
-from proxy.core.errors import Invalid, Problem
 from proxy.core.access.policy import ContactList
-from proxy.state.versions import read_file
-from proxy.state.files import create_atomically, locked, write_atomically
+from proxy.core.errors import Invalid, Problem
+from proxy.state.contacts.format import MAX_BYTES, parse_contacts, serialise_contacts
+from proxy.state.files import create_atomically, locked, read_file, write_atomically
 
 _WRITABLE_BY_OTHERS = 0o022
 """The list holds no secret; whoever can write it decides who our peers are."""

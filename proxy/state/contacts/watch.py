@@ -6,10 +6,10 @@ problems are kept beside it, and logged once for each change of the file.
 
 import logging
 
-from proxy.state.contacts.store import ContactStore
-from proxy.core.errors import Invalid, Problem
 from proxy.core.access.policy import ContactList
-from proxy.state.versions import FileVersion, file_version
+from proxy.core.errors import Invalid, Problem
+from proxy.state.contacts.store import ContactStore
+from proxy.state.files import FileVersion, file_version
 
 _log = logging.getLogger("proxy.contacts")
 

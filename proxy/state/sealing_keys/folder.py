@@ -9,8 +9,8 @@ from pathlib import Path
 
 from proxy.core.errors import Problem
 from proxy.core.sealing_rotation import Age
-from proxy.state.sealing_keys.format import CACHE_TAG, StoredKey, file_name, key_id_of, parse
 from proxy.state.files import Unsafe, is_leftover, read_private, sync_folder
+from proxy.state.sealing_keys.format import CACHE_TAG, StoredKey, file_name, key_id_of, parse
 
 _KEY_FILE_LIMIT = 1024
 

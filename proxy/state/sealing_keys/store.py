@@ -19,8 +19,6 @@ from proxy.core.sealing.hpke import KEY_LENGTH, Aead, SealingKey
 from proxy.core.sealing.key_config import KeyConfig
 from proxy.core.sealing.offer import OfferedKey
 from proxy.core.sealing_rotation import Plan, free_key_ids, is_over, plan, use_until
-from proxy.state.sealing_keys.folder import KeyFolder
-from proxy.state.sealing_keys.format import CACHE_TAG, CACHE_TAG_TEXT, serialise
 from proxy.state.files import (
     Busy,
     Unsafe,
@@ -30,6 +28,8 @@ from proxy.state.files import (
     locked,
     make_private_folder,
 )
+from proxy.state.sealing_keys.folder import KeyFolder
+from proxy.state.sealing_keys.format import CACHE_TAG, CACHE_TAG_TEXT, serialise
 
 _AEADS = (Aead.AES_128_GCM, Aead.CHACHA20_POLY1305)
 _log = logging.getLogger("proxy.sealing_keys")

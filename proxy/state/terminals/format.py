@@ -13,12 +13,12 @@ import yaml
 from pydantic import AfterValidator, PlainValidator
 
 from proxy.core.errors import Invalid, Problem
-from proxy.core.names import name_problem
 from proxy.core.files.schema import Section, fit
 from proxy.core.files.strict_yaml import parse_yaml
+from proxy.core.files.text import shown, step
+from proxy.core.names import name_problem
 from proxy.core.terminals.pairing_code import OpenCode, Pairing, WrongTry
 from proxy.core.terminals.terminals import Terminal, TerminalList, is_terminal_id
-from proxy.core.files.text import shown, step
 
 VERSION = 1
 _TERMINALS_HEAD = """\

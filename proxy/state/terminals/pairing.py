@@ -20,8 +20,15 @@ from proxy.core.terminals.terminals import (
     terminal_id,
     token_digest,
 )
-from proxy.state.versions import FileVersion, file_version, read_file
-from proxy.state.files import Busy, Unsafe, locked, write_atomically
+from proxy.state.files import (
+    Busy,
+    FileVersion,
+    Unsafe,
+    file_version,
+    locked,
+    read_file,
+    write_atomically,
+)
 from proxy.state.terminals.edits import with_terminal
 from proxy.state.terminals.format import parse_pairing, serialise_pairing
 from proxy.state.terminals.store import TerminalStore

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from proxy.core.terminals.terminals import TerminalList
-from proxy.state.versions import read_file
-from proxy.state.files import LOCK_WAIT, locked, write_atomically
+from proxy.state.files import LOCK_WAIT, locked, read_file, write_atomically
 from proxy.state.terminals.format import parse_terminals, serialise_terminals
 
 

@@ -8,8 +8,7 @@ import logging
 
 from proxy.core.errors import Invalid, Problem
 from proxy.core.terminals.terminals import TerminalList
-from proxy.state.versions import FileVersion, file_version
-from proxy.state.files import Busy, Unsafe
+from proxy.state.files import Busy, FileVersion, Unsafe, file_version
 from proxy.state.terminals.edits import with_seen
 from proxy.state.terminals.store import TerminalStore
 

@@ -53,7 +53,7 @@ def response_sealer(request: RequestSealer, largest: int = 64) -> ResponseSealer
     opener = request_opener()
     opener.feed(request.header)
     nonce = bytes(range(50, 50 + opener.response_nonce_length))
-    return opener.answer_sealer(nonce, largest)
+    return opener.response_sealer(nonce, largest)
 
 
 def sealed(sealer: ChunkSealer, parts: Iterable[bytes]) -> list[bytes]:
@@ -104,5 +104,5 @@ def _seal_response(aead: Aead, parts: Iterable[bytes]) -> list[bytes]:
 
 DIRECTIONS = (
     Direction("request", _seal_request, lambda _: request_opener()),
-    Direction("response", _seal_response, lambda aead: request_sealer(aead).answer_opener(64)),
+    Direction("response", _seal_response, lambda aead: request_sealer(aead).response_opener(64)),
 )

@@ -38,19 +38,19 @@ def test_no_direction_opens_the_other(direction: Direction) -> None:
 def test_a_response_belongs_to_its_request_alone(aead: Aead) -> None:
     first, second = (request_sealer(aead, ephemeral=bytes((n,)) * 32) for n in (1, 2))
     units = sealed(response_sealer(first), [b"hello", b""])
-    assert opened(first.answer_opener(), units).plaintext == b"hello"
-    outcome = opened(second.answer_opener(), units)
+    assert opened(first.response_opener(), units).plaintext == b"hello"
+    outcome = opened(second.response_opener(), units)
     assert (outcome.plaintext, outcome.refusal is None) == (b"", False)
 
 
 def test_each_nonce_gives_a_response_keys_of_its_own() -> None:
     sealer, opener = request_sealer(), request_opener()
     opener.feed(sealer.header)
-    one, two = (sealed(opener.answer_sealer(bytes((n,)) * 16), [b"a", b"b"]) for n in (1, 2))
+    one, two = (sealed(opener.response_sealer(bytes((n,)) * 16), [b"a", b"b"]) for n in (1, 2))
     assert one[1:] != two[1:]
-    assert opened(sealer.answer_opener(), one).plaintext == b"ab"
-    assert opened(sealer.answer_opener(), two).plaintext == b"ab"
-    assert opened(sealer.answer_opener(), [one[0], *two[1:]]).refusal is not None
+    assert opened(sealer.response_opener(), one).plaintext == b"ab"
+    assert opened(sealer.response_opener(), two).plaintext == b"ab"
+    assert opened(sealer.response_opener(), [one[0], *two[1:]]).refusal is not None
 
 
 def test_what_was_sealed_to_a_deleted_key_opens_for_nobody() -> None:

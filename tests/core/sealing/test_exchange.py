@@ -37,8 +37,8 @@ def test_an_exchange_goes_both_ways(aead: Aead) -> None:
     assert (opener.enc, opener.has_opened) == (sealer.enc, False)
     assert opener.feed(sealer.seal(b"first")) == [b"first"]
     assert opener.has_opened
-    response = opener.answer_sealer(bytes(opener.response_nonce_length))
-    answer = sealer.answer_opener()
+    response = opener.response_sealer(bytes(opener.response_nonce_length))
+    answer = sealer.response_opener()
     assert answer.feed(response.header + response.seal(b"early")) == [b"early"]
     assert opener.feed(sealer.finish(b"last")) == []
     assert opener.end() == b"last"
@@ -137,7 +137,7 @@ def test_an_opener_takes_the_largest_chunk_and_no_larger() -> None:
         assert opened(request_opener(20), units).refusal == refusal
         answer = response_sealer(sealer)
         units = sealed(answer, [bytes(size), b""])
-        assert opened(sealer.answer_opener(20), units).refusal == refusal
+        assert opened(sealer.response_opener(20), units).refusal == refusal
 
 
 @BOTH_WAYS
@@ -218,7 +218,7 @@ def test_nothing_is_answered_before_it_is_known_to_whom() -> None:
     opener.feed(request_sealer().header[:-1])
     asks: list[Callable[[], object]] = [
         lambda: opener.response_nonce_length,
-        lambda: opener.answer_sealer(bytes(16)),
+        lambda: opener.response_sealer(bytes(16)),
     ]
     for ask in asks:
         with pytest.raises(RuntimeError, match="header"):
@@ -232,7 +232,7 @@ def test_a_response_nonce_has_the_length_of_the_suite(aead: Aead) -> None:
     assert opener.response_nonce_length == aead.key_length
     for length in (0, aead.key_length - 1, aead.key_length + 1):
         with pytest.raises(ValueError, match=f"nonce of {length} bytes"):
-            opener.answer_sealer(bytes(length))
+            opener.response_sealer(bytes(length))
 
 
 @pytest.mark.parametrize("largest", [0, -1])
@@ -242,7 +242,7 @@ def test_chunks_hold_something(largest: int) -> None:
 
 
 def test_no_secret_is_in_a_repr() -> None:
-    opener = request_sealer().answer_opener()
+    opener = request_sealer().response_opener()
     assert isinstance(opener, ResponseOpener)
     assert opener._secret.value.hex() not in repr(opener._secret)
     assert repr(opener._secret.value) not in repr(opener._secret)

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.identity_document import BACKDATED, LIFETIME, SKEW
 from proxy.core.sealing_rotation import (
     LONGEST_ROTATION,
     MARGIN,
@@ -15,7 +16,6 @@ from proxy.core.sealing_rotation import (
     plan,
     use_until,
 )
-from proxy.core.identity_document import BACKDATED, LIFETIME, SKEW
 
 NOW = 1_700_000_000
 DAY = 86_400

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.binary_http.varint import read_varint, varint
 from proxy.core.sealing.chunks import CannotOpen, Splitter
 from proxy.core.sealing.hpke import Aead
-from proxy.core.binary_http.varint import read_varint, varint
 
 from .exchange import (
     DIRECTIONS,

@@ -77,7 +77,7 @@ def test_a_chunked_response_is_sealed_as_in_the_draft() -> None:
     assert opener.enc == case["client_ephemeral_public_key"]
     nonce, message = case["encapsulated_response"][:16], case["response_bhttp"]
     assert opener.response_nonce_length == len(nonce)
-    sealer = opener.answer_sealer(nonce)
+    sealer = opener.response_sealer(nonce)
     written = sealer.header + sealer.seal(message[:1]) + sealer.seal(message[1:])
     assert written + sealer.finish() == case["encapsulated_response"]
 
@@ -85,7 +85,7 @@ def test_a_chunked_response_is_sealed_as_in_the_draft() -> None:
 def test_a_chunked_response_is_opened_as_in_the_draft() -> None:
     case = _CHUNKED_BYTES
     sealer = RequestSealer(_config(case), ephemeral=case["client_ephemeral_secret_key"])
-    opener = sealer.answer_opener()
+    opener = sealer.response_opener()
     message = case["response_bhttp"]
     assert opener.feed(case["encapsulated_response"]) == [message[:1], message[1:]]
     assert opener.end() == b""

@@ -14,15 +14,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from proxy.core.errors import Code, Refusal
-from proxy.core.gate import Request, Site, admit
-from proxy.core.http.headers import Field
+from proxy.core.access.decision import RuleMatcher
 from proxy.core.access.hosts import Hosts
-from proxy.core.identity import PublicKey
-from proxy.core.access.decision import Judge
-from proxy.core.http.origin import parse_origin
 from proxy.core.access.policy import Access, Contact, ContactList
 from proxy.core.access.rules import Rule, Rules
+from proxy.core.errors import Code, Refusal
+from proxy.core.gate import AccessContext, Request, admit
+from proxy.core.http.headers import Field
+from proxy.core.http.origin import parse_origin
+from proxy.core.identity import PublicKey
 from proxy.core.signature.base import Component, Message, NotSignable, signature_base
 from tests.core.peering import ADA, ADAS, BOBS, NONCE, NOW, Claims
 
@@ -91,10 +91,10 @@ def test_the_digest_that_the_response_was_signed_with_is_its_bodys() -> None:
 
 # --- as peer requests they are worth nothing -----------------------------------------------
 
-_SITE = Site(
+_SITE = AccessContext(
     BOBS,
     Hosts(parse_origin("https://com")),
-    {"example": Judge(Rules((Rule(b"", Access.PEER),)))},
+    {"example": RuleMatcher(Rules((Rule(b"", Access.PEER),)))},
     ContactList((Contact(ADAS, "Ada", "https://ada.example"),), {"example": "all"}),
 )
 

@@ -9,14 +9,9 @@ from typing import Any
 
 import pytest
 
+from proxy.core.access.policy import MODES
 from proxy.core.http.headers import Field
 from proxy.core.identity import PrivateKey
-from proxy.core.access.policy import MODES
-from proxy.core.sealing.hpke import Aead, SealingKey
-from proxy.core.sealing.key_config import KeyConfig
-from proxy.core.sealing.offer import OfferedKey
-from proxy.core.signature.base import Component, Message, signature_base
-from proxy.core.signature.digest import content_digest
 from proxy.core.identity_document import (
     BACKDATED,
     LIFETIME,
@@ -26,6 +21,11 @@ from proxy.core.identity_document import (
     sign_document,
     verify_document,
 )
+from proxy.core.sealing.hpke import Aead, SealingKey
+from proxy.core.sealing.key_config import KeyConfig
+from proxy.core.sealing.offer import OfferedKey
+from proxy.core.signature.base import Component, Message, signature_base
+from proxy.core.signature.digest import content_digest
 from proxy.core.signature.response import Untrusted, sign_response
 from tests.core.peering import ADAS, BOB, BOBS, EVE, NOW, Draft, ask
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from proxy.core import identity_document as document
 from proxy.core.errors import Refusal
 from proxy.core.http.headers import Field, Fields, Indexed, values_of
-from proxy.core import identity_document as document
 from proxy.core.signature import base, own_form, request, response
 from proxy.core.signature.base import Component, Covered, Message, NotSignable, signature_base
 from proxy.core.signature.digest import announced_digests, content_digest, digests_by_parsing

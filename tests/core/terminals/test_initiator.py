@@ -4,7 +4,7 @@ import pytest
 
 from proxy.core.http.headers import Field
 from proxy.core.http.origin import parse_origin
-from proxy.core.terminals.request_origin import may_carry
+from proxy.core.terminals.request_origin import is_same_portal_request
 
 PORTAL = parse_origin("https://8271dd.p.example")
 OWN = PORTAL.of_app("files")
@@ -22,7 +22,7 @@ def fields(text: str) -> list[Field]:
 
 
 def carries(method: bytes, text: str, *, is_websocket: bool = False) -> bool:
-    return may_carry(method, is_websocket, fields(text), OWN, PORTAL)
+    return is_same_portal_request(method, is_websocket, fields(text), OWN, PORTAL)
 
 
 OWN_PAGES = [
@@ -132,19 +132,21 @@ def test_a_portal_at_another_port_is_another_origin() -> None:
     own = portal.of_app("files")
     here: list[Field] = [(b"origin", b"http://files.8271dd.portal.localhost:8080")]
     there: list[Field] = [(b"origin", b"http://files.8271dd.portal.localhost:9080")]
-    assert may_carry(b"POST", is_websocket=False, fields=here, own=own, portal=portal)
-    assert not may_carry(b"POST", is_websocket=False, fields=there, own=own, portal=portal)
+    assert is_same_portal_request(b"POST", is_websocket=False, fields=here, own=own, portal=portal)
+    assert not is_same_portal_request(
+        b"POST", is_websocket=False, fields=there, own=own, portal=portal
+    )
 
 
 def test_what_has_the_ports_own_number_is_written_without_it() -> None:
     portal = parse_origin("https://8271dd.p.example:443")
-    assert may_carry(
+    assert is_same_portal_request(
         b"POST",
         is_websocket=False,
         fields=[(b"origin", b"https://8271dd.p.example")],
         own=portal,
         portal=portal,
     )
-    assert not may_carry(
+    assert not is_same_portal_request(
         b"POST", is_websocket=False, fields=[(b"origin", SIBLING)], own=portal, portal=portal
     )

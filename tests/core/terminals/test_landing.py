@@ -4,14 +4,14 @@ from urllib.parse import quote
 
 import pytest
 
-from proxy.core.http.origin import parse_origin
 from proxy.core.access.target import parse_target
+from proxy.core.http.origin import parse_origin
 from proxy.core.terminals.return_address import (
     LONGEST,
     is_navigation,
-    landing_of,
     pairing_address,
-    safe_landing,
+    return_address_of,
+    safe_return_address,
 )
 
 PORTAL = parse_origin("https://b8rk3f.p.example:8443")
@@ -32,8 +32,10 @@ _HTML = (b"accept", b"text/html,application/xhtml+xml")
 )
 def test_our_own_addresses_are_safe(to: str, landing: str) -> None:
     to = to.replace("HTTPS", "https")
-    assert safe_landing(to, PORTAL) == landing
-    assert landing_of(parse_target(f"/p?to={quote(to, safe='')}".encode()), PORTAL) == landing
+    assert safe_return_address(to, PORTAL) == landing
+    assert (
+        return_address_of(parse_target(f"/p?to={quote(to, safe='')}".encode()), PORTAL) == landing
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,13 +81,13 @@ def test_our_own_addresses_are_safe(to: str, landing: str) -> None:
     ],
 )
 def test_nobody_elses_address_is(to: str) -> None:
-    assert safe_landing(to, PORTAL) is None
-    assert landing_of(parse_target(f"/p?to={quote(to, safe='')}".encode()), PORTAL) is None
+    assert safe_return_address(to, PORTAL) is None
+    assert return_address_of(parse_target(f"/p?to={quote(to, safe='')}".encode()), PORTAL) is None
 
 
 @pytest.mark.parametrize("query", ["", "?", "?to", "?tot=x", "?to=%ff%fe", "?" + "&a=b" * 1000])
 def test_an_address_that_says_nothing_of_use_leads_nowhere(query: str) -> None:
-    assert landing_of(parse_target(f"/p{query}".encode()), PORTAL) is None
+    assert return_address_of(parse_target(f"/p{query}".encode()), PORTAL) is None
 
 
 @pytest.mark.parametrize("target", ["/", "/a%2Fb?c=%26&d=1", "/?to=https://evil.example/&x#"[:-1]])
@@ -93,13 +95,15 @@ def test_the_address_of_the_page_leads_back_to_what_was_asked_for(target: str) -
     address = pairing_address(PORTAL, "notes", parse_target(target.encode()))
     start, _, query = address.partition("?")
     assert start == f"{PORTAL}/core/public/pair"
-    assert landing_of(parse_target(f"/p?{query}".encode()), PORTAL) == APP + target
+    assert return_address_of(parse_target(f"/p?{query}".encode()), PORTAL) == APP + target
 
 
 def test_behind_a_long_target_only_the_app_is_remembered() -> None:
     target = parse_target(b"/?" + b"%20" * LONGEST)
     address = pairing_address(PORTAL, "notes", target)
-    assert landing_of(parse_target(address[len(str(PORTAL)) :].encode()), PORTAL) == f"{APP}/"
+    assert (
+        return_address_of(parse_target(address[len(str(PORTAL)) :].encode()), PORTAL) == f"{APP}/"
+    )
 
 
 @pytest.mark.parametrize(

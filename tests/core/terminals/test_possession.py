@@ -4,7 +4,7 @@ import pytest
 
 from proxy.core.http.origin import parse_origin
 from proxy.core.terminals.cookie import COOKIE_PLAIN, COOKIE_SECURE
-from proxy.core.terminals.session import cookie_field, holder, renewal
+from proxy.core.terminals.session import authenticate, cookie_field, renewal
 from proxy.core.terminals.terminals import (
     LIFETIME,
     RENEW_AFTER,
@@ -28,10 +28,10 @@ def _fields(name: bytes, value: bytes = TOKEN) -> tuple[tuple[bytes, bytes], ...
 
 
 def test_the_name_of_the_cookie_is_that_of_the_scheme() -> None:
-    assert holder(_fields(COOKIE_SECURE), LIST, HTTPS, DAY) == PHONE
-    assert holder(_fields(COOKIE_PLAIN), LIST, HTTP, DAY) == PHONE
-    assert holder(_fields(COOKIE_PLAIN), LIST, HTTPS, DAY) is None
-    assert holder(_fields(COOKIE_SECURE), LIST, HTTP, DAY) is None
+    assert authenticate(_fields(COOKIE_SECURE), LIST, HTTPS, DAY) == PHONE
+    assert authenticate(_fields(COOKIE_PLAIN), LIST, HTTP, DAY) == PHONE
+    assert authenticate(_fields(COOKIE_PLAIN), LIST, HTTPS, DAY) is None
+    assert authenticate(_fields(COOKIE_SECURE), LIST, HTTP, DAY) is None
 
 
 def test_the_cookie_is_for_this_portal_and_its_apps() -> None:

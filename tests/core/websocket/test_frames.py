@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.websocket.frames import Close, Passage, State, Violation, close_frame
+from proxy.core.websocket.frames import Close, FrameFilter, State, Violation, close_frame
 
 from .framing import BINARY, CLOSE, CONTINUATION, MASK, PING, PONG, TEXT, Frame, close, frames_of
 
@@ -17,12 +17,12 @@ LIMIT = 1000
 SIZES = [0, 1, 125, 126, 127, 65535, 65536, 70000]
 
 
-def _passage(*, client: bool = True, deflate: bool = False, limit: int = LIMIT) -> Passage:
-    return Passage(sends_masked=client, deflate=deflate, limit=limit)
+def _frame_filter(*, client: bool = True, deflate: bool = False, limit: int = LIMIT) -> FrameFilter:
+    return FrameFilter(sends_masked=client, deflate=deflate, limit=limit)
 
 
-def _fed(passage: Passage, pieces: Iterable[bytes]) -> bytes:
-    return b"".join(map(passage.feed, pieces))
+def _fed(frame_filter: FrameFilter, pieces: Iterable[bytes]) -> bytes:
+    return b"".join(map(frame_filter.feed, pieces))
 
 
 def _splits(data: bytes) -> Iterable[list[bytes]]:
@@ -36,11 +36,11 @@ def _splits(data: bytes) -> Iterable[list[bytes]]:
 @pytest.mark.parametrize("mask", [MASK, b""])
 @pytest.mark.parametrize("size", SIZES)
 def test_a_message_of_any_size_passes_untouched(size: int, mask: bytes) -> None:
-    passage = _passage(client=bool(mask), limit=1 << 20)
+    frame_filter = _frame_filter(client=bool(mask), limit=1 << 20)
     data = Frame(BINARY, b"x" * size).raw(mask) * 2
-    assert _fed(passage, [data]) == data
-    assert _fed(passage, [data[i : i + 9] for i in range(0, len(data), 9)]) == data
-    assert passage.violation is None
+    assert _fed(frame_filter, [data]) == data
+    assert _fed(frame_filter, [data[i : i + 9] for i in range(0, len(data), 9)]) == data
+    assert frame_filter.violation is None
 
 
 GOOD: dict[str, Sequence[Frame]] = {
@@ -82,9 +82,9 @@ def test_what_is_well_formed_passes_untouched(row: str, client: bool) -> None:  
     frames = (GOOD | COMPRESSED)[row]
     data = b"".join(frame.raw(MASK if client else b"") for frame in frames)
     for pieces in _splits(data[:300]):
-        passage = _passage(client=client, deflate=row in COMPRESSED)
-        assert _fed(passage, pieces) + passage.feed(data[300:]) == data
-        assert passage.violation is None
+        frame_filter = _frame_filter(client=client, deflate=row in COMPRESSED)
+        assert _fed(frame_filter, pieces) + frame_filter.feed(data[300:]) == data
+        assert frame_filter.violation is None
 
 
 _M = MASK
@@ -127,22 +127,24 @@ TOO_BIG: dict[str, tuple[bytes, bytes]] = {
 def test_nothing_passes_from_a_bad_header_on(row: str) -> None:
     good, bad, *_ = (BAD | TOO_BIG)[row]
     for pieces in _splits(good[-20:] + bad[:300] + b"more"):
-        passage = _passage()
-        assert passage.feed(good[:-20]) == good[:-20]
-        assert _fed(passage, pieces) == good[-20:]
-        assert passage.violation is not None
+        frame_filter = _frame_filter()
+        assert frame_filter.feed(good[:-20]) == good[:-20]
+        assert _fed(frame_filter, pieces) == good[-20:]
+        assert frame_filter.violation is not None
         code = Close.TOO_BIG if row in TOO_BIG else Close.PROTOCOL_ERROR
-        assert passage.violation.code is code
+        assert frame_filter.violation.code is code
         if row in BAD:
-            assert BAD[row][2] in passage.violation.detail
-        assert passage.feed(Frame(TEXT).raw(MASK)) == b""
+            assert BAD[row][2] in frame_filter.violation.detail
+        assert frame_filter.feed(Frame(TEXT).raw(MASK)) == b""
 
 
 def test_a_servers_frames_are_never_masked() -> None:
-    passage = _passage(client=False)
+    frame_filter = _frame_filter(client=False)
     good = Frame(TEXT, b"a").raw()
-    assert passage.feed(good + Frame(TEXT, b"a").raw(MASK)) == good
-    assert passage.violation == Violation(Close.PROTOCOL_ERROR, "a server's frame that is masked")
+    assert frame_filter.feed(good + Frame(TEXT, b"a").raw(MASK)) == good
+    assert frame_filter.violation == Violation(
+        Close.PROTOCOL_ERROR, "a server's frame that is masked"
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,33 +160,35 @@ def test_a_servers_frames_are_never_masked() -> None:
     ],
 )
 def test_compression_owns_one_bit_on_the_first_frame_of_a_message(frames: list[Frame]) -> None:
-    passage = _passage(deflate=True)
+    frame_filter = _frame_filter(deflate=True)
     for frame in frames:
-        assert passage.violation is None
-        passage.feed(frame.raw(MASK))
-    assert passage.violation is not None
+        assert frame_filter.violation is None
+        frame_filter.feed(frame.raw(MASK))
+    assert frame_filter.violation is not None
 
 
 def test_nothing_passes_behind_a_close() -> None:
     data = close(1000).raw(MASK)
     for pieces in _splits(data + Frame(TEXT, b"a").raw(MASK) + b"GET / HTTP/1.1\r\n"):
-        passage = _passage()
-        assert _fed(passage, pieces) == data
-        assert passage.state is State.OVER
-        assert passage.violation is None
-        assert not passage.is_closed_by_us
-        assert passage.close_now(b"ours") == b""
+        frame_filter = _frame_filter()
+        assert _fed(frame_filter, pieces) == data
+        assert frame_filter.state is State.OVER
+        assert frame_filter.violation is None
+        assert not frame_filter.is_closed_by_us
+        assert frame_filter.close_now(b"ours") == b""
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65536])
 def test_only_a_header_is_ever_held_back(size: int) -> None:
     frame = Frame(BINARY, b"x" * size).raw(MASK)
     header = len(frame) - size
-    passage = _passage(limit=1 << 20)
+    frame_filter = _frame_filter(limit=1 << 20)
     for end in range(header):
-        assert passage.feed(frame[end : end + 1]) == (frame[:header] if end == header - 1 else b"")
+        assert frame_filter.feed(frame[end : end + 1]) == (
+            frame[:header] if end == header - 1 else b""
+        )
     for end in range(header, min(len(frame), 300)):
-        assert passage.feed(frame[end : end + 1]) == frame[end : end + 1]
+        assert frame_filter.feed(frame[end : end + 1]) == frame[end : end + 1]
 
 
 # Our own Close.
@@ -196,13 +200,13 @@ def test_our_close_is_masked_towards_an_app() -> None:
 
 
 def test_our_close_goes_out_between_two_frames_at_once() -> None:
-    passage = _passage()
+    frame_filter = _frame_filter()
     frame = Frame(TEXT, b"a").raw(MASK)
-    assert passage.feed(frame + frame[:3]) == frame  # a header that isn't whole isn't out yet
-    assert passage.close_now(b"ours") == b"ours"
-    assert passage.is_closed_by_us
-    assert passage.feed(frame[3:]) == b""
-    assert passage.close_now(b"ours") == b""
+    assert frame_filter.feed(frame + frame[:3]) == frame  # a header that isn't whole isn't out yet
+    assert frame_filter.close_now(b"ours") == b"ours"
+    assert frame_filter.is_closed_by_us
+    assert frame_filter.feed(frame[3:]) == b""
+    assert frame_filter.close_now(b"ours") == b""
 
 
 @pytest.mark.parametrize("sent", range(7, 11))
@@ -210,40 +214,40 @@ def test_our_close_waits_for_the_end_of_a_payload(sent: int) -> None:
     frame = Frame(TEXT, b"hello").raw(MASK)
     rest = frame[sent:] + frame
     for pieces in _splits(rest):
-        passage = _passage()
-        assert passage.feed(frame[:sent]) == frame[:sent]
-        assert passage.close_now(b"ours") == b""
-        assert not passage.is_closed_by_us
-        assert _fed(passage, pieces) == frame[sent:] + b"ours"
-        assert passage.is_closed_by_us
+        frame_filter = _frame_filter()
+        assert frame_filter.feed(frame[:sent]) == frame[:sent]
+        assert frame_filter.close_now(b"ours") == b""
+        assert not frame_filter.is_closed_by_us
+        assert _fed(frame_filter, pieces) == frame[sent:] + b"ours"
+        assert frame_filter.is_closed_by_us
 
 
 def test_our_close_takes_the_place_of_the_one_that_comes() -> None:
     text, theirs = Frame(TEXT, b"hello").raw(), close(1000).raw()
     for pieces in _splits(text + theirs + text):
-        passage = _passage(client=False)
-        passage.close_with(b"ours")
-        assert _fed(passage, pieces) == text + b"ours"
-        assert passage.state is State.OVER
-        assert passage.is_closed_by_us
+        frame_filter = _frame_filter(client=False)
+        frame_filter.close_with(b"ours")
+        assert _fed(frame_filter, pieces) == text + b"ours"
+        assert frame_filter.state is State.OVER
+        assert frame_filter.is_closed_by_us
 
 
 def test_a_close_that_is_on_its_way_isn_t_replaced() -> None:
     theirs = close(1000, b"bye").raw()
-    passage = _passage(client=False)
-    assert passage.feed(theirs[:4]) == theirs[:4]
-    passage.close_with(b"ours")
-    assert passage.close_now(b"ours") == b""
-    assert passage.feed(theirs[4:]) == theirs[4:]
-    assert not passage.is_closed_by_us
+    frame_filter = _frame_filter(client=False)
+    assert frame_filter.feed(theirs[:4]) == theirs[:4]
+    frame_filter.close_with(b"ours")
+    assert frame_filter.close_now(b"ours") == b""
+    assert frame_filter.feed(theirs[4:]) == theirs[4:]
+    assert not frame_filter.is_closed_by_us
 
 
 def test_behind_a_violation_only_our_close_passes() -> None:
-    passage = _passage()
-    assert passage.feed(Frame(TEXT).raw()) == b""
-    assert passage.violation is not None
-    assert passage.close_now(b"ours") == b"ours"
-    assert passage.state is State.OVER
+    frame_filter = _frame_filter()
+    assert frame_filter.feed(Frame(TEXT).raw()) == b""
+    assert frame_filter.violation is not None
+    assert frame_filter.close_now(b"ours") == b"ours"
+    assert frame_filter.state is State.OVER
 
 
 # Whatever comes.
@@ -261,7 +265,7 @@ _WIRE = st.lists(_FRAMES, max_size=6).map(lambda fs: b"".join(f.raw(MASK) for f 
 @given(data=st.one_of(_WIRE, st.binary(max_size=60)), cuts=st.lists(st.integers(0, 900)),
        deflate=st.booleans())  # fmt: skip
 def test_any_split_gives_the_same_verdict(data: bytes, cuts: list[int], deflate: bool) -> None:  # noqa: FBT001
-    whole, split = (_passage(deflate=deflate, limit=200) for _ in range(2))
+    whole, split = (_frame_filter(deflate=deflate, limit=200) for _ in range(2))
     ends = sorted({min(cut, len(data)) for cut in cuts} | {0, len(data)})
     passed = whole.feed(data)
     pieces = [data[a:b] for a, b in pairwise(ends)]
@@ -271,8 +275,8 @@ def test_any_split_gives_the_same_verdict(data: bytes, cuts: list[int], deflate:
 
 @given(data=st.one_of(_WIRE, st.binary(max_size=60)))
 def test_what_passes_is_what_another_reading_finds_well_formed(data: bytes) -> None:
-    passage = _passage(limit=200)
-    passed = passage.feed(data)
+    frame_filter = _frame_filter(limit=200)
+    passed = frame_filter.feed(data)
     assert data.startswith(passed)
     frames, rest = frames_of(passed)
     assert not rest or len(rest) >= 6  # a payload that isn't whole, never a header
@@ -302,14 +306,14 @@ def test_our_close_never_stands_in_a_payload(
     at: int,
     now: bool,  # noqa: FBT001
 ) -> None:
-    passage, ours = _passage(deflate=True), close(1001).raw(MASK)
-    passed = passage.feed(data[:at])
+    frame_filter, ours = _frame_filter(deflate=True), close(1001).raw(MASK)
+    passed = frame_filter.feed(data[:at])
     if now:
-        passed += passage.close_now(ours)
+        passed += frame_filter.close_now(ours)
     else:
-        passage.close_with(ours)
-    passed += passage.feed(data[at:])
-    if passage.is_closed_by_us:
+        frame_filter.close_with(ours)
+    passed += frame_filter.feed(data[at:])
+    if frame_filter.is_closed_by_us:
         frames, rest = frames_of(passed)
         assert rest == b""
         assert frames[-1] == close(1001)

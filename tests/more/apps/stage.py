@@ -64,8 +64,8 @@ class Stage:
 
     def run(self, name: str, *words: str | Path, **more: str) -> App:
         """Start an app; ``{port}`` in a word is its port, ``more`` is added to its environment."""
-        holder, port = reserve_port()
-        self._stack.enter_context(holder)
+        authenticate, port = reserve_port()
+        self._stack.enter_context(authenticate)
         command, *arguments = (str(word).replace("{port}", str(port)) for word in words)
         log_file = self.folder / f"{name}.log"
         with log_file.open("ab") as log:

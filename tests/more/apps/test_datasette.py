@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.more.browser import Browser, eventually
-from tests.wire.harness.raw import Wire, request
+from tests.wire.harness.raw import ResponseWriter, request
 
 from .stage import App, Both, Stage, manifest
 
@@ -115,7 +115,7 @@ def test_every_row_streams_as_csv(
 
 
 def test_a_client_that_leaves_ends_the_stream(both: Both) -> None:
-    with Wire(both.portal.public) as wire:
+    with ResponseWriter(both.portal.public) as wire:
         wire.send(request("GET", f"{_PAGE}.csv?_stream=on&_size=max", ("Host", both.host)))
         assert wire.until(b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.more.browser import ENTER, SHIFT, Browser, eventually
-from tests.wire.harness.raw import Wire, request
+from tests.wire.harness.raw import ResponseWriter, request
 
 from .stage import App, Both, Stage, manifest
 
@@ -151,7 +151,7 @@ def test_another_sites_page_gets_no_websocket(both: Both) -> None:
     login = both.ask("GET", f"/lab?token={_TOKEN}")
     cookies = b"; ".join(value.partition(b";")[0] for value in login.all("set-cookie")).decode()
     for origin, status in ((f"http://{both.host}", 101), ("http://evil.example", 403)):
-        with Wire(both.portal.public) as wire:
+        with ResponseWriter(both.portal.public) as wire:
             fields = (("Host", both.host), ("Cookie", cookies), ("Origin", origin), *_HANDSHAKE)
             wire.send(request("GET", "/api/events/subscribe", *fields))
             assert wire.until(b"\r\n\r\n").startswith(b"HTTP/1.1 %d " % status)

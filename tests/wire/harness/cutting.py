@@ -21,7 +21,7 @@ from proxy.state.terminals import TerminalStore
 
 from .portals import Portal, contact
 from .puppet import EVENT, EVENTS, LAST, Puppet, Visit
-from .raw import Wire, exchange, request
+from .raw import ResponseWriter, exchange, request
 from .recorder import eventually
 from .sealer import SealedPeer
 from .signer import FakePeer
@@ -50,7 +50,7 @@ class Exchange:
     """One that runs: what it does, and its two ends."""
 
     deed: str
-    wire: Wire
+    wire: ResponseWriter
     visit: Visit
 
     def seen(self) -> str:
@@ -84,9 +84,9 @@ class Stage:
     app: Puppet
     fake: FakePeer
     peer: SealedPeer
-    opened: list[Wire] = field(default_factory=list)
+    opened: list[ResponseWriter] = field(default_factory=list)
 
-    def dial(self, port: int, kind: type[Wire] = Wire) -> Wire:
+    def dial(self, port: int, kind: type[ResponseWriter] = ResponseWriter) -> ResponseWriter:
         """Open a connection that is closed at the end of the test."""
         self.opened.append(wire := kind(port))
         return wire
@@ -101,7 +101,9 @@ class Stage:
 
     # What runs.
 
-    def stranger(self, deed: str, app: str = "site", wire: Wire | None = None) -> Exchange:
+    def stranger(
+        self, deed: str, app: str = "site", wire: ResponseWriter | None = None
+    ) -> Exchange:
         """Begin a stranger's request at one of Bob's apps."""
         wire = wire or self.dial(self.bob.public)
         return self._begin(wire, deed, "", ("Host", self.bob.app_host(app)), arrives=True)
@@ -119,7 +121,7 @@ class Stage:
         return self._begin(self.dial(portal.apps), deed, before, *fields, arrives=is_streamed)
 
     def _begin(
-        self, wire: Wire, deed: str, before: str, *fields: tuple[str, str], arrives: bool
+        self, wire: ResponseWriter, deed: str, before: str, *fields: tuple[str, str], arrives: bool
     ) -> Exchange:
         path = f"/{deed}/{next(_NUMBERS)}"
         if deed == "uploads":
@@ -136,7 +138,7 @@ class Stage:
                 wire.put_back(wire.until(EVENT))
         return begun
 
-    def meet(self, wire: Wire, path: str) -> Visit:
+    def meet(self, wire: ResponseWriter, path: str) -> Visit:
         """Wait for the visit that was sent by ``wire``; raises ``Refused`` for an answer."""
 
         def is_answered() -> bool:
@@ -160,7 +162,7 @@ class Stage:
         self.bob_knows(self.ada, self.eda)
         self.knows(self.ada)
         self.knows(self.eda)
-        begins = [partial(self.stranger, "waits", site) for site in SITES]
+        begins = [partial(self.stranger, "waits", context) for context in SITES]
         begins += [partial(self.terminal, name, "waits") for name in TERMINALS]
         begins += [partial(self.call, portal, "waits", app)
                    for portal in (self.ada, self.eda) for app in APPS]  # fmt: skip

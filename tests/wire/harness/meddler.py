@@ -13,10 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proxy.core.sealing.envelope import GATEWAY
 from proxy.core.binary_http.varint import read_varint, varint
+from proxy.core.sealing.envelope import GATEWAY
 
-from .raw import LOOPBACK, Raw, Wire, read_message
+from .raw import LOOPBACK, Raw, ResponseWriter, read_message
 from .recorder import Accepted, Server, pass_on
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class HungUp(Exception):
 class Passing:
     """One call on its way: ``request`` as it came from the caller."""
 
-    def __init__(self, caller: Wire, request: Raw, to_port: int, seen: list[Raw]) -> None:
+    def __init__(self, caller: ResponseWriter, request: Raw, to_port: int, seen: list[Raw]) -> None:
         self.request = request
         self._caller = caller
         self._to_port = to_port
@@ -75,7 +75,7 @@ class Passing:
 
     def on(self, pieces: list[bytes] | Iterator[bytes] | None = None) -> Raw:
         """Send the call on, with ``pieces`` in the place of its envelope; return the answer."""
-        with Wire(self._to_port) as peer:
+        with ResponseWriter(self._to_port) as peer:
             _send(peer, self.request, pieces)
             answer = peer.read()
         self._seen.append(answer)
@@ -90,7 +90,7 @@ class Passing:
         self._caller.send(raw)
 
 
-def _send(wire: Wire, message: Raw, pieces: list[bytes] | Iterator[bytes] | None) -> None:
+def _send(wire: ResponseWriter, message: Raw, pieces: list[bytes] | Iterator[bytes] | None) -> None:
     if not message.all("transfer-encoding"):
         wire.send(message.head + message.body)
         return

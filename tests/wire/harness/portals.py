@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from proxy.state.contacts import ContactStore
-from proxy.core.identity import PrivateKey, short_id
 from proxy.core.access.policy import Contact, ContactList
+from proxy.core.identity import PrivateKey, short_id
+from proxy.state.contacts import ContactStore
+from proxy.state.files import make_private_folder
 from proxy.state.identity_key import create_identity
 from proxy.state.replay import ReplayStore
-from proxy.state.files import make_private_folder
 from proxy.state.tokens import TokenStore
 
 from .raw import LOOPBACK, PATIENCE
@@ -47,10 +47,10 @@ def reserve_port() -> tuple[socket.socket, int]:
     Bound and not listening, with SO_REUSEADDR: nobody is given the port, and a proxy that asks
     for it gets it.
     """
-    holder = socket.socket()
-    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    holder.bind((LOOPBACK, 0))
-    return holder, holder.getsockname()[1]
+    authenticate = socket.socket()
+    authenticate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    authenticate.bind((LOOPBACK, 0))
+    return authenticate, authenticate.getsockname()[1]
 
 
 def environment() -> dict[str, str]:
@@ -186,8 +186,8 @@ class Portal:
     def release(self) -> None:
         """End the proxy if it runs, and let go of the ports."""
         self.stop()
-        for holder in self._holders:
-            holder.close()
+        for authenticate in self._holders:
+            authenticate.close()
 
     def memory(self) -> int:
         """Return how many bytes of memory the running proxy has in use."""
@@ -221,8 +221,8 @@ class Portal:
         return [line for line in found if facts.items() <= line.items()]
 
     def _port(self) -> int:
-        holder, port = reserve_port()
-        self._holders.append(holder)
+        authenticate, port = reserve_port()
+        self._holders.append(authenticate)
         return port
 
 

@@ -13,10 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
-from .raw import LOOPBACK, PATIENCE, Raw, Wire, answer, read_message
+from .raw import LOOPBACK, PATIENCE, Raw, ResponseWriter, answer, read_message
 
 
-class Accepted(Wire):
+class Accepted(ResponseWriter):
     """A connection that somebody else opened; notes what comes in."""
 
     def __init__(self, accepted: socket.socket, note: Callable[[bytes], None]) -> None:

@@ -12,22 +12,22 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from proxy.core.http.problem import refusal_answer
 from proxy.core.binary_http.message import RequestHead, ResponseHead
 from proxy.core.binary_http.padding import padding
 from proxy.core.binary_http.reader import RequestReader, ResponseReader
 from proxy.core.binary_http.writer import END, content, request_head, response_head
-from proxy.core.sealing.envelope import CHUNKED_ANSWER, CHUNKED_REQUEST, GATEWAY
 from proxy.core.errors import Code, Refusal
-from proxy.core.sealing.message import MessageOpener
+from proxy.core.http.problem import refusal_response
+from proxy.core.identity_document import PATH, document_body, sign_document
 from proxy.core.sealing.chunks import LARGEST_CHUNK, CannotOpen
+from proxy.core.sealing.envelope import CHUNKED_REQUEST, CHUNKED_RESPONSE, GATEWAY
 from proxy.core.sealing.hpke import Aead, SealingKey
 from proxy.core.sealing.key_config import KeyConfig, parse_key_config
+from proxy.core.sealing.message import MessageOpener
 from proxy.core.sealing.offer import OfferedKey
 from proxy.core.sealing.request import RequestOpener, RequestSealer
 from proxy.core.signature.base import Message
 from proxy.core.signature.digest import content_digest
-from proxy.core.identity_document import PATH, document_body, sign_document
 from proxy.core.signature.request import Recipient, sign_request
 
 from .raw import Raw, chunked, exchange, read_message, request
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from proxy.core.access.policy import Mode
     from proxy.core.http.headers import Field
     from proxy.core.identity import PrivateKey
-    from proxy.core.access.policy import Mode
     from proxy.core.sealing.message import Event
 
     from .portals import Portal
@@ -150,8 +150,8 @@ class Sender:
     def opened(self, answer: Raw) -> Raw:
         """Open the answer, which must be sealed and whole."""
         assert answer.status == 200, answer
-        assert answer.one("content-type") == CHUNKED_ANSWER[1]
-        opener = MessageOpener(self.sealer.answer_opener(), ResponseReader(self._method))
+        assert answer.one("content-type") == CHUNKED_RESPONSE[1]
+        opener = MessageOpener(self.sealer.response_opener(), ResponseReader(self._method))
         return inner([*opener.feed(answer.body), *opener.end()])
 
 
@@ -170,7 +170,7 @@ class Opened:
 
     def envelope(self, plaintext: bytes) -> bytes:
         """Return ``plaintext`` as a whole envelope."""
-        sealer = self.opener.answer_sealer(secrets.token_bytes(16))
+        sealer = self.opener.response_sealer(secrets.token_bytes(16))
         return sealer.header + sealer.finish(plaintext)
 
     def sealed(
@@ -187,12 +187,12 @@ def message(status: int, fields: tuple[Field, ...], body: bytes) -> bytes:
 
 def around(envelope: bytes, *, length: int | None = None) -> bytes:
     """Return the outer answer around ``envelope``."""
-    return answer_bytes(200, [CHUNKED_ANSWER], envelope, length=length)
+    return answer_bytes(200, [CHUNKED_RESPONSE], envelope, length=length)
 
 
 def key_problem() -> bytes:
     """Return what says that nothing could be opened, as anybody can."""
-    answer = refusal_answer(Refusal(Code.SEALING_KEY_UNKNOWN))
+    answer = refusal_response(Refusal(Code.SEALING_KEY_UNKNOWN))
     return answer_bytes(answer.status, list(answer.fields), answer.body)
 
 

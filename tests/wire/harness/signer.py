@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.core.identity import PrivateKey
+from proxy.core.identity_document import PATH, document_body, sign_document
 from proxy.core.signature.base import Message
 from proxy.core.signature.digest import content_digest
-from proxy.core.identity_document import PATH, document_body, sign_document
 from proxy.core.signature.parameters import encode_nonce, find_signature, nonce_of
 from proxy.core.signature.request import TAG, Recipient, sign_request
 from proxy.core.signature.response import Question, sign_response, verify_response

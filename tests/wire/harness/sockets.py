@@ -17,7 +17,7 @@ from proxy.core.websocket.handshake import accept_for
 from tests.core.websocket.framing import MASK, Frame, frames_of
 
 from .portals import Portal, environment
-from .raw import LOOPBACK, PATIENCE, Wire
+from .raw import LOOPBACK, PATIENCE, ResponseWriter
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = accept_for(KEY)
@@ -95,7 +95,7 @@ def switched(*fields: tuple[str, str], without: tuple[str, ...] = ()) -> bytes:
     return f"HTTP/1.1 101 Switching Protocols\r\n{head}\r\n".encode("latin-1")
 
 
-class RawSocket(Wire):
+class RawSocket(ResponseWriter):
     """A WebSocket in bytes."""
 
     def open(self, request: bytes) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 
-from .raw import Raw, Wire
+from .raw import Raw, ResponseWriter
 
 LONGEST = 700
 """Bytes above which only a few places are tried."""
@@ -30,7 +30,7 @@ def answers(port: int, raw: bytes, *, to_head: bool = False) -> list[Raw]:
     for first in range(0, len(cuts), _AT_ONCE):
         with ExitStack() as stack:
             batch = cuts[first : first + _AT_ONCE]
-            wires = [(at, stack.enter_context(Wire(port))) for at in batch]
+            wires = [(at, stack.enter_context(ResponseWriter(port))) for at in batch]
             for at, wire in wires:
                 wire.send(raw[:at])
             time.sleep(_APART)
@@ -45,7 +45,7 @@ def answers(port: int, raw: bytes, *, to_head: bool = False) -> list[Raw]:
 
 def drip(port: int, raw: bytes) -> Raw:
     """Return the answer to ``raw`` sent byte by byte."""
-    with Wire(port) as wire:
+    with ResponseWriter(port) as wire:
         for at in range(len(raw)):
             try:
                 wire.send(raw[at : at + 1])

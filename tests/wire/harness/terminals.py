@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from proxy.core.terminals.cookie import COOKIE_PLAIN
 from proxy.state.terminals import PairingStore, TerminalStore, without_terminal
 
-from .raw import Raw, Wire, request
+from .raw import Raw, ResponseWriter, request
 
 if TYPE_CHECKING:
     from proxy.core.terminals.terminals import Terminal
@@ -46,7 +46,7 @@ def remove(portal: Portal, terminal_id: str) -> None:
 
 def send(portal: Portal, raw: bytes, came_from: str = "") -> Raw:
     """Send these bytes to the public listener, from another loopback address if one is given."""
-    with Wire(portal.public, came_from) as wire:
+    with ResponseWriter(portal.public, came_from) as wire:
         wire.send(raw)
         return wire.read(to_head=raw.startswith(b"HEAD "))
 

@@ -63,11 +63,11 @@ def main() -> None:
     url, user, password = (*sys.argv[1:], None, None)[:3]
     options = {"auth_type": "basic"} if user else {}
     client = caldav.DAVClient(url, username=user, password=password, **options)
-    exchanges: list[list[Any]] = []
+    active_requests: list[list[Any]] = []
     client.session.hooks["response"].append(
-        lambda got, **_: exchanges.append([got.request.method, got.status_code])
+        lambda got, **_: active_requests.append([got.request.method, got.status_code])
     )
-    print(json.dumps({"saw": _drive(client), "exchanges": exchanges}))
+    print(json.dumps({"saw": _drive(client), "exchanges": active_requests}))
 
 
 if __name__ == "__main__":

@@ -49,13 +49,13 @@ def _drive(client: Any) -> dict[str, Any]:
 def main() -> None:
     client = Client({"webdav_hostname": sys.argv[1]})
     client.http_header["set_property"] = ["Accept: */*", "Depth: 0"]  # wsgidav takes no other
-    exchanges: list[list[Any]] = []
+    active_requests: list[list[Any]] = []
     client.session.hooks["response"].append(
-        lambda got, **_: exchanges.append(
+        lambda got, **_: active_requests.append(
             [got.request.method, got.request.path_url, got.status_code]
         )
     )
-    print(json.dumps({"saw": _drive(client), "exchanges": exchanges}))
+    print(json.dumps({"saw": _drive(client), "exchanges": active_requests}))
 
 
 if __name__ == "__main__":

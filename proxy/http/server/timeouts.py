@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Limits:
+class ConnectionTimeouts:
     """Seconds and bytes for one connection of a client."""
 
     head: float = 15.0

@@ -1,28 +1,109 @@
-"""What leaves on a client's connection: written, held to a rate, and ended in one of two ways.
-
-Gently: the client gets all of its answer, then the end, then a moment to read it. Or broken off:
-with a reset, because the end alone would tell an HTTP/1.0 client that its answer is whole.
-"""
+"""What comes in on a client's connection: stopped while nobody takes it, and held to a rate."""
 
 import asyncio
 import logging
+import select
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 
 from proxy.http.server.deadline import Deadline
-from proxy.http.server.limits import Limits
+from proxy.http.server.timeouts import ConnectionTimeouts
 
+LOOK = 0.5
+"""Seconds between two looks whether a client that was made to wait is still there."""
+_GONE = select.POLLHUP | select.POLLERR
+_ENDED = getattr(select, "POLLRDHUP", 0)
+
+
+class ReadSide:
+    """The way in of one connection."""
+
+    def __init__(
+        self, transport: asyncio.Transport, limits: ConnectionTimeouts, on_gone: Callable[[], None]
+    ) -> None:
+        self._transport = transport
+        self._limits = limits
+        self._on_gone = on_gone
+        self._look: asyncio.TimerHandle | None = None
+        self._is_open = True
+        self._had_to_send = False
+        self._came = 0
+        self._signs = _GONE | _ENDED
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something has come that the loop hasn't seen."""
+        return bool(self._poll(select.POLLIN))
+
+    def disable_timeouts(self) -> None:
+        """Take a client that ended its side for one that is still there."""
+        self._signs = _GONE
+
+    def note(self, size: int) -> None:
+        """Take note of bytes that came."""
+        self._came += size
+
+    def shut(self) -> None:
+        """Make the client wait."""
+        if self._is_open:
+            self._is_open = self._had_to_send = False
+            self._transport.pause_reading()
+            self._look_soon()
+
+    def open(self) -> None:
+        """Let the client go on."""
+        self.forget()
+        if not self._is_open:
+            self._is_open = True
+            self._transport.resume_reading()
+
+    def forget(self) -> None:
+        """Look no more."""
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+
+    def _look_soon(self) -> None:
+        self._look = asyncio.get_running_loop().call_later(LOOK, self._look_for_client)
+
+    def _look_for_client(self) -> None:
+        """Tell of a client that left: its end stands behind bytes that nobody reads now."""
+        if self._poll(self._signs):
+            self._look = None
+            self._on_gone()
+        else:
+            self._look_soon()
+
+    def _poll(self, signs: int) -> list[tuple[int, int]]:
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), signs)
+        return poll.poll(0)
+
+    def begin_window(self, *, wanted: bool) -> None:
+        """Begin to measure what comes; ``wanted`` tells whether the client should send."""
+        self._had_to_send = wanted and self._is_open
+        self._came = 0
+
+    def is_too_slow(self) -> bool:
+        """Tell whether the client could have sent more in all of the window, and hasn't."""
+        return self._had_to_send and self._came < self._limits.rate * self._limits.window
+
+
+# What leaves on a client's connection: written, held to a rate, and ended in one of two ways.
 log = logging.getLogger("proxy.hop")
 
 _RESET = struct.pack("ii", 1, 0)
 """For SO_LINGER: discard what is unsent, and reset."""
 
 
-class Outlet:
+class WriteSide:
     """The way out of one connection; ``deadline`` is the connection's one timer."""
 
-    def __init__(self, transport: asyncio.Transport, deadline: Deadline, limits: Limits) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, deadline: Deadline, limits: ConnectionTimeouts
+    ) -> None:
         self._transport = transport
         self._deadline = deadline
         self._limits = limits
@@ -82,7 +163,7 @@ class Outlet:
     def _left(self) -> int:
         return self._written - self._transport.get_write_buffer_size()
 
-    def endure(self) -> None:
+    def disable_timeouts(self) -> None:
         """Hold the client to no rate from now on: only to taking something of what waits for it."""
         self._is_enduring = True
         if self.room is not None:

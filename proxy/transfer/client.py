@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from starlette.types import Receive, Scope, Send
 
-from proxy.transfer.body import RequestPieces
-from proxy.core.http.forwarded import Neighbour, Trail
+from proxy.core.http.forwarded import ForwardedChain, RemotePeer
 from proxy.core.http.headers import Field, Fields, values_of
 from proxy.core.log_line import RequestLine
 from proxy.core.websocket.handshake import asks_for_websocket
 from proxy.http.scope import INTERIM, UPGRADE
+from proxy.transfer.body import RequestPieces
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Client:
     pieces: AsyncIterator[bytes]
     """The request's body; nothing is asked of the client before the first is awaited."""
     send: Send
-    trail: Trail
+    chain: ForwardedChain
     """The way by which the connection came; a sealed call came by that of its envelope."""
     line: RequestLine
     takes_interim: bool = False
@@ -34,7 +34,7 @@ class Client:
     """What the bytes of a WebSocket are received by; None unless the client asks for one."""
 
 
-def neighbour_of(scope: Scope) -> Neighbour:
+def remote_peer_of(scope: Scope) -> RemotePeer:
     """Return who is at the other end of the connection.
 
     A unix socket is known by its own address. That a client has none shows nothing: one that is
@@ -43,11 +43,11 @@ def neighbour_of(scope: Scope) -> Neighbour:
     client, server = scope.get("client"), scope.get("server")
     is_unix = server is not None and server[1] is None
     is_tls = scope.get("scheme") == "https"
-    return Neighbour(client[0] if client and not is_unix else "", is_unix, is_tls)
+    return RemotePeer(client[0] if client and not is_unix else "", is_unix, is_tls)
 
 
 def client_of(
-    scope: Scope, receive: Receive, send: Send, trail: Trail, line: RequestLine
+    scope: Scope, receive: Receive, send: Send, chain: ForwardedChain, line: RequestLine
 ) -> Client:
     """Return the client of a request as ASGI gives it."""
     fields, extensions = scope["headers"], scope.get("extensions", ())
@@ -56,7 +56,7 @@ def client_of(
     raw = receive if upgrades else None
     pieces = RequestPieces(receive)
     framing = received_framing(fields)
-    return Client(framing, pieces, send, trail, line, INTERIM in extensions, raw)
+    return Client(framing, pieces, send, chain, line, INTERIM in extensions, raw)
 
 
 def received_framing(fields: Fields) -> Field | None:

@@ -1,0 +1,134 @@
+"""The connections of one listener: how many in all, and from each client's address."""
+
+from collections.abc import Callable
+
+from proxy.config.limits import Limits
+from proxy.core.errors import Code, Refusal
+from proxy.core.http.forwarded import NOBODY, Address, Trusted, client_network
+
+
+class Full(Exception):
+    """A connection that is one too many; its text says why, for the owner's log."""
+
+
+class ConnectionLimiter:
+    """Counts connections from their acceptance to their end, TLS handshakes included."""
+
+    def __init__(self, bounds: Limits, trusted: Trusted = NOBODY) -> None:
+        """``trusted`` are web servers, whose clients come from one address."""
+        self._bounds = bounds
+        self._trusted = trusted
+        self._size = 0
+        self._from: dict[Address, int] = {}
+
+    def __len__(self) -> int:
+        return self._size
+
+    def enter(self, address: str) -> Callable[[], None]:
+        """Count a connection from ``address``, "" for a unix socket; raises ``Full``.
+
+        Returns what is to be called when it has ended; a second call does nothing.
+        """
+        if self._size >= self._bounds.connections:
+            raise Full(f"{self._size} connections")
+        key = client_network(address, self._trusted)
+        if key is not None:
+            here = self._from.get(key, 0)
+            if here >= self._bounds.connections_per_address:
+                raise Full(f"{here} connections from {key}")
+            self._from[key] = here + 1
+        self._size += 1
+        return _Once(self, key).leave
+
+    def leave(self, key: Address | None) -> None:
+        """Count it no more."""
+        self._size -= 1
+        if key is not None:
+            self._from[key] -= 1
+            if not self._from[key]:
+                del self._from[key]
+
+
+class _Once:
+    """A connection that leaves once, however often it is told to."""
+
+    __slots__ = ("_key", "_limiter")
+
+    def __init__(self, limiter: ConnectionLimiter, key: Address | None) -> None:
+        self._limiter: ConnectionLimiter | None = limiter
+        self._key = key
+
+    def leave(self) -> None:
+        limiter, self._limiter = self._limiter, None
+        if limiter is not None:
+            limiter.leave(self._key)
+
+
+# How many requests run at once, of each peer and for each app, and nobody's above their bound.
+class ConcurrencyLimiter:
+    """The requests that run at one listener."""
+
+    def __init__(self, bounds: Limits, app_full: Code) -> None:
+        """``app_full`` is what one hears whose request is one too many for its app."""
+        self._callers = _Places(bounds.requests_per_peer, Code.TOO_MANY_REQUESTS)
+        self._apps = _Places(bounds.requests_per_app, app_full)
+
+    def of(self, caller: str, app: str) -> "_Slot":
+        """Return the context in which a request of ``caller`` to ``app`` runs, "" where none is.
+
+        To enter it raises ``Refusal``: then no place was taken.
+        """
+        return _Slot(self._callers, caller, self._apps, app)
+
+    def __len__(self) -> int:
+        """Return how many places are taken, those of callers and those of apps."""
+        return len(self._callers) + len(self._apps)
+
+
+class _Places:
+    """As many as ``most`` for each name; "" has no bound."""
+
+    def __init__(self, most: int, full: Code) -> None:
+        self._most = most
+        self._full = full
+        self._taken: dict[str, int] = {}
+
+    def take(self, name: str) -> None:
+        taken = self._taken.get(name, 0)
+        if taken >= self._most and name:
+            raise Refusal(self._full, f"{name}: {taken} at once")
+        self._taken[name] = taken + 1
+
+    def give_back(self, name: str) -> None:
+        left = self._taken[name] - 1
+        if left:
+            self._taken[name] = left
+        else:
+            del self._taken[name]  # or every name that ever came would stay
+
+    def __len__(self) -> int:
+        return sum(self._taken.values())
+
+
+class _Slot:
+    """A place with both, from the beginning of a request to its end, whichever that is."""
+
+    __slots__ = ("_app", "_apps", "_caller", "_callers")
+
+    def __init__(self, callers: _Places, caller: str, apps: _Places, app: str) -> None:
+        self._callers = callers
+        self._caller = caller
+        self._apps = apps
+        self._app = app
+
+    def __enter__(self) -> None:
+        self._callers.take(self._caller)
+        try:
+            self._apps.take(self._app)
+        except Refusal:
+            self._callers.give_back(self._caller)
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self._callers.give_back(self._caller)
+        self._apps.give_back(self._app)
