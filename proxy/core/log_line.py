@@ -33,8 +33,8 @@ class RequestLine:
     listener = ""
     outcome = ""
     """``ANSWERED``, or ``REFUSED`` with a ``code``; ``LEFT`` by the client before the end;
-    ``BROKEN`` off when an answer had begun; or ``REVOKED``, because what it lived on was removed, with
-    a ``code`` where no answer had begun."""
+    ``BROKEN`` off when a response had begun; or ``REVOKED``, because what it lived on was removed,
+    with a ``code`` where no response had begun."""
     status = 0
     """Of the answer to the request itself, be it in an envelope."""
     code = ""

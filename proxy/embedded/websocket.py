@@ -2,8 +2,9 @@
 
 That server speaks WebSocket itself and gives us messages. Here they become frames again, those of a
 client that offers no extension, so that every WebSocket is judged, bounded and closed in one place
-(``proxy.transfer.websocket``), whichever server it came in by. A refusal goes out as the answer that it is
-where the server has the extension for it, else as the 403 that every server makes of a close.
+(``proxy.transfer.websocket``), whichever server it came in by. A refusal goes out as the response
+that it is where the server has the extension for it, else as the 403 that every server makes of a
+close.
 Source: RFC 6455; the ASGI specification, its WebSocket part, version 2.3.
 """
 

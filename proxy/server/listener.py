@@ -1,4 +1,4 @@
-"""The listeners: sockets of ours or lent, TLS, and how they end; read by ``proxy.http.server.protocol``.
+"""The listeners: sockets of ours or inherited, TLS, and how they end.
 
 Each connection is accepted here, with the certificate of that moment. At the end nobody is lost who
 was let in: the queue is emptied before the socket is closed, and who asked gets an answer

@@ -1,8 +1,8 @@
 """Several processes that serve one Portal: forked with its listening sockets, and ended together.
 
 The first process only watches. A worker that something killed is replaced; one that ended by itself
-had its reason, and all end with it. What workers share is on disk (``proxy.state.layout``) and in the
-kernel's queues of connections; nothing is shared in memory.
+had its reason, and all end with it. What workers share is on disk (``proxy.state.layout``) and in
+the kernel's queues of connections; nothing is shared in memory.
 """
 
 import logging

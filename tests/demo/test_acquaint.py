@@ -3,7 +3,7 @@
 import json
 
 from demo.conversation import acquaint
-from demo.stage import Answer
+from demo.stage import Response
 
 
 class _Stage:
@@ -30,7 +30,7 @@ class _Stage:
     def port(self, _portal: str) -> int:
         return 80
 
-    def call_as_app(self, portal: str, app: str, method: str, path: str) -> Answer:
+    def call_as_app(self, portal: str, app: str, method: str, path: str) -> Response:
         raise NotImplementedError
 
     def log(self, portal: str, part: str) -> str:

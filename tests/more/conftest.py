@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .browser import IS_HERE, Browser, eventually, run_driver
+from tests.more.browser import IS_HERE, Browser, eventually, run_driver
 
 _ROOT = Path(__file__).resolve().parents[2]
 

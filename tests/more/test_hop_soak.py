@@ -22,8 +22,8 @@ from proxy.http.server.cycle import Cycle
 from proxy.http.server.protocol import ServerConnection
 from proxy.http.server.timeouts import ConnectionTimeouts
 from proxy.http.upstream import Timeouts
-from tests.hop.ends import Link, connected, descriptors, listening, scripted, tasks
-from tests.hop.through import Hop
+from tests.http.ends import Link, connected, descriptors, listening, scripted, tasks
+from tests.http.through import Hop
 
 REQUESTS = int(os.environ.get("SOAK_REQUESTS", "100000"))
 CLIENTS = 48

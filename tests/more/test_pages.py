@@ -8,7 +8,16 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from .browser import COLOURS, ENTER, IS_HERE, TAB, Browser, contrast, eventually, luminance
+from tests.more.browser import (
+    COLOURS,
+    ENTER,
+    IS_HERE,
+    TAB,
+    Browser,
+    contrast,
+    eventually,
+    luminance,
+)
 
 pytestmark = [
     pytest.mark.more,

@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.more.browser import (
+    COLOURS,
+    ENTER,
+    IS_HERE,
+    TAB,
+    Browser,
+    contrast,
+    eventually,
+    luminance,
+)
 from tests.wire.harness.portals import Portal
 from tests.wire.harness.sockets import WebSocketApp
-
-from .browser import COLOURS, ENTER, IS_HERE, TAB, Browser, contrast, eventually, luminance
 
 if TYPE_CHECKING:
     from pathlib import Path

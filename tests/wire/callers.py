@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .harness.raw import ResponseWriter, request
+from tests.wire.harness.raw import ResponseWriter, request
 
 if TYPE_CHECKING:
     from .harness.faulty import FaultyApp

@@ -12,13 +12,12 @@ import pytest
 
 from proxy.core.access.policy import Mode
 from proxy.core.identity import PrivateKey
-
-from .harness.meddler import Meddler
-from .harness.portals import Portal, contact, reserve_port
-from .harness.raw import Raw, exchange, request
-from .harness.recorder import Live, Recorder, Relay
-from .harness.sealer import SealedPeer
-from .harness.signer import FakePeer, new_key
+from tests.wire.harness.meddler import Meddler
+from tests.wire.harness.portals import Portal, contact, reserve_port
+from tests.wire.harness.raw import Raw, exchange, request
+from tests.wire.harness.recorder import Live, Recorder, Relay
+from tests.wire.harness.sealer import SealedPeer
+from tests.wire.harness.signer import FakePeer, new_key
 
 BOX = """{"v": "3.2", "port": 80, "paths": {
   "": {"access": "private"},

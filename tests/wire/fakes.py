@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .harness.raw import Raw
-from .harness.signer import Asked, answer_bytes, signed_answer
+from tests.wire.harness.raw import Raw
+from tests.wire.harness.signer import Asked, answer_bytes, signed_answer
 
 if TYPE_CHECKING:
     from .conftest import World

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from .harness.meddler import HungUp
+from tests.wire.harness.meddler import HungUp
 
 Pieces = list[bytes]
 Fault = Callable[[Pieces], Iterator[bytes]]

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import WIDE, World
-from .harness.portals import Portal
-from .harness.raw import exchange, request
-from .harness.recorder import Recorder, eventually
+from tests.wire.conftest import WIDE, World
+from tests.wire.harness.portals import Portal
+from tests.wire.harness.raw import exchange, request
+from tests.wire.harness.recorder import Recorder, eventually
 
 LIST = "/protected/peers"
 SOON = 2.0

@@ -16,7 +16,7 @@ import pytest
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey
 
-from .harness.raw import Raw, answer, exchange, request
+from tests.wire.harness.raw import Raw, answer, exchange, request
 
 if TYPE_CHECKING:
     from .conftest import World

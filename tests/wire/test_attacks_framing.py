@@ -12,10 +12,9 @@ import pytest
 from proxy.core.http1.grammar import RequestHead
 from tests.core.http1 import requests
 from tests.core.http1.driving import read_request
-
-from .harness.raw import ResponseWriter
-from .harness.recorder import eventually
-from .harness.splits import LONGEST, answers, drip, places
+from tests.wire.harness.raw import ResponseWriter
+from tests.wire.harness.recorder import eventually
+from tests.wire.harness.splits import LONGEST, answers, drip, places
 
 if TYPE_CHECKING:
     from .conftest import World

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .harness.raw import ResponseWriter, answer, request
-from .harness.recorder import eventually
-from .harness.splits import answers, places
+from tests.wire.harness.raw import ResponseWriter, answer, request
+from tests.wire.harness.recorder import eventually
+from tests.wire.harness.splits import answers, places
 
 if TYPE_CHECKING:
     from .conftest import World

@@ -19,12 +19,11 @@ from tests.core.attack_rows import Row, draft_of, rows
 from tests.core.binary_http.driving import read, reader_for
 from tests.core.http1.driving import read_request
 from tests.core.test_gate_keys import BAD_KEYS, with_bad_key
-
-from .harness.casting import BobsPortal
-from .harness.raw import Raw, ResponseWriter, exchange
-from .harness.recorder import Recorder, eventually
-from .harness.sealer import Sender, offered_by
-from .harness.splits import drip
+from tests.wire.harness.casting import BobsPortal
+from tests.wire.harness.raw import Raw, ResponseWriter, exchange
+from tests.wire.harness.recorder import Recorder, eventually
+from tests.wire.harness.sealer import Sender, offered_by
+from tests.wire.harness.splits import drip
 
 if TYPE_CHECKING:
     from pathlib import Path

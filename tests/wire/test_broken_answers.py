@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .fakes import SECRET, ask, honest
-from .harness.signer import answer_bytes, signed_answer
+from tests.wire.fakes import SECRET, ask, honest
+from tests.wire.harness.signer import answer_bytes, signed_answer
 
 if TYPE_CHECKING:
     from .conftest import World

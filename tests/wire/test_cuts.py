@@ -15,8 +15,7 @@ import pytest
 
 from proxy.core.access.policy import Mode
 from tests.core.websocket.framing import MASK, TEXT, Frame, close, frames_of
-
-from .harness.cutting import (
+from tests.wire.harness.cutting import (
     BROKEN,
     HOME,
     Exchange,
@@ -26,12 +25,12 @@ from .harness.cutting import (
     on_stage,
     remove_app,
 )
-from .harness.portals import Portal
-from .harness.raw import PATIENCE, ResponseWriter, request
-from .harness.recorder import eventually
-from .harness.sealer import around, key_problem
-from .harness.signer import answer_bytes, sign_call, signed_answer
-from .harness.sockets import RawSocket, handshake, switched
+from tests.wire.harness.portals import Portal
+from tests.wire.harness.raw import PATIENCE, ResponseWriter, request
+from tests.wire.harness.recorder import eventually
+from tests.wire.harness.sealer import around, key_problem
+from tests.wire.harness.signer import answer_bytes, sign_call, signed_answer
+from tests.wire.harness.sockets import RawSocket, handshake, switched
 
 if TYPE_CHECKING:
     from .harness.sealer import Opened

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import SITE
-from .harness.portals import Portal, end, environment, wait_for_ports
-from .harness.raw import LOOPBACK, PATIENCE, ResponseWriter, answer, exchange, request
-from .harness.recorder import Accepted, Live, Recorder, eventually
+from tests.wire.conftest import SITE
+from tests.wire.harness.portals import Portal, end, environment, wait_for_ports
+from tests.wire.harness.raw import LOOPBACK, PATIENCE, ResponseWriter, answer, exchange, request
+from tests.wire.harness.recorder import Accepted, Live, Recorder, eventually
 
 QUEUED = 1500
 """More than a loop takes before it hears of the signal."""

@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.config.timeouts import DEFAULT_TIMES
-
-from .callers import BROKEN, CALLERS, Cast, meaning, seen
-from .conftest import SITE, WIDE
-from .harness.faulty import FaultyApp
-from .harness.misdeeds import PART, PROMISED
-from .harness.portals import Portal
-from .harness.raw import LOOPBACK, PATIENCE, ResponseWriter, exchange, request
-from .harness.recorder import eventually
+from tests.wire.callers import BROKEN, CALLERS, Cast, meaning, seen
+from tests.wire.conftest import SITE, WIDE
+from tests.wire.harness.faulty import FaultyApp
+from tests.wire.harness.misdeeds import PART, PROMISED
+from tests.wire.harness.portals import Portal
+from tests.wire.harness.raw import LOOPBACK, PATIENCE, ResponseWriter, exchange, request
+from tests.wire.harness.recorder import eventually
 
 if TYPE_CHECKING:
     from proxy.core.access.policy import Mode

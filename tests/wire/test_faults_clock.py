@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import SITE, WIDE
-from .harness.raw import Raw, exchange, request
-from .harness.recorder import Recorder, eventually
-from .harness.troubled import Drifting
+from tests.wire.conftest import SITE, WIDE
+from tests.wire.harness.raw import Raw, exchange, request
+from tests.wire.harness.recorder import Recorder, eventually
+from tests.wire.harness.troubled import Drifting
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,15 +16,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.core.identity import PrivateKey
-
-from .conftest import SITE, WIDE
-from .harness.disks import Disk, FileSystem, Limit
-from .harness.portals import Portal, contact, environment
-from .harness.raw import PATIENCE, Raw, answer, exchange, request
-from .harness.recorder import Recorder, eventually
-from .harness.sealer import Sender, offered_by
-from .harness.signer import SignedCall, new_key, sign_call
-from .harness.troubled import Drifting
+from tests.wire.conftest import SITE, WIDE
+from tests.wire.harness.disks import Disk, FileSystem, Limit
+from tests.wire.harness.portals import Portal, contact, environment
+from tests.wire.harness.raw import PATIENCE, Raw, answer, exchange, request
+from tests.wire.harness.recorder import Recorder, eventually
+from tests.wire.harness.sealer import Sender, offered_by
+from tests.wire.harness.signer import SignedCall, new_key, sign_call
+from tests.wire.harness.troubled import Drifting
 
 if TYPE_CHECKING:
     from proxy.core.sealing.key_config import KeyConfig

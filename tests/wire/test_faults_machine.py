@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.config.timeouts import GRACE
-
-from .conftest import SITE
-from .harness.portals import Portal
-from .harness.raw import Raw, ResponseWriter, exchange, request
-from .harness.recorder import Recorder, eventually
-from .harness.troubled import Resolving
+from tests.wire.conftest import SITE
+from tests.wire.harness.portals import Portal
+from tests.wire.harness.raw import Raw, ResponseWriter, exchange, request
+from tests.wire.harness.recorder import Recorder, eventually
+from tests.wire.harness.troubled import Resolving
 
 if TYPE_CHECKING:
     from proxy.core.access.policy import Mode

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from .harness.raw import ResponseWriter, answer, request
-from .harness.recorder import Trap
+from tests.wire.harness.raw import ResponseWriter, answer, request
+from tests.wire.harness.recorder import Trap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.core.http.headers import spelling
-from tests.core.forwarding_rows import ALIAS, FORGED, TRUSTED, Case, cases
-
-from .conftest import SITE, WIDE
-from .harness.forwarding import NAMES, forwarding, told
-from .harness.portals import Portal, contact, end, wait_for_ports
-from .harness.raw import LOOPBACK, PATIENCE, Raw, ResponseWriter, request
-from .harness.recorder import Recorder
-from .harness.signer import new_key, sign_call
-from .harness.sockets import handshake
+from tests.core.http.forwarded_rows import ALIAS, FORGED, TRUSTED, Case, cases
+from tests.wire.conftest import SITE, WIDE
+from tests.wire.harness.forwarding import NAMES, forwarding, told
+from tests.wire.harness.portals import Portal, contact, end, wait_for_ports
+from tests.wire.harness.raw import LOOPBACK, PATIENCE, Raw, ResponseWriter, request
+from tests.wire.harness.recorder import Recorder
+from tests.wire.harness.signer import new_key, sign_call
+from tests.wire.harness.sockets import handshake
 
 if TYPE_CHECKING:
     from proxy.core.identity import PrivateKey

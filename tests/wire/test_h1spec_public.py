@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.hop.test_h1spec import ANSWERS, WAITS
-
-from .harness.raw import ResponseWriter
+from tests.http.server.test_protocol_h1spec import ANSWERS, WAITS
+from tests.wire.harness.raw import ResponseWriter
 
 if TYPE_CHECKING:
     from .conftest import World

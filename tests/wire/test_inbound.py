@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .harness.raw import ResponseWriter, answer, request
-from .harness.signer import sign_call
+from tests.wire.harness.raw import ResponseWriter, answer, request
+from tests.wire.harness.signer import sign_call
 
 if TYPE_CHECKING:
     from .conftest import World

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .harness.raw import ResponseWriter, answer, chunked, request
-from .harness.recorder import eventually
-from .harness.signer import sign_call
+from tests.wire.harness.raw import ResponseWriter, answer, chunked, request
+from tests.wire.harness.recorder import eventually
+from tests.wire.harness.signer import sign_call
 
 if TYPE_CHECKING:
     from .conftest import World

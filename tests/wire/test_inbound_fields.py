@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .harness.forwarding import NAMES, forwarding
-from .harness.raw import answer
-from .harness.signer import sign_call
+from tests.wire.harness.forwarding import NAMES, forwarding
+from tests.wire.harness.raw import answer
+from tests.wire.harness.signer import sign_call
 
 if TYPE_CHECKING:
     from .conftest import World

@@ -10,10 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import SITE, World
-from .harness.portals import Portal, end, wait_for_ports
-from .harness.raw import LOOPBACK, PATIENCE, Raw, ResponseWriter, answer, exchange, request
-from .harness.recorder import Recorder, eventually
+from tests.wire.conftest import SITE, World
+from tests.wire.harness.portals import Portal, end, wait_for_ports
+from tests.wire.harness.raw import (
+    LOOPBACK,
+    PATIENCE,
+    Raw,
+    ResponseWriter,
+    answer,
+    exchange,
+    request,
+)
+from tests.wire.harness.recorder import Recorder, eventually
 
 
 @pytest.fixture

@@ -13,10 +13,9 @@ import pytest
 
 from proxy.core.binary_http.writer import END, content
 from tests.core.websocket.framing import TEXT, Frame, close, frames_of
-
-from .harness.holding import HoldingApp
-from .harness.portals import Portal, contact, reserve_port
-from .harness.raw import (
+from tests.wire.harness.holding import HoldingApp
+from tests.wire.harness.portals import Portal, contact, reserve_port
+from tests.wire.harness.raw import (
     PATIENCE,
     Raw,
     ResponseWriter,
@@ -26,10 +25,10 @@ from .harness.raw import (
     read_message,
     request,
 )
-from .harness.recorder import Accepted, Live, Recorder, eventually
-from .harness.sealer import SealedPeer, Sender
-from .harness.signer import FakePeer, SignedCall, new_key, sign_call
-from .harness.sockets import RawSocket, handshake, switched
+from tests.wire.harness.recorder import Accepted, Live, Recorder, eventually
+from tests.wire.harness.sealer import SealedPeer, Sender
+from tests.wire.harness.signer import FakePeer, SignedCall, new_key, sign_call
+from tests.wire.harness.sockets import RawSocket, handshake, switched
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import SITE
-from .harness.portals import Portal
-from .harness.raw import Raw, ResponseWriter, request
-from .harness.recorder import Recorder, eventually
-from .test_tls import Secure, secure
+from tests.wire.conftest import SITE
+from tests.wire.harness.portals import Portal
+from tests.wire.harness.raw import Raw, ResponseWriter, request
+from tests.wire.harness.recorder import Recorder, eventually
+from tests.wire.test_tls import Secure, secure
 
 IN_ALL, EACH = 6, 3
 LIMITS = f"limits: {{connections: {IN_ALL}, connections_per_address: {EACH}}}\n"

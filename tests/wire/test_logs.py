@@ -22,13 +22,12 @@ from proxy.core.log_line import LONGEST
 from proxy.core.sealing.envelope import GATEWAY
 from proxy.core.websocket.frames import Close, close_frame
 from tests.core.websocket.framing import Frame
-
-from .conftest import SITE
-from .harness.portals import Portal, end, environment, wait_for_ports
-from .harness.raw import Raw, ResponseWriter, answer, exchange, request
-from .harness.recorder import Recorder, eventually
-from .harness.signer import sign_call
-from .harness.sockets import RawSocket, handshake, switched
+from tests.wire.conftest import SITE
+from tests.wire.harness.portals import Portal, end, environment, wait_for_ports
+from tests.wire.harness.raw import Raw, ResponseWriter, answer, exchange, request
+from tests.wire.harness.recorder import Recorder, eventually
+from tests.wire.harness.signer import sign_call
+from tests.wire.harness.sockets import RawSocket, handshake, switched
 
 if TYPE_CHECKING:
     from .conftest import World

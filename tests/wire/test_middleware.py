@@ -13,14 +13,13 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from tests.docs.examples import PORT, commands, files
-
-from .harness.examples import Example
-from .harness.portals import Portal, contact, wait_for_ports
-from .harness.raw import Raw, exchange, request
-from .harness.recorder import Recorder, eventually
-from .harness.sealer import Sender
-from .harness.signer import new_key, sign_call
-from .harness.sockets import dial
+from tests.wire.harness.examples import Example
+from tests.wire.harness.portals import Portal, contact, wait_for_ports
+from tests.wire.harness.raw import Raw, exchange, request
+from tests.wire.harness.recorder import Recorder, eventually
+from tests.wire.harness.sealer import Sender
+from tests.wire.harness.signer import new_key, sign_call
+from tests.wire.harness.sockets import dial
 
 if TYPE_CHECKING:
     from pathlib import Path

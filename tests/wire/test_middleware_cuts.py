@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .harness.hosted import Hosted, UnderH11
-from .harness.portals import contact
-from .harness.raw import Raw, ResponseWriter, exchange, request
-from .harness.recorder import eventually
-from .harness.signer import new_key, sign_call
+from tests.wire.harness.hosted import Hosted, UnderH11
+from tests.wire.harness.portals import contact
+from tests.wire.harness.raw import Raw, ResponseWriter, exchange, request
+from tests.wire.harness.recorder import eventually
+from tests.wire.harness.signer import new_key, sign_call
 
 if TYPE_CHECKING:
     from pathlib import Path

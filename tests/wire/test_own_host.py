@@ -10,9 +10,8 @@ import pytest
 from proxy.core.identity_document import verify_document
 from proxy.core.signature.base import Message
 from proxy.core.signature.response import Untrusted
-
-from .harness.raw import Raw, exchange, request
-from .harness.signer import sign_call
+from tests.wire.harness.raw import Raw, exchange, request
+from tests.wire.harness.signer import sign_call
 
 if TYPE_CHECKING:
     from .conftest import World

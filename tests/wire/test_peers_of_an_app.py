@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from .conftest import SITE, WIDE, World
-from .harness.portals import Portal, contact, reserve_port
-from .harness.raw import Raw, exchange, request
-from .harness.recorder import Recorder, eventually
-from .harness.signer import sign_call
+from tests.wire.conftest import SITE, WIDE, World
+from tests.wire.harness.portals import Portal, contact, reserve_port
+from tests.wire.harness.raw import Raw, exchange, request
+from tests.wire.harness.recorder import Recorder, eventually
+from tests.wire.harness.signer import sign_call
 
 TWIN, HIDDEN_TWIN = "aaaaaa" + "b" * 97, "aaaaaa" + "c" * 97
 HIDDEN, UNKNOWN = "hhhhhh" + "d" * 97, "nnnnnn" + "d" * 97

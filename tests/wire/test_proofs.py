@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.core.signature.response import Question
-
-from .fakes import SECRET, ask, honest, problem
-from .harness.recorder import Trap
-from .harness.signer import Asked, answer_bytes, new_key, signed_answer
+from tests.wire.fakes import SECRET, ask, honest, problem
+from tests.wire.harness.recorder import Trap
+from tests.wire.harness.signer import Asked, answer_bytes, new_key, signed_answer
 
 if TYPE_CHECKING:
     from .conftest import World

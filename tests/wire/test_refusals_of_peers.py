@@ -9,10 +9,9 @@ import pytest
 
 from proxy.core.signature.parameters import find_signature
 from proxy.core.signature.request import TAG
-
-from .fakes import SECRET, ask, honest, problem
-from .harness.raw import request
-from .harness.signer import Asked, answer_bytes, signed_answer
+from tests.wire.fakes import SECRET, ask, honest, problem
+from tests.wire.harness.raw import request
+from tests.wire.harness.signer import Asked, answer_bytes, signed_answer
 
 if TYPE_CHECKING:
     from .conftest import World

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import SITE
-from .harness.portals import Portal, contact
-from .harness.raw import LOOPBACK, Raw, ResponseWriter, exchange, request
-from .harness.recorder import Recorder, eventually
-from .harness.signer import new_key, sign_call
+from tests.wire.conftest import SITE
+from tests.wire.harness.portals import Portal, contact
+from tests.wire.harness.raw import LOOPBACK, Raw, ResponseWriter, exchange, request
+from tests.wire.harness.recorder import Recorder, eventually
+from tests.wire.harness.signer import new_key, sign_call
 
 SOON = 1.2
 """Seconds: within one, and what a busy machine takes to ask."""

@@ -14,12 +14,11 @@ from pathlib import Path
 import pytest
 
 from proxy.core.identity import PrivateKey
-
-from .conftest import SITE, WIDE, World
-from .harness.portals import Portal, contact, end, reserve_port, wait_for_ports
-from .harness.raw import Raw, ResponseWriter, answer, exchange, request
-from .harness.recorder import Recorder, eventually
-from .harness.signer import SignedCall, new_key, sign_call
+from tests.wire.conftest import SITE, WIDE, World
+from tests.wire.harness.portals import Portal, contact, end, reserve_port, wait_for_ports
+from tests.wire.harness.raw import Raw, ResponseWriter, answer, exchange, request
+from tests.wire.harness.recorder import Recorder, eventually
+from tests.wire.harness.signer import SignedCall, new_key, sign_call
 
 AT_ONCE = 200
 

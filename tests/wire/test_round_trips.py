@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .harness.raw import ResponseWriter, answer, chunked, request
-from .harness.recorder import eventually
-from .trips import TRIPS, Trip
+from tests.wire.harness.raw import ResponseWriter, answer, chunked, request
+from tests.wire.harness.recorder import eventually
+from tests.wire.trips import TRIPS, Trip
 
 if TYPE_CHECKING:
     from .conftest import World

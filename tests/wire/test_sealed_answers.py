@@ -14,11 +14,10 @@ from proxy.core.binary_http.varint import varint
 from proxy.core.binary_http.writer import END, content, response_head
 from proxy.core.sealing.chunks import LARGEST_CHUNK
 from proxy.core.sealing.envelope import CHUNKED_RESPONSE
-
-from .harness.meddler import REQUEST_HEADER, envelope
-from .harness.raw import Raw
-from .harness.sealer import Opened, around, message, padded
-from .harness.signer import answer_bytes
+from tests.wire.harness.meddler import REQUEST_HEADER, envelope
+from tests.wire.harness.raw import Raw
+from tests.wire.harness.sealer import Opened, around, message, padded
+from tests.wire.harness.signer import answer_bytes
 
 if TYPE_CHECKING:
     from proxy.core.http.headers import Field

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .harness.meddler import hang_up
-from .harness.raw import PATIENCE, ResponseWriter, answer, exchange, read_message, request
+from tests.wire.harness.meddler import hang_up
+from tests.wire.harness.raw import PATIENCE, ResponseWriter, answer, exchange, read_message, request
 
 if TYPE_CHECKING:
     from .conftest import World

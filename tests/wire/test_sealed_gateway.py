@@ -19,12 +19,11 @@ from proxy.core.sealing.hpke import Aead, SealingKey
 from proxy.core.sealing.key_config import KeyConfig
 from proxy.core.signature.digest import content_digest
 from proxy.core.signature.request import Recipient
-
-from .harness.portals import Portal, contact
-from .harness.raw import Raw, ResponseWriter, exchange, request
-from .harness.recorder import eventually
-from .harness.sealer import OUTER, Sender, offered_by
-from .harness.signer import sign_call
+from tests.wire.harness.portals import Portal, contact
+from tests.wire.harness.raw import Raw, ResponseWriter, exchange, request
+from tests.wire.harness.recorder import eventually
+from tests.wire.harness.sealer import OUTER, Sender, offered_by
+from tests.wire.harness.signer import sign_call
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,10 +10,9 @@ import pytest
 from proxy.core.binary_http.padding import SMALLEST, padding
 from proxy.core.identity_document import PATH
 from proxy.core.sealing.envelope import GATEWAY
-
-from .harness.meddler import REQUEST_HEADER, envelope
-from .harness.raw import answer, exchange, request
-from .harness.sealer import Sender, offered_by
+from tests.wire.harness.meddler import REQUEST_HEADER, envelope
+from tests.wire.harness.raw import answer, exchange, request
+from tests.wire.harness.sealer import Sender, offered_by
 
 if TYPE_CHECKING:
     from .conftest import World

@@ -13,14 +13,13 @@ from pathlib import Path
 import pytest
 
 from proxy.core.identity import PrivateKey
-
-from .conftest import WIDE, World
-from .harness.meddler import Passing
-from .harness.portals import Portal, contact, end, reserve_port, wait_for_ports
-from .harness.raw import ResponseWriter
-from .harness.recorder import Recorder
-from .harness.sealer import Sender
-from .harness.signer import new_key
+from tests.wire.conftest import WIDE, World
+from tests.wire.harness.meddler import Passing
+from tests.wire.harness.portals import Portal, contact, end, reserve_port, wait_for_ports
+from tests.wire.harness.raw import ResponseWriter
+from tests.wire.harness.recorder import Recorder
+from tests.wire.harness.sealer import Sender
+from tests.wire.harness.signer import new_key
 
 AT_ONCE = 100
 

@@ -14,14 +14,13 @@ from proxy.core.errors import Code, Refusal
 from proxy.core.http.problem import refusal_response
 from proxy.core.identity_document import PATH
 from proxy.core.sealing.envelope import GATEWAY
-
-from .conftest import WIDE
-from .harness.meddler import HungUp, Meddler, Passing
-from .harness.portals import Portal
-from .harness.raw import ResponseWriter, answer, exchange, request
-from .harness.recorder import Recorder, eventually
-from .harness.sealer import Opened, around, key_problem, offered_by
-from .harness.signer import answer_bytes
+from tests.wire.conftest import WIDE
+from tests.wire.harness.meddler import HungUp, Meddler, Passing
+from tests.wire.harness.portals import Portal
+from tests.wire.harness.raw import ResponseWriter, answer, exchange, request
+from tests.wire.harness.recorder import Recorder, eventually
+from tests.wire.harness.sealer import Opened, around, key_problem, offered_by
+from tests.wire.harness.signer import answer_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.core.access.policy import MODES
-
-from .harness.raw import Raw, exchange
-from .trips import TRIPS, Trip
+from tests.wire.harness.raw import Raw, exchange
+from tests.wire.trips import TRIPS, Trip
 
 if TYPE_CHECKING:
     from proxy.core.access.policy import Mode

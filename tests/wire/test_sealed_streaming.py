@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .harness.raw import PATIENCE, Raw, ResponseWriter, read_message, request
+from tests.wire.harness.raw import PATIENCE, Raw, ResponseWriter, read_message, request
 
 if TYPE_CHECKING:
     from .conftest import World

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .faults import FINAL, HEADER, MANY, REVOKED, Fault
-from .harness.meddler import ANSWER_HEADER, Passing, envelope
-from .harness.raw import PATIENCE, Raw, ResponseWriter, answer, chunked, exchange
-from .harness.recorder import eventually
+from tests.wire.faults import FINAL, HEADER, MANY, REVOKED, Fault
+from tests.wire.harness.meddler import ANSWER_HEADER, Passing, envelope
+from tests.wire.harness.raw import PATIENCE, Raw, ResponseWriter, answer, chunked, exchange
+from tests.wire.harness.recorder import eventually
 
 if TYPE_CHECKING:
     from .conftest import World

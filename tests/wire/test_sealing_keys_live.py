@@ -13,9 +13,8 @@ from proxy.core.identity_document import Document, verify_document
 from proxy.core.signature.base import Message
 from proxy.state.sealing_keys import SealingKeyStore
 from tests.envelopes import opens, sealed_to
-
-from .harness.portals import Portal
-from .harness.raw import Raw, exchange, request
+from tests.wire.harness.portals import Portal
+from tests.wire.harness.raw import Raw, exchange, request
 
 if TYPE_CHECKING:
     from pathlib import Path

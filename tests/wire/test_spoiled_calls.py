@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .harness.signer import SignedCall, sign_call
+from tests.wire.harness.signer import SignedCall, sign_call
 
 if TYPE_CHECKING:
     from .conftest import World

@@ -10,11 +10,10 @@ import pytest
 
 from proxy.core.terminals.cookie import COOKIE_SECURE
 from proxy.core.terminals.terminals import LIFETIME, RENEW_AFTER, Terminal, TerminalList
-
-from .harness.raw import Raw, answer, exchange, request
-from .harness.recorder import eventually
-from .harness.sockets import RawSocket, handshake, switched
-from .harness.terminals import HTML, NAME, Device, pair, remove, terminal_store, terminals
+from tests.wire.harness.raw import Raw, answer, exchange, request
+from tests.wire.harness.recorder import eventually
+from tests.wire.harness.sockets import RawSocket, handshake, switched
+from tests.wire.harness.terminals import HTML, NAME, Device, pair, remove, terminal_store, terminals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

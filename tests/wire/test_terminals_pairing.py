@@ -9,10 +9,10 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
-from .harness.portals import Portal
-from .harness.raw import Raw, exchange, request
-from .harness.recorder import Recorder, eventually
-from .harness.terminals import (
+from tests.wire.harness.portals import Portal
+from tests.wire.harness.raw import Raw, exchange, request
+from tests.wire.harness.recorder import Recorder, eventually
+from tests.wire.harness.terminals import (
     FORM,
     HTML,
     NAME,

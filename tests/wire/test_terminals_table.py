@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from .harness.raw import Raw, exchange
-from .harness.sealer import Sender
-from .harness.signer import sign_call
-from .harness.sockets import RawSocket, handshake, switched
-from .harness.terminals import Device, pair, remove
+from tests.wire.harness.raw import Raw, exchange
+from tests.wire.harness.sealer import Sender
+from tests.wire.harness.signer import sign_call
+from tests.wire.harness.sockets import RawSocket, handshake, switched
+from tests.wire.harness.terminals import Device, pair, remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

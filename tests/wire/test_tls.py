@@ -17,12 +17,20 @@ from websockets.frames import CloseCode
 from websockets.sync.client import connect
 
 from tests.certificates import authority, write_pair
-
-from .conftest import SITE, WIDE
-from .harness.portals import DOMAIN, Portal
-from .harness.raw import LOOPBACK, PATIENCE, Raw, ResponseWriter, answer, chunked, exchange, request
-from .harness.recorder import Recorder, eventually
-from .harness.sockets import WebSocketApp
+from tests.wire.conftest import SITE, WIDE
+from tests.wire.harness.portals import DOMAIN, Portal
+from tests.wire.harness.raw import (
+    LOOPBACK,
+    PATIENCE,
+    Raw,
+    ResponseWriter,
+    answer,
+    chunked,
+    exchange,
+    request,
+)
+from tests.wire.harness.recorder import Recorder, eventually
+from tests.wire.harness.sockets import WebSocketApp
 
 _TLS = (
     "accept: [sealed, signed]\ntls: {certificate: tls/fullchain.pem, key: tls/privkey.pem}\n"

@@ -14,12 +14,20 @@ import pytest
 
 from proxy.core.access.policy import Mode
 from tests.certificates import authority, write_pair
-
-from .conftest import SITE, WIDE
-from .harness.portals import Portal, contact
-from .harness.raw import LOOPBACK, PATIENCE, Raw, ResponseWriter, answer, chunked, exchange, request
-from .harness.recorder import Accepted, Live, Recorder, eventually
-from .harness.signer import new_key
+from tests.wire.conftest import SITE, WIDE
+from tests.wire.harness.portals import Portal, contact
+from tests.wire.harness.raw import (
+    LOOPBACK,
+    PATIENCE,
+    Raw,
+    ResponseWriter,
+    answer,
+    chunked,
+    exchange,
+    request,
+)
+from tests.wire.harness.recorder import Accepted, Live, Recorder, eventually
+from tests.wire.harness.signer import new_key
 
 _BODY = hashlib.shake_128(b"body").digest(3 << 20)
 

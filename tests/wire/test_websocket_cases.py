@@ -11,10 +11,9 @@ from contextlib import ExitStack
 import pytest
 
 from tests.core.websocket.framing import CLOSE, Frame, frames_of
-
-from .harness.portals import Portal
-from .harness.sockets import RawSocket, WebSocketApp, handshake
-from .harness.websocket_cases import CASES, STRICTER, Case, Step
+from tests.wire.harness.portals import Portal
+from tests.wire.harness.sockets import RawSocket, WebSocketApp, handshake
+from tests.wire.harness.websocket_cases import CASES, STRICTER, Case, Step
 
 _OPEN = """{"v": "3.2", "port": 80, "paths": {"": {"access": "public"}}}"""
 _DEFLATE = ("Sec-WebSocket-Extensions", "permessage-deflate; server_no_context_takeover")

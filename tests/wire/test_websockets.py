@@ -15,11 +15,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK
 
 from tests.core.websocket.framing import BINARY, CONTINUATION, MASK, PING, PONG, TEXT, Frame, close
-
-from .harness.portals import Portal
-from .harness.raw import ResponseWriter, answer, exchange, request
-from .harness.recorder import Recorder, eventually
-from .harness.sockets import (
+from tests.wire.harness.portals import Portal
+from tests.wire.harness.raw import ResponseWriter, answer, exchange, request
+from tests.wire.harness.recorder import Recorder, eventually
+from tests.wire.harness.sockets import (
     ACCEPT,
     RawSocket,
     WebSocketApp,

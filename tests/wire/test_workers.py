@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import SITE, WIDE
-from .harness.portals import Portal, contact, wait_for_ports
-from .harness.raw import PATIENCE, Raw, ResponseWriter, exchange
-from .harness.recorder import Recorder, eventually
-from .harness.signer import new_key, sign_call
-from .test_ending import get, half_sent, listens, process_of, restarts_lose_nothing
+from tests.wire.conftest import SITE, WIDE
+from tests.wire.harness.portals import Portal, contact, wait_for_ports
+from tests.wire.harness.raw import PATIENCE, Raw, ResponseWriter, exchange
+from tests.wire.harness.recorder import Recorder, eventually
+from tests.wire.harness.signer import new_key, sign_call
+from tests.wire.test_ending import get, half_sent, listens, process_of, restarts_lose_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

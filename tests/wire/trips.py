@@ -6,8 +6,8 @@ import gzip
 import hashlib
 from dataclasses import dataclass
 
-from .harness.forwarding import forwarding
-from .harness.raw import Raw, answer, chunked, request
+from tests.wire.harness.forwarding import forwarding
+from tests.wire.harness.raw import Raw, answer, chunked, request
 
 Lines = tuple[tuple[str, str], ...]
 

@@ -97,8 +97,8 @@ def fields_of(strings: list[bytes]) -> tuple[Field, ...]:
 def refuse_control(method: bytes, scheme: bytes, authority: bytes, target: bytes) -> None:
     """Refuse control data that names no path on a host; raises ``Malformed``.
 
-    Which bytes a path may have is for ``proxy.core.access.target`` to say. CONNECT has neither a scheme
-    nor a path (RFC 9113, section 8.5).
+    Which bytes a path may have is for ``proxy.core.access.target`` to say. CONNECT has neither a
+    scheme nor a path (RFC 9113, section 8.5).
     """
     if not _METHOD.fullmatch(method) or method == b"CONNECT":
         raise Malformed(f"not a method for a path: {method[:80]!r}")

@@ -72,7 +72,7 @@ class RequestOpener(ChunkOpener):
 
     @property
     def response_nonce_length(self) -> int:
-        """How many random bytes ``response_sealer`` needs: 16 or 32, as the sender chose its AEAD."""
+        """Random bytes that ``response_sealer`` needs: 16 or 32, as the sender chose its AEAD."""
         return response_nonce_length(self._known_context.aead)
 
     def response_sealer(

@@ -1,4 +1,4 @@
-"""The engine for an app in this very process: the seam of ``proxy.http.upstream`` over ASGI, no socket.
+"""The engine for an app in this very process: ``proxy.http.upstream`` over ASGI, no socket.
 
 Every request goes to the one app, wherever it is addressed to.
 """

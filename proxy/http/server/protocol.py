@@ -1,9 +1,9 @@
 """The way in: a server's protocol, with the strict reader and a bound on everything.
 
-``proxy.server.listener`` keeps the sockets and the end; uvicorn can run it, too. This room is a connection's
-life: what comes in and goes out, for how long, and how it ends; ``proxy.http.server.requests`` are the
-requests on it. A client that closes its side has left: its request is cancelled, whatever it was
-waiting for.
+``proxy.server.listener`` keeps the sockets and the end; uvicorn can run it, too. Here is the life of
+one connection: what comes in and goes out, for how long, and how it ends. The requests on it are in
+``proxy.http.server.requests``. A client that closes its side has left: its request is cancelled,
+whatever it was waiting for.
 """
 
 import asyncio

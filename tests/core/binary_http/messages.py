@@ -5,8 +5,17 @@ from dataclasses import dataclass
 from proxy.core.binary_http.reader import MAX_INFORMATIONAL
 from proxy.core.http.headers import Field
 from proxy.core.http1.grammar import MAX_FIELDS, MAX_HEAD
-
-from .forms import FORMS, GET, REQUESTS, RESPONSES, Fields, Form, integer, lines, string
+from tests.core.binary_http.forms import (
+    FORMS,
+    GET,
+    REQUESTS,
+    RESPONSES,
+    Fields,
+    Form,
+    integer,
+    lines,
+    string,
+)
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ import pytest
 from proxy.core.binary_http.message import RequestHead, ResponseHead
 from proxy.core.binary_http.writer import END, content, request_head, response_head
 from proxy.core.http.headers import Field
-
-from .driving import read_message
-from .forms import Form, integer, lines, string
+from tests.core.binary_http.driving import read_message
+from tests.core.binary_http.forms import Form, integer, lines, string
 
 _REQUEST = Form(is_request=True, is_known=False)
 _RESPONSE = Form(is_request=False, is_known=False)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .requests import HELLO, TE
+from tests.core.http1.requests import HELLO, TE
 
 OK = b"HTTP/1.1 200 OK\r\n"
 LENGTH = OK + b"Content-Length: 5\r\n\r\nhello"

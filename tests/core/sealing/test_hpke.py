@@ -16,8 +16,7 @@ from proxy.core.sealing.hpke import (
     setup_receiver,
     setup_sender,
 )
-
-from .exchange import EPHEMERAL, KEY
+from tests.core.sealing.sealed_exchange import EPHEMERAL, KEY
 
 _P = 2**255 - 19
 _SMALL_ORDER = [

@@ -6,9 +6,8 @@ from hypothesis import strategies as st
 
 from proxy.core.sealing.hpke import Aead, SealingKey
 from proxy.core.sealing.key_config import KeyConfig, key_list, parse_key_config
-
-from .exchange import KEY, config
-from .test_hpke import SMALL_ORDER
+from tests.core.sealing.sealed_exchange import KEY, config
+from tests.core.sealing.test_hpke import SMALL_ORDER
 
 _AES, _CHACHA = Aead.AES_128_GCM, Aead.CHACHA20_POLY1305
 _AES_SUITE, _CHACHA_SUITE = bytes.fromhex("00010001"), bytes.fromhex("00010003")

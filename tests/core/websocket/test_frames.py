@@ -10,8 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.websocket.frames import Close, FrameFilter, State, Violation, close_frame
-
-from .framing import BINARY, CLOSE, CONTINUATION, MASK, PING, PONG, TEXT, Frame, close, frames_of
+from tests.core.websocket.framing import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    MASK,
+    PING,
+    PONG,
+    TEXT,
+    Frame,
+    close,
+    frames_of,
+)
 
 LIMIT = 1000
 SIZES = [0, 1, 125, 126, 127, 65535, 65536, 70000]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .stage import ENVIRONMENT, Stage
+from tests.more.apps.stage import ENVIRONMENT, Stage
 
 
 @pytest.fixture(scope="module")

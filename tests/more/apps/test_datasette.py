@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from tests.more.apps.stage import App, Both, Stage, manifest
 from tests.more.browser import Browser, eventually
 from tests.wire.harness.raw import ResponseWriter, request
-
-from .stage import App, Both, Stage, manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

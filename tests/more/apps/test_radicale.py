@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.more.apps.stage import App, Both, Stage, manifest
 from tests.wire.harness.raw import exchange, request
 from tests.wire.harness.recorder import eventually
-
-from .stage import App, Both, Stage, manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .stage import NAMES, App, Both, Stage, manifest
+from tests.more.apps.stage import NAMES, App, Both, Stage, manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,9 +8,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.core.peering import BOB, ORIGIN, RULES, SITE
-
-from .portals import Portal
-from .troubled import Drifting
+from tests.wire.harness.portals import Portal
+from tests.wire.harness.troubled import Drifting
 
 SEED = bytes(range(32))
 """Of Bob's key: ``tests.core.peering.BOB``."""

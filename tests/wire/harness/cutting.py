@@ -18,13 +18,12 @@ from proxy.core.access.policy import Contact, Mode
 from proxy.core.terminals.cookie import cookie_name
 from proxy.core.terminals.terminals import Terminal, TerminalList, terminal_id, token_digest
 from proxy.state.terminals import TerminalStore
-
-from .portals import Portal, contact
-from .puppet import EVENT, EVENTS, LAST, Puppet, Visit
-from .raw import ResponseWriter, exchange, request
-from .recorder import eventually
-from .sealer import SealedPeer
-from .signer import FakePeer
+from tests.wire.harness.portals import Portal, contact
+from tests.wire.harness.puppet import EVENT, EVENTS, LAST, Puppet, Visit
+from tests.wire.harness.raw import ResponseWriter, exchange, request
+from tests.wire.harness.recorder import eventually
+from tests.wire.harness.sealer import SealedPeer
+from tests.wire.harness.signer import FakePeer
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,8 +6,7 @@ import subprocess
 import sys
 
 from tests.docs.examples import PORT, commands, files
-
-from .portals import Portal, environment, wait_for_ports
+from tests.wire.harness.portals import Portal, environment, wait_for_ports
 
 
 class Example(Portal):

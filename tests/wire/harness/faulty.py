@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import Self
 
-from .portals import end, environment, reserve_port, wait_for_ports
+from tests.wire.harness.portals import end, environment, reserve_port, wait_for_ports
 
 
 class FaultyApp:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .raw import LOOPBACK, Raw
+from tests.wire.harness.raw import LOOPBACK, Raw
 
 NAMES = ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded", "x-request-id")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from .raw import PATIENCE, answer, read_message
-from .recorder import Accepted, Server
-from .sockets import switched
+from tests.wire.harness.raw import PATIENCE, answer, read_message
+from tests.wire.harness.recorder import Accepted, Server
+from tests.wire.harness.sockets import switched
 
 if TYPE_CHECKING:
     import socket

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import ClassVar
 
-from .portals import Portal, environment, wait_for_ports
-from .raw import LOOPBACK
+from tests.wire.harness.portals import Portal, environment, wait_for_ports
+from tests.wire.harness.raw import LOOPBACK
 
 _APP = """\
 import logging

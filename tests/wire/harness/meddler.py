@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 
 from proxy.core.binary_http.varint import read_varint, varint
 from proxy.core.sealing.envelope import GATEWAY
-
-from .raw import LOOPBACK, Raw, ResponseWriter, read_message
-from .recorder import Accepted, Server, pass_on
+from tests.wire.harness.raw import LOOPBACK, Raw, ResponseWriter, read_message
+from tests.wire.harness.recorder import Accepted, Server, pass_on
 
 if TYPE_CHECKING:
     from typing import Any

@@ -20,8 +20,7 @@ from proxy.state.files import make_private_folder
 from proxy.state.identity_key import create_identity
 from proxy.state.replay import ReplayStore
 from proxy.state.tokens import TokenStore
-
-from .raw import LOOPBACK, PATIENCE
+from tests.wire.harness.raw import LOOPBACK, PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

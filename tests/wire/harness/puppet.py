@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from .raw import PATIENCE
-from .recorder import Accepted, Server
+from tests.wire.harness.raw import PATIENCE
+from tests.wire.harness.recorder import Accepted, Server
 
 if TYPE_CHECKING:
     import socket

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
-from .raw import LOOPBACK, PATIENCE, Raw, ResponseWriter, answer, read_message
+from tests.wire.harness.raw import LOOPBACK, PATIENCE, Raw, ResponseWriter, answer, read_message
 
 
 class Accepted(ResponseWriter):

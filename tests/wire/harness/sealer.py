@@ -29,10 +29,9 @@ from proxy.core.sealing.request import RequestOpener, RequestSealer
 from proxy.core.signature.base import Message
 from proxy.core.signature.digest import content_digest
 from proxy.core.signature.request import Recipient, sign_request
-
-from .raw import Raw, chunked, exchange, read_message, request
-from .recorder import Accepted, Server
-from .signer import answer_bytes, new_key
+from tests.wire.harness.raw import Raw, chunked, exchange, read_message, request
+from tests.wire.harness.recorder import Accepted, Server
+from tests.wire.harness.signer import answer_bytes, new_key
 
 if TYPE_CHECKING:
     import socket

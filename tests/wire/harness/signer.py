@@ -18,9 +18,8 @@ from proxy.core.signature.digest import content_digest
 from proxy.core.signature.parameters import encode_nonce, find_signature, nonce_of
 from proxy.core.signature.request import TAG, Recipient, sign_request
 from proxy.core.signature.response import Question, sign_response, verify_response
-
-from .raw import Raw, read_message
-from .recorder import Accepted, Server
+from tests.wire.harness.raw import Raw, read_message
+from tests.wire.harness.recorder import Accepted, Server
 
 if TYPE_CHECKING:
     import socket

@@ -15,9 +15,8 @@ from websockets.sync.client import ClientConnection, connect
 
 from proxy.core.websocket.handshake import accept_for
 from tests.core.websocket.framing import MASK, Frame, frames_of
-
-from .portals import Portal, environment
-from .raw import LOOPBACK, PATIENCE, ResponseWriter
+from tests.wire.harness.portals import Portal, environment
+from tests.wire.harness.raw import LOOPBACK, PATIENCE, ResponseWriter
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = accept_for(KEY)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 
-from .raw import Raw, ResponseWriter
+from tests.wire.harness.raw import Raw, ResponseWriter
 
 LONGEST = 700
 """Bytes above which only a few places are tried."""

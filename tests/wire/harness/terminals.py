@@ -9,8 +9,7 @@ from urllib.parse import urlencode
 
 from proxy.core.terminals.cookie import COOKIE_PLAIN
 from proxy.state.terminals import PairingStore, TerminalStore, without_terminal
-
-from .raw import Raw, ResponseWriter, request
+from tests.wire.harness.raw import Raw, ResponseWriter, request
 
 if TYPE_CHECKING:
     from proxy.core.terminals.terminals import Terminal

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import IO
 
-from .portals import Portal, environment, wait_for_ports
+from tests.wire.harness.portals import Portal, environment, wait_for_ports
 
 
 class Troubled(Portal):

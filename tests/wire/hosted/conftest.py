@@ -10,8 +10,7 @@ import pytest
 from tests.wire.conftest import World, on_stage
 from tests.wire.harness.hosted import SERVERS
 from tests.wire.harness.portals import Portal
-
-from .known import reason_for
+from tests.wire.hosted.known import reason_for
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,0 +1,145 @@
+"""Whether what a running exchange lives on is still there: removals alone take it away."""
+
+from dataclasses import replace
+
+import pytest
+
+from proxy.core.access.decision import RuleMatcher
+from proxy.core.access.policy import ANONYMOUS, Access, Caller, Contact, ContactList
+from proxy.core.access.rules import Rule, Rules
+from proxy.core.errors import Code
+from proxy.core.gate import AccessContext
+from proxy.core.revocation import Subject, revocation_reason, subject_of_call, subject_of_request
+from proxy.core.terminals.terminals import LIFETIME, Terminal, TerminalList, token_digest
+from tests.core.peering import ADAS, CLEOS, EVES, NOW, SITE, Draft, ask
+
+ADA = Caller("peer", ADAS, "Ada")
+CLEO = Caller("peer", CLEOS, "Cleo")
+TABLET, PHONE = (Terminal(name, name, token_digest(name.encode()), NOW, NOW) for name in "tp")
+FULL = replace(SITE, terminals=TerminalList((TABLET, PHONE)))
+
+ANY = {
+    "a stranger at an app": subject_of_request(ANONYMOUS, "guestbook"),
+    "a stranger at the Portal": subject_of_request(ANONYMOUS, None),
+    "Ada at an app": subject_of_request(ADA, "guestbook"),
+    "Ada at another": subject_of_request(ADA, "postcards"),
+    "Ada at the Portal": subject_of_request(ADA, None),
+    "Cleo at the other": subject_of_request(CLEO, "postcards"),
+    "the tablet at an app": subject_of_request(Caller("terminal", "t", "t"), "guestbook"),
+    "the tablet at the Portal": subject_of_request(Caller("terminal", "t", "t"), None),
+    "the phone at the other": subject_of_request(Caller("terminal", "p", "p"), "postcards"),
+    "a call to Ada": subject_of_call("guestbook", ADAS),
+    "another app's": subject_of_call("postcards", ADAS),
+    "a call to Cleo": subject_of_call("postcards", CLEOS),
+    "an app's question": subject_of_call("guestbook"),
+    "anybody's question": subject_of_call(None),
+}
+
+
+def without_app(app: str) -> AccessContext:
+    return replace(FULL, apps={name: matcher for name, matcher in FULL.apps.items() if name != app})
+
+
+def with_contacts(*peers: Contact, **apps: object) -> AccessContext:
+    visible = {**SITE.contacts.apps, **apps}
+    return replace(FULL, contacts=ContactList(peers, visible))  # type: ignore[arg-type]
+
+
+ALL = SITE.contacts.peers
+
+
+def lost_in(context: AccessContext) -> dict[str, Code]:
+    """Return which of them may not go on in ``context``, each with its refusal."""
+    found = {name: revocation_reason(subject, context, NOW) for name, subject in ANY.items()}
+    return {name: refusal.code for name, refusal in found.items() if refusal is not None}
+
+
+def test_all_of_them_stand_where_nothing_was_removed() -> None:
+    assert lost_in(FULL) == {}
+
+
+def test_a_contact_takes_with_it_what_lives_on_it_and_nothing_else() -> None:
+    assert lost_in(with_contacts(ALL[1])) == {
+        "Ada at an app": Code.NOT_ALLOWED,
+        "Ada at another": Code.NOT_ALLOWED,
+        "Ada at the Portal": Code.NOT_ALLOWED,
+        "a call to Ada": Code.NO_SUCH_PEER,
+        "another app's": Code.NO_SUCH_PEER,
+    }
+
+
+@pytest.mark.parametrize("visible", ["none", frozenset[str](), frozenset({CLEOS, EVES})])
+def test_a_peer_that_is_hidden_loses_that_app_alone(visible: object) -> None:
+    assert lost_in(with_contacts(*ALL, guestbook=visible)) == {
+        "Ada at an app": Code.NOT_ALLOWED,
+        "a call to Ada": Code.NO_SUCH_PEER,
+    }
+
+
+def test_an_app_takes_with_it_who_is_there_and_whom_it_calls() -> None:
+    assert lost_in(without_app("guestbook")) == {
+        "a stranger at an app": Code.NO_SUCH_APP,
+        "Ada at an app": Code.NO_SUCH_APP,
+        "the tablet at an app": Code.NO_SUCH_APP,
+        "a call to Ada": Code.TOKEN_UNKNOWN,
+        "an app's question": Code.TOKEN_UNKNOWN,
+    }
+
+
+LATER = replace(TABLET, seen=NOW - LIFETIME)
+RENAMED = replace(TABLET, name="old tablet", seen=NOW - LIFETIME + 1)
+
+
+@pytest.mark.parametrize("left", [(PHONE,), (LATER, PHONE)])
+def test_a_terminal_that_is_removed_or_expires_takes_its_own_with_it(
+    left: tuple[Terminal, ...],
+) -> None:
+    assert lost_in(replace(FULL, terminals=TerminalList(left))) == {
+        "the tablet at an app": Code.PROOF_REQUIRED,
+        "the tablet at the Portal": Code.PROOF_REQUIRED,
+    }
+
+
+def test_a_terminal_that_is_renamed_is_not_removed() -> None:
+    assert lost_in(replace(FULL, terminals=TerminalList((RENAMED, PHONE)))) == {}
+
+
+def test_one_who_is_removed_with_the_app_hears_what_a_new_request_would() -> None:
+    context = replace(without_app("guestbook"), contacts=ContactList())
+    assert lost_in(context)["Ada at an app"] is Code.NOT_ALLOWED
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"name": "Adele"}, {"address": "https://new.example"}, {"connect": "a:1"}, {"mode": "signed"}],
+)
+def test_a_contact_that_changes_is_not_removed(changed: dict[str, str]) -> None:
+    ada = replace(ALL[0], **changed)  # type: ignore[arg-type]
+    assert lost_in(with_contacts(ada, ALL[1])) == {}
+
+
+def test_an_app_whose_rules_change_is_not_removed() -> None:
+    closed = RuleMatcher(Rules((Rule(b"", Access.PRIVATE),)))
+    assert lost_in(replace(FULL, apps=dict.fromkeys(SITE.apps, closed))) == {}
+
+
+def test_names_make_no_difference_to_what_one_lives_on() -> None:
+    renamed = Caller("peer", ADAS, "Adele")
+    assert subject_of_request(renamed, "guestbook") == subject_of_request(ADA, "guestbook")
+    assert subject_of_request(ADA, "guestbook") != subject_of_call("guestbook", ADAS)
+
+
+@pytest.mark.parametrize(
+    ("ground", "site"),
+    [
+        (subject_of_request(ADA, "guestbook"), with_contacts(ALL[1])),
+        (subject_of_request(ADA, "guestbook"), with_contacts(*ALL, guestbook="none")),
+        (subject_of_request(ADA, "guestbook"), without_app("guestbook")),
+        (subject_of_request(ADA, "guestbook"), replace(without_app("guestbook"),
+                                                      contacts=ContactList())),
+    ],
+)  # fmt: skip
+def test_it_is_the_refusal_that_the_gate_gives(subject: Subject, context: AccessContext) -> None:
+    lost = revocation_reason(subject, context, NOW)
+    assert lost is not None
+    assert ask(Draft().sign(), context) is lost.code
