@@ -72,8 +72,8 @@ class Json(_Lines):
         if isinstance(record.msg, RequestLine):
             return self.line_of(record.msg, record.created, record.levelname)
         when, level = self.time_of(record.created), record.levelname.lower()
-        room = record.name.removeprefix(_ROOT)
-        return message_as_json(when, level, room, record.getMessage(), self.trace_of(record))
+        logger = record.name.removeprefix(_ROOT)
+        return message_as_json(when, level, logger, record.getMessage(), self.trace_of(record))
 
     def line_of(self, line: RequestLine, now: float, level: str) -> str:
         """Return a request's line as it is written."""

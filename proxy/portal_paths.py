@@ -19,7 +19,7 @@ from proxy.portal import Portal
 WHOAREYOU = b"/core/public/meta/whoareyou"
 
 
-def answer(portal: Portal, method: bytes, target: Target) -> Response:
+def response_for(portal: Portal, method: bytes, target: Target) -> Response:
     """Answer a request for the Portal itself; raises ``Refusal``."""
     pages = {PATH: identity_document, WHOAREYOU: whoareyou, GATEWAY: sealing_keys}
     page = pages.get(target.path)

@@ -16,7 +16,7 @@ def opened(path: Path, now: float = NOW) -> ReplayStore:
     return store
 
 
-def answer(
+def response(
     store: ReplayStore, *, nonce: bytes = NONCE, created: int = NOW, now: float = NOW
 ) -> Code | None:
     """Return why the claim was refused, or ``None`` where it passed."""

@@ -157,32 +157,32 @@ async def _exchange(
             if offered is not None:
                 account.sealing_key = offered.config.key_id
                 tell(f"sealing key  {account.sealing_key}, until {utc(offered.until)}")
-        async with ready(upstream, directory).carry_out(call, body) as answer:
+        async with ready(upstream, directory).carry_out(call, body) as response:
             account.first_byte = account.seconds
-            account.status, account.fields = answer.status, answer.fields
-            account.refusal = answer.refusal[0]
-            tell(f"status       {answer.status}")
+            account.status, account.fields = response.status, response.fields
+            account.refusal = response.refusal[0]
+            tell(f"status       {response.status}")
             tell(f"first byte   {account.first_byte:.3f} s")
-            await _put_out(answer, account, answering)
+            await _put_out(response, account, answering)
     tell(f"total        {account.seconds:.3f} s, {account.size} bytes")
 
 
-async def _put_out(answer: CallResponse, account: Account, answering: Answering) -> None:
+async def _put_out(response: CallResponse, account: Account, answering: Answering) -> None:
     """Print or write the answer as it comes; raises ``Stop`` for what counts as a failure."""
     if answering.include:
-        say(f"{answer.status} {_phrase(answer.status)}".rstrip())
-        for name, value in answer.fields:
+        say(f"{response.status} {_phrase(response.status)}".rstrip())
+        for name, value in response.fields:
             say(f"{_text(name)}: {_text(value)}")
         say()
     who = account.asking.contact.name
     if account.refusal:
-        raise Stop(f"{who}'s Portal refuses ({answer.status}). {refusal_words(account.refusal)}")
-    if answering.fail and answer.status >= _ERROR:
-        phrase = _phrase(answer.status)
-        raise Stop(f"{account.asking.app} at {who} answered {answer.status} {phrase}".rstrip())
+        raise Stop(f"{who}'s Portal refuses ({response.status}). {refusal_words(account.refusal)}")
+    if answering.fail and response.status >= _ERROR:
+        phrase = _phrase(response.status)
+        raise Stop(f"{account.asking.app} at {who} answered {response.status} {phrase}".rstrip())
     with ExitStack() as stack:
         sink = _sink(answering, stack)
-        async for piece in answer.pieces:
+        async for piece in response.pieces:
             sink.write(piece)
             account.size += len(piece)
 

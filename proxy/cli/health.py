@@ -49,19 +49,19 @@ def health(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) ->
     listen = portal.config.listen
     listeners = {"public": listen.public, "apps": listen.apps, "owner": listen.owner}
     secure = {"public"} if portal.config.tls is not None else set[str]()
-    answers = asyncio.run(_ask_all(listeners, secure, _own_host(portal)))
-    healthy = not any(answer.trouble for answer in answers)
+    responses = asyncio.run(_ask_all(listeners, secure, _own_host(portal)))
+    healthy = not any(response.trouble for response in responses)
     if as_json:
         rows = [
             {"name": a.listener, "address": a.address, "ok": not a.trouble, "trouble": a.trouble}
-            for a in answers
+            for a in responses
         ]
         say_json({"ok": healthy, "listeners": rows})
-    for answer in answers:
-        if answer.trouble:
-            remark(f"The {answer.listener} listener at {answer.address} {answer.trouble}.")
+    for response in responses:
+        if response.trouble:
+            remark(f"The {response.listener} listener at {response.address} {response.trouble}.")
         elif not as_json:
-            say(f"The {answer.listener} listener at {answer.address} answers.")
+            say(f"The {response.listener} listener at {response.address} answers.")
     if not healthy:
         raise typer.Exit(FAILED)
 

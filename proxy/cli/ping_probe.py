@@ -78,9 +78,9 @@ class Probe:
         try:
             async with (
                 asyncio.timeout(self.patience),
-                way.carry_out(call, TypedBody(b"")) as answer,
+                way.carry_out(call, TypedBody(b"")) as response,
             ):
-                async for piece in answer.pieces:
+                async for piece in response.pieces:
                     size += len(piece)
                     if size > _LONGEST:
                         raise NoAnswer(f"its answer is longer than {_LONGEST} bytes.")
@@ -90,4 +90,4 @@ class Probe:
             raise NoAnswer(f"its answer broke off: {failure.detail}") from None
         except TimeoutError:
             raise NoAnswer(f"it doesn't answer within {self.patience:g} s.") from None
-        return Response(answer.status, *answer.refusal, time.monotonic() - started)
+        return Response(response.status, *response.refusal, time.monotonic() - started)

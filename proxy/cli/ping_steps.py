@@ -59,7 +59,7 @@ class Examination:
         self._document: Document | None = None
         self._may_call = contact.mode == "signed"
         self._failure = ""
-        self._answer: Response | None = None
+        self._response: Response | None = None
 
     async def steps(self) -> AsyncIterator[Step]:
         """Yield every step in its order, also those that can't be tried."""
@@ -147,20 +147,20 @@ class Examination:
         if not self._may_call or not self._is_open:
             return None
         before = time.time()
-        answer = await self._ask(LONG_AGO)
-        if answer is None:
+        response = await self._ask(LONG_AGO)
+        if response is None:
             return None
-        if answer.code != Code.OUT_OF_TIME.public:
-            if answer.code:
-                self._failure = refusal_words(answer.code)
+        if response.code != Code.OUT_OF_TIME.public:
+            if response.code:
+                self._failure = refusal_words(response.code)
                 return None
-            what = f"It took a call that was signed in 2001 ({answer.status})."
+            what = f"It took a call that was signed in 2001 ({response.status})."
             then = "It isn't safe from repeated calls. Tell its owner."
             return problem("clock", what, then)
-        if answer.their_time is None:
+        if response.their_time is None:
             then = "Its proxy may be of another version, or its clock before 1970."
             return problem("clock", "It refuses a call for its time, and tells no time.", then)
-        skew = answer.their_time + 0.5 - (before + time.time()) / 2
+        skew = response.their_time + 0.5 - (before + time.time()) / 2
         if self._shift:
             self._shift = skew
         seconds = round(skew)
@@ -189,23 +189,23 @@ class Examination:
         if not self._may_call or not self._is_open:
             return None
         if not self._failure:
-            self._answer = await self._ask(None)
-        answer, mode = self._answer, self._contact.mode
-        if answer is None:
+            self._response = await self._ask(None)
+        response, mode = self._response, self._contact.mode
+        if response is None:
             then = "Its log, and the log of a web server before it, may tell more."
             return problem("round_trip", f"No {mode} call gets through: {self._failure}", then)
-        if answer.code not in {"", Code.NOT_ALLOWED.public}:
-            self._answer = None
+        if response.code not in {"", Code.NOT_ALLOWED.public}:
+            self._response = None
             then = "Its log tells its owner more."
-            return problem("round_trip", f"It refuses. {refusal_words(answer.code)}", then)
+            return problem("round_trip", f"It refuses. {refusal_words(response.code)}", then)
         by = ", signed by its clock," if self._shift else ""
-        what = f"A {mode} call{by} was answered, and proven, in {milliseconds(answer.seconds)}."
-        return well("round_trip", what, seconds=answer.seconds)
+        what = f"A {mode} call{by} was answered, and proven, in {milliseconds(response.seconds)}."
+        return well("round_trip", what, seconds=response.seconds)
 
     async def _known_there(self) -> Step | None:
-        if self._answer is None:
+        if self._response is None:
             return None
-        if self._answer.code:
+        if self._response.code:
             then = f"Its owner has to add this Portal: {self._command_to_add_us()}"
             return problem("known_there", "It doesn't have this Portal in its contacts.", then)
         what = "It has added this Portal. From which apps it hides it can't be told from here."

@@ -17,7 +17,7 @@ from proxy.config.listen import socket_path, socket_path_problem
 from proxy.config.read_file import read_source
 from proxy.config.timeouts import Silence
 from proxy.core.errors import Invalid, Problem
-from proxy.core.files.schema import PathText, Section, fit
+from proxy.core.files.schema import PathText, Section, validate
 from proxy.core.files.strict_yaml import parse_yaml
 from proxy.core.files.text import shown
 from proxy.core.http.origin import Origin, parse_origin
@@ -36,7 +36,7 @@ class Settings:
     upstream: Destination | None = None
     """None leaves it to the author's file."""
     token_file: Path | None = None
-    answer: float | None = None
+    answer_timeout: float | None = None
     """Seconds that the app may be silent; None as all apps."""
     sources: frozenset[Path] = frozenset()
     """Files beside proxy.yaml that these settings were read from."""
@@ -47,7 +47,7 @@ def load_settings(folder: Path) -> Settings:
     path = folder / FILE_NAME
     if not os.path.lexists(path):
         return Settings()
-    file = fit(str(path), SettingsFile, parse_yaml(str(path), read_source(path)))
+    file = validate(str(path), SettingsFile, parse_yaml(str(path), read_source(path)))
     problems: list[Problem] = []
     authorities = ""
     if file.upstream_ca is not None:

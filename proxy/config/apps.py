@@ -33,7 +33,7 @@ class App:
     rules: Rules
     upstream: Destination
     token_file: Path | None = None
-    answer: float | None = None
+    answer_timeout: float | None = None
     """Seconds that it may be silent; None as all apps."""
 
 
@@ -178,7 +178,9 @@ class _Reading:
                 problems.append(Problem(str(folder), "", what))
                 return None
             upstream = Destination(manifest.upstream)
-        return App(folder.name, manifest.rules, upstream, settings.token_file, settings.answer)
+        return App(
+            folder.name, manifest.rules, upstream, settings.token_file, settings.answer_timeout
+        )
 
     def _refuse_borrowed(self) -> None:
         """Leave out apps whose author's file aims at another app.

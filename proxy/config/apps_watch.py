@@ -15,7 +15,7 @@ from proxy.config.apps import APPS_FOLDER, KINDS, Catalogue, is_without_author, 
 SETTLING = 0.1
 """Seconds for which a file may still be being written: a part of proxy.yaml can look whole."""
 
-_log = logging.getLogger("proxy.catalogue")
+_log = logging.getLogger("proxy.apps")
 _FILES = (*KINDS, FILE_NAME)
 
 _Version = dict[Path, tuple[int, ...] | None]

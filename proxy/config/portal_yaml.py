@@ -18,7 +18,7 @@ from proxy.config.read_file import read_source
 from proxy.config.timeouts import DEFAULT_TIMES, GRACE, Grace, Times, TimesFile
 from proxy.core.access.policy import MODES, Mode
 from proxy.core.errors import Invalid, Problem
-from proxy.core.files.schema import PathText, Section, fit
+from proxy.core.files.schema import PathText, Section, validate
 from proxy.core.files.strict_yaml import parse_yaml
 from proxy.core.files.text import shown
 from proxy.core.http.forwarded import NOBODY, Network, Trusted, read_network
@@ -93,7 +93,7 @@ def load_config(folder: Path) -> Config:
     if not os.path.lexists(path):
         what = "there is no such file; `portal-proxy init` makes it"
         raise Invalid([Problem(str(path), "", what)])
-    file = fit(str(path), _PortalFile, parse_yaml(str(path), read_source(path)))
+    file = validate(str(path), _PortalFile, parse_yaml(str(path), read_source(path)))
     public_url = file.public_url or f"https://{_PLACEHOLDER}.{file.domain}"
     return Config(
         folder=folder,

@@ -21,7 +21,7 @@ ANSWERED = "answered"
 REFUSED = "refused"
 LEFT = "left"
 BROKEN = "broken"
-REVOKED = "cut"
+REVOKED = "revoked"
 
 
 class RequestLine:
@@ -131,10 +131,10 @@ def as_text(line: RequestLine) -> str:
     return " ".join(facts)
 
 
-def message_as_json(time: str, level: str, room: str, message: str, trace: str = "") -> str:
+def message_as_json(time: str, level: str, logger: str, message: str, trace: str = "") -> str:
     """Return another message as one JSON object; ``trace`` is an error's traceback."""
     traceback = f',"traceback":{quoted(trace)}' if trace else ""
-    start = f'{{"time":"{time}","level":"{level}","room":{quoted(room)}'
+    start = f'{{"time":"{time}","level":"{level}","logger":{quoted(logger)}'
     return f'{start},"message":{quoted(message)}{traceback}}}'
 
 

@@ -38,8 +38,8 @@ def _is_unfit(char: str) -> bool:
 
 def clean_name(text: str) -> str:
     """Return a stranger's text as a name: unfit characters removed, stripped, cut; may be ""."""
-    fit = "".join(char for char in text[:_MOST_READ] if not _is_unfit(char))
-    return fit.strip()[:MAX_NAME_LENGTH].strip()
+    validate = "".join(char for char in text[:_MOST_READ] if not _is_unfit(char))
+    return validate.strip()[:MAX_NAME_LENGTH].strip()
 
 
 def name_problem(text: str) -> str | None:

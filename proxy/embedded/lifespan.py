@@ -45,13 +45,13 @@ class Lifespan:
         inner = _Inner(self._app, scope)
         try:
             running.deliver_tokens()
-            answer = await inner.tell("startup")
-            if answer["type"] == _STARTED:
+            response = await inner.tell("startup")
+            if response["type"] == _STARTED:
                 self.running = running
                 log.info("Portal %s at %s", running.portal.id, running.portal.hosts.origin)
-                await send(answer)
+                await send(response)
                 await receive()
-                answer = await self._end(running, inner)
+                response = await self._end(running, inner)
         finally:
             self.running = None
             await inner.end()
@@ -59,7 +59,7 @@ class Lifespan:
             with suppress(asyncio.CancelledError):
                 await follower
             await running.close()
-        await send(answer)
+        await send(response)
 
     async def _end(self, running: Running, inner: "_Inner") -> Message:
         """Let end what still runs, then the app."""
@@ -73,7 +73,7 @@ class _Inner:
 
     def __init__(self, app: ASGIApp | None, scope: Scope) -> None:
         self._told: asyncio.Queue[Message] = asyncio.Queue()
-        self._answers: asyncio.Queue[Message] = asyncio.Queue()
+        self._responses: asyncio.Queue[Message] = asyncio.Queue()
         self._task = asyncio.create_task(self._run(app, scope)) if app is not None else None
 
     async def tell(self, what: str) -> Message:
@@ -82,9 +82,9 @@ class _Inner:
         if self._task is None:
             return complete
         self._told.put_nowait({"type": f"lifespan.{what}"})
-        answering = asyncio.create_task(self._answers.get())
+        answering = asyncio.create_task(self._responses.get())
         await asyncio.wait((self._task, answering), return_when=asyncio.FIRST_COMPLETED)
-        if not answering.done() and self._answers.empty():
+        if not answering.done() and self._responses.empty():
             answering.cancel()
             return complete  # it knows no lifespan, or is done with it
         return await answering
@@ -98,9 +98,9 @@ class _Inner:
 
     async def _run(self, app: ASGIApp, scope: Scope) -> None:
         try:
-            await app(scope, self._told.get, self._answer)
+            await app(scope, self._told.get, self._response)
         except Exception as error:  # noqa: BLE001 - so servers learn that there is no lifespan
             log.info("the app has no lifespan: %s", type(error).__name__)
 
-    async def _answer(self, message: Message) -> None:
-        self._answers.put_nowait(message)
+    async def _response(self, message: Message) -> None:
+        self._responses.put_nowait(message)

@@ -40,7 +40,7 @@ class Inbound:
         self._replays = replays
         self._concurrency = ConcurrencyLimiter(portal.config.limits, app_full=Code.APP_BUSY)
         self._delivery = Forwarder(portal, upstream)
-        self._gateway = Gateway(portal, self._answer)
+        self._gateway = Gateway(portal, self._response)
         self._pairing = PairingPage(portal)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,9 +55,9 @@ class Inbound:
         )
         line.client, line.request_id = chain.client, chain.request_id
         request = Request(scope["method"].encode("ascii"), target_of(scope), scope["headers"])
-        await self._answer(request, client_of(scope, receive, send, chain, line))
+        await self._response(request, client_of(scope, receive, send, chain, line))
 
-    async def _answer(self, request: Request, client: Client) -> None:
+    async def _response(self, request: Request, client: Client) -> None:
         """Answer one request, from a connection or from an envelope."""
         now, line = self._portal.clock(), client.line
         question = None

@@ -77,7 +77,7 @@ class Forwarder:
         """
         refuse_large(client.framing, self._limits.body)
         if app is None:
-            answer = own_paths.answer(self._portal, request.method, admission.target)
+            answer = own_paths.response_for(self._portal, request.method, admission.target)
             client.line.status = answer.status
             await send_response(client.send, answer, request.method)
             return
@@ -130,7 +130,7 @@ class Forwarder:
             await body.fill(client.pieces, limit=Code.TOO_LARGE, digest=digest)
             digest.refuse_mismatch()
             if app is None:
-                answer = own_paths.answer(self._portal, request.method, admission.target)
+                answer = own_paths.response_for(self._portal, request.method, admission.target)
                 client.line.status = answer.status
                 await self.send_signed(answer, request, question, client)
                 return
@@ -220,7 +220,7 @@ class Forwarder:
         if framing is not None:
             ours.append(framing)
         times = self._portal.config.times
-        silence = times.app_answer if app.answer is None else app.answer
+        silence = times.app_answer if app.answer_timeout is None else app.answer_timeout
         return UpstreamRequest(
             app.upstream,
             request.method,

@@ -55,7 +55,7 @@ class Gateway:
         self, portal: Portal, answer: Callable[[Request, Client], Awaitable[None]]
     ) -> None:
         self._portal = portal
-        self._answer = answer
+        self._response = answer
 
     async def open(self, request: Request, client: Client) -> None:
         """Open the envelope that ``request`` brings, and answer what is in it.
@@ -91,7 +91,7 @@ class Gateway:
         framing = await _framing(head, message)
 
         async def answer(_scope: Scope, _receive: Receive, send: Send) -> None:
-            await self._answer(inner, Client(framing, message, send, client.chain, line))
+            await self._response(inner, Client(framing, message, send, client.chain, line))
 
         reply = self._reply(opener, client, head.method)
         # A mistake of our own is told inside the envelope too, in the form that it has everywhere.

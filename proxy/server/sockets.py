@@ -161,7 +161,7 @@ def _resolved(address: Address) -> tuple[int, int, int, tuple[Any, ...]]:
 
 def _open_unix(path: Path, mode: int) -> ListeningSocket:
     with contextlib.suppress(FileNotFoundError):
-        if stat.S_ISSOCK(path.lstat().st_mode) and not _answers(path):
+        if stat.S_ISSOCK(path.lstat().st_mode) and not _responses(path):
             path.unlink()
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o777 & ~mode)
@@ -177,7 +177,7 @@ def _open_unix(path: Path, mode: int) -> ListeningSocket:
     return ListeningSocket(bound, file=(path, path.lstat().st_ino))
 
 
-def _answers(path: Path) -> bool:
+def _responses(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(path))

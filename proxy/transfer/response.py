@@ -39,13 +39,13 @@ def passing_fields(
     return passing
 
 
-async def send_response(send: Send, answer: Response, method: bytes) -> None:
+async def send_response(send: Send, response: Response, method: bytes) -> None:
     """Send a small answer whole."""
-    fields = list(answer.fields)
-    if answer.status not in NO_BODY:
-        fields.append((b"content-length", str(len(answer.body)).encode("ascii")))
-    await _start(send, answer.status, fields)
-    body = b"" if bodiless(method, answer.status) else answer.body
+    fields = list(response.fields)
+    if response.status not in NO_BODY:
+        fields.append((b"content-length", str(len(response.body)).encode("ascii")))
+    await _start(send, response.status, fields)
+    body = b"" if bodiless(method, response.status) else response.body
     await send({"type": "http.response.body", "body": body})
 
 

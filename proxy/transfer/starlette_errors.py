@@ -17,6 +17,6 @@ async def refuse(request: Request, error: Exception) -> Response:
         error = Refusal(code, "no such path or method")
     line = line_of(request.scope)
     line.refuse(error)
-    answer = refusal_response(error, request_id=line.request_id)
-    headers = {name.decode("ascii"): value.decode("ascii") for name, value in answer.fields}
-    return Response(answer.body, answer.status, headers)
+    response = refusal_response(error, request_id=line.request_id)
+    headers = {name.decode("ascii"): value.decode("ascii") for name, value in response.fields}
+    return Response(response.body, response.status, headers)

@@ -26,7 +26,7 @@ from proxy.http.scope import RAW, STOP, UPGRADE
 from proxy.http.upstream import UpstreamFailed, UpstreamResponse
 from proxy.transfer.response import passing_fields
 
-log = logging.getLogger("proxy.tunnel")
+log = logging.getLogger("proxy.websocket")
 
 _SLICE = 32 * 1024
 """Bytes that are looked at in one go: a flood of empty frames must not keep the others waiting."""

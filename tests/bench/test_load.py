@@ -25,7 +25,7 @@ _ONE = Case("one", "GET", "small", 1)
 
 
 @contextmanager
-def _server(answer: bytes) -> Iterator[int]:
+def _server(response: bytes) -> Iterator[int]:
     """Answer each request on one connection with these bytes; close where there are none."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -33,9 +33,9 @@ def _server(answer: bytes) -> Iterator[int]:
             wire, _ = listener.accept()
             with wire:
                 while wire.recv(65536):
-                    if not answer:
+                    if not response:
                         return
-                    wire.sendall(answer)
+                    wire.sendall(response)
 
         thread = threading.Thread(target=serve)
         thread.start()
@@ -60,9 +60,9 @@ _RIGHT = content("small")
         b"a\r\n" + _RIGHT[:10] + b"\r\n5a\r\n" + _RIGHT[10:] + b"\r\n0\r\n\r\n",
     ],
 )
-def test_right_answers_are_counted_with_the_cpu_between(answer: bytes) -> None:
+def test_right_answers_are_counted_with_the_cpu_between(response: bytes) -> None:
     readings = iter([1.0, 3.5])
-    with _server(answer) as port:
+    with _server(response) as port:
         sample = measure(Door(port), _ONE, 0.05, lambda: next(readings))
     assert sample.requests >= 1
     assert sample.cpu == 2.5
@@ -81,8 +81,8 @@ def test_right_answers_are_counted_with_the_cpu_between(answer: bytes) -> None:
         (b"SSH-2.0\r\n\r\n", "not HTTP"),
     ],
 )
-def test_a_wrong_answer_ends_the_measurement(answer: bytes, reason: str) -> None:
-    with _server(answer) as port, pytest.raises(Wrong, match=reason):
+def test_a_wrong_answer_ends_the_measurement(response: bytes, reason: str) -> None:
+    with _server(response) as port, pytest.raises(Wrong, match=reason):
         measure(Door(port), _ONE, 0.05, lambda: 0.0)
 
 

@@ -121,14 +121,14 @@ class Endless(Server):
 class Fixed(Server):
     """Whatever else listens somewhere: gives each connection the same bytes, and closes it."""
 
-    def __init__(self, answer: bytes) -> None:
-        self._answer = answer
+    def __init__(self, response: bytes) -> None:
+        self._response = response
         super().__init__()
 
     def handle(self, accepted: socket.socket) -> None:
         wire = Accepted(accepted, lambda _: None)
         wire.until(b"\r\n\r\n")
-        wire.send(self._answer)
+        wire.send(self._response)
 
 
 class Front(Relay):

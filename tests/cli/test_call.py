@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from proxy.cli import cli
 from tests.cli.neighbours import WIDE, Done, Echo, Endless, Hasty, accept, in_mode, run
 from tests.wire.harness.portals import Portal, contact, environment, reserve_port
-from tests.wire.harness.raw import PATIENCE, answer
+from tests.wire.harness.raw import PATIENCE, response
 from tests.wire.harness.recorder import Recorder, Relay, eventually
 from tests.wire.harness.signer import new_key
 
@@ -134,7 +134,7 @@ def test_bytes_come_through_both_ways_as_they_are(
 ) -> None:
     body = tmp_path / "body"
     body.write_bytes(BINARY)
-    street.app.script(answer(201, ("Content-Type", "image/x"), body=BINARY[::-1]))
+    street.app.script(response(201, ("Content-Type", "image/x"), body=BINARY[::-1]))
     words = ("-X", "PUT", "-H", "Content-Type: image/x", "-H", "a:b", "-H", "A:  c ")
     done = street.call(peer, "wide", "/x", "-d", f"@{body}", *words)
     assert done == Done(0, BINARY[::-1], "")
@@ -194,7 +194,7 @@ def test_head_has_no_body_and_its_fields_are_shown(street: Street) -> None:
 
 
 def test_include_puts_status_and_fields_before_the_body(street: Street) -> None:
-    street.app.script(answer(404, ("X-A", "1"), ("X-A", "2"), body=b"\x00none"))
+    street.app.script(response(404, ("X-A", "1"), ("X-A", "2"), body=b"\x00none"))
     done = street.call("Bob", "wide", "/x", "--include")
     lines = b"404 Not Found\nx-a: 1\nx-a: 2\ncontent-length: 5\n\n"
     assert done == Done(0, lines + b"\x00none", "")
@@ -202,18 +202,18 @@ def test_include_puts_status_and_fields_before_the_body(street: Street) -> None:
 
 @modes
 def test_fail_turns_an_error_of_the_app_into_a_reason(street: Street, peer: str) -> None:
-    street.app.script(answer(500, body=b"oops"))
+    street.app.script(response(500, body=b"oops"))
     assert street.call(peer, "wide", "/x") == Done(0, b"oops", "")
     done = street.call(peer, "wide", "/x", "-f")
     reason = f"portal-proxy: wide at {peer} answered 500 Internal Server Error\n"
     assert done == Done(1, b"", reason)
-    street.app.script(answer(302, ("Location", "/y"), body=b"there"))
+    street.app.script(response(302, ("Location", "/y"), body=b"there"))
     assert street.call(peer, "wide", "/x", "-f") == Done(0, b"there", "")
 
 
 def test_output_writes_the_body_into_a_file(street: Street, tmp_path: Path) -> None:
     file = tmp_path / "file"
-    street.app.script(answer(200, body=BINARY))
+    street.app.script(response(200, body=BINARY))
     assert street.call("Bob", "wide", "/x", "-o", str(file)) == Done(0, b"", "")
     assert file.read_bytes() == BINARY
     assert street.call("Bob", "hidden", "/x", "-o", str(file)).status == 1
@@ -303,7 +303,7 @@ def test_a_signed_call_has_no_sealing_key_to_tell(street: Street) -> None:
 def test_json_tells_about_the_answer_in_place_of_its_body(
     street: Street, peer: str, tmp_path: Path
 ) -> None:
-    street.app.script(answer(404, ("X-A", "é"), body=b"gone"))
+    street.app.script(response(404, ("X-A", "é"), body=b"gone"))
     done = street.call(peer, "wide", "/x", "--json", "-o", str(tmp_path / "body"))
     told = json.loads(done.stdout)
     assert (done.status, told["ok"], told["error"], told["refusal"]) == (0, True, None, None)
@@ -402,7 +402,7 @@ def test_an_answer_that_can_be_printed_nowhere_is_a_reason(street: Street) -> No
 
 def test_a_terminal_gets_no_control_character_of_the_answer(street: Street) -> None:
     body = b"\x1b[31mred\ttab\r\nend\xff " + "\u202eü".encode()
-    street.app.script(answer(200, body=body))
+    street.app.script(response(200, body=body))
     ours, theirs = pty.openpty()
     try:
         command = street.ada.command_line("call", "Bob", "wide", "/x")
@@ -427,7 +427,7 @@ def test_a_call_that_is_interrupted_says_so_in_a_line(street: Street) -> None:
 
 
 def test_a_reader_that_leaves_ends_the_call(street: Street) -> None:
-    street.app.script(answer(200, body=bytes(1 << 22)))
+    street.app.script(response(200, body=bytes(1 << 22)))
     with street.start("Bob", "wide", "/x") as process:
         assert process.stdout
         assert process.stderr

@@ -30,7 +30,7 @@ def unix(path: Path) -> socket.socket:
 
 
 @contextmanager
-def answering(server: socket.socket, answer: bytes = REFUSED) -> Iterator[None]:
+def answering(server: socket.socket, response: bytes = REFUSED) -> Iterator[None]:
     """Answer every connection to ``server`` until the block ends."""
 
     def work() -> None:
@@ -41,7 +41,7 @@ def answering(server: socket.socket, answer: bytes = REFUSED) -> Iterator[None]:
                 return
             with connection:
                 connection.recv(65536)
-                connection.sendall(answer)
+                connection.sendall(response)
 
     thread = threading.Thread(target=work)
     thread.start()

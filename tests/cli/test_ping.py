@@ -25,7 +25,7 @@ from tests.cli.neighbours import (
     run,
 )
 from tests.wire.harness.portals import ROOT, Portal
-from tests.wire.harness.raw import answer
+from tests.wire.harness.raw import response
 from tests.wire.harness.recorder import Recorder, Relay
 
 if TYPE_CHECKING:
@@ -261,12 +261,12 @@ def test_their_clock_is_off_so_far_that_their_document_cannot_be_used(
 @pytest.mark.parametrize(
     ("bytes_", "said"),
     [
-        (answer(404, body=b"none"), "(status 404)"),
-        (answer(200, ("Content-Type", "application/json"), body=b'{"id": "x"}'), "0 signatures"),
+        (response(404, body=b"none"), "(status 404)"),
+        (response(200, ("Content-Type", "application/json"), body=b'{"id": "x"}'), "0 signatures"),
         (b"HTTP/1.1 200 \x1b[31m\r\n\r\n", "not a status line"),
         (b"SSH-2.0-x\r\n", "not a status line"),
         (b"", "the connection ended"),
-        (answer(200, body=bytes(70_000)), "too large"),
+        (response(200, body=bytes(70_000)), "too large"),
     ],
 )  # fmt: skip
 def test_something_else_than_a_portal(home: Home, bytes_: bytes, said: str) -> None:

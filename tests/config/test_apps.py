@@ -85,11 +85,11 @@ def test_an_app_may_be_behind_tls_and_an_authority_of_the_owners(tmp_path: Path)
     app = catalogue.apps["guestbook"]
     assert app.upstream.origin == Origin("https", "nas.local", 443)
     assert app.upstream.authorities == ca.decode().strip()
-    assert app.answer == 600
+    assert app.answer_timeout == 600
     assert [path.resolve() for path in catalogue.sources] == [(tmp_path / "ca.pem").resolve()]
     other = catalogue.apps["photos"]
     assert other.upstream == Destination(Origin("https", "[fd00::1]", 8443))
-    assert other.answer is None
+    assert other.answer_timeout is None
 
 
 @pytest.mark.parametrize("content", [b"", b"x", authority().pem[:200], authority().issue("a")[1]])

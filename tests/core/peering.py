@@ -42,7 +42,7 @@ RULES = Rules(
         Rule(b"/public/secret", Access.PRIVATE),
     )
 )
-SITE = AccessContext(
+CONTEXT = AccessContext(
     BOBS,
     Hosts(ORIGIN, ("bob.example",)),
     {"guestbook": RuleMatcher(RULES), "postcards": RuleMatcher(RULES)},
@@ -220,7 +220,9 @@ class Claims:
         self.made.append((portal_id, nonce, created))
 
 
-def ask(request: Request, context: AccessContext = SITE, *, now: float = NOW) -> Admission | Code:
+def ask(
+    request: Request, context: AccessContext = CONTEXT, *, now: float = NOW
+) -> Admission | Code:
     """Return what the gate makes of ``request``: the admission, or the code of the refusal.
 
     No refused request may have claimed a nonce.

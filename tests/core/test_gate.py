@@ -17,11 +17,11 @@ from tests.core.peering import (
     ADAS,
     BOBS,
     CLEOS,
+    CONTEXT,
     EVES,
     HOST,
     NONCE,
     NOW,
-    SITE,
     Claims,
     Draft,
     ask,
@@ -38,18 +38,18 @@ _ATTACKS = rows(sealed=False)
 def test_an_attack_is_refused_and_its_harmless_twin_admitted(row: Row) -> None:
     claims = Claims()
     with pytest.raises(Refusal) as caught:
-        admit(draft_of(row), SITE, NOW, claims)
+        admit(draft_of(row), CONTEXT, NOW, claims)
     assert caught.value.code.public == row["code"], caught.value.detail
     assert row.get("because", "") in caught.value.detail
     assert not claims.made
-    twin = admit(draft_of(row.get("twin", {})), SITE, NOW, claims)
+    twin = admit(draft_of(row.get("twin", {})), CONTEXT, NOW, claims)
     assert isinstance(twin, Admission)
 
 
 def test_a_peer_is_admitted_with_what_its_app_sent_and_nothing_else() -> None:
     claims = Claims()
     request = with_field(Draft().sign(), "x-ptl-client-id", BOBS)
-    admission = admit(request, SITE, NOW, claims)
+    admission = admit(request, CONTEXT, NOW, claims)
     assert admission.caller == Caller("peer", ADAS, "Ada")
     assert admission.app == "guestbook"
     assert admission.rule is not None
@@ -63,7 +63,7 @@ def test_a_peer_is_admitted_with_what_its_app_sent_and_nothing_else() -> None:
 
 
 def test_a_peer_may_ask_the_portal_itself() -> None:
-    draft = Draft(authority=SITE.hosts.origin.authority, protocol={"portal-to": f'"{BOBS}"'})
+    draft = Draft(authority=CONTEXT.hosts.origin.authority, protocol={"portal-to": f'"{BOBS}"'})
     admission = ask(draft.sign())
     assert isinstance(admission, Admission)
     assert (admission.app, admission.rule) == (None, None)
@@ -72,7 +72,7 @@ def test_a_peer_may_ask_the_portal_itself() -> None:
 
 def test_a_contact_hidden_from_an_app_may_still_ask_the_portal_itself() -> None:
     to = {"portal-to": f'"{BOBS}"'}
-    draft = Draft(key="cleo", authority=SITE.hosts.origin.authority, protocol=to)
+    draft = Draft(key="cleo", authority=CONTEXT.hosts.origin.authority, protocol=to)
     assert isinstance(ask(draft.sign()), Admission)
 
 
@@ -111,10 +111,10 @@ def test_lines_of_a_field_and_bytes_outside_ascii_arrive_as_they_were() -> None:
 
 def test_of_two_contacts_that_share_a_prefix_only_the_one_whose_key_it_is_comes_in() -> None:
     twin = Contact(ADAS[:100] + "aaa", "Not Ada", "https://ada.example")
-    alone = replace(SITE, contacts=ContactList((twin,), {"guestbook": "all"}))
+    alone = replace(CONTEXT, contacts=ContactList((twin,), {"guestbook": "all"}))
     assert ask(Draft().sign(), alone) is Code.NOT_ALLOWED
-    contacts = ContactList((twin, *SITE.contacts.peers), {"guestbook": "all"})
-    both = ask(Draft().sign(), replace(SITE, contacts=contacts))
+    contacts = ContactList((twin, *CONTEXT.contacts.peers), {"guestbook": "all"})
+    both = ask(Draft().sign(), replace(CONTEXT, contacts=contacts))
     assert isinstance(both, Admission)
     assert both.caller.name == "Ada"
 
@@ -124,7 +124,7 @@ def test_hidden_and_unknown_look_alike_to_the_sender() -> None:
     details = []
     for key in ("cleo", "eve"):
         with pytest.raises(Refusal) as caught:
-            admit(Draft(key=key).sign(), SITE, NOW, Claims())
+            admit(Draft(key=key).sign(), CONTEXT, NOW, Claims())
         details.append(caught.value.detail)
     assert CLEOS in details[0]
     assert "isn't a contact" in details[1]
@@ -137,23 +137,23 @@ def test_hidden_and_unknown_look_alike_to_the_sender() -> None:
 @pytest.mark.parametrize("code", [Code.REPLAYED, Code.REPLAY_STORE_DOWN, Code.OUT_OF_TIME])
 def test_what_the_replay_store_refuses_is_refused(code: Code) -> None:
     with pytest.raises(RefusedPeer) as caught:
-        admit(Draft().sign(), SITE, NOW, Claims(Refusal(code, "why", now=7)))
+        admit(Draft().sign(), CONTEXT, NOW, Claims(Refusal(code, "why", now=7)))
     assert (caught.value.code, caught.value.detail, caught.value.now) == (code, "why", 7)
     assert caught.value.question.nonce == NONCE
 
 
 def test_a_request_out_of_time_is_told_our_time_and_no_other_refusal_is() -> None:
     with pytest.raises(RefusedPeer) as caught:
-        admit(Draft().sign(), SITE, NOW + 120.7, Claims())
+        admit(Draft().sign(), CONTEXT, NOW + 120.7, Claims())
     assert (caught.value.code, caught.value.now) == (Code.OUT_OF_TIME, NOW + 120)
     with pytest.raises(RefusedPeer) as caught:
-        admit(Draft(key="eve").sign(), SITE, NOW, Claims())
+        admit(Draft(key="eve").sign(), CONTEXT, NOW, Claims())
     assert caught.value.now is None
 
 
 def test_what_is_not_even_well_formed_gets_no_signed_answer() -> None:
     with pytest.raises(Refusal) as caught:
-        admit(Draft(more=";admin").sign(), SITE, NOW, Claims())
+        admit(Draft(more=";admin").sign(), CONTEXT, NOW, Claims())
     assert not isinstance(caught.value, RefusedPeer)
 
 
@@ -189,7 +189,7 @@ def test_of_several_faults_the_first_in_the_order_decides(first: int) -> None:
         then = [*edits, *then]
     claims = Claims(Refusal(Code.REPLAYED))
     mode = any(code is Code.MODE_NOT_ACCEPTED for *_, code in _FAULTS[first:])
-    context = replace(SITE, modes=frozenset({"sealed"})) if mode else SITE
+    context = replace(CONTEXT, modes=frozenset({"sealed"})) if mode else CONTEXT
     with pytest.raises(Refusal) as caught:
         admit(edited(Draft(**sign).sign(), then), context, NOW, claims)
     assert caught.value.code is _FAULTS[first][3], caught.value.detail
@@ -198,4 +198,4 @@ def test_of_several_faults_the_first_in_the_order_decides(first: int) -> None:
 def test_placeholders_of_the_tables_stand_for_what_they_say() -> None:
     assert filled("{ada} {ada-key} {other} {3}") == f"{ADAS} {key_field(ADA)} {{other}} xxx"
     assert re.fullmatch(r"[a-z0-9]{103}", ADAS)
-    assert isinstance(SITE, AccessContext)
+    assert isinstance(CONTEXT, AccessContext)

@@ -14,11 +14,11 @@ from tests.core.attack_rows import Row, draft_of, rows
 from tests.core.peering import (
     ADAS,
     BOBS,
+    CONTEXT,
     HOST,
     NONCE,
     NOW,
     SEAL,
-    SITE,
     Claims,
     Draft,
     ask,
@@ -26,7 +26,7 @@ from tests.core.peering import (
     with_field,
 )
 
-SEALED = replace(SITE, modes=frozenset({"sealed"}))
+SEALED = replace(CONTEXT, modes=frozenset({"sealed"}))
 _ATTACKS = rows(sealed=True)
 _NAMES = [name for name, _ in _ATTACKS]
 
@@ -92,7 +92,7 @@ def test_what_the_app_signed_itself_gets_its_names_back() -> None:
 
 def test_a_peer_may_ask_the_portal_itself() -> None:
     to = {"portal-to": f'"{BOBS}"'}
-    request = _in_envelope(authority=SITE.hosts.origin.authority, protocol=to)
+    request = _in_envelope(authority=CONTEXT.hosts.origin.authority, protocol=to)
     admission = ask(request, SEALED)
     assert isinstance(admission, Admission)
     assert (admission.app, admission.rule) == (None, None)
@@ -109,7 +109,7 @@ def test_a_call_is_good_for_the_one_envelope_that_it_names() -> None:
 
 def test_a_sealed_call_is_none_outside_of_its_envelope() -> None:
     taken_out = replace(_in_envelope(digest=True), seal=None)
-    assert ask(taken_out, SITE) is Code.SIGNATURE_MALFORMED
+    assert ask(taken_out, CONTEXT) is Code.SIGNATURE_MALFORMED
     assert ask(taken_out, SEALED) is Code.MODE_NOT_ACCEPTED
 
 
@@ -121,19 +121,19 @@ def test_a_signed_call_is_none_in_an_envelope() -> None:
 @pytest.mark.parametrize("sealed", [True, False])
 def test_a_mode_that_the_owner_does_not_accept_is_refused(*, sealed: bool) -> None:
     request = Draft(sealed=sealed).sign()
-    only_signed = replace(SITE, modes=frozenset({"signed"}))
-    both = replace(SITE, modes=frozenset({"signed", "sealed"}))
+    only_signed = replace(CONTEXT, modes=frozenset({"signed"}))
+    both = replace(CONTEXT, modes=frozenset({"signed", "sealed"}))
     assert isinstance(ask(request, both), Admission)
     accepting, refusing = (SEALED, only_signed) if sealed else (only_signed, SEALED)
     assert isinstance(ask(request, accepting), Admission)
-    for context in (refusing, replace(SITE, modes=frozenset())):
+    for context in (refusing, replace(CONTEXT, modes=frozenset())):
         with pytest.raises(RefusedPeer) as caught:
             admit(request, context, NOW, Claims())
         assert caught.value.code is Code.MODE_NOT_ACCEPTED
 
 
 @pytest.mark.parametrize("target", ["/public", "/peer", "/", "/public/secret"])
-@pytest.mark.parametrize("host", [HOST, SITE.hosts.origin.authority])
+@pytest.mark.parametrize("host", [HOST, CONTEXT.hosts.origin.authority])
 def test_nobody_is_anonymous_in_an_envelope(target: str, host: str) -> None:
     fields = ((b"host", host.encode()), (b"accept", b"*/*"))
     unsigned = Request(b"GET", target.encode(), fields, SEAL)
@@ -198,7 +198,7 @@ def test_of_several_faults_the_first_in_the_order_decides(first: int) -> None:
             sign[name] = {**sign.get(name, {}), **value} if isinstance(value, dict) else value
         then = [*edits, *then]
     mode = any(code is Code.MODE_NOT_ACCEPTED for *_, code in _FAULTS[first:])
-    context = SITE if mode else SEALED
+    context = CONTEXT if mode else SEALED
     with pytest.raises(Refusal) as caught:
         admit(edited(_in_envelope(**sign), then), context, NOW, Claims(Refusal(Code.REPLAYED)))
     assert caught.value.code is _FAULTS[first][3], caught.value.detail

@@ -11,9 +11,9 @@ from proxy.core.errors import Code
 from proxy.core.gate import Admission, RefusedPeer, Request, admit
 from tests.core.peering import (
     ADAS,
+    CONTEXT,
     HOST,
     NOW,
-    SITE,
     Claims,
     Draft,
     ask,
@@ -26,7 +26,7 @@ def _strange(target: str, *fields: tuple[str, str], host: str = HOST) -> Request
 
 
 def test_where_the_owner_accepts_sealed_calls_alone_strangers_still_come_in() -> None:
-    context = replace(SITE, modes=frozenset({"sealed"}))
+    context = replace(CONTEXT, modes=frozenset({"sealed"}))
     with pytest.raises(RefusedPeer) as caught:
         admit(Draft().sign(), context, NOW, Claims())
     assert caught.value.code is Code.MODE_NOT_ACCEPTED
@@ -60,7 +60,7 @@ def test_a_strangers_target_is_judged_too(target: str) -> None:
 
 
 def test_a_stranger_may_ask_the_portal_itself() -> None:
-    for host in (SITE.hosts.origin.authority, "bob.example"):
+    for host in (CONTEXT.hosts.origin.authority, "bob.example"):
         admission = ask(_strange("/.well-known/portal-identity", ("x_user", "x"), host=host))
         assert isinstance(admission, Admission)
         assert (admission.app, admission.rule) == (None, None)
@@ -130,12 +130,12 @@ def test_a_destination_that_is_as_open_passes_as_it_came(destination: str) -> No
 @pytest.mark.parametrize("destination", ["http://elsewhere.example/", "Berlin", "/a/../b"])
 def test_where_an_app_has_one_access_nothing_needs_judging(destination: str) -> None:
     rules = Rules((Rule(b"", Access.PUBLIC), Rule(b"/a", Access.PUBLIC)))
-    context = replace(SITE, apps={"guestbook": RuleMatcher(rules)})
+    context = replace(CONTEXT, apps={"guestbook": RuleMatcher(rules)})
     admission = ask(_strange("/", ("destination", destination)), context)
     assert isinstance(admission, Admission)
     assert admission.fields == ((b"destination", destination.encode()),)
 
 
 def test_at_the_portal_itself_it_is_just_a_field() -> None:
-    own = SITE.hosts.origin.authority
+    own = CONTEXT.hosts.origin.authority
     assert isinstance(ask(_strange("/", ("destination", "?"), host=own)), Admission)

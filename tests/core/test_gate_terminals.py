@@ -10,16 +10,16 @@ from proxy.core.errors import Code
 from proxy.core.gate import AccessContext, Admission, Request, Unpaired, admit
 from proxy.core.terminals.cookie import COOKIE_PLAIN, COOKIE_SECURE
 from proxy.core.terminals.terminals import LIFETIME, Terminal, TerminalList, token_digest
-from tests.core.peering import HOST, NOW, SITE, Claims, Draft, ask
+from tests.core.peering import CONTEXT, HOST, NOW, Claims, Draft, ask
 
 TOKEN = "T" * 43
 OTHERS = "O" * 43
 PHONE = Terminal("abc234", "Phone", token_digest(TOKEN.encode()), NOW - 1000, NOW - 1000)
-AT_BOBS = replace(SITE, terminals=TerminalList((PHONE,)))
+AT_BOBS = replace(CONTEXT, terminals=TerminalList((PHONE,)))
 ORIGIN = f"https://{HOST}"
-PORTAL = str(SITE.hosts.origin)
+PORTAL = str(CONTEXT.hosts.origin)
 SIBLING = "https://8271dd.p.example:8443"
-OTHER_APP = f"https://postcards.{SITE.hosts.origin.authority}"
+OTHER_APP = f"https://postcards.{CONTEXT.hosts.origin.authority}"
 COOKIE = ("cookie", f"{COOKIE_SECURE.decode()}={TOKEN}")
 _IS_PHONE = Caller("terminal", "abc234", "Phone")
 
@@ -37,8 +37,8 @@ def _asked(
     return ask(request, context, now=now)
 
 
-def _caller(answer: Admission | Code) -> Caller | Code:
-    return answer.caller if isinstance(answer, Admission) else answer
+def _caller(response: Admission | Code) -> Caller | Code:
+    return response.caller if isinstance(response, Admission) else response
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_terminal_doesnt_enter_a_peer_path_in_disguise(
 
 
 def test_a_terminal_is_known_at_the_portal_itself() -> None:
-    host = SITE.hosts.origin.authority
+    host = CONTEXT.hosts.origin.authority
     assert _caller(_asked("/core/public/pair", COOKIE, host=host)) == _IS_PHONE
     assert _caller(_asked("/core/public/pair", host=host)) == ANONYMOUS
 
@@ -104,7 +104,7 @@ def test_what_is_no_token_of_a_terminal_is_a_strangers(value: str) -> None:
 
 
 def test_a_terminal_that_was_removed_or_wasnt_used_for_long_is_a_stranger() -> None:
-    assert _asked("/private", COOKIE, context=SITE) is Code.PROOF_REQUIRED
+    assert _asked("/private", COOKIE, context=CONTEXT) is Code.PROOF_REQUIRED
     last = PHONE.seen + LIFETIME
     assert _caller(_asked("/private", COOKIE, now=last - 1)) == _IS_PHONE
     assert _asked("/private", COOKIE, now=last) is Code.PROOF_REQUIRED
@@ -121,23 +121,23 @@ def test_a_cookie_that_a_sibling_portal_tossed_takes_nothing_away() -> None:
 def test_no_cookie_of_ours_reaches_an_app_and_others_do_as_they_were() -> None:
     for caller in (COOKIE, ("cookie", f"{COOKIE_SECURE.decode()}={OTHERS}")):
         value = f'a="1; 2" ;  {caller[1]}; b=%3D=;c'
-        answer = _asked("/public", ("cookie", value), ("cookie", caller[1]), ("cookie", "last=1"))
-        assert isinstance(answer, Admission)
-        names = [name for name, _ in answer.fields]
-        sent = b" ".join(value for _, value in answer.fields)
+        response = _asked("/public", ("cookie", value), ("cookie", caller[1]), ("cookie", "last=1"))
+        assert isinstance(response, Admission)
+        names = [name for name, _ in response.fields]
+        sent = b" ".join(value for _, value in response.fields)
         assert b"portal-terminal" not in sent
         assert names == [b"cookie", b"cookie"]
         assert b'a="1; 2"' in sent
         assert b"b=%3D=;c" in sent
-        assert answer.fields[-1] == (b"cookie", b"last=1")
+        assert response.fields[-1] == (b"cookie", b"last=1")
 
 
 def test_a_peer_gets_nothing_by_a_cookie_and_passes_none_on() -> None:
     draft = Draft(fields=(("cookie", f"a=1; {COOKIE[1]}; b=2"), ("cookie", COOKIE[1])))
-    answer = ask(draft.sign(), AT_BOBS)
-    assert isinstance(answer, Admission)
-    assert answer.caller.type == "peer"
-    assert b"portal-terminal" not in b" ".join(value for _, value in answer.fields)
+    response = ask(draft.sign(), AT_BOBS)
+    assert isinstance(response, Admission)
+    assert response.caller.type == "peer"
+    assert b"portal-terminal" not in b" ".join(value for _, value in response.fields)
     assert ask(replace(draft, target="/private").sign(), AT_BOBS) is Code.NOT_ALLOWED
     twin = ask(Draft(fields=(("cookie", "a=1; b=2"),)).sign(), AT_BOBS)
     assert isinstance(twin, Admission)

@@ -110,7 +110,7 @@ def test_so_is_any_other_message_and_a_traceback_is_set_apart(message: str, trac
     text = message_as_json(_NOW, "error", "hop", message, trace)
     assert text.isascii()
     assert text.isprintable()
-    members = {"time": _NOW, "level": "error", "room": "hop", "message": message}
+    members = {"time": _NOW, "level": "error", "logger": "hop", "message": message}
     assert json.loads(text) == members | ({"traceback": trace} if trace else {})
     first, *others = message_as_text(message, trace).split("\n")
     assert first.isascii()

@@ -11,12 +11,12 @@ from proxy.core.errors import Code
 from proxy.core.gate import AccessContext
 from proxy.core.revocation import Subject, revocation_reason, subject_of_call, subject_of_request
 from proxy.core.terminals.terminals import LIFETIME, Terminal, TerminalList, token_digest
-from tests.core.peering import ADAS, CLEOS, EVES, NOW, SITE, Draft, ask
+from tests.core.peering import ADAS, CLEOS, CONTEXT, EVES, NOW, Draft, ask
 
 ADA = Caller("peer", ADAS, "Ada")
 CLEO = Caller("peer", CLEOS, "Cleo")
 TABLET, PHONE = (Terminal(name, name, token_digest(name.encode()), NOW, NOW) for name in "tp")
-FULL = replace(SITE, terminals=TerminalList((TABLET, PHONE)))
+FULL = replace(CONTEXT, terminals=TerminalList((TABLET, PHONE)))
 
 ANY = {
     "a stranger at an app": subject_of_request(ANONYMOUS, "guestbook"),
@@ -41,11 +41,11 @@ def without_app(app: str) -> AccessContext:
 
 
 def with_contacts(*peers: Contact, **apps: object) -> AccessContext:
-    visible = {**SITE.contacts.apps, **apps}
+    visible = {**CONTEXT.contacts.apps, **apps}
     return replace(FULL, contacts=ContactList(peers, visible))  # type: ignore[arg-type]
 
 
-ALL = SITE.contacts.peers
+ALL = CONTEXT.contacts.peers
 
 
 def lost_in(context: AccessContext) -> dict[str, Code]:
@@ -120,7 +120,7 @@ def test_a_contact_that_changes_is_not_removed(changed: dict[str, str]) -> None:
 
 def test_an_app_whose_rules_change_is_not_removed() -> None:
     closed = RuleMatcher(Rules((Rule(b"", Access.PRIVATE),)))
-    assert lost_in(replace(FULL, apps=dict.fromkeys(SITE.apps, closed))) == {}
+    assert lost_in(replace(FULL, apps=dict.fromkeys(CONTEXT.apps, closed))) == {}
 
 
 def test_names_make_no_difference_to_what_one_lives_on() -> None:
@@ -130,7 +130,7 @@ def test_names_make_no_difference_to_what_one_lives_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ground", "site"),
+    ("subject", "site"),
     [
         (subject_of_request(ADA, "guestbook"), with_contacts(ALL[1])),
         (subject_of_request(ADA, "guestbook"), with_contacts(*ALL, guestbook="none")),

@@ -44,11 +44,11 @@ def portal() -> Iterator[_StandIn]:
             body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
             token = self.headers.get("Proxy-Authorization", "")
             stand_in.asked.append((self.command, self.path, token, body))
-            answers = {
+            responses = {
                 "http://portal_core/public/meta/whoareyou": (200, {"name": "Ada"}),
                 "http://portal_core/protected/peers": (200, stand_in.peers),
             }
-            status, content = answers.get(self.path, stand_in.call)
+            status, content = responses.get(self.path, stand_in.call)
             self.send_response(status)
             self.end_headers()
             self.wfile.write(json.dumps(content).encode())
@@ -87,8 +87,8 @@ class _App:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
             connection.request(method, path, body, {"Host": self.host} | (fields or {}))
-            answer = connection.getresponse()
-            return _Answer(answer.status, answer.read().decode(), dict(answer.getheaders()))
+            response = connection.getresponse()
+            return _Answer(response.status, response.read().decode(), dict(response.getheaders()))
         finally:
             connection.close()
 
@@ -155,8 +155,8 @@ def test_the_page_can_run_no_script_and_load_nothing_from_elsewhere(app: _App) -
 
 
 def test_a_card_is_sent_with_one_plain_call_and_the_apps_token(app: _App, portal: _StandIn) -> None:
-    answer = app.write("Hello\r\nBob")
-    assert (answer.status, answer.fields["Location"]) == (303, "/?delivered")
+    response = app.write("Hello\r\nBob")
+    assert (response.status, response.fields["Location"]) == (303, "/?delivered")
     method, url, token, body = portal.asked[-1]
     assert method == "POST"
     assert url == f"http://portal_core/internal/call_peer/{_BOB}/peer/postcards"

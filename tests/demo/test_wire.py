@@ -58,10 +58,10 @@ def _connection(port: int, relay: "subprocess.Popen[bytes]") -> socket.socket:
 def _send_card(wire: socket.socket, *pieces: bytes) -> None:
     for piece in pieces:
         wire.sendall(piece)
-    answer = b""
-    while len(answer) < len(_ANSWER):
-        answer += wire.recv(65536)
-    assert answer == _ANSWER
+    response = b""
+    while len(response) < len(_ANSWER):
+        response += wire.recv(65536)
+    assert response == _ANSWER
 
 
 def test_the_relay_passes_all_on_and_writes_both_directions_down(target: int) -> None:

@@ -85,7 +85,7 @@ def envelope() -> bytes:
     return message.end()
 
 
-def answers() -> list[Sent]:
+def responses() -> list[Sent]:
     """Return what Bob's gateway sends, as the app's answer comes through it."""
     opener = RequestOpener({CONFIG.key_id: KEY}.get)
     opener.feed(envelope())
@@ -105,7 +105,7 @@ def answers() -> list[Sent]:
 
 def answer_envelope() -> bytes:
     """Return the answer's envelope."""
-    return b"".join(message["body"] for message in answers()[1:])
+    return b"".join(message["body"] for message in responses()[1:])
 
 
 def _block(parts: _Parts) -> str:
@@ -210,6 +210,6 @@ def examples() -> dict[str, str]:
         "envelope head": _head(start, (host, CHUNKED_REQUEST, INCREMENTAL, chunked)),
         "envelope": _block(_envelope_parts()),
         "sealed answer": _block(_answer_parts()),
-        "answer envelope head": _head(b"HTTP/1.1 200 OK", (*answers()[0]["headers"], chunked)),
+        "answer envelope head": _head(b"HTTP/1.1 200 OK", (*responses()[0]["headers"], chunked)),
         "answer envelope": _block(_answer_envelope_parts()),
     }

@@ -13,7 +13,7 @@ from proxy.config.listen import ListenFile
 from proxy.config.portal_yaml import _PortalFile, _TlsFile, load_config
 from proxy.config.timeouts import TimesFile
 from proxy.core.access.manifest import parse_manifest
-from proxy.core.files.schema import fit
+from proxy.core.files.schema import validate
 from proxy.core.files.strict_json import parse_json
 from proxy.core.files.strict_yaml import parse_yaml
 from proxy.state.contacts.format import _CONTACT_KEYS, parse_contacts
@@ -136,7 +136,7 @@ def test_an_example_of_a_file_is_one_that_the_proxy_takes(
     elif file == "contacts.yaml":
         assert parse_contacts(file, text.encode(), "p.getportal.org").peers
     else:
-        assert fit(file, AppSettings, parse_yaml(file, text.encode())).upstream
+        assert validate(file, AppSettings, parse_yaml(file, text.encode())).upstream
 
 
 def test_every_yaml_example_says_which_file_it_is() -> None:

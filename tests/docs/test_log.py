@@ -50,7 +50,7 @@ def test_the_examples_are_lines_as_the_proxy_writes_them() -> None:
         line.request_id, line.client = told["request_id"], told["client"]
         assert as_json(line, told["time"], told["level"]) == text
     told = json.loads(message)
-    written = message_as_json(told["time"], told["level"], told["room"], told["message"])
+    written = message_as_json(told["time"], told["level"], told["logger"], told["message"])
     assert written == message
 
 

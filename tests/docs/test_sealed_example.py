@@ -43,8 +43,8 @@ def test_the_page_shows_the_whole_of_both_envelopes() -> None:
 def test_the_binary_messages_of_the_page_and_their_zeros_are_what_is_in_the_envelopes() -> None:
     request = RequestOpener({CONFIG.key_id: KEY}.get)
     opened = b"".join(request.feed(envelope())) + request.end()
-    answer = sealer().response_opener()
-    opened_answer = b"".join(answer.feed(answer_envelope())) + answer.end()
+    response = sealer().response_opener()
+    opened_answer = b"".join(response.feed(answer_envelope())) + response.end()
     for name, message in (("sealed request", opened), ("sealed answer", opened_answer)):
         block = example(name)
         [zeros, length] = re.findall(r"\d+", block.splitlines()[-1])

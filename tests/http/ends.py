@@ -67,7 +67,7 @@ class Link:
         async with asyncio.timeout(PATIENCE):
             return await self.reader.read()
 
-    async def answer(self, *, bodiless: bool = False) -> tuple[int, dict[bytes, bytes], bytes]:
+    async def response(self, *, bodiless: bool = False) -> tuple[int, dict[bytes, bytes], bytes]:
         """Read one response: its status, its fields (each name once), its body."""
         head = await self.head()
         first, *lines = head[:-4].split(b"\r\n")

@@ -794,7 +794,7 @@ async def test_a_server_that_closes_behind_its_answers_isnt_kept_for_a_while(
 
 @pytest.mark.parametrize("answers", [b"HTTP/1.1 100 Continue\r\n\r\n", b""])
 async def test_a_body_waits_for_its_invitation_but_not_for_ever(
-    hop: Http1Upstream, answers: bytes
+    hop: Http1Upstream, responses: bytes
 ) -> None:
     async def body() -> AsyncIterator[bytes]:
         yield b"ok"
@@ -805,7 +805,7 @@ async def test_a_body_waits_for_its_invitation_but_not_for_ever(
         with suppress(TimeoutError):
             async with asyncio.timeout(0.2):
                 pytest.fail(f"it sent {await link.reader.read(100)!r}")
-        await link.send(answers)
+        await link.send(responses)
         assert await link.reader.readexactly(2) == b"ok"
         await link.send(b"HTTP/1.1 204 OK\r\n\r\n")
 

@@ -37,7 +37,7 @@ class Client:
         gateway.feed(request.header)
         self.method = method
         self.sent: list[Message] = []
-        self.reply = SealedResponse(self._keep, gateway.response_sealer(bytes(16)), method)
+        self.response = SealedResponse(self._keep, gateway.response_sealer(bytes(16)), method)
         self._opener = request.response_opener()
 
     async def _keep(self, message: Message) -> None:
@@ -48,10 +48,10 @@ class Client:
         fields: list[Field] = [(b"x-a", b"1")]
         if length is not None:
             fields.append((b"content-length", b"%d" % length))
-        await self.reply({"type": "http.response.start", "status": status, "headers": fields})
+        await self.response({"type": "http.response.start", "status": status, "headers": fields})
         for piece in pieces:
-            await self.reply({"type": "http.response.body", "body": piece, "more_body": True})
-        await self.reply({"type": "http.response.body", "body": b""})
+            await self.response({"type": "http.response.body", "body": piece, "more_body": True})
+        await self.response({"type": "http.response.body", "body": b""})
 
     def opened(self) -> list[Event]:
         """Return the events of the whole message."""
@@ -137,7 +137,7 @@ async def test_an_answer_that_is_too_long_is_never_ended(pieces: tuple[bytes, ..
 
 async def test_interim_answers_stay_here() -> None:
     client = Client()
-    await client.reply({"type": INTERIM, "status": 103, "headers": []})
+    await client.response({"type": INTERIM, "status": 103, "headers": []})
     assert client.sent == []
     await client.gets(200, length=0)
     assert content_of(client.opened()) == b""
@@ -151,4 +151,4 @@ async def test_an_empty_piece_is_nothing_and_no_end() -> None:
 
 async def test_a_body_before_its_head_is_a_mistake() -> None:
     with pytest.raises(RuntimeError):
-        await Client().reply({"type": "http.response.body", "body": b"x", "more_body": True})
+        await Client().response({"type": "http.response.body", "body": b"x", "more_body": True})

@@ -44,10 +44,10 @@ class Browser:
         self._session = f"{driver}/session/{session['sessionId']}"
 
     def do(self, command: str, **content: Any) -> Any:
-        answer = self._http.post(f"{self._session}/{command}", json=content, timeout=60).json()
-        if isinstance(answer["value"], dict) and "error" in answer["value"]:
-            raise AssertionError(answer["value"]["message"])
-        return answer["value"]
+        response = self._http.post(f"{self._session}/{command}", json=content, timeout=60).json()
+        if isinstance(response["value"], dict) and "error" in response["value"]:
+            raise AssertionError(response["value"]["message"])
+        return response["value"]
 
     def open(self, page: str) -> None:
         self.do("url", url=page)

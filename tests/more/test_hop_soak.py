@@ -147,7 +147,7 @@ async def _turn(link: Link, dice: random.Random, seen: Counter[str]) -> bool:
         await asyncio.sleep(dice.random() * 0.02)
         request = request[half:]
     link.writer.write(request)
-    status, fields, body = await link.answer()
+    status, fields, body = await link.response()
     if kind in _GOOD:
         # "early" closes with a request unread: the end may overtake what the hop still sends.
         assert status in (200, 204) or kind == "early", (kind, status)
@@ -197,7 +197,7 @@ async def test_a_hundred_thousand_requests_leave_nothing_behind(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     # What breaks off is logged; the records that pytest keeps of it aren't what is looked for.
-    caplog.set_level(logging.CRITICAL, logger="proxy.hop")
+    caplog.set_level(logging.CRITICAL, logger="proxy.http")
     before, running = descriptors(), tasks()
     start = time.monotonic()
     warm_up = REQUESTS // 10

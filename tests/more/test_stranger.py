@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.wire.harness.portals import Portal, contact, environment
-from tests.wire.harness.raw import PATIENCE, answer, chunked
+from tests.wire.harness.raw import PATIENCE, chunked, response
 from tests.wire.harness.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def world(cast: World) -> World:
 def test_a_query_arrives_as_it_was_and_the_answer_opens(
     world: World, chunk: int, aead: int
 ) -> None:
-    world.app.script(answer(200, ("Content-Type", "text/plain"), body=b"Hello, stranger."))
+    world.app.script(response(200, ("Content-Type", "text/plain"), body=b"Hello, stranger."))
     target = "/entries;v=1/%7Eada?lang=en&q=%22a%20b%22"
     made = world.call_once("GET", target, ("accept", "text/plain"), chunk=chunk, aead=aead)
     seen = world.app.request
@@ -152,7 +152,7 @@ def test_a_body_arrives_as_it_was_and_a_long_answer_opens(
     world: World, chunk: int, writer: str
 ) -> None:
     long = _POEM * 80
-    head = answer(201, ("Transfer-Encoding", "chunked"), body=None)
+    head = response(201, ("Transfer-Encoding", "chunked"), body=None)
     world.app.script(head + chunked(long[:70_000], long[70_000:]))
     fields = [("content-type", "application/octet-stream")]
     if chunk == _ONE_CHUNK:
@@ -173,7 +173,7 @@ def test_a_body_arrives_as_it_was_and_a_long_answer_opens(
 def test_fields_keep_their_lines_bytes_and_names_both_ways(world: World) -> None:
     there = [("cookie", "a=1"), ("x-name", "Gr\xf6\xdfe"), ("x-two", "1"), ("x-two", "2")]
     back = [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("Date", "never"), ("X" * 70, "long")]
-    world.app.script(answer(200, *back, body=b""))
+    world.app.script(response(200, *back, body=b""))
     made = world.call_once("GET", "/x", *there, ("signature", "its=:own:"))
     seen = world.app.request
     assert seen.all("x-two") == [b"1", b"2"]
@@ -188,7 +188,7 @@ def test_fields_keep_their_lines_bytes_and_names_both_ways(world: World) -> None
 @pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
 def test_an_answer_without_a_body_opens(world: World, method: str, status: int) -> None:
     fields = [("Content-Length", "7")] if status != 204 else []
-    world.app.script(answer(status, *fields, ("ETag", '"1"'), body=None))
+    world.app.script(response(status, *fields, ("ETag", '"1"'), body=None))
     made = world.call_once(method)
     assert (made.told["status"], made.body) == (status, b"")
     assert made.all("etag") == ['"1"']

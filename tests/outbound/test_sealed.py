@@ -89,19 +89,19 @@ class Got:
 
 
 def key_problem() -> Response:
-    answer = refusal_response(Refusal(Code.SEALING_KEY_UNKNOWN))
-    return Response(answer.status, answer.fields, answer.body)
+    response = refusal_response(Refusal(Code.SEALING_KEY_UNKNOWN))
+    return Response(response.status, response.fields, response.body)
 
 
 class Peer:
     """An upstream that is the peer itself, at a time of the test's choice."""
 
-    def __init__(self, answer: Callable[[Got], Response]) -> None:
+    def __init__(self, response: Callable[[Got], Response]) -> None:
         self.now = float(NOW)
         self.documents = 0
         self.keyless = False
         self.got: list[Got] = []
-        self._answer = answer
+        self._response = response
 
     @asynccontextmanager
     async def send(self, request: UpstreamRequest) -> AsyncIterator[UpstreamResponse]:
@@ -117,7 +117,7 @@ class Peer:
         assert isinstance(events[0], RequestHead)
         body = b"".join(event for event in events if isinstance(event, bytes))
         self.got.append(Got(events[0], body, opener))
-        yield self._answer(self.got[-1])
+        yield self._response(self.got[-1])
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -151,9 +151,9 @@ async def call(
     )
     made = Call("box", PEER, method, b"/x", (), has_body=True, size=len(body))
     try:
-        async with transport.carry_out(made, pieces()) as answer:
-            assert b"".join([piece async for piece in answer.pieces]) == b"answer"
-            return answer.status
+        async with transport.carry_out(made, pieces()) as response:
+            assert b"".join([piece async for piece in response.pieces]) == b"answer"
+            return response.status
     except Refusal as refusal:
         return refusal.code
 
@@ -161,11 +161,11 @@ async def call(
 def first(answer: Callable[[Got], Response], *, after: float = 0.0, count: int = 1) -> Peer:
     """Return a peer that answers ``count`` calls with ``answer``, each after so many seconds."""
 
-    def reply(got: Got) -> Response:
+    def response(got: Got) -> Response:
         peer.now += after
         return answer(got) if len(peer.got) <= count else got.sealed()
 
-    peer = Peer(reply)
+    peer = Peer(response)
     return peer
 
 
@@ -229,12 +229,12 @@ async def test_there_is_no_third_try_for_the_same_reason(method: bytes, code: Co
 
 @pytest.mark.parametrize("key_first", [True, False])
 async def test_each_reason_is_worth_one_try(*, key_first: bool) -> None:
-    def reply(got: Got) -> Response:
+    def response(got: Got) -> Response:
         if len(peer.got) == 3:
             return got.sealed()
         return key_problem() if (len(peer.got) == 1) is key_first else got.refused(NOW + 7200)
 
-    peer = Peer(reply)
+    peer = Peer(response)
     assert await call(peer) == 200
     assert len(peer.got) == 3
     assert len({got.parameter(b"nonce") for got in peer.got}) == 1
@@ -251,13 +251,13 @@ async def test_an_answer_that_was_seen_before_is_never_repeated() -> None:
 async def test_a_second_try_that_is_held_back_until_it_is_out_of_time_tells_nothing() -> None:
     """The first may have been carried out: whoever forged the problem withheld the answer."""
 
-    def reply(got: Got) -> Response:
+    def response(got: Got) -> Response:
         if len(peer.got) == 1:
             return key_problem()
         peer.now += 130
         return got.refused(int(peer.now))
 
-    peer = Peer(reply)
+    peer = Peer(response)
     assert await call(peer) is Code.OUTCOME_UNKNOWN
     assert len(peer.got) == 2
     peer.got.clear()

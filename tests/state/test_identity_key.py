@@ -108,10 +108,10 @@ def test_of_two_inits_at_once_one_makes_the_key(tmp_path: Path) -> None:
     inits = [SPAWN.Process(target=_make_and_tell, args=(path, barrier, results)) for _ in "12"]
     for init in inits:
         init.start()
-    answers = sorted(results.get(timeout=60) for _ in inits)
+    responses = sorted(results.get(timeout=60) for _ in inits)
     for init in inits:
         init.join(60)
-    assert answers == ["", load_identity(path).public.portal_id]
+    assert responses == ["", load_identity(path).public.portal_id]
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620, 0o602, 0o610, 0o677])

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from proxy.core.errors import Code, Refusal
 from proxy.state.replay import SILENCE, ReplayStore
-from tests.claims import ADA, NONCE, NOW, alive, answer, opened
+from tests.claims import ADA, NONCE, NOW, alive, opened, response
 
 SPAWN = multiprocessing.get_context("spawn")
 BOB = "b" * 103
@@ -39,9 +39,9 @@ def store(path: Path) -> Iterator[ReplayStore]:
 
 
 def test_a_nonce_passes_once(store: ReplayStore) -> None:
-    assert answer(store) is None
-    assert answer(store) is Code.REPLAYED
-    assert answer(store, created=NOW + 1) is Code.REPLAYED
+    assert response(store) is None
+    assert response(store) is Code.REPLAYED
+    assert response(store, created=NOW + 1) is Code.REPLAYED
 
 
 def test_nonces_of_two_senders_have_nothing_to_do_with_each_other(store: ReplayStore) -> None:
@@ -52,9 +52,9 @@ def test_nonces_of_two_senders_have_nothing_to_do_with_each_other(store: ReplayS
 def _claim_many(path: Path, now: int, count: int, barrier: Barrier) -> list[str]:
     store = opened(path, now)
     barrier.wait()
-    answers = [answer(store, created=now, now=now) for _ in range(count)]
+    responses = [response(store, created=now, now=now) for _ in range(count)]
     store.close()
-    return ["passed" if code is None else code.public for code in answers]
+    return ["passed" if code is None else code.public for code in responses]
 
 
 def _tell_many(
@@ -70,25 +70,25 @@ def test_of_200_claims_at_once_in_four_processes_one_passes(path: Path) -> None:
     ]
     for worker in workers:
         worker.start()
-    answers = [one for _ in workers for one in results.get(timeout=60)]
+    responses = [one for _ in workers for one in results.get(timeout=60)]
     for worker in workers:
         worker.join(60)
-    assert sorted(answers) == ["passed"] + ["replayed"] * 199
+    assert sorted(responses) == ["passed"] + ["replayed"] * 199
 
 
 def test_a_claim_outlasts_a_restart(path: Path) -> None:
     first = opened(path)
-    assert answer(first) is None
+    assert response(first) is None
     first.close()
     second = opened(path, NOW + 1)
-    assert answer(second, now=NOW + 1) is Code.REPLAYED
+    assert response(second, now=NOW + 1) is Code.REPLAYED
     second.close()
 
 
 def test_a_quick_restart_refuses_nothing_else(path: Path) -> None:
     opened(path).close()
     second = opened(path, NOW + SILENCE)
-    assert answer(second, created=NOW, now=NOW + SILENCE) is None
+    assert response(second, created=NOW, now=NOW + SILENCE) is None
     second.close()
 
 
@@ -111,17 +111,17 @@ def test_what_passed_before_a_kill_is_refused_after_it(path: Path) -> None:
         process.send_signal(signal.SIGKILL)
         passed += [int(line) for line in process.stdout if line.endswith("\n")]
     store = opened(path, NOW + 1)
-    answers = {answer(store, nonce=number.to_bytes(32, "big")) for number in passed}
+    responses = {response(store, nonce=number.to_bytes(32, "big")) for number in passed}
     store.close()
-    assert answers == {Code.REPLAYED}
+    assert responses == {Code.REPLAYED}
 
 
 # What the store can't vouch for
 
 
 def test_a_new_store_refuses_what_was_signed_before_it(store: ReplayStore) -> None:
-    assert answer(store, created=NOW - 1) is Code.OUT_OF_TIME
-    assert answer(store, created=NOW) is None
+    assert response(store, created=NOW - 1) is Code.OUT_OF_TIME
+    assert response(store, created=NOW) is None
 
 
 def restore_after(path: Path, change: Callable[[ReplayStore], None]) -> None:
@@ -146,8 +146,8 @@ def test_a_restored_store_refuses_what_was_signed_before_it(path: Path, created:
 
     restore_after(path, carry_out)
     store = opened(path, NOW + 20)
-    assert answer(store, created=created, now=NOW + 20) is Code.OUT_OF_TIME
-    assert answer(store, created=NOW + 20, now=NOW + 20) is None
+    assert response(store, created=created, now=NOW + 20) is Code.OUT_OF_TIME
+    assert response(store, created=NOW + 20, now=NOW + 20) is None
     store.close()
 
 
@@ -156,16 +156,16 @@ def test_a_store_opened_with_an_earlier_clock_vouches_for_nothing_before(path: P
     alive(first, NOW, NOW + 100)
     first.close()
     second = opened(path, NOW + 50)
-    assert answer(second, created=NOW + 49, now=NOW + 50) is Code.OUT_OF_TIME
-    assert answer(second, created=NOW + 50, now=NOW + 50) is None
+    assert response(second, created=NOW + 49, now=NOW + 50) is Code.OUT_OF_TIME
+    assert response(second, created=NOW + 50, now=NOW + 50) is None
     second.close()
 
 
 def test_every_process_refuses_what_one_of_them_cannot_vouch_for(path: Path) -> None:
     first = opened(path)
     second = opened(path, NOW + 100)
-    assert answer(first, created=NOW + 99, now=NOW + 100) is Code.OUT_OF_TIME
-    assert answer(first, created=NOW + 100, now=NOW + 100) is None
+    assert response(first, created=NOW + 99, now=NOW + 100) is Code.OUT_OF_TIME
+    assert response(first, created=NOW + 100, now=NOW + 100) is None
     first.close()
     second.close()
 
@@ -173,14 +173,14 @@ def test_every_process_refuses_what_one_of_them_cannot_vouch_for(path: Path) -> 
 def test_a_machine_set_back_to_a_snapshot_refuses_what_it_forgot(store: ReplayStore) -> None:
     """It goes on running, its memory set back as well: only the clock jumps."""
     alive(store, NOW, NOW + 3)
-    assert answer(store, created=NOW + 50, now=NOW + 60) is Code.OUT_OF_TIME
-    assert answer(store, created=NOW + 60, now=NOW + 60) is None
+    assert response(store, created=NOW + 50, now=NOW + 60) is Code.OUT_OF_TIME
+    assert response(store, created=NOW + 60, now=NOW + 60) is None
 
 
 def test_a_store_kept_alive_by_another_process_vouches(path: Path) -> None:
     first, second = opened(path), opened(path)
     alive(second, NOW, NOW + 60)
-    assert answer(first, created=NOW + 10, now=NOW + 60) is None
+    assert response(first, created=NOW + 10, now=NOW + 60) is None
     first.close()
     second.close()
 
@@ -226,7 +226,7 @@ class AnyClock(RuleBasedStateMachine):
             self.try_to_pass(which, nonce, created)
 
     def try_to_pass(self, which: int, nonce: bytes, created: int) -> None:
-        code = answer(self.stores[which], nonce=nonce, created=created, now=self.now)
+        code = response(self.stores[which], nonce=nonce, created=created, now=self.now)
         if code is None:
             assert (nonce, created) not in self.passed
             self.passed.add((nonce, created))

@@ -10,7 +10,7 @@ import pytest
 
 from proxy.core.errors import Code, Invalid
 from proxy.state.replay import ReplayStore
-from tests.claims import NOW, answer, opened
+from tests.claims import NOW, opened, response
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def _fill_the_disk(store: ReplayStore, _path: Path) -> None:
     pages = store._db.execute("PRAGMA page_count").fetchone()[0]
     store._db.execute(f"PRAGMA max_page_count = {pages}")
     for number in range(1000):
-        if answer(store, nonce=number.to_bytes(1000, "big")) is not None:
+        if response(store, nonce=number.to_bytes(1000, "big")) is not None:
             return
 
 
@@ -66,9 +66,9 @@ def _close(store: ReplayStore, _path: Path) -> None:
 def test_a_store_that_fails_lets_nothing_through(
     store: ReplayStore, path: Path, fault: Callable[[ReplayStore, Path], None]
 ) -> None:
-    assert answer(store) is None
+    assert response(store) is None
     fault(store, path)
-    assert answer(store, nonce=b"\xff" * 1000) is Code.REPLAY_STORE_DOWN
+    assert response(store, nonce=b"\xff" * 1000) is Code.REPLAY_STORE_DOWN
 
 
 def test_a_store_that_is_locked_too_long_lets_nothing_through_and_recovers(
@@ -78,16 +78,16 @@ def test_a_store_that_is_locked_too_long_lets_nothing_through_and_recovers(
     store = opened(path)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    assert answer(store) is Code.REPLAY_STORE_DOWN
+    assert response(store) is Code.REPLAY_STORE_DOWN
     other.execute("ROLLBACK")
     other.close()
-    assert answer(store) is None
+    assert response(store) is None
     store.close()
 
 
 def test_a_number_that_no_database_holds_is_out_of_time(store: ReplayStore) -> None:
-    assert answer(store, created=2**63) is Code.OUT_OF_TIME
-    assert answer(store, created=-(2**70)) is Code.OUT_OF_TIME
+    assert response(store, created=2**63) is Code.OUT_OF_TIME
+    assert response(store, created=-(2**70)) is Code.OUT_OF_TIME
 
 
 def test_going_down_and_coming_back_is_said_once_each(
@@ -107,7 +107,7 @@ def test_going_down_and_coming_back_is_said_once_each(
 
 
 def test_the_files_are_private(store: ReplayStore, path: Path) -> None:
-    assert answer(store) is None
+    assert response(store) is None
     modes = {file.name: file.stat().st_mode & 0o7777 for file in path.parent.iterdir()}
     assert modes.keys() >= {"replay.db", "replay.db-wal", "replay.db-shm"}
     assert set(modes.values()) == {0o600}
@@ -126,7 +126,7 @@ def _another_database(path: Path) -> None:
 def _damaged_pages(path: Path) -> None:
     store = opened(path)
     for number in range(500):
-        assert answer(store, nonce=number.to_bytes(32, "big")) is None
+        assert response(store, nonce=number.to_bytes(32, "big")) is None
     store.close()
     data = bytearray(path.read_bytes())
     data[5 * 4096 : 6 * 4096] = bytes([0xA5]) * 4096
@@ -171,9 +171,9 @@ def test_a_store_without_a_folder_is_refused(tmp_path: Path) -> None:
 
 def test_a_removed_store_starts_anew_and_refuses_what_was_before(path: Path) -> None:
     first = opened(path)
-    assert answer(first) is None
+    assert response(first) is None
     first.close()
     path.unlink()
     second = opened(path, NOW + 2)
-    assert answer(second, now=NOW + 2) is Code.OUT_OF_TIME
+    assert response(second, now=NOW + 2) is Code.OUT_OF_TIME
     second.close()

@@ -9,7 +9,7 @@ import pytest
 
 from proxy.core.errors import Code
 from proxy.state.replay import KEPT, ReplayStore
-from tests.claims import NOW, alive, answer, opened, rows
+from tests.claims import NOW, alive, opened, response, rows
 
 
 @pytest.fixture
@@ -19,39 +19,39 @@ def store(tmp_path: Path) -> Iterator[ReplayStore]:
 
 
 def test_a_claim_is_kept_its_time_and_then_refused_by_the_floor(store: ReplayStore) -> None:
-    assert answer(store) is None
+    assert response(store) is None
     alive(store, NOW, NOW + KEPT)
-    assert answer(store, now=NOW + KEPT) is Code.REPLAYED
+    assert response(store, now=NOW + KEPT) is Code.REPLAYED
     assert rows(store) == 1
     store.keep_alive(NOW + KEPT + 1)
     assert rows(store) == 0
-    assert answer(store, now=NOW + KEPT + 1) is Code.OUT_OF_TIME
-    assert answer(store, created=NOW + 1, now=NOW + KEPT + 1) is None
+    assert response(store, now=NOW + KEPT + 1) is Code.OUT_OF_TIME
+    assert response(store, created=NOW + 1, now=NOW + KEPT + 1) is None
 
 
 def test_a_claim_signed_ahead_is_no_more_forgotten_than_others(store: ReplayStore) -> None:
-    assert answer(store, created=NOW + 60) is None
+    assert response(store, created=NOW + 60) is None
     alive(store, NOW, NOW + KEPT + 1)
     assert rows(store) == 0
-    assert answer(store, created=NOW + 60, now=NOW + KEPT + 1) is Code.OUT_OF_TIME
+    assert response(store, created=NOW + 60, now=NOW + KEPT + 1) is Code.OUT_OF_TIME
 
 
 def test_purging_a_later_claim_never_lowers_the_floor(store: ReplayStore) -> None:
-    assert answer(store, nonce=b"ahead", created=NOW + 60) is None
+    assert response(store, nonce=b"ahead", created=NOW + 60) is None
     alive(store, NOW, NOW + 1)
-    assert answer(store, nonce=b"later", created=NOW, now=NOW + 1) is None
+    assert response(store, nonce=b"later", created=NOW, now=NOW + 1) is None
     alive(store, NOW + 1, NOW + KEPT + 2)
     assert rows(store) == 0
     late = NOW + KEPT + 2
-    assert answer(store, nonce=b"ahead", created=NOW + 60, now=late) is Code.OUT_OF_TIME
+    assert response(store, nonce=b"ahead", created=NOW + 60, now=late) is Code.OUT_OF_TIME
 
 
 def test_a_clock_set_back_brings_nothing_purged_back_to_life(store: ReplayStore) -> None:
-    assert answer(store) is None
+    assert response(store) is None
     alive(store, NOW, NOW + KEPT + 1)
     assert rows(store) == 0
     store.keep_alive(NOW)
-    assert answer(store) is Code.OUT_OF_TIME
+    assert response(store) is Code.OUT_OF_TIME
 
 
 def test_a_clock_set_back_says_what_to_do(
@@ -60,7 +60,7 @@ def test_a_clock_set_back_says_what_to_do(
     store.keep_alive(NOW + 1000)
     for _ in range(3):
         store.keep_alive(NOW)
-    assert answer(store, created=NOW + 998) is Code.OUT_OF_TIME
+    assert response(store, created=NOW + 998) is Code.OUT_OF_TIME
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     assert "remove the file" in caplog.text
 
@@ -72,11 +72,11 @@ def test_many_old_rows_go_a_batch_at_a_time_and_none_is_reborn(
         "proxy.state.replay._OLDEST", "FROM claim WHERE claimed < ? ORDER BY claimed LIMIT 2"
     )
     for number in range(5):
-        assert answer(store, nonce=bytes([number])) is None
+        assert response(store, nonce=bytes([number])) is None
     alive(store, NOW, NOW + KEPT)
     late = NOW + KEPT + 1
     for left in (3, 1, 0):
         store.keep_alive(late)
         assert rows(store) == left
-    answers = [answer(store, nonce=bytes([number]), now=late) for number in range(5)]
-    assert answers == [Code.OUT_OF_TIME] * 5
+    responses = [response(store, nonce=bytes([number]), now=late) for number in range(5)]
+    assert responses == [Code.OUT_OF_TIME] * 5

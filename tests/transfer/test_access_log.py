@@ -202,7 +202,7 @@ def test_each_record_is_a_line_in_the_form_that_was_asked_for(
         assert all(line.startswith("    ") for line in lines[2:])
     else:
         first, second = map(json.loads, lines)
-        assert (first["level"], first["room"]) == ("info", "contacts")
+        assert (first["level"], first["logger"]) == ("info", "contacts")
         assert first["message"] == "the list changed: b\xf6b\n\x1b[31m"
         assert second["traceback"].endswith("ValueError: forged\nline")
 

@@ -164,7 +164,7 @@ async def test_a_false_101_is_no_tunnel_and_the_app_is_left() -> None:
     async with scripted(script) as server, listening(cast("App", front)) as listener:
         async with connected(listener.port) as client:
             await client.send(ASKED + HELLO.raw(MASK))
-            assert (await client.answer())[0] == 502
+            assert (await client.response())[0] == 502
             assert await client.is_ended()
         await settled(lambda: left)
     assert left[0] == b""

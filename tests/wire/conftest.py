@@ -27,7 +27,7 @@ BOX = """{"v": "3.2", "port": 80, "paths": {
     "Remote-User": "{{ auth.client_type }} {{ client_name }}",
     "X-Host": "{{ portal.domain }}"}}}}"""
 WIDE = '{"v": "3.2", "port": 80, "paths": {"": {"access": "peer"}}}'
-SITE = '{"v": "3.2", "port": 80, "paths": {"": {"access": "public"}}}'
+CONTEXT = '{"v": "3.2", "port": 80, "paths": {"": {"access": "public"}}}'
 
 
 @dataclass
@@ -135,7 +135,7 @@ def on_stage(folder: Path, bobs: type[Portal] = Portal) -> Iterator[World]:
             stack.callback(portal.release)
             portal.add_app("box", BOX, app.port)
             portal.add_app("wide", WIDE, app.port)
-            portal.add_app("site", SITE, app.port)
+            portal.add_app("site", CONTEXT, app.port)
         for portal in (ada, bob, eda):
             portal.add_app("live", WIDE, live.port)
         ada.knows(

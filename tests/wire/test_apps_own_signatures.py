@@ -16,7 +16,7 @@ import pytest
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey
 
-from tests.wire.harness.raw import Raw, answer, exchange, request
+from tests.wire.harness.raw import Raw, exchange, request, response
 
 if TYPE_CHECKING:
     from .conftest import World
@@ -172,7 +172,7 @@ def test_what_an_app_signs_of_its_answer_arrives_too(sealed: World, way: str) ->
         ("Signature", "sig=:AAAA:"),
         ("Signature", "b=:AAAA:"),
     )
-    sealed.bob_app.script(answer(200, *lines, body=b"ok"))
+    sealed.bob_app.script(response(200, *lines, body=b"ok"))
 
     got = as_a_stranger(sealed, ()) if way == "stranger" else called(sealed, way, ())
 

@@ -14,7 +14,7 @@ from tests.core.http1 import requests
 from tests.core.http1.driving import read_request
 from tests.wire.harness.raw import ResponseWriter
 from tests.wire.harness.recorder import eventually
-from tests.wire.harness.splits import LONGEST, answers, drip, places
+from tests.wire.harness.splits import LONGEST, drip, places, responses
 
 if TYPE_CHECKING:
     from .conftest import World
@@ -43,11 +43,11 @@ def test_what_is_forged_never_reaches_the_app(world: World, row: requests.Row) -
     assert got.status == row.status
     assert got.one("portal-refusal").decode() == got.code
 
-    cut = answers(world.bob.public, forged)
+    cut = responses(world.bob.public, forged)
     if len(forged) <= LONGEST:
         cut.append(drip(world.bob.public, forged))
 
-    assert {answer.status for answer in cut} <= {row.status, 400, 431}
+    assert {response.status for response in cut} <= {row.status, 400, 431}
     assert world.bob_app.requests == []
     if not row.name.startswith(BROKEN_IN_ITS_BODY):
         assert HOSTS[row.name] not in world.bob_app.received
@@ -69,7 +69,7 @@ def test_its_harmless_twin_reaches_the_app_unchanged(world: World, row: requests
     with ResponseWriter(world.bob.public) as wire:
         wire.send(twin)
         assert wire.read().status == 200
-    every = [answer.status for answer in answers(world.bob.public, twin)]
+    every = [response.status for response in responses(world.bob.public, twin)]
 
     assert set(every) <= {200}
     assert len(every) == len(places(twin))

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.wire.harness.raw import ResponseWriter, answer, request
+from tests.wire.harness.raw import ResponseWriter, request, response
 from tests.wire.harness.recorder import eventually
-from tests.wire.harness.splits import answers, places
+from tests.wire.harness.splits import places, responses
 
 if TYPE_CHECKING:
     from .conftest import World
@@ -54,13 +54,13 @@ def test_nothing_forged_reaches_the_app(world: World, row: Row) -> None:
     raw = put(world, row)
     with ResponseWriter(world.bob.public) as wire:
         wire.send(raw)
-        got = [wire.read(), *answers(world.bob.public, raw)]
+        got = [wire.read(), *responses(world.bob.public, raw)]
 
     if code := row.get("code"):
-        assert {answer.code for answer in got} == {code}
+        assert {response.code for response in got} == {code}
         assert world.bob_app.requests == []
     else:
-        assert {answer.status for answer in got} == {200}
+        assert {response.status for response in got} == {200}
         assert len(world.bob_app.requests) == len(got) == 1 + len(places(raw))
     for forged in row.get("unseen", ()):
         assert forged.encode() not in world.bob_app.received, world.bob_app.received[:600]
@@ -77,7 +77,7 @@ def test_its_harmless_twin_reaches_the_app_unchanged(world: World, row: Row) -> 
     with ResponseWriter(world.bob.public) as wire:
         wire.send(raw)
         assert wire.read().status == 200
-    assert {answer.status for answer in answers(world.bob.public, raw)} <= {200}
+    assert {response.status for response in responses(world.bob.public, raw)} <= {200}
 
     eventually(lambda: len(world.bob_app.requests) == 1 + len(places(raw)))
     for arrived in world.bob_app.requests:
@@ -93,7 +93,7 @@ def test_its_harmless_twin_reaches_the_app_unchanged(world: World, row: Row) -> 
 def test_what_is_compressed_is_never_opened(world: World) -> None:
     """48 KB that would be 50 MB, there and back, from a stranger and from a peer."""
     fields = (("Content-Encoding", "gzip"), ("Accept-Encoding", "gzip"))
-    world.bob_app.script(answer(200, ("Content-Encoding", "gzip"), body=BOMB))
+    world.bob_app.script(response(200, ("Content-Encoding", "gzip"), body=BOMB))
     world.bob.forget_peak()
     before = world.bob.memory()
 

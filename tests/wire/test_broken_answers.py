@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def test_an_answer_that_breaks_off_is_a_502_at_every_point(
     world: World, cut: int, method: str, code: str
 ) -> None:
-    world.fake.reply = lambda asked: honest(world, asked)[:cut]
+    world.fake.response = lambda asked: honest(world, asked)[:cut]
 
     got = ask(world, method)
 
@@ -32,7 +32,7 @@ def test_an_answer_that_breaks_off_is_a_502_at_every_point(
 
 @pytest.mark.parametrize("cut", [0, 1, 20, 300])
 def test_an_answer_to_head_that_breaks_off_is_a_502_too(world: World, cut: int) -> None:
-    world.fake.reply = lambda asked: honest(world, asked)[:cut]
+    world.fake.response = lambda asked: honest(world, asked)[:cut]
 
     assert ask(world, "HEAD").status == 502
 
@@ -41,7 +41,7 @@ def test_an_answer_to_head_that_breaks_off_is_a_502_too(world: World, cut: int) 
     ("method", "code"), [("GET", "peer_unreachable"), ("POST", "outcome_unknown")]
 )
 def test_what_isnt_http_is_a_broken_answer(world: World, method: str, code: str) -> None:
-    world.fake.reply = lambda _: b"SSH-2.0-OpenSSH\r\n\r\n"
+    world.fake.response = lambda _: b"SSH-2.0-OpenSSH\r\n\r\n"
 
     assert ask(world, method).code == code
 
@@ -54,7 +54,7 @@ def test_a_peer_that_is_down_is_unreachable_whatever_was_asked(world: World) -> 
 
 def test_an_answer_above_the_limit_is_refused(world: World) -> None:
     huge = bytes(33 * 1024 * 1024)
-    world.fake.reply = lambda asked: answer_bytes(
+    world.fake.response = lambda asked: answer_bytes(
         200, signed_answer(world.fake.key, asked.question, body=huge), huge
     )
 

@@ -171,7 +171,7 @@ def test_a_signed_request_that_is_still_held_never_reaches_the_app(stage: Stage)
         assert (refused.status, refused.code) == (403, "not_allowed")
         assert refused.all("signature")
         twin.send(raw["eda"][-2:])
-        stage.meet(twin, "/held/eda").answer()
+        stage.meet(twin, "/held/eda").response()
         assert twin.read().body == b"whole"
     assert "/held/ada" not in stage.app.visits
 
@@ -187,9 +187,9 @@ def test_an_answer_that_is_held_for_one_who_takes_it_slowly_breaks_off(stage: St
         visit.wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         visit.over.set()
         wire.put_back(wire.until(b"\r\n\r\n"))
-    cut = len(stage.bob.lines(outcome="cut"))
+    cut = len(stage.bob.lines(outcome="revoked"))
     stage.bob_knows(stage.eda)
-    eventually(lambda: len(stage.bob.lines(outcome="cut")) > cut)
+    eventually(lambda: len(stage.bob.lines(outcome="revoked")) > cut)
     lost, twin = wires
     with pytest.raises(EOFError):
         lost.read()
@@ -230,7 +230,7 @@ def ask_twin(stage: Stage, caller: Portal) -> tuple[ResponseWriter, threading.Ev
         may_answer.wait(PATIENCE)
         return around(got.sealed())
 
-    stage.fake.reply, stage.peer.reply = honestly, sealed
+    stage.fake.response, stage.peer.response = honestly, sealed
     wire = stage.dial(caller.apps)
     wire.send(ask_for(stage, caller))
     assert asked.wait(PATIENCE)
@@ -295,7 +295,7 @@ def test_a_call_that_was_cut_is_not_tried_again(stage: Stage, first: str) -> Non
     """What the peer says of the first try, after the cut, brings no second one about."""
     may_answer, over = threading.Event(), threading.Event()
 
-    def reply(got: Opened) -> bytes:
+    def response(got: Opened) -> bytes:
         may_answer.wait(PATIENCE)
         over.set()
         if first == "a key problem":
@@ -304,7 +304,7 @@ def test_a_call_that_was_cut_is_not_tried_again(stage: Stage, first: str) -> Non
         return around(got.sealed(401, ((b"portal-refusal", b"out_of_time"),), problem.encode()))
 
     stage.peer.clear()
-    stage.peer.reply = reply
+    stage.peer.response = response
     with ResponseWriter(stage.eda.apps) as wire:
         wire.send(ask_for(stage, stage.eda))
         eventually(lambda: stage.peer.asked)
@@ -425,12 +425,12 @@ def _is_refused(stage: Stage) -> bool:
 
 
 def test_the_log_says_that_it_was_cut_and_why(stage: Stage) -> None:
-    before = len(stage.bob.lines(outcome="cut"))
+    before = len(stage.bob.lines(outcome="revoked"))
     waits, listens = stage.call(stage.eda, "waits"), stage.call(stage.eda, "listens")
     stage.bob_knows(stage.ada)
     assert {waits.seen(), listens.seen()} == {"403 not_allowed", BROKEN}
-    eventually(lambda: len(stage.bob.lines(outcome="cut")) == before + 2)
-    lines = stage.bob.lines(outcome="cut")[before:]
+    eventually(lambda: len(stage.bob.lines(outcome="revoked")) == before + 2)
+    lines = stage.bob.lines(outcome="revoked")[before:]
     assert {(line["status"], line.get("code")) for line in lines} == {
         (403, "not_allowed"), (200, None),
     }  # fmt: skip

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire.conftest import SITE
+from tests.wire.conftest import CONTEXT
 from tests.wire.harness.portals import Portal, end, environment, wait_for_ports
-from tests.wire.harness.raw import LOOPBACK, PATIENCE, ResponseWriter, answer, exchange, request
+from tests.wire.harness.raw import LOOPBACK, PATIENCE, ResponseWriter, exchange, request, response
 from tests.wire.harness.recorder import Accepted, Live, Recorder, eventually
 
 QUEUED = 1500
@@ -37,7 +37,7 @@ def app() -> Iterator[Recorder]:
 def gina(tmp_path: Path, app: Recorder) -> Iterator[Portal]:
     """A Portal that isn't running yet; running requests get three seconds."""
     portal = Portal(tmp_path, "Gina", settings="accept: [sealed, signed]\ngrace: 3s\n")
-    portal.add_app("site", SITE, app.port)
+    portal.add_app("site", CONTEXT, app.port)
     yield portal
     portal.release()
 
@@ -137,7 +137,7 @@ def test_an_app_that_answers_can_still_call(gina: Portal) -> None:
         asked.set()
         go_on.wait(PATIENCE)
         got = exchange(gina.apps, request("GET", "/public/meta/whoareyou", ("Host", "x")))
-        link.send(answer(got.status, body=json.dumps(got.json()["id"]).encode()))
+        link.send(response(got.status, body=json.dumps(got.json()["id"]).encode()))
 
     with Live() as calling:
         calling.act = act

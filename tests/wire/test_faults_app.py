@@ -17,7 +17,7 @@ import pytest
 
 from proxy.config.timeouts import DEFAULT_TIMES
 from tests.wire.callers import BROKEN, CALLERS, Cast, meaning, seen
-from tests.wire.conftest import SITE, WIDE
+from tests.wire.conftest import CONTEXT, WIDE
 from tests.wire.harness.faulty import FaultyApp
 from tests.wire.harness.misdeeds import PART, PROMISED
 from tests.wire.harness.portals import Portal
@@ -48,7 +48,7 @@ def whole_cast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cast]:
         for portal in (bob, ada, eda):
             stack.callback(portal.release)
             portal.add_app("wide", WIDE, app.port)
-            portal.add_app("site", SITE, app.port)
+            portal.add_app("site", CONTEXT, app.port)
         bob.knows(*(portal.as_contact() for portal, _ in callers), apps={"wide": "all"})
         for portal, mode in callers:
             portal.knows(bob.as_contact(mode=mode), apps={"wide": "all"})

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.core.identity import PrivateKey
-from tests.wire.conftest import SITE, WIDE
+from tests.wire.conftest import CONTEXT, WIDE
 from tests.wire.harness.disks import Disk, FileSystem, Limit
 from tests.wire.harness.portals import Portal, contact, environment
-from tests.wire.harness.raw import PATIENCE, Raw, answer, exchange, request
+from tests.wire.harness.raw import PATIENCE, Raw, exchange, request, response
 from tests.wire.harness.recorder import Recorder, eventually
 from tests.wire.harness.sealer import Sender, offered_by
 from tests.wire.harness.signer import SignedCall, new_key, sign_call
@@ -108,7 +108,7 @@ def _dana(disk: Disk, tmp_path: Path) -> Iterator[Dana]:
         portal = Drifting(tmp_path / "disk" / "dana", "Dana", settings=settings)
         stack.callback(portal.release)
         portal.add_app("wide", WIDE, app.port)
-        portal.add_app("site", SITE, app.port)
+        portal.add_app("site", CONTEXT, app.port)
         friend = new_key()
         portal.knows(contact(friend.public.portal_id, "Friend", 9, 9), apps={"wide": "all"})
         portal.start()
@@ -208,19 +208,19 @@ def test_an_answer_that_cant_be_held_was_perhaps_carried_out(tmp_path: Path) -> 
     disk = Limit()
     with _dana(disk, tmp_path) as dana:
         disk.limit(dana.portal, 600 * _KIB)
-        dana.app.script(answer(200, body=bytes(1024 * _KIB)))
+        dana.app.script(response(200, body=bytes(1024 * _KIB)))
 
         assert dana.signed() == "502 app_failed"
 
         assert len(dana.app.requests) == 1
-        dana.app.script(answer(200))
+        dana.app.script(response(200))
         assert dana.signed() == "ok"
 
 
 def test_a_log_that_cant_be_written_costs_no_request(tmp_path: Path) -> None:
     with Recorder() as app:
         portal = Portal(tmp_path / "lou", "Lou")
-        portal.add_app("site", SITE, app.port)
+        portal.add_app("site", CONTEXT, app.port)
         portal.start()
         try:
             Limit().fill(portal)

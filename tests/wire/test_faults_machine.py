@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.config.timeouts import GRACE
-from tests.wire.conftest import SITE
+from tests.wire.conftest import CONTEXT
 from tests.wire.harness.portals import Portal
 from tests.wire.harness.raw import Raw, ResponseWriter, exchange, request
 from tests.wire.harness.recorder import Recorder, eventually
@@ -39,9 +39,9 @@ def app() -> Iterator[Recorder]:
 def nadia(tmp_path: Path, app: Recorder) -> Iterator[Resolving]:
     """A Portal whose apps are found by name, as containers are; one is found by address."""
     portal = Resolving(tmp_path / "nadia", "Nadia")
-    portal.add_app("site", SITE, app.port)
+    portal.add_app("site", CONTEXT, app.port)
     for name in ("here", "gone"):
-        portal.add_app(name, SITE, app.port)
+        portal.add_app(name, CONTEXT, app.port)
         settings = portal.config / "apps" / name / "proxy.yaml"
         settings.write_text(f"upstream: http://{name}.internal:{app.port}\n")
     portal.set_names(**{"here.internal": "127.0.0.1"})
@@ -112,7 +112,7 @@ def test_a_peer_whose_name_is_unknown_is_unreachable_until_it_is_known(
 ) -> None:
     friend = Portal(tmp_path / "friend", "Friend")
     try:
-        friend.add_app("site", SITE, app.port)
+        friend.add_app("site", CONTEXT, app.port)
         friend.knows(nadia.as_contact(), apps={"site": "all"})
         peer = replace(friend.as_contact(mode=mode), connect="")
         known = nadia.log.count("the contact list changed")
@@ -160,7 +160,7 @@ class Process:
 @pytest.fixture
 def fay(tmp_path: Path, app: Recorder) -> Iterator[Portal]:
     portal = Portal(tmp_path / "fay", "Fay")
-    portal.add_app("site", SITE, app.port)
+    portal.add_app("site", CONTEXT, app.port)
     yield portal.start()
     portal.release()
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from tests.wire.harness.raw import ResponseWriter, answer, request
+from tests.wire.harness.raw import ResponseWriter, request, response
 from tests.wire.harness.recorder import Trap
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def test_a_path_that_could_be_read_as_another_goes_nowhere(
 
 def test_a_redirect_is_passed_on_and_not_followed(world: World, trap: Trap) -> None:
     location = f"http://127.0.0.1:{trap.port}/"
-    world.bob_app.script(answer(307, ("Location", location)))
+    world.bob_app.script(response(307, ("Location", location)))
 
     got = world.ask(world.bob.id)
 
@@ -207,7 +207,7 @@ def test_urllib_needs_no_change(world: World, proxied: str) -> None:
 
 
 def test_requests_needs_no_change(world: World, proxied: str) -> None:
-    world.bob_app.script(answer(201, ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), body=b"made"))
+    world.bob_app.script(response(201, ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), body=b"made"))
 
     got = requests.post(proxied, data=b"sent", timeout=10)
     peers = requests.get("http://portal_core/protected/peers", timeout=10).json()

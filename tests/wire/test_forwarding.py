@@ -15,7 +15,7 @@ import pytest
 
 from proxy.core.http.headers import spelling
 from tests.core.http.forwarded_rows import ALIAS, FORGED, TRUSTED, Case, cases
-from tests.wire.conftest import SITE, WIDE
+from tests.wire.conftest import CONTEXT, WIDE
 from tests.wire.harness.forwarding import NAMES, forwarding, told
 from tests.wire.harness.portals import Portal, contact, end, wait_for_ports
 from tests.wire.harness.raw import LOOPBACK, PATIENCE, Raw, ResponseWriter, request
@@ -74,7 +74,7 @@ def built(portals: type[Portal], tmp_path_factory: pytest.TempPathFactory) -> It
             tmp_path_factory.mktemp("street") / "fay", "Fay", aliases=ALIAS, settings=settings
         )
         stack.callback(fay.release)
-        fay.add_app("site", SITE, app.port)
+        fay.add_app("site", CONTEXT, app.port)
         fay.add_app("wide", WIDE, app.port)
         fay.knows(contact(cleo.public.portal_id, "Cleo", 1, 1), apps={"wide": "all"})
         fay.start()
@@ -186,7 +186,7 @@ def test_a_unix_socket_is_believed_only_where_that_is_said(
         app = stack.enter_context(Recorder())
         portal = Portal(tmp_path / "p", "Pia", settings=f"trusted_proxies: [{trusted}]\n")
         stack.callback(portal.release)
-        portal.add_app("site", SITE, app.port)
+        portal.add_app("site", CONTEXT, app.port)
         file = portal.config / "portal.yaml"
         text = file.read_text("utf-8")
         file.write_text(text.replace(f'"127.0.0.1:{portal.public}"', "unix:../p.sock"), "utf-8")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.wire.harness.raw import ResponseWriter, answer, request
+from tests.wire.harness.raw import ResponseWriter, request, response
 from tests.wire.harness.signer import sign_call
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def test_no_refusal_tells_its_detail(world: World) -> None:
 def test_bytes_behind_an_answer_that_has_none_are_a_broken_answer(
     world: World, method: str, status: int
 ) -> None:
-    world.bob_app.script(answer(status, ("Content-Length", "2"), body=None) + b"ok", close=True)
+    world.bob_app.script(response(status, ("Content-Length", "2"), body=None) + b"ok", close=True)
     asked = request(method, "/", ("Host", world.bob.app_host("site")))
     with ResponseWriter(world.bob.public) as wire:
         wire.send(asked)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.wire.harness.raw import ResponseWriter, answer, chunked, request
+from tests.wire.harness.raw import ResponseWriter, chunked, request, response
 from tests.wire.harness.recorder import eventually
 from tests.wire.harness.signer import sign_call
 
@@ -37,20 +37,20 @@ def test_an_anonymous_body_streams_through_in_its_framing(world: World) -> None:
 
 def test_an_answer_streams_to_an_anonymous_client_in_its_framing(world: World) -> None:
     framing = ("Transfer-Encoding", "chunked")
-    world.bob_app.script(answer(200, framing, body=None) + chunked(b"one", b"two"))
+    world.bob_app.script(response(200, framing, body=None) + chunked(b"one", b"two"))
     assert world.stranger("site", "/").body == b"onetwo"
 
-    world.bob_app.script(answer(200, body=None) + b"until the end", close=True)
+    world.bob_app.script(response(200, body=None) + b"until the end", close=True)
     assert world.stranger("site", "/").body == b"until the end"
 
-    world.bob_app.script(answer(304, ("Content-Length", "9"), body=None))
+    world.bob_app.script(response(304, ("Content-Length", "9"), body=None))
     assert world.stranger("site", "/").one("content-length") == b"9"
 
 
 def test_an_answer_that_breaks_off_never_looks_whole(world: World) -> None:
     host = world.bob.app_host("site")
     for head in (("Content-Length", "1000"), ("Transfer-Encoding", "chunked")):
-        world.bob_app.script(answer(200, head, body=None) + b"5\r\nhello\r\n", close=True)
+        world.bob_app.script(response(200, head, body=None) + b"5\r\nhello\r\n", close=True)
         with ResponseWriter(world.bob.public) as wire:
             wire.send(request("GET", "/", ("Host", host)))
             got = wire.rest()
@@ -70,7 +70,7 @@ def test_a_signed_body_above_the_limit_is_refused(world: World) -> None:
 
 
 def test_an_app_that_is_down_or_broken_is_said_to_be(world: World) -> None:
-    for data in (b"not HTTP at all\r\n\r\n", b"", answer(200, ("Bad Name", "x"))):
+    for data in (b"not HTTP at all\r\n\r\n", b"", response(200, ("Bad Name", "x"))):
         world.bob_app.script(data, close=True)
         assert world.stranger("site", "/").code == "app_failed"
         call = sign_call(world.cleo, world.bob, "wide")
@@ -81,7 +81,7 @@ def test_an_app_that_is_down_or_broken_is_said_to_be(world: World) -> None:
 
 @pytest.mark.parametrize("status", [199, 600, 999])
 def test_a_status_that_cant_be_passed_on_is_a_broken_answer(world: World, status: int) -> None:
-    world.bob_app.script(answer(status), close=True)
+    world.bob_app.script(response(status), close=True)
 
     call = sign_call(world.cleo, world.bob, "wide")
 
@@ -124,9 +124,9 @@ def test_two_lengths_and_a_name_with_a_blank_are_refused(world: World) -> None:
 
 
 def test_interim_responses_are_passed_on(world: World) -> None:
-    early = answer("103 Early Hints", ("Link", "</a.css>; rel=preload"), body=None)
-    processing = answer("102 Processing", body=None)
-    world.bob_app.script(processing + early + answer(200, body=b"page"))
+    early = response("103 Early Hints", ("Link", "</a.css>; rel=preload"), body=None)
+    processing = response("102 Processing", body=None)
+    world.bob_app.script(processing + early + response(200, body=b"page"))
 
     with ResponseWriter(world.bob.public) as wire:
         wire.send(request("GET", "/", ("Host", world.bob.app_host("site"))))

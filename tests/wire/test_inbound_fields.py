@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.wire.harness.forwarding import NAMES, forwarding
-from tests.wire.harness.raw import answer
+from tests.wire.harness.raw import response
 from tests.wire.harness.signer import sign_call
 
 if TYPE_CHECKING:
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 def test_an_anonymous_request_passes_as_it_is(world: World) -> None:
     world.bob_app.script(
-        answer(203, ("Set-Cookie", "a=1"), ("Set-Cookie", "b=\xe4"), ("ETag", '"1"'), body=b"page")
+        response(
+            203, ("Set-Cookie", "a=1"), ("Set-Cookie", "b=\xe4"), ("ETag", '"1"'), body=b"page"
+        )
     )
     fields = (("X-A", "1"), ("X-A", "\xe4"), ("Cookie", "a=b"), ("Accept-Encoding", "gzip"))
 

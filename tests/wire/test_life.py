@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire.conftest import SITE, World
+from tests.wire.conftest import CONTEXT, World
 from tests.wire.harness.portals import Portal, end, wait_for_ports
 from tests.wire.harness.raw import (
     LOOPBACK,
     PATIENCE,
     Raw,
     ResponseWriter,
-    answer,
     exchange,
     request,
+    response,
 )
 from tests.wire.harness.recorder import Recorder, eventually
 
@@ -34,7 +34,7 @@ def app() -> Iterator[Recorder]:
 def gina(tmp_path: Path, app: Recorder) -> Iterator[Portal]:
     """A Portal that isn't running yet."""
     portal = Portal(tmp_path, "Gina")
-    portal.add_app("site", SITE, app.port)
+    portal.add_app("site", CONTEXT, app.port)
     yield portal
     portal.release()
 
@@ -234,7 +234,7 @@ def end_is_clean(portal: Portal) -> bool:
 
 def test_an_interrupted_answer_doesnt_stop_the_proxy(gina: Portal, app: Recorder) -> None:
     gina.start()
-    app.script(answer(200, ("Content-Length", "99"), body=None) + b"half", close=True)
+    app.script(response(200, ("Content-Length", "99"), body=None) + b"half", close=True)
     exchange_broken(gina)
 
     app.clear()

@@ -19,11 +19,11 @@ from tests.wire.harness.raw import (
     PATIENCE,
     Raw,
     ResponseWriter,
-    answer,
     chunked,
     exchange,
     read_message,
     request,
+    response,
 )
 from tests.wire.harness.recorder import Accepted, Live, Recorder, eventually
 from tests.wire.harness.sealer import SealedPeer, Sender
@@ -157,7 +157,7 @@ def test_a_body_without_a_length_is_refused_when_it_passes_the_limit(
 
 
 def test_an_answer_may_be_larger(stage: Stage) -> None:
-    stage.recorder.script(answer(200, body=b"x" * (2 * BODY)))
+    stage.recorder.script(response(200, body=b"x" * (2 * BODY)))
     assert len(stage.ask("recorder").body) == 2 * BODY
 
 
@@ -563,7 +563,7 @@ def test_a_peer_that_stalls_takes_a_part_of_one_app_s_calls(stage: Stage) -> Non
         stalled.keep()
         return honest(asked)  # type: ignore[arg-type]
 
-    stage.stalling.reply = stage.fake.reply = stall
+    stage.stalling.response = stage.fake.response = stall
     with ExitStack() as stack:
         stack.enter_context(stalled)
         for number in range(OF_PEER):
@@ -596,7 +596,7 @@ def test_a_call_that_its_app_gives_up_gives_its_place_back(stage: Stage) -> None
         stalled.keep()
         return honest(asked)  # type: ignore[arg-type]
 
-    stage.stalling.reply = stall
+    stage.stalling.response = stall
     with stalled:
         for number in range(OF_PEER + 1):
 
@@ -607,7 +607,7 @@ def test_a_call_that_its_app_gives_up_gives_its_place_back(stage: Stage) -> None
                 return stalled.held > number
 
             eventually(one_more)
-        stage.stalling.reply = honest
+        stage.stalling.response = honest
         eventually(lambda: exchange(stage.lily.apps, stage.call(stage.stalling)).status == 200)
         stalled.let_go()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire.conftest import SITE
+from tests.wire.conftest import CONTEXT
 from tests.wire.harness.portals import Portal
 from tests.wire.harness.raw import Raw, ResponseWriter, request
 from tests.wire.harness.recorder import Recorder, eventually
@@ -34,7 +34,7 @@ def app() -> Iterator[Recorder]:
 def mona_(tmp_path_factory: pytest.TempPathFactory, app: Recorder) -> Iterator[Portal]:
     settings = f"{LIMITS}trusted_proxies: [{TRUSTED}]\n"
     portal = Portal(tmp_path_factory.mktemp("mona"), "Mona", settings=settings)
-    portal.add_app("site", SITE, app.port)
+    portal.add_app("site", CONTEXT, app.port)
     yield portal.start()
     portal.release()
     assert portal.MISTAKE not in portal.log, portal.log
@@ -156,9 +156,9 @@ def test_a_crowd_of_refused_is_told_or_closed_and_holds_nobody_up(mona: Portal) 
         keep(mona, stack, ONE, EACH)
         limiter = [stack.enter_context(ResponseWriter(mona.public, ONE)) for _ in range(200)]
         assert status(mona, OTHER) == 200
-        answers = [wire.rest() for wire in limiter]
-        assert all(text.startswith(b"HTTP/1.1 503 ") for text in answers if text)
-        assert sum(map(bool, answers)) >= 64
+        responses = [wire.rest() for wire in limiter]
+        assert all(text.startswith(b"HTTP/1.1 503 ") for text in responses if text)
+        assert sum(map(bool, responses)) >= 64
         with ResponseWriter(mona.public, ONE) as wire:
             refused(wire)
 
@@ -180,7 +180,7 @@ def test_the_log_tells_of_them_but_not_of_each(mona: Portal) -> None:
 def nora(tmp_path: Path, app: Recorder) -> Iterator[Portal]:
     """The same, with TLS."""
     portal = secure(Portal(tmp_path, "Nora", settings=LIMITS + TLS))
-    portal.add_app("site", SITE, app.port)
+    portal.add_app("site", CONTEXT, app.port)
     yield portal.start()
     portal.release()
     assert portal.MISTAKE not in portal.log, portal.log

@@ -22,9 +22,9 @@ from proxy.core.log_line import LONGEST
 from proxy.core.sealing.envelope import GATEWAY
 from proxy.core.websocket.frames import Close, close_frame
 from tests.core.websocket.framing import Frame
-from tests.wire.conftest import SITE
+from tests.wire.conftest import CONTEXT
 from tests.wire.harness.portals import Portal, end, environment, wait_for_ports
-from tests.wire.harness.raw import Raw, ResponseWriter, answer, exchange, request
+from tests.wire.harness.raw import Raw, ResponseWriter, exchange, request, response
 from tests.wire.harness.recorder import Recorder, eventually
 from tests.wire.harness.signer import sign_call
 from tests.wire.harness.sockets import RawSocket, handshake, switched
@@ -78,7 +78,7 @@ def writer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         settings = f"log: {request.param}\ntrusted_proxies: [127.0.0.1]\n"
         portal = Portal(tmp_path_factory.mktemp("writer") / "w", "Wim", settings=settings)
         stack.callback(portal.release)
-        portal.add_app("site", SITE, app.port)
+        portal.add_app("site", CONTEXT, app.port)
         portal.start()
         eventually(lambda: "owner listener" in portal.log)
         yield Writer(request.param, portal, app)
@@ -184,7 +184,7 @@ def the_line(portal: Portal, **facts: object) -> dict[str, Any]:
 
 
 def test_a_strangers_line(world: World) -> None:
-    world.bob_app.script(answer(201, body=b"four"))
+    world.bob_app.script(response(201, body=b"four"))
     host = world.bob.app_host("box")
     raw = request("PUT", "/public/a?b", ("Host", host), body=b"three")
     assert world.bobs(raw).status == 201
@@ -251,7 +251,7 @@ def test_what_opens_no_envelope_is_in_the_log(world: World) -> None:
 
 
 def test_an_answer_that_breaks_off_has_a_line(world: World) -> None:
-    world.bob_app.script(answer(200, ("Content-Length", "100"), body=None) + b"part", close=True)
+    world.bob_app.script(response(200, ("Content-Length", "100"), body=None) + b"part", close=True)
     with ResponseWriter(world.bob.public) as wire:
         wire.send(request("GET", "/lines/broken", ("Host", world.bob.app_host("site"))))
         with pytest.raises((EOFError, ConnectionResetError)):
@@ -307,9 +307,9 @@ def test_health_checks_fill_no_log_and_refusals_are_told(world: World) -> None:
 
 
 def test_other_messages_are_lines_of_the_same_form(world: World) -> None:
-    started = world.bob.lines(room="proxy")
+    started = world.bob.lines(logger="proxy")
     assert f"Portal {world.bob.id}" in started[0]["message"]
-    assert started[0].keys() == {"time", "level", "room", "message"}
+    assert started[0].keys() == {"time", "level", "logger", "message"}
 
 
 # Where it goes.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def test_the_honest_twin_is_believed(world: World) -> None:
-    world.fake.reply = lambda asked: honest(world, asked)
+    world.fake.response = lambda asked: honest(world, asked)
 
     got = ask(world)
 
@@ -108,7 +108,7 @@ def test_an_answer_without_its_proof_is_a_502_and_the_app_sees_none_of_it(
 ) -> None:
     with Trap() as trap:
         port = str(trap.port).encode()
-        world.fake.reply = lambda asked: reply(world, asked).replace(b"TRAP", port)
+        world.fake.response = lambda asked: reply(world, asked).replace(b"TRAP", port)
 
         got = ask(world, method)
 
@@ -119,17 +119,17 @@ def test_an_answer_without_its_proof_is_a_502_and_the_app_sees_none_of_it(
 
 
 def test_an_answer_of_another_call_is_not_believed(world: World) -> None:
-    world.fake.reply = lambda asked: honest(world, asked)
+    world.fake.response = lambda asked: honest(world, asked)
     ask(world)
     first = world.fake.asked[0]
-    world.fake.reply = lambda _: honest(world, first)
+    world.fake.response = lambda _: honest(world, first)
 
     assert ask(world).code == "peer_untrusted"
 
 
 def test_a_peer_cant_answer_for_another(world: World) -> None:
     """Bob's own signature, on an answer in the fake peer's place."""
-    world.fake.reply = lambda asked: answer_bytes(
+    world.fake.response = lambda asked: answer_bytes(
         200, signed_answer(world.bob.key, asked.question, body=SECRET), SECRET
     )
 
@@ -137,7 +137,7 @@ def test_a_peer_cant_answer_for_another(world: World) -> None:
 
 
 def test_what_the_answers_signature_doesnt_cover_is_dropped(world: World) -> None:
-    world.fake.reply = lambda asked: honest(world, asked).replace(
+    world.fake.response = lambda asked: honest(world, asked).replace(
         b"\r\n", b"\r\nX-Evil: 1\r\nSet-Cookie: evil=1\r\nVia: 1.1 tunnel\r\n", 1
     )
 
@@ -148,6 +148,6 @@ def test_what_the_answers_signature_doesnt_cover_is_dropped(world: World) -> Non
 
 
 def test_a_whole_answer_that_ends_with_its_connection_is_believed(world: World) -> None:
-    world.fake.reply = lambda asked: honest(world, asked, length=-1)
+    world.fake.response = lambda asked: honest(world, asked, length=-1)
 
     assert ask(world).body == SECRET

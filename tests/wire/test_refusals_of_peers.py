@@ -25,7 +25,7 @@ def times_and_nonces(world: World) -> list[tuple[object, object]]:
 def test_a_proven_time_is_taken_over_once_with_the_same_nonce(world: World) -> None:
     theirs = int(time.time()) + 3600
 
-    def reply(asked: Asked) -> bytes:
+    def response(asked: Asked) -> bytes:
         if len(world.fake.asked) > 1:
             return honest(world, asked)
         body, field = problem(401, "out_of_time", now=theirs)
@@ -34,7 +34,7 @@ def test_a_proven_time_is_taken_over_once_with_the_same_nonce(world: World) -> N
         )
         return answer_bytes(401, signed, body)
 
-    world.fake.reply = reply
+    world.fake.response = response
 
     got = ask(world, "POST")
 
@@ -46,14 +46,14 @@ def test_a_proven_time_is_taken_over_once_with_the_same_nonce(world: World) -> N
 
 
 def test_a_peer_that_keeps_saying_so_is_asked_twice_and_no_more(world: World) -> None:
-    def reply(asked: Asked) -> bytes:
+    def response(asked: Asked) -> bytes:
         body, field = problem(401, "out_of_time", now=int(time.time()) + 999)
         signed = signed_answer(
             world.fake.key, asked.question, status=401, fields=(field,), body=body
         )
         return answer_bytes(401, signed, body)
 
-    world.fake.reply = reply
+    world.fake.response = response
 
     got = ask(world)
 
@@ -63,28 +63,28 @@ def test_a_peer_that_keeps_saying_so_is_asked_twice_and_no_more(world: World) ->
 
 @pytest.mark.parametrize("members", [{}, {"now": "1"}, {"now": -5}, {"now": 1.5}, {"now": True}])
 def test_a_time_that_isnt_told_is_not_guessed(world: World, members: dict[str, object]) -> None:
-    def reply(asked: Asked) -> bytes:
+    def response(asked: Asked) -> bytes:
         body, field = problem(401, "out_of_time", **members)
         signed = signed_answer(
             world.fake.key, asked.question, status=401, fields=(field,), body=body
         )
         return answer_bytes(401, signed, body)
 
-    world.fake.reply = reply
+    world.fake.response = response
 
     assert ask(world).code == "peer_untrusted"
     assert len(world.fake.asked) == 1
 
 
 def test_a_proven_replay_means_that_the_outcome_is_unknown(world: World) -> None:
-    def reply(asked: Asked) -> bytes:
+    def response(asked: Asked) -> bytes:
         body, field = problem(409, "replayed")
         signed = signed_answer(
             world.fake.key, asked.question, status=409, fields=(field,), body=body
         )
         return answer_bytes(409, signed, body)
 
-    world.fake.reply = reply
+    world.fake.response = response
 
     for method in ("GET", "POST"):
         got = ask(world, method)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire.conftest import SITE
+from tests.wire.conftest import CONTEXT
 from tests.wire.harness.portals import Portal, contact
 from tests.wire.harness.raw import LOOPBACK, Raw, ResponseWriter, exchange, request
 from tests.wire.harness.recorder import Recorder, eventually
@@ -149,7 +149,7 @@ def test_an_app_that_is_removed_loses_what_it_began_and_others_go_on(
 ) -> None:
     one, two = versions
     one.put(gina)
-    gina.add_app("other", SITE, two.app.port)
+    gina.add_app("other", CONTEXT, two.app.port)
     gina.start()
 
     def visit() -> None:
@@ -166,7 +166,7 @@ def test_an_app_that_is_removed_loses_what_it_began_and_others_go_on(
         assert ask(gina).code == "no_such_app"
         one.put(gina)
         assert eventually(lambda: ask(gina).status == 200) < SOON
-        gina.add_app("third", SITE, two.app.port)
+        gina.add_app("third", CONTEXT, two.app.port)
         assert eventually(lambda: ask(gina, "third").status == 200) < SOON
         shutil.rmtree(gina.config / "apps" / "third")
         assert eventually(lambda: ask(gina, "third").status == 404) < SOON

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from proxy.core.identity import PrivateKey
-from tests.wire.conftest import SITE, WIDE, World
+from tests.wire.conftest import CONTEXT, WIDE, World
 from tests.wire.harness.portals import Portal, contact, end, reserve_port, wait_for_ports
-from tests.wire.harness.raw import Raw, ResponseWriter, answer, exchange, request
+from tests.wire.harness.raw import Raw, ResponseWriter, exchange, request, response
 from tests.wire.harness.recorder import Recorder, eventually
 from tests.wire.harness.signer import SignedCall, new_key, sign_call
 
@@ -45,7 +45,7 @@ def carol(tmp_path: Path) -> Iterator[Carol]:
         stack.callback(portal.release)
         app = stack.enter_context(Recorder())
         portal.add_app("wide", WIDE, app.port)
-        portal.add_app("site", SITE, app.port)
+        portal.add_app("site", CONTEXT, app.port)
         friend = new_key()
         portal.knows(contact(friend.public.portal_id, "Friend", 9, 9), apps={"wide": "all"})
         yield Carol(portal.start(), app, friend)
@@ -118,9 +118,9 @@ def test_of_200_at_once_to_two_processes_one_passes(carol: Carol) -> None:
         stack.callback(end, process)
         wait_for_ports(process, *ports, log=portal.log_file)
 
-        answers = at_once(carol.call(body=b"once").raw, (portal.public, ports[0]))
+        responses = at_once(carol.call(body=b"once").raw, (portal.public, ports[0]))
 
-    assert Counter(answers) == {200: 1, 409: AT_ONCE - 1}
+    assert Counter(responses) == {200: 1, 409: AT_ONCE - 1}
     assert len(carol.app.requests) == 1
 
 
@@ -245,7 +245,7 @@ def test_a_portal_whose_clock_is_wrong_corrects_itself_and_calls_once(
             assert heard.request.body == b"on time"
             assert "out_of_time" in callee.log
 
-            heard.script(answer(200, ("Content-Length", "2"), body=None))
+            heard.script(response(200, ("Content-Length", "2"), body=None))
             with ResponseWriter(caller.apps) as wire:
                 wire.send(request("HEAD", path, *fields))
                 assert wire.read(to_head=True).status == 200

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.wire.harness.raw import ResponseWriter, answer, chunked, request
+from tests.wire.harness.raw import ResponseWriter, chunked, request, response
 from tests.wire.harness.recorder import eventually
 from tests.wire.trips import TRIPS, Trip
 
@@ -24,7 +24,7 @@ def test_a_round_trip_changes_no_byte(world: World, trip: Trip, form: str) -> No
         raw = trip.request(target, ("Host", "portal_core"), world.token())
     else:
         raw = trip.request(f"http://{host}{trip.target}", ("Host", host), world.basic())
-    world.bob_app.script(trip.answer())
+    world.bob_app.script(trip.response())
 
     got = world.call(raw)
 
@@ -40,7 +40,7 @@ def test_a_round_trip_changes_no_byte(world: World, trip: Trip, form: str) -> No
 
 @pytest.mark.parametrize("size", [7, 3 * 1024 * 1024])
 def test_an_app_may_answer_before_it_read_the_body(world: World, size: int) -> None:
-    world.bob_app.script(answer(413, body=b"too much for me"), before_body=True)
+    world.bob_app.script(response(413, body=b"too much for me"), before_body=True)
 
     got = world.ask(world.bob.id, method="POST", body=bytes(size))
 
@@ -81,17 +81,17 @@ def test_many_calls_at_once_keep_to_themselves(world: World) -> None:
     bodies = [b"%d " % number * 20_000 for number in range(30)]
 
     with ThreadPoolExecutor(len(bodies)) as pool:
-        answers = list(
+        responses = list(
             pool.map(lambda body: world.ask(world.bob.id, method="POST", body=body), bodies)
         )
 
-    assert {got.status for got in answers} == {200}
+    assert {got.status for got in responses} == {200}
     assert sorted(raw.body for raw in world.bob_app.requests) == sorted(bodies)
 
 
 def test_what_belongs_to_one_hop_stays_there(world: World) -> None:
     world.bob_app.script(
-        answer(
+        response(
             200, ("Connection", "X-Hop, keep-alive"), ("X-Hop", "1"), ("Keep-Alive", "timeout=9")
         )
     )
@@ -135,7 +135,7 @@ def test_an_app_cant_send_fields_of_the_protocol(world: World) -> None:
 
 def test_an_app_cant_answer_with_fields_of_the_protocol(world: World) -> None:
     forged = (("Portal-Refusal", "out_of_time"), ("Portal-App-Signature", "s=:AA==:"))
-    world.bob_app.script(answer(401, *forged, ("X-Kept", "1"), body=b'{"now": 1}'))
+    world.bob_app.script(response(401, *forged, ("X-Kept", "1"), body=b'{"now": 1}'))
 
     got = world.ask(world.bob.id)
 
@@ -156,7 +156,7 @@ def test_trailers_never_become_fields(world: World) -> None:
     )
     framing = ("Transfer-Encoding", "chunked")
     world.bob_app.script(
-        answer(200, framing, body=None) + chunked(b"body", trailers=b"X-Late: evil\r\n")
+        response(200, framing, body=None) + chunked(b"body", trailers=b"X-Late: evil\r\n")
     )
 
     got = world.call(head + chunked(b"body", trailers=trailers))

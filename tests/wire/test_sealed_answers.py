@@ -36,11 +36,11 @@ def get(world: World, method: str) -> Raw | None:
         return None
 
 
-def must_fail(world: World, reply: Reply, name: str) -> None:
+def must_fail(world: World, response: Reply, name: str) -> None:
     """Make calls of both kinds, which must fail, and never with an answer that looks whole."""
     for method, codes in CODES.items():
         world.peer.clear()
-        world.peer.reply = reply
+        world.peer.response = response
         got = get(world, method)
         if got is not None:
             assert (got.status, got.code in codes) == (502, True), (name, got)
@@ -113,7 +113,7 @@ def test_the_harmless_twins_are_answers(sealed: World) -> None:
     for plaintext in (head + whole, padded(head + whole), interim + whole, head + whole[:-1],
                       known, known + b"\0", known + bytes(99)):  # fmt: skip
         sealed.peer.clear()
-        sealed.peer.reply = lambda opened, p=plaintext: around(opened.envelope(p))  # type: ignore[misc]
+        sealed.peer.response = lambda opened, p=plaintext: around(opened.envelope(p))  # type: ignore[misc]
         got = sealed.ask_peer()
         assert (got.status, got.body) == (200, b"body")
 
@@ -122,10 +122,10 @@ def test_head_and_empty_answers_have_no_content_whatever_they_say(sealed: World)
     length = ((b"content-length", b"4"),)
     for method, status, body in (("HEAD", 200, b""), ("HEAD", 404, b""), ("GET", 304, b"")):
         sealed.peer.clear()
-        sealed.peer.reply = lambda o, s=status, b=body: around(o.sealed(s, length, b))  # type: ignore[misc]
+        sealed.peer.response = lambda o, s=status, b=body: around(o.sealed(s, length, b))  # type: ignore[misc]
         got = sealed.ask_peer(method)
         assert (got.status, got.one("content-length"), got.body) == (status, b"4", b"")
-    sealed.peer.reply = lambda opened: around(opened.sealed(200, (), b"content"))
+    sealed.peer.response = lambda opened: around(opened.sealed(200, (), b"content"))
     failed = get(sealed, "HEAD")
     assert failed is None or failed.status == 502
 
@@ -139,7 +139,7 @@ def test_fields_of_ours_in_an_answer_go_nowhere(sealed: World) -> None:
         (b"x-kept", b"1"),
         (b"portal-seal", b"x"),
     )
-    sealed.peer.reply = lambda opened: around(opened.sealed(200, fields))
+    sealed.peer.response = lambda opened: around(opened.sealed(200, fields))
     assert sealed.ask_peer().fields == [
         (b"signature", b"b=:AA==:"),
         (b"x-kept", b"1"),
@@ -150,7 +150,7 @@ def test_fields_of_ours_in_an_answer_go_nowhere(sealed: World) -> None:
 def test_what_the_outer_answer_says_beside_goes_nowhere(sealed: World) -> None:
     more = [(b"set-cookie", b"evil=1"), (b"x-evil", b"1"), (b"portal-refusal", b"replayed"),
             (b"content-encoding", b"gzip")]  # fmt: skip
-    sealed.peer.reply = lambda o: answer_bytes(200, [CHUNKED_RESPONSE, *more], o.sealed())
+    sealed.peer.response = lambda o: answer_bytes(200, [CHUNKED_RESPONSE, *more], o.sealed())
     got = sealed.ask_peer("POST")
     assert (got.status, got.body) == (200, b"from the peer")
     assert b"evil" not in got.head
@@ -196,7 +196,7 @@ def opened_once(world: World) -> Opened:
 def test_an_answer_that_ends_with_its_connection_is_whole_by_its_final_chunk(
     sealed: World,
 ) -> None:
-    sealed.peer.reply = lambda opened: around(opened.sealed(), length=-1)
+    sealed.peer.response = lambda opened: around(opened.sealed(), length=-1)
     assert sealed.ask_peer().body == b"from the peer"
 
 
@@ -205,7 +205,7 @@ def test_an_answer_cut_at_any_byte_is_none(sealed: World) -> None:
     whole = len(opened_once(sealed).sealed())
     for at in sorted({*range(60), *range(60, whole, 97), *range(whole - 20, whole)}):
         for told in (None, -1, whole):
-            sealed.peer.reply = lambda o, n=at, t=told: around(o.sealed()[:n], length=t)  # type: ignore[misc]
+            sealed.peer.response = lambda o, n=at, t=told: around(o.sealed()[:n], length=t)  # type: ignore[misc]
             got = sealed.ask_peer("POST")
             assert (got.status, got.code) == (502, "outcome_unknown"), at
 
@@ -220,20 +220,20 @@ def test_a_call_is_answered_by_who_opened_it_alone(sealed: World) -> None:
         "its own request": lambda o: around(o.outer.body),
         "the chunks of the request": lambda o: around(o.sealed()[:16] + o.outer.body[39:]),
     }
-    for name, reply in replies.items():
-        must_fail(sealed, reply, name)
+    for name, response in replies.items():
+        must_fail(sealed, response, name)
 
 
 def test_a_chunk_above_the_limit_ends_the_answer(sealed: World) -> None:
-    def reply(opened: Opened, size: int) -> bytes:
+    def response(opened: Opened, size: int) -> bytes:
         sealer = opened.opener.response_sealer(secrets.token_bytes(16), largest=1 << 20)
         head = response_head(ResponseHead(200, ()))
         body = content(bytes(size - len(head) - 4)) if size > 1 << 14 else b""
         return around(sealer.header + sealer.seal(head + body) + sealer.finish(END))
 
-    sealed.peer.reply = lambda opened: reply(opened, LARGEST_CHUNK)
+    sealed.peer.response = lambda opened: response(opened, LARGEST_CHUNK)
     assert sealed.ask_peer().status == 200
-    must_fail(sealed, lambda opened: reply(opened, LARGEST_CHUNK + 1), "a byte more")
+    must_fail(sealed, lambda opened: response(opened, LARGEST_CHUNK + 1), "a byte more")
 
     def endless(opened: Opened) -> bytes:
         sealer = opened.opener.response_sealer(secrets.token_bytes(16))
@@ -248,14 +248,14 @@ def test_a_refusal_from_the_peer_reaches_the_app_as_it_is(sealed: World) -> None
     problem = (b"content-type", b"application/problem+json")
     fields = (problem, (b"portal-refusal", b"not_allowed"))
     plaintext = message(403, fields, b'{"code": "not_allowed"}')
-    sealed.peer.reply = lambda opened: around(opened.envelope(padded(plaintext)))
+    sealed.peer.response = lambda opened: around(opened.envelope(padded(plaintext)))
     got = sealed.ask_peer("POST")
     assert (got.status, got.json()) == (403, {"code": "not_allowed"})
 
 
 def test_a_replay_that_the_peer_proves_is_never_repeated(sealed: World) -> None:
     plaintext = message(409, ((b"portal-refusal", b"replayed"),), b"{}")
-    sealed.peer.reply = lambda opened: around(opened.envelope(padded(plaintext)))
+    sealed.peer.response = lambda opened: around(opened.envelope(padded(plaintext)))
     for method in ("GET", "POST"):
         sealed.peer.asked.clear()
         got = sealed.ask_peer(method)

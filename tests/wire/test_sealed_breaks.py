@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.wire.harness.meddler import hang_up
-from tests.wire.harness.raw import PATIENCE, ResponseWriter, answer, exchange, read_message, request
+from tests.wire.harness.raw import (
+    PATIENCE,
+    ResponseWriter,
+    exchange,
+    read_message,
+    request,
+    response,
+)
 
 if TYPE_CHECKING:
     from .conftest import World
@@ -26,7 +33,7 @@ def live_request(world: World, method: str, body: bytes | None = None) -> bytes:
 
 @pytest.mark.parametrize("size", [7, 3 * 1024 * 1024])
 def test_an_app_may_answer_before_it_read_the_body(sealed: World, size: int) -> None:
-    sealed.bob_app.script(answer(413, body=b"too much for me"), before_body=True)
+    sealed.bob_app.script(response(413, body=b"too much for me"), before_body=True)
 
     got = sealed.ask_sealed(method="POST", body=bytes(size))
 
@@ -36,15 +43,15 @@ def test_an_app_may_answer_before_it_read_the_body(sealed: World, size: int) -> 
 def test_many_calls_at_once_keep_to_themselves(sealed: World) -> None:
     def echo(wire: Accepted) -> None:
         while True:
-            wire.send(answer(200, body=read_message(wire).body))
+            wire.send(response(200, body=read_message(wire).body))
 
     sealed.live.act = echo
     sealed.meddler.stream()
     bodies = [b"%d " % number * (3 ** (number % 11)) for number in range(40)]
     with ThreadPoolExecutor(len(bodies)) as pool:
         raws = [live_request(sealed, "POST", body) for body in bodies]
-        answers = list(pool.map(lambda raw: exchange(sealed.eda.apps, raw), raws))
-    assert [got.body for got in answers] == bodies
+        responses = list(pool.map(lambda raw: exchange(sealed.eda.apps, raw), raws))
+    assert [got.body for got in responses] == bodies
 
 
 def test_one_connection_carries_many_calls(sealed: World) -> None:

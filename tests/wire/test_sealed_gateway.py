@@ -164,15 +164,15 @@ LOW_ORDER = {
 def test_whatever_does_not_open_is_answered_alike_byte_for_byte(
     world: World, config: KeyConfig
 ) -> None:
-    answers = {}
+    responses = {}
     for name, envelope in undecryptable(world, config):
         sender = cleo(world, config)
         got = sender.send(envelope) if envelope else sender.send()
         for request_id in got.all("x-request-id"):  # a random one, the same in the log
             got = Raw(got.head.replace(request_id, b""), got.body)
-        answers[name] = got
-    assert set(answers.values()) == {answers["an unknown key"]}
-    got = answers["an unknown key"]
+        responses[name] = got
+    assert set(responses.values()) == {responses["an unknown key"]}
+    got = responses["an unknown key"]
     assert (got.status, got.code) == (400, "sealing_key_unknown")
     assert got.json()["type"] == KEY_PROBLEM
     assert world.bob_app.received == b""
@@ -255,12 +255,12 @@ def test_what_is_refused_is_refused_under_seal_and_its_sender_alone_hears_why(
 
 
 def test_hidden_and_unknown_look_alike(world: World, config: KeyConfig) -> None:
-    answers = [
+    responses = [
         sender.ask(sender.head("wide", b"/x"))
         for key in (world.dora, world.mallory)
         for sender in [Sender(key, world.bob, config=config)]
     ]
-    assert answers[0] == answers[1]
+    assert responses[0] == responses[1]
 
 
 def test_an_honest_one_passes_and_a_replay_of_it_in_any_envelope_does_not(

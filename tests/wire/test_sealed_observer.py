@@ -11,7 +11,7 @@ from proxy.core.binary_http.padding import SMALLEST, padding
 from proxy.core.identity_document import PATH
 from proxy.core.sealing.envelope import GATEWAY
 from tests.wire.harness.meddler import REQUEST_HEADER, envelope
-from tests.wire.harness.raw import answer, exchange, request
+from tests.wire.harness.raw import exchange, request, response
 from tests.wire.harness.sealer import Sender, offered_by
 
 if TYPE_CHECKING:
@@ -48,16 +48,16 @@ def watch(world: World) -> None:
 
 def test_a_refusal_looks_like_an_answer(sealed: World) -> None:
     """Same head, same number of pieces, same sizes: answered or refused, and whatever for."""
-    answers = {
-        "ok": answer(200, body=b"ok"),
-        "nothing": answer(200, body=b""),
-        "not found by the app": answer(404, ("Content-Type", "text/html"), body=b"<h1>no</h1>"),
-        "no content": answer(204, body=None),
-        "not modified": answer(304, ("ETag", '"1"'), body=None),
-        "larger": answer(200, ("Set-Cookie", "a=b"), body=b"x" * 700),
+    responses = {
+        "ok": response(200, body=b"ok"),
+        "nothing": response(200, body=b""),
+        "not found by the app": response(404, ("Content-Type", "text/html"), body=b"<h1>no</h1>"),
+        "no content": response(204, body=None),
+        "not modified": response(304, ("ETag", '"1"'), body=None),
+        "larger": response(200, ("Set-Cookie", "a=b"), body=b"x" * 700),
     }
     seen = {}
-    for name, raw in answers.items():
+    for name, raw in responses.items():
         watch(sealed)
         sealed.bob_app.script(raw)
         sealed.ask_sealed()
@@ -67,7 +67,7 @@ def test_a_refusal_looks_like_an_answer(sealed: World) -> None:
         ("HEAD", "HEAD", "wide", "/x", 200),
     ):
         watch(sealed)
-        sealed.bob_app.script(answer(200, ("Content-Length", "9"), body=None))
+        sealed.bob_app.script(response(200, ("Content-Length", "9"), body=None))
         own = (("Host", "x"), ("Portal-Token", sealed.eda.token(app)))
         path = f"/internal/call_peer/{sealed.bob.id}{target}"
         got = exchange(sealed.eda.apps, request(method, path, *own))
@@ -96,7 +96,7 @@ def test_every_refusal_has_the_size_of_an_answer(world: World, code: str) -> Non
 
 def test_nothing_of_a_call_is_readable_on_the_way(sealed: World) -> None:
     watch(sealed)
-    sealed.bob_app.script(answer(200, ("X-Secret-Back", "backfield"), body=b"answer-body " * 500))
+    sealed.bob_app.script(response(200, ("X-Secret-Back", "backfield"), body=b"answer-body " * 500))
 
     got = sealed.ask_sealed(
         "/secret-path?secret-query", ("X-Secret", "fieldvalue"), method="POST",

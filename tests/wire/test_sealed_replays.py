@@ -47,18 +47,18 @@ def carol(tmp_path: Path) -> Iterator[Carol]:
 
 def test_what_was_overheard_is_refused_when_it_is_sent_again(sealed: World) -> None:
     """Nobody but Eda can read the refusal; to everybody else it looks like the answer."""
-    answers = []
+    responses = []
 
     def twice(passing: Passing) -> None:
-        answers.extend([passing.on(), passing.on()])
-        passing.back(answers[0])
+        responses.extend([passing.on(), passing.on()])
+        passing.back(responses[0])
 
     sealed.meddler.on_call = twice
     assert sealed.ask_sealed(method="POST", body=b"overheard").status == 200
     assert len(sealed.bob_app.requests) == 1
-    assert answers[0].head == answers[1].head
-    assert len(answers[0].body) == len(answers[1].body)
-    assert answers[0].body != answers[1].body
+    assert responses[0].head == responses[1].head
+    assert len(responses[0].body) == len(responses[1].body)
+    assert responses[0].body != responses[1].body
 
 
 def test_the_answer_to_a_replay_is_no_answer_to_the_call(sealed: World) -> None:

@@ -17,7 +17,7 @@ from proxy.core.sealing.envelope import GATEWAY
 from tests.wire.conftest import WIDE
 from tests.wire.harness.meddler import HungUp, Meddler, Passing
 from tests.wire.harness.portals import Portal
-from tests.wire.harness.raw import ResponseWriter, answer, exchange, request
+from tests.wire.harness.raw import ResponseWriter, exchange, request, response
 from tests.wire.harness.recorder import Recorder, eventually
 from tests.wire.harness.sealer import Opened, around, key_problem, offered_by
 from tests.wire.harness.signer import answer_bytes
@@ -165,7 +165,7 @@ def test_a_first_try_of_which_nobody_knows_leaves_the_outcome_unknown(sealed: Wo
             raise HungUp(reset=False)
 
     def no_document(passing: Passing) -> None:
-        passing.say(answer(503))
+        passing.say(response(503))
 
     sealed.ask_sealed("/first")
     for on_document in (sealed.meddler.on_document, no_document):
@@ -183,16 +183,16 @@ def test_a_refusal_of_the_second_try_does_not_tell_what_became_of_the_first(
     """As when the second is held back until it is out of time: the first may have been done."""
     refusal = refusal_response(Refusal(Code.OUT_OF_TIME))
 
-    def reply(opened: Opened) -> bytes:
+    def response(opened: Opened) -> bytes:
         if len(sealed.peer.asked) == 1:
             return key_problem()
         return around(opened.sealed(refusal.status, refusal.fields, refusal.body))
 
-    sealed.peer.reply = reply
+    sealed.peer.response = response
     assert sealed.ask_peer("POST", b"pay").code == "outcome_unknown"
     assert len(sealed.peer.asked) == 2
     sealed.peer.clear()
-    sealed.peer.reply = reply
+    sealed.peer.response = response
     assert sealed.ask_peer("GET").json()["code"] == "out_of_time"
 
 
@@ -211,7 +211,7 @@ def test_a_time_that_nobody_sealed_is_not_believed(sealed: World, method: str) -
 
 def test_a_time_that_the_peer_tells_for_ever_is_believed_once(sealed: World) -> None:
     refusal = refusal_response(Refusal(Code.OUT_OF_TIME, now=int(time.time()) + 7200))
-    sealed.peer.reply = lambda opened: around(
+    sealed.peer.response = lambda opened: around(
         opened.sealed(refusal.status, refusal.fields, refusal.body)
     )
 
@@ -227,14 +227,14 @@ def test_a_time_that_the_peer_tells_for_ever_is_believed_once(sealed: World) -> 
 def test_each_of_the_two_reasons_has_one_more_try(sealed: World) -> None:
     refusal = refusal_response(Refusal(Code.OUT_OF_TIME, now=int(time.time())))
 
-    def reply(opened: Opened) -> bytes:
+    def response(opened: Opened) -> bytes:
         if len(sealed.peer.asked) == 2:
             return key_problem()
         if len(sealed.peer.asked) == 1:
             return around(opened.sealed(refusal.status, refusal.fields, refusal.body))
         return around(opened.sealed())
 
-    sealed.peer.reply = reply
+    sealed.peer.response = response
     assert sealed.ask_peer("POST", b"body").status == 200
     assert len(sealed.peer.asked) == 3
 
@@ -267,7 +267,7 @@ def test_a_portal_whose_clock_is_wrong_is_set_right_under_seal(tmp_path: Path, s
             assert "out_of_time" in callee.log
             assert len(relays[callee.id].calls) == 2
 
-            heard.script(answer(200, ("Content-Length", "2"), body=None))
+            heard.script(response(200, ("Content-Length", "2"), body=None))
             with ResponseWriter(caller.apps) as wire:
                 wire.send(request("HEAD", path, *fields))
                 assert wire.read(to_head=True).status == 200
@@ -279,25 +279,25 @@ def test_a_portal_whose_clock_is_wrong_is_set_right_under_seal(tmp_path: Path, s
 
 def unsealed() -> dict[str, bytes]:
     """Return answers that nobody sealed, by name."""
-    answers = {}
+    responses = {}
     for code in Code:
         refusal = refusal_response(Refusal(code, now=1))
-        answers[f"{code.status} {code.public}"] = answer_bytes(
+        responses[f"{code.status} {code.public}"] = answer_bytes(
             code.status, list(refusal.fields), refusal.body
         )
     problem = (("Content-Type", "application/problem+json"),)
     for status in (200, 201, 204, 301, 307, 404, 405, 426, 501, 503):
         body = None if status == 204 else b"whatever"
-        answers[f"{status} from a web server"] = answer(
+        responses[f"{status} from a web server"] = response(
             status, ("Location", "http://evil.example/"), body=body
         )
     for kind in ("message/ohttp-chunked-res", "message/ohttp-res", "message/bhttp", "text/html"):
         for body in (b"", b"x" * 16, b"x" * 500):
-            answers[f"200 {kind} {len(body)}"] = answer(200, ("Content-Type", kind), body=body)
-        answers[f"400 {kind}"] = answer(400, ("Content-Type", kind), body=b"x" * 500)
+            responses[f"200 {kind} {len(body)}"] = response(200, ("Content-Type", kind), body=body)
+        responses[f"400 {kind}"] = response(400, ("Content-Type", kind), body=b"x" * 500)
     for body in (b"", b"[]", b"{", b'{"type": "about:blank"}', b"\xff", b"[" * 9999, b" " * 99_999):
-        answers[f"a problem {body[:20]!r}"] = answer(400, *problem, body=body)
-    return answers
+        responses[f"a problem {body[:20]!r}"] = response(400, *problem, body=body)
+    return responses
 
 
 def test_whatever_is_answered_nothing_but_envelopes_is_sent(sealed: World) -> None:
@@ -335,11 +335,11 @@ def test_an_endless_problem_document_is_not_waited_for(sealed: World) -> None:
 def documents(world: World) -> dict[str, bytes | None]:
     """Return what may stand in the place of the peer's document; None is the document itself."""
     return {
-        "not found": answer(404),
-        "nothing": answer(200),
-        "a page": answer(200, ("Content-Type", "text/html"), body=b"<html>"),
+        "not found": response(404),
+        "nothing": response(200),
+        "a page": response(200, ("Content-Type", "text/html"), body=b"<html>"),
         "another Portal's": raw_document(world.bob),
-        "a redirect": answer(302, ("Location", f"http://{world.bob.host}{PATH.decode()}")),
+        "a redirect": response(302, ("Location", f"http://{world.bob.host}{PATH.decode()}")),
     }
 
 

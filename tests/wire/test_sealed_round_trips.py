@@ -24,7 +24,7 @@ CHUNKED = (b"transfer-encoding", b"chunked")
 def run(world: World, trip: Trip, mode: Mode) -> tuple[Raw, Raw]:
     """Return what the app at the peer got, and what the calling app did."""
     world.bob_app.clear()
-    world.bob_app.script(trip.answer())
+    world.bob_app.script(trip.response())
     caller = world.caller(mode)
     target = f"/internal/call_peer/{world.bob.id}{trip.target}"
     fields = (("Host", "portal_core"), ("Portal-Token", caller.token("wide")))
@@ -86,7 +86,7 @@ def test_an_odd_answer_comes_back_the_same_in_both_modes(sealed: World, trip: Tr
     got = {}
     for mode in MODES:
         sealed.bob_app.clear()
-        sealed.bob_app.script(INTERIM.get(trip.name, b"") + trip.answer() + body)
+        sealed.bob_app.script(INTERIM.get(trip.name, b"") + trip.response() + body)
         caller = sealed.caller(mode)
         fields = (("Host", "portal_core"), ("Portal-Token", caller.token("wide")))
         raw = trip.request(f"/internal/call_peer/{sealed.bob.id}/", *fields)

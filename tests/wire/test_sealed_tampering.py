@@ -11,7 +11,7 @@ import pytest
 
 from tests.wire.faults import FINAL, HEADER, MANY, REVOKED, Fault
 from tests.wire.harness.meddler import ANSWER_HEADER, Passing, envelope
-from tests.wire.harness.raw import PATIENCE, Raw, ResponseWriter, answer, chunked, exchange
+from tests.wire.harness.raw import PATIENCE, Raw, ResponseWriter, chunked, exchange, response
 from tests.wire.harness.recorder import eventually
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def call(world: World, kind: str, method: str = "POST") -> bytes:
 def answered(kind: str) -> bytes:
     """Return an answer with a body of that kind."""
     if kind == "large and chunked":
-        return answer(200, FRAMED, body=None) + chunked(LARGE)
-    return answer(200, body=BODIES[kind]) if kind != "none" else answer(204, body=None)
+        return response(200, FRAMED, body=None) + chunked(LARGE)
+    return response(200, body=BODIES[kind]) if kind != "none" else response(204, body=None)
 
 
 def spoiling(fault: Fault) -> Callable[[Passing], None]:
@@ -246,7 +246,7 @@ def test_a_request_whose_padding_is_spoiled_is_not_whole(sealed: World, name: st
 
 @pytest.mark.parametrize("name", ["all but the final chunk", "a bit of the final chunk"])
 def test_an_answer_whose_padding_is_spoiled_is_not_whole(sealed: World, name: str) -> None:
-    sealed.bob_app.script(answer(200, body=PADDED))
+    sealed.bob_app.script(response(200, body=PADDED))
     sealed.meddler.on_call = spoiling_answers(FAULTS[name])
 
     assert try_to_get(sealed, call(sealed, "none", "GET")) is None

@@ -10,7 +10,7 @@ import pytest
 
 from proxy.core.terminals.cookie import COOKIE_SECURE
 from proxy.core.terminals.terminals import LIFETIME, RENEW_AFTER, Terminal, TerminalList
-from tests.wire.harness.raw import Raw, answer, exchange, request
+from tests.wire.harness.raw import Raw, exchange, request, response
 from tests.wire.harness.recorder import eventually
 from tests.wire.harness.sockets import RawSocket, handshake, switched
 from tests.wire.harness.terminals import HTML, NAME, Device, pair, remove, terminal_store, terminals
@@ -95,7 +95,7 @@ def test_an_app_sets_no_cookie_of_ours(world: World, status: int) -> None:
     name = COOKIE_SECURE.decode()
     forged = [f"{NAME}=x; Domain=y", f" {NAME} =x", f"{NAME.upper()}=", f"={NAME}=x", f"{name}=x"]
     lines = [("Set-Cookie", value) for value in ("a=1; Path=/", *forged, "b=portal-terminal")]
-    world.bob_app.script(answer(status, *lines))
+    world.bob_app.script(response(status, *lines))
     got = world.stranger("site", "/")
     assert got.all("set-cookie") == [b"a=1; Path=/", b"b=portal-terminal"]
 

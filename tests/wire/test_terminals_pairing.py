@@ -253,7 +253,7 @@ def test_of_two_browsers_with_one_code_one_is_paired(ada: Portal) -> None:
     for racer in racers:
         racer.join()
 
-    assert sorted(answer.status for answer in got) == [303, 403]
+    assert sorted(response.status for response in got) == [303, 403]
     assert len(terminals(ada)) == before + 1
     codes = [new_code(ada), new_code(ada)]
     assert [send_form(ada, each, from_the_page(ada)).status for each in codes] == [303, 303]
@@ -286,8 +286,8 @@ def test_a_thousand_wrong_codes_open_nothing_and_use_nothing_up(
             send_form(portal, f"{n:08}", from_the_page(portal), came_from=f"127.0.1.{n % 250 + 1}")
             for n in range(1000)
         ]
-        looked_at = [answer for answer in got if answer.status != 429]
-        assert {answer.code for answer in looked_at} == {"pairing_refused"}
+        looked_at = [response for response in got if response.status != 429]
+        assert {response.code for response in looked_at} == {"pairing_refused"}
         # Over a minute it would be 60; here are two at the most.
         assert 60 <= len(looked_at) <= 120
         last = send_form(portal, code, from_the_page(portal))
@@ -306,7 +306,7 @@ def test_a_thousand_wrong_codes_open_nothing_and_use_nothing_up(
 def test_the_right_code_of_somebody_who_guesses_is_not_looked_at(ada: Portal) -> None:
     code = new_code(ada)
     wrong = [send_form(ada, WRONG, from_the_page(ada), came_from="127.0.0.31") for _ in range(6)]
-    assert [answer.status for answer in wrong] == [403] * 5 + [429]
+    assert [response.status for response in wrong] == [403] * 5 + [429]
     guessed = send_form(ada, code, from_the_page(ada), came_from="127.0.0.31")
     assert (guessed.status, guessed.code) == (429, "too_many_attempts")
     other = send_form(ada, code, from_the_page(ada), came_from="127.0.0.32")

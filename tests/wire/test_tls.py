@@ -17,17 +17,17 @@ from websockets.frames import CloseCode
 from websockets.sync.client import connect
 
 from tests.certificates import authority, write_pair
-from tests.wire.conftest import SITE, WIDE
+from tests.wire.conftest import CONTEXT, WIDE
 from tests.wire.harness.portals import DOMAIN, Portal
 from tests.wire.harness.raw import (
     LOOPBACK,
     PATIENCE,
     Raw,
     ResponseWriter,
-    answer,
     chunked,
     exchange,
     request,
+    response,
 )
 from tests.wire.harness.recorder import Recorder, eventually
 from tests.wire.harness.sockets import WebSocketApp
@@ -49,7 +49,7 @@ def app() -> Iterator[Recorder]:
 def gina(tmp_path: Path, app: Recorder) -> Iterator[Portal]:
     """A Portal that speaks TLS and isn't running yet."""
     portal = secure(Portal(tmp_path, "Gina", settings=_TLS))
-    portal.add_app("site", SITE, app.port)
+    portal.add_app("site", CONTEXT, app.port)
     yield portal
     portal.release()
 
@@ -107,7 +107,7 @@ def health(portal: Portal) -> list[str]:
 
 def test_bytes_pass_both_ways_as_they_are(gina: Portal, app: Recorder) -> None:
     gina.start()
-    app.script(answer(200, body=_BODY))
+    app.script(response(200, body=_BODY))
     assert ask(gina, ("X-A", "1"), method="POST", body=_BODY).body == _BODY
     assert app.request.body == _BODY
     assert app.request.one("x-a") == b"1"
@@ -220,7 +220,7 @@ def test_plain_http_is_closed_and_a_silent_handshake_too_and_neither_holds_other
 
 def test_a_websocket_goes_through_tls(gina: Portal) -> None:
     with WebSocketApp() as echo:
-        gina.add_app("sock", SITE, echo.port)
+        gina.add_app("sock", CONTEXT, echo.port)
         gina.start()
         with Secure(gina, "sock") as wire, connect(
             f"ws://{gina.app_host('sock')}/public/echo", sock=wire.socket, proxy=None, max_size=None

@@ -14,17 +14,17 @@ import pytest
 
 from proxy.core.access.policy import Mode
 from tests.certificates import authority, write_pair
-from tests.wire.conftest import SITE, WIDE
+from tests.wire.conftest import CONTEXT, WIDE
 from tests.wire.harness.portals import Portal, contact
 from tests.wire.harness.raw import (
     LOOPBACK,
     PATIENCE,
     Raw,
     ResponseWriter,
-    answer,
     chunked,
     exchange,
     request,
+    response,
 )
 from tests.wire.harness.recorder import Accepted, Live, Recorder, eventually
 from tests.wire.harness.signer import new_key
@@ -71,7 +71,7 @@ def add(portal: Portal, settings: str, app: str = "site") -> None:
     """Add an app, with this as its proxy.yaml."""
     folder = portal.config / "apps" / app
     folder.mkdir(parents=True)
-    (folder / "app.json").write_text(SITE, "utf-8")
+    (folder / "app.json").write_text(CONTEXT, "utf-8")
     (folder / "proxy.yaml").write_text(settings, "utf-8")
 
 
@@ -113,7 +113,7 @@ def test_an_app_gets_and_gives_every_byte_wherever_it_is(
         app, settings = put(tmp_path, stack)
         add(gina, settings)
         gina.start()
-        app.script(answer(299, ("X-Odd", b"\xe9  ,"), body=_BODY))
+        app.script(response(299, ("X-Odd", b"\xe9  ,"), body=_BODY))
 
         got = ask(gina, "/a//b;c=%2F?x=%20&&", "site", ("X-Odd", "\xe9"), body=_BODY)
 
@@ -122,7 +122,9 @@ def test_an_app_gets_and_gives_every_byte_wherever_it_is(
         assert app.request.one("host") == gina.app_host("site").encode()
         assert app.request.one("x-odd") == b"\xe9"
         assert app.request.body == _BODY
-        app.script(answer(200, ("Transfer-Encoding", "chunked"), body=None) + chunked(b"ab", b"c"))
+        app.script(
+            response(200, ("Transfer-Encoding", "chunked"), body=None) + chunked(b"ab", b"c")
+        )
         assert [ask(gina).body for _ in range(3)] == [b"abc"] * 3
         assert app.connections == 1
         assert gina.command("check").returncode == 0
@@ -181,7 +183,7 @@ def _silent(link: Accepted) -> None:
 def _late(link: Accepted) -> None:
     link.until(b"\r\n\r\n")
     time.sleep(1.2)
-    link.send(answer(200, body=b"late"))
+    link.send(response(200, body=b"late"))
 
 
 def configure(portal: Portal, timeouts: str) -> None:

@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedError, Conne
 
 from tests.core.websocket.framing import BINARY, CONTINUATION, MASK, PING, PONG, TEXT, Frame, close
 from tests.wire.harness.portals import Portal
-from tests.wire.harness.raw import ResponseWriter, answer, exchange, request
+from tests.wire.harness.raw import ResponseWriter, exchange, request, response
 from tests.wire.harness.recorder import Recorder, eventually
 from tests.wire.harness.sockets import (
     ACCEPT,
@@ -318,7 +318,7 @@ def test_a_false_101_is_a_502_and_the_app_s_connection_is_dropped(stage: Stage, 
         assert (got.status, got.code) == (502, "app_failed")
         assert wire.rest() == b""
     assert b"smuggled" not in stage.recorder.received
-    stage.recorder.script(answer(200, body=b"ok"))
+    stage.recorder.script(response(200, body=b"ok"))
     following = request("GET", "/public/next", ("Host", stage.host))
     assert exchange(stage.portal.public, following).body == b"ok"
 

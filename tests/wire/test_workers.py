@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.wire.conftest import SITE, WIDE
+from tests.wire.conftest import CONTEXT, WIDE
 from tests.wire.harness.portals import Portal, contact, wait_for_ports
 from tests.wire.harness.raw import PATIENCE, Raw, ResponseWriter, exchange
 from tests.wire.harness.recorder import Recorder, eventually
@@ -46,7 +46,7 @@ def gina(tmp_path: Path, app: Recorder, friend: PrivateKey) -> Iterator[Portal]:
     """A Portal of several workers."""
     settings = "accept: [sealed, signed]\ngrace: 10s\n"
     portal = Portal(tmp_path, "Gina", settings=settings, workers=WORKERS)
-    portal.add_app("site", SITE, app.port)
+    portal.add_app("site", CONTEXT, app.port)
     portal.add_app("wide", WIDE, app.port)
     portal.knows(contact(friend.public.portal_id, "Friend", 9, 9), apps={"wide": "all"})
     portal.start()

@@ -7,7 +7,7 @@ import hashlib
 from dataclasses import dataclass
 
 from tests.wire.harness.forwarding import forwarding
-from tests.wire.harness.raw import Raw, answer, chunked, request
+from tests.wire.harness.raw import Raw, chunked, request, response
 
 Lines = tuple[tuple[str, str], ...]
 
@@ -47,12 +47,14 @@ class Trip:
         framing = ("Transfer-Encoding", "chunked")
         return request(self.method, target, *fields, *self.fields, framing) + chunked(*self.chunks)
 
-    def answer(self) -> bytes:
+    def response(self) -> bytes:
         """Return the bytes that the app at the peer answers with."""
         if self.answered_chunks is None:
-            return answer(self.status, *self.back, body=self.answered)
+            return response(self.status, *self.back, body=self.answered)
         framing = ("Transfer-Encoding", "chunked")
-        return answer(self.status, *self.back, framing, body=None) + chunked(*self.answered_chunks)
+        return response(self.status, *self.back, framing, body=None) + chunked(
+            *self.answered_chunks
+        )
 
     def arrived(self, got: Raw, host: str, sender: str) -> list[tuple[bytes, bytes]]:
         """Return the fields that the app at the peer must get, but for the ID that ``got`` has."""

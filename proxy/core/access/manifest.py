@@ -22,7 +22,7 @@ from proxy.core.access.manifest_schema import (
 from proxy.core.access.policy import Access
 from proxy.core.access.rules import Rule, Rules
 from proxy.core.errors import Invalid, Problem
-from proxy.core.files.schema import fit
+from proxy.core.files.schema import validate
 from proxy.core.files.strict_json import parse_json
 from proxy.core.files.text import listed, shown, step
 from proxy.core.http.origin import Origin
@@ -42,7 +42,7 @@ class Manifest:
 def parse_manifest(file: str, app: str, kind: Kind, data: bytes) -> Manifest:
     """Read an app's file; ``app`` is its folder's name. Raises ``Invalid`` with every problem."""
     value = parse_json(file, data)
-    form = fit(file, _form(file, kind, value), value)
+    form = validate(file, _form(file, kind, value), value)
     reader = _Reader(file, app)
     reader.note_name(value)
     rules = reader.first_rules(form) if isinstance(form, FirstForm) else reader.rules(form.paths)

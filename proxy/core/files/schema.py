@@ -1,6 +1,6 @@
 """The shape of a file that people write: a pydantic model, and its errors as our ``Problem``.
 
-Models say what a file may hold; ``fit`` reports everything that is wrong with it at once, with
+Models say what a file may hold; ``validate`` reports everything that is wrong with it at once, with
 the place in the file's own terms and what is expected there.
 """
 
@@ -55,7 +55,7 @@ PathText = Annotated[str, AfterValidator(_path)]
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-def fit(file: str, model: type[_Model], value: object) -> _Model:
+def validate(file: str, model: type[_Model], value: object) -> _Model:
     """Return ``value``, as a strict parser read it from ``file``, as ``model``; raises ``Invalid``.
 
     A validator in the model says what is wrong by raising ``ValueError``.

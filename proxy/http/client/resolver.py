@@ -50,22 +50,22 @@ class Resolver:
         loop, key = asyncio.get_running_loop(), (host, port)
         found: asyncio.Future[Addresses] = loop.create_future()
 
-        def tell(answer: Addresses | Exception) -> None:
+        def tell(response: Addresses | Exception) -> None:
             del self._running[key]
-            if isinstance(answer, Exception):
-                found.set_exception(answer)
+            if isinstance(response, Exception):
+                found.set_exception(response)
                 found.exception()  # perhaps nobody waits any more
             else:
-                found.set_result(answer)
+                found.set_result(response)
 
         def look() -> None:
-            answer: Addresses | Exception
+            response: Addresses | Exception
             try:
-                answer = _ask_system(host, port)
+                response = _ask_system(host, port)
             except (OSError, UnicodeError) as error:
-                answer = error if isinstance(error, OSError) else OSError(str(error))
+                response = error if isinstance(error, OSError) else OSError(str(error))
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(tell, answer)
+                loop.call_soon_threadsafe(tell, response)
 
         threading.Thread(target=look, name=f"look up {host}", daemon=True).start()
         self._running[key] = found

@@ -89,7 +89,7 @@ class SocketExchange:
         if self._farewell is not None:
             return
         if isinstance(event, Ping):
-            await self._answer(pong_frame(event.data))
+            await self._response(pong_frame(event.data))
         elif isinstance(event, Closing):
             self._part(event.code, event.reason)
             await self._end(event.code, "")
@@ -107,7 +107,7 @@ class SocketExchange:
         else:
             self._heard.put_nowait({"type": "websocket.receive", "text": text})
 
-    async def _answer(self, frame: bytes) -> None:
+    async def _response(self, frame: bytes) -> None:
         if not self._is_ended:
             await self._said.say(frame)
 

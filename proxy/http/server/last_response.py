@@ -9,10 +9,10 @@ from proxy.core.http1.writer import response_head
 
 def last_response(refusal: Refusal) -> bytes:
     """Return the response that tells of ``refusal``, and that the connection ends behind it."""
-    answer = refusal_response(refusal)
-    length = (b"content-length", str(len(answer.body)).encode("ascii"))
-    fields = (*answer.fields, length, (b"connection", b"close"))
-    return response_head(answer.status, fields) + answer.body
+    response = refusal_response(refusal)
+    length = (b"content-length", str(len(response.body)).encode("ascii"))
+    fields = (*response.fields, length, (b"connection", b"close"))
+    return response_head(response.status, fields) + response.body
 
 
 class Refusing(asyncio.Protocol):
@@ -22,14 +22,14 @@ class Refusing(asyncio.Protocol):
     reset can overtake the answer. Who made it must bound the time.
     """
 
-    def __init__(self, answer: bytes) -> None:
-        self._answer = answer
+    def __init__(self, response: bytes) -> None:
+        self._response = response
         self.over = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say it, and end our side."""
         assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 - a stream's is one
-        transport.write(self._answer)
+        transport.write(self._response)
         if transport.can_write_eof():
             transport.write_eof()
         else:

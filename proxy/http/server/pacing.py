@@ -92,7 +92,7 @@ class ReadSide:
 
 
 # What leaves on a client's connection: written, held to a rate, and ended in one of two ways.
-log = logging.getLogger("proxy.hop")
+log = logging.getLogger("proxy.http")
 
 _RESET = struct.pack("ii", 1, 0)
 """For SO_LINGER: discard what is unsent, and reset."""

@@ -1,8 +1,8 @@
 """The way in: a server's protocol, with the strict reader and a bound on everything.
 
-``proxy.server.listener`` keeps the sockets and the end; uvicorn can run it, too. Here is the life of
-one connection: what comes in and goes out, for how long, and how it ends. The requests on it are in
-``proxy.http.server.requests``. A client that closes its side has left: its request is cancelled,
+``proxy.server.listener`` keeps the sockets and the end; uvicorn can run it, too. Here is the life
+of one connection: what comes in and goes out, for how long, and how it ends. The requests on it are
+in ``proxy.http.server.requests``. A client that closes its side has left: its request is cancelled,
 whatever it was waiting for.
 """
 
@@ -25,7 +25,7 @@ from proxy.http.server.timeouts import ConnectionTimeouts
 
 __all__ = ["TARGET", "ServerConnection"]
 
-log = logging.getLogger("proxy.hop")
+log = logging.getLogger("proxy.http")
 
 _NOTABLE = 16 * 1024
 """Bytes that are worth a look whether they are taken."""

@@ -20,7 +20,7 @@ from proxy.http.server.cycle import Cycle, Stream
 from proxy.http.server.interfaces import ConnectionControl
 from proxy.http.server.last_response import last_response
 
-log = logging.getLogger("proxy.hop")
+log = logging.getLogger("proxy.http")
 
 _CODES = {408: Code.REQUEST_TIMEOUT, 431: Code.HEAD_TOO_LARGE, 505: Code.VERSION_UNSUPPORTED}
 
@@ -143,7 +143,7 @@ class ConnectionRequests:
         elif cycle is not None and cycle.has_started:
             self._control.break_off()
         else:
-            self._answer(Refusal(_CODES.get(error.status, Code.BAD_REQUEST)))
+            self._response(Refusal(_CODES.get(error.status, Code.BAD_REQUEST)))
 
     # A request's life.
 
@@ -192,7 +192,7 @@ class ConnectionRequests:
         self._cycle = self._task = None
         self._server_state.total_requests += 1
         if not cycle.has_started:
-            self._answer(Refusal(Code.INTERNAL))
+            self._response(Refusal(Code.INTERNAL))
         elif not cycle.is_complete:
             # Visibly: a client that got part of an answer must not take it for the whole.
             self._control.break_off()
@@ -234,6 +234,6 @@ class ConnectionRequests:
         elif not self._control.is_closing:
             self._next()
 
-    def _answer(self, refusal: Refusal) -> None:
+    def _response(self, refusal: Refusal) -> None:
         self._control.write(last_response(refusal))
         self._control.close_gently()

@@ -13,7 +13,7 @@ import yaml
 from pydantic import AfterValidator, PlainValidator
 
 from proxy.core.errors import Invalid, Problem
-from proxy.core.files.schema import Section, fit
+from proxy.core.files.schema import Section, validate
 from proxy.core.files.strict_yaml import parse_yaml
 from proxy.core.files.text import shown, step
 from proxy.core.names import name_problem
@@ -105,7 +105,7 @@ def parse_terminals(file: str, data: bytes) -> TerminalList:
 
     ``terminals`` must be there: an emptied file doesn't mean that there are none.
     """
-    read = fit(file, _TerminalsFile, parse_yaml(file, data))
+    read = validate(file, _TerminalsFile, parse_yaml(file, data))
     terminals = tuple(Terminal(**entry.model_dump()) for entry in read.terminals)
     problems = [
         *_repeated(file, "id", [terminal.id for terminal in terminals]),
@@ -133,7 +133,7 @@ def serialise_terminals(terminals: TerminalList) -> bytes:
 
 def parse_pairing(file: str, data: bytes) -> Pairing:
     """Read pairing.yaml; raises ``Invalid`` with every problem."""
-    read = fit(file, _PairingFile, parse_yaml(file, data))
+    read = validate(file, _PairingFile, parse_yaml(file, data))
     return Pairing(
         tuple(OpenCode(entry.sha256, entry.made) for entry in read.codes),
         tuple(WrongTry(entry.address, entry.at) for entry in read.tries),

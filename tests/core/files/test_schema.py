@@ -6,7 +6,7 @@ import pytest
 from pydantic import AfterValidator
 
 from proxy.core.errors import Invalid
-from proxy.core.files.schema import OpenSection, Section, fit
+from proxy.core.files.schema import OpenSection, Section, validate
 
 
 def _short(text: str) -> str:
@@ -29,7 +29,7 @@ class _BytesBody(Section):
 
 def _problems(value: object) -> list[str]:
     with pytest.raises(Invalid) as caught:
-        fit("f", _BytesBody, value)
+        validate("f", _BytesBody, value)
     return [str(problem) for problem in caught.value.problems]
 
 
@@ -71,4 +71,4 @@ def test_an_open_section_takes_what_is_none_of_our_business() -> None:
     class Open(OpenSection):
         ours: str
 
-    assert fit("f", Open, {"ours": "a", "theirs": [1, 2]}).ours == "a"
+    assert validate("f", Open, {"ours": "a", "theirs": [1, 2]}).ours == "a"

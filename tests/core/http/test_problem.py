@@ -10,13 +10,13 @@ from proxy.core.http.problem import KEY_PROBLEM, refusal_response, wants_page
 
 @pytest.mark.parametrize("code", Code)
 def test_every_code_has_its_problem_document(code: Code) -> None:
-    answer = refusal_response(Refusal(code, "a secret detail"))
-    fields = dict(answer.fields)
-    assert answer.status == code.status
+    response = refusal_response(Refusal(code, "a secret detail"))
+    fields = dict(response.fields)
+    assert response.status == code.status
     assert fields[b"content-type"] == b"application/problem+json"
     assert fields[b"portal-refusal"] == code.public.encode()
     assert fields[b"cache-control"] == b"no-store"
-    assert json.loads(answer.body) == {
+    assert json.loads(response.body) == {
         "type": KEY_PROBLEM if code is Code.SEALING_KEY_UNKNOWN else "about:blank",
         "title": code.title,
         "status": code.status,
@@ -26,9 +26,9 @@ def test_every_code_has_its_problem_document(code: Code) -> None:
 
 @pytest.mark.parametrize("code", Code)
 def test_a_browser_gets_a_page(code: Code) -> None:
-    answer = refusal_response(Refusal(code, "a secret detail"), page=True)
-    fields = dict(answer.fields)
-    page = answer.body.decode()
+    response = refusal_response(Refusal(code, "a secret detail"), page=True)
+    fields = dict(response.fields)
+    page = response.body.decode()
     assert fields[b"content-type"] == b"text/html; charset=utf-8"
     assert fields[b"content-security-policy"].startswith(b"default-src 'none'")
     assert code.public in page
@@ -60,8 +60,8 @@ def test_who_tried_too_often_is_told_when_to_come_again(page: bool) -> None:  # 
 
 
 def test_a_request_out_of_time_is_told_the_time() -> None:
-    answer = refusal_response(Refusal(Code.OUT_OF_TIME, now=1_750_000_000))
-    assert json.loads(answer.body)["now"] == 1_750_000_000
+    response = refusal_response(Refusal(Code.OUT_OF_TIME, now=1_750_000_000))
+    assert json.loads(response.body)["now"] == 1_750_000_000
 
 
 @pytest.mark.parametrize(

@@ -71,9 +71,9 @@ def test_only_a_problem_document_of_a_refused_request_is_read(status: int, *, ma
 
 
 def test_what_our_gateway_says_of_a_key_is_understood() -> None:
-    answer = refusal_response(Refusal(Code.SEALING_KEY_UNKNOWN))
-    assert may_be_key_problem(answer.status, answer.fields)
-    assert is_key_problem(answer.body)
+    response = refusal_response(Refusal(Code.SEALING_KEY_UNKNOWN))
+    assert may_be_key_problem(response.status, response.fields)
+    assert is_key_problem(response.body)
 
 
 @pytest.mark.parametrize("code", [code for code in Code if code is not Code.SEALING_KEY_UNKNOWN])

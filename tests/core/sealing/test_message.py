@@ -189,9 +189,9 @@ def test_an_answer_opens_at_the_one_request_that_it_answers() -> None:
         request = RequestSealer(CONFIG, ephemeral=seed * 32)
         gateway = RequestOpener(lambda _: KEY)
         gateway.feed(request.header)
-        answer = MessageSealer(gateway.response_sealer(bytes(16)), response_head(ANSWER))
-        answer.add(b"answer")
-        ends.append((request, answer.end()))
+        response = MessageSealer(gateway.response_sealer(bytes(16)), response_head(ANSWER))
+        response.add(b"answer")
+        ends.append((request, response.end()))
     (first, firsts), (second, seconds) = ends
     events = opened(MessageOpener(first.response_opener(), ResponseReader(b"GET")), firsts)
     assert events == [ANSWER, b"answer", COMPLETE]
@@ -206,8 +206,8 @@ def test_what_was_sealed_one_way_does_not_open_the_other_way() -> None:
     gateway.feed(request.header)
     there = request.header + request.finish(request_head(HEAD) + END)
     back = gateway.response_sealer(bytes(16))
-    answer = back.header + back.finish(response_head(ANSWER) + END)
+    response = back.header + back.finish(response_head(ANSWER) + END)
     with pytest.raises(CannotOpen):
         opened(MessageOpener(request.response_opener(), ResponseReader(b"POST")), there)
     with pytest.raises(CannotOpen):
-        opened(MessageOpener(RequestOpener(lambda _: KEY), RequestReader()), answer)
+        opened(MessageOpener(RequestOpener(lambda _: KEY), RequestReader()), response)

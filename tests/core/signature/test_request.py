@@ -23,7 +23,7 @@ from proxy.core.signature.request import (
     sign_request,
 )
 from proxy.core.signature.writer import Signed
-from tests.core.peering import ADA, ADAS, BOBS, HOST, NOW, SITE, Claims, Draft, ask
+from tests.core.peering import ADA, ADAS, BOBS, CONTEXT, HOST, NOW, Claims, Draft, ask
 
 _TOKEN = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -177,7 +177,7 @@ def test_whatever_is_sent_the_gate_admits_or_refuses_and_never_breaks(
     kept = [p for p in Draft().sign().fields if keep and p[0].decode() not in names]
     pairs = [(name.encode(), value.encode("latin-1", "replace")) for name, value in fields]
     try:
-        admission = admit(Request(method, target, (*kept, *pairs)), SITE, NOW, Claims())
+        admission = admit(Request(method, target, (*kept, *pairs)), CONTEXT, NOW, Claims())
     except Refusal:
         return
     assert keep or admission.caller.type == "anonymous"

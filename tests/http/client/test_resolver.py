@@ -23,11 +23,11 @@ class System:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self.answers = threading.Event()
+        self.responses = threading.Event()
 
     def look_up(self, host: str, port: int, **_: Any) -> list[Any]:
         self.asked.append(host)
-        assert self.answers.wait(30)
+        assert self.responses.wait(30)
         if host == "unknown":
             raise socket.gaierror(socket.EAI_NONAME, "unknown")
         return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (LOOPBACK, port))]
@@ -38,7 +38,7 @@ def system(monkeypatch: pytest.MonkeyPatch) -> Iterator[System]:
     system = System()
     monkeypatch.setattr(socket, "getaddrinfo", system.look_up)
     yield system
-    system.answers.set()
+    system.responses.set()
 
 
 async def asked(system: System, count: int) -> None:
@@ -53,7 +53,7 @@ async def test_who_asks_for_the_same_name_shares_one_look_up(system: System) -> 
     )
     await asked(system, 2)
     first.cancel()
-    system.answers.set()
+    system.responses.set()
 
     assert [address.where for address in await second] == [(LOOPBACK, 80)]
     assert [address.where for address in await other] == [(LOOPBACK, 80)]
@@ -65,7 +65,7 @@ async def test_who_asks_for_the_same_name_shares_one_look_up(system: System) -> 
 
 
 async def test_an_unknown_name_is_an_error_each_time(system: System) -> None:
-    system.answers.set()
+    system.responses.set()
     names = Resolver()
     for _ in range(2):
         with pytest.raises(OSError, match="unknown"):
@@ -99,7 +99,7 @@ async def test_there_are_only_so_many_look_ups(
     await asked(system, 3)
     with pytest.raises(OSError, match="3 names"):
         await names.look_up("another", 80)
-    system.answers.set()
+    system.responses.set()
     await asyncio.gather(*waiting)
     assert await names.look_up("another", 80)
 
@@ -112,7 +112,7 @@ def test_a_loop_ends_without_waiting_for_a_look_up(system: System) -> None:
 
     asyncio.run(give_up())  # or it would end only with the thread, that is never
 
-    system.answers.set()
+    system.responses.set()
     for thread in threading.enumerate():
         if thread.name.startswith("look up"):
             thread.join(30)

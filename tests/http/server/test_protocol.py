@@ -74,7 +74,7 @@ async def test_the_app_sees_the_target_as_it_stood_on_the_wire() -> None:
             await link.send(
                 b"OPTIONS " + target + b" HTTP/1.1\r\nHost: a\r\nX-B: 1\r\nx-b:2\r\n\r\n"
             )
-            assert (await link.answer())[0] == 200
+            assert (await link.response())[0] == 200
     assert [scope["state"]["portal.target"] for scope in scopes] == targets
     assert [scope["raw_path"] for scope in scopes] == [t.partition(b"?")[0] for t in targets]
     assert [scope["query_string"] for scope in scopes] == [t.partition(b"?")[2] for t in targets]
@@ -114,7 +114,7 @@ async def test_trailers_never_become_fields(together: bool) -> None:  # noqa: FB
             await link.send(head)
             await settled(lambda: app.started)
             await link.send(rest)
-        assert (await link.answer())[2] == b"ok"
+        assert (await link.response())[2] == b"ok"
     fields = [(b"host", b"a"), (b"transfer-encoding", b"chunked")]
     assert app.seen == [(b"/x", fields, b"ok")]
 
@@ -124,7 +124,7 @@ async def test_pipelined_requests_are_answered_in_turn() -> None:
     bodies = [b"", b"one", b"x" * 300_000, b"two"] * 5
     async with listening(app) as listener, connected(listener.port) as link:
         sending = asyncio.create_task(link.send(b"".join(map(_post, bodies))))
-        assert [(await link.answer())[2] for _ in bodies] == bodies
+        assert [(await link.response())[2] for _ in bodies] == bodies
         await sending
     assert [body for _, _, body in app.seen] == bodies
 
@@ -133,8 +133,8 @@ async def test_a_forged_request_behind_a_good_one_is_refused_behind_its_answer()
     app = Recorder()
     async with listening(app) as listener, connected(listener.port) as link:
         await link.send(_post(b"one") + b"GET /y HTTP/1.1\r\nHost : a\r\n\r\n" + _GET)
-        assert (await link.answer())[2] == b"one"
-        assert (await link.answer())[0] == 400
+        assert (await link.response())[2] == b"one"
+        assert (await link.response())[0] == 400
         assert await link.is_ended()
     assert len(app.seen) == 1
 
@@ -146,7 +146,7 @@ async def test_a_body_that_turns_out_malformed_cancels_the_app_and_is_refused() 
         await link.send(head)
         await settled(lambda: app.started)
         await link.send(b"-1\r\n")
-        assert (await link.answer())[0] == 400
+        assert (await link.response())[0] == 400
         assert await link.is_ended()
     assert app.seen == []
 
@@ -178,20 +178,20 @@ async def test_http_1_0_is_closed_or_kept_as_the_client_says() -> None:
     async with listening(_ok) as listener:
         async with connected(listener.port) as link:
             await link.send(_OLD)
-            status, fields, body = await link.answer()
+            status, fields, body = await link.response()
             assert (status, fields[b"connection"], body) == (200, b"close", b"ok")
             assert await link.is_ended()
         async with connected(listener.port) as link:
             for _ in range(2):
                 await link.send(b"GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n")
-                status, fields, body = await link.answer()
+                status, fields, body = await link.response()
                 assert (status, fields[b"connection"], body) == (200, b"keep-alive", b"ok")
 
 
 async def test_connection_close_is_honoured() -> None:
     async with listening(_ok) as listener, connected(listener.port) as link:
         await link.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" + _GET)
-        assert (await link.answer())[1][b"connection"] == b"close"
+        assert (await link.response())[1][b"connection"] == b"close"
         assert await link.is_ended()
 
 
@@ -204,7 +204,7 @@ async def test_an_app_may_ask_for_the_end_but_not_write_the_framing() -> None:
 
     async with listening(app) as listener, connected(listener.port) as link:
         await link.send(_GET)
-        fields = (await link.answer())[1]
+        fields = (await link.response())[1]
         assert fields == {
             b"x-a": b"b", b"transfer-encoding": b"chunked", b"connection": b"close"
         }  # fmt: skip
@@ -223,7 +223,7 @@ async def test_a_body_without_a_length_is_chunked_or_ends_with_the_connection(
 
     async with listening(app) as listener, connected(listener.port) as link:
         await link.send(request_bytes)
-        _, fields, body = await link.answer()
+        _, fields, body = await link.response()
         assert body == b"onetwo"
         assert (b"transfer-encoding" in fields) == (request_bytes is _GET)
         assert (fields.get(b"connection") == b"close") == (request_bytes is _OLD)
@@ -241,9 +241,9 @@ async def test_head_and_204_have_no_body() -> None:
     async with listening(app) as listener, connected(listener.port) as link:
         for _ in range(2):
             await link.send(head)
-            assert (await link.answer(bodiless=True))[:2] == (200, {b"content-length": b"5"})
+            assert (await link.response(bodiless=True))[:2] == (200, {b"content-length": b"5"})
             await link.send(_GET)
-            assert await link.answer() == (204, {}, b"")
+            assert await link.response() == (204, {}, b"")
 
 
 async def test_interim_answers_go_out_before_the_final_one_but_not_to_http_1_0() -> None:
@@ -254,11 +254,11 @@ async def test_interim_answers_go_out_before_the_final_one_but_not_to_http_1_0()
     async with listening(app) as listener:
         async with connected(listener.port) as link:
             await link.send(_GET)
-            assert await link.answer() == (103, {b"link": b"x"}, b"")
-            assert (await link.answer())[0] == 200
+            assert await link.response() == (103, {b"link": b"x"}, b"")
+            assert (await link.response())[0] == 200
         async with connected(listener.port) as link:
             await link.send(_OLD)
-            assert (await link.answer())[0] == 200
+            assert (await link.response())[0] == 200
 
 
 # Expect, and bodies that nobody reads.
@@ -269,15 +269,15 @@ async def test_100_is_sent_when_the_app_wants_the_body() -> None:
     async with listening(app) as listener, connected(listener.port) as link:
         for _ in range(2):
             await link.send(_EXPECT)
-            assert await link.answer() == (100, {}, b"")
+            assert await link.response() == (100, {}, b"")
             await link.send(b"hello")
-            assert (await link.answer())[2] == b"hello"
+            assert (await link.response())[2] == b"hello"
 
 
 async def test_without_100_the_final_answer_ends_the_connection() -> None:
     async with listening(_ok) as listener, connected(listener.port) as link:
         await link.send(_EXPECT)
-        status, fields, _ = await link.answer()
+        status, fields, _ = await link.response()
         assert (status, fields[b"connection"]) == (200, b"close")
         assert await link.is_ended()
 
@@ -294,7 +294,7 @@ async def test_without_100_the_final_answer_ends_the_connection() -> None:
 async def test_no_100_where_nobody_waits_for_it(request_bytes: bytes) -> None:
     async with listening(Recorder()) as listener, connected(listener.port) as link:
         await link.send(request_bytes)
-        assert (await link.answer())[0] == 200
+        assert (await link.response())[0] == 200
 
 
 async def test_no_100_where_the_body_has_begun_to_come() -> None:
@@ -308,17 +308,17 @@ async def test_no_100_where_the_body_has_begun_to_come() -> None:
         await link.send(_EXPECT + b"he")
         await settled(lambda: app.started)
         await link.send(b"llo")
-        assert await link.answer() == (200, {b"content-length": b"5"}, b"hello")
+        assert await link.response() == (200, {b"content-length": b"5"}, b"hello")
 
 
 async def test_a_small_body_that_nobody_reads_is_read_past() -> None:
     async with listening(_ok) as listener, connected(listener.port) as link:
         for _ in range(3):
             await link.send(_post(b"", length=50_000))
-            assert (await link.answer())[2] == b"ok"
+            assert (await link.response())[2] == b"ok"
             await link.send(b"x" * 50_000)
         await link.send(_GET)
-        assert (await link.answer())[2] == b"ok"
+        assert (await link.response())[2] == b"ok"
 
 
 async def test_a_large_body_that_nobody_reads_ends_the_connection_after_the_answer() -> None:
@@ -326,7 +326,7 @@ async def test_a_large_body_that_nobody_reads_ends_the_connection_after_the_answ
         for _ in range(5):
             async with connected(listener.port) as link:
                 link.writer.write(_post(b"x" * 3_000_000))
-                assert (await link.answer())[2] == b"ok"  # no reset has overtaken it
+                assert (await link.response())[2] == b"ok"  # no reset has overtaken it
                 assert await link.is_ended()
 
 
@@ -334,7 +334,7 @@ async def test_a_body_read_past_that_turns_out_malformed_gets_no_second_answer()
     head = b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
     async with listening(_ok) as listener, connected(listener.port) as link:
         await link.send(head)
-        assert (await link.answer())[2] == b"ok"
+        assert (await link.response())[2] == b"ok"
         await link.send(b"-1\r\n\r\n" + _GET)
         assert await link.is_ended()
 
@@ -342,7 +342,7 @@ async def test_a_body_read_past_that_turns_out_malformed_gets_no_second_answer()
 async def test_a_client_with_a_body_that_never_comes_is_not_kept() -> None:
     async with listening(_ok, _QUICK) as listener, connected(listener.port) as link:
         await link.send(_post(b"", length=100))
-        assert (await link.answer())[2] == b"ok"
+        assert (await link.response())[2] == b"ok"
         assert await link.is_ended()
         await settled(lambda: not listener.state.connections)
 
@@ -354,7 +354,7 @@ async def test_a_client_with_a_body_that_never_comes_is_not_kept() -> None:
 async def test_a_head_that_doesn_t_end_is_answered_408(sent: bytes) -> None:
     async with listening(_ok, _QUICK) as listener, connected(listener.port) as link:
         await link.send(sent)
-        assert (await link.answer())[0] == 408
+        assert (await link.response())[0] == 408
         assert await link.is_ended()
 
 
@@ -367,7 +367,7 @@ async def test_a_byte_now_and_then_doesn_t_prolong_a_head() -> None:
                 await asyncio.sleep(0.02)
 
         trickling = asyncio.create_task(trickle())
-        assert (await link.answer())[0] in (400, 408)
+        assert (await link.response())[0] in (400, 408)
         trickling.cancel()
         await asyncio.wait((trickling,))
 
@@ -376,8 +376,8 @@ async def test_a_head_begun_behind_another_request_has_its_time_too() -> None:
     limits = ConnectionTimeouts(head=0.2, idle=30)
     async with listening(_ok, limits) as listener, connected(listener.port) as link:
         await link.send(_GET + b"GET")
-        assert (await link.answer())[0] == 200
-        assert (await link.answer())[0] == 408
+        assert (await link.response())[0] == 200
+        assert (await link.response())[0] == 408
 
 
 @pytest.mark.parametrize("sent", [b"", b"\r\n", _GET, b"\r\n" + _GET])
@@ -385,7 +385,7 @@ async def test_a_connection_without_a_request_is_closed_without_a_word(sent: byt
     async with listening(_ok, _QUICK) as listener, connected(listener.port) as link:
         await link.send(sent)
         if b"GET" in sent:
-            assert (await link.answer())[0] == 200
+            assert (await link.response())[0] == 200
         assert await link.is_ended()
         await settled(lambda: not listener.state.connections)
 
@@ -395,7 +395,7 @@ async def test_a_body_that_comes_too_slowly_is_answered_408() -> None:
     async with listening(app, _QUICK) as listener, connected(listener.port) as link:
         await link.send(_post(b"x", length=1000))
         trickling = asyncio.create_task(_trickle(link.send))
-        assert (await link.answer())[0] == 408
+        assert (await link.response())[0] == 408
         trickling.cancel()
         await asyncio.wait((trickling,))
     assert app.seen == []
@@ -417,7 +417,7 @@ async def test_an_app_may_take_its_time() -> None:
     limits = ConnectionTimeouts(window=0.2, rate=500, buffered=1000)
     async with listening(app, limits) as listener, connected(listener.port) as link:
         sending = asyncio.create_task(link.send(_post(b"x" * 1_000_000)))
-        assert (await link.answer())[0] == 200
+        assert (await link.response())[0] == 200
         sending.cancel()
         await asyncio.wait((sending,))
 
@@ -434,7 +434,7 @@ async def test_a_client_that_is_made_to_wait_is_not_slow() -> None:
         await link.send(_post(b"x" * 50, length=60))
         await asyncio.sleep(0.55)
         await link.send(b"x" * 10)
-        assert (await link.answer())[0] == 200
+        assert (await link.response())[0] == 200
 
 
 async def test_a_client_that_takes_its_answer_too_slowly_is_cut_off() -> None:
@@ -555,10 +555,10 @@ async def test_an_app_that_waits_for_the_client_to_leave_hears_of_the_end_of_its
 
     async with listening(app) as listener, connected(listener.port) as link:
         await link.send(_GET)
-        await link.answer()
+        await link.response()
         await settled(lambda: heard == ["http.disconnect"])
         await link.send(_GET)
-        assert (await link.answer())[0] == 200
+        assert (await link.response())[0] == 200
 
 
 async def _listen(receive: Receive) -> Message:
@@ -595,7 +595,7 @@ async def test_an_app_that_fails_before_its_answer_is_a_500(
     caplog.set_level(logging.CRITICAL)
     async with listening(app) as listener, connected(listener.port) as link:
         await link.send(_GET)
-        status, fields, body = await link.answer()
+        status, fields, body = await link.response()
         assert (status, json.loads(body)["code"]) == (500, "internal")
         assert fields[b"connection"] == b"close"
         assert await link.is_ended()
@@ -636,7 +636,7 @@ async def test_an_app_that_fails_in_its_answer_breaks_it_visibly(
     async with listening(app) as listener, connected(listener.port) as link:
         await link.send(request_bytes)
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
-            await link.answer()
+            await link.response()
 
 
 async def test_a_slow_client_makes_the_app_wait() -> None:
@@ -687,7 +687,7 @@ async def test_a_slow_app_makes_the_client_wait() -> None:
             await asyncio.sleep(0.1)
         assert sent < 12 * 1024 * 1024
         go_on.set()
-        assert (await link.answer())[2] == b"%d" % _BIG
+        assert (await link.response())[2] == b"%d" % _BIG
         await uploading
 
 
@@ -705,7 +705,7 @@ async def test_a_flood_of_tiny_chunks_comes_in_few_pieces() -> None:
     head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
     async with listening(app) as listener, connected(listener.port) as link:
         await link.send(head + b"1\r\nx\r\n" * 100_000 + b"0\r\n\r\n")
-        assert (await link.answer())[0] == 200
+        assert (await link.response())[0] == 200
     assert b"".join(pieces) == b"x" * 100_000
     assert len(pieces) < 5000
 
@@ -738,11 +738,11 @@ async def test_shutting_down_lets_requests_finish() -> None:
             await settled(lambda: not server.servers[0].is_serving())
             await idle.send(_GET[5:])
             go_on.set()
-            assert (await idle.answer())[2] == b"ok"
-            status, fields, body = await link.answer()
+            assert (await idle.response())[2] == b"ok"
+            status, fields, body = await link.response()
             assert (status, fields[b"connection"], body) == (200, b"close", b"ok")
             assert await link.is_ended()
-            assert (await half.answer())[2] == b"ok"
+            assert (await half.response())[2] == b"ok"
         await serving
 
 

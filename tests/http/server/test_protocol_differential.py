@@ -44,7 +44,7 @@ async def test_an_accepted_request_is_one_for_the_app_and_a_refused_one_none(
     async with scripted(app) as server, listening(Hop(hop, server.to)) as listener:
         async with connected(listener.port) as link:
             await link.send(row.forged + _SECOND)
-            assert (await link.answer())[0] == row.status
+            assert (await link.response())[0] == row.status
             assert await link.is_ended()
         assert app.received == []
         async with connected(listener.port) as link:
@@ -52,7 +52,7 @@ async def test_an_accepted_request_is_one_for_the_app_and_a_refused_one_none(
             # What follows a request of HTTP/1.0 that doesn't ask for more isn't read.
             followed = b" HTTP/1.1\r\n" in row.twin
             for _ in range(1 + followed):
-                assert (await link.answer())[2] == b"ok"
+                assert (await link.response())[2] == b"ok"
     first, *others = (request for got in app.received for request in parse_requests(bytes(got)))
     assert first.body == row.body
     assert first.target == row.twin.lstrip().split(b" ")[1]
@@ -72,7 +72,7 @@ async def test_a_body_that_turns_bad_on_the_way_never_ends_well_at_the_app(
             await link.send(row.forged[:end])
             await settled(lambda: app.received and app.received[0])
             await link.send(row.forged[end:] + _SECOND)
-            assert (await link.answer())[0] == row.status
+            assert (await link.response())[0] == row.status
             assert await link.is_ended()
         await settled(lambda: not listener.state.tasks)
         await asyncio.sleep(0)

@@ -41,7 +41,7 @@ async def _used(app: App = _app) -> AsyncIterator[tuple[Listening, Link]]:
     """Give a listener, and a connection on which a request was answered."""
     async with listening(app, _LIMITS) as listener, connected(listener.port) as link:
         await link.send(_GET)
-        assert (await link.answer())[2] == b"/"
+        assert (await link.response())[2] == b"/"
         yield listener, link
 
 
@@ -62,9 +62,9 @@ async def test_a_request_that_had_come_unread_is_answered_and_is_the_last() -> N
             client.sendall(_GET)  # in the kernel: the loop hasn't had its turn since
             _end(listener)
             client.setblocking(False)  # noqa: FBT003 - the socket API
-            answer = await asyncio.get_running_loop().sock_recv(client, 1000)
-            assert answer.startswith(b"HTTP/1.1 200 ")
-            assert b"connection: close\r\n" in answer
+            response = await asyncio.get_running_loop().sock_recv(client, 1000)
+            assert response.startswith(b"HTTP/1.1 200 ")
+            assert b"connection: close\r\n" in response
             assert await asyncio.get_running_loop().sock_recv(client, 1000) == b""
 
 
@@ -75,7 +75,7 @@ async def test_a_new_client_gets_a_moment_to_ask(cut: int) -> None:
         await settled(lambda: listener.state.connections)
         _end(listener)
         await link.send(_GET[cut:])
-        status, fields, _ = await link.answer()
+        status, fields, _ = await link.response()
         assert (status, fields[b"connection"]) == (200, b"close")
 
 
@@ -95,7 +95,7 @@ async def test_a_request_that_had_begun_is_waited_for() -> None:
         _end(listener)
         await asyncio.sleep(_LIMITS.last_call * 1.5)
         await link.send(_GET[9:])
-        status, fields, _ = await link.answer()
+        status, fields, _ = await link.response()
         assert (status, fields[b"connection"]) == (200, b"close")
         assert await link.is_ended()
 
@@ -122,9 +122,9 @@ async def test_what_is_pipelined_behind_a_promise_is_answered_too() -> None:
         await started.wait()
         _end(listener)
         go_on.set()
-        _, fields, body = await link.answer()
+        _, fields, body = await link.response()
         assert (body, b"connection" in fields) == (b"/1", False)  # said before the end was known
-        _, fields, body = await link.answer()
+        _, fields, body = await link.response()
         assert (body, fields[b"connection"]) == (b"/2", b"close")
         assert await link.is_ended()  # of the third no client hears more than that it wasn't read
 
@@ -132,7 +132,7 @@ async def test_what_is_pipelined_behind_a_promise_is_answered_too() -> None:
 async def test_the_rest_of_a_refused_body_isnt_waited_for() -> None:
     async with _used() as (listener, link):
         await link.send(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")
-        assert (await link.answer())[2] == b"/x"
+        assert (await link.response())[2] == b"/x"
         await settled(lambda: _only(listener)._requests.is_reading_past)
         _end(listener)
         assert await link.is_ended()

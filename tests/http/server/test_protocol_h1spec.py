@@ -79,4 +79,4 @@ async def test_it_answers(row: str) -> None:
     request, expected = ANSWERS[row]
     async with listening(Recorder()) as listener, connected(listener.port) as link:
         await link.send(request)
-        assert (await link.answer())[0] in expected
+        assert (await link.response())[0] in expected

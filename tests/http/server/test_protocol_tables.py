@@ -10,7 +10,7 @@ from tests.http.ends import Link, Recorder, connected, listening
 
 
 async def _refusal(link: Link) -> int:
-    status, fields, body = await link.answer()
+    status, fields, body = await link.response()
     assert fields[b"content-type"] == b"application/problem+json"
     assert fields[b"connection"] == b"close"
     assert fields[b"portal-refusal"].decode() == json.loads(body)["code"]
@@ -40,6 +40,6 @@ async def test_its_harmless_twin_reaches_the_app_unchanged(row: requests.Row) ->
     app = Recorder()
     async with listening(app) as listener, connected(listener.port) as link:
         await link.send(row.twin)
-        assert (await link.answer())[2] == row.body
+        assert (await link.response())[2] == row.body
     (head,) = read_request([row.twin]).heads
     assert app.seen == [(row.twin.split(b" ")[1], list(head.fields), row.body)]

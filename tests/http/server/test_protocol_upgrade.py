@@ -120,7 +120,7 @@ async def test_behind_a_handshake_that_was_refused_nothing_is_a_request(later: b
     app = Recorder()
     async with listening(app) as listener, connected(listener.port) as link:
         await link.send(_HANDSHAKE + (b"" if later else _GET))
-        status, fields, _ = await link.answer()
+        status, fields, _ = await link.response()
         assert (status, fields[b"connection"]) == (200, b"close")
         if later:
             await link.send(_GET)
@@ -136,8 +136,8 @@ async def test_behind_what_asks_for_no_websocket_the_next_request_has_its_turn(l
     ordinary = b"GET /plain HTTP/1.1\r\nHost: a\r\n" + line + b"\r\n\r\n"
     async with listening(app) as listener, connected(listener.port) as link:
         await link.send(ordinary + _GET)
-        assert (await link.answer())[0] == 200
-        assert (await link.answer())[0] == 200
+        assert (await link.response())[0] == 200
+        assert (await link.response())[0] == 200
     assert [target for target, _, _ in app.seen] == [b"/plain", b"/smuggled"]
 
 
@@ -152,7 +152,7 @@ async def test_behind_what_asks_for_no_websocket_the_next_request_has_its_turn(l
 async def test_only_a_whole_request_of_http_1_1_can_be_upgraded(request_bytes: bytes) -> None:
     async with listening(_switching(_echo)) as listener, connected(listener.port) as link:
         await link.send(request_bytes)
-        assert (await link.answer())[0] == 500
+        assert (await link.response())[0] == 500
         assert await link.is_ended()
 
 

@@ -138,9 +138,9 @@ class Both:
         raw = self._raw(method, target, *fields, body=body)
         direct, proxied = exchange(self.app.port, raw), exchange(self.portal.public, raw)
         assert proxied.status == direct.status, (proxied, direct)
-        kept, given = (_kept(answer, to_head=method == "HEAD") for answer in (proxied, direct))
+        kept, given = (_kept(response, to_head=method == "HEAD") for response in (proxied, direct))
         assert kept == given, (proxied.head, direct.head)
-        ours, theirs = (self._stable(answer.body) for answer in (proxied, direct))
+        ours, theirs = (self._stable(response.body) for response in (proxied, direct))
         assert ours == theirs, (ours[:2000], theirs[:2000])
         return proxied
 
@@ -151,7 +151,7 @@ class Both:
         return request(method, target, ("Host", self.host), *fields, body=body)
 
 
-def _kept(answer: Raw, *, to_head: bool) -> list[tuple[bytes, bytes]]:
+def _kept(response: Raw, *, to_head: bool) -> list[tuple[bytes, bytes]]:
     """Return the fields of an answer that a proxy has no business with, the framing first.
 
     That an answer to HEAD would come in chunks, which servers needn't say, isn't passed on. Of
@@ -160,7 +160,7 @@ def _kept(answer: Raw, *, to_head: bool) -> list[tuple[bytes, bytes]]:
     dropped = _OF_THE_HOP | {b"transfer-encoding"} if to_head else _OF_THE_HOP
     fields = [
         (name, value.partition(b"=")[0] if name == b"set-cookie" else value)
-        for name, value in answer.fields
+        for name, value in response.fields
         if name not in dropped
     ]
     return sorted(fields, key=lambda field: field[0] not in _FRAMING)

@@ -104,11 +104,11 @@ def test_every_row_streams_as_csv(
         f"http://{both.app.authority}{_PAGE}.csv?_stream=on&_size=max", trust_env=False, timeout=60
     )
 
-    with http.stream("GET", f"{_PAGE}.csv?_stream=on&_size=max", timeout=60) as answer:
-        pieces = list(answer.iter_bytes())
+    with http.stream("GET", f"{_PAGE}.csv?_stream=on&_size=max", timeout=60) as response:
+        pieces = list(response.iter_bytes())
 
     say(f"httpx: {_ROWS} rows of CSV in {len(pieces)} pieces")
-    assert answer.headers["transfer-encoding"] == "chunked"
+    assert response.headers["transfer-encoding"] == "chunked"
     assert b"".join(pieces) == direct.content
     assert direct.text.count("\n") == _ROWS + 1
 

@@ -7,7 +7,7 @@ import json
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from tests.core.peering import BOB, ORIGIN, RULES, SITE
+from tests.core.peering import BOB, CONTEXT, ORIGIN, RULES
 from tests.wire.harness.portals import Portal
 from tests.wire.harness.troubled import Drifting
 
@@ -16,7 +16,7 @@ SEED = bytes(range(32))
 
 
 class BobsPortal(Drifting):
-    """``SITE`` of ``tests.core.peering``; its clock can be set."""
+    """``CONTEXT`` of ``tests.core.peering``; its clock can be set."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -31,7 +31,7 @@ class BobsPortal(Drifting):
         told = [line for line in lines if not line.startswith(replaced)]
         told += [f"domain: {domain}", f"public_url: https://{{short_id}}.{domain}:{ORIGIN.port}"]
         file.write_text("\n".join(told), "utf-8")
-        self.knows(*SITE.contacts.peers, apps=SITE.contacts.apps)
+        self.knows(*CONTEXT.contacts.peers, apps=CONTEXT.contacts.apps)
 
     @property
     def host(self) -> str:
@@ -47,6 +47,6 @@ class BobsPortal(Drifting):
             }
             for rule in RULES.rules
         }
-        for name in SITE.apps:
+        for name in CONTEXT.apps:
             self.add_app(name, json.dumps({"v": "3.2", "port": 80, "paths": paths}), upstream)
         return self.start()

@@ -69,7 +69,7 @@ class Exchange:
             self.visit.wire.send(EVENT + LAST)
             self.visit.over.set()
         else:
-            self.visit.answer()
+            self.visit.response()
         return self.seen() == WHOLE
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from tests.wire.harness.raw import PATIENCE, answer, read_message
+from tests.wire.harness.raw import PATIENCE, read_message, response
 from tests.wire.harness.recorder import Accepted, Server
 from tests.wire.harness.sockets import switched
 
@@ -50,11 +50,11 @@ class HoldingApp(Server):
             if deed == b"hold":
                 self.keep()
             elif deed == b"part":
-                return wire.send(answer(200, ("Content-Length", "9999"), body=None) + PART)
+                return wire.send(response(200, ("Content-Length", "9999"), body=None) + PART)
             elif deed == b"nothing":
                 return None
             elif deed == b"socket":
                 wire.send(switched())
                 wire.piece()
                 return None
-            wire.send(answer(200, body=b"ok"))
+            wire.send(response(200, body=b"ok"))

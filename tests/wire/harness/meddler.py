@@ -76,13 +76,13 @@ class Passing:
         """Send the call on, with ``pieces`` in the place of its envelope; return the answer."""
         with ResponseWriter(self._to_port) as peer:
             _send(peer, self.request, pieces)
-            answer = peer.read()
-        self._seen.append(answer)
-        return answer
+            response = peer.read()
+        self._seen.append(response)
+        return response
 
-    def back(self, answer: Raw, pieces: list[bytes] | Iterator[bytes] | None = None) -> None:
+    def back(self, response: Raw, pieces: list[bytes] | Iterator[bytes] | None = None) -> None:
         """Give the caller ``answer``, with ``pieces`` in the place of its envelope."""
-        _send(self._caller, answer, pieces)
+        _send(self._caller, response, pieces)
 
     def say(self, raw: bytes) -> None:
         """Give the caller these bytes."""
@@ -158,7 +158,7 @@ class Meddler(Server):
         self.sent = bytearray()
         self.answered = bytearray()
         self.requests: list[Raw] = []
-        self.answers: list[Raw] = []
+        self.responses: list[Raw] = []
         self.on_call: Callable[[Passing], Any] = honestly
         self.on_document: Callable[[Passing], Any] = honestly
 
@@ -183,7 +183,7 @@ class Meddler(Server):
         while True:
             request = read_message(wire)
             self.requests.append(request)
-            passing = Passing(wire, request, self._to_port, self.answers)
+            passing = Passing(wire, request, self._to_port, self.responses)
             try:
                 (self.on_call if request.target == GATEWAY else self.on_document)(passing)
             except HungUp as end:

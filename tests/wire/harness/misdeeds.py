@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from tests.wire.harness.raw import answer, read_message
+from tests.wire.harness.raw import read_message, response
 from tests.wire.harness.recorder import Accepted
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _CHUNKED = ("Transfer-Encoding", "chunked")
 
 
 def _length(wire: Accepted, number: int) -> None:
-    wire.send(answer(200, ("Content-Length", str(number)), body=None))
+    wire.send(response(200, ("Content-Length", str(number)), body=None))
 
 
 def _part(wire: Accepted) -> None:
@@ -36,11 +36,11 @@ def _part(wire: Accepted) -> None:
 
 
 def _part_in_chunks(wire: Accepted) -> None:
-    wire.send(answer(200, _CHUNKED, body=None) + b"%x\r\n%b\r\n" % (len(PART), PART))
+    wire.send(response(200, _CHUNKED, body=None) + b"%x\r\n%b\r\n" % (len(PART), PART))
 
 
 def _part_until_the_end(wire: Accepted) -> None:
-    wire.send(answer(200, body=None) + PART)
+    wire.send(response(200, body=None) + PART)
 
 
 def _wait(_: Accepted) -> None:
@@ -115,7 +115,7 @@ def _serve(accepted: socket.socket) -> None:
             asked = read_message(wire)
             deeds = _DEEDS.get(asked.target.split(b"/")[1].partition(b"?")[0])
             if deeds is None:
-                wire.send(answer(200, body=b"whole"))
+                wire.send(response(200, body=b"whole"))
                 continue
             for deed in deeds:
                 deed(wire)

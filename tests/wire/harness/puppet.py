@@ -24,7 +24,7 @@ class Visit:
         self.head = head
         self.over = threading.Event()
 
-    def answer(self) -> None:
+    def response(self) -> None:
         """Answer it whole, and be done."""
         self.wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole")
         self.over.set()

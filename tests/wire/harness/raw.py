@@ -182,7 +182,9 @@ def request(
     return b"\r\n".join([*lines, b"", b""]) + (body or b"")
 
 
-def answer(status: int | str, *fields: tuple[str, str | bytes], body: bytes | None = b"") -> bytes:
+def response(
+    status: int | str, *fields: tuple[str, str | bytes], body: bytes | None = b""
+) -> bytes:
     """Return a response's bytes; ``body`` None leaves the framing to ``fields``."""
     lines = [_latin(f"HTTP/1.1 {status} {'' if isinstance(status, str) else 'Whatever'}".strip())]
     lines += [_latin(name) + b": " + _latin(value) for name, value in fields]

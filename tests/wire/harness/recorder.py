@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
-from tests.wire.harness.raw import LOOPBACK, PATIENCE, Raw, ResponseWriter, answer, read_message
+from tests.wire.harness.raw import LOOPBACK, PATIENCE, Raw, ResponseWriter, read_message, response
 
 
 class Accepted(ResponseWriter):
@@ -38,7 +38,7 @@ class Accepted(ResponseWriter):
 class Script:
     """What a recorder answers, and how."""
 
-    answer: bytes
+    response: bytes
     before_body: bool = False
     """Answer as soon as the head is there, then read the body."""
     close: bool = False
@@ -102,7 +102,7 @@ class Recorder(Server):
             self.received = b""
             self.requests: list[Raw] = []
             self.connections = 0
-        self.script(answer(200, body=b"ok"))
+        self.script(response(200, body=b"ok"))
 
     def script(self, data: bytes, *, before_body: bool = False, close: bool = False) -> None:
         """Answer every request from now on with ``data``."""
@@ -120,13 +120,13 @@ class Recorder(Server):
             wire.put_back(wire.until(b"\r\n\r\n"))
             is_early = self._script.before_body
             if is_early:
-                wire.send(self._script.answer)
+                wire.send(self._script.response)
             request = read_message(wire)
             script = self._script  # a test may go on to the next as soon as it has its answer
             with self._lock:
                 self.requests.append(request)
             if not is_early:
-                wire.send(script.answer)
+                wire.send(script.response)
             if script.close:
                 return
 

@@ -146,12 +146,12 @@ class Sender:
         """Send an honest envelope around ``head`` and ``body``; return the answer in the answer."""
         return self.opened(self.send(self.whole(head, body)))
 
-    def opened(self, answer: Raw) -> Raw:
+    def opened(self, response: Raw) -> Raw:
         """Open the answer, which must be sealed and whole."""
-        assert answer.status == 200, answer
-        assert answer.one("content-type") == CHUNKED_RESPONSE[1]
+        assert response.status == 200, response
+        assert response.one("content-type") == CHUNKED_RESPONSE[1]
         opener = MessageOpener(self.sealer.response_opener(), ResponseReader(self._method))
-        return inner([*opener.feed(answer.body), *opener.end()])
+        return inner([*opener.feed(response.body), *opener.end()])
 
 
 def padded(message: bytes) -> bytes:
@@ -191,8 +191,8 @@ def around(envelope: bytes, *, length: int | None = None) -> bytes:
 
 def key_problem() -> bytes:
     """Return what says that nothing could be opened, as anybody can."""
-    answer = refusal_response(Refusal(Code.SEALING_KEY_UNKNOWN))
-    return answer_bytes(answer.status, list(answer.fields), answer.body)
+    response = refusal_response(Refusal(Code.SEALING_KEY_UNKNOWN))
+    return answer_bytes(response.status, list(response.fields), response.body)
 
 
 class SealedPeer(Server):
@@ -221,7 +221,7 @@ class SealedPeer(Server):
         self.asked: list[Opened] = []
         self.unopened: list[Raw] = []
         self.connections = 0
-        self.reply: Callable[[Opened], bytes] = lambda opened: around(opened.sealed())
+        self.response: Callable[[Opened], bytes] = lambda opened: around(opened.sealed())
 
     def handle(self, accepted: socket.socket) -> None:
         wire = Accepted(accepted, lambda _: None)
@@ -237,7 +237,7 @@ class SealedPeer(Server):
             self.unopened.append(got)
             return wire.send(key_problem())
         self.asked.append(opened)
-        return wire.send(self.reply(opened))
+        return wire.send(self.response(opened))
 
     def _document(self) -> bytes:
         if self.instead is not None:

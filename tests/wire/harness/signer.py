@@ -124,12 +124,12 @@ def answer_bytes(
 
 
 class FakePeer(Server):
-    """A Portal that answers as the test tells it: ``reply`` makes the bytes, then it closes."""
+    """A Portal that answers as the test tells it: ``response`` makes the bytes, then it closes."""
 
     def __init__(self) -> None:
         self.key = new_key()
         self.asked: list[Asked] = []
-        self.reply: Callable[[Asked], bytes] = self.honestly
+        self.response: Callable[[Asked], bytes] = self.honestly
         super().__init__()
 
     def honestly(self, asked: Asked) -> bytes:
@@ -141,7 +141,7 @@ class FakePeer(Server):
         """Forget what was asked, and answer honestly."""
         self.asked = []
         self.connections = 0
-        self.reply = self.honestly
+        self.response = self.honestly
 
     def handle(self, accepted: socket.socket) -> None:
         wire = Accepted(accepted, lambda _: None)
@@ -158,7 +158,7 @@ class FakePeer(Server):
         )
         asked = Asked(request, Question(message, signature.components, nonce_of(signature)))
         self.asked.append(asked)
-        return wire.send(self.reply(asked))
+        return wire.send(self.response(asked))
 
     def _document(self) -> bytes:
         body = document_body(self.key, "Fake", "fake.example", ("signed",))

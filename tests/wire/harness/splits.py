@@ -23,7 +23,7 @@ def places(raw: bytes) -> list[int]:
     return sorted({at for spot in spots for at in range(spot, spot + 3) if 0 < at < last})
 
 
-def answers(port: int, raw: bytes, *, to_head: bool = False) -> list[Raw]:
+def responses(port: int, raw: bytes, *, to_head: bool = False) -> list[Raw]:
     """Return the answers to ``raw`` cut at each place, each on a connection of its own."""
     found: list[Raw] = []
     cuts = places(raw)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.core.websocket.framing import MASK
-from tests.wire.harness.raw import answer, exchange, request
+from tests.wire.harness.raw import exchange, request, response
 from tests.wire.harness.sockets import handshake, switched
 from tests.wire.test_websockets import (
     FALSE,
@@ -86,6 +86,6 @@ def test_nothing_behind_a_refused_handshake_reaches_an_app(stage: Stage, row: st
 
     assert got.status >= 400
     assert b"smuggled" not in stage.recorder.received
-    stage.recorder.script(answer(200, body=b"ok"))
+    stage.recorder.script(response(200, body=b"ok"))
     following = request("GET", "/public/next", ("Host", stage.host))
     assert exchange(stage.portal.public, following).body == b"ok"

@@ -29,8 +29,8 @@ class _Kernel:
     def ask(self, method: str, path: str, content: Any = None) -> Any:
         data = None if content is None else json.dumps(content).encode()
         request = urllib.request.Request(f"{self._url}/{path}", data, self._fields, method=method)
-        with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:
-            return json.loads(answer.read() or b"null")
+        with urllib.request.urlopen(request, timeout=_PATIENCE) as response:
+            return json.loads(response.read() or b"null")
 
     def connect(self, *subprotocols: str) -> Any:
         url = self._url.replace("http:", "ws:") + f"/api/kernels/{self._id}/channels"
