@@ -53,7 +53,7 @@ _RIGHT = content("small")
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         _response(_RIGHT),
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -70,7 +70,7 @@ def test_right_answers_are_counted_with_the_cpu_between(response: bytes) -> None
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"),
+    ("response", "reason"),
     [
         (_response(_RIGHT, status="502 Bad Gateway"), "status 502"),
         (_response(_RIGHT[:-1]), "the body ended after 99 of 100"),

@@ -75,9 +75,9 @@ def test_with_nobody_there_a_mistake_is_refused_and_the_text_kept(bobs: Home) ->
 
 
 @pytest.mark.parametrize("answer", ["y\n", "\n"])
-def test_the_owner_can_mend_a_mistake(bobs: Home, response: str) -> None:
+def test_the_owner_can_mend_a_mistake(bobs: Home, answer: str) -> None:
     visual = editor(bobs, BREAK, MEND)
-    outcome = bobs.run_at_terminal("peers", "edit", response=response, VISUAL=visual)
+    outcome = bobs.run_at_terminal("peers", "edit", answer=answer, VISUAL=visual)
     assert outcome.status == 0, outcome.stderr
     assert "peers[0].mode" in outcome.stderr
     assert "Edit it again?" in outcome.stderr
@@ -87,7 +87,7 @@ def test_the_owner_can_mend_a_mistake(bobs: Home, response: str) -> None:
 def test_the_owner_can_give_up_on_a_mistake(bobs: Home) -> None:
     before = bobs.contacts_text()
     visual = editor(bobs, BREAK)
-    outcome = bobs.run_at_terminal("peers", "edit", response="n\n", VISUAL=visual)
+    outcome = bobs.run_at_terminal("peers", "edit", answer="n\n", VISUAL=visual)
     assert outcome.status == 1
     assert outcome.stderr.count("peers[0].mode") == 1
     assert "state/contacts.yaml.rejected" in outcome.stderr

@@ -93,15 +93,15 @@ def test_with_yes_what_the_look_up_finds_is_added_and_shown(ada: Home, bob: Remo
 
 
 def test_the_owner_is_asked_and_says_yes(ada: Home, bob: RemotePeer) -> None:
-    outcome = ada.run_at_terminal(*bob.add(), response="y\n")
+    outcome = ada.run_at_terminal(*bob.add(), answer="y\n")
     assert outcome.status == 0, outcome.stderr
     assert "Is this the ID that its owner gave you? [y/N]" in outcome.stderr
     assert peers_of(ada) == [(BOB.public.portal_id, "Bob")]
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", "\x04"])
-def test_anything_but_yes_adds_nobody(ada: Home, bob: RemotePeer, response: str) -> None:
-    outcome = ada.run_at_terminal(*bob.add(), response=response)
+def test_anything_but_yes_adds_nobody(ada: Home, bob: RemotePeer, answer: str) -> None:
+    outcome = ada.run_at_terminal(*bob.add(), answer=answer)
     assert outcome.status == 1
     assert "Traceback" not in outcome.stderr
     assert peers_of(ada) == []
@@ -125,9 +125,9 @@ def test_where_nobody_can_answer_it_says_so_and_shows_what_to_run(
 
 @pytest.mark.parametrize(("answer", "added"), [("y\n", 1), ("n\n", 0), ("\n", 0)])
 def test_an_answer_through_a_pipe_counts(
-    ada: Home, bob: RemotePeer, response: str, added: int
+    ada: Home, bob: RemotePeer, answer: str, added: int
 ) -> None:
-    outcome = ada.run(*bob.add(""), stdin=response)
+    outcome = ada.run(*bob.add(""), stdin=answer)
     assert outcome.status == 1 - added
     assert len(peers_of(ada)) == added
 
@@ -185,14 +185,14 @@ def test_a_peer_that_is_there_already_is_found_out_by_its_full_id(
 
 
 def test_who_does_not_speak_http_is_a_reason_and_no_traceback(ada: Home) -> None:
-    def response(server: socket.socket) -> None:
+    def answer(server: socket.socket) -> None:
         connection, _ = server.accept()
         with connection:
             connection.recv(65536)
             connection.sendall(b"SSH-2.0-x\r\n")
 
     with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=response, args=(server,))
+        thread = threading.Thread(target=answer, args=(server,))
         thread.start()
         outcome = ada.call(*RemotePeer(server.getsockname()[1]).add("", "--yes"))
         thread.join()

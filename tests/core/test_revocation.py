@@ -130,7 +130,7 @@ def test_names_make_no_difference_to_what_one_lives_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("subject", "site"),
+    ("subject", "context"),
     [
         (subject_of_request(ADA, "guestbook"), with_contacts(ALL[1])),
         (subject_of_request(ADA, "guestbook"), with_contacts(*ALL, guestbook="none")),

@@ -792,7 +792,7 @@ async def test_a_server_that_closes_behind_its_answers_isnt_kept_for_a_while(
     assert connections == 21
 
 
-@pytest.mark.parametrize("answers", [b"HTTP/1.1 100 Continue\r\n\r\n", b""])
+@pytest.mark.parametrize("responses", [b"HTTP/1.1 100 Continue\r\n\r\n", b""])
 async def test_a_body_waits_for_its_invitation_but_not_for_ever(
     hop: Http1Upstream, responses: bytes
 ) -> None:
