@@ -63,11 +63,11 @@ class Home:
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
 
-    def run_at_terminal(self, *words: str, response: str, **environment: str) -> Outcome:
+    def run_at_terminal(self, *words: str, answer: str, **environment: str) -> Outcome:
         """Run a command as a process at whose terminal somebody types ``answer``."""
         ours, theirs = pty.openpty()
         try:
-            os.write(ours, response.encode())
+            os.write(ours, answer.encode())
             done = subprocess.run(
                 [sys.executable, "-m", "proxy", *words],
                 cwd=self.path,
