@@ -5,7 +5,7 @@
     state      what arrives            events                       next state
     HEAD       a whole head            Head                         BODY, or DONE where no body is
     HEAD       an interim head (1xx)   Interim                      HEAD        (responses only)
-    HEAD       101                     Head                         RAW         (responses only)
+    HEAD       101 that was asked for  Head                         RAW         (responses only)
     BODY       content                 Content, ...                 BODY
     BODY       the body's end          Content, ..., End            DONE
     RAW        anything                Content                      RAW
@@ -15,7 +15,8 @@
     FAILED     anything                -                            FAILED
 
 ``Malformed`` is an event here, and the last one: what came before it is handed on, and nothing
-after it is read. A reader never shortens: a body that isn't whole when the stream ends fails.
+after it is read. A reader never shortens: a body that isn't whole when the stream ends fails. A
+response fails, too, when a byte comes along behind its end.
 """
 
 from dataclasses import dataclass
