@@ -71,6 +71,6 @@ class LimitsFile(Section):
     requests_per_app: Count = DEFAULT_LIMITS.requests_per_app
     websocket_message: Body = DEFAULT_LIMITS.websocket_message
 
-    def bounds(self) -> Limits:
+    def values(self) -> Limits:
         """Return what it says."""
         return Limits(**self.model_dump())

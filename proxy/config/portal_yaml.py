@@ -15,7 +15,7 @@ from pydantic import AfterValidator, PlainValidator
 from proxy.config.limits import DEFAULT_LIMITS, Limits, LimitsFile
 from proxy.config.listen import Listen, ListenFile, place
 from proxy.config.read_file import read_source
-from proxy.config.timeouts import DEFAULT_TIMES, GRACE, Grace, Times, TimesFile
+from proxy.config.timeouts import DEFAULT_TIMEOUTS, GRACE, Grace, Timeouts, TimeoutsFile
 from proxy.core.access.policy import MODES, Mode
 from proxy.core.errors import Invalid, Problem
 from proxy.core.files.schema import PathText, Section, validate
@@ -62,7 +62,7 @@ class Config:
     trusted_proxies: Trusted = NOBODY
     log: LogForm = "auto"
     tls: Tls | None = None
-    times: Times = DEFAULT_TIMES
+    timeouts: Timeouts = DEFAULT_TIMEOUTS
     limits: Limits = DEFAULT_LIMITS
     grace: float = GRACE
     """Seconds that running requests get to finish when the proxy stops."""
@@ -108,8 +108,8 @@ def load_config(folder: Path) -> Config:
         trusted_proxies=_trusted(file.trusted_proxies or []),
         log=file.log,
         tls=Tls(folder / file.tls.certificate, folder / file.tls.key) if file.tls else None,
-        times=file.timeouts.times(),
-        limits=file.limits.bounds(),
+        timeouts=file.timeouts.values(),
+        limits=file.limits.values(),
         grace=file.grace,
     )
 
@@ -201,7 +201,7 @@ class _PortalFile(Section):
     state: PathText = "../state"
     listen: ListenFile = ListenFile()
     tls: _TlsFile | None = None
-    timeouts: TimesFile = TimesFile()
+    timeouts: TimeoutsFile = TimeoutsFile()
     limits: LimitsFile = LimitsFile()
     grace: Grace = GRACE
     trusted_proxies: list[_Proxy] | None = None

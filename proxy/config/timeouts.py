@@ -17,7 +17,7 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
 @dataclass(frozen=True)
-class Times:
+class Timeouts:
     """Seconds for each phase."""
 
     head: float = 15.0
@@ -32,7 +32,7 @@ class Times:
     """The same of a peer: longer, so that its proxy is the first to lose patience with its app."""
 
 
-DEFAULT_TIMES = Times()
+DEFAULT_TIMEOUTS = Timeouts()
 GRACE = 7.0
 """Seconds that running requests get to finish; container engines kill after ten."""
 
@@ -43,16 +43,16 @@ Silence = Annotated[float, PlainValidator(partial(read_duration, shortest=0.1, l
 Grace = Annotated[float, PlainValidator(partial(read_duration, shortest=0, longest=_HOUR))]
 
 
-class TimesFile(Section):
+class TimeoutsFile(Section):
     """``timeouts`` in portal.yaml."""
 
-    head: Head = DEFAULT_TIMES.head
-    idle: Idle = DEFAULT_TIMES.idle
-    app_connect: Connecting = DEFAULT_TIMES.app_connect
-    app_answer: Silence = DEFAULT_TIMES.app_answer
-    peer_connect: Connecting = DEFAULT_TIMES.peer_connect
-    peer_answer: Silence = DEFAULT_TIMES.peer_answer
+    head: Head = DEFAULT_TIMEOUTS.head
+    idle: Idle = DEFAULT_TIMEOUTS.idle
+    app_connect: Connecting = DEFAULT_TIMEOUTS.app_connect
+    app_answer: Silence = DEFAULT_TIMEOUTS.app_answer
+    peer_connect: Connecting = DEFAULT_TIMEOUTS.peer_connect
+    peer_answer: Silence = DEFAULT_TIMEOUTS.peer_answer
 
-    def times(self) -> Times:
+    def values(self) -> Timeouts:
         """Return what it says."""
-        return Times(**self.model_dump())
+        return Timeouts(**self.model_dump())

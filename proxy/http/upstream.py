@@ -30,7 +30,7 @@ class Destination:
 
 
 @dataclass(frozen=True)
-class Timeouts:
+class UpstreamTimeouts:
     """Seconds that each phase of an exchange may take."""
 
     connect: float = 10.0
@@ -51,7 +51,7 @@ class UpstreamRequest:
     target: bytes
     fields: tuple[Field, ...]
     body: AsyncIterator[bytes] | None = None
-    timeouts: Timeouts = Timeouts()
+    timeouts: UpstreamTimeouts = UpstreamTimeouts()
     on_interim: OnInterim | None = None
     """Is given each interim response (1xx) but 100 as it arrives; None drops them."""
 
@@ -131,7 +131,7 @@ class WithTimeouts:
     """An engine that waits as long as somebody wants it to, whatever the requests say."""
 
     upstream: Upstream
-    timeouts: Timeouts
+    timeouts: UpstreamTimeouts
 
     def send(self, request: UpstreamRequest) -> AbstractAsyncContextManager[UpstreamResponse]:
         """Send ``request``; inside the context is the response. Raises ``UpstreamFailed``."""

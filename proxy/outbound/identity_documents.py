@@ -14,7 +14,13 @@ from proxy.core.http.headers import Field
 from proxy.core.identity_document import MAX_BYTES, PATH, Document, verify_document
 from proxy.core.signature.base import Message
 from proxy.core.signature.response import Untrusted
-from proxy.http.upstream import Destination, Timeouts, Upstream, UpstreamFailed, UpstreamRequest
+from proxy.http.upstream import (
+    Destination,
+    Upstream,
+    UpstreamFailed,
+    UpstreamRequest,
+    UpstreamTimeouts,
+)
 from proxy.outbound.destinations import destination_of
 from proxy.transfer.failures import peer_failed
 
@@ -46,7 +52,7 @@ async def ask_for_document(
     """
     host: Field = (b"host", to.origin.authority.encode("ascii"))
     accept: Field = (b"accept", b"application/json")
-    timeouts = Timeouts(patience, patience, patience)
+    timeouts = UpstreamTimeouts(patience, patience, patience)
     request = UpstreamRequest(to, b"GET", PATH, (host, accept), None, timeouts)
     try:
         async with upstream.send(request) as response:

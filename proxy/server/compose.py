@@ -18,7 +18,7 @@ from proxy.core.errors import Invalid, Problem
 from proxy.core.http.forwarded import NOBODY
 from proxy.http.client.engine import Http1Upstream
 from proxy.http.server.timeouts import ConnectionTimeouts
-from proxy.http.upstream import Timeouts, Upstream, WithTimeouts
+from proxy.http.upstream import Upstream, UpstreamTimeouts, WithTimeouts
 from proxy.inbound.app import Inbound
 from proxy.outbound.app import Outbound
 from proxy.outbound.call import CallTransport
@@ -72,38 +72,36 @@ class Running:
     def listeners(self, sockets: Mapping[str, ListeningSocket]) -> tuple[Listener, ...]:
         """Return every listener, with its app behind it, at its socket of ``sockets``."""
         portal = self.portal
-        patience = min(PATIENCE, portal.config.times.peer_answer)
+        patience = min(PATIENCE, portal.config.timeouts.peer_answer)
         directory = Directory(self.upstream, portal.clock, patience)
         reachability = Reachability(directory, portal.clock)
         transports = self._transports(directory, reachability)
         service = peer_service(portal, reachability)
-        times, watch = portal.config.times, self.certificate
-        limits = ConnectionTimeouts(head=times.head, idle=times.idle)
-        rooms: dict[str, ASGIApp] = {
+        timeouts, watch = portal.config.timeouts, self.certificate
+        for_clients = ConnectionTimeouts(head=timeouts.head, idle=timeouts.idle)
+        apps: dict[str, ASGIApp] = {
             "public": Inbound(portal, self.upstream, self.replays),
             "apps": Outbound(portal, transports, self.tokens, service),
             "owner": owner_app(portal, self.problems),
         }
         opened: list[Listener] = []
-        for name, app in rooms.items():
+        for name, app in apps.items():
             tls = partial(getattr, watch, "context") if watch and name == "public" else None
             # At the others nobody is in front: those are this Portal's apps, and its owner.
             trusted = portal.config.trusted_proxies if name == "public" else NOBODY
             limiter = ConnectionLimiter(portal.config.limits, trusted)
             within = Logged(CatchAll(app), name)
-            opened.append(Listener(name, within, sockets[name], limits, limiter, tls))
+            opened.append(Listener(name, within, sockets[name], for_clients, limiter, tls))
         return tuple(opened)
 
     def _transports(
         self, directory: Directory, reachability: Reachability
     ) -> dict[Mode, CallTransport]:
-        key, clock, times = self.portal.key, self.portal.clock, self.portal.config.times
-        silence = times.peer_answer
-        upstream = WithTimeouts(self.upstream, Timeouts(times.peer_connect, silence, silence))
+        key, clock, config = self.portal.key, self.portal.clock, self.portal.config
+        connect, silence = config.timeouts.peer_connect, config.timeouts.peer_answer
+        upstream = WithTimeouts(self.upstream, UpstreamTimeouts(connect, silence, silence))
         return {
-            "signed": SignedTransport(
-                key, upstream, reachability, clock, self.portal.config.limits
-            ),
+            "signed": SignedTransport(key, upstream, reachability, clock, config.limits),
             "sealed": SealedTransport(key, upstream, directory, reachability, clock),
         }
 

@@ -8,7 +8,7 @@ import pytest
 from proxy.config.limits import Limits
 from proxy.config.listen import Address, Listen, parse_address
 from proxy.config.portal_yaml import Config, Tls, load_config
-from proxy.config.timeouts import Times
+from proxy.config.timeouts import Timeouts
 from proxy.core.errors import Invalid
 from proxy.core.http.origin import Origin
 
@@ -93,7 +93,7 @@ log: text
     assert config.listen.owner == Address("localhost", 8082)
     assert config.public_origin(_ID) == Origin("http", "8271dd.portal.localhost", 9080)
     assert config.tls == Tls(tmp_path / "tls/fullchain.pem", Path("/etc/portal/privkey.pem"))
-    assert config.times == Times(
+    assert config.timeouts == Timeouts(
         head=5, idle=120, app_connect=0.5, app_answer=3600, peer_connect=3, peer_answer=604_800
     )
     assert config.limits == Limits(

@@ -7,7 +7,7 @@ import pytest
 
 from proxy.config.certificate import SOON
 from proxy.config.limits import DEFAULT_LIMITS
-from proxy.config.timeouts import DEFAULT_TIMES, GRACE
+from proxy.config.timeouts import DEFAULT_TIMEOUTS, GRACE
 from proxy.core.access.target import MAX_PATH
 from proxy.core.binary_http.padding import SMALLEST, padding
 from proxy.core.binary_http.reader import MAX_INFORMATIONAL
@@ -24,7 +24,7 @@ from proxy.core.signature.request import LIFETIME, MAX_PROOF, SKEW
 from proxy.http import keepalive
 from proxy.http.client import connection, pool, resolver
 from proxy.http.server.timeouts import ConnectionTimeouts
-from proxy.http.upstream import Timeouts
+from proxy.http.upstream import UpstreamTimeouts
 from proxy.inbound.gateway import BODY_WAIT, ENVELOPE_FACTOR, ENVELOPE_MORE
 from proxy.outbound.identity_documents import PATIENCE
 from proxy.server.compose import TICK
@@ -37,8 +37,8 @@ from tests.docs.page import page
 _DOCS = Path(__file__).resolve().parents[2] / "docs"
 _KIB = 1024
 _LIMITS = ConnectionTimeouts()
-_TIMES = Timeouts()
-_CLIENTS = DEFAULT_TIMES
+_TIMES = UpstreamTimeouts()
+_CLIENTS = DEFAULT_TIMEOUTS
 _SOCKETS = relay.RelayLimits()
 _MOST = DEFAULT_LIMITS
 
@@ -72,7 +72,7 @@ _SHOWN = {
     "connecting to an app": f"**{_TIMES.connect:g} s**",
     "names that are looked up": f"{resolver.MOST}; ",
     "an app, a peer that sends": f"**{_CLIENTS.app_answer:g} s**, **{_CLIENTS.peer_answer:g} s**",
-    "an answer from an app": f"{connection.HIGH // _KIB} KiB held",
+    "a response from an app": f"{connection.HIGH // _KIB} KiB held",
     "an idle connection": f"{pool.IDLE_SECONDS:g} s, {pool.IDLE_CONNECTIONS} for each",
     "a message on a WebSocket": f"**{show_size(_SOCKETS.message)}** over all its frames",
     "a WebSocket on which nobody": f"hasn't answered for {keepalive.PATIENCE} s",
@@ -90,7 +90,7 @@ _SPECIFIED = (
     f"`expires` at most {DOCUMENT_LIFETIME} s after `created`",
     f"`until` rotation + {DOCUMENT_LIFETIME} s after it was made",
     f"this one does {MARGIN} s after its `until`",
-    f"answers {LARGEST_CHUNK:,} bytes, which every sender MUST take",
+    f"responses {LARGEST_CHUNK:,} bytes, which every sender MUST take",
     f"announces {LARGEST_CHUNK:,} and seals no larger ones",
     f"Up to {MAX_INFORMATIONAL} informational responses",
     f"{MAX_HEAD:,} bytes and {MAX_FIELDS} fields at most",
@@ -122,7 +122,7 @@ def test_the_map_tells_how_often_files_are_looked_at() -> None:
 
 
 def test_what_holds_where_the_owner_says_nothing_is_what_holds_without_an_owner() -> None:
-    times, silence = DEFAULT_TIMES, _TIMES.read
+    times, silence = DEFAULT_TIMEOUTS, _TIMES.read
     assert (times.head, times.idle) == (_LIMITS.head, _LIMITS.idle)
     assert times.app_connect == times.peer_connect == _TIMES.connect
     assert times.app_answer == silence < times.peer_answer

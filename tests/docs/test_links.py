@@ -11,7 +11,7 @@ from proxy.config.app_settings import SettingsFile as AppSettings
 from proxy.config.limits import LimitsFile
 from proxy.config.listen import ListenFile
 from proxy.config.portal_yaml import _PortalFile, _TlsFile, load_config
-from proxy.config.timeouts import TimesFile
+from proxy.config.timeouts import TimeoutsFile
 from proxy.core.access.manifest import parse_manifest
 from proxy.core.files.schema import validate
 from proxy.core.files.strict_json import parse_json
@@ -168,7 +168,7 @@ def test_the_guide_for_owners_has_every_key_of_every_file() -> None:
         *(f"listen.{name}" for name in ListenFile.model_fields),
         *(f"tls.{name}" for name in _TlsFile.model_fields),
         *(f"limits.{name}" for name in LimitsFile.model_fields),
-        *(f"timeouts.{name}" for name in TimesFile.model_fields),
+        *(f"timeouts.{name}" for name in TimeoutsFile.model_fields),
         *AppSettings.model_fields,
         *(f"peers[].{name}" for name in _CONTACT_KEYS),
         "apps.<app>",

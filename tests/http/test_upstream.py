@@ -15,13 +15,19 @@ from proxy.core.http.headers import Field
 from proxy.core.http.origin import Origin
 from proxy.http.client.connection import HIGH
 from proxy.http.client.engine import Http1Upstream
-from proxy.http.upstream import Destination, Timeouts, Upstream, UpstreamFailed, UpstreamRequest
+from proxy.http.upstream import (
+    Destination,
+    Upstream,
+    UpstreamFailed,
+    UpstreamRequest,
+    UpstreamTimeouts,
+)
 from tests.http.ends import LOOPBACK, PATIENCE, Link, Script, scripted, settled
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 _CHUNKED = (b"transfer-encoding", b"chunked")
-_SOON = Timeouts(5.0, 5.0, 5.0)
-_SHORT = Timeouts(0.15, 0.15, 0.15)
+_SOON = UpstreamTimeouts(5.0, 5.0, 5.0)
+_SHORT = UpstreamTimeouts(0.15, 0.15, 0.15)
 _BIG = 64 * 1024 * 1024
 
 
@@ -31,7 +37,7 @@ def _ask(
     method: bytes = b"GET",
     target: bytes = b"/",
     body: AsyncIterator[bytes] | None = None,
-    timeouts: Timeouts = _SOON,
+    timeouts: UpstreamTimeouts = _SOON,
     **more: Any,
 ) -> UpstreamRequest:
     head = ((b"host", b"app.example"), *fields)
@@ -278,7 +284,7 @@ async def test_a_long_upload_is_not_a_slow_answer(engine: Upstream) -> None:
         await link.until(b"0\r\n\r\n")
         await link.send(_OK)
 
-    timeouts = Timeouts(5, 0.3, 5)
+    timeouts = UpstreamTimeouts(5, 0.3, 5)
     async with scripted(script) as server:
         request = _ask(server.to, _CHUNKED, method=b"POST", body=body(), timeouts=timeouts)
         assert await _fetch(engine, request) == (200, b"ok")
@@ -620,7 +626,7 @@ async def test_a_server_that_says_nothing_is_given_up(engine: Upstream) -> None:
 
 @pytest.mark.parametrize("first", [_SOON, _SHORT], ids=["patient", "impatient"])
 async def test_each_request_on_a_kept_connection_has_its_own_patience(
-    engine: Upstream, first: Timeouts
+    engine: Upstream, first: UpstreamTimeouts
 ) -> None:
     """One that waited longer or shorter before it neither lengthens nor shortens it."""
 

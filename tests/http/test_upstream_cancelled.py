@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from proxy.core.http.origin import Origin
-from proxy.http.upstream import Destination, Timeouts, Upstream, UpstreamRequest
+from proxy.http.upstream import Destination, Upstream, UpstreamRequest, UpstreamTimeouts
 from tests.http.ends import Link, Server, descriptors, scripted, settled, tasks
 
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
@@ -41,7 +41,7 @@ async def _stalled() -> AsyncIterator[bytes]:
 def _request(to: Destination, body: AsyncIterator[bytes] | None) -> UpstreamRequest:
     framing = ((b"transfer-encoding", b"chunked"),) if body is not None else ()
     fields = ((b"host", b"app.example"), *framing)
-    return UpstreamRequest(to, b"POST", b"/", fields, body, Timeouts(30, 30, 30))
+    return UpstreamRequest(to, b"POST", b"/", fields, body, UpstreamTimeouts(30, 30, 30))
 
 
 Point = tuple[Callable[[Link], Awaitable[None]], Callable[[], AsyncIterator[bytes]] | None, str]

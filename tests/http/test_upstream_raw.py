@@ -13,10 +13,10 @@ from proxy.http.client.engine import Http1Upstream
 from proxy.http.keepalive import PATIENCE as KERNEL_PATIENCE
 from proxy.http.upstream import (
     Destination,
-    Timeouts,
     UpstreamFailed,
     UpstreamRequest,
     UpstreamResponse,
+    UpstreamTimeouts,
 )
 from tests.http.ends import Link, scripted, settled, unchanged_tasks
 
@@ -24,14 +24,16 @@ _SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade
 _PIECE = b"x" * 65536
 
 
-def _ask(to: Destination, timeouts: Timeouts) -> UpstreamRequest:
+def _ask(to: Destination, timeouts: UpstreamTimeouts) -> UpstreamRequest:
     fields = ((b"host", b"a"), (b"connection", b"upgrade"), (b"upgrade", b"x"))
     return UpstreamRequest(to, b"GET", b"/", fields, None, timeouts)
 
 
 @asynccontextmanager
 async def _raw(
-    hop: Http1Upstream, script: Callable[[Link], Awaitable[None]], timeouts: Timeouts | None = None
+    hop: Http1Upstream,
+    script: Callable[[Link], Awaitable[None]],
+    timeouts: UpstreamTimeouts | None = None,
 ) -> AsyncIterator[UpstreamResponse]:
     """Give the raw stream to a server that follows ``script`` behind its 101."""
 
@@ -42,7 +44,7 @@ async def _raw(
 
     async with (
         scripted(switching) as server,
-        hop.send(_ask(server.to, timeouts or Timeouts())) as response,
+        hop.send(_ask(server.to, timeouts or UpstreamTimeouts())) as response,
     ):
         assert response.status == 101
         yield response
@@ -54,7 +56,7 @@ async def test_it_may_be_silent_for_longer_than_an_answer(hop: Http1Upstream) ->
         await link.send(b"at last")
         assert await link.is_ended()
 
-    async with _raw(hop, script, Timeouts(read=0.1, write=0.1)) as response:
+    async with _raw(hop, script, UpstreamTimeouts(read=0.1, write=0.1)) as response:
         assert await anext(response.pieces()) == b"at last"
 
 
@@ -96,7 +98,7 @@ async def test_over_tls_our_end_is_the_connection_s_behind_what_was_written(
 
     async with (
         scripted(script, tls=serving) as server,
-        hop.send(_ask(server.to, Timeouts())) as response,
+        hop.send(_ask(server.to, UpstreamTimeouts())) as response,
     ):
         await response.write(_PIECE)
         response.write_end()
@@ -131,7 +133,7 @@ async def test_a_server_that_takes_nothing_is_given_up(hop: Http1Upstream) -> No
     async def script(_link: Link) -> None:
         await asyncio.sleep(60)
 
-    async with _raw(hop, script, Timeouts(write=0.2)) as response:
+    async with _raw(hop, script, UpstreamTimeouts(write=0.2)) as response:
         with pytest.raises(UpstreamFailed) as failed:
             await _fill(response)
     assert failed.value.timeout
@@ -147,7 +149,7 @@ async def test_it_is_never_another_requests_however_well_it_ended(hop: Http1Upst
     with unchanged_tasks():
         async with scripted(script) as server:
             for _ in range(2):
-                async with hop.send(_ask(server.to, Timeouts())) as response:
+                async with hop.send(_ask(server.to, UpstreamTimeouts())) as response:
                     assert [piece async for piece in response.pieces()] == []
                     response.write_end()
                 with pytest.raises(UpstreamFailed):

@@ -2,12 +2,12 @@
 
 import pytest
 
-from proxy.http.upstream import Timeouts, Upstream, UpstreamFailed, UpstreamRequest
+from proxy.http.upstream import Upstream, UpstreamFailed, UpstreamRequest, UpstreamTimeouts
 from tests.core.http1 import responses
 from tests.core.http1.driving import read_response
 from tests.http.ends import Link, Script, Server, scripted
 
-_SOON = Timeouts(5.0, 5.0, 5.0)
+_SOON = UpstreamTimeouts(5.0, 5.0, 5.0)
 _CUT = [row for row in responses.ROWS if not row.until_close]
 
 

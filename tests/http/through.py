@@ -5,10 +5,16 @@ from typing import Any
 
 from proxy.core.http.headers import Field, end_to_end, values_of
 from proxy.http.server.protocol import TARGET
-from proxy.http.upstream import Destination, Timeouts, Upstream, UpstreamFailed, UpstreamRequest
+from proxy.http.upstream import (
+    Destination,
+    Upstream,
+    UpstreamFailed,
+    UpstreamRequest,
+    UpstreamTimeouts,
+)
 from tests.http.ends import Message, Receive, Send, respond
 
-_TIMEOUTS = Timeouts()
+_TIMEOUTS = UpstreamTimeouts()
 
 
 class ClientLeftError(Exception):
@@ -18,7 +24,9 @@ class ClientLeftError(Exception):
 class Hop:
     """An ASGI app that passes every request on to one place."""
 
-    def __init__(self, engine: Upstream, to: Destination, timeouts: Timeouts = _TIMEOUTS) -> None:
+    def __init__(
+        self, engine: Upstream, to: Destination, timeouts: UpstreamTimeouts = _TIMEOUTS
+    ) -> None:
         self._engine = engine
         self._to = to
         self._timeouts = timeouts
