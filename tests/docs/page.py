@@ -18,7 +18,7 @@ NONCE = bytes(range(32))
 SENT, ANSWERED = 1_700_000_000, 1_700_000_001
 ORIGIN = parse_origin(f"https://{BOB.public.portal_id[:6]}.p.getportal.org").of_app("guestbook")
 METHOD, TARGET = b"POST", b"/peer/entries?lang=en"
-BODY, ANSWER = b'{"text": "Hello, Bob!"}', b'{"entry": 7}'
+BODY, RESPONSE_BODY = b'{"text": "Hello, Bob!"}', b'{"entry": 7}'
 
 
 @cache

@@ -1,6 +1,6 @@
 """The sealed call of docs/protocol.md, made anew from fixed keys by the code that makes real ones.
 
-Ada's guestbook writes the entry of the signed example, now sealed; Bob's answer streams.
+Ada's guestbook writes the entry of the signed example, now sealed; Bob's response streams.
 """
 
 import asyncio
@@ -26,11 +26,11 @@ from proxy.inbound.sealed_response import SealedResponse
 from proxy.transfer.response import passing_fields, send_stream
 from tests.docs.page import (
     ADA,
-    ANSWER,
     BOB,
     BODY,
     METHOD,
     ORIGIN,
+    RESPONSE_BODY,
     SENT,
     TARGET,
     base,
@@ -41,7 +41,7 @@ PRIVATE, EPHEMERAL, RESPONSE_NONCE = bytes([3]) * 32, bytes([4]) * 32, bytes([5]
 KEY = SealingKey(PRIVATE)
 CONFIG = KeyConfig(7, KEY.public, (Aead.AES_128_GCM, Aead.CHACHA20_POLY1305))
 NONCE = bytes(range(32, 64))
-APPS_ANSWER: Fields = (
+APPS_RESPONSE: Fields = (
     (b"date", b"Tue, 14 Nov 2023 22:13:21 GMT"),
     (b"content-type", b"application/json"),
     (b"transfer-encoding", b"chunked"),
@@ -86,7 +86,7 @@ def envelope() -> bytes:
 
 
 def responses() -> list[Sent]:
-    """Return what Bob's gateway sends, as the app's answer comes through it."""
+    """Return what Bob's gateway sends, as the app's response comes through it."""
     opener = RequestOpener({CONFIG.key_id: KEY}.get)
     opener.feed(envelope())
     sent: list[Sent] = []
@@ -95,16 +95,16 @@ def responses() -> list[Sent]:
         sent.append(message)
 
     async def pieces() -> AsyncIterator[bytes]:
-        yield ANSWER
+        yield RESPONSE_BODY
 
-    reply = SealedResponse(send, opener.response_sealer(RESPONSE_NONCE), METHOD)
-    fields = response_for_travel(passing_fields(METHOD, 201, APPS_ANSWER, streams=True))
-    asyncio.run(send_stream(reply, 201, fields, pieces()))
+    response = SealedResponse(send, opener.response_sealer(RESPONSE_NONCE), METHOD)
+    fields = response_for_travel(passing_fields(METHOD, 201, APPS_RESPONSE, streams=True))
+    asyncio.run(send_stream(response, 201, fields, pieces()))
     return sent
 
 
-def answer_envelope() -> bytes:
-    """Return the answer's envelope."""
+def response_envelope() -> bytes:
+    """Return the response's envelope."""
     return b"".join(message["body"] for message in responses()[1:])
 
 
@@ -152,13 +152,13 @@ def _request_parts() -> _Parts:
     yield from _padded(len(_inner_request() + content(BODY)))
 
 
-def _answer_parts() -> _Parts:
-    fields = response_for_travel(passing_fields(METHOD, 201, APPS_ANSWER, streams=True))
+def _response_parts() -> _Parts:
+    fields = response_for_travel(passing_fields(METHOD, 201, APPS_RESPONSE, streams=True))
     yield "a response of indeterminate length; its status, 201", b"\3" + varint(201)
     yield from _strings(fields)
-    yield f"content: {ANSWER.decode()}", content(ANSWER)
+    yield f"content: {RESPONSE_BODY.decode()}", content(RESPONSE_BODY)
     head = response_head(ResponseHead(201, tuple(fields)))
-    yield from _padded(len(head + content(ANSWER)))
+    yield from _padded(len(head + content(RESPONSE_BODY)))
 
 
 def _chunks(data: bytes) -> _Parts:
@@ -179,8 +179,8 @@ def _envelope_parts() -> _Parts:
     yield from _chunks(data[39:])
 
 
-def _answer_envelope_parts() -> _Parts:
-    data = answer_envelope()
+def _response_envelope_parts() -> _Parts:
+    data = response_envelope()
     yield "the response nonce", data[: len(RESPONSE_NONCE)]
     yield from _chunks(data[len(RESPONSE_NONCE) :])
 
@@ -209,7 +209,7 @@ def examples() -> dict[str, str]:
         "sealed request": _block(_request_parts()),
         "envelope head": _head(start, (host, CHUNKED_REQUEST, INCREMENTAL, chunked)),
         "envelope": _block(_envelope_parts()),
-        "sealed answer": _block(_answer_parts()),
-        "answer envelope head": _head(b"HTTP/1.1 200 OK", (*responses()[0]["headers"], chunked)),
-        "answer envelope": _block(_answer_envelope_parts()),
+        "sealed response": _block(_response_parts()),
+        "response envelope head": _head(b"HTTP/1.1 200 OK", (*responses()[0]["headers"], chunked)),
+        "response envelope": _block(_response_envelope_parts()),
     }

@@ -39,7 +39,6 @@ from proxy.core.signature.response import Question, sign_response, verify_respon
 from tests.docs.page import (
     ADA,
     ADA_SEED,
-    ANSWER,
     ANSWERED,
     BOB,
     BOB_SEED,
@@ -47,6 +46,7 @@ from tests.docs.page import (
     METHOD,
     NONCE,
     ORIGIN,
+    RESPONSE_BODY,
     SENT,
     TARGET,
     base,
@@ -64,7 +64,7 @@ def _digest(body: bytes) -> tuple[bytes, bytes]:
 
 
 def _signed_request() -> tuple[Message, Question]:
-    """Return Ada's request as it is signed, and the question that the answer belongs to."""
+    """Return Ada's request as it is signed, and the question that the response belongs to."""
     message = Message(
         fields=(
             (b"content-type", b"application/json"),
@@ -88,7 +88,7 @@ def _signed_response() -> Message:
         (b"content-type", b"application/json"),
         (b"set-cookie", b"a=1"),
         (b"set-cookie", b"b=2"),
-        _digest(ANSWER),
+        _digest(RESPONSE_BODY),
     )
     return sign_response(BOB, Message(fields=fields, status=201), question, now=ANSWERED).message
 
@@ -121,7 +121,7 @@ def examples() -> dict[str, str]:
         "pem": BOB.public.pem.rstrip("\n"),
         "request": _wire(start, (host, *request.fields), BODY),
         "request base": base(request, TAG),
-        "response": _wire(b"HTTP/1.1 201 Created", response.fields, ANSWER),
+        "response": _wire(b"HTTP/1.1 201 Created", response.fields, RESPONSE_BODY),
         "response base": base(response, RESPONSE_TAG, question.message),
         "document": _document(),
     }
@@ -166,7 +166,7 @@ def test_the_page_shows_the_names_under_which_an_apps_own_fields_travel() -> Non
     rows = re.findall(r"^\| `([a-z-]+)` \| `([a-z-]+)` \| (.+) \|$", section, re.MULTILINE)
     shown = {name.encode(): (travels.encode(), where) for name, travels, where in rows}
     assert shown == {
-        name: (travels, "requests and answers" if name in RENAMED else "answers")
+        name: (travels, "requests and responses" if name in RENAMED else "responses")
         for name, travels in RENAMED_IN_RESPONSES.items()
     }
 
@@ -208,8 +208,8 @@ def test_the_request_on_the_page_is_admitted() -> None:
 def test_the_response_on_the_page_is_believed() -> None:
     start, fields, _ = _parsed(example("response"))
     _, question = _signed_request()
-    answer = Message(fields=fields, status=int(start.split()[1]))
-    verified = verify_response(BOB.public.portal_id, answer, question)
+    message = Message(fields=fields, status=int(start.split()[1]))
+    verified = verify_response(BOB.public.portal_id, message, question)
     assert [name for name, _ in verified.fields][:3] == [
         b"content-type",
         b"set-cookie",

@@ -17,15 +17,15 @@ from proxy.core.http.origin import parse_origin
 from proxy.core.sealing.key_config import parse_key_config
 from proxy.core.sealing.message import Event, MessageOpener
 from proxy.core.sealing.request import RequestOpener
-from tests.docs.page import ADA, ANSWER, BOB, BODY, METHOD, ORIGIN, SENT, TARGET, example
+from tests.docs.page import ADA, BOB, BODY, METHOD, ORIGIN, RESPONSE_BODY, SENT, TARGET, example
 from tests.docs.sealed import (
     CONFIG,
     KEY,
     NONCE,
-    answer_envelope,
     bytes_of,
     envelope,
     examples,
+    response_envelope,
     sealer,
 )
 
@@ -37,15 +37,15 @@ def test_a_block_of_the_sealed_example_is_what_the_code_makes(name: str) -> None
 
 def test_the_page_shows_the_whole_of_both_envelopes() -> None:
     assert bytes_of(example("envelope")) == envelope()
-    assert bytes_of(example("answer envelope")) == answer_envelope()
+    assert bytes_of(example("response envelope")) == response_envelope()
 
 
 def test_the_binary_messages_of_the_page_and_their_zeros_are_what_is_in_the_envelopes() -> None:
     request = RequestOpener({CONFIG.key_id: KEY}.get)
     opened = b"".join(request.feed(envelope())) + request.end()
     response = sealer().response_opener()
-    opened_answer = b"".join(response.feed(answer_envelope())) + response.end()
-    for name, message in (("sealed request", opened), ("sealed answer", opened_answer)):
+    opened_response = b"".join(response.feed(response_envelope())) + response.end()
+    for name, message in (("sealed request", opened), ("sealed response", opened_response)):
         block = example(name)
         [zeros, length] = re.findall(r"\d+", block.splitlines()[-1])
         assert message == bytes_of(block) + bytes(int(zeros))
@@ -93,11 +93,11 @@ def test_the_request_in_the_envelope_of_the_page_is_admitted() -> None:
     )
 
 
-def test_the_answer_in_the_envelope_of_the_page_is_opened_by_who_asked() -> None:
+def test_the_response_in_the_envelope_of_the_page_is_opened_by_who_asked() -> None:
     message = MessageOpener(sealer().response_opener(), ResponseReader(METHOD))
-    events: list[Event] = message.feed(bytes_of(example("answer envelope")))
+    events: list[Event] = message.feed(bytes_of(example("response envelope")))
     head, *rest = [*events, *message.end()]
-    assert rest == [ANSWER, COMPLETE]
+    assert rest == [RESPONSE_BODY, COMPLETE]
     assert isinstance(head, ResponseHead)
     assert restored_after_travel(head.fields) == [
         (b"date", b"Tue, 14 Nov 2023 22:13:21 GMT"),
