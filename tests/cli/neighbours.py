@@ -105,7 +105,7 @@ class Hasty(Server):
 
 
 class Endless(Server):
-    """An app whose answers begin with ``more`` and never end, but by being broken off."""
+    """An app whose responses begin with ``more`` and never end, but by being broken off."""
 
     def __init__(self) -> None:
         self.breaks_off = threading.Event()

@@ -68,8 +68,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
             stack.callback(portal.release)
         relay = stack.enter_context(Relay(bob.public))
         gone = new_key().public.portal_id
-        authenticate, refusing = reserve_port()
-        stack.enter_context(authenticate)
+        holder, refusing = reserve_port()
+        stack.enter_context(holder)
         ada.knows(
             in_mode(bob.as_contact(connect=relay.port), "sealed"),
             in_mode(sid.as_contact(), "signed"),
@@ -108,7 +108,7 @@ modes = pytest.mark.parametrize("peer", ["Bob", "Sid"], ids=["sealed", "signed"]
 
 
 @modes
-def test_a_get_prints_the_answers_body_and_nothing_else(street: Street, peer: str) -> None:
+def test_a_get_prints_the_responses_body_and_nothing_else(street: Street, peer: str) -> None:
     done = street.call(peer, "wide", "/x?y=%20z&q")
     assert done == Done(0, b"ok", "")
     asked = street.app.request
@@ -173,7 +173,7 @@ def test_both_bodies_stream_at_once(street: Street) -> None:
         assert process.wait(PATIENCE) == 0
 
 
-def test_an_answer_before_the_end_of_stdin_ends_the_call(street: Street) -> None:
+def test_a_response_before_the_end_of_stdin_ends_the_call(street: Street) -> None:
     with street.start("Bob", "hasty", "/x", "-d", "@-") as process:
         assert process.stdin
         assert process.stdout
@@ -300,7 +300,7 @@ def test_a_signed_call_has_no_sealing_key_to_tell(street: Street) -> None:
 
 
 @modes
-def test_json_tells_about_the_answer_in_place_of_its_body(
+def test_json_tells_about_the_response_in_place_of_its_body(
     street: Street, peer: str, tmp_path: Path
 ) -> None:
     street.app.script(response(404, ("X-A", "é"), body=b"gone"))
@@ -390,7 +390,7 @@ def test_an_empty_file_is_a_body_of_no_bytes(street: Street, tmp_path: Path) -> 
     assert street.app.request.one("content-length") == b"0"
 
 
-def test_an_answer_that_can_be_printed_nowhere_is_a_reason(street: Street) -> None:
+def test_a_response_that_can_be_printed_nowhere_is_a_reason(street: Street) -> None:
     words = street.ada.command_line("call", "Bob", "wide", "/x")
     closed = ["sh", "-c", 'exec "$@" >&-', "sh", *words]
     done = subprocess.run(
@@ -400,7 +400,7 @@ def test_an_answer_that_can_be_printed_nowhere_is_a_reason(street: Street) -> No
     assert done.stderr == "portal-proxy: stdout is closed: there is nowhere to print the answer\n"
 
 
-def test_a_terminal_gets_no_control_character_of_the_answer(street: Street) -> None:
+def test_a_terminal_gets_no_control_character_of_the_response(street: Street) -> None:
     body = b"\x1b[31mred\ttab\r\nend\xff " + "\u202eü".encode()
     street.app.script(response(200, body=body))
     ours, theirs = pty.openpty()

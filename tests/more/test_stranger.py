@@ -127,7 +127,7 @@ def world(cast: World) -> World:
 
 @pytest.mark.parametrize("aead", [_AES, _CHACHA])
 @pytest.mark.parametrize("chunk", [_ONE_CHUNK, _SMALL_CHUNKS])
-def test_a_query_arrives_as_it_was_and_the_answer_opens(
+def test_a_query_arrives_as_it_was_and_the_response_opens(
     world: World, chunk: int, aead: int
 ) -> None:
     world.app.script(response(200, ("Content-Type", "text/plain"), body=b"Hello, stranger."))
@@ -148,7 +148,7 @@ def test_a_query_arrives_as_it_was_and_the_answer_opens(
 
 @pytest.mark.parametrize("writer", ["library", "hand"])
 @pytest.mark.parametrize("chunk", [_ONE_CHUNK, _SMALL_CHUNKS])
-def test_a_body_arrives_as_it_was_and_a_long_answer_opens(
+def test_a_body_arrives_as_it_was_and_a_long_response_opens(
     world: World, chunk: int, writer: str
 ) -> None:
     long = _POEM * 80
@@ -186,7 +186,7 @@ def test_fields_keep_their_lines_bytes_and_names_both_ways(world: World) -> None
 
 
 @pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
-def test_an_answer_without_a_body_opens(world: World, method: str, status: int) -> None:
+def test_a_response_without_a_body_opens(world: World, method: str, status: int) -> None:
     fields = [("Content-Length", "7")] if status != 204 else []
     world.app.script(response(status, *fields, ("ETag", '"1"'), body=None))
     made = world.call_once(method)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.wire.harness.raw import ResponseWriter, request
+from tests.wire.harness.raw import RawConnection, request
 
 if TYPE_CHECKING:
     from .harness.faulty import FaultyApp
@@ -37,7 +37,7 @@ class Cast:
 
     def see(self, caller: str, deed: str, method: str = "GET") -> str:
         """Return what the caller sees."""
-        with ResponseWriter((call := self.call(caller, deed, method))[0]) as wire:
+        with RawConnection((call := self.call(caller, deed, method))[0]) as wire:
             wire.send(call[1])
             return seen(wire)
 
@@ -49,7 +49,7 @@ class Cast:
 def meaning(expected: str, caller: str, method: str = "GET") -> tuple[str, ...]:
     """Return what may be seen.
 
-    Where a sealed answer broke off before any of it was sent, the peer's proxy says so, and where
+    Where a sealed response broke off before any of it was sent, the peer's proxy says so, and where
     it did before any of it could be opened, the caller's own.
     """
     if expected is BROKEN and caller == "a sealed call":
@@ -58,8 +58,8 @@ def meaning(expected: str, caller: str, method: str = "GET") -> tuple[str, ...]:
     return (expected,)
 
 
-def seen(wire: ResponseWriter) -> str:
-    """Return what a client makes of an answer: its body, its refusal, or that it broke off."""
+def seen(wire: RawConnection) -> str:
+    """Return what a client makes of a response: its body, its refusal, or that it broke off."""
     try:
         got = wire.read()
     except EOFError:

@@ -27,7 +27,7 @@ BOX = """{"v": "3.2", "port": 80, "paths": {
     "Remote-User": "{{ auth.client_type }} {{ client_name }}",
     "X-Host": "{{ portal.domain }}"}}}}"""
 WIDE = '{"v": "3.2", "port": 80, "paths": {"": {"access": "peer"}}}'
-CONTEXT = '{"v": "3.2", "port": 80, "paths": {"": {"access": "public"}}}'
+SITE = '{"v": "3.2", "port": 80, "paths": {"": {"access": "public"}}}'
 
 
 @dataclass
@@ -35,7 +35,7 @@ class World:
     """Ada and Bob as processes, with a relay between them and a recording app behind each.
 
     Bob's contacts: Ada; Eda; Cleo, who is only a key; Dora, likewise, hidden from every app but
-    ``context``. Ada's: Bob, the fake peer, and one that is down. Mallory is nobody's contact.
+    ``site``. Ada's: Bob, the fake peer, and one that is down. Mallory is nobody's contact.
     Eda is another Ada, who calls sealed: Bob, through the meddler, and the sealed peer. She runs
     for tests that ask for ``sealed``.
     """
@@ -129,13 +129,13 @@ def on_stage(folder: Path, bobs: type[Portal] = Portal) -> Iterator[World]:
         peer = stack.enter_context(SealedPeer())
         live = stack.enter_context(Live())
         cleo, dora, mallory, gone = (new_key() for _ in range(4))
-        authenticate, refusing = reserve_port()
-        stack.enter_context(authenticate)
+        holder, refusing = reserve_port()
+        stack.enter_context(holder)
         for portal, app in ((ada, ada_app), (bob, bob_app), (eda, ada_app)):
             stack.callback(portal.release)
             portal.add_app("box", BOX, app.port)
             portal.add_app("wide", WIDE, app.port)
-            portal.add_app("site", CONTEXT, app.port)
+            portal.add_app("site", SITE, app.port)
         for portal in (ada, bob, eda):
             portal.add_app("live", WIDE, live.port)
         ada.knows(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SECRET = b"a body that must not be seen " * 2000
 
 
-Reply = Callable[[Asked], bytes]
+Responder = Callable[[Asked], bytes]
 
 
 def ask(world: World, method: str = "GET") -> Raw:

@@ -137,7 +137,7 @@ MANY: dict[str, Fault] = {
     "the first chunk alone": keep(2),
     "all but the final chunk": keep(-1),
 }
-REVOKED: dict[str, Fault] = {
+BROKEN_OFF: dict[str, Fault] = {
     f"{how} behind {where}": cut(count, reset=how == "a reset")
     for how in ("a reset", "an end")
     for where, count in {

@@ -163,7 +163,7 @@ def test_what_a_calling_app_signed_verifies_at_the_peers_app(
 
 
 @pytest.mark.parametrize("way", ["stranger", "signed", "sealed"])
-def test_what_an_app_signs_of_its_answer_arrives_too(sealed: World, way: str) -> None:
+def test_what_an_app_signs_of_its_response_arrives_too(sealed: World, way: str) -> None:
     lines = (
         ("Date", DATE),
         ("Content-Digest", f"sha-256=:{digest(b'ok')}:"),

@@ -1,6 +1,6 @@
 """Smuggling at a running proxy: the rows of ``tests/core/http1/requests.py``, cut anywhere.
 
-The judge is an app that keeps every byte it gets.
+What counts is what came to an app that keeps every byte.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pytest
 from proxy.core.http1.grammar import RequestHead
 from tests.core.http1 import requests
 from tests.core.http1.driving import read_request
-from tests.wire.harness.raw import ResponseWriter
+from tests.wire.harness.raw import RawConnection
 from tests.wire.harness.recorder import eventually
 from tests.wire.harness.splits import LONGEST, drip, places, responses
 
@@ -36,12 +36,13 @@ def put(row: requests.Row, data: bytes) -> bytes:
 @pytest.mark.parametrize("row", requests.ROWS, ids=str)
 def test_what_is_forged_never_reaches_the_app(world: World, row: requests.Row) -> None:
     forged = put(row, row.forged)
-    with ResponseWriter(world.bob.public) as wire:
+    with RawConnection(world.bob.public) as wire:
         wire.send(forged)
         got = wire.read()
         assert wire.rest() == b"", "a refused message ends its connection"
     assert got.status == row.status
     assert got.one("portal-refusal").decode() == got.code
+    assert got.one("connection") == b"close"
 
     cut = responses(world.bob.public, forged)
     if len(forged) <= LONGEST:
@@ -57,7 +58,7 @@ def test_what_is_forged_never_reaches_the_app(world: World, row: requests.Row) -
 def test_its_harmless_twin_reaches_the_app_unchanged(world: World, row: requests.Row) -> None:
     twin = put(row, row.twin)
     if row.name in HOSTLESS:
-        with ResponseWriter(world.bob.public) as wire:
+        with RawConnection(world.bob.public) as wire:
             wire.send(twin)
             assert wire.read().code == "bad_request"
         return
@@ -66,7 +67,7 @@ def test_its_harmless_twin_reaches_the_app_unchanged(world: World, row: requests
     sent = [
         pair for pair in head.fields if pair[0] not in (b"transfer-encoding", b"content-length")
     ]
-    with ResponseWriter(world.bob.public) as wire:
+    with RawConnection(world.bob.public) as wire:
         wire.send(twin)
         assert wire.read().status == 200
     every = [response.status for response in responses(world.bob.public, twin)]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.wire.harness.raw import ResponseWriter, request, response
+from tests.wire.harness.raw import RawConnection, request, response
 from tests.wire.harness.recorder import eventually
 from tests.wire.harness.splits import places, responses
 
@@ -31,11 +31,11 @@ BOMB = gzip.compress(bytes(50_000_000), mtime=0)
 
 def filled(world: World, text: str) -> str:
     """Put the hosts of Bob's apps in their places; ``bare`` has no port, ``name`` is an alias."""
-    context = world.bob.app_host("site")
+    site = world.bob.app_host("site")
     hosts = {
-        "site": context,
-        "SITE": context.upper(),
-        "bare": context.partition(":")[0],
+        "site": site,
+        "SITE": site.upper(),
+        "bare": site.partition(":")[0],
         "name": "site.bob.example",
         "box": world.bob.app_host("box"),
     }
@@ -52,7 +52,7 @@ def put(world: World, what: Row) -> bytes:
 @pytest.mark.parametrize("row", ROWS, ids=NAMES)
 def test_nothing_forged_reaches_the_app(world: World, row: Row) -> None:
     raw = put(world, row)
-    with ResponseWriter(world.bob.public) as wire:
+    with RawConnection(world.bob.public) as wire:
         wire.send(raw)
         got = [wire.read(), *responses(world.bob.public, raw)]
 
@@ -74,7 +74,7 @@ def test_its_harmless_twin_reaches_the_app_unchanged(world: World, row: Row) -> 
     raw = put(world, row["twin"])
     head, _, body = raw.partition(b"\r\n\r\n")
     first, *lines = head.split(b"\r\n")
-    with ResponseWriter(world.bob.public) as wire:
+    with RawConnection(world.bob.public) as wire:
         wire.send(raw)
         assert wire.read().status == 200
     assert {response.status for response in responses(world.bob.public, raw)} <= {200}

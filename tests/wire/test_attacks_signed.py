@@ -1,4 +1,4 @@
-"""Every row of ``tests/attacks`` at a running proxy, signed and sealed; the app is the judge."""
+"""Every row of ``tests/attacks`` at a running proxy; what counts is what came to the app."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.core.binary_http.driving import read, reader_for
 from tests.core.http1.driving import read_request
 from tests.core.test_gate_keys import BAD_KEYS, with_bad_key
 from tests.wire.harness.casting import BobsPortal
-from tests.wire.harness.raw import Raw, ResponseWriter, exchange
+from tests.wire.harness.raw import Raw, RawConnection, exchange
 from tests.wire.harness.recorder import Recorder, eventually
 from tests.wire.harness.sealer import Sender, offered_by
 from tests.wire.harness.splits import drip
@@ -157,7 +157,7 @@ def test_a_body_that_ends_after_its_signature_expired_is_taken(
 ) -> None:
     """In time is what had its whole head then: an upload may last."""
     row = {"then": [["add", "expect", "100-continue"]]}
-    with built_in(tmp_path) as stage, ResponseWriter(stage.bob.public) as wire:
+    with built_in(tmp_path) as stage, RawConnection(stage.bob.public) as wire:
         monkeypatch.setattr(peering, "NOW", int(time.time()) + 1)  # later than the proxy's start
         head, body = signed(row)[:-5], b"Hello"
         wire.send(head)

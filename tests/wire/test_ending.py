@@ -17,14 +17,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire.conftest import CONTEXT
+from tests.wire.conftest import SITE
 from tests.wire.harness.portals import Portal, end, environment, wait_for_ports
-from tests.wire.harness.raw import LOOPBACK, PATIENCE, ResponseWriter, exchange, request, response
+from tests.wire.harness.raw import LOOPBACK, PATIENCE, RawConnection, exchange, request, response
 from tests.wire.harness.recorder import Accepted, Live, Recorder, eventually
 
 QUEUED = 1500
 """More than a loop takes before it hears of the signal."""
-LENDER = Path(__file__).parent / "harness" / "lender.py"
+INHERITED = Path(__file__).parent / "harness" / "inherited.py"
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def app() -> Iterator[Recorder]:
 def gina(tmp_path: Path, app: Recorder) -> Iterator[Portal]:
     """A Portal that isn't running yet; running requests get three seconds."""
     portal = Portal(tmp_path, "Gina", settings="accept: [sealed, signed]\ngrace: 3s\n")
-    portal.add_app("site", CONTEXT, app.port)
+    portal.add_app("site", SITE, app.port)
     yield portal
     portal.release()
 
@@ -51,9 +51,9 @@ def process_of(portal: Portal) -> subprocess.Popen[bytes]:
     return portal._process
 
 
-def half_sent(portal: Portal, app: Recorder) -> ResponseWriter:
+def half_sent(portal: Portal, app: Recorder) -> RawConnection:
     """Return a connection on which a request is under way."""
-    wire = ResponseWriter(portal.public)
+    wire = RawConnection(portal.public)
     fields = (("Host", portal.app_host("site")), ("Content-Length", "4"))
     wire.send(request("POST", "/", *fields) + b"ab")
     eventually(lambda: app.received.endswith(b"ab"))
@@ -74,14 +74,14 @@ def test_what_runs_longer_than_the_owner_grants_is_cut_off_visibly(
     assert "Traceback" not in gina.log
 
 
-def patient(portal: Portal) -> None:
+def grant_an_hour(portal: Portal) -> None:
     """Give running requests an hour."""
     yaml = portal.config / "portal.yaml"
     yaml.write_text(yaml.read_text().replace("grace: 3s", "grace: 1h"))
 
 
 def test_the_second_signal_ends_it_at_once(gina: Portal, app: Recorder) -> None:
-    patient(gina)
+    grant_an_hour(gina)
     gina.start()
     process = process_of(gina)
     with half_sent(gina, app):
@@ -104,12 +104,12 @@ def listens(port: int) -> bool:
 
 
 def test_who_is_in_the_queue_when_it_stops_is_served(gina: Portal, app: Recorder) -> None:
-    patient(gina)
+    grant_an_hour(gina)
     gina.start()
     process = process_of(gina)
     process.send_signal(signal.SIGSTOP)
     with more_descriptors(), ExitStack() as stack:
-        wires = [stack.enter_context(ResponseWriter(gina.public)) for _ in range(QUEUED)]
+        wires = [stack.enter_context(RawConnection(gina.public)) for _ in range(QUEUED)]
         for number, wire in enumerate(wires):
             wire.send(get(gina, f"/{number}"))
         process.terminate()
@@ -145,7 +145,7 @@ def test_an_app_that_answers_can_still_call(gina: Portal) -> None:
         settings.write_text(f"upstream: http://{LOOPBACK}:{calling.port}\n")
         gina.start()
         process = process_of(gina)
-        with ResponseWriter(gina.public) as wire:
+        with RawConnection(gina.public) as wire:
             wire.send(get(gina))
             assert asked.wait(PATIENCE)
             process.terminate()
@@ -175,9 +175,9 @@ def test_who_finds_no_descriptor_free_waits_until_there_is_one(gina: Portal) -> 
     resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (taken + 10, hard))
     with ExitStack() as stack:
         for _ in range(20):
-            stack.enter_context(ResponseWriter(gina.public))
+            stack.enter_context(RawConnection(gina.public))
         eventually(lambda: "can't take a connection" in gina.log)
-        waiting = stack.enter_context(ResponseWriter(gina.public))
+        waiting = stack.enter_context(RawConnection(gina.public))
         waiting.send(get(gina))
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (hard, hard))
         assert waiting.read().body == b"ok"
@@ -221,11 +221,11 @@ class Visitors:
             except BaseException as error:  # noqa: BLE001 - a thread's, raised in the test's
                 self._failures.append(error)
 
-    def connect(self) -> ResponseWriter:
+    def connect(self) -> RawConnection:
         """Connect, again and again where that is refused; nothing else may go wrong."""
         while True:
             try:
-                return ResponseWriter(self.portal.public)
+                return RawConnection(self.portal.public)
             except ConnectionRefusedError:
                 self.refused += 1
                 time.sleep(0.01)
@@ -280,7 +280,7 @@ def restarts_lose_nothing(portal: Portal, app: Recorder, times: int) -> None:
 
 
 @contextmanager
-def lending(portal: Portal, names: list[str]) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+def inheriting(portal: Portal, names: list[str]) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
     """Hold the listening sockets of a Portal; what is given starts a proxy with them."""
     with ExitStack() as stack:
         held = {
@@ -290,11 +290,11 @@ def lending(portal: Portal, names: list[str]) -> Iterator[Callable[[], subproces
         }
 
         def start() -> subprocess.Popen[bytes]:
-            lent = [f"{sock.fileno()}:{name}" for name, sock in held.items()]
+            inherited = [f"{sock.fileno()}:{name}" for name, sock in held.items()]
             command = portal.command_line("serve")
             with portal.log_file.open("ab") as log:
                 return subprocess.Popen(
-                    [sys.executable, str(LENDER), *lent, "--", *command],
+                    [sys.executable, str(INHERITED), *inherited, "--", *command],
                     env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                     pass_fds=[sock.fileno() for sock in held.values()],
                 )  # fmt: skip
@@ -302,9 +302,9 @@ def lending(portal: Portal, names: list[str]) -> Iterator[Callable[[], subproces
         yield start
 
 
-def test_with_lent_sockets_a_restart_refuses_nobody(gina: Portal, app: Recorder) -> None:
+def test_with_inherited_sockets_a_restart_refuses_nobody(gina: Portal, app: Recorder) -> None:
     visitors = Visitors(gina)
-    with lending(gina, ["public", "apps", "owner"]) as start:
+    with inheriting(gina, ["public", "apps", "owner"]) as start:
         process = start()
         with visitors.at_work(Visitors.once, Visitors.once, Visitors.again_and_again):
             for _ in range(3):
@@ -319,8 +319,8 @@ def test_with_lent_sockets_a_restart_refuses_nobody(gina: Portal, app: Recorder)
     assert sorted(targets) == sorted(b"/%d" % number for number in visitors.answered)
 
 
-def test_one_socket_may_be_lent_and_the_others_be_its_own(gina: Portal) -> None:
-    with lending(gina, ["public"]) as start:
+def test_one_socket_may_be_inherited_and_the_others_be_its_own(gina: Portal) -> None:
+    with inheriting(gina, ["public"]) as start:
         process = start()
         wait_for_ports(process, gina.apps, gina.owner, log=gina.log_file)
         assert exchange(gina.public, get(gina)).body == b"ok"
@@ -340,13 +340,13 @@ def test_a_socket_that_isnt_the_listeners_is_refused(
     with ExitStack() as stack:
         words = []
         for name in names[0].split(":"):
-            lent = stack.enter_context(socket.create_server((LOOPBACK, 0)))
+            inherited = stack.enter_context(socket.create_server((LOOPBACK, 0)))
             if name == "public":
-                lent = stack.enter_context(socket.create_server((LOOPBACK, gina.public)))
-            lent.set_inheritable(True)
-            words.append(f"{lent.fileno()}:{name}")
+                inherited = stack.enter_context(socket.create_server((LOOPBACK, gina.public)))
+            inherited.set_inheritable(True)
+            words.append(f"{inherited.fileno()}:{name}")
         done = subprocess.run(
-            [sys.executable, str(LENDER), *words, "--", *gina.command_line("serve")],
+            [sys.executable, str(INHERITED), *words, "--", *gina.command_line("serve")],
             env=environment(), capture_output=True, text=True, check=False, close_fds=False,
             timeout=PATIENCE,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Apps that fail: each failure is a refusal or a visibly broken connection, never a shorter answer.
+"""Apps that fail: a refusal or a visibly broken connection, never a shorter response.
 
 For a stranger, and for an app at another Portal that calls signed or sealed. What they see is
 compared with one table.
@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.config.timeouts import DEFAULT_TIMES
+from proxy.config.timeouts import DEFAULT_TIMEOUTS
 from tests.wire.callers import BROKEN, CALLERS, Cast, meaning, seen
-from tests.wire.conftest import CONTEXT, WIDE
+from tests.wire.conftest import SITE, WIDE
 from tests.wire.harness.faulty import FaultyApp
 from tests.wire.harness.misdeeds import PART, PROMISED
 from tests.wire.harness.portals import Portal
-from tests.wire.harness.raw import LOOPBACK, PATIENCE, ResponseWriter, exchange, request
+from tests.wire.harness.raw import LOOPBACK, PATIENCE, RawConnection, exchange, request
 from tests.wire.harness.recorder import eventually
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def whole_cast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cast]:
         for portal in (bob, ada, eda):
             stack.callback(portal.release)
             portal.add_app("wide", WIDE, app.port)
-            portal.add_app("site", CONTEXT, app.port)
+            portal.add_app("site", SITE, app.port)
         bob.knows(*(portal.as_contact() for portal, _ in callers), apps={"wide": "all"})
         for portal, mode in callers:
             portal.knows(bob.as_contact(mode=mode), apps={"wide": "all"})
@@ -88,7 +88,7 @@ def cast(whole_cast: Cast) -> Cast:
         ("reset-open", BROKEN, FAILED, BROKEN),
     ],
 )
-def test_what_fails_is_never_a_whole_answer(
+def test_what_fails_is_never_a_whole_response(
     cast: Cast, deed: str, method: str, caller: str, stranger: str, signed: str, sealed: str
 ) -> None:
     expected = dict(zip(CALLERS, (stranger, signed, sealed), strict=True))[caller]
@@ -100,13 +100,13 @@ def test_what_fails_is_never_a_whole_answer(
 
 
 @pytest.mark.parametrize("caller", CALLERS)
-def test_an_app_killed_before_its_answer_has_failed(cast: Cast, caller: str) -> None:
+def test_an_app_killed_before_its_response_has_failed(cast: Cast, caller: str) -> None:
     assert while_waiting(cast, caller, "silence", cast.app.kill) == FAILED
 
 
 @pytest.mark.parametrize("deed", ["stall", "stall-chunks"])
 @pytest.mark.parametrize("caller", CALLERS)
-def test_an_app_killed_in_its_answer_breaks_it_off(cast: Cast, caller: str, deed: str) -> None:
+def test_an_app_killed_in_its_response_breaks_it_off(cast: Cast, caller: str, deed: str) -> None:
     expected = meaning(FAILED if caller == "a signed call" else BROKEN, caller)
 
     assert while_waiting(cast, caller, deed, cast.app.kill) in expected
@@ -125,7 +125,9 @@ def test_an_app_that_is_stopped_is_given_up_in_time(cast: Cast, caller: str) -> 
 
 
 @pytest.mark.parametrize("caller", CALLERS)
-def test_an_app_that_is_stopped_in_its_answer_is_given_up_in_time(cast: Cast, caller: str) -> None:
+def test_an_app_that_is_stopped_in_its_response_is_given_up_in_time(
+    cast: Cast, caller: str
+) -> None:
     def stop() -> None:
         cast.app.signal(signal.SIGSTOP)
 
@@ -158,7 +160,7 @@ def test_an_app_that_is_gone_is_unreachable_until_it_is_back(cast: Cast) -> None
 
 
 def test_a_client_without_lengths_gets_a_reset_and_no_end(cast: Cast) -> None:
-    """To HTTP/1.0 the end of the connection is the end of the answer."""
+    """To HTTP/1.0 the end of the connection is the end of the response."""
     for deed in ("close-chunks", "reset-open", "stall-chunks", "bad-chunk"):
         port, raw = cast.call("a stranger", deed)
         with socket.create_connection((LOOPBACK, port), timeout=PATIENCE) as client:
@@ -177,19 +179,19 @@ def read_to_the_end(client: socket.socket, got: bytearray) -> None:
 
 def test_of_what_breaks_off_a_stranger_has_seen_the_part_that_came(cast: Cast) -> None:
     port, raw = cast.call("a stranger", "stall")
-    with ResponseWriter(port) as wire:
+    with RawConnection(port) as wire:
         wire.send(raw)
         assert b"content-length: %d\r\n" % PROMISED in wire.until(b"\r\n\r\n")
         assert wire.exactly(len(PART)) == PART
         assert wire.rest() == b""
 
 
-def test_stalled_answers_hold_nobody_up(cast: Cast) -> None:
+def test_stalled_responses_hold_nobody_up(cast: Cast) -> None:
     """Two hundred requests wait for an app that says nothing; others are answered meanwhile."""
     host = ("Host", cast.ada.app_host("site"))
     with ExitStack() as stack:
         for _ in range(200):
-            stack.enter_context(ResponseWriter(cast.ada.public)).send(
+            stack.enter_context(RawConnection(cast.ada.public)).send(
                 request("GET", "/silence", host)
             )
         start = time.monotonic()
@@ -202,14 +204,14 @@ def test_stalled_answers_hold_nobody_up(cast: Cast) -> None:
 
 def test_by_default_the_proxy_next_to_the_app_is_the_first_to_lose_patience() -> None:
     """Else a peer whose app is silent looks as if it were gone itself: ``peer_timeout``."""
-    assert DEFAULT_TIMES.app_answer < DEFAULT_TIMES.peer_answer
+    assert DEFAULT_TIMEOUTS.app_answer < DEFAULT_TIMEOUTS.peer_answer
 
 
 def while_waiting(cast: Cast, caller: str, deed: str, act: Callable[[], None]) -> str:
     """Return what the caller sees when ``act`` is done while the app is at it."""
     before = cast.app.moments
     port, raw = cast.call(caller, deed)
-    with ResponseWriter(port) as wire:
+    with RawConnection(port) as wire:
         wire.send(raw)
         eventually(lambda: cast.app.moments > before)
         act()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.wire.conftest import CONTEXT, WIDE
+from tests.wire.conftest import SITE, WIDE
 from tests.wire.harness.raw import Raw, exchange, request
 from tests.wire.harness.recorder import Recorder, eventually
 from tests.wire.harness.troubled import Drifting
@@ -74,7 +74,7 @@ def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
         for portal in (ada, bob):
             stack.callback(portal.release)
             portal.add_app("wide", WIDE, app.port)
-            portal.add_app("site", CONTEXT, app.port)
+            portal.add_app("site", SITE, app.port)
         ada.knows(bob.as_contact(mode=request.param), apps={"wide": "all"})
         bob.knows(ada.as_contact(), apps={"wide": "all"})
         ada.begin()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.core.identity import PrivateKey
-from tests.wire.conftest import CONTEXT, WIDE
+from tests.wire.conftest import SITE, WIDE
 from tests.wire.harness.disks import Disk, FileSystem, Limit
 from tests.wire.harness.portals import Portal, contact, environment
 from tests.wire.harness.raw import PATIENCE, Raw, exchange, request, response
@@ -108,7 +108,7 @@ def _dana(disk: Disk, tmp_path: Path) -> Iterator[Dana]:
         portal = Drifting(tmp_path / "disk" / "dana", "Dana", settings=settings)
         stack.callback(portal.release)
         portal.add_app("wide", WIDE, app.port)
-        portal.add_app("site", CONTEXT, app.port)
+        portal.add_app("site", SITE, app.port)
         friend = new_key()
         portal.knows(contact(friend.public.portal_id, "Friend", 9, 9), apps={"wide": "all"})
         portal.start()
@@ -204,7 +204,7 @@ def test_a_body_that_cant_be_held_is_refused_and_nothing_done(tmp_path: Path) ->
         assert dana.stranger(bytes(1024 * _KIB)) == "ok"
 
 
-def test_an_answer_that_cant_be_held_was_perhaps_carried_out(tmp_path: Path) -> None:
+def test_a_response_that_cant_be_held_was_perhaps_carried_out(tmp_path: Path) -> None:
     disk = Limit()
     with _dana(disk, tmp_path) as dana:
         disk.limit(dana.portal, 600 * _KIB)
@@ -220,7 +220,7 @@ def test_an_answer_that_cant_be_held_was_perhaps_carried_out(tmp_path: Path) -> 
 def test_a_log_that_cant_be_written_costs_no_request(tmp_path: Path) -> None:
     with Recorder() as app:
         portal = Portal(tmp_path / "lou", "Lou")
-        portal.add_app("site", CONTEXT, app.port)
+        portal.add_app("site", SITE, app.port)
         portal.start()
         try:
             Limit().fill(portal)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.config.timeouts import GRACE
-from tests.wire.conftest import CONTEXT
+from tests.wire.conftest import SITE
 from tests.wire.harness.portals import Portal
-from tests.wire.harness.raw import Raw, ResponseWriter, exchange, request
+from tests.wire.harness.raw import Raw, RawConnection, exchange, request
 from tests.wire.harness.recorder import Recorder, eventually
 from tests.wire.harness.troubled import Resolving
 
@@ -39,9 +39,9 @@ def app() -> Iterator[Recorder]:
 def nadia(tmp_path: Path, app: Recorder) -> Iterator[Resolving]:
     """A Portal whose apps are found by name, as containers are; one is found by address."""
     portal = Resolving(tmp_path / "nadia", "Nadia")
-    portal.add_app("site", CONTEXT, app.port)
+    portal.add_app("site", SITE, app.port)
     for name in ("here", "gone"):
-        portal.add_app(name, CONTEXT, app.port)
+        portal.add_app(name, SITE, app.port)
         settings = portal.config / "apps" / name / "proxy.yaml"
         settings.write_text(f"upstream: http://{name}.internal:{app.port}\n")
     portal.set_names(**{"here.internal": "127.0.0.1"})
@@ -82,11 +82,11 @@ def unanswered(portal: Resolving) -> Iterator[None]:
     portal.set_names(**{"here.internal": "127.0.0.1", "gone.internal": "silence"})
     with ExitStack() as stack:
         for _ in range(40):
-            stack.enter_context(ResponseWriter(portal.public)).send(ask(portal, "gone"))
+            stack.enter_context(RawConnection(portal.public)).send(ask(portal, "gone"))
         yield
 
 
-def test_a_name_that_gets_no_answer_holds_no_other_app_up(nadia: Resolving) -> None:
+def test_a_name_that_gets_no_response_holds_no_other_app_up(nadia: Resolving) -> None:
     with unanswered(nadia):
         start = time.monotonic()
 
@@ -96,7 +96,7 @@ def test_a_name_that_gets_no_answer_holds_no_other_app_up(nadia: Resolving) -> N
         assert time.monotonic() - start < SOON
 
 
-def test_a_name_that_gets_no_answer_doesnt_keep_the_proxy_running(nadia: Resolving) -> None:
+def test_a_name_that_gets_no_response_doesnt_keep_the_proxy_running(nadia: Resolving) -> None:
     with unanswered(nadia):
         assert outcome(exchange(nadia.public, ask(nadia, "site"))) == "ok"
         start = time.monotonic()
@@ -112,7 +112,7 @@ def test_a_peer_whose_name_is_unknown_is_unreachable_until_it_is_known(
 ) -> None:
     friend = Portal(tmp_path / "friend", "Friend")
     try:
-        friend.add_app("site", CONTEXT, app.port)
+        friend.add_app("site", SITE, app.port)
         friend.knows(nadia.as_contact(), apps={"site": "all"})
         peer = replace(friend.as_contact(mode=mode), connect="")
         known = nadia.log.count("the contact list changed")
@@ -160,7 +160,7 @@ class Process:
 @pytest.fixture
 def fay(tmp_path: Path, app: Recorder) -> Iterator[Portal]:
     portal = Portal(tmp_path / "fay", "Fay")
-    portal.add_app("site", CONTEXT, app.port)
+    portal.add_app("site", SITE, app.port)
     yield portal.start()
     portal.release()
 
@@ -170,8 +170,8 @@ def test_without_descriptors_it_waits_and_recovers(fay: Portal) -> None:
     assert outcome(exchange(fay.public, ask(fay, "site"))) == "ok"
     process.allow(process.descriptors + 30)
     with ExitStack() as stack:
-        first = stack.enter_context(ResponseWriter(fay.public))
-        limiter = [stack.enter_context(ResponseWriter(fay.public)) for _ in range(100)]
+        first = stack.enter_context(RawConnection(fay.public))
+        limiter = [stack.enter_context(RawConnection(fay.public)) for _ in range(100)]
         eventually(lambda: process.descriptors >= 40)
         before, start = process.seconds, time.monotonic()
         first.send(ask(fay, "site"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from tests.wire.harness.raw import ResponseWriter, request, response
+from tests.wire.harness.raw import RawConnection, request, response
 from tests.wire.harness.recorder import Trap
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ def test_curl_needs_no_change(world: World, proxied: str) -> None:
 def test_a_request_with_two_lengths_is_refused(world: World) -> None:
     path = f"/internal/call_peer/{world.bob.id}/x"
     fields = (("Host", "x"), world.token(), ("Transfer-Encoding", "chunked"))
-    with ResponseWriter(world.ada.apps) as wire:
+    with RawConnection(world.ada.apps) as wire:
         wire.send(request("POST", path, *fields, ("Content-Length", "4")) + b"0\r\n\r\nGET /evil")
         got = wire.read()
 

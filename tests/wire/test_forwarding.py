@@ -15,10 +15,10 @@ import pytest
 
 from proxy.core.http.headers import spelling
 from tests.core.http.forwarded_rows import ALIAS, FORGED, TRUSTED, Case, cases
-from tests.wire.conftest import CONTEXT, WIDE
+from tests.wire.conftest import SITE, WIDE
 from tests.wire.harness.forwarding import NAMES, forwarding, told
 from tests.wire.harness.portals import Portal, contact, end, wait_for_ports
-from tests.wire.harness.raw import LOOPBACK, PATIENCE, Raw, ResponseWriter, request
+from tests.wire.harness.raw import LOOPBACK, PATIENCE, Raw, RawConnection, request
 from tests.wire.harness.recorder import Recorder
 from tests.wire.harness.signer import new_key, sign_call
 from tests.wire.harness.sockets import handshake
@@ -50,12 +50,12 @@ class Street:
         return self.portal.app_host("site")
 
     def send(self, came_from: str, raw: bytes) -> Raw:
-        with ResponseWriter(self.portal.public, came_from) as wire:
+        with RawConnection(self.portal.public, came_from) as wire:
             wire.send(raw)
             return wire.read()
 
     def put(self, case: Case) -> bytes:
-        """Return a row's request for the app ``context``."""
+        """Return a row's request for the app ``site``."""
         lines = b"".join(b"%b\r\n" % self.named(line) for line in case.lines)
         return b"GET / HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (self.host.encode(), lines)
 
@@ -74,7 +74,7 @@ def built(portals: type[Portal], tmp_path_factory: pytest.TempPathFactory) -> It
             tmp_path_factory.mktemp("street") / "fay", "Fay", aliases=ALIAS, settings=settings
         )
         stack.callback(fay.release)
-        fay.add_app("site", CONTEXT, app.port)
+        fay.add_app("site", SITE, app.port)
         fay.add_app("wide", WIDE, app.port)
         fay.knows(contact(cleo.public.portal_id, "Cleo", 1, 1), apps={"wide": "all"})
         fay.start()
@@ -186,7 +186,7 @@ def test_a_unix_socket_is_believed_only_where_that_is_said(
         app = stack.enter_context(Recorder())
         portal = Portal(tmp_path / "p", "Pia", settings=f"trusted_proxies: [{trusted}]\n")
         stack.callback(portal.release)
-        portal.add_app("site", CONTEXT, app.port)
+        portal.add_app("site", SITE, app.port)
         file = portal.config / "portal.yaml"
         text = file.read_text("utf-8")
         file.write_text(text.replace(f'"127.0.0.1:{portal.public}"', "unix:../p.sock"), "utf-8")

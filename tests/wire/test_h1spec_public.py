@@ -1,4 +1,4 @@
-"""h1spec's cases at the real public listener, with an app behind it: the data is the hop's."""
+"""h1spec's cases at the real public listener, with an app behind it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.http.server.test_protocol_h1spec import ANSWERS, WAITS
-from tests.wire.harness.raw import ResponseWriter
+from tests.wire.harness.raw import RawConnection
 
 if TYPE_CHECKING:
     from .conftest import World
@@ -22,7 +22,7 @@ def at_the_app(world: World, data: bytes) -> bytes:
 @pytest.mark.parametrize("row", ANSWERS)
 def test_it_answers(world: World, row: str) -> None:
     data, expected = ANSWERS[row]
-    with ResponseWriter(world.bob.public) as wire:
+    with RawConnection(world.bob.public) as wire:
         wire.send(at_the_app(world, data))
         status = int(wire.until(b"\r\n").split(b" ")[1])
     assert status in expected
@@ -31,7 +31,7 @@ def test_it_answers(world: World, row: str) -> None:
 @pytest.mark.parametrize("row", WAITS)
 def test_it_waits_for_the_rest(world: World, row: str) -> None:
     before = world.bob_app.connections
-    with ResponseWriter(world.bob.public) as wire:
+    with RawConnection(world.bob.public) as wire:
         wire.send(at_the_app(world, WAITS[row]))
         wire.socket.settimeout(0.1)
         with pytest.raises(TimeoutError):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.wire.harness.raw import ResponseWriter, request, response
+from tests.wire.harness.raw import RawConnection, request, response
 from tests.wire.harness.signer import sign_call
 
 if TYPE_CHECKING:
@@ -125,12 +125,12 @@ def test_no_refusal_tells_its_detail(world: World) -> None:
 
 
 @pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
-def test_bytes_behind_an_answer_that_has_none_are_a_broken_answer(
+def test_bytes_behind_a_response_that_has_none_are_a_broken_response(
     world: World, method: str, status: int
 ) -> None:
     world.bob_app.script(response(status, ("Content-Length", "2"), body=None) + b"ok", close=True)
     asked = request(method, "/", ("Host", world.bob.app_host("site")))
-    with ResponseWriter(world.bob.public) as wire:
+    with RawConnection(world.bob.public) as wire:
         wire.send(asked)
         got = wire.read(to_head=True)
     assert got.status == 502

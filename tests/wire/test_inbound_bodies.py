@@ -1,4 +1,4 @@
-"""Requests and answers as messages: their framing, their bodies, and what is no message at all."""
+"""Requests and responses as messages: framing, bodies, and what is no message at all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.wire.harness.raw import ResponseWriter, chunked, request, response
+from tests.wire.harness.raw import RawConnection, chunked, request, response
 from tests.wire.harness.recorder import eventually
 from tests.wire.harness.signer import sign_call
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def test_another_version_of_http_is_refused_as_such(world: World) -> None:
     for raw in (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET / HTTP/1.2\r\nHost: a\r\n\r\n"):
-        with ResponseWriter(world.bob.public) as wire:
+        with RawConnection(world.bob.public) as wire:
             wire.send(raw)
             got = wire.read()
         assert (got.status, got.code) == (505, "version_unsupported")
@@ -35,7 +35,7 @@ def test_an_anonymous_body_streams_through_in_its_framing(world: World) -> None:
     assert b"evil" not in world.bob_app.received
 
 
-def test_an_answer_streams_to_an_anonymous_client_in_its_framing(world: World) -> None:
+def test_a_response_streams_to_an_anonymous_client_in_its_framing(world: World) -> None:
     framing = ("Transfer-Encoding", "chunked")
     world.bob_app.script(response(200, framing, body=None) + chunked(b"one", b"two"))
     assert world.stranger("site", "/").body == b"onetwo"
@@ -47,11 +47,11 @@ def test_an_answer_streams_to_an_anonymous_client_in_its_framing(world: World) -
     assert world.stranger("site", "/").one("content-length") == b"9"
 
 
-def test_an_answer_that_breaks_off_never_looks_whole(world: World) -> None:
+def test_a_response_that_breaks_off_never_looks_whole(world: World) -> None:
     host = world.bob.app_host("site")
     for head in (("Content-Length", "1000"), ("Transfer-Encoding", "chunked")):
         world.bob_app.script(response(200, head, body=None) + b"5\r\nhello\r\n", close=True)
-        with ResponseWriter(world.bob.public) as wire:
+        with RawConnection(world.bob.public) as wire:
             wire.send(request("GET", "/", ("Host", host)))
             got = wire.rest()
         assert b"hello" in got
@@ -80,7 +80,7 @@ def test_an_app_that_is_down_or_broken_is_said_to_be(world: World) -> None:
 
 
 @pytest.mark.parametrize("status", [199, 600, 999])
-def test_a_status_that_cant_be_passed_on_is_a_broken_answer(world: World, status: int) -> None:
+def test_a_status_that_cant_be_passed_on_is_a_broken_response(world: World, status: int) -> None:
     world.bob_app.script(response(status), close=True)
 
     call = sign_call(world.cleo, world.bob, "wide")
@@ -115,7 +115,7 @@ def test_two_lengths_and_a_name_with_a_blank_are_refused(world: World) -> None:
         request("GET", "/\x01", host),
         b"nonsense\r\n\r\n",
     ):
-        with ResponseWriter(world.bob.public) as wire:
+        with RawConnection(world.bob.public) as wire:
             wire.send(raw)
             got = wire.read()
         assert got.status == 400
@@ -128,7 +128,7 @@ def test_interim_responses_are_passed_on(world: World) -> None:
     processing = response("102 Processing", body=None)
     world.bob_app.script(processing + early + response(200, body=b"page"))
 
-    with ResponseWriter(world.bob.public) as wire:
+    with RawConnection(world.bob.public) as wire:
         wire.send(request("GET", "/", ("Host", world.bob.app_host("site"))))
         heads = [wire.until(b"\r\n\r\n") for _ in range(3)]
         body = wire.exactly(4)

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire.conftest import CONTEXT, World
+from tests.wire.conftest import SITE, World
 from tests.wire.harness.portals import Portal, end, wait_for_ports
 from tests.wire.harness.raw import (
     LOOPBACK,
     PATIENCE,
     Raw,
-    ResponseWriter,
+    RawConnection,
     exchange,
     request,
     response,
@@ -34,7 +34,7 @@ def app() -> Iterator[Recorder]:
 def gina(tmp_path: Path, app: Recorder) -> Iterator[Portal]:
     """A Portal that isn't running yet."""
     portal = Portal(tmp_path, "Gina")
-    portal.add_app("site", CONTEXT, app.port)
+    portal.add_app("site", SITE, app.port)
     yield portal
     portal.release()
 
@@ -97,7 +97,7 @@ def test_a_port_in_use_is_named(gina: Portal, name: str) -> None:
 
 def test_it_stops_at_once_with_0_though_connections_are_open(gina: Portal) -> None:
     gina.start()
-    with ResponseWriter(gina.public) as idle, ResponseWriter(gina.apps), ResponseWriter(gina.owner):
+    with RawConnection(gina.public) as idle, RawConnection(gina.apps), RawConnection(gina.owner):
         idle.send(request("GET", "/", ("Host", gina.app_host("site"))))
         assert idle.read().status == 200
         start = time.monotonic()
@@ -113,7 +113,7 @@ def test_a_running_request_is_finished_first(gina: Portal, app: Recorder) -> Non
     process = gina._process
     assert process is not None
     fields = (("Host", gina.app_host("site")), ("Content-Length", "4"))
-    with ResponseWriter(gina.public) as wire:
+    with RawConnection(gina.public) as wire:
         wire.send(request("POST", "/", *fields) + b"ab")
         eventually(lambda: app.received.endswith(b"ab"))
         process.terminate()
@@ -205,7 +205,7 @@ def test_apps_can_reach_it_by_a_socket_file(gina: Portal) -> None:
 @pytest.mark.more
 def test_a_request_that_never_ends_doesnt_keep_it_running(gina: Portal) -> None:
     gina.start()
-    with ResponseWriter(gina.public) as wire:
+    with RawConnection(gina.public) as wire:
         fields = (("Host", gina.app_host("site")), ("Content-Length", "4"))
         wire.send(request("POST", "/", *fields) + b"ab")
         start = time.monotonic()
@@ -232,7 +232,7 @@ def end_is_clean(portal: Portal) -> bool:
     return end(process) == 0
 
 
-def test_an_interrupted_answer_doesnt_stop_the_proxy(gina: Portal, app: Recorder) -> None:
+def test_an_interrupted_response_doesnt_stop_the_proxy(gina: Portal, app: Recorder) -> None:
     gina.start()
     app.script(response(200, ("Content-Length", "99"), body=None) + b"half", close=True)
     exchange_broken(gina)
@@ -244,6 +244,6 @@ def test_an_interrupted_answer_doesnt_stop_the_proxy(gina: Portal, app: Recorder
 
 
 def exchange_broken(portal: Portal) -> None:
-    with ResponseWriter(portal.public) as wire:
+    with RawConnection(portal.public) as wire:
         wire.send(request("GET", "/", ("Host", portal.app_host("site"))))
         assert wire.rest().endswith(b"half")

@@ -18,7 +18,7 @@ from tests.wire.harness.portals import Portal, contact, reserve_port
 from tests.wire.harness.raw import (
     PATIENCE,
     Raw,
-    ResponseWriter,
+    RawConnection,
     chunked,
     exchange,
     read_message,
@@ -77,9 +77,9 @@ class Stage:
         head = (("Host", "portal_core"), ("Portal-Token", self.lily.token(app)), *fields)
         return request(method, path, *head, body=body)
 
-    def begin(self, stack: ExitStack, raw: bytes, port: int = 0) -> ResponseWriter:
+    def begin(self, stack: ExitStack, raw: bytes, port: int = 0) -> RawConnection:
         """Send a request that the test waits for later, or never."""
-        wire = stack.enter_context(ResponseWriter(port or self.lily.public))
+        wire = stack.enter_context(RawConnection(port or self.lily.public))
         wire.send(raw)
         return wire
 
@@ -103,8 +103,8 @@ def stage_(portals: type[Portal], tmp_path_factory: pytest.TempPathFactory) -> I
         for name, app in zip(APPS, (holding, other, recorder), strict=True):
             lily.add_app(name, OPEN, app.port)
         cleo, dora = new_key(), new_key()
-        authenticate, refusing = reserve_port()
-        stack.enter_context(authenticate)
+        holder, refusing = reserve_port()
+        stack.enter_context(holder)
         lily.knows(
             *(contact(key.public.portal_id, "Key", refusing, refusing) for key in (cleo, dora)),
             *(contact(peer.key.public.portal_id, "Fake", peer.port, peer.port)
@@ -134,7 +134,7 @@ def test_a_length_above_the_limit_is_refused_before_the_body_has_come(stage: Sta
     host = ("Host", stage.lily.app_host("recorder"))
     for expect in ((), (("Expect", "100-continue"),)):
         head = request("POST", "/", host, ("Content-Length", str(BODY + 1)), *expect)
-        with ResponseWriter(stage.lily.public) as wire:
+        with RawConnection(stage.lily.public) as wire:
             wire.send(head)
             assert wire.until(b"\r\n").startswith(b"HTTP/1.1 413 ")
     assert not stage.recorder.received
@@ -156,7 +156,7 @@ def test_a_body_without_a_length_is_refused_when_it_passes_the_limit(
         assert len(stage.recorder.request.body) == BODY
 
 
-def test_an_answer_may_be_larger(stage: Stage) -> None:
+def test_a_response_may_be_larger(stage: Stage) -> None:
     stage.recorder.script(response(200, body=b"x" * (2 * BODY)))
     assert len(stage.ask("recorder").body) == 2 * BODY
 
@@ -166,7 +166,7 @@ def test_an_answer_may_be_larger(stage: Stage) -> None:
 
 def test_a_signed_call_above_the_limit_is_refused_at_once_and_signed(stage: Stage) -> None:
     large = sign_call(stage.cleo, stage.lily, "recorder", method=b"POST", body=b"x" * (HELD + 1))
-    with ResponseWriter(stage.lily.public) as wire:
+    with RawConnection(stage.lily.public) as wire:
         wire.send(large.raw.partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
         got = wire.read()
     assert (got.status, got.code) == (413, "too_large")
@@ -212,7 +212,7 @@ def test_padding_without_an_end_is_refused(stage: Stage, more: int) -> None:
     sealer = sender.sealer
     head = sender.head("recorder", method=b"POST", fields=((b"content-length", b"1"),))
     start = sealer.header + sealer.seal(head + content(b"x") + END)
-    with ResponseWriter(stage.lily.public) as wire:
+    with RawConnection(stage.lily.public) as wire:
         wire.send(sender.around().removesuffix(b"0\r\n\r\n"))
         wire.send(b"%x\r\n%b\r\n" % (len(start), start))
         with suppress(ConnectionError):
@@ -248,7 +248,7 @@ def test_an_app_s_own_call_has_a_limit_too(stage: Stage, mode: str) -> None:
 
 
 def test_a_call_that_passes_the_limit_while_it_is_answered_is_broken_off(tmp_path: Path) -> None:
-    """No refusal can follow an answer that has begun: only the connection tells."""
+    """No refusal can follow a response that has begun: only the connection tells."""
     begun = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"5\r\nbegun\r\n"
 
     def answer_at_once(wire: Accepted) -> None:
@@ -271,7 +271,7 @@ def test_a_call_that_passes_the_limit_while_it_is_answered_is_broken_off(tmp_pat
         path = f"/internal/call_peer/{nora.id}/x"
         own = (("Host", "portal_core"), ("Portal-Token", mona.token("live")))
         for more in (0, 1):
-            with ResponseWriter(mona.apps) as wire:
+            with RawConnection(mona.apps) as wire:
                 wire.send(request("POST", path, *own, ("Transfer-Encoding", "chunked")))
                 wire.until(b"begun\r\n")
                 wire.send(chunked(b"x" * BODY, *[b"x"] * more))
@@ -404,7 +404,7 @@ def is_free(stage: Stage) -> None:
     eventually(lambda: stage.ask("holding").status == 200)
 
 
-def has_answer(wire: ResponseWriter) -> bool:
+def has_answer(wire: RawConnection) -> bool:
     wire.socket.settimeout(0)
     try:
         return bool(wire.socket.recv(1, socket.MSG_PEEK))
@@ -429,7 +429,7 @@ def _too_large(stage: Stage) -> None:
 
 def _malformed(stage: Stage) -> None:
     fields = (("Host", stage.lily.app_host("holding")), ("Transfer-Encoding", "chunked"))
-    with ResponseWriter(stage.lily.public) as wire:
+    with RawConnection(stage.lily.public) as wire:
         wire.send(request("POST", "/", *fields) + b"1\r\nx\r\nzz\r\n")
         wire.rest()
 
@@ -443,13 +443,13 @@ def _left(stage: Stage) -> None:
 
 def _left_in_the_body(stage: Stage) -> None:
     fields = (("Host", stage.lily.app_host("holding")), ("Content-Length", "1000"))
-    with ResponseWriter(stage.lily.public) as wire:
+    with RawConnection(stage.lily.public) as wire:
         wire.send(request("POST", "/", *fields) + b"x")
 
 
 def _left_signed_in_the_body(stage: Stage) -> None:
     call = sign_call(stage.cleo, stage.lily, "holding", b"/", method=b"POST", body=b"x" * 1000)
-    with ResponseWriter(stage.lily.public) as wire:
+    with RawConnection(stage.lily.public) as wire:
         wire.send(call.raw[:-10])
 
 
@@ -495,7 +495,7 @@ def _socket_breaks_off(stage: Stage) -> None:
 
 
 ENDS: dict[str, End] = {
-    "an answer": _answered,
+    "a response": _answered,
     "a body that is too large": _too_large,
     "a body that is malformed": _malformed,
     "a client that leaves": _left,

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire.conftest import CONTEXT
+from tests.wire.conftest import SITE
 from tests.wire.harness.portals import Portal
-from tests.wire.harness.raw import Raw, ResponseWriter, request
+from tests.wire.harness.raw import Raw, RawConnection, request
 from tests.wire.harness.recorder import Recorder, eventually
 from tests.wire.test_tls import Secure, secure
 
@@ -34,7 +34,7 @@ def app() -> Iterator[Recorder]:
 def mona_(tmp_path_factory: pytest.TempPathFactory, app: Recorder) -> Iterator[Portal]:
     settings = f"{LIMITS}trusted_proxies: [{TRUSTED}]\n"
     portal = Portal(tmp_path_factory.mktemp("mona"), "Mona", settings=settings)
-    portal.add_app("site", CONTEXT, app.port)
+    portal.add_app("site", SITE, app.port)
     yield portal.start()
     portal.release()
     assert portal.MISTAKE not in portal.log, portal.log
@@ -48,23 +48,23 @@ def mona(mona_: Portal) -> Portal:
     return mona_
 
 
-def ask(portal: Portal, wire: ResponseWriter) -> Raw:
+def ask(portal: Portal, wire: RawConnection) -> Raw:
     wire.send(request("GET", "/", ("Host", portal.app_host("site"))))
     return wire.read()
 
 
 def status(portal: Portal, source: str) -> int:
-    with ResponseWriter(portal.public, source) as wire:
+    with RawConnection(portal.public, source) as wire:
         return ask(portal, wire).status
 
 
-def keep(portal: Portal, stack: ExitStack, source: str, number: int) -> list[ResponseWriter]:
-    """Open so many connections, each of which has had an answer."""
+def keep(portal: Portal, stack: ExitStack, source: str, number: int) -> list[RawConnection]:
+    """Open so many connections, each of which has had a response."""
     wires = []
     for _ in range(number):
 
         def one_more() -> bool:
-            wire = ResponseWriter(portal.public, source)
+            wire = RawConnection(portal.public, source)
             if ask(portal, wire).status == 200:
                 wires.append(stack.enter_context(wire))
                 return True
@@ -76,8 +76,8 @@ def keep(portal: Portal, stack: ExitStack, source: str, number: int) -> list[Res
     return wires
 
 
-def refused(wire: ResponseWriter) -> Raw:
-    """Return the answer to a connection that is one too many; it ends behind it."""
+def refused(wire: RawConnection) -> Raw:
+    """Return the response to a connection that is one too many; it ends behind it."""
     got = wire.read()
     assert (got.status, got.code) == (503, "too_many_connections")
     assert got.one("retry-after") == b"5"
@@ -91,13 +91,13 @@ def test_one_address_has_its_share_and_others_theirs(mona: Portal) -> None:
     with ExitStack() as stack:
         kept = keep(mona, stack, ONE, EACH)
         for _ in range(3):
-            with ResponseWriter(mona.public, ONE) as wire:
+            with RawConnection(mona.public, ONE) as wire:
                 refused(wire)
         assert status(mona, OTHER) == 200
         assert all(ask(mona, wire).status == 200 for wire in kept), "and those that are there go on"
         kept.pop().socket.close()
         keep(mona, stack, ONE, 1)
-        with ResponseWriter(mona.public, ONE) as wire:
+        with RawConnection(mona.public, ONE) as wire:
             refused(wire)
 
 
@@ -105,7 +105,7 @@ def test_whoever_is_refused_is_told_even_if_it_has_asked(mona: Portal) -> None:
     with ExitStack() as stack:
         keep(mona, stack, ONE, EACH)
         for body in (b"", b"x" * 300_000):
-            with ResponseWriter(mona.public, ONE) as wire:
+            with RawConnection(mona.public, ONE) as wire:
                 wire.send(request("POST", "/", ("Host", mona.app_host("site")), body=body))
                 refused(wire)
 
@@ -114,10 +114,10 @@ def test_all_have_a_bound_together(mona: Portal) -> None:
     with ExitStack() as stack:
         keep(mona, stack, ONE, EACH)
         last = keep(mona, stack, OTHER, IN_ALL - EACH)[-1]
-        with ResponseWriter(mona.public, THIRD) as wire:
+        with RawConnection(mona.public, THIRD) as wire:
             refused(wire)
         health = request("GET", "/health", ("Host", "localhost"))
-        with ResponseWriter(mona.owner, THIRD) as wire:
+        with RawConnection(mona.owner, THIRD) as wire:
             wire.send(health)
             assert wire.read().status == 200, "each listener counts for itself"
         last.socket.close()
@@ -128,7 +128,7 @@ def test_a_trusted_web_server_has_no_bound_of_its_own(mona: Portal) -> None:
     with ExitStack() as stack:
         keep(mona, stack, TRUSTED, EACH + 2)
         keep(mona, stack, ONE, 1)
-        with ResponseWriter(mona.public, TRUSTED) as wire:
+        with RawConnection(mona.public, TRUSTED) as wire:
             refused(wire)
 
 
@@ -136,17 +136,17 @@ def test_at_the_apps_listener_nobody_is_a_trusted_web_server(mona: Portal) -> No
     with ExitStack() as stack:
         whoareyou = request("GET", "/public/meta/whoareyou", ("Host", "portal_core"))
         for _ in range(EACH):
-            wire = stack.enter_context(ResponseWriter(mona.apps, TRUSTED))
+            wire = stack.enter_context(RawConnection(mona.apps, TRUSTED))
             wire.send(whoareyou)
             assert wire.read().status == 200
-        with ResponseWriter(mona.apps, TRUSTED) as wire:
+        with RawConnection(mona.apps, TRUSTED) as wire:
             refused(wire)
 
 
 def test_a_connection_that_never_asks_has_its_place_and_gives_it_back(mona: Portal) -> None:
     with ExitStack() as stack:
         for _ in range(EACH):
-            stack.enter_context(ResponseWriter(mona.public, ONE))
+            stack.enter_context(RawConnection(mona.public, ONE))
         eventually(lambda: status(mona, ONE) == 503)
     eventually(lambda: status(mona, ONE) == 200)
 
@@ -154,12 +154,12 @@ def test_a_connection_that_never_asks_has_its_place_and_gives_it_back(mona: Port
 def test_a_crowd_of_refused_is_told_or_closed_and_holds_nobody_up(mona: Portal) -> None:
     with ExitStack() as stack:
         keep(mona, stack, ONE, EACH)
-        limiter = [stack.enter_context(ResponseWriter(mona.public, ONE)) for _ in range(200)]
+        limiter = [stack.enter_context(RawConnection(mona.public, ONE)) for _ in range(200)]
         assert status(mona, OTHER) == 200
         responses = [wire.rest() for wire in limiter]
         assert all(text.startswith(b"HTTP/1.1 503 ") for text in responses if text)
         assert sum(map(bool, responses)) >= 64
-        with ResponseWriter(mona.public, ONE) as wire:
+        with RawConnection(mona.public, ONE) as wire:
             refused(wire)
 
 
@@ -167,7 +167,7 @@ def test_the_log_tells_of_them_but_not_of_each(mona: Portal) -> None:
     with ExitStack() as stack:
         keep(mona, stack, ONE, EACH)
         for _ in range(20):
-            with ResponseWriter(mona.public, ONE) as wire:
+            with RawConnection(mona.public, ONE) as wire:
                 refused(wire)
     told = [json.loads(line) for line in mona.log.splitlines() if "turns connections away" in line]
     listeners = {line["message"] for line in told}
@@ -180,14 +180,14 @@ def test_the_log_tells_of_them_but_not_of_each(mona: Portal) -> None:
 def nora(tmp_path: Path, app: Recorder) -> Iterator[Portal]:
     """The same, with TLS."""
     portal = secure(Portal(tmp_path, "Nora", settings=LIMITS + TLS))
-    portal.add_app("site", CONTEXT, app.port)
+    portal.add_app("site", SITE, app.port)
     yield portal.start()
     portal.release()
     assert portal.MISTAKE not in portal.log, portal.log
 
 
 def keep_secure(portal: Portal, stack: ExitStack, number: int) -> None:
-    """Open so many connections with TLS, each of which has had an answer."""
+    """Open so many connections with TLS, each of which has had a response."""
     for _ in range(number):
 
         def one_more() -> bool:
@@ -213,7 +213,7 @@ def test_behind_tls_it_is_told_too(nora: Portal) -> None:
 def test_a_handshake_of_one_too_many_isn_t_waited_for_long(nora: Portal) -> None:
     with ExitStack() as stack:
         keep_secure(nora, stack, EACH)
-        silent = [stack.enter_context(ResponseWriter(nora.public, ONE)) for _ in range(70)]
+        silent = [stack.enter_context(RawConnection(nora.public, ONE)) for _ in range(70)]
         assert all(wire.rest() == b"" for wire in silent)
         with Secure(nora) as wire:
             refused(wire)
@@ -222,7 +222,7 @@ def test_a_handshake_of_one_too_many_isn_t_waited_for_long(nora: Portal) -> None
 def test_a_handshake_that_fails_gives_its_place_back(nora: Portal) -> None:
     with ExitStack() as stack:
         for _ in range(2 * EACH):
-            wire = stack.enter_context(ResponseWriter(nora.public, ONE))
+            wire = stack.enter_context(RawConnection(nora.public, ONE))
             wire.send(b"GET / HTTP/1.1\r\n\r\n")
             wire.rest()
         keep_secure(nora, stack, EACH)

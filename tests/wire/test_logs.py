@@ -22,9 +22,9 @@ from proxy.core.log_line import LONGEST
 from proxy.core.sealing.envelope import GATEWAY
 from proxy.core.websocket.frames import Close, close_frame
 from tests.core.websocket.framing import Frame
-from tests.wire.conftest import CONTEXT
+from tests.wire.conftest import SITE
 from tests.wire.harness.portals import Portal, end, environment, wait_for_ports
-from tests.wire.harness.raw import Raw, ResponseWriter, exchange, request, response
+from tests.wire.harness.raw import Raw, RawConnection, exchange, request, response
 from tests.wire.harness.recorder import Recorder, eventually
 from tests.wire.harness.signer import sign_call
 from tests.wire.harness.sockets import RawSocket, handshake, switched
@@ -53,7 +53,7 @@ class Writer:
     def log_of(self, raw: bytes) -> str:
         """Return what is written about a request."""
         before = len(self.portal.log)
-        with ResponseWriter(self.portal.public) as wire:
+        with RawConnection(self.portal.public) as wire:
             wire.send(raw)
             wire.read()
         eventually(lambda: self.portal.log[before:].endswith("\n"))
@@ -78,7 +78,7 @@ def writer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         settings = f"log: {request.param}\ntrusted_proxies: [127.0.0.1]\n"
         portal = Portal(tmp_path_factory.mktemp("writer") / "w", "Wim", settings=settings)
         stack.callback(portal.release)
-        portal.add_app("site", CONTEXT, app.port)
+        portal.add_app("site", SITE, app.port)
         portal.start()
         eventually(lambda: "owner listener" in portal.log)
         yield Writer(request.param, portal, app)
@@ -137,7 +137,7 @@ def test_the_same_without_the_forgery_is_shown_as_it_is(
             assert str(value) in log.replace("INFO", "info")
 
 
-def test_an_answer_forges_no_line_either(world: World) -> None:
+def test_a_response_forges_no_line_either(world: World) -> None:
     forged, escape = FORGED.encode(), b"\x1b[2J\x9b31m"
     for data in (b"HTTP/1.1 200 OK\nX: " + forged + b"\r\n\r\n", forged + b"\r\n\r\n", escape * 9):
         before = len(world.bob.log)
@@ -250,9 +250,9 @@ def test_what_opens_no_envelope_is_in_the_log(world: World) -> None:
     assert "caller" not in line
 
 
-def test_an_answer_that_breaks_off_has_a_line(world: World) -> None:
+def test_a_response_that_breaks_off_has_a_line(world: World) -> None:
     world.bob_app.script(response(200, ("Content-Length", "100"), body=None) + b"part", close=True)
-    with ResponseWriter(world.bob.public) as wire:
+    with RawConnection(world.bob.public) as wire:
         wire.send(request("GET", "/lines/broken", ("Host", world.bob.app_host("site"))))
         with pytest.raises((EOFError, ConnectionResetError)):
             wire.read()
@@ -267,7 +267,7 @@ def test_a_client_that_leaves_has_a_line(world: World) -> None:
     head = request(
         "POST", "/lines/left", ("Host", world.bob.app_host("site")), ("Content-Length", "1000")
     )
-    with ResponseWriter(world.bob.public) as wire:
+    with RawConnection(world.bob.public) as wire:
         wire.send(head + b"half of it")
         eventually(lambda: b"half of it" in world.bob_app.received)
 
@@ -297,7 +297,7 @@ def test_a_websocket_has_its_line_when_it_is_over(world: World) -> None:
 
 
 def test_health_checks_fill_no_log_and_refusals_are_told(world: World) -> None:
-    with ResponseWriter(world.bob.owner) as wire:
+    with RawConnection(world.bob.owner) as wire:
         wire.send(request("GET", "/health", ("Host", "localhost")))
         assert wire.read().status == 200
         wire.send(request("GET", "/lines/owner", ("Host", "localhost")))
@@ -326,7 +326,7 @@ def test_at_a_terminal_it_is_text(tmp_path: Path) -> None:
     try:
         portal.log_file.touch()
         wait_for_ports(process, portal.public, portal.apps, portal.owner, log=portal.log_file)
-        with ResponseWriter(portal.public) as wire:
+        with RawConnection(portal.public) as wire:
             wire.send(b"GET /\x1b[31m HTTP/1.1\r\nHost: a\r\n\r\n")
             wire.read()
         seen = b""

@@ -54,7 +54,7 @@ class Stage:
         return exchange(self.portal.public, request(method, target, host, *fields, body=body))
 
     def call(self, method: bytes, target: bytes, body: bytes = b"", app: str = "") -> Raw:
-        """Call the app as a peer, signed; hold that the answer is the Portal's."""
+        """Call the app as a peer, signed; hold that the response is the Portal's."""
         fields = tuple((name.lower().encode(), value.encode()) for name, value in JSON)
         call = sign_call(self.cleo, self.portal, app or self.app, target, method=method,
                          fields=fields, body=body)  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.wire.conftest import CONTEXT, WIDE, World
+from tests.wire.conftest import SITE, WIDE, World
 from tests.wire.harness.portals import Portal, contact, reserve_port
 from tests.wire.harness.raw import Raw, exchange, request
 from tests.wire.harness.recorder import Recorder, eventually
@@ -44,9 +44,9 @@ def eve(cast: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Eve]:
         stack.callback(portal.release)
         app = stack.enter_context(Recorder())
         for name in ("every", "some", "none", "fresh", "changing"):
-            portal.add_app(name, CONTEXT if name == "fresh" else WIDE, app.port)
-        authenticate, refusing = reserve_port()
-        stack.enter_context(authenticate)
+            portal.add_app(name, SITE if name == "fresh" else WIDE, app.port)
+        holder, refusing = reserve_port()
+        stack.enter_context(holder)
         portal.knows(
             cast.bob.as_contact(),
             contact(TWIN, "Twin", refusing, refusing),

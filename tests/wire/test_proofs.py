@@ -1,4 +1,4 @@
-"""The answer is believed only when the peer that was called proves it; here it tries otherwise."""
+"""The response is believed only when the peer that was called proves it."""
 
 from __future__ import annotations
 
@@ -95,20 +95,20 @@ def forged_time(_: World, __: Asked) -> bytes:
     ("method", "code"), [("GET", "peer_untrusted"), ("POST", "outcome_unknown")]
 )
 @pytest.mark.parametrize(
-    "reply",
+    "respond",
     [
         another_key, named_key, unsigned, wrong_nonce, another_status, swapped_body,
         swapped_digest, no_digest, covered_field_twice, cut_at_the_end_of_the_connection,
         redirect, forged_error, forged_time,
     ],
-    ids=lambda reply: reply.__name__,
+    ids=lambda respond: respond.__name__,
 )  # fmt: skip
-def test_an_answer_without_its_proof_is_a_502_and_the_app_sees_none_of_it(
-    world: World, reply: Callable[[World, Asked], bytes], method: str, code: str
+def test_a_response_without_its_proof_is_a_502_and_the_app_sees_none_of_it(
+    world: World, respond: Callable[[World, Asked], bytes], method: str, code: str
 ) -> None:
     with Trap() as trap:
         port = str(trap.port).encode()
-        world.fake.response = lambda asked: reply(world, asked).replace(b"TRAP", port)
+        world.fake.response = lambda asked: respond(world, asked).replace(b"TRAP", port)
 
         got = ask(world, method)
 
@@ -118,7 +118,7 @@ def test_an_answer_without_its_proof_is_a_502_and_the_app_sees_none_of_it(
         assert trap.connections == 0
 
 
-def test_an_answer_of_another_call_is_not_believed(world: World) -> None:
+def test_a_response_of_another_call_is_not_believed(world: World) -> None:
     world.fake.response = lambda asked: honest(world, asked)
     ask(world)
     first = world.fake.asked[0]
@@ -128,7 +128,7 @@ def test_an_answer_of_another_call_is_not_believed(world: World) -> None:
 
 
 def test_a_peer_cant_answer_for_another(world: World) -> None:
-    """Bob's own signature, on an answer in the fake peer's place."""
+    """Bob's own signature, on a response in the fake peer's place."""
     world.fake.response = lambda asked: answer_bytes(
         200, signed_answer(world.bob.key, asked.question, body=SECRET), SECRET
     )
@@ -136,7 +136,7 @@ def test_a_peer_cant_answer_for_another(world: World) -> None:
     assert ask(world).code == "peer_untrusted"
 
 
-def test_what_the_answers_signature_doesnt_cover_is_dropped(world: World) -> None:
+def test_what_the_responses_signature_doesnt_cover_is_dropped(world: World) -> None:
     world.fake.response = lambda asked: honest(world, asked).replace(
         b"\r\n", b"\r\nX-Evil: 1\r\nSet-Cookie: evil=1\r\nVia: 1.1 tunnel\r\n", 1
     )
@@ -147,7 +147,7 @@ def test_what_the_answers_signature_doesnt_cover_is_dropped(world: World) -> Non
     assert [name for name, _ in got.fields] == [b"content-length"]
 
 
-def test_a_whole_answer_that_ends_with_its_connection_is_believed(world: World) -> None:
+def test_a_whole_response_that_ends_with_its_connection_is_believed(world: World) -> None:
     world.fake.response = lambda asked: honest(world, asked, length=-1)
 
     assert ask(world).body == SECRET

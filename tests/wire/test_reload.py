@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire.conftest import CONTEXT
+from tests.wire.conftest import SITE
 from tests.wire.harness.portals import Portal, contact
-from tests.wire.harness.raw import LOOPBACK, Raw, ResponseWriter, exchange, request
+from tests.wire.harness.raw import LOOPBACK, Raw, RawConnection, exchange, request
 from tests.wire.harness.recorder import Recorder, eventually
 from tests.wire.harness.signer import new_key, sign_call
 
@@ -45,7 +45,7 @@ class Version:
         (self.folder / "proxy.yaml").write_text(f"upstream: http://{LOOPBACK}:{app.port}\n")
 
     def put(self, portal: Portal) -> None:
-        """Make it the app ``context``, all of its files at one moment."""
+        """Make it the app ``site``, all of its files at one moment."""
         link = portal.config / "apps" / ".new"
         link.symlink_to(self.folder)
         link.rename(portal.config / "apps" / "site")
@@ -102,7 +102,7 @@ def test_a_changed_app_is_followed_under_load_and_no_request_is_lost_or_of_two_m
     gina.start()
 
     def visit() -> None:
-        with ResponseWriter(gina.public) as wire:
+        with RawConnection(gina.public) as wire:
             for _ in range(20):
                 wire.send(request("GET", "/", ("Host", gina.app_host("site"))))
                 got = wire.read()
@@ -127,7 +127,7 @@ def test_a_request_goes_where_the_rules_led_that_let_it_in(
     gina.start()
     held = sign_call(cleo, gina, "site", method=b"POST", body=b"abcd").raw
     head = request("POST", "/", ("Host", gina.app_host("site")), ("Content-Length", "4"))
-    with ResponseWriter(gina.public) as signed, ResponseWriter(gina.public) as streamed:
+    with RawConnection(gina.public) as signed, RawConnection(gina.public) as streamed:
         signed.send(held[:-2])
         streamed.send(head + b"ab")
         eventually(lambda: one.app.received.endswith(b"ab"))
@@ -149,13 +149,13 @@ def test_an_app_that_is_removed_loses_what_it_began_and_others_go_on(
 ) -> None:
     one, two = versions
     one.put(gina)
-    gina.add_app("other", CONTEXT, two.app.port)
+    gina.add_app("other", SITE, two.app.port)
     gina.start()
 
     def visit() -> None:
         assert ask(gina, "other").status == 200
 
-    with visitors(visit), ResponseWriter(gina.public) as running:
+    with visitors(visit), RawConnection(gina.public) as running:
         fields = (("Host", gina.app_host("site")), ("Content-Length", "4"))
         running.send(request("POST", "/", *fields) + b"ab")
         eventually(lambda: one.app.received.endswith(b"ab"))
@@ -166,7 +166,7 @@ def test_an_app_that_is_removed_loses_what_it_began_and_others_go_on(
         assert ask(gina).code == "no_such_app"
         one.put(gina)
         assert eventually(lambda: ask(gina).status == 200) < SOON
-        gina.add_app("third", CONTEXT, two.app.port)
+        gina.add_app("third", SITE, two.app.port)
         assert eventually(lambda: ask(gina, "third").status == 200) < SOON
         shutil.rmtree(gina.config / "apps" / "third")
         assert eventually(lambda: ask(gina, "third").status == 404) < SOON

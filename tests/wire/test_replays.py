@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from proxy.core.identity import PrivateKey
-from tests.wire.conftest import CONTEXT, WIDE, World
+from tests.wire.conftest import SITE, WIDE, World
 from tests.wire.harness.portals import Portal, contact, end, reserve_port, wait_for_ports
-from tests.wire.harness.raw import Raw, ResponseWriter, exchange, request, response
+from tests.wire.harness.raw import Raw, RawConnection, exchange, request, response
 from tests.wire.harness.recorder import Recorder, eventually
 from tests.wire.harness.signer import SignedCall, new_key, sign_call
 
@@ -45,7 +45,7 @@ def carol(tmp_path: Path) -> Iterator[Carol]:
         stack.callback(portal.release)
         app = stack.enter_context(Recorder())
         portal.add_app("wide", WIDE, app.port)
-        portal.add_app("site", CONTEXT, app.port)
+        portal.add_app("site", SITE, app.port)
         friend = new_key()
         portal.knows(contact(friend.public.portal_id, "Friend", 9, 9), apps={"wide": "all"})
         yield Carol(portal.start(), app, friend)
@@ -109,8 +109,8 @@ def test_of_200_at_once_to_two_processes_one_passes(carol: Carol) -> None:
     ports: list[int] = []
     with ExitStack() as stack:
         for _ in range(3):
-            authenticate, port = reserve_port()
-            stack.enter_context(authenticate)
+            holder, port = reserve_port()
+            stack.enter_context(holder)
             ports.append(port)
         portal.write_config(second, listen=(ports[0], ports[1], ports[2]))
         shutil.copytree(portal.config / "apps", second / "apps")
@@ -127,11 +127,11 @@ def test_of_200_at_once_to_two_processes_one_passes(carol: Carol) -> None:
 def at_once(raw: bytes, ports: tuple[int, ...]) -> list[int]:
     """Send the same bytes on connections that are open already; return each one's status."""
     with ExitStack() as stack:
-        wires = [stack.enter_context(ResponseWriter(ports[n % len(ports)])) for n in range(AT_ONCE)]
+        wires = [stack.enter_context(RawConnection(ports[n % len(ports)])) for n in range(AT_ONCE)]
         gate = threading.Barrier(len(wires))
         found: list[int] = []
 
-        def send(wire: ResponseWriter) -> None:
+        def send(wire: RawConnection) -> None:
             gate.wait()
             wire.send(raw)
             found.append(wire.read().status)
@@ -246,6 +246,6 @@ def test_a_portal_whose_clock_is_wrong_corrects_itself_and_calls_once(
             assert "out_of_time" in callee.log
 
             heard.script(response(200, ("Content-Length", "2"), body=None))
-            with ResponseWriter(caller.apps) as wire:
+            with RawConnection(caller.apps) as wire:
                 wire.send(request("HEAD", path, *fields))
                 assert wire.read(to_head=True).status == 200

@@ -1,4 +1,4 @@
-"""What an app sends arrives at the peer's app byte for byte, and the answer likewise."""
+"""What an app sends arrives at the peer's app byte for byte, and the response likewise."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.wire.harness.raw import ResponseWriter, chunked, request, response
+from tests.wire.harness.raw import RawConnection, chunked, request, response
 from tests.wire.harness.recorder import eventually
 from tests.wire.trips import TRIPS, Trip
 
@@ -68,7 +68,7 @@ def test_each_app_calls_the_app_of_its_own_name(world: World) -> None:
 
 def test_one_connection_carries_many_calls(world: World) -> None:
     path = f"/internal/call_peer/{world.bob.id}/n"
-    with ResponseWriter(world.ada.apps) as wire:
+    with RawConnection(world.ada.apps) as wire:
         for number in range(20):
             fields = (("Host", "portal_core"), world.token())
             wire.send(request("POST", f"{path}{number}", *fields, body=b"x" * number))
@@ -169,7 +169,7 @@ def test_trailers_never_become_fields(world: World) -> None:
 def test_a_caller_that_leaves_in_the_middle_is_no_call(world: World) -> None:
     path = f"/internal/call_peer/{world.bob.id}/x"
     fields = (("Host", "portal_core"), world.token(), ("Content-Length", "1000"))
-    with ResponseWriter(world.ada.apps) as wire:
+    with RawConnection(world.ada.apps) as wire:
         wire.send(request("POST", path, *fields) + b"half of it")
 
     eventually(lambda: world.ada.lines(listener="apps", outcome="left"))

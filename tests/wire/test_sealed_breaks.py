@@ -11,7 +11,7 @@ import pytest
 from tests.wire.harness.meddler import hang_up
 from tests.wire.harness.raw import (
     PATIENCE,
-    ResponseWriter,
+    RawConnection,
     exchange,
     read_message,
     request,
@@ -55,7 +55,7 @@ def test_many_calls_at_once_keep_to_themselves(sealed: World) -> None:
 
 
 def test_one_connection_carries_many_calls(sealed: World) -> None:
-    with ResponseWriter(sealed.eda.apps) as wire:
+    with RawConnection(sealed.eda.apps) as wire:
         for number in range(20):
             wire.send(sealed.sealed_request(sealed.bob.id, method="POST", body=b"x" * number))
             assert wire.read().body == b"ok"
@@ -63,7 +63,7 @@ def test_one_connection_carries_many_calls(sealed: World) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_an_app_that_breaks_off_before_its_answer_has_failed(sealed: World, method: str) -> None:
+def test_an_app_that_breaks_off_before_its_response_has_failed(sealed: World, method: str) -> None:
     def break_off(wire: Accepted) -> None:
         wire.until(b"\r\n\r\n")
         hang_up(wire.socket)
@@ -75,10 +75,10 @@ def test_an_app_that_breaks_off_before_its_answer_has_failed(sealed: World, meth
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("reset", [True, False])
-def test_an_app_that_breaks_off_in_a_small_answer_has_failed(
+def test_an_app_that_breaks_off_in_a_small_response_has_failed(
     sealed: World, method: str, *, reset: bool
 ) -> None:
-    """Nothing of it has gone yet: the refusal is as sealed as an answer, and the peer reachable."""
+    """Nothing of it has gone yet: the refusal is sealed like a response, the peer reachable."""
 
     def break_off(wire: Accepted) -> None:
         wire.until(b"\r\n\r\n")
@@ -92,7 +92,7 @@ def test_an_app_that_breaks_off_in_a_small_answer_has_failed(
 
 @pytest.mark.parametrize("framing", ["Content-Length: 100000", "Transfer-Encoding: chunked"])
 @pytest.mark.parametrize("reset", [True, False])
-def test_an_answer_that_breaks_off_breaks_off_at_the_calling_app(
+def test_a_response_that_breaks_off_breaks_off_at_the_calling_app(
     sealed: World, framing: str, *, reset: bool
 ) -> None:
     may_break = threading.Event()
@@ -105,7 +105,7 @@ def test_an_answer_that_breaks_off_breaks_off_at_the_calling_app(
 
     sealed.live.act = break_off
     sealed.meddler.stream()
-    with ResponseWriter(sealed.eda.apps) as wire:
+    with RawConnection(sealed.eda.apps) as wire:
         wire.send(live_request(sealed, "GET"))
         wire.put_back(wire.until(b"abc"))
         may_break.set()
@@ -128,7 +128,7 @@ def test_a_caller_that_leaves_breaks_the_call_at_the_app(sealed: World) -> None:
     for reset in (True, False):
         begun.clear()
         over.clear()
-        with ResponseWriter(sealed.eda.apps) as wire:
+        with RawConnection(sealed.eda.apps) as wire:
             head = live_request(sealed, "POST", bytes(LARGE))[: -LARGE // 2]
             wire.send(head)
             assert begun.wait(PATIENCE)
@@ -152,7 +152,7 @@ def test_a_caller_that_leaves_while_it_is_answered_stops_the_app(sealed: World) 
 
     sealed.live.act = pour
     sealed.meddler.stream()
-    with ResponseWriter(sealed.eda.apps) as wire:
+    with RawConnection(sealed.eda.apps) as wire:
         wire.send(live_request(sealed, "GET"))
         wire.until(b"\r\n\r\n")
     assert stopped.wait(PATIENCE)

@@ -20,7 +20,7 @@ from proxy.core.sealing.key_config import KeyConfig
 from proxy.core.signature.digest import content_digest
 from proxy.core.signature.request import Recipient
 from tests.wire.harness.portals import Portal, contact
-from tests.wire.harness.raw import Raw, ResponseWriter, exchange, request
+from tests.wire.harness.raw import Raw, RawConnection, exchange, request
 from tests.wire.harness.recorder import eventually
 from tests.wire.harness.sealer import OUTER, Sender, offered_by
 from tests.wire.harness.signer import sign_call
@@ -326,7 +326,7 @@ def test_a_chunk_above_the_limit_is_refused_before_it_is_there(
         varint(LARGEST_CHUNK + 1 + 16) + bytes(10),
         sender.sealer.seal(content(bytes(LARGEST_CHUNK)))[:1000],
     ):
-        with ResponseWriter(world.bob.public) as wire:
+        with RawConnection(world.bob.public) as wire:
             wire.send(request("POST", GATEWAY, ("Host", world.bob.host), *OUTER))
             for piece in (first, chunk):
                 wire.send(b"%x\r\n%b\r\n" % (len(piece), piece))
@@ -367,7 +367,7 @@ def test_a_head_above_the_limit_is_refused_while_it_comes(
         "many": RequestHead(b"GET", b"http", own, b"/x", ((b"a", b""),) * 1000),
     }
     data = request_head(heads[sized])
-    with ResponseWriter(world.bob.public) as wire:
+    with RawConnection(world.bob.public) as wire:
         wire.send(request("POST", GATEWAY, ("Host", world.bob.host), *OUTER))
         for at in range(0, len(data), 2000):  # never to its end: it is refused before
             piece = (b"" if at else sender.sealer.header) + sender.sealer.seal(data[at : at + 2000])
@@ -385,7 +385,7 @@ def malformed(own: bytes) -> Iterator[tuple[str, bytes]]:
         return request_head(RequestHead(method, scheme, authority, target, fields))
 
     yield "nothing", b""
-    yield "an answer", b"\3\x40\xc8\0\0\0"
+    yield "a response", b"\3\x40\xc8\0\0\0"
     yield "no authority", head(authority=b"") + END
     yield "another scheme", head(scheme=b"ftp") + END
     yield "absolute form", head(target=b"http://evil/") + END
@@ -473,7 +473,7 @@ def test_a_request_without_content_reaches_the_app_only_when_it_is_whole(
         sender = cleo(world, config)
         head = sender.head("wide", b"/x", method=method, fields=fields)
         first = sender.sealer.header + sender.sealer.seal(head + END)
-        with ResponseWriter(world.bob.public) as wire:
+        with RawConnection(world.bob.public) as wire:
             wire.send(request("POST", GATEWAY, ("Host", world.bob.host), *OUTER))
             wire.send(b"%x\r\n%b\r\n" % (len(first), first))
         world.ask(world.bob.id, "/next")
@@ -487,7 +487,7 @@ def test_chunks_without_end_that_hold_nothing_cost_no_memory(
     sender = cleo(world, config)
     head = sender.head("wide", b"/x", method=b"POST")
     chunks = sender.sealer.header + sender.sealer.seal(head + content(b"body") + END)
-    with ResponseWriter(world.bob.public) as wire:
+    with RawConnection(world.bob.public) as wire:
         wire.send(request("POST", GATEWAY, ("Host", world.bob.host), *OUTER))
         wire.send(b"%x\r\n%b\r\n" % (len(chunks), chunks))
         before = world.bob.memory()
@@ -547,7 +547,7 @@ def test_a_broken_chunk_is_noticed_though_the_sender_sends_nothing_more(
     head = sender.head("wide", b"/x", method=b"POST")
     pieces = (sender.sealer.header + sender.sealer.seal(head), varint(100) + bytes(100))
     start = time.monotonic()
-    with ResponseWriter(world.bob.public) as wire:
+    with RawConnection(world.bob.public) as wire:
         wire.send(request("POST", GATEWAY, ("Host", world.bob.host), *OUTER))
         for piece in pieces:
             wire.send(b"%x\r\n%b\r\n" % (len(piece), piece))

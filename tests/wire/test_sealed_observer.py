@@ -33,7 +33,7 @@ def split(raw: bytes) -> tuple[bytes, list[int]]:
 
 
 def shape(world: World) -> tuple[bytes, list[int]]:
-    """Return what is seen of the one answer on the wire."""
+    """Return what is seen of the one response on the wire."""
     return split(bytes(world.meddler.answered))
 
 
@@ -46,7 +46,7 @@ def watch(world: World) -> None:
     world.meddler.stream(note=True)
 
 
-def test_a_refusal_looks_like_an_answer(sealed: World) -> None:
+def test_a_refusal_looks_like_a_response(sealed: World) -> None:
     """Same head, same number of pieces, same sizes: answered or refused, and whatever for."""
     responses = {
         "ok": response(200, body=b"ok"),
@@ -79,7 +79,7 @@ def test_a_refusal_looks_like_an_answer(sealed: World) -> None:
 
 
 @pytest.mark.parametrize("code", ["401", "403", "404", "421"])
-def test_every_refusal_has_the_size_of_an_answer(world: World, code: str) -> None:
+def test_every_refusal_has_the_size_of_a_response(world: World, code: str) -> None:
     config = offered_by(world.bob)
     keys = {"403": world.mallory}
     sizes = set()

@@ -16,7 +16,7 @@ from proxy.core.identity import PrivateKey
 from tests.wire.conftest import WIDE, World
 from tests.wire.harness.meddler import Passing
 from tests.wire.harness.portals import Portal, contact, end, reserve_port, wait_for_ports
-from tests.wire.harness.raw import ResponseWriter
+from tests.wire.harness.raw import RawConnection
 from tests.wire.harness.recorder import Recorder
 from tests.wire.harness.sealer import Sender
 from tests.wire.harness.signer import new_key
@@ -46,7 +46,7 @@ def carol(tmp_path: Path) -> Iterator[Carol]:
 
 
 def test_what_was_overheard_is_refused_when_it_is_sent_again(sealed: World) -> None:
-    """Nobody but Eda can read the refusal; to everybody else it looks like the answer."""
+    """Nobody but Eda can read the refusal; to everybody else it looks like the response."""
     responses = []
 
     def twice(passing: Passing) -> None:
@@ -61,7 +61,7 @@ def test_what_was_overheard_is_refused_when_it_is_sent_again(sealed: World) -> N
     assert responses[0].body != responses[1].body
 
 
-def test_the_answer_to_a_replay_is_no_answer_to_the_call(sealed: World) -> None:
+def test_the_response_to_a_replay_is_no_response_to_the_call(sealed: World) -> None:
     """It opens, being sealed to the same envelope, and says that the outcome is unknown."""
 
     def replaying(passing: Passing) -> None:
@@ -83,8 +83,8 @@ def test_of_many_at_once_to_two_processes_one_passes(carol: Carol) -> None:
     with ExitStack() as stack:
         ports: list[int] = []
         for _ in range(3):
-            authenticate, port = reserve_port()
-            stack.enter_context(authenticate)
+            holder, port = reserve_port()
+            stack.enter_context(holder)
             ports.append(port)
         portal.write_config(second, listen=(ports[0], ports[1], ports[2]))
         shutil.copytree(portal.config / "apps", second / "apps")
@@ -99,13 +99,13 @@ def test_of_many_at_once_to_two_processes_one_passes(carol: Carol) -> None:
 
 
 def at_once(sender: Sender, raw: bytes, ports: tuple[int, ...]) -> list[int]:
-    """Send an envelope on connections that are open already; return each answer's inner status."""
+    """Send an envelope on connections that are open already; return each inner status."""
     with ExitStack() as stack:
-        wires = [stack.enter_context(ResponseWriter(ports[n % len(ports)])) for n in range(AT_ONCE)]
+        wires = [stack.enter_context(RawConnection(ports[n % len(ports)])) for n in range(AT_ONCE)]
         gate = threading.Barrier(len(wires))
         found: list[int] = []
 
-        def send(wire: ResponseWriter) -> None:
+        def send(wire: RawConnection) -> None:
             gate.wait()
             wire.send(raw)
             found.append(sender.opened(wire.read()).status)

@@ -17,7 +17,7 @@ from proxy.core.sealing.envelope import GATEWAY
 from tests.wire.conftest import WIDE
 from tests.wire.harness.meddler import HungUp, Meddler, Passing
 from tests.wire.harness.portals import Portal
-from tests.wire.harness.raw import ResponseWriter, exchange, request, response
+from tests.wire.harness.raw import RawConnection, exchange, request, response
 from tests.wire.harness.recorder import Recorder, eventually
 from tests.wire.harness.sealer import Opened, around, key_problem, offered_by
 from tests.wire.harness.signer import answer_bytes
@@ -115,7 +115,7 @@ def test_a_further_try_has_the_nonce_of_the_first_and_an_envelope_of_its_own(
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_call_whose_answer_is_withheld_for_a_forged_problem_is_carried_out_once(
+def test_a_call_whose_response_is_withheld_for_a_forged_problem_is_carried_out_once(
     sealed: World, method: str
 ) -> None:
     def forging(passing: Passing) -> None:
@@ -155,7 +155,7 @@ def test_problems_that_are_forged_for_ever_end_after_two_tries(sealed: World, me
 
 
 def test_a_first_try_of_which_nobody_knows_leaves_the_outcome_unknown(sealed: World) -> None:
-    """The first was carried out and its answer withheld; the second meets a closed door."""
+    """The first was carried out and its response withheld; the second is refused a connection."""
 
     def forging(passing: Passing) -> None:
         if len(sealed.meddler.calls) == 1:
@@ -268,7 +268,7 @@ def test_a_portal_whose_clock_is_wrong_is_set_right_under_seal(tmp_path: Path, s
             assert len(relays[callee.id].calls) == 2
 
             heard.script(response(200, ("Content-Length", "2"), body=None))
-            with ResponseWriter(caller.apps) as wire:
+            with RawConnection(caller.apps) as wire:
                 wire.send(request("HEAD", path, *fields))
                 assert wire.read(to_head=True).status == 200
             assert len(relays[callee.id].calls) == 4
@@ -278,7 +278,7 @@ def test_a_portal_whose_clock_is_wrong_is_set_right_under_seal(tmp_path: Path, s
 
 
 def unsealed() -> dict[str, bytes]:
-    """Return answers that nobody sealed, by name."""
+    """Return responses that nobody sealed, by name."""
     responses = {}
     for code in Code:
         refusal = refusal_response(Refusal(code, now=1))

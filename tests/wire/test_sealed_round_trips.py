@@ -67,21 +67,21 @@ ODD = [
     Trip("a length with zeros in front", back=(("Content-Length", "0002"),), answered=None),
     Trip("a length of HEAD's with zeros", "HEAD", back=(("Content-Length", "07"),), answered=None),
     Trip("an informational response first", status=200),
-    Trip("an odd reason and an empty answer", status=599, answered=b""),
+    Trip("an odd reason and an empty response", status=599, answered=b""),
     Trip("many fields", fields=tuple((f"X-{n}", str(n)) for n in range(60)),
          back=tuple((f"X-{n}", str(n)) for n in range(90))),
     Trip("a long value", fields=(("X-Long", "v" * 20_000),), back=(("X-Long", "v" * 50_000),)),
-    Trip("fields of one hop in the answer", back=(("Connection", "X-Hop"), ("X-Hop", "1"),
+    Trip("fields of one hop in the response", back=(("Connection", "X-Hop"), ("X-Hop", "1"),
          ("Keep-Alive", "timeout=5"), ("Upgrade", "h2c"), ("TE", "trailers"), ("Host", "evil"),
          ("Expect", "x"), ("Trailer", "X-Late"), ("Proxy-Connection", "close"))),
-    Trip("fields of the protocol in the answer", back=(("Portal-Refusal", "replayed"),
+    Trip("fields of the protocol in the response", back=(("Portal-Refusal", "replayed"),
          ("Portal-Seal", ":AA==:"), ("Portal-App-Date", "never"), ("Via", "1.1 x"))),
     Trip("blanks around a value", back=(("X-Blank", "  a b\t "),)),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("trip", ODD, ids=lambda trip: trip.name)
-def test_an_odd_answer_comes_back_the_same_in_both_modes(sealed: World, trip: Trip) -> None:
+def test_an_odd_response_comes_back_the_same_in_both_modes(sealed: World, trip: Trip) -> None:
     body = b"ok" if trip.method != "HEAD" and trip.answered is None else b""
     got = {}
     for mode in MODES:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.wire.harness.raw import PATIENCE, Raw, ResponseWriter, read_message, request
+from tests.wire.harness.raw import PATIENCE, Raw, RawConnection, read_message, request
 
 if TYPE_CHECKING:
     from .conftest import World
@@ -39,12 +39,12 @@ def live(sealed: World) -> World:
 
 def begin(
     world: World, method: str = "POST", *fields: tuple[str, str], length: int | None = None
-) -> ResponseWriter:
+) -> RawConnection:
     """Send the head of a call to Bob's app ``live``; return the connection."""
     framing = [CHUNKED] if length is None else [("Content-Length", str(length))]
     own = [("Host", "portal_core"), ("Portal-Token", world.eda.token("live")), *fields]
     path = f"/internal/call_peer/{world.bob.id}/live"
-    wire = ResponseWriter(world.eda.apps)
+    wire = RawConnection(world.eda.apps)
     wire.send(request(method, path, *own, *(framing if method == "POST" else ())))
     return wire
 
@@ -53,11 +53,11 @@ def piece(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def head_of(wire: ResponseWriter) -> Raw:
+def head_of(wire: RawConnection) -> Raw:
     return Raw(wire.until(b"\r\n\r\n"), b"")
 
 
-def next_piece(wire: ResponseWriter) -> bytes:
+def next_piece(wire: RawConnection) -> bytes:
     size = int(wire.until(b"\r\n"), 16)
     data = wire.exactly(size)
     assert wire.exactly(2) == b"\r\n"
@@ -71,7 +71,9 @@ START = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 @pytest.mark.parametrize("length", [None, 10 * 100, 10 * 10_000])
-def test_the_answer_comes_while_the_request_is_on_its_way(live: World, length: int | None) -> None:
+def test_the_response_comes_while_the_request_is_on_its_way(
+    live: World, length: int | None
+) -> None:
     """A conversation: each piece is answered before the next one is sent."""
     size = (length or 500) // 10
 
@@ -82,7 +84,7 @@ def test_the_answer_comes_while_the_request_is_on_its_way(live: World, length: i
             data = wire.exactly(size) if head.all("content-length") else next_piece(wire)
             wire.send(piece(data))
         if not head.all("content-length"):
-            wire.until(b"0\r\n\r\n")  # what is unread when it closes would cost it its answer
+            wire.until(b"0\r\n\r\n")  # what is unread when it closes would cost it its response
         wire.send(b"0\r\n\r\n")
 
     live.live.act = echo
@@ -217,7 +219,7 @@ def stops(world: World, pouring: Pouring) -> bool:
     return pouring.written < ENOUGH // 2
 
 
-def drain(wire: ResponseWriter, size: int) -> None:
+def drain(wire: RawConnection, size: int) -> None:
     """Read ``size`` bytes, and keep none."""
     while size > 0:
         data = wire.exactly(min(size, MIB))

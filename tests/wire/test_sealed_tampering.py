@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.wire.faults import FINAL, HEADER, MANY, REVOKED, Fault
+from tests.wire.faults import BROKEN_OFF, FINAL, HEADER, MANY, Fault
 from tests.wire.harness.meddler import ANSWER_HEADER, Passing, envelope
-from tests.wire.harness.raw import PATIENCE, Raw, ResponseWriter, chunked, exchange, response
+from tests.wire.harness.raw import PATIENCE, Raw, RawConnection, chunked, exchange, response
 from tests.wire.harness.recorder import eventually
 
 if TYPE_CHECKING:
@@ -26,15 +26,15 @@ BODIES = {"large": LARGE, "large and chunked": LARGE, "small": SMALL, "none": No
 def cases() -> Iterator[tuple[str, str]]:
     """Yield which faults are tried on which bodies; large ones alone have many chunks."""
     for kind in BODIES:
-        faults = chain(HEADER, FINAL, MANY, REVOKED) if kind.startswith("large") else (
-            chain(HEADER, FINAL, (name for name in REVOKED if "first chunk" not in name))
+        faults = chain(HEADER, FINAL, MANY, BROKEN_OFF) if kind.startswith("large") else (
+            chain(HEADER, FINAL, (name for name in BROKEN_OFF if "first chunk" not in name))
         )  # fmt: skip
         for name in faults:
             yield kind, name
 
 
 CASES = list(cases())
-FAULTS = HEADER | FINAL | MANY | REVOKED
+FAULTS = HEADER | FINAL | MANY | BROKEN_OFF
 
 
 def call(world: World, kind: str, method: str = "POST") -> bytes:
@@ -46,7 +46,7 @@ def call(world: World, kind: str, method: str = "POST") -> bytes:
 
 
 def answered(kind: str) -> bytes:
-    """Return an answer with a body of that kind."""
+    """Return a response with a body of that kind."""
     if kind == "large and chunked":
         return response(200, FRAMED, body=None) + chunked(LARGE)
     return response(200, body=BODIES[kind]) if kind != "none" else response(204, body=None)
@@ -62,7 +62,7 @@ def spoiling(fault: Fault) -> Callable[[Passing], None]:
 
 
 def spoiling_answers(fault: Fault) -> Callable[[Passing], None]:
-    """Return a relay that spoils answers."""
+    """Return a relay that spoils responses."""
 
     def on_call(passing: Passing) -> None:
         got = passing.on()
@@ -106,7 +106,7 @@ def test_the_app_never_gets_a_spoiled_request_as_a_whole_one(
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize(("kind", "name"), CASES)
-def test_the_calling_app_never_gets_a_spoiled_answer_as_a_whole_one(
+def test_the_calling_app_never_gets_a_spoiled_response_as_a_whole_one(
     sealed: World, kind: str, name: str, method: str
 ) -> None:
     sealed.bob_app.script(answered(kind))
@@ -123,14 +123,14 @@ def test_the_calling_app_never_gets_a_spoiled_answer_as_a_whole_one(
 
 
 def try_to_get(world: World, raw: bytes) -> Raw | None:
-    """Return the answer, None where it broke off visibly."""
+    """Return the response, None where it broke off visibly."""
     try:
         return exchange(world.eda.apps, raw)
     except EOFError:
         return None
 
 
-def test_one_calls_answer_is_no_answer_to_another(sealed: World) -> None:
+def test_one_calls_response_is_no_response_to_another(sealed: World) -> None:
     kept: list[Raw] = []
 
     def on_call(passing: Passing) -> None:
@@ -160,7 +160,7 @@ def test_one_calls_chunks_are_no_part_of_another(sealed: World) -> None:
     assert len(sealed.bob_app.requests) == 1
 
 
-def test_a_request_is_no_answer_and_an_answer_no_request(sealed: World) -> None:
+def test_a_request_is_no_response_and_a_response_no_request(sealed: World) -> None:
     def reflecting(passing: Passing) -> None:
         got = passing.on()
         passing.back(got, [passing.request.body])
@@ -201,7 +201,7 @@ def test_an_app_that_has_a_part_of_a_request_sees_it_break(sealed: World) -> Non
 @pytest.mark.parametrize("kind", ["large", "large and chunked"])
 @pytest.mark.parametrize("name", ["a bit of the second chunk", "all but the final chunk",
                                   "an end behind the first chunk"])  # fmt: skip
-def test_an_app_that_has_a_part_of_an_answer_sees_it_break(
+def test_an_app_that_has_a_part_of_a_response_sees_it_break(
     sealed: World, kind: str, name: str
 ) -> None:
     sealed.bob_app.script(answered(kind))
@@ -218,7 +218,7 @@ def test_an_app_that_has_a_part_of_an_answer_sees_it_break(
         passing.back(got, plan())
 
     sealed.meddler.on_call = on_call
-    with ResponseWriter(sealed.eda.apps) as wire:
+    with RawConnection(sealed.eda.apps) as wire:
         wire.send(call(sealed, "none", "GET"))
         wire.put_back(wire.until(b"\r\n\r\n"))
         has_a_part.set()
@@ -245,7 +245,7 @@ def test_a_request_whose_padding_is_spoiled_is_not_whole(sealed: World, name: st
 
 
 @pytest.mark.parametrize("name", ["all but the final chunk", "a bit of the final chunk"])
-def test_an_answer_whose_padding_is_spoiled_is_not_whole(sealed: World, name: str) -> None:
+def test_a_response_whose_padding_is_spoiled_is_not_whole(sealed: World, name: str) -> None:
     sealed.bob_app.script(response(200, body=PADDED))
     sealed.meddler.on_call = spoiling_answers(FAULTS[name])
 

@@ -17,13 +17,13 @@ from websockets.frames import CloseCode
 from websockets.sync.client import connect
 
 from tests.certificates import authority, write_pair
-from tests.wire.conftest import CONTEXT, WIDE
+from tests.wire.conftest import SITE, WIDE
 from tests.wire.harness.portals import DOMAIN, Portal
 from tests.wire.harness.raw import (
     LOOPBACK,
     PATIENCE,
     Raw,
-    ResponseWriter,
+    RawConnection,
     chunked,
     exchange,
     request,
@@ -49,7 +49,7 @@ def app() -> Iterator[Recorder]:
 def gina(tmp_path: Path, app: Recorder) -> Iterator[Portal]:
     """A Portal that speaks TLS and isn't running yet."""
     portal = secure(Portal(tmp_path, "Gina", settings=_TLS))
-    portal.add_app("site", CONTEXT, app.port)
+    portal.add_app("site", SITE, app.port)
     yield portal
     portal.release()
 
@@ -67,7 +67,7 @@ def renew(portal: Portal, *more: str) -> None:
     write_pair(portal.config / "tls", authority().issue(host, f"*.{host}", *more))
 
 
-class Secure(ResponseWriter):
+class Secure(RawConnection):
     """A connection with TLS to a Portal's public listener, verified for the host of an app."""
 
     def __init__(
@@ -202,9 +202,9 @@ def test_plain_http_is_closed_and_a_silent_handshake_too_and_neither_holds_other
 ) -> None:
     gina.start()
     with (
-        ResponseWriter(gina.public) as silent,
-        ResponseWriter(gina.public) as plain,
-        ResponseWriter(gina.public) as half,
+        RawConnection(gina.public) as silent,
+        RawConnection(gina.public) as plain,
+        RawConnection(gina.public) as half,
     ):
         start = time.monotonic()
         plain.send(request("GET", "/", ("Host", gina.app_host("site"))))
@@ -220,7 +220,7 @@ def test_plain_http_is_closed_and_a_silent_handshake_too_and_neither_holds_other
 
 def test_a_websocket_goes_through_tls(gina: Portal) -> None:
     with WebSocketApp() as echo:
-        gina.add_app("sock", CONTEXT, echo.port)
+        gina.add_app("sock", SITE, echo.port)
         gina.start()
         with Secure(gina, "sock") as wire, connect(
             f"ws://{gina.app_host('sock')}/public/echo", sock=wire.socket, proxy=None, max_size=None
@@ -253,7 +253,7 @@ def renew_as_expired(portal: Portal) -> None:
 
 def test_it_stops_at_once_though_clients_are_there(gina: Portal) -> None:
     gina.start()
-    with Secure(gina) as used, Secure(gina), ResponseWriter(gina.public):
+    with Secure(gina) as used, Secure(gina), RawConnection(gina.public):
         used.send(request("GET", "/", ("Host", gina.app_host("site"))))
         assert used.read().body == b"ok"
         start = time.monotonic()

@@ -14,13 +14,13 @@ import pytest
 
 from proxy.core.access.policy import Mode
 from tests.certificates import authority, write_pair
-from tests.wire.conftest import CONTEXT, WIDE
+from tests.wire.conftest import SITE, WIDE
 from tests.wire.harness.portals import Portal, contact
 from tests.wire.harness.raw import (
     LOOPBACK,
     PATIENCE,
     Raw,
-    ResponseWriter,
+    RawConnection,
     chunked,
     exchange,
     request,
@@ -71,7 +71,7 @@ def add(portal: Portal, settings: str, app: str = "site") -> None:
     """Add an app, with this as its proxy.yaml."""
     folder = portal.config / "apps" / app
     folder.mkdir(parents=True)
-    (folder / "app.json").write_text(CONTEXT, "utf-8")
+    (folder / "app.json").write_text(SITE, "utf-8")
     (folder / "proxy.yaml").write_text(settings, "utf-8")
 
 
@@ -245,12 +245,12 @@ def test_a_client_has_as_long_as_the_owner_says(gina: Portal) -> None:
         gina.start()
         whole = request("GET", "/", ("Host", gina.app_host("site")))
         for listener in (gina.public, gina.apps, gina.owner):
-            with ResponseWriter(listener) as slow:
+            with RawConnection(listener) as slow:
                 start = time.monotonic()
                 slow.send(whole[:20])
                 assert slow.read().code == "request_timeout"
                 assert 0.8 < time.monotonic() - start < PATIENCE / 2
-        with ResponseWriter(gina.public) as idle:
+        with RawConnection(gina.public) as idle:
             idle.send(whole)
             assert idle.read().body == b"ok"
             start = time.monotonic()

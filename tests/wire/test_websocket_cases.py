@@ -48,7 +48,7 @@ def _talk(end: tuple[int, str], case: Case) -> list[Frame]:
                     wire.send(piece)
                 except ConnectionError:
                     break  # it was refused by now
-            count = len(got) + step.replies
+            count = len(got) + step.responses
             while len(got) < count:
                 more = wire.piece()
                 assert more, (got, data)

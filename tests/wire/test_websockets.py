@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedError, Conne
 
 from tests.core.websocket.framing import BINARY, CONTINUATION, MASK, PING, PONG, TEXT, Frame, close
 from tests.wire.harness.portals import Portal
-from tests.wire.harness.raw import ResponseWriter, exchange, request, response
+from tests.wire.harness.raw import RawConnection, exchange, request, response
 from tests.wire.harness.recorder import Recorder, eventually
 from tests.wire.harness.sockets import (
     ACCEPT,
@@ -187,7 +187,7 @@ def test_the_app_is_told_who_asks_and_nothing_forged(stage: Stage) -> None:
 
 def test_what_isn_t_a_101_is_an_ordinary_answer(stage: Stage) -> None:
     asked = handshake(stage.portal.app_host("sock"), "/public/elsewhere")
-    with ResponseWriter(stage.portal.public) as wire:
+    with RawConnection(stage.portal.public) as wire:
         wire.send(asked + SMUGGLED)
         got = wire.read()
         assert (got.status, got.body) == (404, b"no WebSocket here\n")
@@ -195,7 +195,7 @@ def test_what_isn_t_a_101_is_an_ordinary_answer(stage: Stage) -> None:
         assert wire.rest() == b""
 
 
-# The corridor.
+# The order of checks.
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_what_isn_t_a_101_is_an_ordinary_answer(stage: Stage) -> None:
 def test_a_refused_handshake_never_reaches_the_app(
     stage: Stage, path: str, status: int, code: str
 ) -> None:
-    with ResponseWriter(stage.portal.public) as wire:
+    with RawConnection(stage.portal.public) as wire:
         wire.send(handshake(stage.host, path) + HELLO.raw(MASK) + SMUGGLED)
         got = wire.read()
         assert (got.status, got.code) == (status, code)
@@ -246,7 +246,7 @@ def test_what_is_nearly_a_handshake_is_refused_and_nothing_behind_it_is_a_reques
     kwargs = {"start": start} if start else {}
     raw = handshake(stage.host, "/public/ws", *fields, without=without, **kwargs)
     behind = request("GET", "/public/smuggled", ("Host", stage.host))
-    with ResponseWriter(stage.portal.public) as wire:
+    with RawConnection(stage.portal.public) as wire:
         if split:
             wire.send(raw[:-2])
             wire.send(raw[-2:] + behind[:10])
@@ -278,7 +278,7 @@ ORDINARY = {
 def test_what_asks_for_another_protocol_is_an_ordinary_request(stage: Stage, row: str) -> None:
     without, fields = ORDINARY[row]
     raw = handshake(stage.host, "/public/x", *fields, without=without)
-    with ResponseWriter(stage.portal.public) as wire:
+    with RawConnection(stage.portal.public) as wire:
         wire.send(raw + request("GET", "/public/next", ("Host", stage.host)))
         assert wire.read().body == b"ok"
         assert wire.read().body == b"ok"
@@ -312,7 +312,7 @@ FALSE = {
 def test_a_false_101_is_a_502_and_the_app_s_connection_is_dropped(stage: Stage, row: str) -> None:
     fields, without = FALSE[row]
     stage.recorder.script(switched(*fields, without=without))
-    with ResponseWriter(stage.portal.public) as wire:
+    with RawConnection(stage.portal.public) as wire:
         wire.send(handshake(stage.host, "/public/ws") + SMUGGLED)
         got = wire.read()
         assert (got.status, got.code) == (502, "app_failed")

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.wire.conftest import CONTEXT, WIDE
+from tests.wire.conftest import SITE, WIDE
 from tests.wire.harness.portals import Portal, contact, wait_for_ports
-from tests.wire.harness.raw import PATIENCE, Raw, ResponseWriter, exchange
+from tests.wire.harness.raw import PATIENCE, Raw, RawConnection, exchange
 from tests.wire.harness.recorder import Recorder, eventually
 from tests.wire.harness.signer import new_key, sign_call
 from tests.wire.test_ending import get, half_sent, listens, process_of, restarts_lose_nothing
@@ -46,7 +46,7 @@ def gina(tmp_path: Path, app: Recorder, friend: PrivateKey) -> Iterator[Portal]:
     """A Portal of several workers."""
     settings = "accept: [sealed, signed]\ngrace: 10s\n"
     portal = Portal(tmp_path, "Gina", settings=settings, workers=WORKERS)
-    portal.add_app("site", CONTEXT, app.port)
+    portal.add_app("site", SITE, app.port)
     portal.add_app("wide", WIDE, app.port)
     portal.knows(contact(friend.public.portal_id, "Friend", 9, 9), apps={"wide": "all"})
     portal.start()
@@ -91,7 +91,7 @@ def test_a_request_is_carried_out_once_whoever_of_them_gets_it(
 def test_every_worker_gets_some_of_the_work(gina: Portal) -> None:
     with ExitStack() as stack:
         for _ in range(AT_ONCE):
-            wire = stack.enter_context(ResponseWriter(gina.public))
+            wire = stack.enter_context(RawConnection(gina.public))
             wire.send(get(gina))
             assert wire.read().body == b"ok"
         busy = [process for process in workers_of(gina) if connections_of(process) > 1]

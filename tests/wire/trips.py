@@ -17,7 +17,7 @@ BIG = hashlib.sha512(b"seed").digest() * (20 * 1024 * 1024 // 64)
 
 @dataclass(frozen=True)
 class Trip:
-    """One request of an app, and the answer of the app at the peer; text is Latin-1."""
+    """One request of an app, and the response of the app at the peer; text is Latin-1."""
 
     name: str
     method: str = "GET"
@@ -29,7 +29,7 @@ class Trip:
     status: int = 200
     back: Lines = ()
     answered: bytes | None = b"ok"
-    """The answer's body; None where the fields in ``back`` frame it."""
+    """The response's body; None where the fields in ``back`` frame it."""
     answered_chunks: tuple[bytes, ...] | None = None
 
     @property
@@ -130,8 +130,8 @@ TRIPS = [
     Trip("an empty body in chunks", "PUT", chunks=()),
     Trip("20 MiB there", "PUT", body=BIG),
     Trip("20 MiB back", answered=BIG),
-    Trip("an answer in chunks", answered=None, answered_chunks=(b"one", b"two" * 9000)),
-    Trip("a compressed answer", back=(("Content-Encoding", "gzip"),), answered=GZIPPED),
+    Trip("a response in chunks", answered=None, answered_chunks=(b"one", b"two" * 9000)),
+    Trip("a compressed response", back=(("Content-Encoding", "gzip"),), answered=GZIPPED),
     Trip("a compressed request", "POST", fields=(("Content-Encoding", "gzip"),), body=GZIPPED),
     Trip("compressed and wrong", back=(("Content-Encoding", "br, gzip"),), answered=b"no gzip"),
     Trip(

@@ -64,8 +64,8 @@ class Stage:
 
     def run(self, name: str, *words: str | Path, **more: str) -> App:
         """Start an app; ``{port}`` in a word is its port, ``more`` is added to its environment."""
-        authenticate, port = reserve_port()
-        self._stack.enter_context(authenticate)
+        holder, port = reserve_port()
+        self._stack.enter_context(holder)
         command, *arguments = (str(word).replace("{port}", str(port)) for word in words)
         log_file = self.folder / f"{name}.log"
         with log_file.open("ab") as log:
@@ -119,7 +119,7 @@ class Both:
     portal: Portal
     name: str
     moment: re.Pattern[bytes] = re.compile(rb"(?!)")
-    """What is another with each request in the app's answers."""
+    """What is another with each request in the app's responses."""
 
     @property
     def host(self) -> str:
@@ -134,7 +134,7 @@ class Both:
     def alike(
         self, method: str, target: str, *fields: tuple[str, str], body: bytes | None = None
     ) -> Raw:
-        """Ask both ways, and hold one answer to the other: status, fields, framing, every byte."""
+        """Ask both ways, and compare the responses: status, fields, framing, every byte."""
         raw = self._raw(method, target, *fields, body=body)
         direct, proxied = exchange(self.app.port, raw), exchange(self.portal.public, raw)
         assert proxied.status == direct.status, (proxied, direct)
@@ -152,9 +152,9 @@ class Both:
 
 
 def _kept(response: Raw, *, to_head: bool) -> list[tuple[bytes, bytes]]:
-    """Return the fields of an answer that a proxy has no business with, the framing first.
+    """Return the fields of a response that a proxy has no business with, the framing first.
 
-    That an answer to HEAD would come in chunks, which servers needn't say, isn't passed on. Of
+    That a response to HEAD would come in chunks, which servers needn't say, isn't passed on. Of
     cookies, whose values are new each time, only the names are looked at.
     """
     dropped = _OF_THE_HOP | {b"transfer-encoding"} if to_head else _OF_THE_HOP

@@ -12,7 +12,7 @@ import pytest
 
 from tests.more.apps.stage import App, Both, Stage, manifest
 from tests.more.browser import Browser, eventually
-from tests.wire.harness.raw import ResponseWriter, request
+from tests.wire.harness.raw import RawConnection, request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -114,7 +114,7 @@ def test_every_row_streams_as_csv(
 
 
 def test_a_client_that_leaves_ends_the_stream(both: Both) -> None:
-    with ResponseWriter(both.portal.public) as wire:
+    with RawConnection(both.portal.public) as wire:
         wire.send(request("GET", f"{_PAGE}.csv?_stream=on&_size=max", ("Host", both.host)))
         assert wire.until(b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
 
@@ -160,7 +160,7 @@ def test_pages_lead_to_pages_under_the_portals_name(http: httpx.Client, both: Bo
         ("DELETE", "/birds", (), 405),
     ],
 )  # fmt: skip
-def test_an_answer_is_the_same_to_the_byte(
+def test_a_response_is_the_same_to_the_byte(
     both: Both, method: str, target: str, fields: tuple[tuple[str, str], ...], status: int
 ) -> None:
     got = both.alike(method, target, *fields)

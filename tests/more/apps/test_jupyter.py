@@ -10,7 +10,7 @@ import pytest
 
 from tests.more.apps.stage import App, Both, Stage, manifest
 from tests.more.browser import ENTER, SHIFT, Browser, eventually
-from tests.wire.harness.raw import ResponseWriter, request
+from tests.wire.harness.raw import RawConnection, request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,7 +127,7 @@ def test_a_kernel_does_as_it_is_told_as_without_the_proxy(
         ("GET", "/api/events/subscribe", _HANDSHAKE, None, 403),
     ],
 )
-def test_an_answer_is_the_same_to_the_byte(
+def test_a_response_is_the_same_to_the_byte(
     both: Both, method: str, target: str, fields: tuple[tuple[str, str], ...],
     body: bytes | None, status: int,
 ) -> None:  # fmt: skip
@@ -150,7 +150,7 @@ def test_another_sites_page_gets_no_websocket(both: Both) -> None:
     login = both.ask("GET", f"/lab?token={_TOKEN}")
     cookies = b"; ".join(value.partition(b";")[0] for value in login.all("set-cookie")).decode()
     for origin, status in ((f"http://{both.host}", 101), ("http://evil.example", 403)):
-        with ResponseWriter(both.portal.public) as wire:
+        with RawConnection(both.portal.public) as wire:
             fields = (("Host", both.host), ("Cookie", cookies), ("Origin", origin), *_HANDSHAKE)
             wire.send(request("GET", "/api/events/subscribe", *fields))
             assert wire.until(b"\r\n\r\n").startswith(b"HTTP/1.1 %d " % status)

@@ -163,7 +163,7 @@ def test_the_path_form_needs_a_client_that_knows_its_prefix(portal: Portal, ada:
         ("BREW", "/", (_AUTH,), None, 405),
     ],
 )
-def test_an_answer_is_the_same_to_the_byte(
+def test_a_response_is_the_same_to_the_byte(
     both: Both, method: str, target: str, fields: tuple[tuple[str, str], ...],
     body: bytes | None, status: int,
 ) -> None:  # fmt: skip

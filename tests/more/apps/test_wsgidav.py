@@ -153,7 +153,7 @@ def test_a_client_copies_moves_and_locks_as_without_the_proxy(
         ("BREW", "/a.txt", (), None, 405),
     ],
 )
-def test_an_answer_is_the_same_to_the_byte(
+def test_a_response_is_the_same_to_the_byte(
     both: Both, method: str, target: str, fields: tuple[tuple[str, str], ...],
     body: bytes | None, status: int,
 ) -> None:  # fmt: skip

@@ -24,7 +24,7 @@ class Hosted(Portal):
     """How to run the server is its subclasses' matter; there are no other listeners."""
 
     MISTAKE: ClassVar[str] = "a mistake of our own"
-    """Others log a traceback where an answer is broken off as well."""
+    """Others log a traceback where a response is broken off as well."""
     arguments: ClassVar[tuple[str, ...]]
 
     def code(self) -> str:

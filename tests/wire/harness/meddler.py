@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from proxy.core.binary_http.varint import read_varint, varint
 from proxy.core.sealing.envelope import GATEWAY
-from tests.wire.harness.raw import LOOPBACK, Raw, ResponseWriter, read_message
+from tests.wire.harness.raw import LOOPBACK, Raw, RawConnection, read_message
 from tests.wire.harness.recorder import Accepted, Server, pass_on
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class HungUp(Exception):
 class Passing:
     """One call on its way: ``request`` as it came from the caller."""
 
-    def __init__(self, caller: ResponseWriter, request: Raw, to_port: int, seen: list[Raw]) -> None:
+    def __init__(self, caller: RawConnection, request: Raw, to_port: int, seen: list[Raw]) -> None:
         self.request = request
         self._caller = caller
         self._to_port = to_port
@@ -73,15 +73,15 @@ class Passing:
         return envelope(self.request.body, REQUEST_HEADER)
 
     def on(self, pieces: list[bytes] | Iterator[bytes] | None = None) -> Raw:
-        """Send the call on, with ``pieces`` in the place of its envelope; return the answer."""
-        with ResponseWriter(self._to_port) as peer:
+        """Send the call on, with ``pieces`` in the place of its envelope; return the response."""
+        with RawConnection(self._to_port) as peer:
             _send(peer, self.request, pieces)
             response = peer.read()
         self._seen.append(response)
         return response
 
     def back(self, response: Raw, pieces: list[bytes] | Iterator[bytes] | None = None) -> None:
-        """Give the caller ``answer``, with ``pieces`` in the place of its envelope."""
+        """Give the caller ``response``, with ``pieces`` in the place of its envelope."""
         _send(self._caller, response, pieces)
 
     def say(self, raw: bytes) -> None:
@@ -89,7 +89,7 @@ class Passing:
         self._caller.send(raw)
 
 
-def _send(wire: ResponseWriter, message: Raw, pieces: list[bytes] | Iterator[bytes] | None) -> None:
+def _send(wire: RawConnection, message: Raw, pieces: list[bytes] | Iterator[bytes] | None) -> None:
     if not message.all("transfer-encoding"):
         wire.send(message.head + message.body)
         return
@@ -123,7 +123,7 @@ def honestly(passing: Passing) -> None:
 
 
 class Meddler(Server):
-    """The relay; ``requests`` and ``answers`` are all that went by, in HTTP.
+    """The relay; ``requests`` and ``responses`` are all that went by, in HTTP.
 
     Once told to ``stream`` it passes bytes on as they come, and only notes them.
     """

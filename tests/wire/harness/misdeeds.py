@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PROMISED = 1_000_000
-"""The length of an answer that breaks off, or stops moving, behind its first ``PART``."""
+"""The length of a response that breaks off, or stops moving, behind its first ``PART``."""
 PART = b"part " * 2000
 _RESET = struct.pack("ii", 1, 0)
 _CHUNKED = ("Transfer-Encoding", "chunked")
@@ -86,7 +86,7 @@ def _bad_chunk(wire: Accepted) -> None:
 
 
 def _nothing(_: Accepted) -> None:
-    """Close without an answer."""
+    """Close without a response."""
 
 
 _DEEDS: dict[bytes, tuple[Callable[[Accepted], None], ...]] = {

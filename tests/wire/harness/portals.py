@@ -46,10 +46,10 @@ def reserve_port() -> tuple[socket.socket, int]:
     Bound and not listening, with SO_REUSEADDR: nobody is given the port, and a proxy that asks
     for it gets it.
     """
-    authenticate = socket.socket()
-    authenticate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    authenticate.bind((LOOPBACK, 0))
-    return authenticate, authenticate.getsockname()[1]
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind((LOOPBACK, 0))
+    return holder, holder.getsockname()[1]
 
 
 def environment() -> dict[str, str]:
@@ -185,8 +185,8 @@ class Portal:
     def release(self) -> None:
         """End the proxy if it runs, and let go of the ports."""
         self.stop()
-        for authenticate in self._holders:
-            authenticate.close()
+        for holder in self._holders:
+            holder.close()
 
     def memory(self) -> int:
         """Return how many bytes of memory the running proxy has in use."""
@@ -220,8 +220,8 @@ class Portal:
         return [line for line in found if facts.items() <= line.items()]
 
     def _port(self) -> int:
-        authenticate, port = reserve_port()
-        self._holders.append(authenticate)
+        holder, port = reserve_port()
+        self._holders.append(holder)
         return port
 
 

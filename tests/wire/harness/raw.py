@@ -71,7 +71,7 @@ def fields_of(head: bytes) -> list[tuple[bytes, bytes]]:
     return [(name.lower(), value.strip()) for name, _, value in pairs]
 
 
-class ResponseWriter:
+class RawConnection:
     """One connection, from the address ``came_from`` if it is given; a context manager."""
 
     def __init__(self, port: int, came_from: str = "") -> None:
@@ -135,7 +135,7 @@ class ResponseWriter:
             return b""
 
 
-def read_message(wire: ResponseWriter, *, bodiless: bool = False) -> Raw:
+def read_message(wire: RawConnection, *, bodiless: bool = False) -> Raw:
     """Read one request or final response with its body, whatever its framing."""
     head = wire.until(b"\r\n\r\n")
     while head.startswith(b"HTTP/1.1 1") and not head.startswith(b"HTTP/1.1 101 "):
@@ -151,7 +151,7 @@ def read_message(wire: ResponseWriter, *, bodiless: bool = False) -> Raw:
     return Raw(head, wire.rest() if is_response else b"")
 
 
-def _chunks(wire: ResponseWriter) -> bytes:
+def _chunks(wire: RawConnection) -> bytes:
     body = b""
     while size := int(wire.until(b"\r\n").split(b";")[0], 16):
         body += wire.exactly(size)
@@ -162,8 +162,8 @@ def _chunks(wire: ResponseWriter) -> bytes:
 
 
 def exchange(port: int, request: bytes) -> Raw:
-    """Send exactly these bytes on a connection of their own; return the answer."""
-    with ResponseWriter(port) as wire:
+    """Send exactly these bytes on a connection of their own; return the response."""
+    with RawConnection(port) as wire:
         wire.send(request)
         return wire.read(to_head=request.startswith(b"HEAD "))
 

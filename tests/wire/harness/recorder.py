@@ -1,6 +1,6 @@
 """An app that records every byte it gets and answers with the bytes it was given.
 
-It stands behind the proxy and is the judge: what isn't in ``received`` never came through.
+It stands behind the proxy: what isn't in ``received`` never came through.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
-from tests.wire.harness.raw import LOOPBACK, PATIENCE, Raw, ResponseWriter, read_message, response
+from tests.wire.harness.raw import LOOPBACK, PATIENCE, Raw, RawConnection, read_message, response
 
 
-class Accepted(ResponseWriter):
+class Accepted(RawConnection):
     """A connection that somebody else opened; notes what comes in."""
 
     def __init__(self, accepted: socket.socket, note: Callable[[bytes], None]) -> None:
@@ -42,7 +42,7 @@ class Script:
     before_body: bool = False
     """Answer as soon as the head is there, then read the body."""
     close: bool = False
-    """Close the connection behind the answer."""
+    """Close the connection behind the response."""
 
 
 class Server:
@@ -122,7 +122,7 @@ class Recorder(Server):
             if is_early:
                 wire.send(self._script.response)
             request = read_message(wire)
-            script = self._script  # a test may go on to the next as soon as it has its answer
+            script = self._script  # a test may go on to the next as soon as it has its response
             with self._lock:
                 self.requests.append(request)
             if not is_early:
@@ -162,7 +162,7 @@ class Live(Server):
 
 
 class Relay(Server):
-    """What a tunnel is: passes bytes on, and keeps them for the test to look at."""
+    """What a tunnelling service is: passes bytes on, and keeps them for the test to look at."""
 
     def __init__(self, to_port: int) -> None:
         self._to_port = to_port

@@ -1,8 +1,8 @@
 """``portal-proxy`` for a machine with a resolver of its own: ``resolving.py FILE ARGUMENT...``.
 
 The file holds lines ``NAME ADDRESS``, and is read for each look-up. A name that isn't in it is
-unknown; one whose address is ``silence`` gets no answer for half a minute, as of a resolver that is
-down. Addresses stand for themselves.
+unknown; one whose address is ``silence`` gets no response for half a minute, as of a resolver that
+is down. Addresses stand for themselves.
 """
 
 import ipaddress

@@ -139,15 +139,15 @@ class Sender:
         return request("POST", GATEWAY, ("Host", self._to.host), *fields) + chunked(*pieces)
 
     def send(self, *pieces: bytes) -> Raw:
-        """Send an envelope in ``pieces``; return the outer answer."""
+        """Send an envelope in ``pieces``; return the outer response."""
         return exchange(self._to.public, self.around(*pieces))
 
     def ask(self, head: bytes, body: bytes = b"") -> Raw:
-        """Send an honest envelope around ``head`` and ``body``; return the answer in the answer."""
+        """Send an honest envelope around ``head`` and ``body``; return the inner response."""
         return self.opened(self.send(self.whole(head, body)))
 
     def opened(self, response: Raw) -> Raw:
-        """Open the answer, which must be sealed and whole."""
+        """Open the response, which must be sealed and whole."""
         assert response.status == 200, response
         assert response.one("content-type") == CHUNKED_RESPONSE[1]
         opener = MessageOpener(self.sealer.response_opener(), ResponseReader(self._method))
@@ -161,7 +161,7 @@ def padded(message: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Opened:
-    """A call that a sealed peer got: outer request, inner one, and what seals the answer."""
+    """A call that a sealed peer got: outer request, inner one, and what seals the response."""
 
     outer: Raw
     request: Raw
@@ -175,17 +175,17 @@ class Opened:
     def sealed(
         self, status: int = 200, fields: tuple[Field, ...] = (), body: bytes = b"from the peer"
     ) -> bytes:
-        """Return an honest answer's envelope."""
+        """Return an honest response's envelope."""
         return self.envelope(padded(message(status, fields, body)))
 
 
 def message(status: int, fields: tuple[Field, ...], body: bytes) -> bytes:
-    """Return an answer in Binary HTTP, without padding."""
+    """Return a response in Binary HTTP, without padding."""
     return response_head(ResponseHead(status, fields)) + content(body) + END
 
 
 def around(envelope: bytes, *, length: int | None = None) -> bytes:
-    """Return the outer answer around ``envelope``."""
+    """Return the outer response around ``envelope``."""
     return answer_bytes(200, [CHUNKED_RESPONSE], envelope, length=length)
 
 

@@ -37,7 +37,7 @@ def new_key() -> PrivateKey:
 
 @dataclass(frozen=True)
 class SignedCall:
-    """A signed request's bytes, and what its answer must be bound to."""
+    """A signed request's bytes, and what its response must be bound to."""
 
     raw: bytes
     question: Question
@@ -46,11 +46,11 @@ class SignedCall:
         """Return the bytes with a line more in the head: what somebody on the way could add."""
         return self.raw.replace(b"\r\n\r\n", b"\r\n" + line + b"\r\n\r\n", 1)
 
-    def believes(self, answer: Raw, portal_id: str) -> bool:
-        """Tell whether ``answer`` is proven to be the Portal's; raises ``Untrusted``."""
-        head = Message(fields=answer.fields, status=answer.status)
+    def believes(self, response: Raw, portal_id: str) -> bool:
+        """Tell whether ``response`` is proven to be the Portal's; raises ``Untrusted``."""
+        head = Message(fields=response.fields, status=response.status)
         verified = verify_response(portal_id, head, self.question)
-        return verified.digests["sha-256"] == hashlib.sha256(answer.body).digest()
+        return verified.digests["sha-256"] == hashlib.sha256(response.body).digest()
 
 
 def sign_call(  # noqa: PLR0913 - each of them spoils one thing
@@ -106,7 +106,7 @@ def signed_answer(
     body: bytes = b"",
     signed_body: bytes | None = None,
 ) -> list[Field]:
-    """Return the fields of an answer to ``question``; ``signed_body`` is what its digest is of."""
+    """Return the fields of a response to ``question``; ``signed_body`` is what its digest is of."""
     digest = content_digest(hashlib.sha256(body if signed_body is None else signed_body).digest())
     response = Message(fields=(*fields, digest), status=status)
     return list(sign_response(key, response, question, now=int(time.time())).message.fields)
@@ -115,7 +115,7 @@ def signed_answer(
 def answer_bytes(
     status: int, fields: list[Field], body: bytes, *, length: int | None = None
 ) -> bytes:
-    """Return an answer on the wire; ``length`` -1 leaves it to the end of the connection."""
+    """Return a response on the wire; ``length`` -1 leaves it to the end of the connection."""
     lines = [b"HTTP/1.1 %d Whatever" % status, b"connection: close"]
     lines += [name + b": " + value for name, value in fields]
     if length != -1:

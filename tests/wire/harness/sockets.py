@@ -16,7 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 from proxy.core.websocket.handshake import accept_for
 from tests.core.websocket.framing import MASK, Frame, frames_of
 from tests.wire.harness.portals import Portal, environment
-from tests.wire.harness.raw import LOOPBACK, PATIENCE, ResponseWriter
+from tests.wire.harness.raw import LOOPBACK, PATIENCE, RawConnection
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = accept_for(KEY)
@@ -83,7 +83,7 @@ def handshake(
 
 
 def switched(*fields: tuple[str, str], without: tuple[str, ...] = ()) -> bytes:
-    """Return an app's answer to ``handshake``, changed likewise."""
+    """Return an app's response to ``handshake``, changed likewise."""
     usual = {
         "Connection": "Upgrade",
         "Upgrade": "websocket",
@@ -94,7 +94,7 @@ def switched(*fields: tuple[str, str], without: tuple[str, ...] = ()) -> bytes:
     return f"HTTP/1.1 101 Switching Protocols\r\n{head}\r\n".encode("latin-1")
 
 
-class RawSocket(ResponseWriter):
+class RawSocket(RawConnection):
     """A WebSocket in bytes."""
 
     def open(self, request: bytes) -> bytes:

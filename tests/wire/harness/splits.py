@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 
-from tests.wire.harness.raw import Raw, ResponseWriter
+from tests.wire.harness.raw import Raw, RawConnection
 
 LONGEST = 700
 """Bytes above which only a few places are tried."""
@@ -24,13 +24,13 @@ def places(raw: bytes) -> list[int]:
 
 
 def responses(port: int, raw: bytes, *, to_head: bool = False) -> list[Raw]:
-    """Return the answers to ``raw`` cut at each place, each on a connection of its own."""
+    """Return the responses to ``raw`` cut at each place, each on a connection of its own."""
     found: list[Raw] = []
     cuts = places(raw)
     for first in range(0, len(cuts), _AT_ONCE):
         with ExitStack() as stack:
             batch = cuts[first : first + _AT_ONCE]
-            wires = [(at, stack.enter_context(ResponseWriter(port))) for at in batch]
+            wires = [(at, stack.enter_context(RawConnection(port))) for at in batch]
             for at, wire in wires:
                 wire.send(raw[:at])
             time.sleep(_APART)
@@ -44,8 +44,8 @@ def responses(port: int, raw: bytes, *, to_head: bool = False) -> list[Raw]:
 
 
 def drip(port: int, raw: bytes) -> Raw:
-    """Return the answer to ``raw`` sent byte by byte."""
-    with ResponseWriter(port) as wire:
+    """Return the response to ``raw`` sent byte by byte."""
+    with RawConnection(port) as wire:
         for at in range(len(raw)):
             try:
                 wire.send(raw[at : at + 1])

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from proxy.core.terminals.cookie import COOKIE_PLAIN
 from proxy.state.terminals import PairingStore, TerminalStore, without_terminal
-from tests.wire.harness.raw import Raw, ResponseWriter, request
+from tests.wire.harness.raw import Raw, RawConnection, request
 
 if TYPE_CHECKING:
     from proxy.core.terminals.terminals import Terminal
@@ -45,7 +45,7 @@ def remove(portal: Portal, terminal_id: str) -> None:
 
 def send(portal: Portal, raw: bytes, came_from: str = "") -> Raw:
     """Send these bytes to the public listener, from another loopback address if one is given."""
-    with ResponseWriter(portal.public, came_from) as wire:
+    with RawConnection(portal.public, came_from) as wire:
         wire.send(raw)
         return wire.read(to_head=raw.startswith(b"HEAD "))
 
@@ -83,7 +83,7 @@ class Device:
 
 
 def token_of(paired: Raw) -> str:
-    """Return the token that an answer sets."""
+    """Return the token that a response sets."""
     name, _, rest = paired.one("set-cookie").decode().partition("=")
     assert name == NAME
     return rest.partition(";")[0]

@@ -39,7 +39,7 @@ async def _fragments(ws: ServerConnection) -> None:
 
 
 async def _ping(ws: ServerConnection) -> None:
-    """Ping, and tell when the answer came."""
+    """Ping, and tell when the response came."""
     await (await ws.ping(b"are you there"))
     await ws.send("pong came")
 

@@ -28,7 +28,7 @@ class Step:
     """Pieces to send, each in a packet of its own where the sockets let us."""
 
     pieces: Sequence[bytes]
-    replies: int = 0
+    responses: int = 0
 
 
 @dataclass(frozen=True)
@@ -44,24 +44,24 @@ def said(*frames: Frame) -> bytes:
     return b"".join(frame.raw(MASK) for frame in frames)
 
 
-def _step(*frames: Frame, replies: int = 0, chop: int = 0) -> Step:
+def _step(*frames: Frame, responses: int = 0, chop: int = 0) -> Step:
     data = said(*frames)
     size = chop or max(len(data), 1)
-    return Step([data[at : at + size] for at in range(0, len(data), size)], replies)
+    return Step([data[at : at + size] for at in range(0, len(data), size)], responses)
 
 
 _BYE = Step([said(close(1000))])
 _HELLO = Frame(TEXT, b"Hello, world!")
 
 
-def _echoed(*frames: Frame, replies: int = 1, chop: int = 0) -> Case:
-    return Case([_step(*frames, replies=replies, chop=chop), _BYE], 1000)
+def _echoed(*frames: Frame, responses: int = 1, chop: int = 0) -> Case:
+    return Case([_step(*frames, responses=responses, chop=chop), _BYE], 1000)
 
 
 def _refused(*frames: Frame, after: int = 0, code: int = 1002, chop: int = 0) -> Case:
     """Return a case of which the first ``after`` frames are answered and the next one is bad."""
     good, bad = frames[:after], frames[after:]
-    steps = [_step(*good, replies=after)] if after else []
+    steps = [_step(*good, responses=after)] if after else []
     return Case([*steps, _step(*bad, chop=chop)], code)
 
 
@@ -94,9 +94,9 @@ def _pings() -> dict[str, Case]:
         "2 pong unasked": _echoed(Frame(PONG), _HELLO),
         "2 pong unasked with text": _echoed(Frame(PONG, b"unasked"), _HELLO),
         "2 pong, then ping": _echoed(Frame(PONG, b"unasked"), Frame(PING, b"ping")),
-        "2 ten pings": _echoed(*(Frame(PING, b"%d" % n) for n in range(10)), replies=10),
+        "2 ten pings": _echoed(*(Frame(PING, b"%d" % n) for n in range(10)), responses=10),
         "2 ten pings chopped": _echoed(
-            *(Frame(PING, b"%d" % n) for n in range(10)), replies=10, chop=1
+            *(Frame(PING, b"%d" % n) for n in range(10)), responses=10, chop=1
         ),
     }
 
@@ -126,14 +126,14 @@ def _fragmentation() -> dict[str, Case]:
         "5 close in fragments": _refused(Frame(CLOSE, b"", fin=False), rest),
         "5 two": _echoed(*two),
         "5 two chopped": _echoed(*two, chop=1),
-        "5 ping between": _echoed(two[0], ping, two[1], replies=2),
-        "5 ping between, chopped": _echoed(two[0], ping, two[1], replies=2, chop=1),
-        "5 pings between": _echoed(three[0], ping, three[1], ping, three[2], replies=3),
+        "5 ping between": _echoed(two[0], ping, two[1], responses=2),
+        "5 ping between, chopped": _echoed(two[0], ping, two[1], responses=2, chop=1),
+        "5 pings between": _echoed(three[0], ping, three[1], ping, three[2], responses=3),
         "5 empty ones": _echoed(*_in_fragments(TEXT, b"", b"", b"")),
         "5 empty but the middle": _echoed(*_in_fragments(TEXT, b"", b"middle", b"")),
         "5 nothing to continue": _refused(rest),
         "5 nothing to continue, chopped": _refused(rest, chop=1),
-        "5 nothing to continue any more": Case([_step(*two, replies=1), _step(rest)], 1002),
+        "5 nothing to continue any more": Case([_step(*two, responses=1), _step(rest)], 1002),
         "5 nothing to begin with": _refused(Frame(CONTINUATION, b"a", fin=False), rest),
         "5 a text within": _refused(two[0], _HELLO),
         "5 a text within, chopped": _refused(two[0], _HELLO, chop=1),
@@ -197,7 +197,7 @@ def _large() -> dict[str, Case]:
         "9 1 MiB": _echoed(Frame(BINARY, data)),
         "9 1 MiB chopped": _echoed(Frame(BINARY, data), chop=2048),
         "9 1 MiB in fragments": _echoed(*_in_fragments(BINARY, *pieces)),
-        "9 500 messages": _echoed(*([Frame(TEXT, b"*" * 64)] * 500), replies=500),
+        "9 500 messages": _echoed(*([Frame(TEXT, b"*" * 64)] * 500), responses=500),
     }
 
 
@@ -215,7 +215,7 @@ def _compression() -> dict[str, Case]:
         "12 small chopped": _echoed(Frame(TEXT, small, rsv=4), chop=1),
         "12 large": _echoed(Frame(TEXT, large, rsv=4)),
         "12 not compressed": _echoed(_HELLO),
-        "12 both": _echoed(Frame(TEXT, small, rsv=4), _HELLO, replies=2),
+        "12 both": _echoed(Frame(TEXT, small, rsv=4), _HELLO, responses=2),
         "12 in fragments": _echoed(*_in_fragments(TEXT, small[:3], small[3:], rsv=4)),
         "12 empty": _echoed(Frame(TEXT, b"\x00", rsv=4)),
         "12 the bit on what continues": _refused(begun, Frame(CONTINUATION, small[3:], rsv=4)),

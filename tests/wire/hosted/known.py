@@ -1,13 +1,13 @@
 """What is known to differ under other servers, by the name of the test and its row, and why."""
 
 _OWN_WORDS = "the server refuses in its own words, or none, what isn't HTTP to it"
-_VERSION = "the server has its own answer to other versions"
+_VERSION = "the server has its own response to other versions"
 _NO_MARK = "ASGI can't tell /x? from /x, which a signature does"
-_TRACEBACK = "the server logs a traceback where we break an answer off"
+_TRACEBACK = "the server logs a traceback where we break a response off"
 _METHODS = "it takes capital letters for the method"
 _UNKNOWN_METHODS = "it takes no method that it doesn't know"
 _UNREAD = "it closes on a client that is still sending"
-_TIMING = "it has our answer sent before it looks at what came behind"
+_TIMING = "it has our response sent before it looks at what came behind"
 
 _ALL = {
     "a_body_in_bad_chunks_is_never_a_whole_one": _OWN_WORDS,

@@ -49,13 +49,13 @@ __all__ = [
         ("/public%2f..%2fprivate", 400, "bad_target"),
     ],
 )
-def test_a_refusal_is_an_answer(stage: Stage, path: str, status: int, code: str) -> None:
+def test_a_refusal_is_a_response(stage: Stage, path: str, status: int, code: str) -> None:
     got = exchange(stage.portal.public, handshake(stage.host, path))
     assert (got.status, got.code) == (status, code)
     assert stage.recorder.connections == 0
 
 
-def test_an_app_s_refusal_is_its_answer(stage: Stage) -> None:
+def test_an_app_s_refusal_is_its_response(stage: Stage) -> None:
     got = exchange(
         stage.portal.public, handshake(stage.portal.app_host("sock"), "/public/elsewhere")
     )

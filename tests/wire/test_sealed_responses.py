@@ -1,4 +1,4 @@
-"""A sealed call to a peer that answers whatever it likes, and an answer cut at every place."""
+"""A sealed call to a peer that answers whatever it likes, and a response cut at every place."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .conftest import World
 
-Reply = Callable[[Opened], bytes]
+Responder = Callable[[Opened], bytes]
 CODES = {"GET": {"peer_untrusted", "peer_unreachable"}, "POST": {"outcome_unknown"}}
 
 
@@ -36,8 +36,8 @@ def get(world: World, method: str) -> Raw | None:
         return None
 
 
-def must_fail(world: World, response: Reply, name: str) -> None:
-    """Make calls of both kinds, which must fail, and never with an answer that looks whole."""
+def must_fail(world: World, response: Responder, name: str) -> None:
+    """Make calls of both kinds, which must fail, and never with a response that looks whole."""
     for method, codes in CODES.items():
         world.peer.clear()
         world.peer.response = response
@@ -51,7 +51,7 @@ def must_fail(world: World, response: Reply, name: str) -> None:
 
 
 def bad_messages() -> Iterator[tuple[str, bytes]]:
-    """Yield authentic messages that are no answer."""
+    """Yield authentic messages that are no response."""
 
     def head(status: int = 200, *fields: Field) -> bytes:
         return response_head(ResponseHead(status, fields))
@@ -95,17 +95,17 @@ def bad_messages() -> Iterator[tuple[str, bytes]]:
     yield "no end", head() + content(b"body")
     yield "cut in its content", head() + b"\x05body"
     yield "no zeros behind it", head() + content(b"body") + END + b"\0\0x"
-    yield "another answer behind it", head() + content(b"body") + END + head() + END
+    yield "another response behind it", head() + content(b"body") + END + head() + END
     yield "an endless head", head(200, (b"x-a", b"a" * 80_000)) + END
     yield "endless fields", head(200, *((b"a", b"b"),) * 500) + END
 
 
-def test_what_the_peer_seals_and_is_no_answer_is_none(sealed: World) -> None:
+def test_what_the_peer_seals_and_is_no_response_is_none(sealed: World) -> None:
     for name, plaintext in bad_messages():
         must_fail(sealed, lambda opened, p=plaintext: around(opened.envelope(p)), name)  # type: ignore[misc]
 
 
-def test_the_harmless_twins_are_answers(sealed: World) -> None:
+def test_the_harmless_twins_are_responses(sealed: World) -> None:
     head = response_head(ResponseHead(200, ((b"content-length", b"4"),)))
     whole = content(b"bo") + content(b"dy") + END
     interim = b"\3" + (varint(103) + b"\0") * 16 + head[1:]
@@ -118,7 +118,7 @@ def test_the_harmless_twins_are_answers(sealed: World) -> None:
         assert (got.status, got.body) == (200, b"body")
 
 
-def test_head_and_empty_answers_have_no_content_whatever_they_say(sealed: World) -> None:
+def test_head_and_empty_responses_have_no_content_whatever_they_say(sealed: World) -> None:
     length = ((b"content-length", b"4"),)
     for method, status, body in (("HEAD", 200, b""), ("HEAD", 404, b""), ("GET", 304, b"")):
         sealed.peer.clear()
@@ -130,7 +130,7 @@ def test_head_and_empty_answers_have_no_content_whatever_they_say(sealed: World)
     assert failed is None or failed.status == 502
 
 
-def test_fields_of_ours_in_an_answer_go_nowhere(sealed: World) -> None:
+def test_fields_of_ours_in_a_response_go_nowhere(sealed: World) -> None:
     fields = (
         (b"portal-refusal", b"not_allowed"),
         (b"portal-key", b":AA==:"),
@@ -147,7 +147,7 @@ def test_fields_of_ours_in_an_answer_go_nowhere(sealed: World) -> None:
     ]
 
 
-def test_what_the_outer_answer_says_beside_goes_nowhere(sealed: World) -> None:
+def test_what_the_outer_response_says_beside_goes_nowhere(sealed: World) -> None:
     more = [(b"set-cookie", b"evil=1"), (b"x-evil", b"1"), (b"portal-refusal", b"replayed"),
             (b"content-encoding", b"gzip")]  # fmt: skip
     sealed.peer.response = lambda o: answer_bytes(200, [CHUNKED_RESPONSE, *more], o.sealed())
@@ -161,7 +161,7 @@ def test_what_the_outer_answer_says_beside_goes_nowhere(sealed: World) -> None:
 
 
 def outer(opened: Opened) -> Iterator[tuple[str, bytes]]:
-    """Yield answers in which an honest envelope is sent in a way that is none."""
+    """Yield responses in which an honest envelope is sent in a way that is none."""
     whole = opened.sealed()
     for status in (201, 202, 206, 299, 302, 400, 404, 500):
         yield f"status {status}", answer_bytes(status, [CHUNKED_RESPONSE], whole)
@@ -193,14 +193,14 @@ def opened_once(world: World) -> Opened:
     return world.peer.asked[-1]
 
 
-def test_an_answer_that_ends_with_its_connection_is_whole_by_its_final_chunk(
+def test_a_response_that_ends_with_its_connection_is_whole_by_its_final_chunk(
     sealed: World,
 ) -> None:
     sealed.peer.response = lambda opened: around(opened.sealed(), length=-1)
     assert sealed.ask_peer().body == b"from the peer"
 
 
-def test_an_answer_cut_at_any_byte_is_none(sealed: World) -> None:
+def test_a_response_cut_at_any_byte_is_none(sealed: World) -> None:
     """Whether the outer framing notices it or not."""
     whole = len(opened_once(sealed).sealed())
     for at in sorted({*range(60), *range(60, whole, 97), *range(whole - 20, whole)}):
@@ -213,18 +213,18 @@ def test_an_answer_cut_at_any_byte_is_none(sealed: World) -> None:
 def test_a_call_is_answered_by_who_opened_it_alone(sealed: World) -> None:
     """The wrong nonce, the wrong key, the wrong exchange."""
     before = opened_once(sealed)
-    replies: dict[str, Reply] = {
+    cases: dict[str, Responder] = {
         "another exchange's": lambda _: around(before.sealed()),
         "another nonce in front": lambda o: around(secrets.token_bytes(16) + o.sealed()[16:]),
         "nobody's": lambda o: around(o.sealed()[:16] + secrets.token_bytes(1041)),
         "its own request": lambda o: around(o.outer.body),
         "the chunks of the request": lambda o: around(o.sealed()[:16] + o.outer.body[39:]),
     }
-    for name, response in replies.items():
+    for name, response in cases.items():
         must_fail(sealed, response, name)
 
 
-def test_a_chunk_above_the_limit_ends_the_answer(sealed: World) -> None:
+def test_a_chunk_above_the_limit_ends_the_response(sealed: World) -> None:
     def response(opened: Opened, size: int) -> bytes:
         sealer = opened.opener.response_sealer(secrets.token_bytes(16), largest=1 << 20)
         head = response_head(ResponseHead(200, ()))

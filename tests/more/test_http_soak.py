@@ -1,4 +1,4 @@
-"""A hop under a hundred thousand requests, with clients and an app that break off and stall.
+"""The proxy under a hundred thousand requests, with clients and an app that break off and stall.
 
 ``SOAK_REQUESTS`` makes it shorter. Afterwards nothing may be left: no connection, no task, no
 descriptor, no object, no growing memory.
@@ -21,7 +21,7 @@ from proxy.http.client.exchange import Exchange
 from proxy.http.server.cycle import Cycle
 from proxy.http.server.protocol import ServerConnection
 from proxy.http.server.timeouts import ConnectionTimeouts
-from proxy.http.upstream import Timeouts
+from proxy.http.upstream import UpstreamTimeouts
 from tests.http.ends import Link, connected, descriptors, listening, scripted, tasks
 from tests.http.through import Hop
 
@@ -30,7 +30,7 @@ CLIENTS = 48
 MINUTES = 6
 _SEED = 9110
 _SILENCE = 1.5
-"""Seconds that the hop waits for the app; more than this loop ever lags behind."""
+"""Seconds that the proxy waits for the app; more than this loop ever lags behind."""
 _LIMITS = ConnectionTimeouts(head=2, idle=5, window=1, linger=0.2)
 _OURS = (Connection, Cycle, Exchange, ServerConnection)
 _GOOD = ("plain", "plain", "plain", "big", "early", "until-close", "close", "interim", "chunked")
@@ -134,7 +134,7 @@ async def _turn(link: Link, dice: random.Random, seen: Counter[str]) -> bool:
     kind = dice.choice(_BAD) if luck < 0.06 else dice.choice(_GOOD)
     request = _request(dice, kind)
     if luck > 0.94:
-        # The client breaks off: in the middle of its request, or before its answer.
+        # The client breaks off: in the middle of its request, or before its response.
         link.writer.write(request[: dice.randrange(len(request) + 1)])
         await asyncio.sleep(dice.random() * 0.01)
         seen["left"] += 1
@@ -149,10 +149,10 @@ async def _turn(link: Link, dice: random.Random, seen: Counter[str]) -> bool:
     link.writer.write(request)
     status, fields, body = await link.response()
     if kind in _GOOD:
-        # "early" closes with a request unread: the end may overtake what the hop still sends.
+        # "early" closes with a request unread: the end may overtake what the proxy still sends.
         assert status in (200, 204) or kind == "early", (kind, status)
     else:
-        # "surplus" shows only when the last byte of the answer has gone on already.
+        # "surplus" shows only when the last byte of the response has gone on already.
         assert status in (502, 504) or kind == "surplus", (kind, status, body)
     if kind == "plain":
         assert body == b"x" * 10
@@ -166,7 +166,7 @@ async def _phase(count: int, seed: int) -> Counter[str]:
     seen: Counter[str] = Counter()
     engine = Http1Upstream()
     async with scripted(_app, keeps=False) as server:
-        hop = Hop(engine, server.to, Timeouts(10, _SILENCE, _SILENCE))
+        hop = Hop(engine, server.to, UpstreamTimeouts(10, _SILENCE, _SILENCE))
         async with listening(hop, _LIMITS) as listener:
             turns = [None] * count
             async with asyncio.TaskGroup() as clients:

@@ -1,4 +1,4 @@
-"""Answers that break off, are too large or are no answers: each a refusal, none of it shown."""
+"""Responses that break off, are too large or are no responses: each a refusal, none of it shown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     ("method", "code"),
     [("GET", "peer_unreachable"), ("POST", "outcome_unknown")],
 )
-def test_an_answer_that_breaks_off_is_a_502_at_every_point(
+def test_a_response_that_breaks_off_is_a_502_at_every_point(
     world: World, cut: int, method: str, code: str
 ) -> None:
     world.fake.response = lambda asked: honest(world, asked)[:cut]
@@ -31,7 +31,7 @@ def test_an_answer_that_breaks_off_is_a_502_at_every_point(
 
 
 @pytest.mark.parametrize("cut", [0, 1, 20, 300])
-def test_an_answer_to_head_that_breaks_off_is_a_502_too(world: World, cut: int) -> None:
+def test_a_response_to_head_that_breaks_off_is_a_502_too(world: World, cut: int) -> None:
     world.fake.response = lambda asked: honest(world, asked)[:cut]
 
     assert ask(world, "HEAD").status == 502
@@ -40,7 +40,7 @@ def test_an_answer_to_head_that_breaks_off_is_a_502_too(world: World, cut: int) 
 @pytest.mark.parametrize(
     ("method", "code"), [("GET", "peer_unreachable"), ("POST", "outcome_unknown")]
 )
-def test_what_isnt_http_is_a_broken_answer(world: World, method: str, code: str) -> None:
+def test_what_isnt_http_is_a_broken_response(world: World, method: str, code: str) -> None:
     world.fake.response = lambda _: b"SSH-2.0-OpenSSH\r\n\r\n"
 
     assert ask(world, method).code == code
@@ -52,7 +52,7 @@ def test_a_peer_that_is_down_is_unreachable_whatever_was_asked(world: World) -> 
         assert (got.status, got.code) == (502, "peer_unreachable")
 
 
-def test_an_answer_above_the_limit_is_refused(world: World) -> None:
+def test_a_response_above_the_limit_is_refused(world: World) -> None:
     huge = bytes(33 * 1024 * 1024)
     world.fake.response = lambda asked: answer_bytes(
         200, signed_answer(world.fake.key, asked.question, body=huge), huge

@@ -20,7 +20,7 @@ from proxy.core.terminals.terminals import Terminal, TerminalList, terminal_id, 
 from proxy.state.terminals import TerminalStore
 from tests.wire.harness.portals import Portal, contact
 from tests.wire.harness.puppet import EVENT, EVENTS, LAST, Puppet, Visit
-from tests.wire.harness.raw import ResponseWriter, exchange, request
+from tests.wire.harness.raw import RawConnection, exchange, request
 from tests.wire.harness.recorder import eventually
 from tests.wire.harness.sealer import SealedPeer
 from tests.wire.harness.signer import FakePeer
@@ -49,7 +49,7 @@ class Exchange:
     """One that runs: what it does, and its two ends."""
 
     deed: str
-    wire: ResponseWriter
+    wire: RawConnection
     visit: Visit
 
     def seen(self) -> str:
@@ -83,9 +83,9 @@ class Stage:
     app: Puppet
     fake: FakePeer
     peer: SealedPeer
-    opened: list[ResponseWriter] = field(default_factory=list)
+    opened: list[RawConnection] = field(default_factory=list)
 
-    def dial(self, port: int, kind: type[ResponseWriter] = ResponseWriter) -> ResponseWriter:
+    def dial(self, port: int, kind: type[RawConnection] = RawConnection) -> RawConnection:
         """Open a connection that is closed at the end of the test."""
         self.opened.append(wire := kind(port))
         return wire
@@ -100,9 +100,7 @@ class Stage:
 
     # What runs.
 
-    def stranger(
-        self, deed: str, app: str = "site", wire: ResponseWriter | None = None
-    ) -> Exchange:
+    def stranger(self, deed: str, app: str = "site", wire: RawConnection | None = None) -> Exchange:
         """Begin a stranger's request at one of Bob's apps."""
         wire = wire or self.dial(self.bob.public)
         return self._begin(wire, deed, "", ("Host", self.bob.app_host(app)), arrives=True)
@@ -120,7 +118,7 @@ class Stage:
         return self._begin(self.dial(portal.apps), deed, before, *fields, arrives=is_streamed)
 
     def _begin(
-        self, wire: ResponseWriter, deed: str, before: str, *fields: tuple[str, str], arrives: bool
+        self, wire: RawConnection, deed: str, before: str, *fields: tuple[str, str], arrives: bool
     ) -> Exchange:
         path = f"/{deed}/{next(_NUMBERS)}"
         if deed == "uploads":
@@ -137,8 +135,8 @@ class Stage:
                 wire.put_back(wire.until(EVENT))
         return begun
 
-    def meet(self, wire: ResponseWriter, path: str) -> Visit:
-        """Wait for the visit that was sent by ``wire``; raises ``Refused`` for an answer."""
+    def meet(self, wire: RawConnection, path: str) -> Visit:
+        """Wait for the visit that was sent by ``wire``; raises ``Refused`` for a response."""
 
         def is_answered() -> bool:
             return bool(select.select([wire.socket], [], [], 0)[0])
@@ -161,7 +159,7 @@ class Stage:
         self.bob_knows(self.ada, self.eda)
         self.knows(self.ada)
         self.knows(self.eda)
-        begins = [partial(self.stranger, "waits", context) for context in SITES]
+        begins = [partial(self.stranger, "waits", site) for site in SITES]
         begins += [partial(self.terminal, name, "waits") for name in TERMINALS]
         begins += [partial(self.call, portal, "waits", app)
                    for portal in (self.ada, self.eda) for app in APPS]  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 
 from tests.wire.harness.hosted import Hosted, UnderH11
 from tests.wire.harness.portals import contact
-from tests.wire.harness.raw import Raw, ResponseWriter, exchange, request
+from tests.wire.harness.raw import Raw, RawConnection, exchange, request
 from tests.wire.harness.recorder import eventually
 from tests.wire.harness.signer import new_key, sign_call
 
@@ -75,7 +75,7 @@ def test_the_app_hears_that_a_removed_peer_has_left_and_others_go_on(wanda: Host
     cleo, dora = new_key(), new_key()
     introduce(wanda, cleo, dora)
     wanda.start()
-    with ResponseWriter(wanda.public) as lost, ResponseWriter(wanda.public) as twin:
+    with RawConnection(wanda.public) as lost, RawConnection(wanda.public) as twin:
         lost.send(sign_call(cleo, wanda, "site", b"/cleo").raw)
         twin.send(sign_call(dora, wanda, "site", b"/dora").raw)
         eventually(lambda: {b"/cleo", b"/dora"} <= set(heard(wanda).body.split()))

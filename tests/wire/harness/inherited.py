@@ -1,4 +1,4 @@
-"""Lends listening sockets to a proxy as systemd does: ``lender.py FD:NAME... -- COMMAND...``."""
+"""Passes listening sockets to a proxy as systemd does: ``inherited.py FD:NAME... -- COMMAND...``."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _FIRST = 3
 def main() -> None:
     """Put the descriptors where they are looked for, and become the command."""
     at = sys.argv.index("--")
-    lent = [word.split(":") for word in sys.argv[1:at]]
-    for number, (descriptor, _) in enumerate(lent):
+    inherited = [word.split(":") for word in sys.argv[1:at]]
+    for number, (descriptor, _) in enumerate(inherited):
         moved = os.dup2(int(descriptor), 100 + number)
         os.dup2(moved, _FIRST + number)
         os.close(moved)
     os.environ["LISTEN_PID"] = str(os.getpid())
-    os.environ["LISTEN_FDS"] = str(len(lent))
-    os.environ["LISTEN_FDNAMES"] = ":".join(name for _, name in lent)
+    os.environ["LISTEN_FDS"] = str(len(inherited))
+    os.environ["LISTEN_FDNAMES"] = ":".join(name for _, name in inherited)
     command = sys.argv[at + 1 :]
     os.execv(command[0], command)
 

@@ -1,6 +1,6 @@
 """What is removed takes with it what runs: at once, visibly, in both directions, and no more.
 
-Every test has twins that run beside what is cut, and must end well.
+Every test has twins that run beside what is revoked, and must end well.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ import pytest
 
 from proxy.core.access.policy import Mode
 from tests.core.websocket.framing import MASK, TEXT, Frame, close, frames_of
-from tests.wire.harness.cutting import (
+from tests.wire.harness.portals import Portal
+from tests.wire.harness.raw import PATIENCE, RawConnection, request
+from tests.wire.harness.recorder import eventually
+from tests.wire.harness.revoking import (
     BROKEN,
     HOME,
     Exchange,
@@ -25,9 +28,6 @@ from tests.wire.harness.cutting import (
     on_stage,
     remove_app,
 )
-from tests.wire.harness.portals import Portal
-from tests.wire.harness.raw import PATIENCE, ResponseWriter, request
-from tests.wire.harness.recorder import eventually
 from tests.wire.harness.sealer import around, key_problem
 from tests.wire.harness.signer import answer_bytes, sign_call, signed_answer
 from tests.wire.harness.sockets import RawSocket, handshake, switched
@@ -44,7 +44,7 @@ MODES: tuple[Mode, ...] = ("signed", "sealed")
 
 @pytest.fixture(scope="module")
 def stage_(portals: type[Portal], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with on_stage(tmp_path_factory.mktemp("cuts"), portals) as stage:
+    with on_stage(tmp_path_factory.mktemp("revocation"), portals) as stage:
         yield stage
 
 
@@ -55,7 +55,7 @@ def stage(stage_: Stage) -> Iterator[Stage]:
     stage_.clear()
 
 
-def hold_cut(lost: dict[str, tuple[Exchange, str]], since: float) -> None:
+def hold_revoked(lost: dict[str, tuple[Exchange, str]], since: float) -> None:
     """Hold that each of them ends for its caller as it says, and for the app, and soon."""
     assert {name: each.seen() for name, (each, _) in lost.items()} == {
         name: end for name, (_, end) in lost.items()
@@ -84,7 +84,7 @@ def test_what_a_peer_has_running_ends_with_what_it_lives_on(
 ) -> None:
     caller = stage.caller(mode)
     (other,) = {stage.ada.id, stage.eda.id} - {caller.id}
-    neighbour = next(each for each in (stage.ada, stage.eda) if each.id == other)
+    bystander = next(each for each in (stage.ada, stage.eda) if each.id == other)
     refusal = REMOVALS_AT_BOB[removed]
     lost = {
         "waits": (stage.call(caller, "waits"), refusal),
@@ -93,21 +93,21 @@ def test_what_a_peer_has_running_ends_with_what_it_lives_on(
     if mode == "sealed":
         lost["uploads"] = stage.call(caller, "uploads"), refusal
     twins = [stage.stranger(deed) for deed in ("listens", "uploads")]
-    twins += [stage.call(neighbour, deed, "other") for deed in ("listens", "waits")]
+    twins += [stage.call(bystander, deed, "other") for deed in ("listens", "waits")]
     if removed != "an app":
-        twins += [stage.call(neighbour, "waits"), stage.call(neighbour, "listens")]
+        twins += [stage.call(bystander, "waits"), stage.call(bystander, "listens")]
     if removed != "a contact":
         twins += [stage.call(caller, "waits", "other"), stage.call(caller, "listens", "other")]
 
     since = time.monotonic()
     if removed == "a contact":
-        stage.bob_knows(neighbour)
+        stage.bob_knows(bystander)
     elif removed == "a peer from an app":
-        stage.bob_knows(caller, neighbour, hidden=caller)
+        stage.bob_knows(caller, bystander, hidden=caller)
     else:
         remove_app(stage.bob, "live")
 
-    hold_cut(lost, since)
+    hold_revoked(lost, since)
     hold_untouched(*twins)
     with pytest.raises(Refused):
         stage.call(caller, "waits")
@@ -122,7 +122,7 @@ def test_a_strangers_requests_end_with_the_app(stage: Stage) -> None:
     twins = [stage.stranger(deed, "yard") for deed in ("waits", "uploads", "listens")]
     since = time.monotonic()
     remove_app(stage.bob, "site")
-    hold_cut(lost, since)
+    hold_revoked(lost, since)
     hold_untouched(*twins, stage.call(stage.ada, "waits"))
 
 
@@ -138,7 +138,7 @@ def test_what_a_terminal_has_running_ends_with_it(stage: Stage) -> None:
     twins.append(stage.stranger("listens"))
     since = time.monotonic()
     stage.pair("phone")
-    hold_cut(lost, since)
+    hold_revoked(lost, since)
     with wire:
         assert wire.hear_all() == [close(1008)]
         assert frames_of(at_app.visit.wire.rest()) == ([close(1008)], b"")
@@ -150,7 +150,7 @@ def test_what_a_terminal_has_running_ends_with_it(stage: Stage) -> None:
 
 def test_a_connection_that_carries_others_too_goes_on(stage: Stage) -> None:
     """As that of a web server in between, that sends every client's requests on it in turn."""
-    with ResponseWriter(stage.bob.public) as shared:
+    with RawConnection(stage.bob.public) as shared:
         assert stage.stranger("waits", "yard", shared).goes_on()
         lost = stage.stranger("waits", "site", shared)
         remove_app(stage.bob, "site")
@@ -162,7 +162,7 @@ def test_a_signed_request_that_is_still_held_never_reaches_the_app(stage: Stage)
     raw = {name: sign_call(portal.key, stage.bob, "live", method=b"POST", body=b"abcd",
                            target=b"/held/" + name.encode()).raw
            for name, portal in (("ada", stage.ada), ("eda", stage.eda))}  # fmt: skip
-    with ResponseWriter(stage.bob.public) as lost, ResponseWriter(stage.bob.public) as twin:
+    with RawConnection(stage.bob.public) as lost, RawConnection(stage.bob.public) as twin:
         lost.send(raw["ada"][:-2])
         twin.send(raw["eda"][:-2])
         stage.stranger("waits").goes_on()  # by now both heads were read
@@ -176,9 +176,9 @@ def test_a_signed_request_that_is_still_held_never_reaches_the_app(stage: Stage)
     assert "/held/ada" not in stage.app.visits
 
 
-def test_an_answer_that_is_held_for_one_who_takes_it_slowly_breaks_off(stage: Stage) -> None:
+def test_a_response_that_is_held_for_one_who_takes_it_slowly_breaks_off(stage: Stage) -> None:
     body = bytes(20 * 1024 * 1024)
-    wires: list[ResponseWriter] = []
+    wires: list[RawConnection] = []
     for portal in (stage.ada, stage.eda):
         name = f"/large/{portal.name}"
         wires.append(wire := stage.dial(stage.bob.public))
@@ -187,9 +187,9 @@ def test_an_answer_that_is_held_for_one_who_takes_it_slowly_breaks_off(stage: St
         visit.wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         visit.over.set()
         wire.put_back(wire.until(b"\r\n\r\n"))
-    cut = len(stage.bob.lines(outcome="revoked"))
+    before = len(stage.bob.lines(outcome="revoked"))
     stage.bob_knows(stage.eda)
-    eventually(lambda: len(stage.bob.lines(outcome="revoked")) > cut)
+    eventually(lambda: len(stage.bob.lines(outcome="revoked")) > before)
     lost, twin = wires
     with pytest.raises(EOFError):
         lost.read()
@@ -214,8 +214,8 @@ def remove_at(stage: Stage, caller: Portal, removed: str) -> None:
         remove_app(caller, "live")
 
 
-def ask_twin(stage: Stage, caller: Portal) -> tuple[ResponseWriter, threading.Event]:
-    """Ask a caller's other contact, whose answer waits for the event."""
+def ask_twin(stage: Stage, caller: Portal) -> tuple[RawConnection, threading.Event]:
+    """Ask a caller's other contact, whose response waits for the event."""
     may_answer, asked = threading.Event(), threading.Event()
 
     def honestly(got: Asked) -> bytes:
@@ -265,7 +265,7 @@ def test_what_an_app_has_running_at_a_peer_ends_with_what_it_lives_on(
     since = time.monotonic()
     remove_at(stage, caller, removed)
 
-    hold_cut(lost, since)
+    hold_revoked(lost, since)
     hold_untouched(*twins)
     may_answer.set()
     assert wire.read().body == b"from the peer"
@@ -280,19 +280,19 @@ def test_as_a_forward_proxy_it_gives_that_forms_refusals(
     stage: Stage, removed: str, end: str
 ) -> None:
     path = f"/proxied/{removed.replace(' ', '-')}"
-    with ResponseWriter(stage.eda.apps) as wire:
+    with RawConnection(stage.eda.apps) as wire:
         host = stage.bob.app_host("live")
         fields = (("Host", host), ("Portal-Token", stage.eda.token("live")))
         wire.send(request("GET", f"http://{host}{path}", *fields))
         lost = Exchange("waits", wire, stage.meet(wire, path))
         since = time.monotonic()
         remove_at(stage, stage.eda, removed)
-        hold_cut({removed: (lost, end)}, since)
+        hold_revoked({removed: (lost, end)}, since)
 
 
 @pytest.mark.parametrize("first", ["a key problem", "out of time"])
-def test_a_call_that_was_cut_is_not_tried_again(stage: Stage, first: str) -> None:
-    """What the peer says of the first try, after the cut, brings no second one about."""
+def test_a_call_that_was_revoked_is_not_tried_again(stage: Stage, first: str) -> None:
+    """What the peer says of the first try, after the removal, brings no second one about."""
     may_answer, over = threading.Event(), threading.Event()
 
     def response(got: Opened) -> bytes:
@@ -305,7 +305,7 @@ def test_a_call_that_was_cut_is_not_tried_again(stage: Stage, first: str) -> Non
 
     stage.peer.clear()
     stage.peer.response = response
-    with ResponseWriter(stage.eda.apps) as wire:
+    with RawConnection(stage.eda.apps) as wire:
         wire.send(ask_for(stage, stage.eda))
         eventually(lambda: stage.peer.asked)
         stage.eda.knows(stage.bob.as_contact(mode="sealed"), apps={})
@@ -372,7 +372,7 @@ def test_a_handshake_that_the_app_has_not_answered_is_refused(stage: Stage) -> N
         lost = Exchange("waits", wire, stage.meet(wire, "/ws/waits"))
         since = time.monotonic()
         remove_app(stage.bob, "site")
-        hold_cut({"handshake": (lost, "404 no_such_app")}, since)
+        hold_revoked({"handshake": (lost, "404 no_such_app")}, since)
 
 
 # What isn't a removal.
@@ -396,7 +396,7 @@ def _closed(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("change", [_renamed, _closed])
-def test_a_change_that_removes_nothing_cuts_nothing(
+def test_a_change_that_removes_nothing_ends_nothing(
     stage: Stage, change: Callable[[Stage], None]
 ) -> None:
     twins = [stage.stranger(deed) for deed in ("waits", "uploads", "listens")]
@@ -424,7 +424,7 @@ def _is_refused(stage: Stage) -> bool:
 # What the owner reads.
 
 
-def test_the_log_says_that_it_was_cut_and_why(stage: Stage) -> None:
+def test_the_log_says_that_it_was_revoked_and_why(stage: Stage) -> None:
     before = len(stage.bob.lines(outcome="revoked"))
     waits, listens = stage.call(stage.eda, "waits"), stage.call(stage.eda, "listens")
     stage.bob_knows(stage.ada)

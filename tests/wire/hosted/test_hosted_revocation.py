@@ -1,16 +1,16 @@
-"""What is cut under other servers: the same, but for frames, which don't reach us there."""
+"""Revocation under other servers: the same, but for frames, which don't reach us there."""
 
 from __future__ import annotations
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.wire.harness.cutting import Stage, remove_app
+from tests.wire.harness.revoking import Stage, remove_app
 from tests.wire.harness.sockets import WebSocketApp, dial
-from tests.wire.test_cuts import (
+from tests.wire.test_revocation import (
     stage,
     stage_,
-    test_a_change_that_removes_nothing_cuts_nothing,
+    test_a_change_that_removes_nothing_ends_nothing,
     test_a_connection_that_carries_others_too_goes_on,
     test_a_handshake_that_the_app_has_not_answered_is_refused,
     test_a_signed_request_that_is_still_held_never_reaches_the_app,
@@ -21,7 +21,7 @@ from tests.wire.test_cuts import (
 __all__ = [
     "stage",
     "stage_",
-    "test_a_change_that_removes_nothing_cuts_nothing",
+    "test_a_change_that_removes_nothing_ends_nothing",
     "test_a_connection_that_carries_others_too_goes_on",
     "test_a_handshake_that_the_app_has_not_answered_is_refused",
     "test_a_signed_request_that_is_still_held_never_reaches_the_app",
