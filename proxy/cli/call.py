@@ -13,10 +13,10 @@ from proxy.cli.output import USAGE, Stop, remark
 from proxy.core.access.target import parse_target
 from proxy.core.app_fields import fields_of_call
 from proxy.core.errors import Refusal
-from proxy.core.http.headers import Field, refuse_malformed
+from proxy.core.http.headers import Field, is_token, refuse_malformed
 from proxy.core.http.origin import is_dns_label
 
-Patience = Annotated[
+Timeout = Annotated[
     float,
     typer.Option(
         "--timeout", min=0.1, metavar="SECONDS", help="Give up when nothing moved for so long."
@@ -24,7 +24,7 @@ Patience = Annotated[
 ]
 
 _PLAIN = re.compile(r'[!"$-~]+')
-_METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,40}")
+_LONGEST_METHOD = 40
 
 
 def call(  # noqa: PLR0913 - the options of curl that people know
@@ -74,7 +74,7 @@ def call(  # noqa: PLR0913 - the options of curl that people know
             "--json", help="Print JSON about the answer; its body goes to -o, or nowhere."
         ),
     ] = False,
-    timeout: Patience = 60.0,
+    timeout: Timeout = 60.0,
     config: ConfigFolder = DEFAULT_FOLDER,
 ) -> None:
     """Call an app of a peer by hand, with this Portal's key.
@@ -98,15 +98,16 @@ def call(  # noqa: PLR0913 - the options of curl that people know
     if not is_dns_label(app):
         raise Stop(f"{app!r} can't be the name of an app", status=USAGE)
     method = method or ("GET" if data is None else "POST")
-    if not _METHOD.fullmatch(method) or method == "CONNECT":  # which has no path to call
+    # CONNECT has no path to call.
+    if len(method) > _LONGEST_METHOD or not is_token(method) or method == "CONNECT":
         raise Stop(f"--request: {method!r} isn't a method", status=USAGE)
-    from proxy.cli.call_request import Answering, Asking, carry_out  # noqa: PLC0415 - heavy
+    from proxy.cli.call_request import CallOptions, OutputOptions, carry_out  # noqa: PLC0415 - heavy
 
     portal = open_portal(config)
     contact = the_peer(portal.contacts.load(), peer)
-    asking = Asking(contact, app, method.encode("ascii"), target, sent, data, peer)
-    answering = Answering(output, fail=fail, include=include, verbose=verbose, as_json=as_json)
-    carry_out(portal, asking, answering, timeout)
+    options = CallOptions(contact, app, method.encode("ascii"), target, sent, data, peer)
+    shown = OutputOptions(output, fail=fail, include=include, verbose=verbose, as_json=as_json)
+    carry_out(portal, options, shown, timeout)
 
 
 def _target(path: str) -> bytes:

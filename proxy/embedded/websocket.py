@@ -17,7 +17,7 @@ from contextlib import suppress
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.core.http.headers import Field, Fields, values_of
-from proxy.core.websocket.handshake import VERSION
+from proxy.core.http.problem import WEBSOCKET_VERSION
 from proxy.core.websocket.messages import (
     ABNORMAL,
     Binary,
@@ -92,7 +92,7 @@ class WebSocket:
         usual: Fields = (
             (b"connection", b"Upgrade"),
             (b"upgrade", b"websocket"),
-            (b"sec-websocket-version", VERSION),
+            (b"sec-websocket-version", WEBSOCKET_VERSION),
             (b"sec-websocket-key", base64.b64encode(secrets.token_bytes(16))),
         )
         fields = [(bytes(name).lower(), value) for name, value in self._scope["headers"]]

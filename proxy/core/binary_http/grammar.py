@@ -9,14 +9,13 @@ import re
 
 from proxy.core.binary_http.message import Malformed
 from proxy.core.binary_http.varint import Unfinished, read_varint
-from proxy.core.http.headers import HOP_BY_HOP, Field
-from proxy.core.http1.grammar import MAX_FIELDS, MAX_HEAD, TOKEN
+from proxy.core.http.headers import HOP_BY_HOP, Field, is_token
+from proxy.core.http1.grammar import MAX_FIELDS, MAX_HEAD
 
 SCHEMES = frozenset({b"http", b"https"})
 FORBIDDEN = HOP_BY_HOP | {b"host"}
 """Fields of a connection, which there is none of here, and the authority's second spelling."""
 
-_METHOD = re.compile(TOKEN)
 _VISIBLE = re.compile(rb"[\x21-\x7e]+")
 _NAME = rb"[!#$%&'*+\-.^_`|~0-9a-z]++"
 _VALUE = rb"(?![\t ])[\t \x21-\x7e\x80-\xff]*+(?<![\t ])"
@@ -100,7 +99,7 @@ def refuse_control(method: bytes, scheme: bytes, authority: bytes, target: bytes
     Which bytes a path may have is for ``proxy.core.access.target`` to say. CONNECT has neither a
     scheme nor a path (RFC 9113, section 8.5).
     """
-    if not _METHOD.fullmatch(method) or method == b"CONNECT":
+    if not is_token(method) or method == b"CONNECT":
         raise Malformed(f"not a method for a path: {method[:80]!r}")
     if scheme not in SCHEMES:
         raise Malformed(f"neither http nor https: {scheme[:80]!r}")

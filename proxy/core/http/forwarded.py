@@ -18,8 +18,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Literal
 
-from proxy.core.http.headers import REQUEST_ID, Field, Fields, values_of
-from proxy.core.http1.grammar import QUOTED_STRING, TOKEN
+from proxy.core.http.headers import QUOTED_STRING, REQUEST_ID, TOKEN, Field, Fields, values_of
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network

@@ -12,6 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from proxy.core.errors import Code, Refusal
 
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+"""A method, the name of a field, of a protocol, of a parameter (RFC 9110, section 5.6.2)."""
+QUOTED_STRING = rb"\"(?:[\t \x21\x23-\x5b\x5d-\x7e]|\\[\t \x21-\x7e])*\""
+"""RFC 9110, section 5.6.4, less the bytes outside ASCII."""
+
 Field = tuple[bytes, bytes]
 Fields = Sequence[Field]
 """Pairs of name (lower case) and value (no surrounding white space), in the order of the wire."""
@@ -68,7 +73,7 @@ _OURS = frozenset(
 )
 _NEITHER_HOPS_NOR_OURS = _BETWEEN_NEIGHBOURS | _OURS
 _IDENTITY = b"x-ptl-"
-_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_TOKEN = re.compile(TOKEN)
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 _ALPHANUMERIC = (string.ascii_letters + string.digits).encode("ascii")
@@ -122,13 +127,19 @@ def connection_options(fields: Fields) -> frozenset[bytes]:
     )
 
 
+def is_token(text: bytes | str) -> bool:
+    """Tell whether ``text`` is a ``TOKEN``."""
+    data = text.encode("ascii", "replace") if isinstance(text, str) else text  # no token has a "?"
+    return _TOKEN.fullmatch(data) is not None
+
+
 def refuse_malformed(fields: Fields) -> None:
     """Refuse names that aren't tokens and values with control bytes, whoever parsed them."""
-    is_token, is_bad = _TOKEN.fullmatch, _BAD_VALUE.search
+    token, bad = _TOKEN.fullmatch, _BAD_VALUE.search
     for name, value in fields:
-        if not is_token(name):
+        if not token(name):
             raise Refusal(Code.BAD_FIELD, f"not a field name: {name[:80]!r}")
-        if is_bad(value):
+        if bad(value):
             raise Refusal(Code.BAD_FIELD, f"control byte in the value of {name[:80]!r}")
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import REQUEST_ID, Field, Fields, values_of
-from proxy.core.websocket.handshake import VERSION
 
 PROBLEM = b"application/problem+json"
 KEY_PROBLEM = "https://iana.org/assignments/http-problem-types#ohttp-key"
@@ -22,6 +21,8 @@ REFUSAL_FIELD = b"portal-refusal"
 A Token, the code; with ``;now=`` where the refusal tells our time, since HEAD gets no body.
 """
 
+WEBSOCKET_VERSION = b"13"
+"""The one version of WebSockets there is (RFC 6455); whoever asks for another is told of it."""
 RETRY_AFTER = 5
 """Seconds after which one who came when all places were taken may try again."""
 _FULL = frozenset({Code.TOO_MANY_REQUESTS, Code.APP_BUSY, Code.TOO_MANY_CONNECTIONS})
@@ -70,7 +71,7 @@ def refusal_response(refusal: Refusal, *, page: bool = False, request_id: str = 
         fields.append((b"allow", refusal.allow.encode("ascii")))
     elif code is Code.WEBSOCKET_VERSION:
         # RFC 6455, section 4.4, and RFC 9110, section 15.5.22.
-        fields += [(b"sec-websocket-version", VERSION), (b"upgrade", b"websocket")]
+        fields += [(b"sec-websocket-version", WEBSOCKET_VERSION), (b"upgrade", b"websocket")]
     elif code in _FULL:
         fields.append((b"retry-after", b"%d" % RETRY_AFTER))
     if refusal.retry_after is not None:

@@ -9,8 +9,9 @@ import re
 from enum import Enum, auto
 from typing import Protocol
 
+from proxy.core.http.headers import QUOTED_STRING, TOKEN
 from proxy.core.http1.framing import Framing, Unmeasured
-from proxy.core.http1.grammar import QUOTED_STRING, TOKEN, Malformed, parse_fields
+from proxy.core.http1.grammar import Malformed, parse_fields
 
 MAX_CHUNK_LINE = 1024
 MAX_TRAILERS = 8192

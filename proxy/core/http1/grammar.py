@@ -7,13 +7,11 @@ no control bytes. Each leniency that is missing here is one that some request sm
 import re
 from dataclasses import dataclass
 
-from proxy.core.http.headers import Fields, Indexed
+from proxy.core.http.headers import TOKEN, Fields, Indexed
 
 MAX_HEAD = 64 * 1024
 MAX_FIELDS = 256
 
-TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-QUOTED_STRING = rb"\"(?:[\t \x21\x23-\x5b\x5d-\x7e]|\\[\t \x21-\x7e])*\""
 _REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([\x21-\x7e]+) HTTP/1\.([01])\r\n")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [\t \x21-\x7e\x80-\xff]*)?\r\n")
 _OTHER_VERSION = re.compile(

@@ -12,16 +12,22 @@ import re
 from dataclasses import dataclass
 
 from proxy.core.errors import Code, Refusal
-from proxy.core.http.headers import Field, Fields, connection_options, values_of
-from proxy.core.http1.grammar import QUOTED_STRING, TOKEN
+from proxy.core.http.headers import (
+    QUOTED_STRING,
+    TOKEN,
+    Field,
+    Fields,
+    connection_options,
+    is_token,
+    values_of,
+)
+from proxy.core.http.problem import WEBSOCKET_VERSION
 
-VERSION = b"13"
 DEFLATE = b"permessage-deflate"
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _OFFERS = b"sec-websocket-extensions"
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
-_TOKEN = re.compile(TOKEN)
 _EXTENSION = re.compile(
     rb"(" + TOKEN + rb")"
     rb"(?:[ \t]*;[ \t]*" + TOKEN + rb"(?:=(?:" + TOKEN + rb"|" + QUOTED_STRING + rb"))?)*"
@@ -74,13 +80,13 @@ def read_handshake(method: bytes, fields: Fields) -> Handshake:
     ):
         raise Refusal(Code.BAD_HANDSHAKE, "it has a body")
     versions = values_of(fields, b"sec-websocket-version")
-    if versions != [VERSION]:
+    if versions != [WEBSOCKET_VERSION]:
         raise Refusal(Code.WEBSOCKET_VERSION, f"version {b', '.join(versions)[:80]!r}")
     keys = values_of(fields, b"sec-websocket-key")
     if len(keys) != 1 or not _KEY.fullmatch(keys[0]):
         raise Refusal(Code.BAD_HANDSHAKE, "Sec-WebSocket-Key isn't 16 bytes in base64")
     protocols = _listed(fields, b"sec-websocket-protocol")
-    if len(set(protocols)) != len(protocols) or not all(map(_TOKEN.fullmatch, protocols)):
+    if len(set(protocols)) != len(protocols) or not all(map(is_token, protocols)):
         raise Refusal(Code.BAD_HANDSHAKE, "Sec-WebSocket-Protocol isn't a list of unlike tokens")
     try:
         names = [_extension(offer) for offer in _listed(fields, _OFFERS)]
