@@ -2,13 +2,13 @@
 
 import pytest
 
-from proxy.core.files.duration import read_duration, show_duration
+from proxy.core.files.duration import read_duration, read_whole_seconds, show_duration
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [("0", 0), ("75", 75), ("75s", 75), ("0.5s", 0.5), ("1.125", 1.125), ("10m", 600),
-     ("24h", 86_400), ("1.5h", 5400), ("7d", 604_800)],
+     ("24h", 86_400), ("1.5h", 5400), ("1.1h", 3960), ("7d", 604_800)],
 )  # fmt: skip
 def test_a_time_is_read_with_its_unit(text: str, seconds: float) -> None:
     assert read_duration(text, 0, 1e6) == seconds
@@ -33,6 +33,25 @@ def test_both_ends_are_held(text: str, *, is_one: bool) -> None:
     else:
         with pytest.raises(ValueError, match=r"from 10s to 1m, such as 30s, not '"):
             read_duration(text, 10, 60)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("600", 600), ("10m", 600), ("600.0s", 600), ("1.1h", 3960), ("0.007d", None), ("0.01d", 864)],
+)
+def test_a_time_may_have_to_be_whole_seconds(text: str, seconds: int | None) -> None:
+    if seconds is None:
+        with pytest.raises(ValueError, match=r"expected whole seconds, such as 24h, not '0\.007d'"):
+            read_whole_seconds(text, 600, 86_400, "24h")
+    else:
+        whole = read_whole_seconds(text, 600, 86_400, "24h")
+        assert (whole, type(whole)) == (seconds, int)
+
+
+@pytest.mark.parametrize("text", ["599", "1441m", "ten", None])
+def test_whole_seconds_have_their_bounds_and_their_example(text: object) -> None:
+    with pytest.raises(ValueError, match="expected a time from 10m to 1d, such as 24h"):
+        read_whole_seconds(text, 600, 86_400, "24h")
 
 
 @pytest.mark.parametrize("text", ["0s", "0.5s", "59s", "90s", "1m", "1h", "1d", "30d", "61m"])
