@@ -1,7 +1,7 @@
 """The public listener: strangers and peers on their way to this Portal's apps.
 
 Nothing is decided here: ``proxy.core.gate`` decides, for whatever comes in an envelope too. This
-room reads the request, asks the gate, and has the request delivered or refused.
+module reads the request, asks the gate, and has the request forwarded or refused.
 """
 
 from functools import partial
@@ -39,8 +39,8 @@ class Inbound:
         self._portal = portal
         self._replays = replays
         self._concurrency = ConcurrencyLimiter(portal.config.limits, app_full=Code.APP_BUSY)
-        self._delivery = Forwarder(portal, upstream)
-        self._gateway = Gateway(portal, self._response)
+        self._forwarder = Forwarder(portal, upstream)
+        self._gateway = Gateway(portal, self._answer)
         self._pairing = PairingPage(portal)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,9 +55,9 @@ class Inbound:
         )
         line.client, line.request_id = chain.client, chain.request_id
         request = Request(scope["method"].encode("ascii"), target_of(scope), scope["headers"])
-        await self._response(request, client_of(scope, receive, send, chain, line))
+        await self._answer(request, client_of(scope, receive, send, chain, line))
 
-    async def _response(self, request: Request, client: Client) -> None:
+    async def _answer(self, request: Request, client: Client) -> None:
         """Answer one request, from a connection or from an envelope."""
         now, line = self._portal.clock(), client.line
         question = None
@@ -86,9 +86,9 @@ class Inbound:
                 self._concurrency.of(admission.caller.id, line.app),
             ):
                 if line.mode == "signed" and question is not None:
-                    await self._delivery.hold(request, admission, app, question, client)
+                    await self._forwarder.buffer(request, admission, app, question, client)
                 else:
-                    await self._delivery.stream(request, admission, app, client, active)
+                    await self._forwarder.stream(request, admission, app, client, active)
         except Refusal as refusal:
             if isinstance(refusal, RefusedPeer):
                 question = refusal.question
@@ -114,16 +114,16 @@ class Inbound:
         if request.seal is not None:
             await send_response(client.send, refusal_response(refusal), request.method)
         elif question is not None:
-            answer = refusal_response(refusal)
-            await self._delivery.send_signed(answer, request, question, client)
+            response = refusal_response(refusal)
+            await self._forwarder.send_signed(response, request, question, client)
         elif isinstance(refusal, Unpaired) and is_navigation(request.method, request.fields):
-            answer = sent_to_pair(refusal, client.line.request_id)
-            client.line.status = answer.status
-            await send_response(client.send, answer, request.method)
+            response = sent_to_pair(refusal, client.line.request_id)
+            client.line.status = response.status
+            await send_response(client.send, response, request.method)
         else:
             page = wants_page(request.method, request.fields)
-            answer = refusal_response(refusal, page=page, request_id=client.line.request_id)
-            await send_response(client.send, answer, request.method)
+            response = refusal_response(refusal, page=page, request_id=client.line.request_id)
+            await send_response(client.send, response, request.method)
 
 
 def _is_envelope(request: Request, admission: Admission) -> bool:

@@ -1,7 +1,7 @@
-"""Admitted requests on their way to this Portal's apps, and the apps' answers on their way back.
+"""Admitted requests on their way to this Portal's apps, and the responses on their way back.
 
-What comes sealed, or from a stranger, streams both ways. A signed request and the answer to it are
-held whole, since neither may be believed in part.
+What comes sealed, or from a stranger, streams both ways. A signed request and its response are
+buffered whole, since neither may be believed in part.
 """
 
 import asyncio
@@ -9,8 +9,10 @@ import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import lru_cache, partial
+from types import TracebackType
+from typing import Self
 
-from proxy import portal_paths as own_paths
+from proxy import portal_paths
 from proxy.config.apps import App
 from proxy.core.app_fields import fields_from_us, identity_fields
 from proxy.core.errors import Code, Refusal
@@ -23,14 +25,14 @@ from proxy.core.http1.reader import SWITCHING_PROTOCOLS
 from proxy.core.signature.base import NotSignable
 from proxy.core.signature.digest import BodyDigest
 from proxy.core.signature.response import Question
-from proxy.core.websocket.handshake import fields_for_app, read_handshake
+from proxy.core.websocket.handshake import Handshake, fields_for_app, read_handshake
 from proxy.http.upstream import (
     OnInterim,
-    Timeouts,
     Upstream,
     UpstreamFailed,
     UpstreamRequest,
     UpstreamResponse,
+    UpstreamTimeouts,
 )
 from proxy.portal import Portal
 from proxy.transfer.access_log import named
@@ -41,7 +43,7 @@ from proxy.transfer.failures import app_failed
 from proxy.transfer.response import (
     nothing_follows,
     passing_fields,
-    send_held,
+    send_buffered,
     send_interim,
     send_response,
     send_stream,
@@ -59,7 +61,7 @@ class Forwarder:
         self._portal = portal
         self._upstream = upstream
         self._limits = portal.config.limits
-        self._sockets = RelayLimits(message=self._limits.websocket_message)
+        self._relay_limits = RelayLimits(message=self._limits.websocket_message)
 
     async def stream(
         self,
@@ -69,52 +71,37 @@ class Forwarder:
         client: Client,
         active: ActiveRequest,
     ) -> None:
-        """Stream the request to its app, and the answer back.
+        """Stream the request to its app, and what comes back to the client.
 
         ``app`` is as it was when the request was admitted, None for the Portal itself.
-        Raises ``Refusal`` while another answer can be given, ``UpstreamFailed`` afterwards: then
+        Raises ``Refusal`` while another response can be given, ``UpstreamFailed`` afterwards: then
         only a broken connection tells the client.
         """
         refuse_large(client.framing, self._limits.body)
         if app is None:
-            answer = own_paths.response_for(self._portal, request.method, admission.target)
-            client.line.status = answer.status
-            await send_response(client.send, answer, request.method)
+            response = portal_paths.response_for(self._portal, request.method, admission.target)
+            client.line.status = response.status
+            await send_response(client.send, response, request.method)
             return
         if admission.digests and client.framing is None:
+            # Without a body there is nothing to wait for: its digest is that of no bytes.
             BodyDigest(admission.digests).refuse_mismatch()
-        started = False
         handshake = read_handshake(request.method, request.fields) if client.raw else None
-        try:
-            asked = self._streamed(request, admission, app, client)
-            if asked.body is not None and client.framing == _EMPTY:
-                # With the head the app has all of it: first comes the end, and the proof.
-                await nothing_follows(asked.body)
-                asked = replace(asked, body=None)
-            async with self._upstream.send(asked) as response:
-                if handshake and client.raw and response.status == SWITCHING_PROTOCOLS:
-                    name = named(request)
-                    relay = WebSocketRelay(
-                        handshake, response, client.raw, client.send, name, self._sockets
-                    )
-                    started = True
-                    client.line.status = response.status
-                    await _carried(relay, active)
+        with _Failures() as failures:
+            outgoing = await self._streamed(request, admission, app, client)
+            async with self._upstream.send(outgoing) as from_app:
+                if handshake is not None and from_app.status == SWITCHING_PROTOCOLS:
+                    relay = self._relay(request, handshake, from_app, client)
+                    failures.has_begun = True
+                    client.line.status = from_app.status
+                    await _run(relay, active)
                 else:
-                    fields, pieces = await _streamed_back(request, response)
-                    started = True
-                    client.line.status = response.status
-                    await send_stream(client.send, response.status, fields, pieces)
-        except UpstreamFailed as failure:
-            if started:
-                raise
-            raise app_failed(failure) from None
-        except Refusal as refusal:
-            if started:
-                raise UpstreamFailed(f"the request broke off: {refusal}") from None
-            raise
+                    fields, pieces = await _passing(request, from_app)
+                    failures.has_begun = True
+                    client.line.status = from_app.status
+                    await send_stream(client.send, from_app.status, fields, pieces)
 
-    async def hold(
+    async def buffer(
         self,
         request: Request,
         admission: Admission,
@@ -122,71 +109,90 @@ class Forwarder:
         question: Question,
         client: Client,
     ) -> None:
-        """Hold a signed request until its digest is proven, then its answer until it is signed."""
+        """Buffer a signed request until its digest is proven, its response until it is signed.
+
+        ``app`` and what is raised are as in ``stream``.
+        """
         digest = BodyDigest(admission.digests)
         most = self._limits.held_body
         refuse_large(client.framing, min(most, self._limits.body))
-        with BufferedBody(min(most, self._limits.body)) as body, BufferedBody(most) as held:
+        with BufferedBody(min(most, self._limits.body)) as body, BufferedBody(most) as their_body:
             await body.fill(client.pieces, limit=Code.TOO_LARGE, digest=digest)
+            # Before the app is asked: nothing of a body that somebody changed may reach it.
             digest.refuse_mismatch()
             if app is None:
-                answer = own_paths.response_for(self._portal, request.method, admission.target)
-                client.line.status = answer.status
-                await self.send_signed(answer, request, question, client)
+                response = portal_paths.response_for(self._portal, request.method, admission.target)
+                client.line.status = response.status
+                await self.send_signed(response, request, question, client)
                 return
             framing, pieces = None, None
             if client.framing is not None:
                 framing = (b"content-length", str(body.size).encode("ascii"))
                 pieces = body.pieces()
             try:
-                asked = self._to_app(request, admission, app, client, framing, pieces)
-                async with self._upstream.send(asked) as response:
-                    # An app that has answered was asked: not "no room", as if it hadn't been.
-                    await held.fill(
-                        response.pieces(), limit=Code.ANSWER_TOO_LARGE, full=Code.APP_FAILED
+                outgoing = self._to_app(request, admission, app, client, framing, pieces)
+                async with self._upstream.send(outgoing) as from_app:
+                    # An app that has answered was asked: not STORAGE_FULL, as if it hadn't been.
+                    await their_body.fill(
+                        from_app.pieces(), limit=Code.ANSWER_TOO_LARGE, full=Code.APP_FAILED
                     )
             except UpstreamFailed as failure:
                 raise app_failed(failure) from None
-            passing = passing_fields(request.method, response.status, response.fields)
-            answer = Response(response.status, tuple(response_for_travel(passing)), b"")
-            fields = self._portal.sign_response(answer, held.sha256, question)
-            client.line.status = answer.status
-            await send_held(client.send, answer.status, fields, held, request.method)
+            passing = passing_fields(request.method, from_app.status, from_app.fields)
+            response = Response(from_app.status, tuple(response_for_travel(passing)), b"")
+            fields = self._portal.sign_response(response, their_body.sha256, question)
+            client.line.status = response.status
+            await send_buffered(client.send, response.status, fields, their_body, request.method)
 
     async def send_signed(
-        self, answer: Response, request: Request, question: Question, client: Client
+        self, response: Response, request: Request, question: Question, client: Client
     ) -> None:
-        """Send an answer of our own, signed.
+        """Send a response of our own, signed.
 
-        A proof that the answer has of its own, as the identity document does, makes way for the
-        one that answers this question. A question that no honest sender asks (it covers what
-        isn't there) can't be signed for, and gets the answer as it is.
+        A proof that it has of its own, as the identity document does, makes way for the one that
+        answers this question. A question that no honest sender asks (it covers what isn't there)
+        can't be signed for, and gets the response as it is.
         """
-        bare = replace(answer, fields=tuple(f for f in answer.fields if f[0] not in _PROOF))
-        body = b"" if request.method == b"HEAD" else answer.body
+        bare = replace(response, fields=tuple(f for f in response.fields if f[0] not in _PROOF))
+        body = b"" if request.method == b"HEAD" else response.body
         try:
             fields = self._portal.sign_response(bare, hashlib.sha256(body).digest(), question)
         except NotSignable:
-            fields = answer.fields
-        await send_response(client.send, replace(answer, fields=fields), request.method)
+            fields = response.fields
+        await send_response(client.send, replace(response, fields=fields), request.method)
 
-    def _streamed(
+    async def _streamed(
         self, request: Request, admission: Admission, app: App, client: Client
     ) -> UpstreamRequest:
+        """Return the request as the app gets it, with a body that is still coming."""
         if client.raw is not None:
-            asked = self._to_app(request, admission, app, client, None, None)
-            return replace(asked, fields=fields_for_app(asked.fields))
+            outgoing = self._to_app(request, admission, app, client, None, None)
+            return replace(outgoing, fields=fields_for_app(outgoing.fields))
         on_interim = partial(send_interim, client.send) if client.takes_interim else None
         pieces = None
         if client.framing is not None:
             pieces = limit_body(client.pieces, client.framing, self._limits.body)
         if pieces is not None and admission.digests:
             pieces = _proven(pieces, BodyDigest(admission.digests))
-        asked = self._to_app(request, admission, app, client, client.framing, pieces, on_interim)
+        outgoing = self._to_app(request, admission, app, client, client.framing, pieces, on_interim)
         if pieces is not None and values_of(request.fields, b"expect"):
             # The client's body is asked for when the app asks for it, or a second later.
-            asked = replace(asked, fields=(*asked.fields, (b"expect", b"100-continue")))
-        return asked
+            outgoing = replace(outgoing, fields=(*outgoing.fields, (b"expect", b"100-continue")))
+        if pieces is not None and client.framing == _EMPTY:
+            # With the head the app has all of it: first comes the end, and the proof.
+            await nothing_follows(pieces)
+            outgoing = replace(outgoing, body=None)
+        return outgoing
+
+    def _relay(
+        self, request: Request, handshake: Handshake, from_app: UpstreamResponse, client: Client
+    ) -> WebSocketRelay:
+        """Return what carries a WebSocket; raises ``UpstreamFailed`` for a false 101."""
+        if client.raw is None:
+            raise TypeError("only a client that can be upgraded brings a handshake")
+        return WebSocketRelay(
+            handshake, from_app, client.raw, client.send, named(request), self._relay_limits
+        )
 
     def _to_app(
         self,
@@ -219,7 +225,7 @@ class Forwarder:
             ours = [*identity_fields(caller), *forwarding]
         if framing is not None:
             ours.append(framing)
-        times = self._portal.config.times
+        times = self._portal.config.timeouts
         silence = times.app_answer if app.answer_timeout is None else app.answer_timeout
         return UpstreamRequest(
             app.upstream,
@@ -233,32 +239,59 @@ class Forwarder:
 
 
 @lru_cache
-def _timeouts(connect: float, silence: float) -> Timeouts:
-    return Timeouts(connect, silence, silence)
+def _timeouts(connect: float, silence: float) -> UpstreamTimeouts:
+    return UpstreamTimeouts(connect, silence, silence)
 
 
-async def _carried(relay: WebSocketRelay, active: ActiveRequest) -> None:
-    """Carry a WebSocket to its end; one that is cut says so to both sides, if they can be told."""
+class _Failures:
+    """What a failure of the app, or of the request's body, means to the client.
+
+    A refusal, until a response begins. After that a refusal would be taken for a part of the
+    response; so all that remains is to break the connection off, which ``UpstreamFailed`` does.
+    """
+
+    __slots__ = ("has_begun",)
+
+    def __init__(self) -> None:
+        self.has_begun = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
+    ) -> None:
+        if isinstance(error, UpstreamFailed) and not self.has_begun:
+            raise app_failed(error) from None
+        if isinstance(error, Refusal) and self.has_begun:
+            raise UpstreamFailed(f"the request broke off: {error}") from None
+
+
+async def _run(relay: WebSocketRelay, active: ActiveRequest) -> None:
+    """Run a WebSocket to its end; if it is revoked, both sides that can be told hear so."""
     try:
         await relay.run()
     except asyncio.CancelledError:
-        if not active.is_revoked or not await relay.cut():
+        # Told in WebSocket's own words, the end is a proper one, and nothing need be broken off.
+        # Who cancels for any other reason (the client left, the server ends) wants it over.
+        if not active.is_revoked or not await relay.revoke():
             raise
 
 
-async def _streamed_back(
-    request: Request, response: UpstreamResponse
+async def _passing(
+    request: Request, from_app: UpstreamResponse
 ) -> tuple[list[Field], AsyncIterator[bytes]]:
-    """Return the fields and the pieces of an app's answer as they go on."""
-    fields = passing_fields(request.method, response.status, response.fields, streams=True)
-    pieces = response.pieces()
-    if bodiless(request.method, response.status):
+    """Return the fields and the pieces of an app's response as they go on."""
+    fields = passing_fields(request.method, from_app.status, from_app.fields, streams=True)
+    pieces = from_app.pieces()
+    if bodiless(request.method, from_app.status):
+        # All of it is there with the head, unless the app breaks off: that can still be told.
         await nothing_follows(pieces)
     if request.seal is not None:
         fields = response_for_travel(fields)
         size = content_length(fields)
         if size is not None:
-            # An app that breaks off meanwhile can be told of: nothing of its answer has gone.
+            # An app that breaks off meanwhile can be told of: nothing of its response has gone.
             pieces = Prepended(await beginning(pieces, size), pieces)
     return fields, pieces
 
@@ -268,11 +301,11 @@ async def _proven(pieces: AsyncIterator[bytes], digest: BodyDigest) -> AsyncIter
 
     The last piece waits for that: an app that was told the length would take it for the end.
     """
-    held = b""
+    last = b""
     async for piece in pieces:
         digest.update(piece)
-        if held:
-            yield held
-        held = piece
+        if last:
+            yield last
+        last = piece
     digest.refuse_mismatch()
-    yield held
+    yield last

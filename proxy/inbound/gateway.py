@@ -1,16 +1,14 @@
-"""The gateway: opens an envelope, has the request in it answered like any other, seals the answer.
+"""The gateway: opens an envelope, has the request in it answered as any other, seals the response.
 
-The request inside goes through the same corridor as a signed one, and reaches nothing else. From
-the first chunk that opened, whatever is said to the sender is sealed: who watches can't tell a
-refusal from an answer.
+The request inside goes through the same checks as a signed one, and reaches nothing else. From the
+first chunk that opened, whatever is said to the sender is sealed: who watches can't tell a refusal
+from an app's response.
 Source: docs/protocol.md, section 5; RFC 9458; RFC 9540.
 """
 
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
-
-from starlette.types import Message, Receive, Scope, Send
 
 from proxy.core.binary_http.message import Malformed, RequestHead
 from proxy.core.binary_http.reader import RequestReader
@@ -24,9 +22,8 @@ from proxy.core.sealing.message import MessageOpener
 from proxy.core.sealing.request import RequestOpener
 from proxy.inbound.sealed_response import SealedResponse
 from proxy.portal import Portal
-from proxy.transfer.access_log import scope_with
 from proxy.transfer.body import limit_body
-from proxy.transfer.catch_all import CatchAll
+from proxy.transfer.catch_all import InternalErrors
 from proxy.transfer.client import Client
 from proxy.transfer.opened_message import OpenedMessage
 from proxy.transfer.response import send_response
@@ -34,13 +31,13 @@ from proxy.transfer.response import send_response
 BODY_WAIT = 0.1
 """Seconds that a request without a stated length waits for its body, or its end.
 
-An app should see whether there is a body; a sender may want an answer before it sends one.
+An app should see whether there is a body; a sender may want a response before it sends one.
 """
 
 ENVELOPE_FACTOR, ENVELOPE_MORE = 32, 2 * 1024 * 1024
 """How large an envelope may be: so many times a body, and so many bytes for its head.
 
-A chunk costs up to 19 bytes more than it holds, and a sender may seal single bytes. Without a bound
+A chunk costs up to 19 bytes more than it holds, and a sender may seal single bytes. Without a limit
 there would be padding, or empty chunks, without an end.
 """
 
@@ -55,7 +52,7 @@ class Gateway:
         self, portal: Portal, answer: Callable[[Request, Client], Awaitable[None]]
     ) -> None:
         self._portal = portal
-        self._response = answer
+        self._answer = answer
 
     async def open(self, request: Request, client: Client) -> None:
         """Open the envelope that ``request`` brings, and answer what is in it.
@@ -80,9 +77,9 @@ class Gateway:
             code = Code.HEAD_TOO_LARGE if is_large else Code.ENVELOPE_BROKEN
             refusal = Refusal(code, str(error))
             client.line.refuse(refusal)
-            method = reader.method or b"POST"  # to HEAD an answer without content is due
-            reply = self._reply(opener, client, method)
-            await send_response(reply, refusal_response(refusal), method)
+            method = reader.method or b"POST"  # to HEAD a response without content is due
+            sealed = self._response(opener, client, method)
+            await send_response(sealed, refusal_response(refusal), method)
             return
         fields = Indexed(((b"host", head.authority), *head.fields))
         inner = Request(head.method, head.target, fields, opener.enc)
@@ -90,15 +87,13 @@ class Gateway:
         line.method, line.host, line.target = head.method, head.authority, head.target
         framing = await _framing(head, message)
 
-        async def answer(_scope: Scope, _receive: Receive, send: Send) -> None:
-            await self._response(inner, Client(framing, message, send, client.chain, line))
-
-        reply = self._reply(opener, client, head.method)
+        sealed = self._response(opener, client, head.method)
         # A mistake of our own is told inside the envelope too, in the form that it has everywhere.
-        await CatchAll(answer)(scope_with(line, head.method), _nothing_more, reply)
+        async with InternalErrors(line, head.method, sealed) as send:
+            await self._answer(inner, Client(framing, message, send, client.chain, line))
 
     @staticmethod
-    def _reply(opener: RequestOpener, client: Client, method: bytes) -> SealedResponse:
+    def _response(opener: RequestOpener, client: Client, method: bytes) -> SealedResponse:
         nonce = secrets.token_bytes(opener.response_nonce_length)
         return SealedResponse(client.send, opener.response_sealer(nonce), method)
 
@@ -115,10 +110,6 @@ async def _framing(head: RequestHead, message: OpenedMessage) -> Field | None:
     except (TimeoutError, Refusal):
         has_body = True  # not there yet, or broken: whoever reads on hears of it
     return _CHUNKED if has_body else None
-
-
-async def _nothing_more() -> Message:
-    return {"type": "http.disconnect"}
 
 
 def _broken(detail: str) -> Refusal:

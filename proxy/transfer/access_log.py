@@ -69,11 +69,6 @@ def line_of(scope: Scope) -> RequestLine:
     return line if line is not None else _begin(scope, "")
 
 
-def scope_with(line: RequestLine, method: bytes) -> Scope:
-    """Return a scope for a request within another one, whose line is ``line``."""
-    return {"type": "http", "method": method.decode("ascii"), _LINE: line}
-
-
 def named(request: Request) -> str:
     """Return a request as other messages name it: method, host and path."""
     host = b",".join(values_of(request.fields, b"host"))

@@ -49,7 +49,7 @@ async def send_response(send: Send, response: Response, method: bytes) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def send_held(
+async def send_buffered(
     send: Send, status: int, fields: Iterable[Field], held: BufferedBody, method: bytes
 ) -> None:
     """Send an answer whose body is held. A ``content-length`` that must stay is in ``fields``."""

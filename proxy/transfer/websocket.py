@@ -202,7 +202,7 @@ class WebSocketRelay:
         if not self._clock.expired() and end < (self._clock.when() or end + 1):
             self._clock.reschedule(end)
 
-    async def cut(self) -> bool:
+    async def revoke(self) -> bool:
         """Say at once that it may not go on, to each side that can hear it; ``run`` is cancelled.
 
         Tells whether the client was told, and has our end. A side that is in the middle of a frame,

@@ -1,4 +1,4 @@
-"""What runs, by what it lives on: how it is cut, and what is left alone."""
+"""What runs, by what it lives on: how it is revoked, and what is left alone."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def test_what_lives_on_what_was_removed_ends_and_nothing_else() -> None:
     assert active_requests._by_subject == {}
 
 
-async def test_where_an_answer_has_begun_only_a_broken_connection_tells() -> None:
+async def test_where_a_response_has_begun_only_a_broken_connection_tells() -> None:
     active_requests = ActiveRequests()
     begun = Served(active_requests, ADA, begun=True)
     await asyncio.sleep(0)
@@ -94,7 +94,7 @@ async def test_where_an_answer_has_begun_only_a_broken_connection_tells() -> Non
     assert ADAS in ended.detail
 
 
-async def test_one_that_ended_is_not_cut_and_leaves_nothing() -> None:
+async def test_one_that_ended_is_not_revoked_and_leaves_nothing() -> None:
     active_requests = ActiveRequests()
 
     async def at_once(_: ActiveRequest) -> None:
@@ -116,7 +116,7 @@ async def test_one_that_began_under_the_old_state_is_found_the_next_time() -> No
     assert isinstance(await late.end(), Refusal)
 
 
-async def test_cutting_twice_is_cutting_once() -> None:
+async def test_revoking_twice_is_revoking_once() -> None:
     active_requests = ActiveRequests()
     unwound = asyncio.Event()
 
@@ -137,22 +137,22 @@ async def test_cutting_twice_is_cutting_once() -> None:
     assert unwound.is_set()
 
 
-@pytest.mark.parametrize("cut_first", [True, False])
-async def test_a_client_that_leaves_at_that_moment_has_left(*, cut_first: bool) -> None:
+@pytest.mark.parametrize("revoked_first", [True, False])
+async def test_a_client_that_leaves_at_that_moment_has_left(*, revoked_first: bool) -> None:
     active_requests = ActiveRequests()
     served = Served(active_requests, ADA)
     await asyncio.sleep(0)
-    if not cut_first:
+    if not revoked_first:
         served.task.cancel()
     active_requests.revoke_lost(WITHOUT_ADA, NOW)
-    if cut_first:
+    if revoked_first:
         served.task.cancel()
     assert isinstance(await served.end(), asyncio.CancelledError)
     assert active_requests._by_subject == {}
 
 
-async def test_after_a_cut_the_task_can_go_on() -> None:
-    """The refusal is sent by the same task: nothing of the cut may be left in it."""
+async def test_after_a_revocation_the_task_can_go_on() -> None:
+    """The refusal is sent by the same task: nothing of the cancelling may be left in it."""
     active_requests = ActiveRequests()
     told: list[Code] = []
 
@@ -174,7 +174,7 @@ async def test_after_a_cut_the_task_can_go_on() -> None:
     assert told == [Code.NOT_ALLOWED]
 
 
-async def test_what_the_cut_makes_fail_is_what_it_fails_with() -> None:
+async def test_what_revoking_makes_fail_is_what_it_fails_with() -> None:
     active_requests = ActiveRequests()
 
     async def spoiled(_: ActiveRequest) -> None:
@@ -190,7 +190,7 @@ async def test_what_the_cut_makes_fail_is_what_it_fails_with() -> None:
     assert active_requests._by_subject == {}
 
 
-async def test_who_is_cut_can_still_say_so_and_end_well() -> None:
+async def test_who_is_revoked_can_still_say_so_and_end_well() -> None:
     active_requests = ActiveRequests()
 
     async def politely(run: ActiveRequest) -> None:
@@ -207,7 +207,7 @@ async def test_who_is_cut_can_still_say_so_and_end_well() -> None:
     assert served.task.cancelling() == 0
 
 
-async def test_one_within_another_is_cut_by_itself() -> None:
+async def test_one_within_another_is_revoked_by_itself() -> None:
     active_requests = ActiveRequests()
 
     async def within(_: ActiveRequest) -> None:

@@ -49,7 +49,7 @@ SWITCHED = (
     b"Sec-WebSocket-Accept: " + accept_for(KEY) + b"\r\n\r\n"
 )
 QUICK = RelayLimits(message=1000, ending=0.3, closing=0.3)
-PATIENT = RelayLimits(message=1000, ending=5, closing=5)
+SLOW_LIMITS = RelayLimits(message=1000, ending=5, closing=5)
 LOOSE = RelayLimits()
 HELLO = Frame(TEXT, b"hello")
 PIECE = Frame(BINARY, b"x" * 65536)
@@ -64,7 +64,7 @@ class Ends:
     listener: Listening
 
     async def app_gets(self, *frames: Frame) -> None:
-        """Hold that exactly these arrive, masked, and nothing with them."""
+        """Check that exactly these arrive, masked, and nothing with them."""
         await _gets(self.app, frames, masked=True)
 
     async def client_gets(self, *frames: Frame) -> None:
@@ -79,8 +79,8 @@ async def _gets(link: Link, frames: tuple[Frame, ...], *, masked: bool) -> None:
 
 
 @dataclass
-class Cutting:
-    """When a tunnel is cut, and whether the client was told."""
+class Revocation:
+    """When a WebSocket is revoked, and whether the client was told."""
 
     now: asyncio.Event
     told: list[bool]
@@ -88,40 +88,40 @@ class Cutting:
 
 async def _carry(
     to: Destination, scope: Scope, receive: Receive, send: Send, limits: RelayLimits,
-    cutting: Cutting | None = None,
+    revocation: Revocation | None = None,
 ) -> None:  # fmt: skip
     """Pass a handshake on as it came, and join both sides."""
-    hop = Http1Upstream()
+    upstream = Http1Upstream()
     handshake = read_handshake(b"GET", scope["headers"])
     fields = fields_for_app(((b"host", b"a"), *end_to_end(scope["headers"])))
     try:
-        async with hop.send(UpstreamRequest(to, b"GET", b"/ws", fields)) as response:
+        async with upstream.send(UpstreamRequest(to, b"GET", b"/ws", fields)) as response:
             relay = WebSocketRelay(handshake, response, receive, send, "chat", limits)
-            if cutting is None:
+            if revocation is None:
                 await relay.run()
             else:
-                await _cut(relay, cutting)
+                await _revoke(relay, revocation)
     finally:
-        await hop.close()
+        await upstream.close()
 
 
-async def _cut(relay: WebSocketRelay, cutting: Cutting) -> None:
-    """Carry until it is time to cut."""
+async def _revoke(relay: WebSocketRelay, revocation: Revocation) -> None:
+    """Carry until it is revoked."""
     running = asyncio.create_task(relay.run())
-    await cutting.now.wait()
+    await revocation.now.wait()
     running.cancel()
     await asyncio.wait((running,))
-    cutting.told.append(await relay.cut())
-    if not cutting.told[0]:
-        raise UpstreamFailed("cut")
+    revocation.told.append(await relay.revoke())
+    if not revocation.told[0]:
+        raise UpstreamFailed("revoked")
 
 
 @asynccontextmanager
 async def joined(
-    limits: RelayLimits = PATIENT, *, ahead: bytes = b"", behind: bytes = b"", buffer: int = 0,
-    cutting: Cutting | None = None,
+    limits: RelayLimits = SLOW_LIMITS, *, ahead: bytes = b"", behind: bytes = b"", buffer: int = 0,
+    revocation: Revocation | None = None,
 ) -> AsyncIterator[Ends]:  # fmt: skip
-    """Join a client and an app by a tunnel; nothing may be left of it."""
+    """Join a client and an app by a relay; nothing may be left of it."""
     apps: list[Link] = []
     over = asyncio.Event()
 
@@ -132,7 +132,7 @@ async def joined(
         await over.wait()
 
     async def front(scope: Scope, receive: Receive, send: Send) -> None:
-        await _carry(to, scope, receive, send, limits, cutting)
+        await _carry(to, scope, receive, send, limits, revocation)
 
     with unchanged_tasks():
         async with scripted(script) as server:
@@ -158,7 +158,7 @@ async def test_a_false_101_is_no_tunnel_and_the_app_is_left() -> None:
 
     async def front(scope: Scope, receive: Receive, send: Send) -> None:
         with pytest.raises(UpstreamFailed):
-            await _carry(server.to, scope, receive, send, PATIENT)
+            await _carry(server.to, scope, receive, send, SLOW_LIMITS)
         await respond(send, b"false", 502)
 
     async with scripted(script) as server, listening(cast("App", front)) as listener:
@@ -451,7 +451,7 @@ async def _push(link: Link, data: bytes, within: float = 0.5) -> int:
     return sent
 
 
-ROOM = 24 * 1024 * 1024
+ALL_BUFFERS = 24 * 1024 * 1024
 """More than all buffers on the way, of which the kernel's are the most."""
 
 
@@ -459,8 +459,8 @@ async def test_a_client_that_takes_nothing_makes_the_app_wait() -> None:
     async with joined(LOOSE, buffer=4096) as ends:
         ends.client.stop_reading()
         sent = await _push(ends.app, PIECE.raw())
-        assert sent < ROOM
-        assert await _push(ends.app, PIECE.raw(), 0.1) < ROOM // 10
+        assert sent < ALL_BUFFERS
+        assert await _push(ends.app, PIECE.raw(), 0.1) < ALL_BUFFERS // 10
         await ends.client.send(HELLO.raw(MASK))  # the other way is free
         await ends.app_gets(HELLO)
 
@@ -469,8 +469,8 @@ async def test_an_app_that_takes_nothing_makes_the_client_wait() -> None:
     async with joined(LOOSE) as ends:
         ends.app.stop_reading()
         sent = await _push(ends.client, PIECE.raw(MASK))
-        assert sent < ROOM
-        assert await _push(ends.client, PIECE.raw(MASK), 0.1) < ROOM // 10
+        assert sent < ALL_BUFFERS
+        assert await _push(ends.client, PIECE.raw(MASK), 0.1) < ALL_BUFFERS // 10
         await ends.app.send(HELLO.raw())
         await ends.client_gets(HELLO)
         ends.client.reset()
@@ -499,70 +499,70 @@ async def test_big_messages_pass_in_pieces() -> None:
         await sending
 
 
-# What is cut.
+# What is revoked.
 
 
-def cut_later() -> Cutting:
-    return Cutting(asyncio.Event(), [])
+def revoked_later() -> Revocation:
+    return Revocation(asyncio.Event(), [])
 
 
-async def test_a_cut_is_told_on_both_sides() -> None:
-    cutting = cut_later()
-    async with joined(cutting=cutting) as ends:
+async def test_a_revocation_is_told_on_both_sides() -> None:
+    revocation = revoked_later()
+    async with joined(revocation=revocation) as ends:
         await ends.client.send(HELLO.raw(MASK))
         await ends.app_gets(HELLO)
-        cutting.now.set()
+        revocation.now.set()
         await ends.client_gets(close(1008))
         await ends.app_gets(close(1008))
         assert await ends.client.is_ended()
         assert await ends.app.is_ended()
-    assert cutting.told == [True]
+    assert revocation.told == [True]
 
 
 async def test_a_client_in_the_middle_of_a_frame_is_broken_off_and_the_app_is_told() -> None:
-    cutting = cut_later()
-    async with joined(cutting=cutting) as ends:
+    revocation = revoked_later()
+    async with joined(revocation=revocation) as ends:
         half = HELLO.raw()[:-1]
         await ends.app.send(half)
         assert await ends.client.exactly(len(half)) == half
-        cutting.now.set()
+        revocation.now.set()
         await ends.app_gets(close(1008))
         with suppress(ConnectionError):
             assert await ends.client.rest() == b""
-    assert cutting.told == [False]
+    assert revocation.told == [False]
 
 
 async def test_an_app_in_the_middle_of_a_frame_is_broken_off_and_the_client_is_told() -> None:
-    cutting = cut_later()
-    async with joined(cutting=cutting) as ends:
+    revocation = revoked_later()
+    async with joined(revocation=revocation) as ends:
         half = HELLO.raw(MASK)[:-1]
         await ends.client.send(half)
         assert await ends.app.exactly(len(half)) == half
-        cutting.now.set()
+        revocation.now.set()
         await ends.client_gets(close(1008))
         with suppress(ConnectionError):
             assert await ends.app.rest() == b""
-    assert cutting.told == [True]
+    assert revocation.told == [True]
 
 
 async def test_a_client_that_takes_nothing_is_not_waited_for() -> None:
-    cutting = cut_later()
-    async with joined(LOOSE, cutting=cutting, buffer=4096) as ends:
+    revocation = revoked_later()
+    async with joined(LOOSE, revocation=revocation, buffer=4096) as ends:
         with suppress(TimeoutError):
             async with asyncio.timeout(0.5):
                 while True:
                     await ends.app.send(PIECE.raw())
-        cutting.now.set()
-        await settled(lambda: cutting.told)
-        assert cutting.told == [False]
+        revocation.now.set()
+        await settled(lambda: revocation.told)
+        assert revocation.told == [False]
 
 
 async def test_behind_a_close_that_has_passed_none_of_ours_follows() -> None:
-    cutting = cut_later()
-    async with joined(cutting=cutting) as ends:
+    revocation = revoked_later()
+    async with joined(revocation=revocation) as ends:
         await ends.client.send(close(1000).raw(MASK))
         await ends.app_gets(close(1000))
-        cutting.now.set()
+        revocation.now.set()
         await ends.client_gets(close(1008))
         assert await ends.app.is_ended()
-    assert cutting.told == [True]
+    assert revocation.told == [True]
