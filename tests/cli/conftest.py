@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from proxy.cli import cli
+from tests.patience import PATIENCE
 
 GUESTBOOK = (
     '{"v": "3.1", "port": 9001, "paths": {"": {"access": "private"}, "/peer": {"access": "peer"}}}'
@@ -59,7 +60,7 @@ class Home:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=PATIENCE,
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
 
@@ -76,7 +77,7 @@ class Home:
                 capture_output=True,
                 text=True,
                 check=False,
-                timeout=60,
+                timeout=PATIENCE,
             )
         finally:
             os.close(ours)

@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.patience import PATIENCE
 from tests.wire.harness.portals import Portal, environment
-from tests.wire.harness.raw import LOOPBACK, PATIENCE
+from tests.wire.harness.raw import LOOPBACK
 from tests.wire.harness.recorder import Accepted, Relay, Server
 
 if TYPE_CHECKING:

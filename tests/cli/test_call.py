@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 
 from proxy.cli import cli
 from tests.cli.neighbours import WIDE, Done, Echo, Endless, Hasty, accept, in_mode, run
+from tests.patience import PATIENCE
 from tests.wire.harness.portals import Portal, contact, environment, reserve_port
-from tests.wire.harness.raw import PATIENCE, response
+from tests.wire.harness.raw import response
 from tests.wire.harness.recorder import Recorder, Relay, eventually
 from tests.wire.harness.signer import new_key
 
@@ -406,7 +407,9 @@ def test_a_terminal_gets_no_control_character_of_the_response(street: Street) ->
     ours, theirs = pty.openpty()
     try:
         command = street.ada.command_line("call", "Bob", "wide", "/x")
-        done = subprocess.run(command, env=environment(), stdout=theirs, check=False, timeout=60)
+        done = subprocess.run(
+            command, env=environment(), stdout=theirs, check=False, timeout=PATIENCE
+        )
         shown = os.read(ours, 4096)
     finally:
         os.close(ours)

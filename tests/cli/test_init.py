@@ -14,6 +14,7 @@ import pytest
 from proxy.config.portal_yaml import load_config
 from proxy.core.identity import is_portal_id
 from proxy.state.identity_key import load_identity
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Home
@@ -142,7 +143,7 @@ def test_several_inits_at_once_agree_on_one_key(home: Home) -> None:
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(4)
     ]
-    outcomes = [(*process.communicate(timeout=60), process.returncode) for process in running]
+    outcomes = [(*process.communicate(timeout=PATIENCE), process.returncode) for process in running]
     portal_id = load_identity(home.state / "identity.key").public.portal_id
     for stdout, stderr, status in outcomes:
         assert status == 0, stderr

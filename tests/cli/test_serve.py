@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.patience import PATIENCE
+
 if TYPE_CHECKING:
     from tests.cli.conftest import Home
 
 ID_A = "8271dd" + "a" * 97
-PATIENCE = 30.0
 LISTEN = "listen: {public: unix:public.sock, apps: unix:apps.sock, owner: unix:owner.sock}\n"
 
 

@@ -18,6 +18,7 @@ from proxy.cli.terminals_qr import qr_lines
 from proxy.core.terminals.pairing_code import CODE_LIFETIME
 from proxy.core.terminals.terminals import LIFETIME, Terminal, TerminalList, token_digest
 from proxy.state.terminals import PairingStore, TerminalStore
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,7 +143,7 @@ def at_terminal(home: Home, *words: str) -> str:
         env=home._environment({"PYTHONUTF8": "1"}),
         stdout=theirs,
         check=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     os.close(theirs)
     assert done.returncode == 0

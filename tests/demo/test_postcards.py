@@ -14,6 +14,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tests.patience import PATIENCE
+
 _ROOT = Path(__file__).resolve().parents[2]
 _BOB = "b8rk3f" + "a" * 97
 _PEER = {
@@ -84,7 +86,7 @@ class _App:
         body: bytes | None = None,
         fields: dict[str, str] | None = None,
     ) -> _Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             connection.request(method, path, body, {"Host": self.host} | (fields or {}))
             response = connection.getresponse()

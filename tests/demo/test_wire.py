@@ -15,6 +15,7 @@ import pytest
 
 from demo.stage import DemoError
 from demo.wire import Exchange, exchanges, marks_in
+from tests.patience import PATIENCE
 
 _RELAY = Path(__file__).resolve().parents[2] / "demo" / "relay.py"
 _ANSWER = b"HTTP/1.1 201 Created\r\ncontent-length: 2\r\ncontent-type: text/plain\r\n\r\nok"
@@ -49,7 +50,7 @@ def _free_port() -> int:
 def _connection(port: int, relay: "subprocess.Popen[bytes]") -> socket.socket:
     while relay.poll() is None:
         try:
-            return socket.create_connection(("127.0.0.1", port), timeout=20)
+            return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         except ConnectionRefusedError:
             continue
     pytest.fail("the relay has ended")
@@ -75,7 +76,7 @@ def test_the_relay_passes_all_on_and_writes_both_directions_down(target: int) ->
         _send_card(one, _CARD)
         _send_card(other, _CARD[:30], _CARD[30:])
         _send_card(one, _CARD)
-    record, _ = relay.communicate(timeout=20)  # ends its standard input, and so the relay
+    record, _ = relay.communicate(timeout=PATIENCE)  # ends its standard input, and so the relay
     whole = Exchange("127.0.0.1", _CARD, _ANSWER)
     assert exchanges(record) == [whole, whole, whole]
     assert relay.returncode == 0

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
+from tests.patience import PATIENCE
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -40,11 +42,15 @@ class Browser:
         self._http.trust_env = False
         options = {"args": _ARGUMENTS}
         wanted: Any = {"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}}
-        session = self._http.post(f"{driver}/session", json=wanted, timeout=60).json()["value"]
+        session = self._http.post(f"{driver}/session", json=wanted, timeout=PATIENCE).json()[
+            "value"
+        ]
         self._session = f"{driver}/session/{session['sessionId']}"
 
     def do(self, command: str, **content: Any) -> Any:
-        response = self._http.post(f"{self._session}/{command}", json=content, timeout=60).json()
+        response = self._http.post(
+            f"{self._session}/{command}", json=content, timeout=PATIENCE
+        ).json()
         if isinstance(response["value"], dict) and "error" in response["value"]:
             raise AssertionError(response["value"]["message"])
         return response["value"]
@@ -76,11 +82,11 @@ class Browser:
         self.chrome("Emulation.setEmulatedMedia", features=features)
 
     def keep_picture(self, path: Path) -> None:
-        picture = self._http.get(f"{self._session}/screenshot", timeout=60).json()["value"]
+        picture = self._http.get(f"{self._session}/screenshot", timeout=PATIENCE).json()["value"]
         path.write_bytes(base64.b64decode(picture))
 
     def close(self) -> None:
-        self._http.delete(self._session, timeout=60)
+        self._http.delete(self._session, timeout=PATIENCE)
         self._http.close()
 
 
@@ -99,9 +105,9 @@ def run_driver() -> Iterator[str]:
         process.communicate()
 
 
-def eventually(holds: Callable[[], Any], within: float = 10) -> Any:
+def eventually(holds: Callable[[], Any]) -> Any:
     """Wait until ``holds`` gives something; return what it gave last."""
-    end = time.monotonic() + within
+    end = time.monotonic() + PATIENCE
     while not (got := holds()) and time.monotonic() < end:
         time.sleep(0.05)
     return got

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE
+
 _ROOT = Path(__file__).resolve().parents[2]
 _PORTS = [base + offset for base in (9100, 9200, 9300) for offset in (1, 2, 80, 81, 82)]
 
@@ -69,7 +71,7 @@ def test_a_stopped_demo_leaves_no_process(
 ) -> None:
     assert len(_ports_in_use()) == len(_PORTS)
     running.send_signal(number)
-    said, _ = running.communicate(timeout=30)
+    said, _ = running.communicate(timeout=PATIENCE)
     assert "Stopping." in said
     assert running.returncode == 0
     assert _ports_in_use() == []
@@ -82,7 +84,7 @@ def test_a_port_in_use_is_named() -> None:
             cwd=_ROOT,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
     assert done.returncode == 1

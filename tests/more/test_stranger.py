@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.wire.harness.portals import Portal, contact, environment
-from tests.wire.harness.raw import PATIENCE, chunked, response
+from tests.wire.harness.raw import chunked, response
 from tests.wire.harness.recorder import Recorder
 
 if TYPE_CHECKING:

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.config.timeouts import DEFAULT_TIMEOUTS
+from tests.patience import PATIENCE, soon
 from tests.wire.callers import BROKEN, CALLERS, Cast, meaning, seen
 from tests.wire.conftest import SITE, WIDE
 from tests.wire.harness.faulty import FaultyApp
 from tests.wire.harness.misdeeds import PART, PROMISED
 from tests.wire.harness.portals import Portal
-from tests.wire.harness.raw import LOOPBACK, PATIENCE, RawConnection, exchange, request
+from tests.wire.harness.raw import LOOPBACK, RawConnection, exchange, request
 from tests.wire.harness.recorder import eventually
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def test_what_fails_is_never_a_whole_response(
 
     assert cast.see(caller, deed, method) in meaning(expected, caller, method)
 
-    assert time.monotonic() - start < SOON
+    assert time.monotonic() - start < soon(SOON)
 
 
 @pytest.mark.parametrize("caller", CALLERS)
@@ -118,7 +119,7 @@ def test_an_app_that_is_stopped_is_given_up_in_time(cast: Cast, caller: str) -> 
     start = time.monotonic()
 
     assert cast.see(caller, "whole") == LATE
-    assert SILENCE <= time.monotonic() - start < SOON
+    assert SILENCE <= time.monotonic() - start < soon(SOON)
 
     cast.app.signal(signal.SIGCONT)
     assert cast.see(caller, "whole") == "whole"
@@ -135,7 +136,7 @@ def test_an_app_that_is_stopped_in_its_response_is_given_up_in_time(
     start = time.monotonic()
 
     assert while_waiting(cast, caller, "slow", stop) in expected
-    assert time.monotonic() - start < SOON
+    assert time.monotonic() - start < soon(SOON)
     cast.app.signal(signal.SIGCONT)
 
 
@@ -199,7 +200,7 @@ def test_stalled_responses_hold_nobody_up(cast: Cast) -> None:
         assert exchange(cast.ada.public, request("GET", "/whole", host)).body == b"whole"
         assert cast.see("a signed call", "whole") == "whole"
 
-        assert time.monotonic() - start < SOON
+        assert time.monotonic() - start < soon(SOON)
 
 
 def test_by_default_the_proxy_next_to_the_app_is_the_first_to_lose_patience() -> None:

@@ -52,7 +52,7 @@ class Pair:
 
     def recovers(self) -> None:
         """Call until calls pass, which they must soon, and then again."""
-        eventually(lambda: self.code() == "ok", within=10)
+        eventually(lambda: self.code() == "ok")
         assert [self.code() for _ in range(3)] == ["ok"] * 3
         self.nothing_was_done_twice()
 

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.core.identity import PrivateKey
+from tests.patience import PATIENCE
 from tests.wire.conftest import SITE, WIDE
 from tests.wire.harness.disks import Disk, FileSystem, Limit
 from tests.wire.harness.portals import Portal, contact, environment
-from tests.wire.harness.raw import PATIENCE, Raw, exchange, request, response
+from tests.wire.harness.raw import Raw, exchange, request, response
 from tests.wire.harness.recorder import Recorder, eventually
 from tests.wire.harness.sealer import Sender, offered_by
 from tests.wire.harness.signer import SignedCall, new_key, sign_call

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
+from tests.patience import PATIENCE
 from tests.wire.harness.raw import RawConnection, request, response
 from tests.wire.harness.recorder import Trap
 
@@ -200,7 +201,7 @@ def proxied(world: World, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_urllib_needs_no_change(world: World, proxied: str) -> None:
-    with urllib.request.build_opener().open(proxied, data=b"sent", timeout=10) as got:
+    with urllib.request.build_opener().open(proxied, data=b"sent", timeout=PATIENCE) as got:
         assert (got.status, got.read()) == (200, b"ok")
     assert world.bob_app.request.target == b"/a%2Fb?c=%E4"
     assert world.bob_app.request.body == b"sent"
@@ -209,8 +210,8 @@ def test_urllib_needs_no_change(world: World, proxied: str) -> None:
 def test_requests_needs_no_change(world: World, proxied: str) -> None:
     world.bob_app.script(response(201, ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), body=b"made"))
 
-    got = requests.post(proxied, data=b"sent", timeout=10)
-    peers = requests.get("http://portal_core/protected/peers", timeout=10).json()
+    got = requests.post(proxied, data=b"sent", timeout=PATIENCE)
+    peers = requests.get("http://portal_core/protected/peers", timeout=PATIENCE).json()
 
     assert (got.status_code, got.content) == (201, b"made")
     assert got.cookies.get_dict() == {"a": "1", "b": "2"}

@@ -15,10 +15,11 @@ import pytest
 
 from proxy.core.http.headers import spelling
 from tests.core.http.forwarded_rows import ALIAS, FORGED, TRUSTED, Case, cases
+from tests.patience import PATIENCE
 from tests.wire.conftest import SITE, WIDE
 from tests.wire.harness.forwarding import NAMES, forwarding, told
 from tests.wire.harness.portals import Portal, contact, end, wait_for_ports
-from tests.wire.harness.raw import LOOPBACK, PATIENCE, Raw, RawConnection, request
+from tests.wire.harness.raw import LOOPBACK, Raw, RawConnection, request
 from tests.wire.harness.recorder import Recorder
 from tests.wire.harness.signer import new_key, sign_call
 from tests.wire.harness.sockets import handshake

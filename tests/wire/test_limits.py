@@ -13,10 +13,10 @@ import pytest
 
 from proxy.core.binary_http.writer import END, content
 from tests.core.websocket.framing import TEXT, Frame, close, frames_of
+from tests.patience import PATIENCE
 from tests.wire.harness.holding import HoldingApp
 from tests.wire.harness.portals import Portal, contact, reserve_port
 from tests.wire.harness.raw import (
-    PATIENCE,
     Raw,
     RawConnection,
     chunked,

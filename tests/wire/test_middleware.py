@@ -13,6 +13,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from tests.docs.examples import PORT, commands, files
+from tests.patience import PATIENCE, soon
 from tests.wire.harness.examples import Example
 from tests.wire.harness.portals import Portal, contact, wait_for_ports
 from tests.wire.harness.raw import Raw, exchange, request
@@ -192,7 +193,7 @@ def test_what_is_wrong_with_the_files_ends_the_start(example: Example, server: s
     wrong = example.config / "apps" / "guestbook" / "app.json"
     wrong.write_text('{"v": "3.2", "port": 80, "paths": {"": {"access": "everybody"}}}')
     process = example.run("guestbook.py", [word.format("guestbook") for word in SERVERS[server]])
-    status = process.wait(20)
+    status = process.wait(PATIENCE)
     assert status or server == "hypercorn"  # which ends with 0 all the same
     assert "everybody" in example.log
     assert "app.json" in example.log
@@ -203,7 +204,7 @@ def test_an_app_without_a_file_ends_the_start(example: Example) -> None:
         path.unlink()
     (example.config / "apps" / "guestbook").rmdir()
     process = example.run("guestbook.py")
-    assert process.wait(20) != 0
+    assert process.wait(PATIENCE) != 0
     assert "there is no such app" in example.log
 
 
@@ -215,7 +216,7 @@ def test_a_removed_contact_is_shut_out_within_a_second(example: Example) -> None
 
     example.knows(apps={"guestbook": "all"})
 
-    eventually(lambda: stage.call(b"GET", b"/public/entries").status == 403, within=5)
+    assert eventually(lambda: stage.call(b"GET", b"/public/entries").status == 403) < soon(5)
 
 
 @pytest.mark.parametrize("server", _OTHERS)
@@ -294,7 +295,7 @@ def test_a_unix_socket_is_as_good(example: Example) -> None:
     example.run("guestbook.py", words)
     eventually(path.exists)
     with socket.socket(socket.AF_UNIX) as opened:
-        opened.settimeout(20)
+        opened.settimeout(PATIENCE)
         eventually(lambda: _connects(opened, str(path)))
         host = example.app_host("guestbook")
         opened.sendall(request("GET", "/public/entries", ("Host", host)))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import soon
 from tests.wire.conftest import SITE
 from tests.wire.harness.portals import Portal, contact
 from tests.wire.harness.raw import LOOPBACK, Raw, RawConnection, exchange, request
@@ -113,7 +114,7 @@ def test_a_changed_app_is_followed_under_load_and_no_request_is_lost_or_of_two_m
             version = versions[turn % 2]
             version.app.clear()
             version.put(gina)
-            assert eventually(lambda: version.app.requests) < SOON  # noqa: B023 - asked at once
+            assert eventually(lambda: version.app.requests) < soon(SOON)  # noqa: B023 - asked at once
     assert all(version.was_alone() for version in versions)
 
 
@@ -160,16 +161,16 @@ def test_an_app_that_is_removed_loses_what_it_began_and_others_go_on(
         running.send(request("POST", "/", *fields) + b"ab")
         eventually(lambda: one.app.received.endswith(b"ab"))
         (gina.config / "apps" / "site").unlink()
-        assert eventually(lambda: ask(gina).status == 404) < SOON
+        assert eventually(lambda: ask(gina).status == 404) < soon(SOON)
         assert running.read().code == "no_such_app"
         assert not any(got.body for got in one.app.requests)
         assert ask(gina).code == "no_such_app"
         one.put(gina)
-        assert eventually(lambda: ask(gina).status == 200) < SOON
+        assert eventually(lambda: ask(gina).status == 200) < soon(SOON)
         gina.add_app("third", SITE, two.app.port)
-        assert eventually(lambda: ask(gina, "third").status == 200) < SOON
+        assert eventually(lambda: ask(gina, "third").status == 200) < soon(SOON)
         shutil.rmtree(gina.config / "apps" / "third")
-        assert eventually(lambda: ask(gina, "third").status == 404) < SOON
+        assert eventually(lambda: ask(gina, "third").status == 404) < soon(SOON)
 
 
 def test_a_file_that_breaks_leaves_the_last_good_one_in_use_under_load(
@@ -193,7 +194,7 @@ def test_a_file_that_breaks_leaves_the_last_good_one_in_use_under_load(
             assert sum(problem in line["message"] for line in gina.lines(level="error")) == 1
         (one.folder / "app.json").unlink()
         two.put(gina)
-        assert eventually(lambda: two.app.requests) < SOON
+        assert eventually(lambda: two.app.requests) < soon(SOON)
     assert one.was_alone()
     assert two.was_alone()
 
@@ -207,4 +208,4 @@ def test_rules_that_close_a_path_hold_within_a_second(
     gina.start()
     assert ask(gina).status == 200
     closed.put(gina)
-    assert eventually(lambda: ask(gina).status == 401) < SOON
+    assert eventually(lambda: ask(gina).status == 401) < soon(SOON)

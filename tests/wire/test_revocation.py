@@ -15,8 +15,9 @@ import pytest
 
 from proxy.core.access.policy import Mode
 from tests.core.websocket.framing import MASK, TEXT, Frame, close, frames_of
+from tests.patience import PATIENCE, soon
 from tests.wire.harness.portals import Portal
-from tests.wire.harness.raw import PATIENCE, RawConnection, request
+from tests.wire.harness.raw import RawConnection, request
 from tests.wire.harness.recorder import eventually
 from tests.wire.harness.revoking import (
     BROKEN,
@@ -61,7 +62,7 @@ def hold_revoked(lost: dict[str, tuple[Exchange, str]], since: float) -> None:
         name: end for name, (_, end) in lost.items()
     }
     assert all(each.visit.is_broken_off() for each, _ in lost.values())
-    assert time.monotonic() - since < SOON
+    assert time.monotonic() - since < soon(SOON)
 
 
 def hold_untouched(*twins: Exchange) -> None:
@@ -142,7 +143,7 @@ def test_what_a_terminal_has_running_ends_with_it(stage: Stage) -> None:
     with wire:
         assert wire.hear_all() == [close(1008)]
         assert frames_of(at_app.visit.wire.rest()) == ([close(1008)], b"")
-    assert time.monotonic() - since < SOON
+    assert time.monotonic() - since < soon(SOON)
     hold_untouched(*twins)
     with pytest.raises(Refused):
         stage.terminal("tablet", "waits")
@@ -343,7 +344,7 @@ def test_a_websocket_gets_an_end_that_both_sides_see(stage: Stage) -> None:
         remove_app(stage.bob, "site")
         assert lost.hear_all() == [close(1008)]
         assert frames_of(at_app.visit.wire.rest()) == ([close(1008)], b"")
-        assert time.monotonic() - since < SOON
+        assert time.monotonic() - since < soon(SOON)
 
         at_twin.visit.wire.send(HELLO.raw())
         twin.hear(HELLO)

@@ -8,15 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.wire.harness.meddler import hang_up
-from tests.wire.harness.raw import (
-    PATIENCE,
-    RawConnection,
-    exchange,
-    read_message,
-    request,
-    response,
-)
+from tests.wire.harness.raw import RawConnection, exchange, read_message, request, response
 
 if TYPE_CHECKING:
     from .conftest import World

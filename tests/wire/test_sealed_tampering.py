@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.wire.faults import BROKEN_OFF, FINAL, HEADER, MANY, Fault
 from tests.wire.harness.meddler import ANSWER_HEADER, Passing, envelope
-from tests.wire.harness.raw import PATIENCE, Raw, RawConnection, chunked, exchange, response
+from tests.wire.harness.raw import Raw, RawConnection, chunked, exchange, response
 from tests.wire.harness.recorder import eventually
 
 if TYPE_CHECKING:

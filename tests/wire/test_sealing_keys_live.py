@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,8 +13,10 @@ from proxy.core.identity_document import Document, verify_document
 from proxy.core.signature.base import Message
 from proxy.state.sealing_keys import SealingKeyStore
 from tests.envelopes import opens, sealed_to
+from tests.patience import PATIENCE
 from tests.wire.harness.portals import Portal
 from tests.wire.harness.raw import Raw, exchange, request
+from tests.wire.harness.recorder import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,16 +41,6 @@ def document(portal: Portal) -> Document:
     got = ask(portal, "/.well-known/portal-identity")
     head = Message(fields=got.fields, status=got.status)
     return verify_document(portal.id, head, got.body, now=time.time())
-
-
-def in_time(condition: Callable[[], bool]) -> bool:
-    """Wait until what the proxy does at its next look at its files is done."""
-    end = time.monotonic() + 10
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def key_files(portal: Portal) -> list[Path]:
@@ -87,14 +79,14 @@ def test_two_proxies_on_one_folder_offer_one_key(hugo: Portal) -> None:
         hugo.write_config(hugo.folder / "config2", listen=listen)
         process = hugo.launch(hugo.folder / "config2")
         try:
-            assert in_time(lambda: len(key_files(hugo)) == 1 and _listens(twin.public))
+            eventually(lambda: len(key_files(hugo)) == 1 and _listens(twin.public))
             got = exchange(
                 twin.public, request("GET", "/.well-known/portal-identity", ("Host", hugo.host))
             )
             assert got.json()["sealing_keys"][0]["until"] == one.sealing_keys[0].until
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(PATIENCE)
     finally:
         twin.release()
 
@@ -114,7 +106,7 @@ def test_keys_that_the_owner_deletes_are_gone_within_a_second_and_a_new_one_is_t
     for path in key_files(hugo):
         path.unlink()
 
-    assert in_time(lambda: document(hugo).sealing_keys not in ((), before))
+    eventually(lambda: document(hugo).sealing_keys not in ((), before))
     assert len(key_files(hugo)) == 1
 
 
@@ -125,7 +117,7 @@ def test_a_broken_key_is_shown_under_health_and_costs_no_call(hugo: Portal) -> N
     def health() -> Raw:
         return exchange(hugo.owner, request("GET", "/health", ("Host", "localhost")))
 
-    assert in_time(lambda: health().json()["status"] == "degraded")
+    eventually(lambda: health().json()["status"] == "degraded")
     assert "notes.txt" in str(health().json()["problems"])
     assert document(hugo).sealing_keys == before
     assert hugo.log.count("notes.txt") == 1

@@ -15,6 +15,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK
 
 from tests.core.websocket.framing import BINARY, CONTINUATION, MASK, PING, PONG, TEXT, Frame, close
+from tests.patience import PATIENCE
 from tests.wire.harness.portals import Portal
 from tests.wire.harness.raw import RawConnection, exchange, request, response
 from tests.wire.harness.recorder import Recorder, eventually
@@ -105,7 +106,7 @@ def test_fragments_come_back(stage: Stage) -> None:
 
 def test_pings_are_answered_by_the_other_side(stage: Stage) -> None:
     with dial(stage.portal, "/public/echo") as ws:
-        assert ws.ping(b"from the client").wait(5)
+        assert ws.ping(b"from the client").wait(PATIENCE)
     with dial(stage.portal, "/public/ping") as ws:
         assert ws.recv() == "pong came"
 
@@ -470,7 +471,7 @@ def test_at_its_end_the_proxy_says_1001_and_exits_in_time(tmp_path: Path) -> Non
                 assert portal.stop() == 0
                 for ws in sockets:
                     with pytest.raises(ConnectionClosedOK) as closed:
-                        ws.recv(timeout=10)
+                        ws.recv(timeout=PATIENCE)
                     assert closed.value.rcvd is not None
                     assert closed.value.rcvd.code == 1001
             assert [one["code"] for one in app.seen()["seen"]] == [1001] * 5
@@ -488,7 +489,7 @@ def test_at_its_end_the_proxy_waits_for_no_app_that_hangs(tmp_path: Path) -> Non
                 app.signal(signal.SIGSTOP)
                 assert portal.stop() == 0
                 with pytest.raises(ConnectionClosedOK) as closed:
-                    ws.recv(timeout=10)
+                    ws.recv(timeout=PATIENCE)
                 assert closed.value.rcvd is not None
                 assert closed.value.rcvd.code == 1001
     finally:

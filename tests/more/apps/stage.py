@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from tests.patience import PATIENCE
 from tests.wire.harness.portals import (
     ROOT,
     Portal,
@@ -22,7 +23,7 @@ from tests.wire.harness.portals import (
     reserve_port,
     wait_for_ports,
 )
-from tests.wire.harness.raw import LOOPBACK, PATIENCE, Raw, exchange, request
+from tests.wire.harness.raw import LOOPBACK, Raw, exchange, request
 
 ENVIRONMENT = ROOT / ".venv-apps"
 NAMES = Path("/usr/lib") / sysconfig.get_config_var("MULTIARCH") / "libnss_wrapper.so"

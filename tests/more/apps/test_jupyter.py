@@ -76,12 +76,12 @@ def test_a_cell_runs_in_the_browser(
     both: Both, browser: Browser, say: Callable[[str], None]
 ) -> None:
     browser.open(f"http://{both.host}/lab/tree/hello.ipynb?token={_TOKEN}")
-    assert eventually(lambda: browser.run(_READY), within=60)
-    assert eventually(lambda: browser.run(_IDLE), within=60)
+    assert eventually(lambda: browser.run(_READY))
+    assert eventually(lambda: browser.run(_IDLE))
     browser.run("document.querySelector('.jp-Notebook .cm-content').focus()")
     browser.chord(SHIFT, ENTER)
 
-    said = eventually(lambda: browser.run(_OUTPUT), within=30)
+    said = eventually(lambda: browser.run(_OUTPUT))
     say(f"Chromium: the notebook's cell says {said!r}")
     assert said.strip() == "gr\xfc\xdfe 42 True"
     loaded = browser.run(

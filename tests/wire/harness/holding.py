@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from tests.wire.harness.raw import PATIENCE, read_message, response
+from tests.patience import PATIENCE
+from tests.wire.harness.raw import read_message, response
 from tests.wire.harness.recorder import Accepted, Server
 from tests.wire.harness.sockets import switched
 

@@ -1,4 +1,4 @@
-"""Passes listening sockets to a proxy as systemd does: ``inherited.py FD:NAME... -- COMMAND...``."""
+"""Passes listening sockets to a proxy, as systemd does: ``inherited.py FD:NAME... -- COMMAND``."""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ from proxy.state.files import make_private_folder
 from proxy.state.identity_key import create_identity
 from proxy.state.replay import ReplayStore
 from proxy.state.tokens import TokenStore
-from tests.wire.harness.raw import LOOPBACK, PATIENCE
+from tests.patience import PATIENCE
+from tests.wire.harness.raw import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

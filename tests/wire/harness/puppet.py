@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from tests.wire.harness.raw import PATIENCE
+from tests.patience import PATIENCE
 from tests.wire.harness.recorder import Accepted, Server
 
 if TYPE_CHECKING:

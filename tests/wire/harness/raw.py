@@ -8,8 +8,8 @@ import socket
 from dataclasses import dataclass
 from typing import Any, Self
 
-PATIENCE = 20.0
-"""Seconds after which a test that hangs has failed."""
+from tests.patience import PATIENCE
+
 LOOPBACK = "127.0.0.1"
 
 

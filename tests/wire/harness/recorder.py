@@ -13,7 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
-from tests.wire.harness.raw import LOOPBACK, PATIENCE, Raw, RawConnection, read_message, response
+from tests.patience import PATIENCE
+from tests.wire.harness.raw import LOOPBACK, Raw, RawConnection, read_message, response
 
 
 class Accepted(RawConnection):
@@ -210,10 +211,10 @@ def _pump(source: socket.socket, sink: socket.socket, note: Callable[[bytes], No
         sink.shutdown(socket.SHUT_WR)
 
 
-def eventually(condition: Callable[[], object], within: float = PATIENCE) -> float:
+def eventually(condition: Callable[[], object]) -> float:
     """Wait until ``condition`` holds; return the seconds it took, or fail."""
     start = time.monotonic()
     while not condition():
-        assert time.monotonic() - start < within, f"not within {within} seconds"
+        assert time.monotonic() - start < PATIENCE, "it never happened"
         time.sleep(0.02)
     return time.monotonic() - start

@@ -15,8 +15,9 @@ from websockets.sync.client import ClientConnection, connect
 
 from proxy.core.websocket.handshake import accept_for
 from tests.core.websocket.framing import MASK, Frame, frames_of
+from tests.patience import PATIENCE
 from tests.wire.harness.portals import Portal, environment
-from tests.wire.harness.raw import LOOPBACK, PATIENCE, RawConnection
+from tests.wire.harness.raw import LOOPBACK, RawConnection
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = accept_for(KEY)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from tests.patience import PATIENCE
 from tests.wire.harness.revoking import Stage, remove_app
 from tests.wire.harness.sockets import WebSocketApp, dial
 from tests.wire.test_revocation import (
@@ -45,7 +46,7 @@ def test_a_websocket_is_told_on_both_sides(stage: Stage) -> None:
             assert lost.recv() == "hello"
             remove_app(stage.bob, "lost")
             with pytest.raises(ConnectionClosed) as closed:
-                lost.recv(10)
+                lost.recv(PATIENCE)
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 1008
             twin.send("hello")
