@@ -59,10 +59,10 @@ class Outbound:
         try:
             await self._serve(request, line, scope, receive, send)
         except Refusal as error:
-            refusal = self._refusal_of_cut(request, error) if line.outcome == REVOKED else error
+            refusal = self._refusal_of_revoked(request, error) if line.outcome == REVOKED else error
             line.refuse(refusal)
-            answer = refusal_response(refusal, request_id=line.request_id)
-            await send_response(send, answer, request.method)
+            response = refusal_response(refusal, request_id=line.request_id)
+            await send_response(send, response, request.method)
         except ClientLeft:
             line.outcome = LEFT
 
@@ -92,12 +92,12 @@ class Outbound:
         # By app and peer: a peer that stalls takes a part of one app's calls, and of no other's.
         running = self._portal.active_requests.run(subject_of_call(app, contact.id), line)
         with running, self._concurrency.of(f"{line.app} {contact.id}", line.app):
-            async with transport.carry_out(call, body) as answer:
-                line.peer_code = answer.refusal[0]
+            async with transport.carry_out(call, body) as response:
+                line.peer_code = response.refusal[0]
                 try:
-                    await send_stream(send, answer.status, answer.fields, answer.pieces)
+                    await send_stream(send, response.status, response.fields, response.pieces)
                 except Refusal as refusal:
-                    # Of the call's own body, which may go on behind the answer's head.
+                    # Of the call's own body, which may go on behind the response's head.
                     raise UpstreamFailed(f"the call broke off: {refusal}") from None
 
     def _app_of(self, request: Request) -> str | None:
@@ -123,10 +123,10 @@ class Outbound:
             return self._portal.peer(app, leads_to.id)
         return self._peer_by_host(app, leads_to.host)
 
-    def _refusal_of_cut(self, request: Request, lost: Refusal) -> Refusal:
-        """Return what is due where no answer had begun: what a new request of this form would hear.
+    def _refusal_of_revoked(self, request: Request, reason: Refusal) -> Refusal:
+        """Return what is due where no response had begun: what the same request would get now.
 
-        For a call that may have changed something, that it was perhaps carried out.
+        Where the call may have changed something: that it was perhaps carried out.
         """
         try:
             app = _required(self._app_of(request), request)
@@ -134,8 +134,8 @@ class Outbound:
             if not isinstance(leads_to, ServicePath):
                 self._contact(app, leads_to)
         except Refusal as refusal:
-            lost = refusal
-        return unusable(lost, request.method)
+            reason = refusal
+        return unusable(reason, request.method)
 
     def _peer_by_host(self, app: str, host: str) -> Contact:
         """Return the peer whose app ``host`` names, if it is the calling app itself.

@@ -1,10 +1,10 @@
 """A call to a peer, and what every way to carry one out has in common (docs/protocol.md).
 
-``signed_call`` and ``sealed_call`` are the two ways.
+``signed`` and ``sealed`` are the two ways.
 """
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,10 +14,12 @@ from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Field, Fields, restored_after_travel
 from proxy.core.http.origin import Origin
 from proxy.core.http.problem import refusal_mark
+from proxy.core.identity import PrivateKey
 from proxy.core.signature.base import Message
 from proxy.core.signature.request import LIFETIME, Recipient
-from proxy.http.upstream import Destination
+from proxy.http.upstream import Destination, Upstream
 from proxy.outbound.destinations import app_destination, destination_of
+from proxy.outbound.reachability import Reachability
 from proxy.transfer.response import passing_fields
 
 PROBLEM_LIMIT = 65536
@@ -73,7 +75,7 @@ class Call:
 
 @dataclass(frozen=True)
 class CallResponse:
-    """The peer's answer, believed: as the calling app gets it."""
+    """The peer's response, verified: as the calling app gets it."""
 
     status: int
     fields: tuple[Field, ...]
@@ -84,13 +86,25 @@ class CallResponse:
     """The code with which the peer's proxy refused, and the time it told; "": its app answered."""
 
 
+@dataclass(frozen=True)
+class CallContext:
+    """What both transports need of the Portal whose apps call."""
+
+    key: PrivateKey
+    upstream: Upstream
+    reachability: Reachability
+    """Is told of each call whether its peer answered."""
+    clock: Callable[[], float]
+    """Unix seconds."""
+
+
 class CallTransport(Protocol):
     """One way to carry calls out."""
 
     def carry_out(
         self, call: Call, body: AsyncIterator[bytes]
     ) -> AbstractAsyncContextManager[CallResponse]:
-        """Send ``call`` with ``body``; inside the context is the answer. Raises ``Refusal``.
+        """Send ``call`` with ``body``; inside the context is the response. Raises ``Refusal``.
 
         ``body`` must bear that a wait for a piece of it is cancelled, and go on after that.
         """
@@ -102,7 +116,7 @@ def peer_name(contact: Contact) -> str:
 
 
 def time_told(fields: Fields, problem: bytes) -> int | None:
-    """Return the peer's clock, where its (proven) answer refuses a request for its time.
+    """Return the peer's clock, where its (verified) response refuses a request for its time.
 
     ``problem`` is the beginning of the body. None where it isn't that refusal, or tells no time.
     """
@@ -126,13 +140,13 @@ def is_repeatable(started: float, now: float) -> bool:
 
 
 def refuse_replayed(call: Call, fields: Fields) -> None:
-    """Refuse an answer that says that the call was seen before: it was perhaps carried out."""
+    """Refuse a response that says that the call was seen before: it was perhaps carried out."""
     if refusal_mark(fields)[0] == Code.REPLAYED.public:
         raise Refusal(Code.OUTCOME_UNKNOWN, f"{call.contact.id}: the nonce was already claimed")
 
 
 def fields_for_app(call: Call, status: int, fields: Fields, *, streams: bool) -> tuple[Field, ...]:
-    """Return the answer's fields as the calling app gets them."""
+    """Return the response's fields as the calling app gets them."""
     return tuple(
         passing_fields(call.method, status, restored_after_travel(fields), streams=streams)
     )

@@ -1,15 +1,15 @@
 """A sealed call: only the two Portals can read it, and both bodies stream.
 
-Sealed to a key that the peer's identity signed, so whoever can open it and answer is the peer; the
-answer needs no signature. Nothing here ever falls back to a signed call. A further try repeats the
-nonce, needs a body of which nothing is forgotten, and is made once for each of the two reasons
-there are: whoever withholds answers and forges problems can't have a call carried out twice.
+Sealed to a key that the peer's identity signed, so whoever can open it and answer is the peer: the
+response needs no signature. Nothing here ever falls back to a signed call. A further try repeats
+the nonce, needs a body of which nothing is forgotten, and is made once for each of the two reasons
+there are. So whoever withholds responses and forges problems can't have a call carried out twice.
 Source: docs/protocol.md, section 5.
 """
 
 import base64
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -21,7 +21,6 @@ from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import indexed
 from proxy.core.http.problem import refusal_mark
 from proxy.core.http1.framing import bodiless
-from proxy.core.identity import PrivateKey
 from proxy.core.identity_document import Document
 from proxy.core.sealing.chunks import LARGEST_CHUNK, CannotOpen
 from proxy.core.sealing.envelope import (
@@ -39,13 +38,13 @@ from proxy.core.signature.parameters import NONCE_BYTES
 from proxy.core.signature.request import sign_request
 from proxy.http.upstream import (
     BytesBody,
-    Upstream,
     UpstreamFailed,
     UpstreamRequest,
     UpstreamResponse,
 )
 from proxy.outbound.call import (
     Call,
+    CallContext,
     CallResponse,
     fields_for_app,
     is_repeatable,
@@ -55,7 +54,6 @@ from proxy.outbound.call import (
 )
 from proxy.outbound.destinations import destination_of
 from proxy.outbound.identity_documents import Directory
-from proxy.outbound.reachability import Reachability
 from proxy.transfer.body import SMALL, ReplayableBody, beginning, coalesced
 from proxy.transfer.failures import is_safe, peer_failed, unusable
 from proxy.transfer.opened_message import OpenedMessage
@@ -87,49 +85,42 @@ class _Tries:
 class SealedTransport:
     """Carries calls out in sealed mode."""
 
-    def __init__(
-        self,
-        key: PrivateKey,
-        upstream: Upstream,
-        directory: Directory,
-        reachability: Reachability,
-        clock: Callable[[], float],
-    ) -> None:
-        self._key = key
-        self._upstream = upstream
+    def __init__(self, context: CallContext, directory: Directory) -> None:
+        """``directory`` tells which keys the peers can be sealed to."""
+        self._context = context
         self._directory = directory
-        self._reachability = reachability
-        self._clock = clock
 
     @asynccontextmanager
     async def carry_out(
         self, call: Call, body: AsyncIterator[bytes]
     ) -> AsyncIterator[CallResponse]:
-        """Send ``call``; inside the context is the answer, as far as it has come.
+        """Send ``call``; inside the context is the response, as far as it has come.
 
-        Raises ``Refusal``; the pieces of the answer raise ``UpstreamFailed``.
+        Raises ``Refusal``; the pieces of the response raise ``UpstreamFailed``.
         """
-        remembered = ReplayableBody(body)
-        started = self._clock()
+        replayable = ReplayableBody(body)
+        started = self._context.clock()
         now = int(started) if call.at is None else call.at
         tries = _Tries(started, secrets.token_bytes(NONCE_BYTES), now, for_time=call.at is None)
         while True:
             try:
-                async with self._attempt(call, remembered, tries) as answer:
-                    theirs = time_told(answer.fields, b"")
-                    may_repeat = tries.for_time and self._may_repeat(remembered, tries)
+                async with self._attempt(call, replayable, tries) as response:
+                    theirs = time_told(response.fields, b"")
+                    may_repeat = tries.for_time and self._may_repeat(replayable, tries)
                     if theirs is None or not may_repeat:
-                        refuse_replayed(call, answer.fields)
-                        mark = refusal_mark(answer.fields)
+                        refuse_replayed(call, response.fields)
+                        mark = refusal_mark(response.fields)
                         if mark[0] and not tries.for_key:
                             _refuse_unproven(call, mark[0])
-                        fields = fields_for_app(call, answer.status, answer.fields, streams=True)
-                        yield CallResponse(answer.status, fields, answer.pieces, mark)
+                        fields = fields_for_app(
+                            call, response.status, response.fields, streams=True
+                        )
+                        yield CallResponse(response.status, fields, response.pieces, mark)
                         return
                     tries.for_time, tries.now = False, theirs
             except _KeyProblem as problem:
                 self._directory.forget(call.contact, problem.document)
-                if not tries.for_key or not self._may_repeat(remembered, tries):
+                if not tries.for_key or not self._may_repeat(replayable, tries):
                     refusal = Refusal(Code.PEER_UNTRUSTED, f"{peer_name(call.contact)}: {problem}")
                     raise unusable(refusal, call.method) from None
                 tries.for_key = False
@@ -140,32 +131,32 @@ class SealedTransport:
                 raise unusable(refusal, call.method) from None
 
     def _may_repeat(self, body: ReplayableBody, tries: _Tries) -> bool:
-        return body.is_whole and is_repeatable(tries.started, self._clock())
+        return body.is_whole and is_repeatable(tries.started, self._context.clock())
 
     @asynccontextmanager
     async def _attempt(
         self, call: Call, body: ReplayableBody, tries: _Tries
     ) -> AsyncIterator[CallResponse]:
-        """Send once; inside the context is the answer, with its fields as they travelled."""
+        """Send once; inside the context is the response, with its fields as they travelled."""
         document = await self._directory.document(call.contact)
         sealer = self._sealer(call.contact, document)
         request = await self._request(call, sealer, body, tries)
         is_open = False
         try:
-            async with self._upstream.send(request) as response:
-                await _refuse_unsealed(call, document, response)
+            async with self._context.upstream.send(request) as envelope:
+                await _refuse_unsealed(call, document, envelope)
                 opener = MessageOpener(sealer.response_opener(), ResponseReader(call.method))
-                answer = OpenedMessage(response.pieces(), opener, UpstreamFailed)
-                head = await answer.begin(ResponseHead)
+                opened = OpenedMessage(envelope.pieces(), opener, UpstreamFailed)
+                head = await opened.begin(ResponseHead)
                 if bodiless(call.method, head.status):
-                    await answer.nothing_follows()
+                    await opened.nothing_follows()
                 is_open = True
-                self._reachability.note(call.contact, reachable=True)
-                yield CallResponse(head.status, indexed(head.fields), answer)
+                self._context.reachability.note(call.contact, reachable=True)
+                yield CallResponse(head.status, indexed(head.fields), opened)
         except UpstreamFailed as failure:
             if is_open:
                 raise
-            self._reachability.note(call.contact, reachable=False)
+            self._context.reachability.note(call.contact, reachable=False)
             raise peer_failed(failure, call.method, peer_name(call.contact)) from None
         except (CannotOpen, Malformed) as error:
             refusal = Refusal(Code.PEER_UNTRUSTED, f"{peer_name(call.contact)}: {error}")
@@ -173,7 +164,7 @@ class SealedTransport:
 
     def _sealer(self, contact: Contact, document: Document) -> RequestSealer:
         """Return what seals to the newest key that the document offers; raises ``Refusal``."""
-        newest = document.sealing_key(self._clock())
+        newest = document.sealing_key(self._context.clock())
         if newest is None:
             # Not kept until it expires: the owner over there may be putting it right just now.
             self._directory.forget(contact, document)
@@ -192,7 +183,7 @@ class SealedTransport:
         if call.size is not None:
             own.append((b"content-length", str(call.size).encode("ascii")))
         signed = sign_request(
-            self._key, call.message(*own), call.recipient, nonce=tries.nonce, now=tries.now
+            self._context.key, call.message(*own), call.recipient, nonce=tries.nonce, now=tries.now
         ).message
         head = RequestHead(
             signed.method,
@@ -236,7 +227,7 @@ async def _sealed(
     async for piece in body:
         message.add(piece)
         added += len(piece)
-        del piece  # while it is sent, it is held sealed, and once is enough
+        del piece  # while it is sent, it is kept sealed: once is enough
         if added != size:
             yield message.flush()
     for sealed in message.ending():
@@ -246,14 +237,14 @@ async def _sealed(
 def _refuse_unproven(call: Call, code: str) -> None:
     """Refuse a refusal of a second try where nobody proved what became of the first.
 
-    Whoever forged the problem can hold the second try back until it is refused for its time.
+    Whoever forged the problem can delay the second try until it is refused for its time.
     """
     if not is_safe(call.method):
         raise Refusal(Code.OUTCOME_UNKNOWN, f"{peer_name(call.contact)}: refused at last, {code}")
 
 
 async def _refuse_unsealed(call: Call, document: Document, response: UpstreamResponse) -> None:
-    """Raise ``_KeyProblem`` or ``Refusal`` for an answer that isn't sealed: nobody vouches for it.
+    """Raise ``_KeyProblem`` or ``Refusal`` for a response that isn't sealed: nobody vouches for it.
 
     It comes from the peer or from whoever stands before it, and may hide that the call arrived.
     """

@@ -1,13 +1,13 @@
 """A signed call: authenticated both ways, readable for whoever carries it.
 
-Both bodies are held: the request's so that its digest can be signed (and the call tried again when
-the peer proves that our clock is off), the answer's so that the app sees none of it before its
-signature and its digest were verified.
+Both bodies are buffered: the request's so that its digest can be signed (and the call tried again
+when the peer proves that our clock is off), the response's so that the app sees none of it before
+its signature and its digest were verified.
 Source: docs/protocol.md, sections 3, 4 and 6.
 """
 
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from proxy.config.limits import DEFAULT_LIMITS, Limits
@@ -15,16 +15,16 @@ from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Field
 from proxy.core.http.problem import Response, refusal_mark
 from proxy.core.http1.framing import bodiless
-from proxy.core.identity import PrivateKey
 from proxy.core.signature.base import Message
 from proxy.core.signature.digest import BodyDigest, content_digest
 from proxy.core.signature.parameters import NONCE_BYTES, encode_nonce
 from proxy.core.signature.request import sign_request
 from proxy.core.signature.response import Question, Untrusted, verify_response
-from proxy.http.upstream import Upstream, UpstreamFailed, UpstreamRequest, UpstreamResponse
+from proxy.http.upstream import UpstreamFailed, UpstreamRequest, UpstreamResponse
 from proxy.outbound.call import (
     PROBLEM_LIMIT,
     Call,
+    CallContext,
     CallResponse,
     fields_for_app,
     is_repeatable,
@@ -32,7 +32,6 @@ from proxy.outbound.call import (
     refuse_replayed,
     time_told,
 )
-from proxy.outbound.reachability import Reachability
 from proxy.transfer.body import BufferedBody
 from proxy.transfer.failures import peer_failed, unusable
 
@@ -42,23 +41,17 @@ class SignedTransport:
 
     def __init__(
         self,
-        key: PrivateKey,
-        upstream: Upstream,
-        reachability: Reachability,
-        clock: Callable[[], float],
+        context: CallContext,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        self._key = key
-        self._upstream = upstream
-        self._reachability = reachability
-        self._clock = clock
+        self._context = context
         self._limits = limits
 
     @asynccontextmanager
     async def carry_out(
         self, call: Call, body: AsyncIterator[bytes]
     ) -> AsyncIterator[CallResponse]:
-        """Send ``call``; inside the context is the answer, proven whole. Raises ``Refusal``.
+        """Send ``call``; inside the context is the response, verified whole. Raises ``Refusal``.
 
         Sends a second time only when the peer itself proved that it refused the first for its
         time; the same nonce keeps both from being carried out.
@@ -66,35 +59,35 @@ class SignedTransport:
         most = self._limits.held_body
         with BufferedBody(min(most, self._limits.body)) as ours, BufferedBody(most) as theirs:
             if call.size is not None and call.size > ours.limit:
-                raise Refusal(Code.TOO_LARGE, f"{call.size} bytes; {ours.limit} can be held")
+                raise Refusal(Code.TOO_LARGE, f"{call.size} bytes; {ours.limit} can be buffered")
             await ours.fill(body, limit=Code.TOO_LARGE)
-            answer = await self._converse(call, ours, theirs)
-            refuse_replayed(call, answer.fields)
-            fields = fields_for_app(call, answer.status, answer.fields, streams=False)
-            if not bodiless(call.method, answer.status):
+            response = await self._converse(call, ours, theirs)
+            refuse_replayed(call, response.fields)
+            fields = fields_for_app(call, response.status, response.fields, streams=False)
+            if not bodiless(call.method, response.status):
                 fields = (*fields, (b"content-length", str(theirs.size).encode("ascii")))
-            mark = refusal_mark(answer.fields)
-            yield CallResponse(answer.status, fields, theirs.pieces(), mark)
+            mark = refusal_mark(response.fields)
+            yield CallResponse(response.status, fields, theirs.pieces(), mark)
 
-    async def _converse(self, call: Call, body: BufferedBody, held: BufferedBody) -> Response:
+    async def _converse(self, call: Call, body: BufferedBody, buffered: BufferedBody) -> Response:
         nonce = secrets.token_bytes(NONCE_BYTES)
-        started = self._clock()
+        started = self._context.clock()
         now = int(started) if call.at is None else call.at
-        first = await self._attempt(call, body, held, nonce, now)
+        first = await self._attempt(call, body, buffered, nonce, now)
         if call.at is not None or refusal_mark(first.fields)[0] != Code.OUT_OF_TIME.public:
             return first
-        theirs = time_told(first.fields, held.read(PROBLEM_LIMIT))
-        if theirs is None or not is_repeatable(started, self._clock()):
+        theirs = time_told(first.fields, buffered.read(PROBLEM_LIMIT))
+        if theirs is None or not is_repeatable(started, self._context.clock()):
             raise Refusal(Code.PEER_UNTRUSTED, f"{call.contact.id}: out of time, tells no time")
-        held.clear()
-        return await self._attempt(call, body, held, nonce, theirs)
+        buffered.clear()
+        return await self._attempt(call, body, buffered, nonce, theirs)
 
     async def _attempt(
-        self, call: Call, body: BufferedBody, held: BufferedBody, nonce: bytes, now: int
+        self, call: Call, body: BufferedBody, buffered: BufferedBody, nonce: bytes, now: int
     ) -> Response:
         """Send once; return the verified head, fields under their travelling names."""
         message = call.message(content_digest(body.sha256))
-        signed = sign_request(self._key, message, call.recipient, nonce=nonce, now=now)
+        signed = sign_request(self._context.key, message, call.recipient, nonce=nonce, now=now)
         question = Question(signed.message, signed.components, encode_nonce(nonce))
         framing: tuple[Field, ...] = ()
         if call.has_body:
@@ -107,25 +100,25 @@ class SignedTransport:
             body.pieces() if call.has_body else None,
         )
         try:
-            async with self._upstream.send(request) as response:
-                fields = await _verify(call, response, question, held)
+            async with self._context.upstream.send(request) as response:
+                fields = await _verify(call, response, question, buffered)
         except UpstreamFailed as failure:
-            self._reachability.note(call.contact, reachable=False)
+            self._context.reachability.note(call.contact, reachable=False)
             raise peer_failed(failure, call.method, peer_name(call.contact)) from None
-        self._reachability.note(call.contact, reachable=True)
+        self._context.reachability.note(call.contact, reachable=True)
         return Response(response.status, fields, b"")
 
 
 async def _verify(
-    call: Call, response: UpstreamResponse, question: Question, held: BufferedBody
+    call: Call, response: UpstreamResponse, question: Question, buffered: BufferedBody
 ) -> tuple[Field, ...]:
-    """Hold the answer's body and return its fields, both proven; raises ``Refusal``."""
+    """Buffer the response's body and return its fields, both verified; raises ``Refusal``."""
     contact = call.contact
     head = Message(fields=response.fields, status=response.status)
     try:
         verified = verify_response(contact.id, head, question)
         digest = BodyDigest(verified.digests)
-        await held.fill(response.pieces(), limit=Code.ANSWER_TOO_LARGE, digest=digest)
+        await buffered.fill(response.pieces(), limit=Code.ANSWER_TOO_LARGE, digest=digest)
         digest.refuse_mismatch()
     except Untrusted as error:
         detail = f"{contact.id} at {contact.address}: {response.status}, {error}"

@@ -10,8 +10,8 @@ from itertools import chain
 from starlette.types import ASGIApp
 
 from proxy.admin import owner_app
-from proxy.config.apps_watch import CatalogueWatch
-from proxy.config.certificate_watch import CertificateWatch
+from proxy.config.apps import CatalogueWatch
+from proxy.config.certificate import CertificateWatch
 from proxy.config.portal_yaml import Config
 from proxy.core.access.policy import Mode
 from proxy.core.errors import Invalid, Problem
@@ -21,7 +21,7 @@ from proxy.http.server.timeouts import ConnectionTimeouts
 from proxy.http.upstream import Upstream, UpstreamTimeouts, WithTimeouts
 from proxy.inbound.app import Inbound
 from proxy.outbound.app import Outbound
-from proxy.outbound.call import CallTransport
+from proxy.outbound.call import CallContext, CallTransport
 from proxy.outbound.identity_documents import PATIENCE, Directory
 from proxy.outbound.peer_api import peer_service
 from proxy.outbound.reachability import Reachability
@@ -64,9 +64,9 @@ class Running:
     def problems(self) -> tuple[Problem, ...]:
         """Return what is wrong with the files just now."""
         portal = self.portal
-        watched = (portal.catalogue.current, portal.contacts, portal.terminals, portal.sealing)
+        watched = (portal.catalogue, portal.contacts, portal.terminals, portal.sealing)
         found = chain.from_iterable(each.problems for each in watched)
-        certificate = self.certificate.problems(portal.clock()) if self.certificate else ()
+        certificate = self.certificate.problems_at(portal.clock()) if self.certificate else ()
         return (*found, *certificate, *self.undelivered)
 
     def listeners(self, sockets: Mapping[str, ListeningSocket]) -> tuple[Listener, ...]:
@@ -100,9 +100,10 @@ class Running:
         key, clock, config = self.portal.key, self.portal.clock, self.portal.config
         connect, silence = config.timeouts.peer_connect, config.timeouts.peer_answer
         upstream = WithTimeouts(self.upstream, UpstreamTimeouts(connect, silence, silence))
+        context = CallContext(key, upstream, reachability, clock)
         return {
-            "signed": SignedTransport(key, upstream, reachability, clock, config.limits),
-            "sealed": SealedTransport(key, upstream, directory, reachability, clock),
+            "signed": SignedTransport(context, config.limits),
+            "sealed": SealedTransport(context, directory),
         }
 
     async def follow_files(self) -> None:
@@ -126,7 +127,7 @@ class Running:
             self.portal.active_requests.revoke_lost(self.portal.context, now)
             self.portal.terminals.flush(now)
             if self.certificate is not None:
-                self.certificate.refresh(now)
+                self.certificate.follow(now)
             self.portal.sealing.follow(now)
             self.replays.keep_alive(now)
 

@@ -26,7 +26,7 @@ from proxy.core.sealing.message import MessageOpener
 from proxy.core.sealing.offer import OfferedKey
 from proxy.core.sealing.request import RequestOpener
 from proxy.core.signature.digest import content_digest
-from proxy.outbound.call import Call
+from proxy.outbound.call import Call, CallContext
 from proxy.outbound.identity_documents import Directory
 from proxy.outbound.reachability import Reachability
 from proxy.outbound.sealed import SealedTransport
@@ -147,7 +147,7 @@ async def call(
 
     directory = directory or Directory(peer, peer.clock)
     transport = SealedTransport(
-        OURS, peer, directory, Reachability(directory, peer.clock), peer.clock
+        CallContext(OURS, peer, Reachability(directory, peer.clock), peer.clock), directory
     )
     made = Call("box", PEER, method, b"/x", (), has_body=True, size=len(body))
     try:

@@ -1,4 +1,4 @@
-"""What a call or a request is said to have come to when the other side fails."""
+"""What is told of a call, or of a request, when the other side fails."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from proxy.core.access.policy import Contact
 from proxy.core.errors import Code, Refusal
 from proxy.core.identity import PrivateKey
 from proxy.http.upstream import UpstreamFailed, UpstreamRequest, UpstreamResponse
-from proxy.outbound.call import Call
+from proxy.outbound.call import Call, CallContext
 from proxy.outbound.identity_documents import Directory
 from proxy.outbound.reachability import Reachability
 from proxy.outbound.signed import SignedTransport
@@ -69,12 +69,12 @@ async def test_a_failed_call_is_never_repeated_and_named_for_what_it_may_have_do
 ) -> None:
     upstream = Failing(UpstreamFailed("detail", timeout=timeout, sent=sent))
     reachability = Reachability(Directory(upstream))
-    caller = SignedTransport(KEY, upstream, reachability, time.time)
+    transport = SignedTransport(CallContext(KEY, upstream, reachability, time.time))
     call = Call("box", PEER, method, b"/x", (), has_body=True)
 
     with pytest.raises(Refusal) as refused:
-        async with caller.carry_out(call, _pieces()):
-            pytest.fail("a call that failed has no answer")
+        async with transport.carry_out(call, _pieces()):
+            pytest.fail("a call that failed has no response")
 
     assert refused.value.code is code
     assert upstream.asked == 1
