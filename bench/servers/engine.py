@@ -9,10 +9,10 @@ from starlette.types import Receive, Scope, Send
 
 from bench.door import LOOPBACK
 from bench.servers.uvicorn_server import run
+from proxy.cli.http_client import HttpxUpstream
 from proxy.core.http.headers import end_to_end
 from proxy.core.http.origin import parse_origin
 from proxy.http.client.engine import Http1Upstream
-from proxy.http.client.httpx_engine import HttpxUpstream
 from proxy.http.server.protocol import TARGET, ServerConnection
 from proxy.http.upstream import Destination, Upstream, UpstreamRequest
 from proxy.transfer.body import RequestPieces

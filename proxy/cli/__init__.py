@@ -1,4 +1,7 @@
-"""The command line, ``portal-proxy``: one file for each group of verbs.
+"""The command line, ``portal-proxy``: a file is named for its command.
+
+``call_*`` are parts of ``call``, and likewise ``peers_*``, ``ping_*`` and ``terminals_*``; what all
+share is in ``framework``, ``arguments``, ``files``, ``output`` and ``http_client``.
 
 Exit status: 0; 1 for a refusal, with its reason in a line on stderr; 2 for a command line that
 can't be meant.
@@ -14,7 +17,7 @@ import typer
 from proxy.cli import apps, call, check, health, peers, ping, serve, terminals
 from proxy.cli import init as setup
 from proxy.cli.files import DEFAULT_FOLDER, ConfigFolder
-from proxy.cli.framework import Group, Root, Verb
+from proxy.cli.framework import Command, Group, Root
 from proxy.cli.output import PROGRAM, USAGE, remark, say
 
 __all__ = ["cli", "main"]
@@ -29,7 +32,6 @@ cli = typer.Typer(
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - what typer calls it with
-    """Print the version and end, where it was asked for."""
     if wanted:
         say(metadata.version(PROGRAM))
         raise typer.Exit
@@ -70,13 +72,13 @@ def choose(
         raise typer.Exit(USAGE)
 
 
-cli.command(cls=Verb)(setup.init)
-cli.command(cls=Verb)(serve.serve)
-cli.command(cls=Verb)(check.check)
-cli.command(cls=Verb)(health.health)
-cli.command("id", cls=Verb)(setup.show_id)
-cli.command(cls=Verb)(call.call)
-cli.command(cls=Verb)(ping.ping)
+cli.command(cls=Command)(setup.init)
+cli.command(cls=Command)(serve.serve)
+cli.command(cls=Command)(check.check)
+cli.command(cls=Command)(health.health)
+cli.command("id", cls=Command)(setup.show_id)
+cli.command(cls=Command)(call.call)
+cli.command(cls=Command)(ping.ping)
 cli.add_typer(peers.peers, name="peers", cls=Group)
 cli.add_typer(apps.apps, name="apps", cls=Group)
 cli.add_typer(terminals.terminals, name="terminals", cls=Group)

@@ -6,7 +6,7 @@ import typer
 
 from proxy.cli.arguments import the_contact, unknown_app
 from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_portal
-from proxy.cli.framework import Group, Verb
+from proxy.cli.framework import Command, Group
 from proxy.cli.output import USAGE, Stop, command_line, counted, remark, say, say_fields, say_json
 from proxy.config.apps import APPS_FOLDER, App
 from proxy.core.access.policy import ContactList, Visibility
@@ -26,7 +26,7 @@ def describe() -> None:
     """List the apps, set whom they may know, print their tokens."""
 
 
-@apps.command("list", cls=Verb)
+@apps.command("list", cls=Command)
 def show(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
     """Show every app: where it runs, what its paths ask for, whom it may know.
 
@@ -57,7 +57,7 @@ def show(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> N
         remark(f"Apps with problems are left out ({problems}): {command_line(config, 'check')}")
 
 
-@apps.command(cls=Verb)
+@apps.command(cls=Command)
 def allow(
     app: AppName,
     who: Annotated[
@@ -85,7 +85,7 @@ def allow(
     say(f"{app} may know: {_visibility_line(contacts, app)}")
 
 
-@apps.command(cls=Verb)
+@apps.command(cls=Command)
 def token(
     app: AppName,
     *,

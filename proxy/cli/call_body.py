@@ -1,4 +1,4 @@
-"""What a call by hand reads and writes: ``-d`` as the body, the answer to stdout or into a file.
+"""What a call by hand reads and writes: ``-d`` as the body, the response to stdout or into a file.
 
 Bytes pass as they are and in pieces, so that neither side has to end, or to fit into memory. Only a
 terminal gets text, without the characters that it would act on.
@@ -102,7 +102,7 @@ def source_of(data: str, stack: ExitStack) -> Source:
 
 
 class Sink(Protocol):
-    """Where the answer's body goes."""
+    """Where the response's body goes."""
 
     def write(self, piece: bytes) -> None:
         """Take a piece, all of it; raises ``OSError``."""
@@ -115,7 +115,6 @@ class Descriptor:
     number: int
 
     def write(self, piece: bytes) -> None:
-        """Write all of ``piece``."""
         view = memoryview(piece)
         while view:
             view = view[os.write(self.number, view) :]
@@ -139,7 +138,7 @@ class Nowhere:
     """Forgets what it takes."""
 
     def write(self, piece: bytes) -> None:
-        """Do nothing."""
+        pass
 
 
 def stdout() -> Sink:

@@ -1,4 +1,4 @@
-"""One call by hand: what was typed becomes a request, and the answer what is printed."""
+"""One call by hand: what was typed becomes a request, and the response what is printed."""
 
 import asyncio
 import time
@@ -10,10 +10,9 @@ from http import HTTPStatus
 from pathlib import Path
 
 from proxy.cli.call_body import Nowhere, Sink, Source, TypedBody, created, source_of, stdout
-from proxy.cli.call_engine import engine, refusal_words, transport
+from proxy.cli.call_transport import engine, refusal_words, transport
 from proxy.cli.files import PortalFiles
-from proxy.cli.output import Stop, command_line, remark, say, say_json
-from proxy.cli.ping_address import utc
+from proxy.cli.output import Stop, command_line, remark, say, say_json, utc
 from proxy.core.access.policy import Contact
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Field
@@ -30,7 +29,7 @@ _ABOUT_THE_CONTACT = frozenset(
 
 
 @dataclass(frozen=True)
-class Asking:
+class CallOptions:
     """What is sent, and to whom; ``data`` is as it was typed."""
 
     contact: Contact
@@ -44,10 +43,10 @@ class Asking:
 
 
 @dataclass(frozen=True)
-class Answering:
-    """What is done with the answer."""
+class OutputOptions:
+    """What is done with the response."""
 
-    output: Path | None
+    file: Path | None
     fail: bool
     include: bool
     verbose: bool
@@ -55,10 +54,10 @@ class Answering:
 
 
 @dataclass
-class Account:
+class CallReport:
     """What is known of the call so far, for ``--verbose`` and ``--json``; times in seconds."""
 
-    asking: Asking
+    options: CallOptions
     started: float = field(default_factory=time.monotonic)
     document: float | None = None
     sealing_key: int | None = None
@@ -70,12 +69,11 @@ class Account:
 
     @property
     def seconds(self) -> float:
-        """How long the call has taken up to now."""
         return time.monotonic() - self.started
 
     def described(self, error: str) -> dict[str, object]:
         """Return it for ``--json``."""
-        contact = self.asking.contact
+        contact = self.options.contact
         return {
             "ok": not error,
             "peer": contact.id,
@@ -95,29 +93,30 @@ class Account:
         }
 
 
-def carry_out(portal: PortalFiles, asking: Asking, answering: Answering, patience: float) -> None:
-    """Make the call and put out its answer; raises ``Stop`` for all that goes wrong on the way."""
-    ready = partial(transport, asking.contact.mode, portal.identity(), limits=portal.config.limits)
-    account = Account(asking)
+def carry_out(
+    portal: PortalFiles, options: CallOptions, output: OutputOptions, patience: float
+) -> None:
+    """Make the call and print its response; raises ``Stop`` for all that goes wrong on the way."""
+    ready = partial(transport, options.contact.mode, portal.identity(), limits=portal.config.limits)
+    report = CallReport(options)
     stop = None
     try:
         with ExitStack() as stack:
-            body = TypedBody(b"") if asking.data is None else source_of(asking.data, stack)
-            exchange = _exchange(ready, body, account, answering, patience)
-            asyncio.run(exchange)
+            body = TypedBody(b"") if options.data is None else source_of(options.data, stack)
+            asyncio.run(_exchange(ready, body, report, output, patience))
     except Stop as reason:
         stop = reason
     except Refusal as refusal:
         hint = ""
         if refusal.code in _ABOUT_THE_CONTACT:
-            hint = f". See: {command_line(portal.folder, 'ping', asking.typed)}"
+            hint = f". See: {command_line(portal.folder, 'ping', options.typed)}"
         stop = Stop(f"{refusal.code.title} {refusal.detail.rstrip('.')}{hint}")
     except UpstreamFailed as failure:
-        stop = Stop(f"the answer broke off after {account.size} bytes: {failure.detail}")
+        stop = Stop(f"the answer broke off after {report.size} bytes: {failure.detail}")
     except KeyboardInterrupt:
-        stop = Stop(f"stopped after {account.size} bytes; the call was perhaps carried out")
-    if answering.as_json:
-        say_json(account.described(stop.reason if stop else ""))
+        stop = Stop(f"stopped after {report.size} bytes; the call was perhaps carried out")
+    if output.as_json:
+        say_json(report.described(stop.reason if stop else ""))
     if stop is not None:
         raise stop
 
@@ -125,23 +124,23 @@ def carry_out(portal: PortalFiles, asking: Asking, answering: Answering, patienc
 async def _exchange(
     ready: Callable[[Upstream, Directory], CallTransport],
     body: Source,
-    account: Account,
-    answering: Answering,
+    report: CallReport,
+    output: OutputOptions,
     patience: float,
 ) -> None:
-    asking = account.asking
-    contact = asking.contact
-    has_body = asking.data is not None
+    options = report.options
+    contact = options.contact
+    has_body = options.data is not None
     call = Call(
-        app=asking.app,
+        app=options.app,
         contact=contact,
-        method=asking.method,
-        target=asking.target,
-        fields=asking.fields,
+        method=options.method,
+        target=options.target,
+        fields=options.fields,
         has_body=has_body,
         size=body.size if has_body else None,
     )
-    tell = remark if answering.verbose else _say_nothing
+    tell = remark if output.verbose else _say_nothing
     connect = f", reached at {contact.connect}" if contact.connect else ""
     tell(f"peer         {contact.name}, {contact.id}")
     tell(f"address      {contact.address}{connect}")
@@ -151,46 +150,48 @@ async def _exchange(
         directory = Directory(upstream)
         if contact.mode == "sealed":
             document = await directory.document(contact)
-            account.document = account.seconds
-            tell(f"document     {account.document:.3f} s")
+            report.document = report.seconds
+            tell(f"document     {report.document:.3f} s")
             offered = document.sealing_key(time.time())
             if offered is not None:
-                account.sealing_key = offered.config.key_id
-                tell(f"sealing key  {account.sealing_key}, until {utc(offered.until)}")
+                report.sealing_key = offered.config.key_id
+                tell(f"sealing key  {report.sealing_key}, until {utc(offered.until)}")
         async with ready(upstream, directory).carry_out(call, body) as response:
-            account.first_byte = account.seconds
-            account.status, account.fields = response.status, response.fields
-            account.refusal = response.refusal[0]
+            report.first_byte = report.seconds
+            report.status, report.fields = response.status, response.fields
+            report.refusal = response.refusal[0]
             tell(f"status       {response.status}")
-            tell(f"first byte   {account.first_byte:.3f} s")
-            await _put_out(response, account, answering)
-    tell(f"total        {account.seconds:.3f} s, {account.size} bytes")
+            tell(f"first byte   {report.first_byte:.3f} s")
+            await _print_response(response, report, output)
+    tell(f"total        {report.seconds:.3f} s, {report.size} bytes")
 
 
-async def _put_out(response: CallResponse, account: Account, answering: Answering) -> None:
-    """Print or write the answer as it comes; raises ``Stop`` for what counts as a failure."""
-    if answering.include:
+async def _print_response(
+    response: CallResponse, report: CallReport, output: OutputOptions
+) -> None:
+    """Print or write the response as it comes; raises ``Stop`` for what counts as a failure."""
+    if output.include:
         say(f"{response.status} {_phrase(response.status)}".rstrip())
         for name, value in response.fields:
             say(f"{_text(name)}: {_text(value)}")
         say()
-    who = account.asking.contact.name
-    if account.refusal:
-        raise Stop(f"{who}'s Portal refuses ({response.status}). {refusal_words(account.refusal)}")
-    if answering.fail and response.status >= _ERROR:
+    who = report.options.contact.name
+    if report.refusal:
+        raise Stop(f"{who}'s Portal refuses ({response.status}). {refusal_words(report.refusal)}")
+    if output.fail and response.status >= _ERROR:
         phrase = _phrase(response.status)
-        raise Stop(f"{account.asking.app} at {who} answered {response.status} {phrase}".rstrip())
+        raise Stop(f"{report.options.app} at {who} answered {response.status} {phrase}".rstrip())
     with ExitStack() as stack:
-        sink = _sink(answering, stack)
+        sink = _sink(output, stack)
         async for piece in response.pieces:
             sink.write(piece)
-            account.size += len(piece)
+            report.size += len(piece)
 
 
-def _sink(answering: Answering, stack: ExitStack) -> Sink:
-    if answering.output is not None:
-        return created(answering.output, stack)
-    return Nowhere() if answering.as_json else stdout()
+def _sink(output: OutputOptions, stack: ExitStack) -> Sink:
+    if output.file is not None:
+        return created(output.file, stack)
+    return Nowhere() if output.as_json else stdout()
 
 
 def _phrase(status: int) -> str:

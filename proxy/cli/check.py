@@ -8,16 +8,17 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from proxy.cli import check_forwarding as forwarding
-from proxy.cli.check_certificate import judge_certificate
 from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, open_portal
 from proxy.cli.output import Stop, command_line, counted, say, say_json
 from proxy.config.apps import App, Catalogue, load_catalogue
+from proxy.config.certificate import Certificate
 from proxy.config.portal_yaml import FILE_NAME, Config
 from proxy.core.access.policy import MODES, Access, ContactList, Mode
 from proxy.core.errors import Invalid, Problem
 from proxy.state.files import Unsafe, check_private
 from proxy.state.sealing_keys import SealingKeyStore
+
+_TRUSTED = "trusted_proxies"
 
 
 @dataclass(frozen=True)
@@ -113,11 +114,11 @@ def inspect(folder: Path) -> Findings:
         what = "is missing; the proxy makes it, and refuses what was signed before"
         warnings.append(Problem(str(portal.state.replays), "", what))
     now = time.time()
-    wrong, doubtful = judge_certificate(portal, catalogue, own_id, now)
+    wrong, doubtful = _about_the_certificate(portal, catalogue, own_id, now)
     problems += wrong
     warnings += doubtful
     problems += SealingKeyStore(portal.state.sealing, portal.config.sealing_rotation).inspect(now)
-    notices = forwarding.notices(str(portal.folder / FILE_NAME), portal.config)
+    notices = _notices(str(portal.folder / FILE_NAME), portal.config)
     return Findings(tuple(problems), tuple(warnings), portal.config, tuple(notices))
 
 
@@ -160,7 +161,23 @@ def _about_the_portal(portal: PortalFiles) -> Iterator[Problem]:
             "such a host, so no device can be paired; ada.localhost would do"
         )
         yield Problem(file, "public_url", what)
-    yield from forwarding.doubts(file, config)
+    for network in config.trusted_proxies.networks:
+        if network.prefixlen == 0:
+            what = f"{network} is everybody: any client can tell apps any address, scheme and ID"
+            yield Problem(file, _TRUSTED, what)
+    if config.trusted_proxies.unix and not config.listen.public.unix:
+        what = f"unix is for a unix socket, and listen.public is at {config.listen.public}"
+        yield Problem(file, _TRUSTED, what)
+
+
+def _notices(file: str, config: Config) -> Iterator[Problem]:
+    """Tell of what is right for some owners, and an oversight of others."""
+    if not (config.is_plain_http or config.tls or config.trusted_proxies):
+        what = (
+            "is https, and this proxy speaks no TLS: if a web server before it does, name it under "
+            f"{_TRUSTED}, or apps and the log take its address for that of every client"
+        )
+        yield Problem(file, "public_url", what)
 
 
 def _about_contacts(
@@ -191,6 +208,43 @@ def _about_contacts(
             yield Problem(file, f"peers.{contact.id}", what)
     if contacts.find(own_id):
         yield Problem(file, "peers", f"{own_id} is this Portal's own ID")
+
+
+def _about_the_certificate(
+    portal: PortalFiles, catalogue: Catalogue, own_id: str, now: float
+) -> tuple[list[Problem], list[Problem]]:
+    """Return the problems with the certificate, and what is worth a warning.
+
+    ``own_id`` is "" where the Portal's key can't be read: then nobody knows the names.
+    """
+    try:
+        certificate = portal.certificate()
+    except Invalid as invalid:
+        return invalid.problems, []
+    if certificate is None:
+        return [], []
+    problem, warning = certificate.problem(now), certificate.warning(now)
+    warnings = [warning] if warning else []
+    if portal.config.is_plain_http:
+        what = "is plain http, but the public listener speaks TLS: others can't reach it there"
+        warnings.append(Problem(str(portal.folder / FILE_NAME), "public_url", what))
+    if own_id:
+        warnings += _about_certified_names(certificate, portal, catalogue, own_id)
+    return [problem] if problem else [], warnings
+
+
+def _about_certified_names(
+    certificate: Certificate, portal: PortalFiles, catalogue: Catalogue, own_id: str
+) -> Iterator[Problem]:
+    host = portal.config.public_origin(own_id).host
+    if not certificate.covers(host):
+        what = f"isn't for {host}, the Portal's own host: sealed calls of peers don't get here"
+        yield Problem(certificate.file, "", what)
+    apps = [f"{name}.{host}" for name in sorted(catalogue.apps)] or [f"*.{host}"]
+    missing = [name for name in apps if not certificate.covers(name)]
+    if missing and not certificate.covers(f"*.{host}"):
+        what = f"isn't for {', '.join(missing)}: expected *.{host} among its names"
+        yield Problem(certificate.file, "", what)
 
 
 def _about_tokens(catalogue: Catalogue) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""The Portal that a command is about: its folder, and its files as the other rooms read them."""
+"""The Portal that a command is about: its folder, and the files of its state."""
 
 import os
 from dataclasses import dataclass, replace
@@ -36,12 +36,10 @@ class PortalFiles:
 
     @property
     def state(self) -> State:
-        """The state folder's files."""
         return State(self.config.state)
 
     @property
     def contacts(self) -> ContactStore:
-        """The contact list's file."""
         return ContactStore(self.state.contacts, self.config.domain)
 
     @property
@@ -56,7 +54,6 @@ class PortalFiles:
 
     @property
     def tokens(self) -> TokenStore:
-        """The apps' tokens."""
         return TokenStore(self.state.tokens)
 
     def identity(self) -> PrivateKey:
@@ -95,7 +92,7 @@ def _plain(path: Path) -> Path:
 
 
 def _nearest(ctx: typer.Context, param: typer.CallbackParam, value: Path) -> Path:
-    """Settle on one folder: what stands behind the verb, else before it, else PORTAL_CONFIG."""
+    """Settle on one folder: what stands behind the command, else before it, else PORTAL_CONFIG."""
     source = ctx.get_parameter_source(param.name or "")
     typed = source is not None and source.name == "COMMANDLINE"
     if typed or _CHOSEN not in ctx.meta:
@@ -114,7 +111,7 @@ ConfigFolder = Annotated[
         help="The folder that portal.yaml is in.",
     ),
 ]
-"""``--config DIR``: every command takes it, before the verb and behind it."""
+"""``--config DIR``: every command takes it, before the command and behind it."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 """``--json``, where there is a listing."""

@@ -24,7 +24,7 @@ class _Formatter(Protocol):
         """Add text as it is."""
 
 
-class Verb(TyperCommand):
+class Command(TyperCommand):
     """A command whose help is its docstring, line by line, so that examples stay as written."""
 
     def format_help_text(self, ctx: object, formatter: _Formatter) -> None:  # noqa: ARG002 - the base's
@@ -33,7 +33,7 @@ class Verb(TyperCommand):
 
 
 class Group(TyperGroup):
-    """A group of commands, explained like a ``Verb``."""
+    """A group of commands, explained like a ``Command``."""
 
     def format_help_text(self, ctx: object, formatter: _Formatter) -> None:  # noqa: ARG002 - the base's
         """Write the help without wrapping it."""

@@ -4,7 +4,6 @@ import asyncio
 import ssl
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 import typer
 
@@ -12,24 +11,27 @@ from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, o
 from proxy.cli.output import FAILED, remark, say, say_json, why_unreachable
 from proxy.config.listen import Address
 from proxy.core.errors import Invalid
+from proxy.core.http.origin import Origin
+from proxy.http.upstream import Destination, UpstreamFailed, UpstreamRequest, UpstreamTimeouts
 
 TIMEOUT = 3.0
-"""Seconds for all of it: connecting, asking and the first line of the answer."""
+"""Seconds for all of it: connecting, asking and the head of the response."""
 
 _PATHS = {
-    "public": "/core/public/meta/whoareyou",
-    "apps": "/public/meta/whoareyou",
-    "owner": "/health",
+    "public": b"/core/public/meta/whoareyou",
+    "apps": b"/public/meta/whoareyou",
+    "owner": b"/health",
 }
 """What anybody may ask: a health check every ten seconds must fill no log with refusals."""
 
-_LOOPBACK = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}  # noqa: S104 - not bound, mapped
+_LOOPBACK = "127.0.0.1"
+_LOCAL = {"0.0.0.0": _LOOPBACK, "[::]": "::1"}  # noqa: S104 - not bound, mapped
 """What to connect to where a listener takes every address."""
 
 
 @dataclass(frozen=True)
-class Response:
-    """What became of one listener; ``trouble`` is "" where it answered."""
+class Finding:
+    """What was found of one listener; ``trouble`` is "" where it answered."""
 
     listener: str
     address: str
@@ -49,19 +51,19 @@ def health(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) ->
     listen = portal.config.listen
     listeners = {"public": listen.public, "apps": listen.apps, "owner": listen.owner}
     secure = {"public"} if portal.config.tls is not None else set[str]()
-    responses = asyncio.run(_ask_all(listeners, secure, _own_host(portal)))
-    healthy = not any(response.trouble for response in responses)
+    findings = asyncio.run(_ask_all(listeners, secure, _own_host(portal)))
+    healthy = not any(finding.trouble for finding in findings)
     if as_json:
         rows = [
-            {"name": a.listener, "address": a.address, "ok": not a.trouble, "trouble": a.trouble}
-            for a in responses
+            {"name": f.listener, "address": f.address, "ok": not f.trouble, "trouble": f.trouble}
+            for f in findings
         ]
         say_json({"ok": healthy, "listeners": rows})
-    for response in responses:
-        if response.trouble:
-            remark(f"The {response.listener} listener at {response.address} {response.trouble}.")
+    for finding in findings:
+        if finding.trouble:
+            remark(f"The {finding.listener} listener at {finding.address} {finding.trouble}.")
         elif not as_json:
-            say(f"The {response.listener} listener at {response.address} answers.")
+            say(f"The {finding.listener} listener at {finding.address} answers.")
     if not healthy:
         raise typer.Exit(FAILED)
 
@@ -76,52 +78,62 @@ def _own_host(portal: PortalFiles) -> str:
 
 async def _ask_all(
     listeners: dict[str, Address], secure: Collection[str], host: str
-) -> list[Response]:
+) -> list[Finding]:
     """Ask all listeners at once, with TLS those that are ``secure``."""
     return await asyncio.gather(
         *(_ask(name, at, host, tls=name in secure) for name, at in listeners.items())
     )
 
 
-async def _ask(listener: str, address: Address, host: str, *, tls: bool) -> Response:
+async def _ask(listener: str, address: Address, host: str, *, tls: bool) -> Finding:
     """Ask one listener; every way of not answering becomes the end of a sentence."""
+    fields = (
+        (b"host", (host if listener == "public" else "localhost").encode("ascii")),
+        (b"connection", b"close"),
+    )
+    to = _destination(address, tls=tls)
+    timeouts = UpstreamTimeouts(TIMEOUT, TIMEOUT, TIMEOUT)
     trouble = ""
-    where = host if listener == "public" else "localhost"
-    request = f"GET {_PATHS[listener]} HTTP/1.1\r\nHost: {where}\r\nConnection: close\r\n\r\n"
     try:
         async with asyncio.timeout(TIMEOUT):
-            trouble = await _trouble_of(address, request.encode("ascii"), tls=tls)
+            await _send(UpstreamRequest(to, b"GET", _PATHS[listener], fields, None, timeouts))
     except TimeoutError:
         trouble = f"didn't answer within {TIMEOUT:g} seconds"
-    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-        trouble = "doesn't speak HTTP"
-    except ssl.SSLError as error:
-        trouble = f"doesn't speak TLS: {error.reason or error}"
-    except OSError as error:
-        trouble = f"can't be reached: {why_unreachable(error)}"
-    return Response(listener, str(address), trouble)
+    except UpstreamFailed as failure:
+        trouble = _trouble(failure)
+    return Finding(listener, str(address), trouble)
 
 
-async def _trouble_of(address: Address, request: bytes, *, tls: bool) -> str:
-    """Send one request and read the first line of what comes back."""
-    # No name is asked for: the listener has one certificate.
-    secure: dict[str, Any] = {"ssl": _unverified(), "server_hostname": ""} if tls else {}
-    if address.unix:
-        reader, writer = await asyncio.open_unix_connection(address.unix, **secure)
-    else:
-        host = _LOOPBACK.get(address.host, address.host.strip("[]"))
-        reader, writer = await asyncio.open_connection(host, address.port, **secure)
+async def _send(request: UpstreamRequest) -> None:
+    """Return once there is a response, whatever it is."""
+    from proxy.cli.http_client import HttpxUpstream, unverified_tls  # noqa: PLC0415 - heavy
+
+    # Any certificate will do: whether others take it is what ``check`` looks at.
+    upstream = HttpxUpstream(unverified_tls())
     try:
-        writer.write(request)
-        first_line = await reader.readuntil(b"\n")
+        async with upstream.send(request):
+            pass
     finally:
-        writer.close()
-    return "" if first_line.startswith(b"HTTP/1.") else "doesn't speak HTTP"
+        await upstream.close()
 
 
-def _unverified() -> ssl.SSLContext:
-    """Return TLS that takes any certificate: whether others take it is what ``check`` looks at."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
+def _destination(address: Address, *, tls: bool) -> Destination:
+    # TLS asks for no name by an address: the listener has one certificate.
+    origin = Origin("https" if tls else "http", _LOOPBACK, address.port)
+    if address.unix:
+        return Destination(origin, unix=address.unix)
+    host = _LOCAL.get(address.host, address.host.strip("[]"))
+    return Destination(origin, connect=(host, address.port))
+
+
+def _trouble(failure: UpstreamFailed) -> str:
+    from proxy.cli.http_client import cause_of  # noqa: PLC0415 - as above
+
+    cause = cause_of(failure)
+    if failure.timeout:
+        return f"didn't answer within {TIMEOUT:g} seconds"
+    if isinstance(cause, ssl.SSLError):
+        return f"doesn't speak TLS: {cause.reason or cause}"
+    if cause is not None:
+        return f"can't be reached: {why_unreachable(cause)}"
+    return "doesn't speak HTTP"

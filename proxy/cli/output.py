@@ -10,6 +10,7 @@ import os
 import shlex
 import socket
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
@@ -91,6 +92,19 @@ def command_line(folder: Path, *words: str) -> str:
 def counted(number: int, noun: str) -> str:
     """Return ``"1 problem"``, ``"2 problems"``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def milliseconds(seconds: float) -> str:
+    """Return a short time as a person reads it."""
+    return f"{seconds * 1000:.0f} ms"
+
+
+def utc(moment: float) -> str:
+    """Return a time in Unix seconds as a person reads it."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(moment))
+    except (OverflowError, OSError, ValueError):
+        return f"{moment:.0f} (Unix seconds)"
 
 
 def why_unreachable(error: OSError) -> str:

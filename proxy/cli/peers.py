@@ -7,9 +7,9 @@ import typer
 
 from proxy.cli.arguments import shortest_id, the_contact
 from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, open_portal
-from proxy.cli.framework import Group, Verb
+from proxy.cli.framework import Command, Group
 from proxy.cli.output import Stop, command_line, remark, say, say_fields, say_json
-from proxy.cli.peers_editor import edit_contacts
+from proxy.cli.peers_edit import edit_contacts
 from proxy.core.access.policy import Contact, ContactList, Mode
 from proxy.core.identity import short_id
 from proxy.state.contacts import ContactStore, renamed, with_contact, without_contact
@@ -27,7 +27,7 @@ def describe() -> None:
     """List, add, remove, rename and edit the Portals you know."""
 
 
-@peers.command("list", cls=Verb)
+@peers.command("list", cls=Command)
 def show(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
     """Show every peer, with the apps that may know it.
 
@@ -54,7 +54,7 @@ def show(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> N
         remark(f"No peers yet. To add one: {command_line(config, 'peers', 'add', 'ID')}")
 
 
-@peers.command(cls=Verb)
+@peers.command(cls=Command)
 def add(
     portal_id: PeerId,
     *,
@@ -97,17 +97,17 @@ def add(
       portal-proxy peers add 8271dd
       portal-proxy peers add 8271dd --address http://8271dd.portal.localhost:8080
     """
-    from proxy.cli.peers_lookup import newcomer  # noqa: PLC0415 - only this pays for the HTTP client
+    from proxy.cli.peers_add import new_peer  # noqa: PLC0415 - only this pays for the HTTP client
 
     portal = open_portal(config)
-    typed = newcomer(portal, portal_id, name=name, address=address, connect=connect, mode=mode)
+    typed = new_peer(portal, portal_id, name=name, address=address, connect=connect, mode=mode)
     peer = typed.confirmed(sure=yes)
     contacts = _change(portal.contacts, lambda before: with_contact(before, peer))
     say(f"Added {peer.name}, {peer.id}")
     _say_who_may_know(portal, contacts, peer)
 
 
-@peers.command(cls=Verb)
+@peers.command(cls=Command)
 def remove(portal_id: PeerId, config: ConfigFolder = DEFAULT_FOLDER) -> None:
     """Remove a peer, and every app's leave to know it.
 
@@ -122,7 +122,7 @@ def remove(portal_id: PeerId, config: ConfigFolder = DEFAULT_FOLDER) -> None:
     say(f"Removed {peer.name}, {peer.id}")
 
 
-@peers.command(cls=Verb)
+@peers.command(cls=Command)
 def rename(
     portal_id: PeerId,
     name: Annotated[str, typer.Argument(metavar="NAME", help="What you call it from now on.")],
@@ -139,7 +139,7 @@ def rename(
     say(f"Renamed {peer.name} to {name}, {peer.id}")
 
 
-@peers.command(cls=Verb)
+@peers.command(cls=Command)
 def edit(config: ConfigFolder = DEFAULT_FOLDER) -> None:
     """Open the contact list in your editor ($VISUAL, $EDITOR, or vi).
 

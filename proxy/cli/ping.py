@@ -31,8 +31,8 @@ def ping(
     For example:
       portal-proxy ping bob
     """
-    from proxy.cli.call_engine import engine  # noqa: PLC0415
-    from proxy.cli.ping_steps import Examination  # noqa: PLC0415 - only these pay for the engine
+    from proxy.cli.call_transport import engine  # noqa: PLC0415
+    from proxy.cli.ping_steps import PingSteps  # noqa: PLC0415 - only these pay for the engine
 
     portal = open_portal(config)
     contacts = portal.contacts.load()
@@ -40,10 +40,10 @@ def ping(
     key = portal.identity()
     steps: list[Step] = []
 
-    async def examine() -> None:
+    async def try_all() -> None:
         async with engine(timeout) as upstream:
-            examination = Examination(portal, contacts, contact, key, upstream, timeout)
-            async for step in examination.steps():
+            found = PingSteps(portal, contacts, contact, key, upstream, timeout)
+            async for step in found.steps():
                 steps.append(step)
                 if not as_json:
                     _show(step)
@@ -52,7 +52,7 @@ def ping(
         say(f"{contact.name}  {contact.id}")
         connect = [("connect", contact.connect)] if contact.connect else []
         say_fields([("address", contact.address), *connect, ("mode", contact.mode)])
-    asyncio.run(examine())
+    asyncio.run(try_all())
     problems = [step for step in steps if step.ok is False]
     if as_json:
         say_json(

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from proxy.cli.output import why_unreachable
+from proxy.cli.output import milliseconds, utc, why_unreachable
 from proxy.http.upstream import Destination
 
 EDIT = "To change its entry: portal-proxy peers edit"
@@ -102,19 +102,6 @@ async def try_tls(to: Destination, patience: float) -> Step:
     writer.transport.abort()
     what = f"Its certificate for {name} is good until {utc(until)}."
     return well("tls", what, until=int(until))
-
-
-def milliseconds(seconds: float) -> str:
-    """Return a short time as a person reads it."""
-    return f"{seconds * 1000:.0f} ms"
-
-
-def utc(moment: float) -> str:
-    """Return a time in Unix seconds as a person reads it."""
-    try:
-        return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(moment))
-    except (OverflowError, OSError, ValueError):
-        return f"{moment:.0f} (Unix seconds)"
 
 
 async def _connect(

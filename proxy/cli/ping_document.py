@@ -4,7 +4,8 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from proxy.cli.ping_address import EDIT, Step, problem, utc, well
+from proxy.cli.output import utc
+from proxy.cli.ping_address import EDIT, Step, problem, well
 from proxy.core.errors import Refusal
 from proxy.core.identity_document import BACKDATED, PATH, TAG, Document, verify_document
 from proxy.core.signature.base import Message

@@ -8,21 +8,19 @@ import time
 from collections.abc import AsyncIterator
 
 from proxy.cli.arguments import shortest_id
-from proxy.cli.call_engine import refusal_words
+from proxy.cli.call_transport import refusal_words
 from proxy.cli.files import PortalFiles
-from proxy.cli.output import DEFAULT_FOLDER, command_line
+from proxy.cli.output import DEFAULT_FOLDER, command_line, milliseconds, utc
 from proxy.cli.ping_address import (
     EDIT,
     Step,
-    milliseconds,
     problem,
     try_address,
     try_tls,
-    utc,
     well,
 )
+from proxy.cli.ping_call import LONG_AGO, NoResponse, PingCall, Response
 from proxy.cli.ping_document import look_up
-from proxy.cli.ping_probe import LONG_AGO, NoAnswer, Probe, Response
 from proxy.core.access.policy import Contact, ContactList
 from proxy.core.errors import Code
 from proxy.core.identity import PrivateKey
@@ -33,8 +31,8 @@ from proxy.outbound.destinations import app_destination, destination_of
 from proxy.transfer.body import REPLAYABLE
 
 
-class Examination:
-    """The examination of one contact; ``patience`` is seconds for each step."""
+class PingSteps:
+    """The steps for one contact; ``patience`` is seconds for each."""
 
     def __init__(
         self,
@@ -51,7 +49,7 @@ class Examination:
         self._key = key
         self._upstream = upstream
         self._patience = patience
-        self._probe = Probe(contact, key, upstream, patience)
+        self._ping = PingCall(contact, key, upstream, patience)
         self._shift = 0.0
         """Seconds to add to our clock where the document can't be used without."""
         self._is_open = False
@@ -180,8 +178,8 @@ class Examination:
     async def _ask(self, at: int | None) -> Response | None:
         """Call the contact's Portal; None leaves the reason in ``_failure``."""
         try:
-            return await self._probe.ask(self._document, self._clock, at)
-        except NoAnswer as reason:
+            return await self._ping.ask(self._document, self._clock, at)
+        except NoResponse as reason:
             self._failure = str(reason)
             return None
 

@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_portal
-from proxy.cli.framework import Group, Verb
-from proxy.cli.output import Stop, command_line, remark, say, say_fields, say_json
-from proxy.cli.ping_address import utc
+from proxy.cli.framework import Command, Group
+from proxy.cli.output import Stop, command_line, remark, say, say_fields, say_json, utc
 from proxy.core.terminals.pairing_code import CODE_LIFETIME, shown_code
 from proxy.core.terminals.return_address import PAIR
 from proxy.core.terminals.terminals import Terminal, TerminalList, is_terminal_id
@@ -28,7 +27,7 @@ def describe() -> None:
     """Pair, list, rename and remove your own devices (terminals)."""
 
 
-@terminals.command(cls=Verb)
+@terminals.command(cls=Command)
 def pair(
     *,
     qr: Annotated[
@@ -67,7 +66,7 @@ def pair(
         remark("public_url is plain http: whoever is on the way can read the code, and come in.")
 
 
-@terminals.command("list", cls=Verb)
+@terminals.command("list", cls=Command)
 def show(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
     """Show every terminal, and when it was last seen.
 
@@ -89,7 +88,7 @@ def show(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> N
         remark(f"No terminals yet. To pair one: {command_line(config, 'terminals', 'pair')}")
 
 
-@terminals.command(cls=Verb)
+@terminals.command(cls=Command)
 def rename(
     terminal_id: TerminalId,
     name: Annotated[str, typer.Argument(metavar="NAME", help="What it is called from now on.")],
@@ -106,7 +105,7 @@ def rename(
     say(f"Renamed {terminal.name} to {name}, {terminal.id}")
 
 
-@terminals.command(cls=Verb)
+@terminals.command(cls=Command)
 def remove(terminal_id: TerminalId, config: ConfigFolder = DEFAULT_FOLDER) -> None:
     """Remove a terminal: it is a stranger again.
 

@@ -1,7 +1,7 @@
 """The public listener under somebody else's server, as plain ASGI: no socket of ours.
 
 ``request`` makes of what that server tells the request that our own listener would have told of, or
-refuses; ``presence`` notices that a client left, which other servers only tell who asks;
-``web_socket`` makes frames of messages; ``lifespan`` opens and closes the Portal; ``front`` is the
+refuses; ``disconnect`` notices that a client left, which other servers only tell who asks;
+``websocket`` makes frames of messages; ``lifespan`` opens and closes the Portal; ``front`` is the
 ASGI app that all of it stands behind.
 """

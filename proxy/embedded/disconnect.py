@@ -1,8 +1,8 @@
 """Whether the client is still there, under servers that only tell who asks.
 
 Our own listener cancels a request whose client left. Other servers say so to ``receive``, which
-nobody calls while an app is waited for or an answer is sent: an endless answer to nobody would go
-on for ever.
+nobody calls while an app is waited for or a response is sent: an endless response to nobody would
+go on for ever.
 """
 
 import asyncio
@@ -12,12 +12,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
-async def attended(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+async def watched(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
     """Serve one request, and cancel that when the client leaves."""
-    presence = DisconnectWatcher(receive, send)
+    watcher = DisconnectWatcher(receive, send)
     if not any(bytes(name).lower() in _FRAMING for name, _ in scope["headers"]):
-        presence.watch()
-    await presence.serve(app, scope)
+        watcher.watch()
+    await watcher.serve(app, scope)
 
 
 class DisconnectWatcher:
@@ -64,7 +64,6 @@ class DisconnectWatcher:
         return message
 
     async def send(self, message: Message) -> None:
-        """Send a message of the answer."""
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             self._is_complete = True
         else:

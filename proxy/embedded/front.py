@@ -1,9 +1,9 @@
-"""The public listener as an ASGI app: the same rooms as behind our own, for any server.
+"""The public listener as an ASGI app: the same modules as behind our own, for any server.
 
-    server ─▶ presence ─▶ request_log ─▶ request ─▶ guard ─▶ inbound ─▶ core/gate.admit ...
-              (left?)                   (as ours)
+    server ─▶ disconnect ─▶ access_log ─▶ request ─▶ catch_all ─▶ inbound ─▶ core/gate.admit ...
+              (left?)                     (as ours)
 
-A WebSocket comes through the same door as the GET with which it began.
+A WebSocket takes the same way as the GET with which it began.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.core.errors import Refusal
 from proxy.core.http.problem import refusal_response
-from proxy.embedded.disconnect import attended
+from proxy.embedded.disconnect import watched
 from proxy.embedded.lifespan import Lifespan
 from proxy.embedded.request import LATER, as_ours, framed
 from proxy.embedded.websocket import WebSocket
@@ -34,7 +34,7 @@ class Front:
 
     def __init__(self, open_portal: Callable[[], Running], app: ASGIApp | None = None) -> None:
         self._lifespan = Lifespan(open_portal, app)
-        self._door = Logged(self._serve, LISTENER)
+        self._logged = Logged(self._serve, LISTENER)
         self._opened: tuple[Running, ASGIApp] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,9 +43,9 @@ class Front:
         if kind == "lifespan":
             await self._lifespan(scope, receive, send)
         elif kind == "http":
-            await attended(self._door, scope, receive, send)
+            await watched(self._logged, scope, receive, send)
         elif kind == "websocket":
-            await WebSocket(scope, receive, send).serve(self._door)
+            await WebSocket(scope, receive, send).serve(self._logged)
         else:
             raise RuntimeError(f"{kind} isn't served")
 
@@ -57,11 +57,11 @@ class Front:
             plain, receive = await framed(as_ours(scope), receive, scope["http_version"])
         except Refusal as refusal:
             line_of(scope).refuse(refusal)
-            answer = refusal_response(refusal)
+            response = refusal_response(refusal)
             if scope["http_version"] not in LATER:
                 # Where a body ends in two places, what follows may be nobody's next request.
-                answer = replace(answer, fields=(*answer.fields, (b"connection", b"close")))
-            await send_response(send, answer, scope["method"].encode("ascii"))
+                response = replace(response, fields=(*response.fields, (b"connection", b"close")))
+            await send_response(send, response, scope["method"].encode("ascii"))
         else:
             await app(plain, receive, send)
         finally:
@@ -83,7 +83,7 @@ class Front:
 def _at_ease_with_304(send: Send) -> Send:
     """Let a 304 tell the length of what isn't sent, as it may (RFC 9110, section 8.6).
 
-    uvicorn's httptools then wants the body as well. The answer has gone out by that time.
+    uvicorn's httptools then wants the body as well. The response has gone out by that time.
     """
     status = 0
 

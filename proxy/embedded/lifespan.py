@@ -77,17 +77,17 @@ class _Inner:
         self._task = asyncio.create_task(self._run(app, scope)) if app is not None else None
 
     async def tell(self, what: str) -> Message:
-        """Tell the app of ``startup`` or ``shutdown``; return its answer to it."""
+        """Tell the app of ``startup`` or ``shutdown``; return its response."""
         complete: Message = {"type": f"lifespan.{what}.complete"}
         if self._task is None:
             return complete
         self._told.put_nowait({"type": f"lifespan.{what}"})
-        answering = asyncio.create_task(self._responses.get())
-        await asyncio.wait((self._task, answering), return_when=asyncio.FIRST_COMPLETED)
-        if not answering.done() and self._responses.empty():
-            answering.cancel()
+        responding = asyncio.create_task(self._responses.get())
+        await asyncio.wait((self._task, responding), return_when=asyncio.FIRST_COMPLETED)
+        if not responding.done() and self._responses.empty():
+            responding.cancel()
             return complete  # it knows no lifespan, or is done with it
-        return await answering
+        return await responding
 
     async def end(self) -> None:
         """Wait for the app's end, or bring it about."""

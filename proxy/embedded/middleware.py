@@ -9,7 +9,7 @@ from proxy.embedded.opening import Settings, open_for
 
 
 class PortalMiddleware:
-    """Wraps an ASGI app: nobody reaches it but through the Portal's corridor.
+    """Wraps an ASGI app: every request passes the Portal's checks first.
 
     ``config`` is the folder that holds portal.yaml, or a ``Config``; ``name`` is the app's, whose
     app.json is below that folder. The Portal opens when the server starts (ASGI's lifespan), and

@@ -20,7 +20,7 @@ from proxy.http.scope import TARGET, UPGRADE
 BODY_WAIT = 0.1
 """Seconds that a request of HTTP/2 without a length is waited for, to tell whether it has a body.
 
-An app should see whether there is one; a client may want an answer before it sends one.
+An app should see whether there is one; a client may want a response before it sends one.
 """
 
 LATER = ("2", "3")

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from proxy.cli.http_client import HttpxUpstream
 from proxy.http.client.engine import Http1Upstream
-from proxy.http.client.httpx_engine import HttpxUpstream
 from proxy.http.upstream import Upstream
 from tests.http.app_in_process import InProcess
 from tests.http.known import HTTPX_SPARED, KNOWN

@@ -31,7 +31,6 @@ _TESTS = {
     "an_upload_that_is_refused_early_gets_its_answer": "asyncio drops what is unread at a reset",
     "a_connection_is_used_again_after_an_answer_without_a_body": "httpcore wants even no body read",
     "a_connection_of_http_1_0_is_kept_where_the_server_says_so": "h11 keeps none of HTTP/1.0",
-    "connections_over_a_unix_socket": "not asked of this engine",
     "an_upgrade_makes_a_raw_stream": "not asked of this engine",
     "a_body_that_is_not_its_length_is_not_passed_on": "h11's own error comes through",
     "a_body_until_the_end_fails_where_tls_doesn_t_say_so": "asyncio tells of both ends alike",

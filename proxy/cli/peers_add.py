@@ -14,6 +14,7 @@ import typer
 
 from proxy.cli.arguments import check_id
 from proxy.cli.files import PortalFiles
+from proxy.cli.http_client import HttpxUpstream
 from proxy.cli.output import Stop, command_line, remark
 from proxy.core.access.policy import Contact, Mode
 from proxy.core.errors import Refusal
@@ -21,7 +22,6 @@ from proxy.core.http.origin import parse_connect, parse_origin
 from proxy.core.identity import is_portal_id, short_id
 from proxy.core.identity_document import Document
 from proxy.core.names import name_problem
-from proxy.http.client.httpx_engine import HttpxUpstream
 from proxy.outbound.destinations import destination_of
 from proxy.outbound.identity_documents import fetch_document
 from proxy.state.contacts import derived_address
@@ -32,7 +32,7 @@ DEFAULT_MODE: Mode = "sealed"
 
 
 @dataclass(frozen=True)
-class Newcomer:
+class NewPeer:
     """What was typed, checked for its form; ``contact.id`` may still be a prefix, the name ""."""
 
     portal: PortalFiles
@@ -56,13 +56,13 @@ class Newcomer:
     def _looked_up(self, *, sure: bool) -> Contact:
         """Ask the Portal at the address who it is, and the owner whether it is the one meant."""
         contact = self.contact
-        remark(f"Asking {contact.address} who it is.")
+        remark(f"CallOptions {contact.address} who it is.")
         try:
             document = asyncio.run(_fetch(contact))
         except Refusal as refusal:
-            raise self._no_answer(f"{refusal.code.title} {refusal.detail}") from None
+            raise self._no_response(f"{refusal.code.title} {refusal.detail}") from None
         except TimeoutError:
-            raise self._no_answer(f"no answer within {LOOK_UP_TIMEOUT:g} seconds") from None
+            raise self._no_response(f"no answer within {LOOK_UP_TIMEOUT:g} seconds") from None
         self._refuse_known(document.portal_id)
         remark(f"Portal ID  {document.portal_id}")
         remark(f"Name       {document.name or '(none)'}")
@@ -70,7 +70,7 @@ class Newcomer:
             self._ask(document.portal_id)
         return replace(contact, id=document.portal_id, name=contact.name or document.name)
 
-    def _no_answer(self, reason: str) -> Stop:
+    def _no_response(self, reason: str) -> Stop:
         """Return why nobody could be found, and the way that needs nobody."""
         offline = self._command_for("FULL-ID")
         return Stop(f"{reason.rstrip('. ')}. A full ID needs no look-up: {offline}")
@@ -102,7 +102,7 @@ class Newcomer:
             raise Stop("not added")
 
 
-def newcomer(
+def new_peer(
     portal: PortalFiles,
     portal_id: str,
     *,
@@ -110,7 +110,7 @@ def newcomer(
     address: str | None,
     connect: str | None,
     mode: Mode,
-) -> Newcomer:
+) -> NewPeer:
     """Check what was typed, before anything is asked of the network."""
     check_id(portal_id)
     problem = None if name is None else name_problem(name)
@@ -119,7 +119,7 @@ def newcomer(
     where = _address(
         derived_address(portal_id, portal.config.domain) if address is None else address
     )
-    return Newcomer(portal, Contact(portal_id, name or "", where, _connect(connect), mode))
+    return NewPeer(portal, Contact(portal_id, name or "", where, _connect(connect), mode))
 
 
 def _address(typed: str) -> str:

@@ -1,7 +1,11 @@
-"""The engine on httpx's transport: careful and slow; one connection pool a destination.
+"""The command line's own HTTP, on httpx: whether a listener answers, who a Portal says it is.
 
-Below the client API, so that nothing is rewritten: ``httpx.AsyncClient`` normalises targets, adds
-fields and reads the environment, the transport doesn't. A pool of its own for each destination
+A command needs no pool that is quick, and no raw streams: httpx will do. A call is another matter,
+and so is what ``ping`` finds out about one: these go by the engine of the proxy
+(``proxy.http.client``), which sends a body while it reads, and takes no response that calls can't.
+
+Below httpx's client API, so that nothing is rewritten: ``httpx.AsyncClient`` normalises targets,
+adds fields and reads the environment, the transport doesn't. A pool of its own for each destination
 keeps a connection that was verified for one name from being used for another.
 """
 
@@ -46,20 +50,22 @@ class _Response:
             async for piece in self._stream:
                 yield piece
         except httpx.HTTPError as error:
-            raise _failure(error) from None
+            raise _failure(error) from error
 
     async def write(self, data: bytes) -> None:
-        """Refuse: this engine makes no raw streams."""
         del data
-        raise UpstreamFailed("this engine makes no raw streams")
+        raise UpstreamFailed("httpx makes no raw streams")
 
     def write_end(self) -> None:
-        """Refuse: this engine makes no raw streams."""
-        raise UpstreamFailed("this engine makes no raw streams")
+        raise UpstreamFailed("httpx makes no raw streams")
 
 
 class HttpxUpstream:
-    """Carries requests out with ``httpx.AsyncHTTPTransport``."""
+    """Carries requests out with ``httpx.AsyncHTTPTransport``.
+
+    ``tls`` says whose certificates are taken; None: those that this machine trusts. A destination's
+    own ``authorities`` are for apps, which no command asks.
+    """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._tls = tls or ssl.create_default_context()
@@ -67,11 +73,14 @@ class HttpxUpstream:
 
     @asynccontextmanager
     async def send(self, request: UpstreamRequest) -> AsyncIterator[UpstreamResponse]:
-        """Send ``request``; inside the context is the response. Raises ``UpstreamFailed``."""
+        """Send ``request``; inside the context is the response.
+
+        Raises ``UpstreamFailed``, whose cause is what httpx raised.
+        """
         try:
             response = await self._transport(request.to).handle_async_request(_request(request))
         except (httpx.HTTPError, ssl.SSLError) as error:
-            raise _failure(error) from None
+            raise _failure(error) from error
         if not _LOWEST_STATUS <= response.status_code <= _HIGHEST_STATUS:
             await response.aclose()
             raise UpstreamFailed(f"the status {response.status_code} ends no exchange")
@@ -90,15 +99,35 @@ class HttpxUpstream:
             await transport.aclose()
         self._transports.clear()
 
-    def _transport(self, destination: Destination) -> httpx.AsyncHTTPTransport:
-        transport = self._transports.get(destination)
+    def _transport(self, to: Destination) -> httpx.AsyncHTTPTransport:
+        transport = self._transports.get(to)
         if transport is None:
             limits = httpx.Limits(
                 max_connections=None, max_keepalive_connections=20, keepalive_expiry=IDLE_SECONDS
             )
-            transport = httpx.AsyncHTTPTransport(verify=self._tls, trust_env=False, limits=limits)
-            self._transports[destination] = transport
+            transport = httpx.AsyncHTTPTransport(
+                verify=self._tls, trust_env=False, limits=limits, uds=to.unix or None
+            )
+            self._transports[to] = transport
         return transport
+
+
+def unverified_tls() -> ssl.SSLContext:
+    """Return TLS that takes any certificate, for our own listeners alone."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def cause_of(failure: UpstreamFailed) -> OSError | None:
+    """Return what the system or TLS had against it, beneath what httpx and its parts raised."""
+    found: OSError | None = None
+    error: BaseException | None = failure
+    while error is not None:
+        found = error if isinstance(error, OSError) else found
+        error = error.__cause__ or error.__context__  # httpcore cuts its causes off
+    return found
 
 
 def _request(request: UpstreamRequest) -> httpx.Request:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from proxy.cli.call_body import TypedBody
-from proxy.cli.call_engine import transport
+from proxy.cli.call_transport import transport
 from proxy.core.access.policy import Contact
 from proxy.core.errors import Refusal
 from proxy.core.identity import PrivateKey
@@ -23,16 +23,16 @@ from proxy.portal_paths import WHOAREYOU
 LONG_AGO = 1_000_000_000
 """In 2001: no Portal's clock stands there, not even one that begins at 1970 without a battery."""
 _LONGEST = 65_536
-"""Bytes of an answer that are read."""
+"""Bytes of a response that are read."""
 
 
-class NoAnswer(Exception):
+class NoResponse(Exception):
     """Nothing that could be believed came back; the message says why."""
 
 
 @dataclass(frozen=True)
 class Response:
-    """A proven answer of the Portal."""
+    """A proven response of the Portal."""
 
     status: int
     code: str
@@ -51,13 +51,12 @@ class _OneDocument(Directory):
         self._document = document
 
     async def document(self, contact: Contact) -> Document:  # noqa: ARG002 - the base's signature
-        """Return the document."""
         return self._document
 
 
 @dataclass(frozen=True)
-class Probe:
-    """What is asked of one contact; ``patience`` is seconds for each answer."""
+class PingCall:
+    """What is asked of one contact; ``patience`` is seconds for each response."""
 
     contact: Contact
     key: PrivateKey
@@ -67,27 +66,27 @@ class Probe:
     async def ask(
         self, document: Document | None, clock: Callable[[], float], at: int | None
     ) -> Response:
-        """Ask who it is, signed for ``at``, or for now by ``clock``; raises ``NoAnswer``.
+        """Ask who it is, signed for ``at``, or for now by ``clock``; raises ``NoResponse``.
 
         A sealed call needs the ``document``.
         """
         call = Call(None, self.contact, b"GET", WHOAREYOU, (), has_body=False, at=at)
         directory = _OneDocument(self.upstream, document) if document else Directory(self.upstream)
-        way = transport(self.contact.mode, self.key, self.upstream, directory, clock)
+        calls = transport(self.contact.mode, self.key, self.upstream, directory, clock)
         started, size = time.monotonic(), 0
         try:
             async with (
                 asyncio.timeout(self.patience),
-                way.carry_out(call, TypedBody(b"")) as response,
+                calls.carry_out(call, TypedBody(b"")) as response,
             ):
                 async for piece in response.pieces:
                     size += len(piece)
                     if size > _LONGEST:
-                        raise NoAnswer(f"its answer is longer than {_LONGEST} bytes.")
+                        raise NoResponse(f"its answer is longer than {_LONGEST} bytes.")
         except Refusal as refusal:
-            raise NoAnswer(f"{refusal.code.title} {refusal.detail}") from None
+            raise NoResponse(f"{refusal.code.title} {refusal.detail}") from None
         except UpstreamFailed as failure:
-            raise NoAnswer(f"its answer broke off: {failure.detail}") from None
+            raise NoResponse(f"its answer broke off: {failure.detail}") from None
         except TimeoutError:
-            raise NoAnswer(f"it doesn't answer within {self.patience:g} s.") from None
+            raise NoResponse(f"it doesn't answer within {self.patience:g} s.") from None
         return Response(response.status, *response.refusal, time.monotonic() - started)
