@@ -13,8 +13,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from proxy.config.config_file import read_config_file
 from proxy.config.listen import socket_path, socket_path_problem
-from proxy.config.read_file import read_source
 from proxy.config.timeouts import Silence
 from proxy.core.errors import Invalid, Problem
 from proxy.core.files.schema import PathText, Section, validate
@@ -47,7 +47,7 @@ def load_settings(folder: Path) -> Settings:
     path = folder / FILE_NAME
     if not os.path.lexists(path):
         return Settings()
-    file = validate(str(path), SettingsFile, parse_yaml(str(path), read_source(path)))
+    file = validate(str(path), SettingsFile, parse_yaml(str(path), read_config_file(path)))
     problems: list[Problem] = []
     authorities = ""
     if file.upstream_ca is not None:
@@ -79,7 +79,7 @@ def _destination(folder: Path, upstream: str, authorities: str) -> Destination:
 def _authorities(path: Path, problems: list[Problem]) -> str:
     """Return the certificates in a file, as text in PEM and nothing else."""
     try:
-        found = b"\n".join(_CERTIFICATE.findall(read_source(path))).decode("ascii")
+        found = b"\n".join(_CERTIFICATE.findall(read_config_file(path))).decode("ascii")
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=found)
     except Invalid as invalid:
         problems += invalid.problems

@@ -4,7 +4,9 @@ One bad app never stops the others: it is left out and its problems are reported
 all files, in one pass. On a reload, ``Catalogue.after`` keeps its last good version.
 """
 
+import logging
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +14,7 @@ from types import MappingProxyType
 
 from proxy.config.app_settings import FILE_NAME as SETTINGS_FILE
 from proxy.config.app_settings import Settings, load_settings
-from proxy.config.read_file import read_source
+from proxy.config.config_file import read_config_file
 from proxy.core.access.manifest import Manifest, parse_manifest
 from proxy.core.access.manifest_schema import Kind
 from proxy.core.access.rules import Rules
@@ -20,9 +22,17 @@ from proxy.core.errors import Invalid, Problem
 from proxy.core.files.text import shown
 from proxy.core.http.origin import is_dns_label
 from proxy.http.upstream import Destination
+from proxy.state.file_watch import FileWatch, Versions
+from proxy.state.files import FileVersion, Unreadable, file_version
 
 APPS_FOLDER = "apps"
 KINDS: tuple[Kind, ...] = ("app.json", "app_meta.json")
+SETTLING = 0.1
+"""Seconds for which a file may still be being written: a part of proxy.yaml can look whole."""
+
+_log = logging.getLogger("proxy.apps")
+_FILES = (*KINDS, SETTINGS_FILE)
+_ANY_FOLDER = FileVersion(0, 0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -49,19 +59,14 @@ class Catalogue:
     sources: frozenset[Path] = frozenset()
     """Further files that settings were read from, or would be if they were right."""
     is_whole: bool = True
-    """Whether the folder of the apps could be read."""
+    """Whether the folder of the apps could be read: otherwise nobody can tell which are gone."""
 
     def after(self, previous: "Catalogue") -> "Catalogue":
         """Return this catalogue with the last good version of every app that is broken now.
 
-        An app whose folder is gone, or its author's file, stays gone. Where nobody can tell,
-        nothing is gone.
+        An app whose folder is gone, or its author's file, stays gone.
         """
-        kept = {
-            name: app
-            for name, app in previous.apps.items()
-            if name in self.broken or not self.is_whole
-        }
+        kept = {name: app for name, app in previous.apps.items() if name in self.broken}
         return replace(self, apps=MappingProxyType({**kept, **self.apps}))
 
 
@@ -93,6 +98,80 @@ def is_without_author(folder: Path) -> bool:
             return False
         return False
     return True
+
+
+class CatalogueWatch(FileWatch[Catalogue]):
+    """The current apps of the config ``folder``; the last good form of each that is broken."""
+
+    def __init__(self, folder: Path, settling: float = SETTLING) -> None:
+        super().__init__(Catalogue())
+        self._folder = folder
+        self._settling = settling * 1e9
+        self._has_waited = False
+        self.refresh()
+        self._log_faults()
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What is wrong with the files as they are; those apps are older, or missing."""
+        return (*super().problems, *self.current.problems)
+
+    def _look(self) -> Versions:
+        apps = self._folder / APPS_FOLDER
+        try:
+            folders = [apps / name for name in os.listdir(apps)]  # noqa: PTH208 - names are enough
+        except OSError:
+            folders = []
+        named = (folder / name for folder in folders for name in _FILES)
+        return {path: _version_of(path) for path in (*folders, *named, *self.current.sources)}
+
+    def _is_settled(self, versions: Versions) -> bool:
+        """Wait for one look where a file changed a moment ago, or is gone.
+
+        Many programs take the old one away before they write the new one.
+        """
+        is_changing = _is_fresh(versions, self._settling) or self._is_between(versions)
+        self._has_waited = is_changing and not self._has_waited
+        return not self._has_waited
+
+    def _is_between(self, versions: Versions) -> bool:
+        """Tell whether an app that is served has a folder, but no author's file in it."""
+        folders = (self._folder / APPS_FOLDER / name for name in self.current.apps)
+        return any(is_without_author(folder) for folder in folders if folder in versions)
+
+    def _read(self) -> Catalogue:
+        found = load_catalogue(self._folder)
+        if not found.is_whole:
+            raise Unreadable(list(found.problems))
+        return found.after(self.current)
+
+    def _log_change(self) -> None:
+        _log.info("the apps changed: %s", ", ".join(sorted(self.current.apps)) or "none")
+        self._log_faults()
+
+    def _log_problems(self, invalid: Invalid) -> None:
+        _log.error("the apps can't be read, those that were there stay in use: %s", invalid)
+
+    def _log_faults(self) -> None:
+        for problem in self.current.problems:
+            _log.error(
+                "an app is wrong, its last good form stays in use if there is one: %s", problem
+            )
+        for notice in self.current.notices:
+            _log.warning("%s", notice)
+
+
+def _version_of(path: Path) -> FileVersion | None:
+    """Return a file's version. Every folder has the same: what else is in it is the app's own."""
+    version = file_version(path, follow_links=True)
+    if version is None or path.name in _FILES:
+        return version
+    return _ANY_FOLDER if os.path.isdir(path) else version  # noqa: PTH112 - never raises
+
+
+def _is_fresh(versions: Versions, settling: float) -> bool:
+    now = time.time_ns()
+    return any(0 <= now - version.changed < settling for version in versions.values() if version)
 
 
 class _Reading:
@@ -146,7 +225,7 @@ class _Reading:
             return None
         path = folder / kinds[0]
         try:
-            manifest = parse_manifest(str(path), folder.name, kinds[0], read_source(path))
+            manifest = parse_manifest(str(path), folder.name, kinds[0], read_config_file(path))
         except Invalid as error:
             problems.extend(error.problems)
             return None

@@ -1,9 +1,10 @@
-"""The owner's certificate and its key: read, judged, and made into what a listener speaks TLS with.
+"""The owner's certificate and its key: read, checked, and made what a listener speaks TLS with.
 
 Whoever has the key can be this Portal to everybody's browser, so no one else may read it. Symbolic
 links are followed and root may own it, since that is how certbot and others keep them.
 """
 
+import logging
 import re
 import ssl
 from collections.abc import Callable
@@ -21,13 +22,15 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from proxy.config.read_file import read_source
+from proxy.config.config_file import read_config_file
 from proxy.core.errors import Invalid, Problem
-from proxy.state.files import Unsafe, read_lent
+from proxy.state.file_watch import FileWatch, Versions
+from proxy.state.files import Unreadable, Unsafe, file_version, read_external
 
 SOON = 14 * 86_400
 """Seconds before its end at which a certificate that wasn't renewed is worth a word."""
 
+_log = logging.getLogger("proxy.certificate")
 _Read = TypeVar("_Read")
 _KEY = re.compile(
     rb"-----BEGIN (?P<label>(?:[A-Z0-9]+ )*PRIVATE KEY)-----.*?-----END (?P=label)-----", re.DOTALL
@@ -69,11 +72,12 @@ class Certificate:
 
 def load_certificate(certificate: Path, key: Path) -> Certificate:
     """Read the two files (PEM); raises ``Invalid`` with every problem of both."""
-    problems: list[Problem] = []
-    leaf = _read(certificate, _leaf, problems)
-    public = _read(key, _public_key, problems)
+    failures: list[Invalid] = []
+    leaf = _read(certificate, _leaf, failures)
+    public = _read(key, _public_key, failures)
     if leaf is None or public is None:
-        raise Invalid(problems)
+        kind = Unreadable if any(isinstance(each, Unreadable) for each in failures) else Invalid
+        raise kind([problem for each in failures for problem in each.problems])
     if _plain(leaf.public_key()) != _plain(public):
         raise Invalid([Problem(str(key), "", f"isn't the key of the certificate in {certificate}")])
     return Certificate(
@@ -85,31 +89,79 @@ def load_certificate(certificate: Path, key: Path) -> Certificate:
     )
 
 
-def _read(path: Path, read: Callable[[Path], _Read], problems: list[Problem]) -> _Read | None:
+class CertificateWatch(FileWatch[Certificate]):
+    """The certificate in two files; reads them when made, and raises ``Invalid``.
+
+    Connections are accepted with the last good pair. Two files can't be replaced at once: a pair
+    that doesn't fit is given until the next look before anybody is told.
+    """
+
+    told_at_look = 2
+
+    def __init__(self, certificate: Path, key: Path) -> None:
+        self._paths = certificate, key
+        self._news: Problem | None = None
+        versions = self._look()
+        super().__init__(self._read(), versions)
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """What a connection that comes now is accepted with."""
+        return self.current.context
+
+    def problems_at(self, now: float) -> tuple[Problem, ...]:
+        """Return what is wrong with the files, or with the certificate that is in use."""
+        problem = self.current.problem(now)
+        return (*self.problems, problem) if problem else self.problems
+
+    def follow(self, now: float) -> None:
+        """Read the files again if one changed; say in the log what is new about them."""
+        self.refresh()
+        news = self.current.problem(now) or self.current.warning(now)
+        if news != self._news and news is not None:
+            _log.error("the certificate: %s", news)
+        self._news = news
+
+    def _look(self) -> Versions:
+        return {path: file_version(path, follow_links=True) for path in self._paths}
+
+    def _read(self) -> Certificate:
+        return load_certificate(*self._paths)
+
+    def _log_change(self) -> None:
+        _log.info("the certificate is a new one, from %s", self._paths[0])
+
+    def _log_problems(self, invalid: Invalid) -> None:
+        for problem in invalid.problems:
+            _log.error("the last good certificate stays in use: %s", problem)
+
+
+def _read(path: Path, read: Callable[[Path], _Read], failures: list[Invalid]) -> _Read | None:
     try:
         return read(path)
     except Invalid as invalid:
-        problems += invalid.problems
+        failures.append(invalid)
     except FileNotFoundError:
-        problems.append(Problem(str(path), "", "is missing"))
+        failures.append(Invalid([Problem(str(path), "", "is missing")]))
     except OSError as error:
-        problems.append(Problem(str(path), "", f"can't be read: {error.strerror}"))
+        problem = Problem(str(path), "", f"can't be read: {error.strerror}")
+        failures.append(Unreadable([problem]))
     except (Unsafe, ValueError) as error:
-        problems.append(Problem(str(path), "", str(error)))
+        failures.append(Invalid([Problem(str(path), "", str(error))]))
     return None
 
 
 def _leaf(path: Path) -> x509.Certificate:
     """Return the first certificate of the file: the one that the others vouch for."""
     try:
-        return x509.load_pem_x509_certificates(read_source(path))[0]
+        return x509.load_pem_x509_certificates(read_config_file(path))[0]
     except (ValueError, UnsupportedAlgorithm):
         raise ValueError("holds no certificate in PEM that can be read") from None
 
 
 def _public_key(path: Path) -> PublicKeyTypes:
     """Return the public half of the key; what is raised holds nothing of the file."""
-    match = _KEY.search(read_lent(path))
+    match = _KEY.search(read_external(path))
     if match is None:
         raise ValueError("holds no private key in PEM")
     try:

@@ -5,19 +5,20 @@ names, hosts and addresses need no second look.
 """
 
 import os
-import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, PlainValidator
 
+from proxy.config.config_file import read_config_file
 from proxy.config.limits import DEFAULT_LIMITS, Limits, LimitsFile
 from proxy.config.listen import Listen, ListenFile, place
-from proxy.config.read_file import read_source
 from proxy.config.timeouts import DEFAULT_TIMEOUTS, GRACE, Grace, Timeouts, TimeoutsFile
 from proxy.core.access.policy import MODES, Mode
 from proxy.core.errors import Invalid, Problem
+from proxy.core.files.duration import read_whole_seconds
 from proxy.core.files.schema import PathText, Section, validate
 from proxy.core.files.strict_yaml import parse_yaml
 from proxy.core.files.text import shown
@@ -33,8 +34,6 @@ FILE_NAME = "portal.yaml"
 _PLACEHOLDER = "{short_id}"
 _ANY_SHORT_ID = "a" * SHORT_ID_LENGTH
 _LONGEST_DOMAIN = 253 - len("a" * 63 + "." + "a" * SHORT_ID_LENGTH + ".")
-_DURATION = re.compile(r"(?P<number>[0-9]{1,7})(?P<unit>[mhd])")
-_SECONDS = {"m": 60, "h": 3600, "d": 86_400}
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def load_config(folder: Path) -> Config:
     if not os.path.lexists(path):
         what = "there is no such file; `portal-proxy init` makes it"
         raise Invalid([Problem(str(path), "", what)])
-    file = validate(str(path), _PortalFile, parse_yaml(str(path), read_source(path)))
+    file = validate(str(path), _PortalFile, parse_yaml(str(path), read_config_file(path)))
     public_url = file.public_url or f"https://{_PLACEHOLDER}.{file.domain}"
     return Config(
         folder=folder,
@@ -163,15 +162,6 @@ def _accept(modes: list[Mode]) -> list[Mode]:
     return modes
 
 
-def _rotation(value: object) -> int:
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    seconds = int(match["number"]) * _SECONDS[match["unit"]] if match else 0
-    if not SHORTEST_ROTATION <= seconds <= LONGEST_ROTATION:
-        what = f", not {shown(value)}" if isinstance(value, str) else ""
-        raise ValueError(f"expected a time from 10m to 30d, such as 24h{what}")
-    return seconds
-
-
 def _proxy(value: object) -> Network | Literal["unix"]:
     if not isinstance(value, str):
         raise ValueError("expected an address, a network or unix")  # noqa: TRY004 - for pydantic
@@ -183,6 +173,14 @@ def _trusted(proxies: list[Network | Literal["unix"]]) -> Trusted:
     return Trusted(networks, unix=len(networks) < len(proxies))
 
 
+_Rotation = Annotated[
+    int,
+    PlainValidator(
+        partial(
+            read_whole_seconds, shortest=SHORTEST_ROTATION, longest=LONGEST_ROTATION, example="24h"
+        )
+    ),
+]
 _Proxy = Annotated[Network | Literal["unix"], PlainValidator(_proxy)]
 
 
@@ -197,7 +195,7 @@ class _PortalFile(Section):
     public_url: Annotated[str, AfterValidator(_public_url)] | None = None
     aliases: list[Annotated[str, AfterValidator(_alias)]] | None = None
     accept: Annotated[list[Mode], AfterValidator(_accept)] | None = None
-    sealing_rotation: Annotated[int, PlainValidator(_rotation)] = DEFAULT_ROTATION
+    sealing_rotation: _Rotation = DEFAULT_ROTATION
     state: PathText = "../state"
     listen: ListenFile = ListenFile()
     tls: _TlsFile | None = None

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from proxy.core.errors import Invalid, Problem
 
@@ -36,8 +37,23 @@ class Busy(Exception):
     """Somebody else has been changing the file for too long; nothing was changed here."""
 
 
+class Unreadable(Invalid):
+    """A file couldn't be read just now. That says nothing about what is in it, and may pass."""
+
+
 class Unsafe(Exception):
     """A file that isn't ours alone, or isn't a file; the message says what to do about it."""
+
+
+class FileVersion(NamedTuple):
+    """What changes with every change of a file's content, mode or owner."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+    changed: int
+    """Nanoseconds, of the content and of the rest: nobody can set the second back."""
 
 
 def make_private_folder(path: Path) -> None:
@@ -85,13 +101,44 @@ def read_private(path: Path, *, forbidden: int = OTHERS, limit: int = SMALL) -> 
     return _read(fd, lambda status: _why_not_private(status, forbidden), limit)
 
 
-def read_lent(path: Path, *, limit: int = SMALL) -> bytes:
+def read_file(path: Path, *, forbidden: int = OTHERS, limit: int = SMALL) -> bytes | None:
+    """Return what is in a file that must be ours; None where it is missing.
+
+    ``forbidden`` and ``limit`` are those of ``read_private``. Raises ``Invalid``.
+    """
+    try:
+        return read_private(path, forbidden=forbidden, limit=limit)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        problem = Problem(str(path), "", f"can't be read: {error.strerror}")
+        raise Unreadable([problem]) from None
+    except Unsafe as error:
+        raise Invalid([Problem(str(path), "", str(error))]) from None
+
+
+def read_external(path: Path, *, limit: int = SMALL) -> bytes:
     """Read a secret that another program keeps for us, as certbot keeps the keys of certificates.
 
     It may be behind symbolic links and root's, who may let our group read it. Raises as
     ``read_private`` does.
     """
-    return _read(os.open(path, _READ & ~os.O_NOFOLLOW), _why_not_lent, limit)
+    return _read(os.open(path, _READ & ~os.O_NOFOLLOW), _why_not_external, limit)
+
+
+def version_of(status: os.stat_result) -> FileVersion:
+    """Return which version of a file has this status."""
+    return FileVersion(
+        status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    )
+
+
+def file_version(path: Path, *, follow_links: bool = False) -> FileVersion | None:
+    """Return which version of a file is there now, None where there is none; raises nothing."""
+    try:
+        return version_of(path.stat(follow_symlinks=follow_links))
+    except OSError:
+        return None
 
 
 def delete(path: Path) -> None:
@@ -183,7 +230,7 @@ def _read(fd: int, why_not: Callable[[os.stat_result], str | None], limit: int) 
     return data
 
 
-def _why_not_lent(status: os.stat_result) -> str | None:
+def _why_not_external(status: os.stat_result) -> str | None:
     return _why_not_private(status, 0o077 if status.st_uid else 0o037, {0, os.geteuid()})
 
 
@@ -215,39 +262,3 @@ def _write_beside(path: Path, data: bytes, mode: int) -> Path:
         new.unlink()
         raise
     return new
-
-
-# One file of the state folder, as whoever keeps a list in it reads it and sees it change.
-FileVersion = tuple[int, ...] | None
-"""What changes with every change of a file's content, mode or owner; None where there is none."""
-
-
-def read_file(path: Path, *, forbidden: int = OTHERS, limit: int = SMALL) -> bytes | None:
-    """Return what is in a file that must be ours; None where it is missing.
-
-    ``forbidden`` and ``limit`` are those of ``read_private``. Raises ``Invalid``.
-    """
-    try:
-        return read_private(path, forbidden=forbidden, limit=limit)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        what = f"can't be read: {error.strerror}"
-    except Unsafe as error:
-        what = str(error)
-    raise Invalid([Problem(str(path), "", what)])
-
-
-def file_version(path: Path) -> FileVersion:
-    """Return which version of a file is there now; raises nothing."""
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return None
-    return (
-        status.st_dev,
-        status.st_ino,
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-    )

@@ -10,11 +10,20 @@ import logging
 import os
 import re
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from proxy.core.errors import Invalid, Problem
 from proxy.core.http.origin import is_dns_label
-from proxy.state.files import Unsafe, locked, make_private_folder, read_private, write_atomically
+from proxy.state.files import (
+    FileVersion,
+    Unsafe,
+    locked,
+    make_private_folder,
+    read_private,
+    version_of,
+    write_atomically,
+)
 
 _TOKEN_BYTES = 32
 _TOKEN = re.compile(rb"[A-Za-z0-9_-]{43}\n?")
@@ -27,7 +36,7 @@ class TokenStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._digests: dict[str, bytes] = {}
-        self._versions: dict[str, tuple[int, ...]] = {}
+        self._versions: dict[str, FileVersion] = {}
         make_private_folder(folder)
         self.refresh()
 
@@ -109,18 +118,15 @@ class TokenStore:
             raise ValueError(f"{app!r} can't be an app's name: it is a DNS label (a-z, 0-9, -)")
         return self._folder / app
 
-    def _file_versions(self) -> dict[str, tuple[int, ...]]:
-        """Return for each file what changes with it. Other files here have a dot: no label."""
-        versions: dict[str, tuple[int, ...]] = {}
+    def _file_versions(self) -> dict[str, FileVersion]:
+        """Return the version of each app's file. Other files here have a dot: no label."""
+        versions: dict[str, FileVersion] = {}
         with os.scandir(self._folder) as entries:
             for entry in entries:
                 if not is_dns_label(entry.name):
                     continue
-                try:
-                    status = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue
-                versions[entry.name] = (status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+                with suppress(FileNotFoundError):
+                    versions[entry.name] = version_of(entry.stat(follow_symlinks=False))
         return versions
 
 

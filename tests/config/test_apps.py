@@ -122,18 +122,6 @@ def _own(app: str) -> Destination:
     return Destination(Origin("http", app, 8000))
 
 
-def test_where_the_apps_cant_be_looked_at_none_is_gone(tmp_path: Path) -> None:
-    _write(tmp_path, "guestbook", _file())
-    before = load_catalogue(tmp_path)
-    (tmp_path / "apps").rename(tmp_path / "away")
-    (tmp_path / "apps").write_text("")
-    after = load_catalogue(tmp_path).after(before)
-    assert dict(after.apps) == dict(before.apps)
-    assert [problem.what for problem in after.problems] == ["can't be read: Not a directory"]
-    (tmp_path / "apps").unlink()
-    assert not load_catalogue(tmp_path).after(after).apps
-
-
 def test_no_apps_folder_is_no_apps(tmp_path: Path) -> None:
     catalogue = load_catalogue(tmp_path)
     assert (dict(catalogue.apps), catalogue.problems) == ({}, ())

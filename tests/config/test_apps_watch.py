@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.apps_watch import CatalogueWatch
+from proxy.config.apps import CatalogueWatch
 from tests.certificates import Authority
 
 PUBLIC = '{"v": "3.2", "port": 80, "paths": {"": {"access": "public"}}}'
@@ -46,6 +46,22 @@ def test_apps_come_and_go(tmp_path: Path) -> None:
     assert not watch.current.apps
 
 
+def test_where_the_apps_cant_be_looked_at_none_is_gone(tmp_path: Path) -> None:
+    put(tmp_path, "box", PUBLIC)
+    watch = CatalogueWatch(tmp_path, settling=0)
+    before = dict(watch.current.apps)
+    (tmp_path / "apps").rename(tmp_path / "away")
+    (tmp_path / "apps").write_text("")
+    assert watch.refresh()
+    assert not watch.refresh()
+    assert dict(watch.current.apps) == before
+    assert [problem.what for problem in watch.problems] == ["can't be read: Not a directory"]
+    (tmp_path / "apps").unlink()
+    assert watch.refresh()
+    assert not watch.current.apps
+    assert not watch.problems
+
+
 def test_an_app_whose_author_s_file_is_gone_is_removed_once_it_is_sure(tmp_path: Path) -> None:
     path = put(tmp_path, "box", PUBLIC)
     put(tmp_path, "other", PUBLIC)
@@ -56,7 +72,7 @@ def test_an_app_whose_author_s_file_is_gone_is_removed_once_it_is_sure(tmp_path:
     assert sorted(watch.current.apps) == ["box", "other"]
     assert watch.refresh()
     assert list(watch.current.apps) == ["other"]
-    assert "no app.json" in str(watch.current.problems[0])
+    assert "no app.json" in str(watch.problems[0])
 
 
 def test_an_author_s_file_that_is_gone_for_a_moment_is_waited_for(tmp_path: Path) -> None:
@@ -67,7 +83,7 @@ def test_an_author_s_file_that_is_gone_for_a_moment_is_waited_for(tmp_path: Path
     put(tmp_path, "box", PRIVATE)
     assert watch.refresh()
     assert access(watch, "box") == "PRIVATE"
-    assert not watch.current.problems
+    assert not watch.problems
 
 
 def test_a_bad_reload_keeps_the_last_good_form_and_says_so(
@@ -78,12 +94,12 @@ def test_a_bad_reload_keeps_the_last_good_form_and_says_so(
     put(tmp_path, "box", '{"v": "3.2", "paths": {"": {"access": "open"}}}')
     assert watch.refresh()
     assert access(watch, "box") == "PRIVATE"
-    assert [problem.place for problem in watch.current.problems] == ["paths.''.access"]
+    assert [problem.place for problem in watch.problems] == ["paths.''.access"]
     assert "its last good form stays" in caplog.text
     put(tmp_path, "box", PUBLIC)
     assert watch.refresh()
     assert access(watch, "box") == "PUBLIC"
-    assert not watch.current.problems
+    assert not watch.problems
 
 
 def test_a_change_of_the_same_length_at_the_same_time_is_seen(tmp_path: Path) -> None:
@@ -152,7 +168,7 @@ def test_an_app_cannot_aim_at_another_apps_container(tmp_path: Path) -> None:
     put(tmp_path, "diary", PRIVATE)
     watch = CatalogueWatch(tmp_path, settling=0)
     assert list(watch.current.apps) == ["diary"]
-    assert {str(p.file).rsplit("/", 1)[-1] for p in watch.current.problems} == {
+    assert {str(p.file).rsplit("/", 1)[-1] for p in watch.problems} == {
         "evil", "photos", "thief",
     }  # fmt: skip
     (tmp_path / "apps/photos/proxy.yaml").write_text("upstream: http://photos-server\n")

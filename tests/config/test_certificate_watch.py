@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.certificate_watch import CertificateWatch
+from proxy.config.certificate import CertificateWatch
 from proxy.core.errors import Invalid
 from tests.certificates import DAY, authority, write_pair
 
@@ -22,8 +22,8 @@ def now(watch: CertificateWatch) -> float:
 
 def look(watch: CertificateWatch) -> list[str]:
     """Look at the files; return the problems there are then."""
-    watch.refresh(now(watch))
-    return [problem.what for problem in watch.problems(now(watch))]
+    watch.follow(now(watch))
+    return [problem.what for problem in watch.problems_at(now(watch))]
 
 
 def test_a_missing_file_is_a_problem_at_the_start(tmp_path: Path) -> None:
@@ -99,9 +99,9 @@ def test_its_end_is_told_before_and_after(
 ) -> None:
     ends = watch.current.ends
     for moment in (ends - 15 * DAY, ends - DAY, ends - DAY + 1, ends, ends + DAY):
-        watch.refresh(moment)
+        watch.follow(moment)
     assert caplog.text.count("wasn't renewed yet") == 1
     assert caplog.text.count("has expired") == 1
-    assert watch.problems(ends - 1) == ()
-    (problem,) = watch.problems(ends)
+    assert watch.problems_at(ends - 1) == ()
+    (problem,) = watch.problems_at(ends)
     assert "has expired" in problem.what

@@ -175,8 +175,9 @@ listen:
         ("accept: []", "accept: expected sealed, signed or both"),
         ("accept: signed", "accept: expected a list, not 'signed'"),
         ("sealing_rotation: 31d", "sealing_rotation: expected a time from 10m to 30d"),
-        ("sealing_rotation: 86400", "sealing_rotation: expected a time from 10m to 30d"),
-        ("sealing_rotation: 1.5h", "sealing_rotation: expected a time from 10m to 30d"),
+        ("sealing_rotation: 599", "sealing_rotation: expected a time from 10m to 30d"),
+        ("sealing_rotation: 2592001s", "sealing_rotation: expected a time from 10m to 30d"),
+        ("sealing_rotation: 600.5", "sealing_rotation: expected whole seconds, such as 24h, not"),
         ("sealing_rotation: 24H", "sealing_rotation: expected a time from 10m to 30d"),
         ("sealing_rotation: '\u0662h'", "sealing_rotation: expected a time from 10m to 30d"),
         ("sealing_rotation:", "sealing_rotation: expected a time from 10m to 30d"),
@@ -262,9 +263,19 @@ def test_signed_calls_are_taken_by_default_only_where_tls_hides_them(
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("10m", 600), ("24h", 86_400), ("7d", 604_800), ("30d", 2_592_000)]
+    ("text", "seconds"),
+    [
+        ("10m", 600),
+        ("24h", 86_400),
+        ("7d", 604_800),
+        ("30d", 2_592_000),
+        ("3600s", 3600),
+        ("86400", 86_400),
+        ("1.5h", 5400),
+        ("1.1h", 3960),
+    ],
 )
-def test_a_rotation_is_read_with_its_unit(tmp_path: Path, text: str, seconds: int) -> None:
+def test_a_rotation_is_read_like_every_time(tmp_path: Path, text: str, seconds: int) -> None:
     config = _load(tmp_path, f"name: Ada\ndomain: a.example\nsealing_rotation: {text}\n")
     assert config.sealing_rotation == seconds
 

@@ -8,7 +8,7 @@ from proxy.core.terminals import pairing_code as pairing
 from proxy.core.terminals import terminals
 from proxy.core.terminals.cookie import MOST_LOOKED_AT
 from proxy.state.terminals.format import VERSION, _TerminalEntry
-from proxy.state.terminals.watch import FLUSH
+from proxy.state.terminals.store import FLUSH
 
 _DOCS = Path(__file__).resolve().parents[2] / "docs"
 _DAY = 86_400

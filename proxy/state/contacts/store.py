@@ -5,16 +5,25 @@ overwritten, so that nothing an owner wrote by hand is lost, and a symbolic link
 replacing it would leave its target behind as a list that looks alive and isn't.
 """
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
 from proxy.core.access.policy import ContactList
 from proxy.core.errors import Invalid, Problem
 from proxy.state.contacts.format import MAX_BYTES, parse_contacts, serialise_contacts
-from proxy.state.files import create_atomically, locked, read_file, write_atomically
+from proxy.state.file_watch import FileWatch, Versions
+from proxy.state.files import (
+    create_atomically,
+    file_version,
+    locked,
+    read_file,
+    write_atomically,
+)
 
 _WRITABLE_BY_OTHERS = 0o022
 """The list holds no secret; whoever can write it decides who our peers are."""
+_log = logging.getLogger("proxy.contacts")
 
 
 class ContactStore:
@@ -99,3 +108,24 @@ class ContactStore:
     def _replace(self, old: bytes, new: bytes) -> None:
         write_atomically(self._before, old)
         write_atomically(self.path, new)
+
+
+class ContactWatch(FileWatch[ContactList]):
+    """A running proxy's view of ``store``. A list that was never good is empty."""
+
+    def __init__(self, store: ContactStore) -> None:
+        super().__init__(ContactList())
+        self._store = store
+        self.refresh()
+
+    def _look(self) -> Versions:
+        return {self._store.path: file_version(self._store.path)}
+
+    def _read(self) -> ContactList:
+        return self._store.load()
+
+    def _log_change(self) -> None:
+        _log.info("the contact list changed: %d peers", len(self.current.peers))
+
+    def _log_problems(self, invalid: Invalid) -> None:
+        _log.error("the contact list is broken, the last good one stays in use: %s", invalid)

@@ -1,6 +1,6 @@
 """The sealing keys on disk.
 
-``form`` is one key's file, ``folder`` what there is, ``store`` what becomes of it.
+``format`` is one key's file, ``folder`` what there is, ``store`` what becomes of it.
 
 When a key is made, offered and deleted is ``proxy.core.sealing_rotation``'s to say.
 """

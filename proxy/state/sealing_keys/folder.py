@@ -9,7 +9,14 @@ from pathlib import Path
 
 from proxy.core.errors import Problem
 from proxy.core.sealing_rotation import Age
-from proxy.state.files import Unsafe, is_leftover, read_private, sync_folder
+from proxy.state.files import (
+    FileVersion,
+    Unsafe,
+    is_leftover,
+    read_private,
+    sync_folder,
+    version_of,
+)
 from proxy.state.sealing_keys.format import CACHE_TAG, StoredKey, file_name, key_id_of, parse
 
 _KEY_FILE_LIMIT = 1024
@@ -19,8 +26,8 @@ _KEY_FILE_LIMIT = 1024
 class KeyFile:
     """A file that is named like a key's; without ``stored`` there is a ``fault``."""
 
-    version: tuple[int, ...]
-    """What changes with the file; () where it must be read again."""
+    version: FileVersion | None
+    """None where it must be read again."""
     made: int
     """When the key was made, Unix seconds; of what can't be read, when that was written at last."""
     born: float
@@ -95,12 +102,7 @@ class KeyFolder:
 
     def _read(self, key_id: int, status: os.stat_result, now: float) -> KeyFile:
         """Return the file, read anew if it changed; raises FileNotFoundError."""
-        version: tuple[int, ...] = (
-            status.st_ino,
-            status.st_size,
-            status.st_mtime_ns,
-            status.st_ctime_ns,
-        )
+        version: FileVersion | None = version_of(status)
         before = self.files.get(key_id)
         if before is not None and before.version == version:
             return before
@@ -114,7 +116,10 @@ class KeyFolder:
         except FileNotFoundError:
             raise
         except OSError as error:
-            version, fault = (), f"can't be read: {error.strerror}"  # now; perhaps at the next look
+            version, fault = (
+                None,
+                f"can't be read: {error.strerror}",
+            )  # now; perhaps at the next look
         except (Unsafe, ValueError) as error:
             fault = str(error)
         if before is not None and before.made == made:

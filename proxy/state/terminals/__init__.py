@@ -1,14 +1,13 @@
 """The owner's terminals on disk: who they are, and the codes by which a new one is paired.
 
-``form`` is the files' text, ``edits`` are the changes to the list, ``store`` is the list's file
-that processes share, ``watch`` a running proxy's view of it, ``pairing`` the codes' file.
+``format`` is the files' text, ``edits`` are the changes to the list, ``store`` is the list's file
+that processes share, and a running proxy's view of it, ``pairing`` the codes' file.
 """
 
 from proxy.state.terminals.edits import renamed, without_terminal
 from proxy.state.terminals.format import parse_terminals
 from proxy.state.terminals.pairing import PairingStore
-from proxy.state.terminals.store import TerminalStore
-from proxy.state.terminals.watch import TerminalWatch
+from proxy.state.terminals.store import TerminalStore, TerminalWatch
 
 __all__ = [
     "PairingStore",

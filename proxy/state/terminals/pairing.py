@@ -49,7 +49,7 @@ class PairingStore:
     def __init__(self, path: Path, terminals: TerminalStore) -> None:
         self.path = path
         self._terminals = terminals
-        self._read: tuple[FileVersion, Pairing] | None = None
+        self._read: tuple[FileVersion | None, Pairing] | None = None
 
     def load(self) -> Pairing:
         """Read the file if it changed; raises ``Invalid``. A missing one is an empty one."""

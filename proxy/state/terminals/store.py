@@ -2,14 +2,33 @@
 
 Where the file is missing there are no terminals: it is made with the first one, and who deletes it
 removes them all. One that is broken, or not ours alone, is a problem, and never overwritten.
+When a terminal was last used is kept in memory, and written now and then.
 """
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from proxy.core.errors import Invalid
 from proxy.core.terminals.terminals import TerminalList
-from proxy.state.files import LOCK_WAIT, locked, read_file, write_atomically
+from proxy.state.file_watch import FileWatch, Versions
+from proxy.state.files import (
+    LOCK_WAIT,
+    Busy,
+    Unsafe,
+    file_version,
+    locked,
+    read_file,
+    write_atomically,
+)
+from proxy.state.terminals.edits import with_seen
 from proxy.state.terminals.format import parse_terminals, serialise_terminals
+
+FLUSH = 60.0
+"""Seconds at least between two times that are written."""
+_LAST_WAIT = 1.0
+"""Seconds that the end waits for somebody else's change."""
+_log = logging.getLogger("proxy.terminals")
 
 
 class TerminalStore:
@@ -40,3 +59,75 @@ class TerminalStore:
                 parse_terminals(str(self.path), new)
                 write_atomically(self.path, new)
             return edited
+
+
+class TerminalWatch(FileWatch[TerminalList]):
+    """A running proxy's view of ``store``. A list that was never good is empty."""
+
+    def __init__(self, store: TerminalStore) -> None:
+        super().__init__(TerminalList())
+        self._store = store
+        self._seen: dict[str, float] = {}
+        self._renewed: dict[str, float] = {}
+        self._flushed = 0.0
+        self._complaint = ""
+        self.refresh()
+
+    def saw(self, terminal_id: str, now: float) -> None:
+        """Note that a terminal was used; cheap."""
+        if self.current.find(terminal_id) is not None:
+            self._seen[terminal_id] = now
+
+    def renewed(self, terminal_id: str, now: float) -> None:
+        """Note that a terminal's cookie was set again; in memory, each process for itself."""
+        known = {each.id for each in self.current.terminals}
+        self._renewed = {key: at for key, at in self._renewed.items() if key in known}
+        self._renewed[terminal_id] = now
+
+    def last_renewal(self, terminal_id: str) -> float:
+        """Return when this process last set a terminal's cookie again; 0 where it didn't."""
+        return self._renewed.get(terminal_id, 0)
+
+    def flush(self, now: float) -> None:
+        """Write who was seen, at most each ``FLUSH`` seconds; raises nothing."""
+        if abs(now - self._flushed) >= FLUSH:
+            self._write_seen(now, wait=0)
+
+    def close(self) -> None:
+        """Write what wasn't written yet; raises nothing."""
+        self._write_seen(max(self._seen.values(), default=0.0), wait=_LAST_WAIT)
+
+    def _look(self) -> Versions:
+        return {self._store.path: file_version(self._store.path)}
+
+    def _read(self) -> TerminalList:
+        return self._store.load()
+
+    def _is_news(self, before: TerminalList, after: TerminalList) -> bool:
+        # When a terminal was last seen changes all the time.
+        return _who(before) != _who(after)
+
+    def _log_change(self) -> None:
+        _log.info("the terminals changed: there are %d", len(self.current.terminals))
+
+    def _log_problems(self, invalid: Invalid) -> None:
+        _log.error("the list of terminals is broken, the last good one is used: %s", invalid)
+
+    def _write_seen(self, now: float, *, wait: float) -> None:
+        if not self._seen:
+            return
+        self._flushed = now
+        try:
+            self._store.change(lambda before: with_seen(before, self._seen, now), wait=wait)
+        except (OSError, Invalid, Unsafe, Busy) as error:
+            if str(error) != self._complaint:
+                _log.warning("when terminals were seen can't be written: %s", error)
+            self._complaint = str(error)
+        else:
+            self._seen.clear()
+            self._complaint = ""
+
+
+def _who(terminals: TerminalList) -> list[tuple[str, str, bytes]]:
+    """Return what of a list decides who comes in, and as whom."""
+    return [(each.id, each.name, each.token_sha256) for each in terminals.terminals]

@@ -5,16 +5,14 @@ A named pipe in the config folder must not stop the proxy, nor a device fill its
 
 import os
 import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from proxy.core.errors import Invalid, Problem
 from proxy.core.files.text import MAX_BYTES
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from proxy.state.files import Unreadable
 
 
-def read_source(path: "Path") -> bytes:
+def read_config_file(path: Path) -> bytes:
     """Return the file's bytes, at most one more than a parser takes; raises ``Invalid``.
 
     Symbolic links are followed: mounted configuration is often made of them.
@@ -27,5 +25,6 @@ def read_source(path: "Path") -> bytes:
                 raise Invalid([Problem(str(path), "", "expected a file")])
             return file.read(MAX_BYTES + 1)
     except OSError as error:
-        what = f"can't be read: {error.strerror}"
-        raise Invalid([Problem(str(path), "", what)]) from None
+        kind = Invalid if isinstance(error, FileNotFoundError) else Unreadable
+        problem = Problem(str(path), "", f"can't be read: {error.strerror}")
+        raise kind([problem]) from None

@@ -8,7 +8,7 @@ import pytest
 from proxy.core.terminals.terminals import TerminalList
 from proxy.state.files import locked
 from proxy.state.terminals import TerminalStore, TerminalWatch, renamed, without_terminal
-from proxy.state.terminals.watch import FLUSH
+from proxy.state.terminals.store import FLUSH
 from tests.terminal_lists import BOTH, LAPTOP, NOW, PHONE
 
 
