@@ -1,4 +1,4 @@
-"""A signed request is carried out at most once, whoever sends it again, where and when."""
+"""A call is carried out at most once, whoever sends it again, where and when: signed or sealed."""
 
 from __future__ import annotations
 
@@ -6,24 +6,37 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from proxy.core.access.policy import MODES, Mode
 from proxy.core.identity import PrivateKey
 from tests.wire.conftest import SITE, WIDE, World
+from tests.wire.harness.meddler import Passing
 from tests.wire.harness.portals import Portal, contact, end, reserve_port, wait_for_ports
 from tests.wire.harness.raw import Raw, RawConnection, exchange, request, response
 from tests.wire.harness.recorder import Recorder, eventually
-from tests.wire.harness.signer import SignedCall, new_key, sign_call
+from tests.wire.harness.sealer import Sender
+from tests.wire.harness.signer import new_key, sign_call
 
-AT_ONCE = 200
+AT_ONCE = {"signed": 200, "sealed": 100}
+
+modes = pytest.mark.parametrize("mode", MODES)
 
 
-@dataclass
+@dataclass(frozen=True)
+class Call:
+    """A call's bytes, and what its sender makes of a response to them."""
+
+    raw: bytes
+    opened: Callable[[Raw], Raw]
+
+
+@dataclass(frozen=True)
 class Carol:
     """A Portal of which a test may break anything; ``friend`` is the key of its one contact."""
 
@@ -31,17 +44,29 @@ class Carol:
     app: Recorder
     friend: PrivateKey
 
-    def call(self, **changes: bytes) -> SignedCall:
-        return sign_call(self.friend, self.portal, "wide", method=b"POST", **changes)  # type: ignore[arg-type]
+    def call(self, mode: Mode, body: bytes = b"once") -> Call:
+        """Return a call of the friend's that wasn't sent yet."""
+        if mode == "sealed":
+            sender = Sender(self.friend, self.portal)
+            whole = sender.whole(sender.head("wide", method=b"POST"), body)
+            return Call(sender.around(whole), sender.opened)
+        signed = sign_call(self.friend, self.portal, "wide", method=b"POST", body=body)
 
-    def get(self, call: SignedCall) -> Raw:
-        return exchange(self.portal.public, call.raw)
+        def proven(got: Raw) -> Raw:
+            assert signed.believes(got, self.portal.id)
+            return got
+
+        return Call(signed.raw, proven)
+
+    def get(self, call: Call) -> Raw:
+        """Send a call; return what its sender opens."""
+        return call.opened(exchange(self.portal.public, call.raw))
 
 
-@pytest.fixture
-def carol(tmp_path: Path) -> Iterator[Carol]:
+@contextmanager
+def running(folder: Path) -> Iterator[Carol]:
     with ExitStack() as stack:
-        portal = Portal(tmp_path, "Carol")
+        portal = Portal(folder, "Carol")
         stack.callback(portal.release)
         app = stack.enter_context(Recorder())
         portal.add_app("wide", WIDE, app.port)
@@ -49,6 +74,26 @@ def carol(tmp_path: Path) -> Iterator[Carol]:
         friend = new_key()
         portal.knows(contact(friend.public.portal_id, "Friend", 9, 9), apps={"wide": "all"})
         yield Carol(portal.start(), app, friend)
+
+
+@pytest.fixture(scope="module")
+def carol_(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Carol]:
+    with running(tmp_path_factory.mktemp("carol")) as carol:
+        yield carol
+
+
+@pytest.fixture
+def carol(carol_: Carol) -> Carol:
+    """A Portal that runs, and must run again after the test."""
+    carol_.app.clear()
+    return carol_
+
+
+@pytest.fixture
+def doomed(tmp_path: Path) -> Iterator[Carol]:
+    """A Portal whose store may be spoiled."""
+    with running(tmp_path) as carol:
+        yield carol
 
 
 def test_the_same_bytes_pass_once(world: World) -> None:
@@ -71,6 +116,36 @@ def test_what_was_overheard_is_refused_when_it_is_sent_again(world: World) -> No
 
     assert got.code == "replayed"
     assert len(world.bob_app.requests) == 1
+
+
+def test_an_envelope_that_was_overheard_is_refused_when_it_is_sent_again(sealed: World) -> None:
+    """Nobody but Eda can read the refusal; to everybody else it looks like the response."""
+    responses = []
+
+    def twice(passing: Passing) -> None:
+        responses.extend([passing.on(), passing.on()])
+        passing.back(responses[0])
+
+    sealed.meddler.on_call = twice
+    assert sealed.ask_sealed(method="POST", body=b"overheard").status == 200
+    assert len(sealed.bob_app.requests) == 1
+    assert responses[0].head == responses[1].head
+    assert len(responses[0].body) == len(responses[1].body)
+    assert responses[0].body != responses[1].body
+
+
+def test_the_response_to_a_replay_is_no_response_to_the_call(sealed: World) -> None:
+    """It opens, being sealed to the same envelope, and says that the outcome is unknown."""
+
+    def replaying(passing: Passing) -> None:
+        passing.on()
+        passing.back(passing.on())
+
+    sealed.meddler.on_call = replaying
+    for method in ("GET", "POST"):
+        got = sealed.ask_sealed(method=method)
+        assert (got.status, got.code) == (502, "outcome_unknown")
+    assert len(sealed.bob_app.requests) == 2
 
 
 def test_a_replay_through_an_alias_is_a_replay(world: World) -> None:
@@ -103,9 +178,10 @@ def test_a_replay_elsewhere_is_refused(world: World) -> None:
     assert world.bobs(call.raw).status == 200
 
 
-def test_of_200_at_once_to_two_processes_one_passes(carol: Carol) -> None:
+@modes
+def test_of_many_at_once_to_two_processes_one_passes(carol: Carol, mode: Mode) -> None:
     portal = carol.portal
-    second = portal.folder / "config-of-a-second-process"
+    second = portal.folder / f"config-of-a-second-process-{mode}"
     ports: list[int] = []
     with ExitStack() as stack:
         for _ in range(3):
@@ -118,23 +194,23 @@ def test_of_200_at_once_to_two_processes_one_passes(carol: Carol) -> None:
         stack.callback(end, process)
         wait_for_ports(process, *ports, log=portal.log_file)
 
-        responses = at_once(carol.call(body=b"once").raw, (portal.public, ports[0]))
+        statuses = at_once(carol.call(mode), (portal.public, ports[0]), AT_ONCE[mode])
 
-    assert Counter(responses) == {200: 1, 409: AT_ONCE - 1}
+    assert Counter(statuses) == {200: 1, 409: AT_ONCE[mode] - 1}
     assert len(carol.app.requests) == 1
 
 
-def at_once(raw: bytes, ports: tuple[int, ...]) -> list[int]:
-    """Send the same bytes on connections that are open already; return each one's status."""
+def at_once(call: Call, ports: tuple[int, ...], count: int) -> list[int]:
+    """Send a call on connections that are open already; return each one's status."""
     with ExitStack() as stack:
-        wires = [stack.enter_context(RawConnection(ports[n % len(ports)])) for n in range(AT_ONCE)]
+        wires = [stack.enter_context(RawConnection(ports[n % len(ports)])) for n in range(count)]
         gate = threading.Barrier(len(wires))
         found: list[int] = []
 
         def send(wire: RawConnection) -> None:
             gate.wait()
-            wire.send(raw)
-            found.append(wire.read().status)
+            wire.send(call.raw)
+            found.append(call.opened(wire.read()).status)
 
         threads = [threading.Thread(target=send, args=(wire,)) for wire in wires]
         for thread in threads:
@@ -144,20 +220,22 @@ def at_once(raw: bytes, ports: tuple[int, ...]) -> list[int]:
         return found
 
 
-def test_a_restart_forgets_nothing(carol: Carol) -> None:
-    call = carol.call(body=b"once")
+@modes
+def test_a_restart_forgets_nothing(carol: Carol, mode: Mode) -> None:
+    call = carol.call(mode)
     assert carol.get(call).status == 200
 
     assert carol.portal.stop() == 0
     carol.portal.start()
 
     assert carol.get(call).code == "replayed"
-    assert carol.get(carol.call()).status == 200
+    assert carol.get(carol.call(mode)).status == 200
     assert len(carol.app.requests) == 2
 
 
-def test_a_killed_proxy_forgets_nothing(carol: Carol) -> None:
-    call = carol.call()
+@modes
+def test_a_killed_proxy_forgets_nothing(carol: Carol, mode: Mode) -> None:
+    call = carol.call(mode)
     assert carol.get(call).status == 200
     process = carol.portal._process
     assert process is not None
@@ -169,33 +247,31 @@ def test_a_killed_proxy_forgets_nothing(carol: Carol) -> None:
     assert carol.get(call).code == "replayed"
 
 
-def test_without_its_store_every_signed_call_is_refused_and_strangers_are_served(
-    carol: Carol,
-) -> None:
-    for path in carol.portal.state.glob("replay.sqlite3*"):
+def test_without_its_store_every_call_is_refused_and_strangers_are_served(doomed: Carol) -> None:
+    for path in doomed.portal.state.glob("replay.sqlite3*"):
         path.unlink()
-    call = carol.call()
 
-    got = carol.get(call)
+    for mode in MODES:
+        got = doomed.get(doomed.call(mode))
+        assert (got.status, got.code) == (503, "replay_store_down")
 
-    assert (got.status, got.code) == (503, "replay_store_down")
-    assert call.believes(got, carol.portal.id)
-    host = ("Host", carol.portal.app_host("site"))
-    assert exchange(carol.portal.public, request("GET", "/", host)).status == 200
-    assert len(carol.app.requests) == 1
-    eventually(lambda: "the replay store is down" in carol.portal.log)
+    assert doomed.app.received == b""
+    host = ("Host", doomed.portal.app_host("site"))
+    assert exchange(doomed.portal.public, request("GET", "/", host)).status == 200
+    eventually(lambda: "the replay store is down" in doomed.portal.log)
 
 
-def test_a_corrupt_store_refuses_every_signed_call(carol: Carol) -> None:
-    assert carol.get(carol.call()).status == 200
-    for path in carol.portal.state.glob("replay.sqlite3*"):
+def test_a_corrupt_store_refuses_every_call(doomed: Carol) -> None:
+    assert doomed.get(doomed.call("signed")).status == 200
+    for path in doomed.portal.state.glob("replay.sqlite3*"):
         if not path.name.endswith(".lock"):
             path.write_bytes(b"garbage " * 4096)
 
-    eventually(lambda: "the replay store is down" in carol.portal.log)
+    eventually(lambda: "the replay store is down" in doomed.portal.log)
 
-    assert carol.get(carol.call()).code == "replay_store_down"
-    assert len(carol.app.requests) == 1
+    for mode in MODES:
+        assert doomed.get(doomed.call(mode)).code == "replay_store_down"
+    assert len(doomed.app.requests) == 1
 
 
 def test_a_refused_call_claims_nothing(world: World) -> None:
@@ -204,6 +280,15 @@ def test_a_refused_call_claims_nothing(world: World) -> None:
 
     assert world.bobs(spoiled).code == "signature_invalid"
     assert world.bobs(call.raw).status == 200
+
+
+def test_a_sealed_call_that_was_refused_claims_nothing(carol: Carol) -> None:
+    nonce = bytes(range(32))
+    refused = Sender(carol.friend, carol.portal)
+    head = refused.head("wide", b"/x", nonce=nonce, seal=bytes(32))
+    assert refused.ask(head).code == "wrong_envelope"
+    sender = Sender(carol.friend, carol.portal)
+    assert sender.ask(sender.head("wide", b"/x", nonce=nonce)).status == 200
 
 
 def test_time_is_judged_a_minute_each_way(world: World) -> None:

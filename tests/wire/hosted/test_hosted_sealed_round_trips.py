@@ -1,3 +1,0 @@
-"""``test_sealed_round_trips`` under other servers."""
-
-from tests.wire.test_sealed_round_trips import *  # noqa: F403 - the same tests
