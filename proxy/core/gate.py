@@ -1,4 +1,4 @@
-"""The corridor: every check that a request passes before an app hears of it, in its one order.
+"""The order of checks: every one that a request passes before an app hears of it.
 
 Read ``admit`` first. Each step raises a ``Refusal`` or lets the request go on; none of them can be
 skipped by what a client sends, and a request that claims to be a Portal's is verified or refused,
@@ -78,7 +78,7 @@ class Admission:
     fields: tuple[Field, ...]
     """What the client sent and may reach the app: no hop, no identity, no protocol fields."""
     question: Question | None
-    """The signed request, to sign the answer to; None where no peer is calling."""
+    """The signed request, whose response is to be signed; None where no peer is calling."""
     digests: Mapping[str, bytes]
     """What the body must hash to before it is forwarded; empty where nothing was announced."""
 
@@ -93,7 +93,7 @@ class Unpaired(Refusal):
 
 
 class RefusedPeer(Refusal):
-    """A refusal whose request is well formed enough for the answer to be signed."""
+    """A refusal whose request is well formed enough for the response to be signed."""
 
     def __init__(self, refusal: Refusal, question: Question) -> None:
         super().__init__(refusal.code, refusal.detail, now=refusal.now, allow=refusal.allow)
@@ -237,7 +237,7 @@ def _rule(
 ) -> Rule | None:
     """Return the rule for the target and the second one: the stricter of theirs.
 
-    Where all of an app's paths have one access, where a request writes needs no judging.
+    Where all of an app's paths have the same access, the second target changes nothing.
     """
     if app is None:
         return None

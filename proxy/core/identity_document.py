@@ -1,7 +1,7 @@
 """The identity document: what a Portal says of itself, signed (docs/protocol.md, section 2).
 
 It is the only thing a Portal believes about another one that it hasn't verified call by call, so
-it is accepted in one exact shape: the ``portal-identity`` tag and exactly four components. An
+it is accepted in one exact form: the ``portal-identity`` tag and exactly four components. An
 app's JSON that its Portal signed as a response has another tag and can't pass for one.
 """
 

@@ -33,10 +33,10 @@ class RequestLine:
     listener = ""
     outcome = ""
     """``ANSWERED``, or ``REFUSED`` with a ``code``; ``LEFT`` by the client before the end;
-    ``BROKEN`` off when a response had begun; or ``REVOKED``, because what it lived on was removed,
+    ``BROKEN`` off when a response had begun; or ``REVOKED``, because its subject was removed,
     with a ``code`` where no response had begun."""
     status = 0
-    """Of the answer to the request itself, be it in an envelope."""
+    """Of the response to the request itself, be it in an envelope."""
     code = ""
     detail = ""
     method = b""
@@ -58,7 +58,7 @@ class RequestLine:
     bytes_out = 0
     seconds = 0.0
     first: float | None = None
-    """Seconds until the answer began."""
+    """Seconds until the response began."""
     request_id = ""
     client = ""
     """The client's address."""

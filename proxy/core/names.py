@@ -1,6 +1,6 @@
 """Names of people: what a stranger may call itself, what an owner may type, and how it travels.
 
-A name is at most 64 characters. None of them may be invisible or change how its neighbours are
+A name is at most 64 characters. None of them may be invisible or change how the others are
 shown: with such characters one contact can be made to look like another, and a control character
 can end a header field or a line of a log.
 """
@@ -38,8 +38,8 @@ def _is_unfit(char: str) -> bool:
 
 def clean_name(text: str) -> str:
     """Return a stranger's text as a name: unfit characters removed, stripped, cut; may be ""."""
-    validate = "".join(char for char in text[:_MOST_READ] if not _is_unfit(char))
-    return validate.strip()[:MAX_NAME_LENGTH].strip()
+    visible = "".join(char for char in text[:_MOST_READ] if not _is_unfit(char))
+    return visible.strip()[:MAX_NAME_LENGTH].strip()
 
 
 def name_problem(text: str) -> str | None:

@@ -1,4 +1,4 @@
-"""What a running exchange lives on, and whether that is still there: a removal ends what runs.
+"""What a running request depends on, its subject, and whether that was removed: then it ends.
 
 Removals alone (of a terminal its end, too): an app whose rules change, or a contact that is
 renamed, moves or is called in another mode, is there as before, and what began goes on.
@@ -12,7 +12,7 @@ from proxy.core.gate import AccessContext
 
 
 class Subject(NamedTuple):
-    """What one exchange lives on; equal ones stand and fall together."""
+    """What one request or call depends on; those with equal subjects are revoked together."""
 
     direction: Literal["in", "out"]
     """``out`` is a call of an app's."""
@@ -25,25 +25,25 @@ class Subject(NamedTuple):
 
 
 def subject_of_request(caller: Caller, app: str | None) -> Subject:
-    """Return what a request of ``caller`` for ``app`` lives on."""
+    """Return what a request of ``caller`` for ``app`` depends on."""
     return Subject("in", app, caller.type, caller.id)
 
 
 def subject_of_call(app: str | None, portal_id: str = "") -> Subject:
-    """Return what a call of ``app`` to that peer lives on; without one, a question to ourselves."""
+    """Return what a call of ``app`` to that peer depends on; "" is a request to this Portal."""
     return Subject("out", app, "peer" if portal_id else "anonymous", portal_id)
 
 
 def revocation_reason(subject: Subject, context: AccessContext, now: float) -> Refusal | None:
-    """Return why an exchange may not go on, as the refusal that a new one gets; None if it may.
+    """Return why a request may not go on, as the refusal that a new one gets; None if it may.
 
     ``now`` is in Unix seconds. A terminal loses what it has on public paths, too: the app was told
     who it is.
     """
     if subject.direction == "out":
-        return _loss_of_call(subject, context)
-    if subject.kind == "peer" and (lost := _loss_of_peer(subject, context)):
-        return lost
+        return _reason_of_call(subject, context)
+    if subject.kind == "peer" and (reason := _reason_of_peer(subject, context)):
+        return reason
     if subject.app is not None and subject.app not in context.apps:
         return Refusal(Code.NO_SUCH_APP, f"{subject.app} was removed")
     if subject.kind == "terminal":
@@ -53,7 +53,7 @@ def revocation_reason(subject: Subject, context: AccessContext, now: float) -> R
     return None
 
 
-def _loss_of_peer(subject: Subject, context: AccessContext) -> Refusal | None:
+def _reason_of_peer(subject: Subject, context: AccessContext) -> Refusal | None:
     """Look for a contact that is gone, or hidden from an app that is still there."""
     if context.contacts.find(subject.id) is None:
         return Refusal(Code.NOT_ALLOWED, f"{subject.id} isn't a contact any more")
@@ -63,7 +63,7 @@ def _loss_of_peer(subject: Subject, context: AccessContext) -> Refusal | None:
     return None
 
 
-def _loss_of_call(subject: Subject, context: AccessContext) -> Refusal | None:
+def _reason_of_call(subject: Subject, context: AccessContext) -> Refusal | None:
     app = subject.app
     if app is None:
         return None

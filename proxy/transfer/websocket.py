@@ -21,7 +21,7 @@ from starlette.types import Receive, Send
 
 from proxy.config.limits import DEFAULT_LIMITS
 from proxy.core.websocket.frames import Close, FrameFilter, State, close_frame
-from proxy.core.websocket.handshake import Handshake, NotAgreed, fields_for_client, read_answer
+from proxy.core.websocket.handshake import Handshake, NotAgreed, fields_for_client, read_response
 from proxy.http.scope import RAW, STOP, UPGRADE
 from proxy.http.upstream import UpstreamFailed, UpstreamResponse
 from proxy.transfer.response import passing_fields
@@ -73,7 +73,7 @@ class WebSocketRelay:
         ``receive`` and ``send`` are the client's; ``app`` names the app for the log.
         """
         try:
-            deflate = read_answer(asked, response.fields).deflate
+            deflate = read_response(asked, response.fields).deflate
         except NotAgreed as error:
             raise UpstreamFailed(str(error)) from None
         self._response = response

@@ -1,4 +1,4 @@
-"""The corridor: every attack of ``tests/attacks`` is refused, its harmless twin is admitted."""
+"""The gate: every attack of ``tests/attacks`` is refused, its harmless twin is admitted."""
 
 import hashlib
 import re
@@ -151,7 +151,7 @@ def test_a_request_out_of_time_is_told_our_time_and_no_other_refusal_is() -> Non
     assert caught.value.now is None
 
 
-def test_what_is_not_even_well_formed_gets_no_signed_answer() -> None:
+def test_what_is_not_even_well_formed_gets_no_signed_response() -> None:
     with pytest.raises(Refusal) as caught:
         admit(Draft(more=";admin").sign(), CONTEXT, NOW, Claims())
     assert not isinstance(caught.value, RefusedPeer)

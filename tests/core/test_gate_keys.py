@@ -1,4 +1,4 @@
-"""The corridor against keys and signatures that nobody honest makes."""
+"""The gate against keys and signatures that nobody honest makes."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""The corridor for what comes in an envelope: every attack again, and what only envelopes have."""
+"""The gate for what comes in an envelope: every attack again, and what only envelopes have."""
 
 import hashlib
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The corridor for strangers: what is public, and nothing else."""
+"""The gate for strangers: what is public, and nothing else."""
 
 from dataclasses import replace
 

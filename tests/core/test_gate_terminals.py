@@ -1,4 +1,4 @@
-"""The corridor for the owner's devices: whose cookie counts, where, and what is left of it."""
+"""The gate for the owner's devices: whose cookie counts, where, and what is left of it."""
 
 from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit

@@ -1,4 +1,4 @@
-"""The identity document is accepted in one exact shape, and in no other."""
+"""The identity document is accepted in one exact form, and in no other."""
 
 import base64
 import hashlib
@@ -191,8 +191,8 @@ def test_an_apps_json_that_its_portal_signed_as_a_response_is_no_document() -> N
     question = getattr(admission, "question", None)
     assert question is not None
     digest = content_digest(hashlib.sha256(_BODY).digest())
-    answer = Message(fields=((b"content-type", b"application/json"), digest), status=200)
-    signed = sign_response(BOB, answer, question, now=NOW).message
+    response = Message(fields=((b"content-type", b"application/json"), digest), status=200)
+    signed = sign_response(BOB, response, question, now=NOW).message
     with pytest.raises(Untrusted, match="0 signatures"):
         verify_document(BOBS, signed, _BODY, now=NOW)
 

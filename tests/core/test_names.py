@@ -1,4 +1,4 @@
-"""Names: strangers' are cleaned, owners' are judged, and both travel as field values."""
+"""Names: strangers' are cleaned, owners' are checked, and both travel as field values."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""Whether what a running exchange lives on is still there: removals alone take it away."""
+"""What revokes a running request: the removal of its subject, and nothing else."""
 
 from dataclasses import replace
 

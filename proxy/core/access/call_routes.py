@@ -22,7 +22,7 @@ _CALL = re.compile(rb"/internal/call_peer/([^/?]*)(?:/)?([^?]*)(\?.*)?", re.DOTA
 
 @dataclass(frozen=True)
 class PeerCall:
-    """The path form: ``id`` as the app wrote it, and the target for the peer's app."""
+    """A call by path: ``id`` as the app wrote it, and the target for the peer's app."""
 
     id: str
     target: bytes
@@ -30,7 +30,7 @@ class PeerCall:
 
 @dataclass(frozen=True)
 class HostCall:
-    """The forward-proxy form: the host that the app wants (lower case), and the target there."""
+    """A call through a forward proxy: the host asked for (lower case), and the target there."""
 
     host: str
     target: bytes

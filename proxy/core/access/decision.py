@@ -1,8 +1,8 @@
-"""Which rule of an app.json holds for a target: the strictest over all that an app could read.
+"""Which rule of an app.json holds for a target: the strictest over all its interpretations.
 
-Where some reading is ``peer`` and another one ``private``, nobody enters.
+Where one interpretation is ``peer`` and another one ``private``, nobody enters.
 
-Source: docs/protocol.md, "Access"; the readings are those of ``proxy.core.access.target``.
+Source: docs/protocol.md, "Access"; the interpretations are those of ``proxy.core.access.target``.
 """
 
 from proxy.core.access.rules import Rule, Rules, stricter
@@ -29,9 +29,9 @@ class RuleMatcher:
         if self.rules.uniform_access is not None:
             return own
         strictest = own
-        for reading in interpretations(target.path):
-            folded = (self._folded.decide(each) for each in _folds(reading))
-            for rule in (self.rules.decide(reading), *folded):
+        for path in interpretations(target.path):
+            folded = (self._folded.decide(each) for each in _folds(path))
+            for rule in (self.rules.decide(path), *folded):
                 if rule.access is not strictest.access:
                     strictest = stricter(strictest, rule)
         return strictest

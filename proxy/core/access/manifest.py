@@ -11,11 +11,11 @@ from proxy.core.access.manifest_schema import (
     VERSIONS,
     Authentication,
     ContainerEntrypoint,
-    ContainerForm,
-    EntrypointForm,
-    FirstForm,
-    Form,
+    ContainerSchema,
+    EntrypointSchema,
+    FirstSchema,
     Kind,
+    ManifestSchema,
     PathRule,
     reads_as_address,
 )
@@ -42,35 +42,39 @@ class Manifest:
 def parse_manifest(file: str, app: str, kind: Kind, data: bytes) -> Manifest:
     """Read an app's file; ``app`` is its folder's name. Raises ``Invalid`` with every problem."""
     value = parse_json(file, data)
-    form = validate(file, _form(file, kind, value), value)
+    content = validate(file, _schema(file, kind, value), value)
     reader = _Reader(file, app)
     reader.note_name(value)
-    rules = reader.first_rules(form) if isinstance(form, FirstForm) else reader.rules(form.paths)
-    upstream = reader.upstream(form)
+    rules = (
+        reader.first_rules(content)
+        if isinstance(content, FirstSchema)
+        else reader.rules(content.paths)
+    )
+    upstream = reader.upstream(content)
     return Manifest(rules, upstream, tuple(reader.notices))
 
 
-def _form(file: str, kind: Kind, value: object) -> type[Form]:
-    """Return the form that the file's ``v`` names; without one, app.json has the first form."""
-    forms = VERSIONS[kind]
-    known = listed([f'"{version}"' for version in forms])
+def _schema(file: str, kind: Kind, value: object) -> type[ManifestSchema]:
+    """Return the schema that the file's ``v`` names; without one, app.json has the first."""
+    schemas = VERSIONS[kind]
+    known = listed([f'"{version}"' for version in schemas])
     if not isinstance(value, dict):
         raise Invalid([Problem(file, "", "expected an object, {...}")])
     if "v" not in value:
         if kind == "app.json":
-            return forms["0.0"]
+            return schemas["0.0"]
         raise Invalid([Problem(file, "v", f"is missing; expected {known}")])
     version = value["v"]
     if not isinstance(version, str):
         what = f"the version is text in quotes; expected {known}"
         raise Invalid([Problem(file, "v", what)])
-    if version not in forms:
+    if version not in schemas:
         raise Invalid([Problem(file, "v", f"{shown(version)} isn't known; expected {known}")])
-    return forms[version]
+    return schemas[version]
 
 
 class _Reader:
-    """Takes rules and upstream from one file's form, and notes what the owner should know."""
+    """Takes rules and upstream from one file, and notes what the owner should know."""
 
     def __init__(self, file: str, app: str) -> None:
         self.notices: list[Problem] = []
@@ -96,9 +100,9 @@ class _Reader:
             )
         )
 
-    def first_rules(self, form: FirstForm) -> Rules:
-        """Return the first form's rules: where a path stands in two lists, the stricter holds."""
-        given = form.authentication or Authentication()
+    def first_rules(self, content: FirstSchema) -> Rules:
+        """Return the first schema's rules: where a path stands in two lists, the stricter holds."""
+        given = content.authentication or Authentication()
         by_prefix = {"": given.default_access}
         for access, prefixes in (
             (Access.PUBLIC, given.public_paths),
@@ -113,10 +117,10 @@ class _Reader:
                     self._note(step("authentication", prefix), what)
         return Rules(tuple(Rule(p.encode("ascii"), access) for p, access in by_prefix.items()))
 
-    def upstream(self, form: Form) -> Origin | None:
-        if isinstance(form, EntrypointForm | ContainerForm):
-            return self._entrypoint(form)
-        return self._own_port("port", form.port) if form.port is not None else None
+    def upstream(self, content: ManifestSchema) -> Origin | None:
+        if isinstance(content, EntrypointSchema | ContainerSchema):
+            return self._entrypoint(content)
+        return self._own_port("port", content.port) if content.port is not None else None
 
     def _own_port(self, place: str, port: int) -> Origin | None:
         if reads_as_address(self._app):
@@ -124,9 +128,9 @@ class _Reader:
             return None
         return Origin("http", self._app, port)
 
-    def _entrypoint(self, form: EntrypointForm | ContainerForm) -> Origin | None:
+    def _entrypoint(self, content: EntrypointSchema | ContainerSchema) -> Origin | None:
         found: list[Origin | None] = []
-        for index, entrypoint in enumerate(form.entrypoints):
+        for index, entrypoint in enumerate(content.entrypoints):
             place = step("entrypoints", index)
             if entrypoint.entrypoint_port != "http":
                 what = f"{shown(entrypoint.entrypoint_port)} isn't served, only 'http' is"

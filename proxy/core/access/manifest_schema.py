@@ -1,6 +1,6 @@
 """What may stand in app.json and app_meta.json, as far as access and routing go, by version.
 
-Three forms: the first (``authentication``), ``paths`` with a ``port``, ``paths`` with
+Three schemas: the first (``authentication``), ``paths`` with a ``port``, ``paths`` with
 ``entrypoints``. Keys beside these are the app store's business; inside them every key is ours,
 because a misspelt ``private_paths`` would open what its author meant to close.
 """
@@ -110,7 +110,7 @@ _Port = Annotated[int, AfterValidator(_port)]
 
 
 class Authentication(Section):
-    """The first form's rules. A list that is null or missing is empty."""
+    """The first schema's rules. A list that is null or missing is empty."""
 
     default_access: _Access = Access.PRIVATE
     public_paths: list[_Prefix] | None = None
@@ -118,7 +118,7 @@ class Authentication(Section):
     peer_paths: list[_Prefix] | None = None
 
 
-class FirstForm(OpenSection):
+class FirstSchema(OpenSection):
     """app.json without ``v``, or 0.0."""
 
     v: str = "0.0"
@@ -142,7 +142,7 @@ def _bounded(paths: dict[str, PathRule]) -> dict[str, PathRule]:
 _Paths = Annotated[dict[_Prefix, PathRule], AfterValidator(_bounded)]
 
 
-class PortForm(OpenSection):
+class PortSchema(OpenSection):
     """app.json 1.0 to 3.2."""
 
     v: str
@@ -157,7 +157,7 @@ class AppEntrypoint(OpenSection):
     entrypoint_port: str
 
 
-class EntrypointForm(OpenSection):
+class EntrypointSchema(OpenSection):
     """app.json 4.0."""
 
     v: str
@@ -171,7 +171,7 @@ class ContainerEntrypoint(AppEntrypoint):
     container_name: _ContainerName
 
 
-class ContainerForm(OpenSection):
+class ContainerSchema(OpenSection):
     """app_meta.json 1.0 to 1.3."""
 
     v: str
@@ -180,13 +180,13 @@ class ContainerForm(OpenSection):
 
 
 Kind = Literal["app.json", "app_meta.json"]
-Form = FirstForm | PortForm | EntrypointForm | ContainerForm
+ManifestSchema = FirstSchema | PortSchema | EntrypointSchema | ContainerSchema
 
-VERSIONS: dict[Kind, dict[str, type[Form]]] = {
+VERSIONS: dict[Kind, dict[str, type[ManifestSchema]]] = {
     "app.json": {
-        "0.0": FirstForm,
-        **dict.fromkeys(("1.0", "2.0", "3.0", "3.1", "3.2"), PortForm),
-        "4.0": EntrypointForm,
+        "0.0": FirstSchema,
+        **dict.fromkeys(("1.0", "2.0", "3.0", "3.1", "3.2"), PortSchema),
+        "4.0": EntrypointSchema,
     },
-    "app_meta.json": dict.fromkeys(("1.0", "1.1", "1.2", "1.3"), ContainerForm),
+    "app_meta.json": dict.fromkeys(("1.0", "1.1", "1.2", "1.3"), ContainerSchema),
 }

@@ -1,6 +1,6 @@
 """Which access a path asks for: an app's rules by path prefix, and the decision between them.
 
-The longest prefix decides. There are two readings of "prefix": the existing ecosystem's, by plain
+The longest prefix decides. "Prefix" is understood in two ways: the existing ecosystem's, by plain
 string (``/peer`` fits ``/peerage``), and the one that authors mean, which ends at a segment
 boundary. An author may have relied on either, so where they disagree the stricter access holds.
 """
@@ -64,7 +64,7 @@ class Rules:
         object.__setattr__(self, "_lengths", lengths)
 
     def decide(self, path: bytes) -> Rule:
-        """Return the rule for ``path``, one reading of a request's path, without the query.
+        """Return the rule for ``path``, one interpretation of a request's path.
 
         One look-up per length of prefix: a file with thousands of rules costs no more than one
         with prefixes of as many lengths.

@@ -1,8 +1,8 @@
-"""Request targets: the raw bytes, and every reading that an app could make of them.
+"""Request targets: the raw bytes, and every interpretation of them by an app.
 
 The bytes are judged here and forwarded as they came, never decoded and re-encoded. What no honest
 client sends and some app would read in its own way is refused outright; everything else is judged
-under every reading in ``interpretations``, and the strictest rule holds.
+under every one of its ``interpretations``, and the strictest rule holds.
 Source: RFC 9112, section 3.2.1 (origin form); RFC 3986, sections 2.1 and 3.3.
 """
 
@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 from proxy.core.errors import Code, Refusal
 
 MAX_PATH = 8192
-"""Bytes of a path; every reading of it is judged, so its length is a stranger's to spend."""
+"""Bytes of a path; every interpretation of it is judged, so its length is a stranger's to spend."""
 MAX_DECODINGS = 4
 """How many layers of percent-encoding are peeled; a path that has more is refused."""
 
@@ -81,13 +81,13 @@ def interpretations(path: bytes) -> frozenset[bytes]:
     """Return every path that an app could take ``path`` for, itself included.
 
     The closure of: decode the escapes once more, drop ``;parameters``, cut at ``?`` or ``#`` that
-    came out of an escape, merge slashes. Then the same of what is left where a reading begins with
+    came out of an escape, merge slashes. Then the same of what is left where one begins with
     ``//`` and is taken for a reference to a host; only once, since nobody parses a URL twice. Case
-    is the judge's concern. Bounded: each step shortens the path, and the decodings are limited by
+    is for ``RuleMatcher``. Bounded: each step shortens the path, and the decodings are limited by
     ``parse_target``.
     """
     found = _closure(frozenset(), [path])
-    behind_hosts = {_AUTHORITY.sub(b"", reading) or b"/" for reading in found}
+    behind_hosts = {_AUTHORITY.sub(b"", each) or b"/" for each in found}
     return _closure(found, behind_hosts - found)
 
 
@@ -96,13 +96,13 @@ def _closure(known: frozenset[bytes], starts: Iterable[bytes]) -> frozenset[byte
     found = {*known, *fresh}
     while fresh:
         current = fresh.pop()
-        for reading in (
+        for path in (
             unquote_to_bytes(current),
             _PATH_PARAMETER.sub(b"", current),
             _TAIL.sub(b"", current),
             _SLASHES.sub(b"/", current),
         ):
-            if reading not in found:
-                found.add(reading)
-                fresh.append(reading)
+            if path not in found:
+                found.add(path)
+                fresh.append(path)
     return frozenset(found)

@@ -1,4 +1,4 @@
-"""The shape of a file that people write: a pydantic model, and its errors as our ``Problem``.
+"""The schema of a file that people write: a pydantic model, and its errors as our ``Problem``.
 
 Models say what a file may hold; ``validate`` reports everything that is wrong with it at once, with
 the place in the file's own terms and what is expected there.

@@ -76,7 +76,7 @@ def _read_float(text: str) -> float | _BadNumber:
 
 
 def _settle(file: str, place: str, value: object, problems: list[Problem]) -> object:
-    """Return ``value`` as plain dicts and lists; adds a problem for whatever has two readings."""
+    """Return ``value`` as plain dicts and lists; adds a problem for whatever is ambiguous."""
     if isinstance(value, _Pairs):
         members: dict[str, object] = {}
         for key, member in value:

@@ -1,7 +1,7 @@
-"""By which way a request came, and how an app is told: ``X-Forwarded-*`` and ``Forwarded``.
+"""Through whom a request came, and how an app is told: ``X-Forwarded-*`` and ``Forwarded``.
 
 - What web servers before us say is believed from trusted ones alone, and there is none by default.
-- A chain is read from its end, which our neighbour wrote. It ends at the first hop that isn't
+- A chain is read from its end, which the remote peer wrote. It ends at the first hop that isn't
   trusted: what stands before that one was written by anybody.
 - A hop that can't be read is "unknown" and ends the chain as well. It isn't left out, or an app
   would take the web server behind it for the client.
@@ -79,7 +79,7 @@ class RemotePeer:
 
 @dataclass(frozen=True, slots=True)
 class ForwardedChain:
-    """The way of one request, as far as it is believed."""
+    """The hops of one request, as far as they are believed."""
 
     nodes: tuple[str, ...]
     """Never empty: the client, then those through which it came. Addresses, "unknown", or a name
@@ -116,21 +116,21 @@ def read_network(text: str) -> Network:
 
 
 def read_forwarded_chain(
-    neighbour: RemotePeer, fields: Fields, trusted: Trusted, *, public: Scheme, made_id: str
+    remote: RemotePeer, fields: Fields, trusted: Trusted, *, public: Scheme, made_id: str
 ) -> ForwardedChain:
-    """Return by which way the request with ``fields`` came from ``neighbour``.
+    """Return through whom the request with ``fields`` came; ``remote`` sent it to us.
 
     ``public`` is the scheme by which others reach this Portal: what a connection without TLS of our
     own is taken to have been, where nobody says. ``made_id`` is the request's ID likewise.
     """
-    node, address = _address(neighbour.address)
-    scheme: Scheme = "https" if neighbour.is_tls else public
-    is_trusted = trusted.unix if neighbour.is_unix else trusted.has(address)
+    node, address = _address(remote.address)
+    scheme: Scheme = "https" if remote.is_tls else public
+    is_trusted = trusted.unix if remote.is_unix else trusted.has(address)
     if not is_trusted:
         return ForwardedChain((node,), scheme, made_id)
     forwarded = not any(name in (_FOR, _PROTO, _HOST) for name, _ in fields)
     told, proto, host = _read_forwarded(fields, trusted) if forwarded else _read_x(fields, trusted)
-    if not neighbour.is_unix or not told:
+    if not remote.is_unix or not told:
         told.insert(0, node)
     ids = values_of(fields, REQUEST_ID)
     request_id = ids[0].decode("ascii") if len(ids) == 1 and _ID.fullmatch(ids[0]) else made_id
@@ -155,9 +155,9 @@ def fields_of_forwarded_chain(chain: ForwardedChain, host: bytes) -> list[Field]
 
 
 def _read_x(fields: Fields, trusted: Trusted) -> tuple[list[str], bytes, bytes]:
-    """Return what ``X-Forwarded-*`` tells: hops, our neighbour's client first; scheme; Host.
+    """Return what ``X-Forwarded-*`` tells: hops, the last one first; scheme; Host.
 
-    Of several schemes and Hosts the last ones, which our neighbour wrote.
+    Of several schemes and Hosts the last ones, which the remote peer wrote.
     """
     chain = b",".join(values_of(fields, _FOR)).rsplit(b",", MOST_HOPS)
     told: list[str] = []

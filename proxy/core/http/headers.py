@@ -28,12 +28,12 @@ HOP_BY_HOP = frozenset(
         b"transfer-encoding", b"upgrade", b"http2-settings", b"expect",
     }
 )  # fmt: skip
-"""Fields between two neighbours: never signed, never forwarded."""
+"""Fields of one hop: never signed, never forwarded."""
 
 FRAMING = frozenset({b"host", b"content-length"})
 """Set anew on each hop, from what was authenticated: the authority and the body itself."""
 
-_BETWEEN_NEIGHBOURS = HOP_BY_HOP | FRAMING
+_OF_ONE_HOP = HOP_BY_HOP | FRAMING
 
 INTERMEDIARY = frozenset(
     {
@@ -45,12 +45,12 @@ INTERMEDIARY = frozenset(
 )  # fmt: skip
 """What intermediaries add or change on the way: never signed, and never taken from anybody.
 
-Some frameworks route by ``X-Original-URL`` and its kin: past the path that was judged here. CGI
+Some frameworks route by ``X-Original-URL`` and its kin: past the path that was checked here. CGI
 makes ``Proxy`` the variable that sets a client's proxy.
 """
 
 REQUEST_ID = b"x-request-id"
-"""Told to apps by us alone, like some of those; what an app answers or sends under it passes."""
+"""Told to apps by us alone, like some of those; an app's own passes, in a response as in a call."""
 
 RENAMED = {
     b"signature": b"portal-app-signature",
@@ -63,7 +63,7 @@ _TAKEN_ON_THE_WAY = (
     b"x-accel-expires", b"x-accel-limit-rate", b"x-accel-redirect",
 )  # fmt: skip
 RENAMED_IN_RESPONSES = RENAMED | {name: b"portal-app-" + name for name in _TAKEN_ON_THE_WAY}
-"""Web servers on the way write their own ``Date`` over an answer's, or act on ``X-Accel-*`` and
+"""Web servers on the way write their own ``Date`` over a response's, or act on ``X-Accel-*`` and
 drop them, by default.
 """
 RESTORED = {ours: apps for apps, ours in RENAMED_IN_RESPONSES.items()}
@@ -71,7 +71,7 @@ RESTORED = {ours: apps for apps, ours in RENAMED_IN_RESPONSES.items()}
 _OURS = frozenset(
     {b"portal-key", b"portal-to", b"portal-seal", b"portal-token", b"portal-refusal", *RESTORED}
 )
-_NEITHER_HOPS_NOR_OURS = _BETWEEN_NEIGHBOURS | _OURS
+_OF_ONE_HOP_OR_OURS = _OF_ONE_HOP | _OURS
 _IDENTITY = b"x-ptl-"
 _TOKEN = re.compile(TOKEN)
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -81,7 +81,7 @@ _SPELLING = bytes(byte if byte in _ALPHANUMERIC else ord("-") for byte in range(
 """For each byte of a name what it is in its ``spelling``."""
 
 
-class Indexed(tuple[Field, ...]):  # noqa: SLOT001 - a tuple's have no room for an index
+class Indexed(tuple[Field, ...]):  # noqa: SLOT001 - a tuple can't have slots
     """Fields that are looked up more often than once: ``values_of`` needn't go through them."""
 
     def __init__(self, _fields: Iterable[Field] = ()) -> None:
@@ -173,9 +173,7 @@ def end_to_end(fields: Fields) -> list[Field]:
     """
     dropped = connection_options(fields)
     return [
-        pair
-        for pair in fields
-        if pair[0] not in dropped and spelling(pair[0]) not in _BETWEEN_NEIGHBOURS
+        pair for pair in fields if pair[0] not in dropped and spelling(pair[0]) not in _OF_ONE_HOP
     ]
 
 
@@ -185,7 +183,7 @@ def end_to_end_not_ours(fields: Fields) -> list[Field]:
     return [
         pair
         for pair in fields
-        if pair[0] not in dropped and spelling(pair[0]) not in _NEITHER_HOPS_NOR_OURS
+        if pair[0] not in dropped and spelling(pair[0]) not in _OF_ONE_HOP_OR_OURS
     ]
 
 
@@ -202,7 +200,7 @@ def renamed_for_travel(fields: Fields) -> list[Field]:
 
 
 def response_for_travel(fields: Fields) -> list[Field]:
-    """Give an app's answer the form in which it is signed: renamed, less what intermediaries write.
+    """Return an app's response as it is signed: fields renamed, less what intermediaries write.
 
     ``fields`` are without ours already.
     """

@@ -16,7 +16,7 @@ PROBLEM = b"application/problem+json"
 KEY_PROBLEM = "https://iana.org/assignments/http-problem-types#ohttp-key"
 """The problem type by which a client knows that its key configuration is out of date (RFC 9458)."""
 REFUSAL_FIELD = b"portal-refusal"
-"""Marks an answer as the proxy's own, not the app's: apps' answers never carry it.
+"""Marks a response as the proxy's own: those of apps never carry it.
 
 A Token, the code; with ``;now=`` where the refusal tells our time, since HEAD gets no body.
 """

@@ -1,4 +1,4 @@
-"""Lines and fields: the strict reading of a message's head (RFC 9112, sections 2 to 5).
+"""Lines and fields: strict parsing of a message's head (RFC 9112, sections 2 to 5).
 
 Strict means: CR LF and nothing else ends a line, no white space before a colon, no folded lines,
 no control bytes. Each leniency that is missing here is one that some request smuggling needs.
@@ -23,7 +23,7 @@ _BARE = re.compile(rb"(?<!\r)\n|\r(?!\n|$)")
 
 
 class Malformed(Exception):
-    """Bytes that aren't the message they should be; ``status`` is what a server answers."""
+    """Bytes that aren't the message they should be; ``status`` is that of a server's response."""
 
     def __init__(self, detail: str, status: int = 400) -> None:
         super().__init__(detail)
@@ -95,7 +95,7 @@ def parse_fields(data: bytes | bytearray, start: int, end: int) -> Indexed:
 def refuse_hopeless(data: bytes | bytearray, start: int, *, request: bool) -> None:
     """Refuse the beginning of a head that can't become one any more; raises ``Malformed``.
 
-    Without this a client that ends its lines with a bare LF would wait for an answer until the
+    Without this a client that ends its lines with a bare LF would wait for a response until the
     head's time is over. ``start`` is where the bytes begin that weren't looked at before.
     """
     if _BARE.search(data, max(start - 1, 0)):

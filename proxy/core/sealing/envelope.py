@@ -30,12 +30,12 @@ def is_sealed_request(fields: Fields) -> bool:
 
 
 def is_sealed_response(status: int, fields: Fields) -> bool:
-    """Tell whether an answer says that it is an envelope."""
+    """Tell whether a response says that it is an envelope."""
     return status == 200 and media_type(fields) == CHUNKED_RESPONSE[1]  # noqa: PLR2004 - HTTP's OK
 
 
 def may_be_key_problem(status: int, fields: Fields) -> bool:
-    """Tell whether the answer's body is worth reading: a problem document with an error status."""
+    """Tell whether the body has to be looked at: a problem document with an error status."""
     return 400 <= status < 500 and media_type(fields) == PROBLEM  # noqa: PLR2004 - HTTP's 4xx
 
 

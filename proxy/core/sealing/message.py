@@ -20,7 +20,7 @@ _ZEROS = 1 << 16
 
 
 class Sealer(Protocol):
-    """The sealing half of an envelope: a request's or an answer's."""
+    """The sealing half of an envelope: a request's or a response's."""
 
     @property
     def header(self) -> bytes:

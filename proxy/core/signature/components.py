@@ -101,12 +101,12 @@ class Covered(tuple[Component, ...]):  # noqa: SLOT001 - what is worked out is k
 
     @cached_property
     def asked(self) -> "Covered":
-        """What an answer covers of the request that has these: each with ``;req``."""
+        """What a response covers of the request that has these: each with ``;req``."""
         return Covered(component.of_request() for component in self)
 
     @cached_property
-    def answered(self) -> "Covered":
-        """The same behind the answer's own status."""
+    def for_response(self) -> "Covered":
+        """The same behind the response's own status."""
         return Covered((Component("@status"), *self.asked))
 
     @cached_property

@@ -1,7 +1,7 @@
 """The signed request: what a Portal signs when one of its apps calls a peer (docs/protocol.md, 3).
 
-Signing and verifying stand side by side. Verifying is split into the steps that the corridor
-(``proxy.core.gate``) takes in its order; each raises a ``Refusal`` of its own.
+Signing and verifying stand side by side. Verifying is split into the steps that
+``proxy.core.gate`` takes in its order; each raises a ``Refusal`` of its own.
 """
 
 from dataclasses import dataclass

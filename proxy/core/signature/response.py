@@ -1,7 +1,7 @@
 """The signed response: proof that the Portal that was called is the one that answers.
 
 It is bound to one request by that request's nonce and by ``;req`` components for everything that
-the request's signature covers, so an answer can't be moved from one call to another.
+the request's signature covers, so a response can't be moved from one call to another.
 Source: docs/protocol.md, section 4.
 """
 
@@ -52,15 +52,15 @@ class VerifiedResponse:
 
 
 class Untrusted(Exception):
-    """An answer that can't be believed; the message is for the log."""
+    """A response that can't be believed; the message is for the log."""
 
 
 def sign_response(key: PrivateKey, response: Message, question: Question, *, now: int) -> Signed:
-    """Sign ``response``, whose fields include ``content-digest``, as the answer to ``question``.
+    """Sign ``response``, whose fields include ``content-digest``, as the response to ``question``.
 
     Raises ``NotSignable``.
     """
-    derived = Covered.of(question.components).answered
+    derived = Covered.of(question.components).for_response
     parameters = (
         f';created={now};nonce="{question.nonce}";keyid="{key.public.portal_id}";tag="{TAG}"'
     )
@@ -68,7 +68,7 @@ def sign_response(key: PrivateKey, response: Message, question: Question, *, now
 
 
 def verify_response(expected: str, response: Message, question: Question) -> VerifiedResponse:
-    """Return what of ``response`` can be believed as the answer of the Portal ``expected``.
+    """Return what of ``response`` can be believed as the response of the Portal ``expected``.
 
     ``expected`` is its full ID. Raises ``Untrusted``.
     """
@@ -81,7 +81,7 @@ def verify_response(expected: str, response: Message, question: Question) -> Ver
         if key.portal_id != expected or keyid_of(signature) != expected:
             raise Untrusted(f"answered with the key of {key.portal_id}, not of {expected}")
         if nonce_of(signature) != question.nonce:
-            raise Untrusted("the answer belongs to another request")
+            raise Untrusted("the response belongs to another request")
         _require_coverage(signature.components, fields, question)
         base = signature_base(signature.components, signature.text, response, question.message)
         digests = announced_digests(fields)
@@ -110,7 +110,7 @@ def _require_coverage(components: Covered, fields: Fields, question: Question) -
 
 @lru_cache(maxsize=_KEPT)
 def _fields_beside(components: Covered, asked: Covered) -> tuple[bytes, ...] | None:
-    """Return the names of the answer's own fields, if all that is needed is covered.
+    """Return the names of the response's own fields, if all that is needed is covered.
 
     None, which says nothing, where any of them is covered in another form than as one line.
     """

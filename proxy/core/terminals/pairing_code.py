@@ -1,7 +1,7 @@
 """Pairing codes, and how guessing them is throttled, as frozen data.
 
 A code is 40 bits, good once and for ten minutes. Wrong tries are counted, for each address and for
-everybody together, whether there is a code or not: what is answered says nothing about that. While
+everybody together, whether there is a code or not: the response says nothing about that. While
 there were too many, even the right code isn't looked at, so that no flood of guesses can hit it;
 it stays good.
 """

@@ -134,7 +134,7 @@ def render(view: View) -> bytes:
 def page_fields(portal: Origin) -> tuple[Field, ...]:
     """Return the fields that the page goes out with; ``portal`` is the Portal's own origin.
 
-    Browsers apply ``form-action`` to where a form's answer leads as well: to the apps, here.
+    Browsers apply ``form-action`` to where a form's response leads as well: to the apps, here.
     """
     apps = f"{portal.scheme}://*.{portal.authority}"
     policy = (

@@ -38,7 +38,7 @@ class Violation:
 
 
 class State(Enum):
-    """Where a passage is between its beginning and its end."""
+    """Where a direction is between its beginning and its end."""
 
     PASSING = auto()
     REPLACING = auto()

@@ -1,8 +1,8 @@
-"""The opening handshake (RFC 6455, section 4): what a client may ask for, what an app may answer.
+"""The opening handshake (RFC 6455, section 4): what a client may ask for, and an app agree to.
 
 Both halves are checked here because of what goes wrong where only one is: a proxy that believes in
 an upgrade which its app refused carries the client's next bytes to the app as a second request,
-past every check. A client's offers are cut to what the frames can be judged by: of all extensions
+past every check. A client's offers are cut to what the frames can be checked by: of all extensions
 ``permessage-deflate`` alone (RFC 7692), which owns the bit RSV1 and nothing else.
 """
 
@@ -99,7 +99,7 @@ def fields_for_app(fields: Fields) -> tuple[Field, ...]:
     """Return the fields of an admitted handshake as its app gets them.
 
     ``fields`` are those of a handshake that could be read, less those of its hop. They pass as they
-    are, but for offers of extensions by whose rules we couldn't judge the frames.
+    are, but for offers of extensions by whose rules we couldn't check the frames.
     """
     passing = []
     for name, value in fields:
@@ -120,7 +120,7 @@ def fields_for_client(fields: Fields) -> tuple[Field, ...]:
     return (*_OF_THE_HOP, *fields)
 
 
-def read_answer(asked: Handshake, fields: Fields) -> Agreement:
+def read_response(asked: Handshake, fields: Fields) -> Agreement:
     """Read the fields of an app's 101; raises ``NotAgreed`` where a client would have to fail."""
     if b"upgrade" not in connection_options(fields):
         raise NotAgreed("a 101 without upgrade in Connection")

@@ -1,9 +1,8 @@
-"""Whole messages, made of frames and into frames: for those who speak WebSocket without a wire.
+"""Whole messages, made of frames and into frames: for WebSockets whose end is no socket.
 
-``proxy.core.websocket.frames`` looks at frames as they pass and touches no payload. Here is the
-other half, for ends that have messages where frames are carried between them: an app in this
-process, and another server's WebSocket. What is read has passed there before, so its form and its
-size are settled.
+``proxy.core.websocket.frames`` looks at frames as they pass and touches no payload. This is for
+ends that speak in messages: an app in this process, and the WebSocket of another server. What is
+read has passed a ``FrameFilter`` before: its form and its size aren't checked again.
 Source: RFC 6455, sections 5 and 7.
 """
 
@@ -118,7 +117,7 @@ def binary_frame(data: bytes, mask: bytes = b"") -> bytes:
 
 
 def pong_frame(data: bytes, mask: bytes = b"") -> bytes:
-    """Return the answer to a Ping with ``data``."""
+    """Return the Pong for a Ping with ``data``."""
     return _framed(_PONG, data, mask)
 
 

@@ -1,4 +1,4 @@
-"""The rule that is applied is as strict as that of every reading an app could make."""
+"""The rule that is applied is as strict as that of every interpretation an app could make."""
 
 import pytest
 

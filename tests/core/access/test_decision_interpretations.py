@@ -1,4 +1,4 @@
-"""Whatever the target's bytes, the rule is as strict as the one for every reading of an app's.
+"""Whatever the target's bytes, the rule is as strict as for every interpretation of an app's.
 
 The apps here are models of their own: nothing of ``proxy.core.access`` is in them.
 Each is a row of steps that real servers and frameworks take with a path, in any order; the app asks
@@ -211,7 +211,7 @@ _BELOW = {b"": Access.PUBLIC, b"/a/b": Access.PRIVATE}
 def test_the_property_sees_what_the_bytes_as_they_stand_dont_show(
     raw: bytes, steps: tuple[Step, ...], rules: dict[bytes, Access]
 ) -> None:
-    """A judge that knew nothing of a step would be found out."""
+    """A matcher that knew nothing of a step would be found out."""
     app = App(steps, by_segments=True)
     literal = App((), by_segments=True).asks(raw, rules)
     assert literal < app.asks(raw, rules) <= decided(raw, rules)

@@ -1,4 +1,4 @@
-"""Decisions by path: the longest prefix, in both readings, and the stricter of the two."""
+"""Decisions by path: the longest prefix, in both its meanings, and the stricter of the two."""
 
 import pytest
 from hypothesis import given
@@ -22,14 +22,14 @@ _OPEN = _rules(**{"": Access.PUBLIC, "/admin": Access.PRIVATE, "/admin/faq": Acc
     [
         (_PLAIN, b"/peer", b"/peer"),
         (_PLAIN, b"/peer/x", b"/peer"),
-        (_PLAIN, b"/peerage", b""),  # the boundary reading is the stricter
+        (_PLAIN, b"/peerage", b""),  # by segments it is stricter
         (_PLAIN, b"/public/x", b"/public/"),
         (_PLAIN, b"/public", b""),
         (_PLAIN, b"/PUBLIC/", b""),
         (_PLAIN, b"", b""),
         (_PLAIN, b"*", b""),
         (_OPEN, b"/admin", b"/admin"),
-        (_OPEN, b"/administrator", b"/admin"),  # the plain reading is the stricter
+        (_OPEN, b"/administrator", b"/admin"),  # by plain text it is stricter
         (_OPEN, b"/admin/faq", b"/admin/faq"),
         (_OPEN, b"/admin/faqs", b"/admin"),
         (_OPEN, b"/other", b""),

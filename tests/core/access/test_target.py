@@ -66,17 +66,17 @@ def test_whatever_comes_is_parsed_or_refused(raw: bytes) -> None:
     except Refusal:
         return
     assert target.raw == raw
-    for reading in interpretations(target.path):
-        segments = reading.split(b"/")
+    for path in interpretations(target.path):
+        segments = path.split(b"/")
         assert b".." not in segments
         assert b"." not in segments
-        assert b"\\" not in reading
-        assert b"\x00" not in reading
-        assert reading.startswith(b"/")
+        assert b"\\" not in path
+        assert b"\x00" not in path
+        assert path.startswith(b"/")
 
 
 @pytest.mark.parametrize(
-    ("path", "reading"),
+    ("path", "interpretation"),
     [
         (b"/%70rivate", b"/private"),
         (b"/%2570rivate", b"/private"),
@@ -101,8 +101,8 @@ def test_whatever_comes_is_parsed_or_refused(raw: bytes) -> None:
         (b"//host/%70rivate", b"/private"),
     ],
 )
-def test_an_apps_reading_is_among_the_readings(path: bytes, reading: bytes) -> None:
-    assert reading in interpretations(parse_target(path).path)
+def test_an_apps_interpretation_is_among_them(path: bytes, interpretation: bytes) -> None:
+    assert interpretation in interpretations(parse_target(path).path)
 
 
 _PATHS = st.lists(
@@ -122,8 +122,8 @@ def test_how_pythons_own_library_reads_a_path_is_among_the_readings(raw: bytes) 
     text = path.decode("ascii")
     split = urllib.parse.urlsplit(text).path or "/"
     parsed = urllib.parse.urlsplit(urllib.parse.unquote(text, "latin-1")).path or "/"
-    for reading in (text, urllib.parse.unquote(text, "latin-1"), split, parsed):
-        assert reading.encode("latin-1") in found
+    for path in (text, urllib.parse.unquote(text, "latin-1"), split, parsed):
+        assert path.encode("latin-1") in found
     assert urllib.parse.unquote(split, "latin-1").encode("latin-1") in found
 
 

@@ -143,5 +143,5 @@ def test_the_same_messages_are_written_in_our_form(file: str) -> None:
     vectors = _vectors(file)
     head = RequestHead(b"GET", b"https", b"example.com", b"/", ())
     assert request_head(head) + END == b"\2" + vectors["request_bhttp"][1:] + bytes(3)
-    answer = response_head(ResponseHead(200, ())) + END
-    assert answer == b"\3" + vectors["response_bhttp"][1:] + bytes(3)
+    response = response_head(ResponseHead(200, ())) + END
+    assert response == b"\3" + vectors["response_bhttp"][1:] + bytes(3)

@@ -1,4 +1,4 @@
-"""Shapes: a model's errors in the words of whoever wrote the file."""
+"""Schemas: a model's errors in the words of whoever wrote the file."""
 
 from typing import Annotated
 

@@ -34,10 +34,10 @@ _PROXY = RemotePeer("10.0.0.1")
 ATTACKS, TWINS = cases(portal=_PORTAL.authority, host=_HOST)
 
 
-def trail_of(
-    *lines: bytes, neighbour: RemotePeer = _PROXY, trusted: Trusted = _BELIEVED
+def chain_of(
+    *lines: bytes, remote: RemotePeer = _PROXY, trusted: Trusted = _BELIEVED
 ) -> ForwardedChain:
-    return read_forwarded_chain(neighbour, fields_of(lines), trusted, public="http", made_id=_MADE)
+    return read_forwarded_chain(remote, fields_of(lines), trusted, public="http", made_id=_MADE)
 
 
 def fields_of(lines: tuple[bytes, ...]) -> list[Field]:
@@ -47,7 +47,7 @@ def fields_of(lines: tuple[bytes, ...]) -> list[Field]:
 
 def arrived(case: Case) -> tuple[list[Field], dict[bytes, bytes]]:
     """Return what reaches the app of what was sent, and what it is told."""
-    chain = trail_of(*case.lines, neighbour=RemotePeer(case.came_from))
+    chain = chain_of(*case.lines, remote=RemotePeer(case.came_from))
     host = chain.host if _HOSTS.leads_to(chain.host, "site") else _HOST.encode()
     passing = fields_of_stranger(fields_of(case.lines), frozenset())
     return list(passing), dict(fields_of_forwarded_chain(chain, host))
@@ -77,7 +77,7 @@ def test_the_same_without_the_forgery_does(case: Case) -> None:
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "10.0.0.1", "::ffff:10.0.0.1", ""])
 def test_nobody_is_believed_by_default(address: str) -> None:
-    chain = trail_of(b"X-Forwarded-For: 6.6.6.6", neighbour=RemotePeer(address), trusted=NOBODY)
+    chain = chain_of(b"X-Forwarded-For: 6.6.6.6", remote=RemotePeer(address), trusted=NOBODY)
     assert chain.nodes == (address.removeprefix("::ffff:") or "unknown",)
     assert not NOBODY
     assert _BELIEVED
@@ -105,22 +105,22 @@ def test_a_network_is_that_of_the_address_that_is_meant(
     trusted: str, address: str, *, is_believed: bool
 ) -> None:
     told = Trusted((read_network(trusted),))
-    chain = trail_of(b"X-Forwarded-For: 9.9.9.9", neighbour=RemotePeer(address), trusted=told)
+    chain = chain_of(b"X-Forwarded-For: 9.9.9.9", remote=RemotePeer(address), trusted=told)
     assert (chain.client == "9.9.9.9") is is_believed
 
 
 def test_a_unix_socket_is_believed_where_that_is_said_and_only_there() -> None:
     over_unix = RemotePeer("", is_unix=True)
     line = b"X-Forwarded-For: 9.9.9.9"
-    assert trail_of(line, neighbour=over_unix).nodes == ("unknown",)
+    assert chain_of(line, remote=over_unix).nodes == ("unknown",)
     believed = Trusted(unix=True)
-    assert trail_of(line, neighbour=over_unix, trusted=believed).nodes == ("9.9.9.9",)
-    assert trail_of(neighbour=over_unix, trusted=believed).nodes == ("unknown",)
+    assert chain_of(line, remote=over_unix, trusted=believed).nodes == ("9.9.9.9",)
+    assert chain_of(remote=over_unix, trusted=believed).nodes == ("unknown",)
     # A client that is gone has no address either.
-    assert trail_of(line, neighbour=RemotePeer(""), trusted=believed).nodes == ("unknown",)
+    assert chain_of(line, remote=RemotePeer(""), trusted=believed).nodes == ("unknown",)
     # Nor is it a unix socket where an address is believed.
     everybody = Trusted((read_network("0.0.0.0/0"), read_network("::/0")))
-    assert trail_of(line, neighbour=over_unix, trusted=everybody).nodes == ("unknown",)
+    assert chain_of(line, remote=over_unix, trusted=everybody).nodes == ("unknown",)
 
 
 @pytest.mark.parametrize(
@@ -156,9 +156,9 @@ def test_what_is_no_network_is_told(text: str, what: str) -> None:
 def test_the_scheme_is_the_clients_as_far_as_anybody_knows(
     line: bytes, *, is_tls: bool, public: Scheme, scheme: str
 ) -> None:
-    neighbour = RemotePeer("10.0.0.1", is_tls=is_tls)
+    remote = RemotePeer("10.0.0.1", is_tls=is_tls)
     fields = fields_of((line,) if line else ())
-    chain = read_forwarded_chain(neighbour, fields, _BELIEVED, public=public, made_id=_MADE)
+    chain = read_forwarded_chain(remote, fields, _BELIEVED, public=public, made_id=_MADE)
     assert chain.scheme == scheme
 
 
@@ -168,15 +168,15 @@ def test_the_scheme_is_the_clients_as_far_as_anybody_knows(
 @pytest.mark.parametrize("name", [b"X-Forwarded-For: ", b"Forwarded: for="])
 def test_a_chain_without_end_is_cut(name: bytes) -> None:
     separator = b", " + (b"for=" if name.startswith(b"F") else b"")
-    chain = trail_of(name + separator.join([b"9.9.9.9", *[b"10.0.0.1"] * 5000]))
+    chain = chain_of(name + separator.join([b"9.9.9.9", *[b"10.0.0.1"] * 5000]))
     assert chain.nodes[0] == "unknown"
     assert set(chain.nodes[1:]) == {"10.0.0.1"}
     assert len(chain.nodes) <= MOST_HOPS + 2
 
 
 def test_ten_thousand_commas_cost_nothing() -> None:
-    assert trail_of(b'Forwarded: x="' + b"," * 60_000).nodes == ("unknown", "10.0.0.1")
-    assert trail_of(b"X-Forwarded-For: 9.9.9.9" + b"," * 60_000).nodes == ("unknown", "10.0.0.1")
+    assert chain_of(b'Forwarded: x="' + b"," * 60_000).nodes == ("unknown", "10.0.0.1")
+    assert chain_of(b"X-Forwarded-For: 9.9.9.9" + b"," * 60_000).nodes == ("unknown", "10.0.0.1")
 
 
 _NODE = re.compile(r"[0-9.]{7,15}|[0-9a-f:.]{2,45}|unknown|_[0-9A-Za-z._-]{1,63}")

@@ -124,7 +124,7 @@ _BODIES = [
     Row("an_upgrade_that_nobody_asked_for",
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\nraw",
         b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + LENGTH),
-    Row("an_interim_answer_that_is_malformed", b"HTTP/1.1 103 Hm\r\nX y: z\r\n\r\n" + LENGTH,
+    Row("an_interim_response_that_is_malformed", b"HTTP/1.1 103 Hm\r\nX y: z\r\n\r\n" + LENGTH,
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hm\r\nX: z\r\n\r\n" + LENGTH),
     Row("a_length_that_isn_t_one_until_the_end", OK + b"Content-Length: x\r\n\r\nhello",
         OK + b"\r\nhello", until_close=True),

@@ -1,4 +1,4 @@
-"""What the tables leave out: messages in a row, interim answers, raw streams, writing."""
+"""What the tables leave out: messages in a row, interim responses, raw streams, writing."""
 
 import pytest
 
@@ -64,7 +64,7 @@ def test_nothing_is_read_after_an_error() -> None:
         assert reader.end_of_stream() == []
 
 
-def test_interim_answers_come_before_the_final_one() -> None:
+def test_interim_responses_come_before_the_final_one() -> None:
     reader = ResponseReader()
     reader.expect(b"GET")
     events = reader.feed(b"HTTP/1.1 100 \r\n\r\nHTTP/1.1 103 Hm\r\nLink: x\r\n\r\n" + _OK)

@@ -1,4 +1,4 @@
-"""How an envelope shows itself over HTTP, and which answers are about its key."""
+"""How an envelope shows itself over HTTP, and which responses are about its key."""
 
 import json
 
@@ -54,7 +54,7 @@ def test_a_request_is_an_envelope_by_its_media_type_alone(value: bytes, *, is_it
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 206, 302, 400, 401, 502])
-def test_an_answer_is_sealed_with_status_200_alone(status: int) -> None:
+def test_a_response_is_sealed_with_status_200_alone(status: int) -> None:
     assert is_sealed_response(status, [CHUNKED_RESPONSE]) is (status == 200)
     assert not is_sealed_response(status, [CHUNKED_REQUEST])
     assert not is_sealed_response(status, [])

@@ -17,7 +17,7 @@ from proxy.core.sealing.request import RequestOpener, RequestSealer
 KEY = SealingKey(bytes(range(32)))
 CONFIG = KeyConfig(7, KEY.public, (Aead.AES_128_GCM,))
 HEAD = RequestHead(b"POST", b"https", b"app.example", b"/a?b", ((b"x-a", b"1"),))
-ANSWER = ResponseHead(200, ((b"x-b", b"2"),))
+RESPONSE = ResponseHead(200, ((b"x-b", b"2"),))
 TAG = 16
 
 
@@ -171,7 +171,7 @@ def test_the_first_chunks_alone_are_no_message() -> None:
         (b"", "breaks off"),
         (request_head(HEAD) + END + bytes(9) + b"\1", "zeros"),
         (request_head(HEAD) + b"\0\3x-a\1b\0", "trailers"),
-        (response_head(ANSWER) + END, "framing"),
+        (response_head(RESPONSE) + END, "framing"),
     ],
 )
 def test_a_final_chunk_does_not_make_a_message_whole(plaintext: bytes, detail: str) -> None:
@@ -183,18 +183,18 @@ def test_a_final_chunk_does_not_make_a_message_whole(plaintext: bytes, detail: s
         opener.end()
 
 
-def test_an_answer_opens_at_the_one_request_that_it_answers() -> None:
+def test_a_response_opens_at_the_one_request_that_it_answers() -> None:
     ends = []
     for seed in (b"a", b"b"):
         request = RequestSealer(CONFIG, ephemeral=seed * 32)
         gateway = RequestOpener(lambda _: KEY)
         gateway.feed(request.header)
-        response = MessageSealer(gateway.response_sealer(bytes(16)), response_head(ANSWER))
-        response.add(b"answer")
+        response = MessageSealer(gateway.response_sealer(bytes(16)), response_head(RESPONSE))
+        response.add(b"response")
         ends.append((request, response.end()))
     (first, firsts), (second, seconds) = ends
     events = opened(MessageOpener(first.response_opener(), ResponseReader(b"GET")), firsts)
-    assert events == [ANSWER, b"answer", COMPLETE]
+    assert events == [RESPONSE, b"response", COMPLETE]
     for request, data in ((first, seconds), (second, firsts)):
         with pytest.raises(CannotOpen):
             opened(MessageOpener(request.response_opener(), ResponseReader(b"GET")), data)
@@ -206,7 +206,7 @@ def test_what_was_sealed_one_way_does_not_open_the_other_way() -> None:
     gateway.feed(request.header)
     there = request.header + request.finish(request_head(HEAD) + END)
     back = gateway.response_sealer(bytes(16))
-    response = back.header + back.finish(response_head(ANSWER) + END)
+    response = back.header + back.finish(response_head(RESPONSE) + END)
     with pytest.raises(CannotOpen):
         opened(MessageOpener(request.response_opener(), ResponseReader(b"POST")), there)
     with pytest.raises(CannotOpen):

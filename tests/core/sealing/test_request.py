@@ -37,12 +37,12 @@ def test_an_exchange_goes_both_ways(aead: Aead) -> None:
     assert opener.feed(sealer.seal(b"first")) == [b"first"]
     assert opener.has_opened
     response = opener.response_sealer(bytes(opener.response_nonce_length))
-    answer = sealer.response_opener()
-    assert answer.feed(response.header + response.seal(b"early")) == [b"early"]
+    response_opener = sealer.response_opener()
+    assert response_opener.feed(response.header + response.seal(b"early")) == [b"early"]
     assert opener.feed(sealer.finish(b"last")) == []
     assert opener.end() == b"last"
-    assert answer.feed(response.finish(b"late")) == []
-    assert answer.end() == b"late"
+    assert response_opener.feed(response.finish(b"late")) == []
+    assert response_opener.end() == b"late"
 
 
 @AEADS
@@ -134,8 +134,8 @@ def test_an_opener_takes_the_largest_chunk_and_no_larger() -> None:
         sealer = request_sealer()
         units = sealed(sealer, [bytes(size), b""])
         assert opened(request_opener(20), units).refusal == refusal
-        answer = response_sealer(sealer)
-        units = sealed(answer, [bytes(size), b""])
+        back = response_sealer(sealer)
+        units = sealed(back, [bytes(size), b""])
         assert opened(sealer.response_opener(20), units).refusal == refusal
 
 

@@ -82,7 +82,7 @@ class _Asked:
 
 
 @dataclass
-class _Answered:
+class _Response:
     status_code: int
     headers: _Headers
     request: _Asked
@@ -212,7 +212,7 @@ def _question(signed: Signed) -> Question:
     return Question(signed.message, signed.components, NONCE)
 
 
-_ANSWER: tuple[Field, ...] = (
+_RESPONSE_FIELDS: tuple[Field, ...] = (
     (b"content-type", b"text/html"),
     (b"set-cookie", b"a=1"),
     (b"set-cookie", b"b=2"),
@@ -222,33 +222,33 @@ _ANSWER: tuple[Field, ...] = (
 def test_the_library_verifies_a_response_that_we_sign() -> None:
     now = int(time.time())
     request = _ours(_TARGETS[2], now)
-    answer = Message(fields=(*_ANSWER, _digest(b"Hi")), status=201)
-    signed = sign_response(BOB, answer, _question(request), now=now)
+    response = Message(fields=(*_RESPONSE_FIELDS, _digest(b"Hi")), status=201)
+    signed = sign_response(BOB, response, _question(request), now=now)
     lines = [(n.decode(), v.decode("latin-1")) for n, v in signed.message.fields]
-    answered = _Answered(201, _Headers(lines), _asked(request))
+    received = _Response(201, _Headers(lines), _asked(request))
     [result] = _verifier().verify(
-        answered,
+        received,
         expect_tag="portal-peering-response",
         require_components=['"@status"', '"set-cookie";bs', '"@request-target";req'],
         body=b"Hi",
     )
     assert result.parameters["keyid"] == BOBS
-    answered.status_code = 200
+    received.status_code = 200
     with pytest.raises(InvalidSignature):
-        _verifier().verify(answered, expect_tag="portal-peering-response")
+        _verifier().verify(received, expect_tag="portal-peering-response")
 
 
 def test_a_response_that_the_library_signs_is_believed() -> None:
     now = int(time.time())
     request = _ours(_TARGETS[2], now)
     name, digest = (each.decode() for each in _digest(b"Hi"))
-    lines = [(n.decode(), v.decode("latin-1")) for n, v in _ANSWER]
+    lines = [(n.decode(), v.decode("latin-1")) for n, v in _RESPONSE_FIELDS]
     lines += [(name, digest), ("portal-key", key_field(BOB))]
-    answered = _Answered(201, _Headers(lines), _asked(request))
+    received = _Response(201, _Headers(lines), _asked(request))
     asked = [component.of_request().identifier for component in request.components]
     own = ['"@status"', '"content-digest"', '"portal-key"', '"content-type"', '"set-cookie";bs']
     _signer().sign(
-        answered,
+        received,
         key_id=BOBS,
         created=datetime.fromtimestamp(now, UTC),
         nonce=NONCE,
@@ -257,11 +257,11 @@ def test_a_response_that_the_library_signs_is_believed() -> None:
         use_existing_digest=True,
         covered_component_ids=[*own, *asked],
     )
-    answer = Message(fields=answered.headers.wire(), status=201)
-    verified = verify_response(BOBS, answer, _question(request))
-    assert verified.fields[:3] == _ANSWER
+    response = Message(fields=received.headers.wire(), status=201)
+    verified = verify_response(BOBS, response, _question(request))
+    assert verified.fields[:3] == _RESPONSE_FIELDS
     with pytest.raises(Untrusted):
-        verify_response(BOBS, Message(fields=answer.fields, status=200), _question(request))
+        verify_response(BOBS, Message(fields=response.fields, status=200), _question(request))
 
 
 def test_both_read_the_same_key() -> None:

@@ -20,7 +20,7 @@ def _member(name: str, body: bytes) -> bytes:
     return name.encode() + b"=:" + base64.b64encode(digest) + b":"
 
 
-def _judge(fields: list[tuple[bytes, bytes]], *pieces: bytes) -> Code | None:
+def _refusal(fields: list[tuple[bytes, bytes]], *pieces: bytes) -> Code | None:
     try:
         digest = BodyDigest(announced_digests(fields))
         for piece in pieces:
@@ -34,9 +34,9 @@ def _judge(fields: list[tuple[bytes, bytes]], *pieces: bytes) -> Code | None:
 @given(st.lists(st.binary(max_size=8), max_size=5))
 def test_a_body_matches_its_digest_however_it_comes(pieces: list[bytes]) -> None:
     body = b"".join(pieces)
-    assert _judge([content_digest(hashlib.sha256(body).digest())], *pieces) is None
-    assert _judge(_field(_member("sha-512", body)), body) is None
-    assert _judge(_field(_member("sha-512", body), _member("sha-256", body)), body) is None
+    assert _refusal([content_digest(hashlib.sha256(body).digest())], *pieces) is None
+    assert _refusal(_field(_member("sha-512", body)), body) is None
+    assert _refusal(_field(_member("sha-512", body), _member("sha-256", body)), body) is None
 
 
 @pytest.mark.parametrize(
@@ -54,15 +54,15 @@ def test_a_body_matches_its_digest_however_it_comes(pieces: list[bytes]) -> None
     ],
 )
 def test_every_known_algorithm_must_match(members: list[bytes], expected: Code | None) -> None:
-    assert _judge(_field(*members), b"bo", b"dy") is expected
+    assert _refusal(_field(*members), b"bo", b"dy") is expected
 
 
 def test_a_body_cut_short_or_continued_does_not_match() -> None:
     field = _field(_member("sha-256", b"body"))
-    assert _judge(field, b"bod") is Code.DIGEST_MISMATCH
-    assert _judge(field, b"body", b"y") is Code.DIGEST_MISMATCH
-    assert _judge(field) is Code.DIGEST_MISMATCH
+    assert _refusal(field, b"bod") is Code.DIGEST_MISMATCH
+    assert _refusal(field, b"body", b"y") is Code.DIGEST_MISMATCH
+    assert _refusal(field) is Code.DIGEST_MISMATCH
 
 
 def test_no_field_is_no_digest() -> None:
-    assert _judge([]) is Code.SIGNATURE_MALFORMED
+    assert _refusal([]) is Code.SIGNATURE_MALFORMED

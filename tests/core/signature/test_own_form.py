@@ -36,14 +36,14 @@ def _asked(fields: Fields) -> tuple[Fields, Question]:
     return signed.message.fields, question
 
 
-def _answered(fields: Fields) -> Fields:
-    answer = Message((*fields, _DIGEST), status=200)
-    return response.sign_response(BOB, answer, _asked(fields)[1], now=NOW).message.fields
+def _response_of(fields: Fields) -> Fields:
+    message = Message((*fields, _DIGEST), status=200)
+    return response.sign_response(BOB, message, _asked(fields)[1], now=NOW).message.fields
 
 
 _SIGNED: tuple[Callable[[Fields], Fields], ...] = (
     lambda fields: _asked(fields)[0],
-    _answered,
+    _response_of,
     lambda _fields: document.sign_document(ADA, _DIGEST, now=NOW),
 )
 
@@ -248,14 +248,16 @@ def test_coverage_is_judged_alike(
 
 
 @given(_COMPONENTS, _COMPONENTS, _MESSAGES)
-def test_an_answers_coverage_is_judged_alike(
+def test_a_responses_coverage_is_checked_alike(
     asked: list[Component], more: list[Component], fields: list[Field]
 ) -> None:
     question = Question(Message(()), Covered(dict.fromkeys(asked)), "")
-    answer = Covered(dict.fromkeys([*Covered(asked).answered, Component("content-digest"), *more]))
+    covered = Covered(
+        dict.fromkeys([*Covered(asked).for_response, Component("content-digest"), *more])
+    )
     sent = [_DIGEST, *fields]
-    assert _trusted(lambda: response._require_coverage(answer, sent, question)) == _trusted(
-        lambda: response._look_closely(answer, sent, question)
+    assert _trusted(lambda: response._require_coverage(covered, sent, question)) == _trusted(
+        lambda: response._look_closely(covered, sent, question)
     )
 
 

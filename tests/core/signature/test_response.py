@@ -19,7 +19,7 @@ from proxy.core.signature.response import Question, Untrusted, sign_response, ve
 from tests.core.peering import ADAS, BOB, BOBS, CLEOS, EVE, NONCE, NOW, Draft, ask
 
 _HELLO = content_digest(hashlib.sha256(b"Hello").digest())
-_ANSWER: tuple[Field, ...] = (
+_FIELDS: tuple[Field, ...] = (
     (b"content-type", b"text/html"),
     (b"set-cookie", b"a=1"),
     (b"set-cookie", b"b=2"),
@@ -39,7 +39,7 @@ def _question(draft: Draft | None = None) -> Question:
 _QUESTION = _question()
 
 
-def _signed(fields: tuple[Field, ...] = _ANSWER, key: PrivateKey = BOB) -> Message:
+def _signed(fields: tuple[Field, ...] = _FIELDS, key: PrivateKey = BOB) -> Message:
     return sign_response(key, Message(fields=fields, status=201), _QUESTION, now=NOW).message
 
 
@@ -72,7 +72,7 @@ def _resigned(
     more: tuple[Field, ...] = (),
     without: tuple[bytes, ...] = (),
 ) -> Message:
-    """Sign the answer with an edited ``@signature-params``: a signature that verifies."""
+    """Sign the response with an edited ``@signature-params``: a signature that verifies."""
     unsigned = _drop(_signed(), b"signature", b"signature-input", b"portal-key", *without)
     portal_key = (b"portal-key", b":" + base64.b64encode(key.public.raw) + b":")
     message = _add(unsigned, portal_key, *more)
@@ -96,16 +96,16 @@ def _resigned(
     return _add(message, (b"signature-input", b"x=" + text.encode()), signature)
 
 
-def test_an_answer_is_believed_with_exactly_what_was_covered() -> None:
+def test_a_response_is_believed_with_exactly_what_was_covered() -> None:
     message = _add(_signed(), (b"x-uncovered", b"1"), (b"via", b"1.1 tunnel"))
     verified = verify_response(BOBS, message, _QUESTION)
-    assert verified.fields == (*_ANSWER, *message.fields[len(_ANSWER) : len(_ANSWER) + 1])
+    assert verified.fields == (*_FIELDS, *message.fields[len(_FIELDS) : len(_FIELDS) + 1])
     assert verified.fields[-1][0] == b"portal-key"
     assert verified.digests == {"sha-256": hashlib.sha256(b"Hello").digest()}
 
 
 def test_the_tests_own_signature_is_believed_too() -> None:
-    assert verify_response(BOBS, _resigned(lambda text: text), _QUESTION).fields[:5] == _ANSWER[:5]
+    assert verify_response(BOBS, _resigned(lambda text: text), _QUESTION).fields[:5] == _FIELDS[:5]
 
 
 def test_a_field_that_was_not_covered_is_dropped_not_believed() -> None:
@@ -115,7 +115,7 @@ def test_a_field_that_was_not_covered_is_dropped_not_believed() -> None:
     assert b"set-cookie" in dict(verified.fields)
 
 
-def test_another_portals_answer_is_not_believed() -> None:
+def test_another_portals_response_is_not_believed() -> None:
     assert "answered with the key of" in _refused(_signed(key=EVE))
     assert "answered with the key of" in _refused(_signed(), expected=ADAS)
     assert "answered with the key of" in _refused(_signed(), expected=BOBS[:6])
@@ -129,7 +129,7 @@ def test_a_forged_signature_is_not_believed() -> None:
     assert "doesn't verify" in _refused(message)
 
 
-def test_the_answer_to_another_call_is_not_believed() -> None:
+def test_the_response_to_another_call_is_not_believed() -> None:
     other = Draft(parameters={"nonce": '"__________________________________________8"'})
     assert "another request" in _refused(_signed(), _question(other))
 
@@ -145,11 +145,11 @@ def test_the_answer_to_another_call_is_not_believed() -> None:
               protocol={"portal-to": f'"{BOBS}";app="postcards"'}),
     ],
 )  # fmt: skip
-def test_the_answer_to_another_question_with_the_same_nonce_is_not_believed(draft: Draft) -> None:
+def test_the_response_to_another_question_with_the_same_nonce_is_not_believed(draft: Draft) -> None:
     assert "doesn't verify" in _refused(_signed(), _question(draft))
 
 
-def test_a_question_that_covers_more_needs_an_answer_that_does() -> None:
+def test_a_question_that_covers_more_needs_a_response_that_does() -> None:
     more = Draft(fields=[("content-type", "text/plain"), ("x-app", "one"), ("x-more", "1")])
     assert 'doesn\'t cover "x-more";req' in _refused(_signed(), _question(more))
 
@@ -232,25 +232,25 @@ def test_a_signature_in_another_form_is_not_believed(old: str, new: str, because
         ),
     ],
 )
-def test_an_answer_that_was_changed_is_not_believed(
+def test_a_response_that_was_changed_is_not_believed(
     change: Callable[[Message], Message], because: str
 ) -> None:
     assert because in _refused(change(_signed()))
 
 
-def test_an_answer_whose_digest_is_of_no_known_algorithm_is_not_believed() -> None:
+def test_a_response_whose_digest_is_of_no_known_algorithm_is_not_believed() -> None:
     message = _resigned(lambda t: t, without=(b"content-digest",),
                         more=((b"content-digest", b"md5=:AAAA:"),))  # fmt: skip
     assert "names none of" in _refused(message)
 
 
-def test_an_answer_whose_digest_stands_on_two_lines_is_not_believed() -> None:
+def test_a_response_whose_digest_stands_on_two_lines_is_not_believed() -> None:
     twice = tuple((b"content-digest", value) for value in (b"md5=:AAAA:", _HELLO[1]))
     message = _resigned(lambda t: t, without=(b"content-digest",), more=twice)
     assert "content-digest must stand on exactly one line" in _refused(message)
 
 
-def test_a_request_of_the_same_key_is_no_answer() -> None:
+def test_a_request_of_the_same_key_is_no_response() -> None:
     request = Draft(key="bob", authority="x.example", protocol={"portal-to": f'"{ADAS}"'}).sign()
     assert "0 signatures" in _refused(Message(fields=request.fields, status=200))
 
@@ -258,7 +258,7 @@ def test_a_request_of_the_same_key_is_no_answer() -> None:
 def test_what_covers_nothing_that_is_there_cannot_be_answered_for() -> None:
     question = replace(_QUESTION, components=(*_QUESTION.components, Component("x-absent")))
     with pytest.raises(NotSignable):
-        sign_response(BOB, Message(fields=_ANSWER, status=200), question, now=NOW)
+        sign_response(BOB, Message(fields=_FIELDS, status=200), question, now=NOW)
 
 
 @given(where=st.integers(min_value=0), bit=st.integers(min_value=0, max_value=7))

@@ -1,4 +1,4 @@
-"""Frames as bytes, and a reading of them that shares nothing with the proxy's own."""
+"""Frames as bytes, and a parser of them that shares nothing with the proxy's own."""
 
 from __future__ import annotations
 

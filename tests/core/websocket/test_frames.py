@@ -274,7 +274,7 @@ _WIRE = st.lists(_FRAMES, max_size=6).map(lambda fs: b"".join(f.raw(MASK) for f 
 
 @given(data=st.one_of(_WIRE, st.binary(max_size=60)), cuts=st.lists(st.integers(0, 900)),
        deflate=st.booleans())  # fmt: skip
-def test_any_split_gives_the_same_verdict(data: bytes, cuts: list[int], deflate: bool) -> None:  # noqa: FBT001
+def test_any_split_gives_the_same_result(data: bytes, cuts: list[int], deflate: bool) -> None:  # noqa: FBT001
     whole, split = (_frame_filter(deflate=deflate, limit=200) for _ in range(2))
     ends = sorted({min(cut, len(data)) for cut in cuts} | {0, len(data)})
     passed = whole.feed(data)
@@ -284,7 +284,7 @@ def test_any_split_gives_the_same_verdict(data: bytes, cuts: list[int], deflate:
 
 
 @given(data=st.one_of(_WIRE, st.binary(max_size=60)))
-def test_what_passes_is_what_another_reading_finds_well_formed(data: bytes) -> None:
+def test_what_passes_is_what_another_parser_finds_well_formed(data: bytes) -> None:
     frame_filter = _frame_filter(limit=200)
     passed = frame_filter.feed(data)
     assert data.startswith(passed)

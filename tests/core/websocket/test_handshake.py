@@ -13,8 +13,8 @@ from proxy.core.websocket.handshake import (
     asks_for_websocket,
     fields_for_app,
     fields_for_client,
-    read_answer,
     read_handshake,
+    read_response,
 )
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
@@ -167,7 +167,7 @@ def test_offers_whose_frames_couldn_t_be_judged_don_t_reach_the_app(
     assert asked.offers_deflate is (left is not None)
 
 
-ANSWER: list[Field] = [
+RESPONSE: list[Field] = [
     (b"connection", b"Upgrade"),
     (b"upgrade", b"websocket"),
     (b"sec-websocket-accept", ACCEPT),
@@ -210,21 +210,21 @@ def test_a_false_101_is_not_believed(row: str) -> None:
     asked = read_handshake(b"GET", [*ASKED, PROTOCOLS, DEFLATE])
     name, values = FALSE[row]
     with pytest.raises(NotAgreed):
-        read_answer(asked, _changed(ANSWER, name, *values))
+        read_response(asked, _changed(RESPONSE, name, *values))
 
 
 @pytest.mark.parametrize("row", TRUE)
 def test_its_honest_twin_is(row: str) -> None:
     asked = read_handshake(b"GET", [*ASKED, PROTOCOLS, DEFLATE])
     name, values = TRUE[row]
-    agreed = read_answer(asked, _changed(ANSWER, name, *values))
+    agreed = read_response(asked, _changed(RESPONSE, name, *values))
     assert agreed == Agreement(deflate=row == "compression")
 
 
 @pytest.mark.parametrize("extra", [(_PROTOCOL, b"chat"), (_EXTENSIONS, b"permessage-deflate")])
 def test_what_nobody_offered_can_t_be_chosen(extra: Field) -> None:
     with pytest.raises(NotAgreed):
-        read_answer(read_handshake(b"GET", ASKED), [*ANSWER, extra])
+        read_response(read_handshake(b"GET", ASKED), [*RESPONSE, extra])
 
 
 def test_our_101_has_the_fields_of_its_own_hop() -> None:
