@@ -104,7 +104,7 @@ def _upstream(text: str) -> str:
 
 
 class SettingsFile(Section):
-    """The shape of proxy.yaml."""
+    """The schema of proxy.yaml."""
 
     upstream: Annotated[str, AfterValidator(_upstream)] | None = None
     upstream_ca: PathText | None = None

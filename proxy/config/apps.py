@@ -101,7 +101,7 @@ def is_without_author(folder: Path) -> bool:
 
 
 class CatalogueWatch(FileWatch[Catalogue]):
-    """The current apps of the config ``folder``; the last good form of each that is broken."""
+    """The current apps of the config ``folder``; the last good version of each that is broken."""
 
     def __init__(self, folder: Path, settling: float = SETTLING) -> None:
         super().__init__(Catalogue())
@@ -155,7 +155,7 @@ class CatalogueWatch(FileWatch[Catalogue]):
     def _log_faults(self) -> None:
         for problem in self.current.problems:
             _log.error(
-                "an app is wrong, its last good form stays in use if there is one: %s", problem
+                "an app is wrong, its last good version stays in use if there is one: %s", problem
             )
         for notice in self.current.notices:
             _log.warning("%s", notice)

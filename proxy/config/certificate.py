@@ -93,7 +93,7 @@ class CertificateWatch(FileWatch[Certificate]):
     """The certificate in two files; reads them when made, and raises ``Invalid``.
 
     Connections are accepted with the last good pair. Two files can't be replaced at once: a pair
-    that doesn't fit is given until the next look before anybody is told.
+    that doesn't match is given until the next look before anybody is told.
     """
 
     told_at_look = 2
@@ -186,7 +186,7 @@ def _names(leaf: x509.Certificate) -> frozenset[str]:
 
 
 def _context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """Return a new context: a live one would lose its certificate to a key that doesn't fit."""
+    """Return a new context: a live one would lose its certificate to a key that doesn't match."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION

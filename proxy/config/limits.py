@@ -25,7 +25,7 @@ class Limits:
     body: int = 10 * _GIB
     """Bytes of a request's body: a stranger's, a peer's, and of a call of an app's own."""
     held_body: int = 32 * _MIB
-    """Bytes of a signed call's body, in or out, and of the answer to it: both are held."""
+    """Bytes of a signed call's body, in or out, and of its response: both are held in memory."""
     connections: int = 8192
     """At each listener."""
     connections_per_address: int = 2048
@@ -35,7 +35,7 @@ class Limits:
     """To one app; likewise the calls of one app."""
     websocket_message: int = 64 * _MIB
     """Bytes over all of a message's frames, as they pass. No message is held here: this protects
-    apps that hold whole ones and have no bound of their own. Most have one, and few a larger."""
+    apps that hold whole ones and set no limit of their own. Most set one, and few a larger."""
 
     def shared_by(self, workers: int) -> "Limits":
         """Return what each of so many workers may let in: numbers are divided, sizes aren't."""
@@ -56,7 +56,7 @@ def _read_count(value: object) -> int:
 
 
 Body = Annotated[int, PlainValidator(partial(read_size, least=_KIB, most=100 * _TIB))]
-Held = Annotated[int, PlainValidator(partial(read_size, least=_KIB, most=4 * _GIB))]
+HeldBody = Annotated[int, PlainValidator(partial(read_size, least=_KIB, most=4 * _GIB))]
 Count = Annotated[int, PlainValidator(_read_count)]
 
 
@@ -64,7 +64,7 @@ class LimitsFile(Section):
     """``limits`` in portal.yaml."""
 
     body: Body = DEFAULT_LIMITS.body
-    held_body: Held = DEFAULT_LIMITS.held_body
+    held_body: HeldBody = DEFAULT_LIMITS.held_body
     connections: Count = DEFAULT_LIMITS.connections
     connections_per_address: Count = DEFAULT_LIMITS.connections_per_address
     requests_per_peer: Count = DEFAULT_LIMITS.requests_per_peer

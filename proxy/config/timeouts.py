@@ -1,6 +1,6 @@
 """How long clients, apps and peers may take: ``timeouts`` and ``grace`` of portal.yaml.
 
-What bounds a body's pace isn't among them: nobody could say what to set it to (docs/decisions,
+The minimum rate of a body isn't among them: nobody could say what to set it to (docs/decisions,
 0013).
 """
 
@@ -29,7 +29,7 @@ class Timeouts:
     """In which an app may send and take nothing at all."""
     peer_connect: float = 10.0
     peer_answer: float = 75.0
-    """The same of a peer: longer, so that its proxy is the first to lose patience with its app."""
+    """The same of a peer: longer, so that its proxy is the first to give up on its app."""
 
 
 DEFAULT_TIMEOUTS = Timeouts()

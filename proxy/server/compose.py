@@ -162,7 +162,7 @@ def compose(
 ) -> Running:
     """Open everything a proxy needs; raises ``Invalid``.
 
-    ``only`` is the one app to serve, ``upstream`` what leads to it; by default all, over the hop.
+    ``only`` is the one app to serve, ``upstream`` what leads to it; by default all, over sockets.
     """
     state = State(config.state)
     store = ContactStore(state.contacts, config.domain)

@@ -1,4 +1,4 @@
-"""The state folder: which file of it is what. Named here alone; each room knows its own form."""
+"""The state folder: which file of it is what. Only here are they named."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -86,7 +86,7 @@ def test_an_author_s_file_that_is_gone_for_a_moment_is_waited_for(tmp_path: Path
     assert not watch.problems
 
 
-def test_a_bad_reload_keeps_the_last_good_form_and_says_so(
+def test_a_bad_reload_keeps_the_last_good_version_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     put(tmp_path, "box", PRIVATE)
@@ -95,7 +95,7 @@ def test_a_bad_reload_keeps_the_last_good_form_and_says_so(
     assert watch.refresh()
     assert access(watch, "box") == "PRIVATE"
     assert [problem.place for problem in watch.problems] == ["paths.''.access"]
-    assert "its last good form stays" in caplog.text
+    assert "its last good version stays" in caplog.text
     put(tmp_path, "box", PUBLIC)
     assert watch.refresh()
     assert access(watch, "box") == "PUBLIC"

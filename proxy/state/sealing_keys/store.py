@@ -40,7 +40,7 @@ class SealingKeyStore:
 
     ``accepting``: where the owner takes no sealed calls, no key is made or offered, and those that
     are left are deleted when their time is over. ``steady`` is a clock that nobody can set: it
-    bounds a key's life where the other one is set back.
+    limits a key's life where the other one is set back.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """terminals.yaml and pairing.yaml as text: read with every problem at once, and written.
 
-Both begin with the version of their form, ``v: 1``: what a later one adds is refused here, and
+Both begin with the version of their format, ``v: 1``: what a later one adds is refused here, and
 never lost by being read in part and written again. Neither holds a token or a code, only SHA-256
 of them.
 """
@@ -37,7 +37,7 @@ _T = TypeVar("_T")
 
 
 def _matching(pattern: re.Pattern[str], expected: str, made: Callable[[str], _T]) -> PlainValidator:
-    """Return what reads a text of this form as what ``made`` makes of it."""
+    """Return a validator that takes a text of this pattern, and gives what ``made`` makes of it."""
 
     def read(value: object) -> _T:
         if not isinstance(value, str) or pattern.fullmatch(value) is None:

@@ -33,13 +33,13 @@ from pathlib import Path
 from proxy.state import files as storage
 from proxy.core.errors import Invalid
 from proxy.state.sealing_keys import folder
-from proxy.state.sealing_keys import format as form
+from proxy.state.sealing_keys import format as key_format
 from proxy.state.sealing_keys import store
 from proxy.state.sealing_keys import SealingKeyStore
 from tests.envelopes import sealed_to
 
 start, copies, now = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-watched = {module.__file__ for module in (storage, folder, form, store)}
+watched = {module.__file__ for module in (storage, folder, key_format, store)}
 
 def live(path, last):
     count = 0
