@@ -66,7 +66,7 @@ def parse_address(text: str) -> Address:
 
 
 def socket_path(folder: Path, path: str) -> str:
-    """Return where a ``path`` taken from ``folder`` is, without ``..``: a socket's path must be short."""
+    """Return where a ``path`` taken from ``folder`` is, made short: a socket's has few bytes."""
     steps = Path(path).parts
     while steps and steps[0] == "..":
         folder, steps = folder.resolve().parent, steps[1:]
