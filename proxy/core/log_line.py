@@ -66,7 +66,6 @@ class RequestLine:
     """Whether nobody wants a line of it, as long as it is answered."""
 
     def refuse(self, refusal: Refusal) -> None:
-        """Note that the request is refused."""
         self.status, self.code = refusal.code.status, refusal.code.public
         self.detail = refusal.detail
 

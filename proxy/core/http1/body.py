@@ -46,7 +46,6 @@ class LengthBody:
         self.is_complete = length == 0
 
     def feed(self, data: bytes, events: list[object]) -> int:
-        """Take what belongs to the body."""
         if len(data) > self._left:
             data = data[: self._left]
         self._left -= len(data)
@@ -66,7 +65,6 @@ class UntilCloseBody:
     is_complete = False
 
     def feed(self, data: bytes, events: list[object]) -> int:
-        """Take everything."""
         if data:
             events.append(data)
         return len(data)
@@ -97,7 +95,6 @@ class ChunkedBody:
         self._held = b""
 
     def feed(self, data: bytes, events: list[object]) -> int:
-        """Take as much of ``data`` as belongs to the body."""
         held = len(self._held)
         buffer = self._held + data if held else data
         pieces: list[bytes] = []

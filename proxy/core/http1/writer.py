@@ -19,14 +19,12 @@ _STATUS_LINES = {
 
 
 def request_head(method: bytes, target: bytes, fields: Iterable[Field]) -> bytes:
-    """Return a request's head."""
     if b" " in target:
         raise ValueError("a space in a request target")
     return _head(b"%b %b HTTP/1.1\r\n" % (method, target), fields)
 
 
 def response_head(status: int, fields: Iterable[Field]) -> bytes:
-    """Return a response's head."""
     return _head(_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status, fields)
 
 

@@ -69,7 +69,6 @@ class BodyDigest:
         }
 
     def update(self, piece: bytes) -> None:
-        """Take in the next piece of the body."""
         for running in self._hashes.values():
             running.update(piece)
 

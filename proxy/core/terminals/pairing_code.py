@@ -84,7 +84,6 @@ class Pairing:
         return found
 
     def with_code(self, code: str, now: float) -> "Pairing":
-        """Add a new code."""
         kept = self.current(now)
         codes = (*kept.codes, OpenCode(code_digest(code), int(now)))
         return replace(kept, codes=codes[-MOST_CODES:])

@@ -113,7 +113,6 @@ class View:
 
 
 def render(view: View) -> bytes:
-    """Return the whole page."""
     heading = f"Pair this device with the Portal of {_name(view.owner)}"
     title = f"Pair with {escape(view.owner)}"
     message = _paired(view)
