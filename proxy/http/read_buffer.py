@@ -1,8 +1,8 @@
 """How much one read takes: much from whoever is followed at once, little while what came waits.
 
-A large piece costs the fewest turns of the loop for each byte. But where somebody behind us is slow
-it is held several times: as it came, sealed, and half sent. So the portion grows while reads
-fill it and nothing waits, and is small again as soon as something does.
+A large piece costs the fewest turns of the event loop for each byte. But where somebody behind us
+is slow it is in memory several times: as it came, sealed, and half sent. So the buffer grows while
+reads fill it and nothing waits, and is small again as soon as something does.
 
 The buffer that is read into is one for all connections of a loop, and is emptied before anything
 else happens there.
@@ -29,7 +29,7 @@ class ReadBuffer:
         self._largest = chunks * LARGEST_CHUNK - _OWN
         self._size = SMALL
 
-    def room(self) -> memoryview:
+    def view(self) -> memoryview:
         """Return where to read to."""
         return self._buffer[: self._size]
 

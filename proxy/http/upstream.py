@@ -1,4 +1,4 @@
-"""The one seam through which the proxy opens HTTP connections: to apps, and to peers.
+"""The one interface through which the proxy opens HTTP connections: to apps, and to peers.
 
 ``Upstream`` is what the rest of the proxy knows. An engine carries targets and fields byte for
 byte, follows no redirect, reads no environment, decompresses nothing, and never repeats a request.

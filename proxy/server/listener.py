@@ -1,7 +1,7 @@
 """The listeners: sockets of ours or inherited, TLS, and how they end.
 
 Each connection is accepted here, with the certificate of that moment. At the end nobody is lost who
-was let in: the queue is emptied before the socket is closed, and who asked gets an answer
+was let in: the queue is emptied before the socket is closed, and who asked gets a response
 (docs/decisions/0017-listeners.md).
 """
 
@@ -28,13 +28,13 @@ LAST_CALL = 0.1
 LOOK = 0.02
 """Seconds between two looks whether all connections have ended."""
 _BURST = 128
-"""Connections that are accepted before anything else gets its turn."""
+"""Connections that are accepted before anything else runs."""
 _OUT_OF_DESCRIPTORS = 1.0
 """Seconds without accepting, where the process may open no more."""
-_LAST_WORDS = 1.0
-"""Seconds in which what was cut off can end."""
+_UNWINDING = 1.0
+"""Seconds in which cancelled tasks can end."""
 REFUSED_AT_ONCE = 64
-"""Connections above the bound that get the time to hear so, one that TLS takes too."""
+"""Connections above the limit that get the time to hear so, one that TLS takes too."""
 _QUIET = 10.0
 """Seconds between two messages of the log about them."""
 _FULL = last_response(Refusal(Code.TOO_MANY_CONNECTIONS))
@@ -52,14 +52,14 @@ class Listener:
         name: str,
         app: Any,  # noqa: ANN401 - ASGI
         listening: ListeningSocket,
-        limits: ConnectionTimeouts,
+        timeouts: ConnectionTimeouts,
         limiter: ConnectionLimiter,
         tls: TlsSource | None = None,
     ) -> None:
         """``tls`` gives what a connection that comes now is accepted with; None is plain HTTP."""
         self.name = name
-        self._door = listening
-        self._limits = limits
+        self._listening = listening
+        self._timeouts = timeouts
         self._limiter = limiter
         self._tls = tls
         self._config = uvicorn.Config(
@@ -74,14 +74,14 @@ class Listener:
         self._config.load()
         self._state = ServerState()
         self._arriving: set[asyncio.Task[None]] = set()
-        self._turning_away = 0
+        self._refused_now = 0
         self._silent_until = 0.0
         self._is_ending = False
 
     @property
     def where(self) -> str:
         """The bound address, as a person would type it."""
-        address = self._door.address
+        address = self._listening.address
         if address.startswith("unix:"):
             return address
         return f"http{'s' if self._tls else ''}://{address}"
@@ -93,18 +93,18 @@ class Listener:
 
     def begin(self) -> None:
         """Take connections from now on."""
-        asyncio.get_running_loop().add_reader(self._door.socket, self._accept)
+        asyncio.get_running_loop().add_reader(self._listening.socket, self._accept)
 
     async def end(self) -> None:
-        """Take who is in the queue and nobody else; then wait until the last has its answer."""
+        """Take who is in the queue and nobody else; then wait until the last has its response."""
         loop = asyncio.get_running_loop()
-        if not self._door.is_lent:
-            self._door.stop_accepting()
+        if not self._listening.is_inherited:
+            self._listening.stop_accepting()
             await asyncio.sleep(LAST_CALL)
             while self._accept_one():
                 pass
-        loop.remove_reader(self._door.socket)
-        self._door.close()
+        loop.remove_reader(self._listening.socket)
+        self._listening.close()
         self._is_ending = True
         for connection in self._connections():
             connection.shutdown()
@@ -114,30 +114,30 @@ class Listener:
     async def break_off(self) -> None:
         """End at once whatever still runs."""
         if not self._is_ending:
-            asyncio.get_running_loop().remove_reader(self._door.socket)
-            self._door.close()
+            asyncio.get_running_loop().remove_reader(self._listening.socket)
+            self._listening.close()
             self._is_ending = True
-        cut = [*self._arriving, *self._state.tasks]
-        for task in cut:
+        running = [*self._arriving, *self._state.tasks]
+        for task in running:
             task.cancel()
-        if cut:
-            await asyncio.wait(cut, timeout=_LAST_WORDS)
+        if running:
+            await asyncio.wait(running, timeout=_UNWINDING)
         for connection in self._connections():
             connection.break_off()
-        await asyncio.sleep(0)  # their ends are told in the loop's next turn
+        await asyncio.sleep(0)  # their ends are told in the event loop's next turn
 
     # Taking connections.
 
     def _accept(self) -> None:
         # One at a time where others look too: else the first to wake up would have them all.
-        for _ in range(1 if self._door.is_shared else _BURST):
+        for _ in range(1 if self._listening.is_shared else _BURST):
             if not self._accept_one():
                 return
 
     def _accept_one(self) -> bool:
         """Take a connection from the queue; tell whether there may be another one."""
         try:
-            accepted, address = self._door.socket.accept()
+            accepted, address = self._listening.socket.accept()
         except (BlockingIOError, InterruptedError):
             return False
         except ConnectionAbortedError:
@@ -149,9 +149,9 @@ class Listener:
         try:
             leave = self._limiter.enter(address[0] if isinstance(address, tuple) else "")
         except Full as full:
-            self._turn_away(accepted, full)
+            self._refuse(accepted, full)
         else:
-            self._start(self._welcome(accepted, leave))
+            self._start(self._serve(accepted, leave))
         return True
 
     def _start(self, arriving: Coroutine[None, None, None]) -> None:
@@ -164,23 +164,23 @@ class Listener:
         log.error("the %s listener can't take a connection: %s", self.name, error)
         loop = asyncio.get_running_loop()
         if not self._is_ending:
-            loop.remove_reader(self._door.socket)
+            loop.remove_reader(self._listening.socket)
             loop.call_later(_OUT_OF_DESCRIPTORS, self._resume)
 
     def _resume(self) -> None:
         if not self._is_ending:
             self.begin()
 
-    async def _welcome(self, accepted: socket.socket, leave: Callable[[], None]) -> None:
+    async def _serve(self, accepted: socket.socket, leave: Callable[[], None]) -> None:
         """Make a connection of an accepted socket; a handshake holds nobody else up.
 
         ``leave`` is called when it has ended, or couldn't be made.
         """
         protocol = ServerConnection(self._config, self._state, {})
-        protocol.limits = self._limits
+        protocol.timeouts = self._timeouts
         protocol.on_end = leave
         try:
-            await self._connect(accepted, protocol, self._limits.head)
+            await self._connect(accepted, protocol, self._timeouts.head)
         except OSError as error:  # ssl.SSLError is one
             log.info("no connection to the %s listener was made: %s", self.name, error)
             leave()
@@ -199,41 +199,41 @@ class Listener:
         tls = self._tls() if self._tls is not None else None
         if tls is not None:
             times["ssl_handshake_timeout"] = patience
-            times["ssl_shutdown_timeout"] = self._limits.linger
+            times["ssl_shutdown_timeout"] = self._timeouts.linger
         transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
             lambda: protocol, accepted, ssl=tls, **times
         )
         return transport
 
-    # Turning connections away.
+    # Refusing connections.
 
-    def _turn_away(self, accepted: socket.socket, full: Full) -> None:
+    def _refuse(self, accepted: socket.socket, full: Full) -> None:
         """Tell the client of a connection that is one too many, at as little cost as can be."""
         now = asyncio.get_running_loop().time()
         if now >= self._silent_until:
             self._silent_until = now + _QUIET
             log.warning("the %s listener turns connections away: there are %s", self.name, full)
-        if self._turning_away < REFUSED_AT_ONCE:
-            self._turning_away += 1
-            self._start(self._refuse(accepted))
+        if self._refused_now < REFUSED_AT_ONCE:
+            self._refused_now += 1
+            self._start(self._answer_full(accepted))
             return
         if self._tls is None:
             with suppress(OSError):
                 accepted.send(_FULL)
         accepted.close()
 
-    async def _refuse(self, accepted: socket.socket) -> None:
+    async def _answer_full(self, accepted: socket.socket) -> None:
         """Answer 503 and wait for the client's end, both for a moment alone."""
         protocol = Refusing(_FULL)
         transport = None
         try:
-            async with asyncio.timeout(2 * self._limits.linger):
-                transport = await self._connect(accepted, protocol, self._limits.linger)
+            async with asyncio.timeout(2 * self._timeouts.linger):
+                transport = await self._connect(accepted, protocol, self._timeouts.linger)
                 await protocol.over
         except OSError:  # TimeoutError is one
             pass
         finally:
-            self._turning_away -= 1
+            self._refused_now -= 1
             if transport is not None:
                 cast(asyncio.Transport, transport).abort()
 
@@ -242,24 +242,24 @@ class Listener:
 
 
 class Stop:
-    """The wish that the proxy ends: uttered once, after what runs; twice, at once."""
+    """The request that the proxy ends: made once, after what runs; twice, at once."""
 
     def __init__(self) -> None:
         self._wanted = asyncio.Event()
         self._at_once = asyncio.Event()
 
     def want(self) -> None:
-        """Utter it."""
+        """Ask for it."""
         if self._wanted.is_set():
             self._at_once.set()
         self._wanted.set()
 
     async def wanted(self) -> None:
-        """Wait until it was uttered."""
+        """Wait until it was asked for."""
         await self._wanted.wait()
 
     async def at_once(self) -> None:
-        """Wait until it was uttered again."""
+        """Wait until it was asked for again."""
         await self._at_once.wait()
 
 

@@ -27,7 +27,7 @@ from proxy.server.workers import Workers
 
 log = logging.getLogger("proxy")
 
-Doors = Callable[[], Mapping[str, ListeningSocket]]
+OpenSockets = Callable[[], Mapping[str, ListeningSocket]]
 """Opens every listener's socket, or returns those that were opened; raises ``OSError``."""
 
 _ENDING = {signal.SIGINT, signal.SIGTERM}
@@ -38,7 +38,7 @@ def serve(config: Config, workers: int = 1) -> int:
     logs.set_up(config.log)
     raise_descriptor_limit()
     keep_buffers()
-    # From its first moment a socket lets people in: who ends us before they are served has to wait.
+    # From its first moment a socket lets clients in: a signal has to wait until they are served.
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     if workers == 1:
         return _run(config, partial(_open_sockets, config.listen), None)
@@ -55,14 +55,16 @@ def serve(config: Config, workers: int = 1) -> int:
 
 
 def _open_sockets(listen: Listen) -> dict[str, ListeningSocket]:
-    """Bind every listener's socket, or take the one that is lent; raises ``OSError``."""
-    lent = inherited_sockets(os.environ)
+    """Bind every listener's socket, or take the one that is inherited; raises ``OSError``."""
+    inherited = inherited_sockets(os.environ)
     sockets = {}
     for name in LISTENERS:
         address: Address = getattr(listen, name)
         try:
             sockets[name] = (
-                inherit_socket(lent[name], address) if name in lent else open_socket(address)
+                inherit_socket(inherited[name], address)
+                if name in inherited
+                else open_socket(address)
             )
         except OSError as error:
             raise OSError(f"the {name} listener can't use {address}: {error}") from None
@@ -83,7 +85,7 @@ def _work(config: Config, sockets: Mapping[str, ListeningSocket], end: int) -> i
         return 1
 
 
-def _run(config: Config, sockets: Doors, end: int | None) -> int:
+def _run(config: Config, sockets: OpenSockets, end: int | None) -> int:
     try:
         return asyncio.run(_serve(config, sockets, end))
     except OSError as error:
@@ -91,7 +93,7 @@ def _run(config: Config, sockets: Doors, end: int | None) -> int:
         return 1
 
 
-async def _serve(config: Config, sockets: Doors, end: int | None) -> int:
+async def _serve(config: Config, sockets: OpenSockets, end: int | None) -> int:
     running = compose(config)
     try:
         running.deliver_tokens()
@@ -114,7 +116,7 @@ async def _serve(config: Config, sockets: Doors, end: int | None) -> int:
 
 
 def _stop_of(end: int | None) -> Stop:
-    """Return the wish to end, uttered by whoever may utter it."""
+    """Return what tells when to end: by a signal, or because the first process has gone."""
     loop, stop = asyncio.get_running_loop(), Stop()
 
     def orphaned(end: int) -> None:

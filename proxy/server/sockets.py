@@ -1,4 +1,4 @@
-"""The sockets that listeners listen at: bound by us, or lent to us by systemd, and let go of.
+"""The sockets that listeners listen at: bound by us, or inherited from systemd, and let go of.
 
 A connection that the kernel has made belongs to somebody who was told that it stands. So a socket
 is let go of in two steps: first nobody new gets in, then, when the queue was emptied, it is closed.
@@ -26,7 +26,7 @@ DESCRIPTORS = 65536
 BACKLOG = 2048
 """Connections that wait to be taken."""
 
-_FIRST_LENT = 3
+_FIRST_INHERITED = 3
 _ATTACH_FILTER = 26
 """SO_ATTACH_FILTER, which the socket module doesn't name."""
 _NO_FIRST_PACKETS = (
@@ -40,10 +40,10 @@ _NO_FIRST_PACKETS = (
 
 @dataclass
 class ListeningSocket:
-    """A listening socket; ``is_lent`` tells that it stays open without us."""
+    """A listening socket; ``is_inherited`` tells that it stays open without us."""
 
     socket: socket.socket
-    is_lent: bool = False
+    is_inherited: bool = False
     file: tuple[Path, int] | None = None
     """The file of a unix socket that is ours, and its inode."""
     is_shared: bool = False
@@ -51,7 +51,7 @@ class ListeningSocket:
 
     def stop_accepting(self) -> None:
         """Let nobody new get in; whoever was let in already can still be taken."""
-        if self.is_lent:
+        if self.is_inherited:
             return
         if self.file is not None:
             path, inode = self.file
@@ -95,7 +95,7 @@ def open_socket(address: Address) -> ListeningSocket:
 
 
 def inherited_sockets(environment: MutableMapping[str, str]) -> dict[str, socket.socket]:
-    """Take over the sockets that systemd lends this process, by their names.
+    """Take over the sockets that systemd passes to this process, by their names.
 
     The names are those of the listeners. Raises ``OSError`` for any other.
     """
@@ -104,27 +104,27 @@ def inherited_sockets(environment: MutableMapping[str, str]) -> dict[str, socket
     )
     if process != str(os.getpid()) or not count.isdecimal():
         return {}
-    lent: dict[str, socket.socket] = {}
+    inherited: dict[str, socket.socket] = {}
     given = names.split(":") if names else []
     for number in range(int(count)):
         name = given[number] if number < len(given) else ""
-        if name not in LISTENERS or name in lent:
+        if name not in LISTENERS or name in inherited:
             expected = f"FileDescriptorName={listed(list(LISTENERS))}, each once"
             raise OSError(f"systemd passes a socket named {shown(name)}; expected {expected}")
-        lent[name] = socket.socket(fileno=_FIRST_LENT + number)
-        lent[name].set_inheritable(False)
-    return lent
+        inherited[name] = socket.socket(fileno=_FIRST_INHERITED + number)
+        inherited[name].set_inheritable(False)
+    return inherited
 
 
-def inherit_socket(lent: socket.socket, address: Address) -> ListeningSocket:
-    """Return the listening that a lent socket is; raises ``OSError`` unless it is at ``address``.
+def inherit_socket(inherited: socket.socket, address: Address) -> ListeningSocket:
+    """Return an inherited socket as ours; raises ``OSError`` unless it is at ``address``.
 
     Whoever reads portal.yaml, ``health`` too, must find the listener where that says.
     """
-    listening = ListeningSocket(lent, is_lent=True)
-    if not lent.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+    listening = ListeningSocket(inherited, is_inherited=True)
+    if not inherited.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         raise OSError(f"the socket that systemd passes, {listening.address}, doesn't listen")
-    bound = lent.getsockname()
+    bound = inherited.getsockname()
     if address.unix:
         is_there = isinstance(bound, str) and os.path.realpath(bound) == os.path.realpath(
             address.unix
@@ -134,7 +134,7 @@ def inherit_socket(lent: socket.socket, address: Address) -> ListeningSocket:
         is_there = bound[:2] == there[:2] if address.port else bound[0] == there[0]
     if not is_there:
         raise OSError(f"the socket that systemd passes is at {listening.address}")
-    lent.setblocking(False)  # noqa: FBT003 - the socket API
+    inherited.setblocking(False)  # noqa: FBT003 - the socket API
     return listening
 
 
@@ -161,7 +161,7 @@ def _resolved(address: Address) -> tuple[int, int, int, tuple[Any, ...]]:
 
 def _open_unix(path: Path, mode: int) -> ListeningSocket:
     with contextlib.suppress(FileNotFoundError):
-        if stat.S_ISSOCK(path.lstat().st_mode) and not _responses(path):
+        if stat.S_ISSOCK(path.lstat().st_mode) and not _is_answered(path):
             path.unlink()
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o777 & ~mode)
@@ -177,7 +177,7 @@ def _open_unix(path: Path, mode: int) -> ListeningSocket:
     return ListeningSocket(bound, file=(path, path.lstat().st_ino))
 
 
-def _responses(path: Path) -> bool:
+def _is_answered(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(path))

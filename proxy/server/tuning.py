@@ -1,8 +1,8 @@
-"""What glibc's allocator does with a large buffer that was let go of: keep it for the next one.
+"""How this process treats memory: which buffers it keeps, and when it looks for garbage.
 
-By default it gives nearly all back to the kernel, piece by piece of a body, and the kernel hands
+By default glibc's allocator gives a large buffer that was let go of back to the kernel, which hands
 out every page anew, cleared: through two proxies, a sealed body cost a page fault for each 4 KiB in
-each of them, and a third more CPU.
+each of them, and a third more CPU. So it is told to keep some for the next one.
 """
 
 import ctypes

@@ -28,11 +28,11 @@ returns the exit status. SIGTERM is blocked until it lets it through, and ends i
 class Workers:
     """The first process; ``count`` workers do ``work``."""
 
-    def __init__(self, count: int, work: Work, let_go: Callable[[], None]) -> None:
-        """``let_go`` closes what only workers use, once no further one will be started."""
+    def __init__(self, count: int, work: Work, close_sockets: Callable[[], None]) -> None:
+        """``close_sockets`` closes what only workers use, once no further one will be started."""
         self._count = count
         self._work = work
-        self._let_go = let_go
+        self._close_sockets = close_sockets
         self._started: dict[int, float] = {}
         """When each running worker was started, by its process ID."""
         self._is_ending = False
@@ -104,7 +104,7 @@ class Workers:
 
     def _tell_all(self) -> None:
         self._is_ending = True
-        self._let_go()
+        self._close_sockets()
         for process in list(self._started):
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""The two ends of a hop for tests: a server with a script, a client of raw bytes, a listener.
+"""Both ends of a connection for tests: a server with a script, a client of raw bytes, a listener.
 
 All of them run in the test's own loop, over real sockets.
 """
@@ -175,7 +175,7 @@ async def scripted(
 
 @asynccontextmanager
 async def connected(port: int, *, buffer: int = 0) -> AsyncIterator[Link]:
-    """Connect to ``port``; ``buffer`` bounds what this side's socket takes in unread."""
+    """Connect to ``port``; ``buffer`` limits what this side's socket takes in unread."""
     sock = socket.socket()
     if buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
@@ -208,7 +208,7 @@ class Listening:
 @asynccontextmanager
 async def listening(
     app: App,
-    limits: ConnectionTimeouts | None = None,
+    timeouts: ConnectionTimeouts | None = None,
     base: type[ServerConnection] = ServerConnection,
     *,
     tls: ssl.SSLContext | None = None,
@@ -217,7 +217,7 @@ async def listening(
     loop = asyncio.get_running_loop()
     state = ServerState()
     config = config_for(app)
-    protocol = protocol_with(limits or ConnectionTimeouts(), base)
+    protocol = protocol_with(timeouts or ConnectionTimeouts(), base)
     server = await loop.create_server(
         lambda: protocol(config, state, {}), LOOPBACK, 0, start_serving=True, ssl=tls
     )
@@ -232,10 +232,10 @@ async def listening(
 
 
 def protocol_with(
-    limits: ConnectionTimeouts, base: type[ServerConnection] = ServerConnection
+    timeouts: ConnectionTimeouts, base: type[ServerConnection] = ServerConnection
 ) -> type[ServerConnection]:
-    """Return the listener's protocol under other limits."""
-    return type("Limited", (base,), {"limits": limits})
+    """Return the listener's protocol with other timeouts."""
+    return type("WithOtherTimeouts", (base,), {"timeouts": timeouts})
 
 
 class Unhurried(ServerConnection):
@@ -309,7 +309,7 @@ def tasks() -> set[asyncio.Task[Any]]:
 
 @contextmanager
 def unchanged_tasks() -> Iterator[None]:
-    """Hold that no task is left behind that wasn't there before."""
+    """Check that no task is left behind that wasn't there before."""
     before = tasks()
     yield
     assert tasks() <= before

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from proxy.http.client.engine import Http1Upstream
-from proxy.http.keepalive import PATIENCE as KERNEL_PATIENCE
+from proxy.http.tcp_keepalive import PATIENCE as KERNEL_PATIENCE
 from proxy.http.upstream import (
     Destination,
     UpstreamFailed,

@@ -16,8 +16,8 @@ from proxy.core.http1.framing import Persistence
 from proxy.core.http1.grammar import Malformed
 from proxy.core.http1.reader import END, Interim, ResponseReader, State
 from proxy.http.client.transport import arrivals, is_end_genuine, left_unread
-from proxy.http.keepalive import keep_alive
 from proxy.http.read_buffer import ReadBuffer
+from proxy.http.tcp_keepalive import keep_alive
 from proxy.http.upstream import UpstreamFailed
 
 HIGH = 128 * 1024
@@ -33,7 +33,7 @@ _INTERIM_WEIGHT = 4096
 class Connection(asyncio.BufferedProtocol):
     """A connection in the role of the client.
 
-    Two tasks use it at most: one that writes a request's body, one that reads the answer.
+    Two tasks use it at most: one that writes a request's body, one that reads the response.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Connection(asyncio.BufferedProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._until = math.inf
         """Until when the reader waits; ``_timer`` may fire earlier, and is moved then."""
-        self._room: asyncio.Future[bool] | None = None
+        self._writable: asyncio.Future[bool] | None = None
         self._must_wait = False
         self._moved_at = 0.0
         """When the last byte of the exchange went in or out."""
@@ -65,14 +65,14 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, _sizehint: int) -> memoryview:
         """Return where to read to."""
-        return self._read_buffer.room()
+        return self._read_buffer.view()
 
     def buffer_updated(self, nbytes: int) -> None:
         """Turn bytes into events for ``next_event``."""
         self._moved_at = self._loop.time()
         self._take(self._reader.feed(self._read_buffer.take(nbytes)))
         if self._buffered >= _NOTABLE:
-            # Whoever waits for it has its turn first, and nearly always takes all of it.
+            # Whoever waits for it runs first, and nearly always takes all of it.
             self._loop.call_soon(self._look_at_waiting)
 
     def _look_at_waiting(self) -> None:
@@ -116,7 +116,7 @@ class Connection(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         """Let the writer go on."""
         self._must_wait = False
-        _wake(self._room)
+        _wake(self._writable)
 
     # What an exchange calls.
 
@@ -152,10 +152,10 @@ class Connection(asyncio.BufferedProtocol):
             await asyncio.sleep(0)  # it broke just now; ``connection_lost`` is on its way
         while self._must_wait and self._failure is None:
             before = self._transport.get_write_buffer_size()
-            if self._room is None or self._room.done():
-                self._room = self._loop.create_future()
+            if self._writable is None or self._writable.done():
+                self._writable = self._loop.create_future()
             until = self._loop.time() + patience
-            is_late = await self._woken(self._room, until)
+            is_late = await self._woken(self._writable, until)
             if is_late and self._transport.get_write_buffer_size() >= before:
                 self._time_out("it takes no more of the request", patience)
         if self._failure is not None:
@@ -165,7 +165,7 @@ class Connection(asyncio.BufferedProtocol):
         """Return the next event of the response; raises ``UpstreamFailed``.
 
         ``patience`` is how many seconds nothing at all may move: an upload that takes minutes
-        isn't a slow answer. Where it is ``math.inf``, silence is no failure.
+        isn't a slow response. Where it is ``math.inf``, silence is no failure.
         """
         since = self._loop.time() if not self._events else 0.0
         while not self._events:
@@ -173,7 +173,7 @@ class Connection(asyncio.BufferedProtocol):
                 raise self._failure
             until = max(since, self._moved_at) + patience
             if self._loop.time() >= until:
-                self._time_out("nothing more of the answer came", patience)
+                self._time_out("nothing more of the response came", patience)
             else:
                 self._arrival = self._loop.create_future()
                 self._wake_by(until)
@@ -223,7 +223,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._failure is None:
             self._failure = error
         _wake(self._arrival)
-        _wake(self._room)
+        _wake(self._writable)
 
     def _time_out(self, what: str, patience: float) -> None:
         self.fail(UpstreamFailed(f"{what} for {patience:g} s", timeout=True))
@@ -231,7 +231,7 @@ class Connection(asyncio.BufferedProtocol):
     def _take(self, events: list[object]) -> None:
         for event in events:
             if isinstance(event, Malformed):
-                self.fail(UpstreamFailed(f"not an answer: {event.detail}"))
+                self.fail(UpstreamFailed(f"not a response: {event.detail}"))
                 return
             self._buffered += _weight(event)
             self._events.append(event)

@@ -1,4 +1,4 @@
-"""The engine behind the upstream seam, made of ``pool`` and ``exchange``."""
+"""The upstream interface over connections of our own, made of ``pool`` and ``exchange``."""
 
 import ssl
 from collections.abc import AsyncIterator

@@ -1,6 +1,6 @@
 """One request and its response over one connection, both ways at once.
 
-The answer may begin, and end, before the request's body does: then the rest of the body stays
+The response may begin, and end, before the request's body does: then the rest of the body stays
 unsent and the connection is given up. A body that isn't what its framing says is never passed on.
 """
 
@@ -147,7 +147,7 @@ class Exchange(Ending):
     async def _send_body(self, pieces: AsyncIterator[bytes]) -> None:
         """Send the request's body as it comes, in the framing that its head announced.
 
-        Whatever goes wrong ends the exchange; of the answer, what came before can still be read.
+        Whatever goes wrong ends the exchange; of the response, what came before can still be read.
         """
         try:
             if self._invited is not None:
@@ -159,7 +159,7 @@ class Exchange(Ending):
         except asyncio.CancelledError:
             self.connection.fail(UpstreamFailed("the request's body was given up"))
             raise
-        except Exception as error:  # noqa: BLE001 - raised again where the answer is awaited
+        except Exception as error:  # noqa: BLE001 - raised again where the response is awaited
             self.connection.fail(error)
         finally:
             if isinstance(pieces, AsyncGenerator):
@@ -178,7 +178,7 @@ class Exchange(Ending):
             else:
                 left -= len(piece)
                 connection.write(piece)
-            del piece  # what can't be sent yet is held by the transport
+            del piece  # what can't be sent yet is kept by the transport
             await connection.drained(patience)
         if left is None:
             connection.write(LAST_CHUNK)

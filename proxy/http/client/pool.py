@@ -30,7 +30,7 @@ SHUNNED_SECONDS = 30.0
 class Pool:
     """The connections of one engine.
 
-    A server that closes behind its answers without saying so wins the race against the next
+    A server that closes behind its responses without saying so wins the race against the next
     request now and then, and nothing may be sent twice. So once it was seen to, its connections
     aren't kept for a while.
     """

@@ -27,7 +27,7 @@ def is_end_genuine(transport: asyncio.BaseTransport) -> bool:
 def arrivals(transport: asyncio.BaseTransport) -> select.poll:
     """Return what tells, when polled, of what has arrived and the loop hasn't seen: an end, mostly.
 
-    A server may close right behind its answer, and a request sent after that would be lost.
+    A server may close right behind its response, and a request sent after that would be lost.
     """
     poll = select.poll()
     poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
@@ -35,10 +35,10 @@ def arrivals(transport: asyncio.BaseTransport) -> select.poll:
 
 
 def left_unread(transport: asyncio.BaseTransport) -> Iterator[bytes]:
-    """Yield what the other side said before it broke off: an early answer, mostly.
+    """Yield what the other side said before it broke off: an early response, mostly.
 
     A server that refuses an upload answers and closes; our next write fails then, and asyncio
-    gives up the connection with the answer still unread.
+    gives up the connection with the response still unread.
     """
     if transport.get_extra_info("sslcontext") is not None:
         return

@@ -1,6 +1,6 @@
 """One request and its response as ASGI (the specification's HTTP part, version 2.3).
 
-What the app sends is held to its framing: a body longer or shorter than its ``Content-Length``
+What the app sends has to keep to its framing: a body longer or shorter than its ``Content-Length``
 breaks the connection, since the client would take what is missing from the next response. The
 fields of the connection itself are written here; an app's own are dropped, but for its ``close``.
 """
@@ -8,7 +8,7 @@ fields of the connection itself are written here; an app's own are dropped, but 
 import asyncio
 from collections import deque
 from collections.abc import Iterable, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 from proxy.core.http.headers import Field, Indexed, values_of
 from proxy.core.http1.framing import Persistence, bodiless, persistence
@@ -17,25 +17,47 @@ from proxy.core.http1.reader import SWITCHING_PROTOCOLS
 from proxy.core.http1.writer import CONTINUE, LAST_CHUNK, chunk, response_head
 from proxy.core.websocket.handshake import asks_for_websocket
 from proxy.http.scope import INTERIM, RAW, STOP, UPGRADE
-from proxy.http.server.interfaces import ResponseWriter
 
 Message = MutableMapping[str, Any]
-_OF_THE_WIRE = frozenset({b"connection", b"keep-alive", b"transfer-encoding"})
+_OF_THE_CONNECTION = frozenset({b"connection", b"keep-alive", b"transfer-encoding"})
+
+
+class ResponseWriter(Protocol):
+    """The connection, as a cycle or a stream uses it."""
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether no request may follow this one."""
+
+    def write(self, data: bytes) -> None:
+        """Send ``data``; follow it with ``drained``."""
+
+    def write_end(self) -> None:
+        """Send our end behind what was written; the client's may still be to come."""
+
+    async def drained(self) -> None:
+        """Wait until the client takes more."""
+
+    def resume_reading(self) -> None:
+        """Let the client send more, once the app has taken enough."""
+
+    def switch_protocols(self) -> None:
+        """Leave HTTP: what comes from now on, and what has come already, is the stream's."""
 
 
 class BrokenResponse(Exception):
-    """The app's answer isn't the one its head announced."""
+    """The app's response isn't the one that its head announced."""
 
 
 class Cycle:
-    """The state of one request; ``receive`` and ``send`` are the app's two ends of it."""
+    """The state of one request; the app calls its ``receive`` and ``send``."""
 
     def __init__(self, writer: ResponseWriter, head: RequestHead, persistence: Persistence) -> None:
         self._writer = writer
         self._head = head
         self._pieces: deque[bytes] = deque()
         self._arrival: asyncio.Future[None] | None = None
-        self._started: bytes | None = None
+        self._unsent_head: bytes | None = None
         self._left: int | None = None
         self._is_chunked = False
         self._is_bodiless = False
@@ -54,7 +76,7 @@ class Cycle:
         self.has_started = False
         self.is_complete = False
 
-    # What the protocol tells.
+    # What the connection tells.
 
     def take(self, piece: bytes) -> None:
         """Take in a piece of the request's body, or of the stream that took its place."""
@@ -96,7 +118,7 @@ class Cycle:
         if self._pieces:
             piece = self._pieces.popleft()
             self.buffered -= len(piece)
-            self._writer.go_on_reading()
+            self._writer.resume_reading()
             more = bool(self._pieces) or not self.is_received
             self._is_handed_over = not more
             return {"type": "http.request", "body": piece, "more_body": more}
@@ -128,7 +150,7 @@ class Cycle:
             self._upgrade(message["headers"])
         else:
             raise RuntimeError(f"{kind} isn't expected here")
-        del message  # what can't be sent yet is held by the transport
+        del message  # what can't be sent yet is kept by the transport
         await self._writer.drained()
 
     def _interim(self, status: int, fields: list[Field]) -> None:
@@ -142,12 +164,12 @@ class Cycle:
         self._writer.write(response_head(SWITCHING_PROTOCOLS, fields))
         self.has_started = True
         self.stream = Stream(self._writer)
-        self._writer.switch()
+        self._writer.switch_protocols()
 
     def _start(self, status: int, given: Iterable[Field]) -> None:
         self._is_bodiless = bodiless(self._head.method, status)
         given = Indexed(given)
-        fields = [pair for pair in given if pair[0] not in _OF_THE_WIRE]
+        fields = [pair for pair in given if pair[0] not in _OF_THE_CONNECTION]
         lengths = values_of(given, b"content-length")
         if len(lengths) > 1 or not all(map(bytes.isdigit, lengths)):
             raise BrokenResponse("the app's Content-Length isn't one number")
@@ -168,9 +190,9 @@ class Cycle:
             options.append(b"keep-alive")
         if options:
             fields.append((b"connection", b", ".join(options)))
-        self._started = response_head(status, fields)
+        self._unsent_head = response_head(status, fields)
         self.has_started = True
-        # With its body's first piece where that follows at once, else on its own.
+        # It goes out with its body's first piece where that follows at once, else on its own.
         asyncio.get_running_loop().call_soon(self.flush)
 
     def _may_keep(self) -> bool:
@@ -182,16 +204,16 @@ class Cycle:
         return not self._writer.is_stopping and not self.expects_continue
 
     def flush(self) -> None:
-        """Write the head if it is still held back."""
-        if self._started is not None and not self.is_gone:
-            self._writer.write(self._started)
-            self._started = None
+        """Write the head, unless it went out with the body's first piece."""
+        if self._unsent_head is not None and not self.is_gone:
+            self._writer.write(self._unsent_head)
+            self._unsent_head = None
 
     def _body(self, content: bytes, *, more: bool) -> None:
         if self._is_bodiless:
             content = b""
-        out = self._started or b""
-        self._started = None
+        out = self._unsent_head or b""
+        self._unsent_head = None
         if self._left is not None:
             if len(content) > self._left:
                 raise BrokenResponse("the app's body is longer than it said")
@@ -210,11 +232,8 @@ class Cycle:
             self._wake()
 
 
-# A client's connection behind its 101, as ASGI messages: bytes both ways, each with its own end.
-
-
 class Stream:
-    """The two ends of it that the app has."""
+    """A connection behind its 101 as ASGI messages: bytes both ways, each way with its own end."""
 
     def __init__(self, writer: ResponseWriter) -> None:
         self._writer = writer
@@ -262,7 +281,7 @@ class Stream:
             return {"type": RAW, "data": b"", "more": False}
         piece = self._pieces.popleft()
         self.buffered -= len(piece)
-        self._writer.go_on_reading()
+        self._writer.resume_reading()
         return {"type": RAW, "data": piece, "more": True}
 
     async def send(self, message: Message) -> None:

@@ -1,4 +1,4 @@
-"""The last answer on a connection, whatever is asked on it: a refusal, and the end."""
+"""The last response on a connection, whatever is asked on it: a refusal, and the end."""
 
 import asyncio
 
@@ -16,10 +16,10 @@ def last_response(refusal: Refusal) -> bytes:
 
 
 class Refusing(asyncio.Protocol):
-    """A connection that is told ``answer``, and whose client's own words nobody reads.
+    """A connection that gets ``response`` at once; nobody looks at what its client asks.
 
     It is read from until the client closes it: closing with unread bytes would reset it, and the
-    reset can overtake the answer. Who made it must bound the time.
+    reset can overtake the response. Who made it must limit the time.
     """
 
     def __init__(self, response: bytes) -> None:
@@ -27,7 +27,7 @@ class Refusing(asyncio.Protocol):
         self.over = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Say it, and end our side."""
+        """Send the response, and end our side."""
         assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 - a stream's is one
         transport.write(self._response)
         if transport.can_write_eof():

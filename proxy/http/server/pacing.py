@@ -1,4 +1,7 @@
-"""What comes in on a client's connection: stopped while nobody takes it, and held to a rate."""
+"""Both ways of a client's connection: each has to keep a rate, and waits for whoever takes it.
+
+``ReadSide`` is what comes in; ``WriteSide`` what leaves, and the two ways to end a connection.
+"""
 
 import asyncio
 import logging
@@ -8,23 +11,29 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 
-from proxy.http.server.deadline import Deadline
-from proxy.http.server.timeouts import ConnectionTimeouts
+from proxy.http.server.timeouts import ConnectionTimeouts, Deadline
+
+log = logging.getLogger("proxy.http")
 
 LOOK = 0.5
 """Seconds between two looks whether a client that was made to wait is still there."""
 _GONE = select.POLLHUP | select.POLLERR
 _ENDED = getattr(select, "POLLRDHUP", 0)
+_RESET = struct.pack("ii", 1, 0)
+"""For SO_LINGER: discard what is unsent, and reset."""
 
 
 class ReadSide:
-    """The way in of one connection."""
+    """What comes in on one connection."""
 
     def __init__(
-        self, transport: asyncio.Transport, limits: ConnectionTimeouts, on_gone: Callable[[], None]
+        self,
+        transport: asyncio.Transport,
+        timeouts: ConnectionTimeouts,
+        on_gone: Callable[[], None],
     ) -> None:
         self._transport = transport
-        self._limits = limits
+        self._timeouts = timeouts
         self._on_gone = on_gone
         self._look: asyncio.TimerHandle | None = None
         self._is_open = True
@@ -88,31 +97,24 @@ class ReadSide:
 
     def is_too_slow(self) -> bool:
         """Tell whether the client could have sent more in all of the window, and hasn't."""
-        return self._had_to_send and self._came < self._limits.rate * self._limits.window
-
-
-# What leaves on a client's connection: written, held to a rate, and ended in one of two ways.
-log = logging.getLogger("proxy.http")
-
-_RESET = struct.pack("ii", 1, 0)
-"""For SO_LINGER: discard what is unsent, and reset."""
+        return self._had_to_send and self._came < self._timeouts.rate * self._timeouts.window
 
 
 class WriteSide:
-    """The way out of one connection; ``deadline`` is the connection's one timer."""
+    """What leaves on one connection; ``deadline`` is the connection's one timer."""
 
     def __init__(
-        self, transport: asyncio.Transport, deadline: Deadline, limits: ConnectionTimeouts
+        self, transport: asyncio.Transport, deadline: Deadline, timeouts: ConnectionTimeouts
     ) -> None:
         self._transport = transport
         self._deadline = deadline
-        self._limits = limits
+        self._timeouts = timeouts
         self._written = 0
         self._left_then = 0
         self._had_to_take = False
         self._is_lingering = False
-        self._is_enduring = False
-        self.room: asyncio.Future[None] | None = None
+        self._has_no_rate = False
+        self.writable: asyncio.Future[None] | None = None
         """What to wait for while the client takes nothing more."""
 
     @property
@@ -135,22 +137,22 @@ class WriteSide:
 
     def shut(self) -> None:
         """Make whoever writes wait."""
-        self.room = asyncio.get_running_loop().create_future()
-        if self._is_enduring:
+        self.writable = asyncio.get_running_loop().create_future()
+        if self._has_no_rate:
             self._begin_stall()
 
     def open(self) -> None:
         """Let whoever writes go on."""
-        if self.room is not None and not self.room.done():
-            self.room.set_result(None)
-        self.room = None
+        if self.writable is not None and not self.writable.done():
+            self.writable.set_result(None)
+        self.writable = None
         self._had_to_take = False
 
     # The client's pace.
 
     def begin_window(self) -> None:
         """Begin to measure what the client takes."""
-        self._had_to_take = self.room is not None
+        self._had_to_take = self.writable is not None
         self._left_then = self._left()
 
     def is_too_slow(self) -> bool:
@@ -158,26 +160,26 @@ class WriteSide:
         return self._had_to_take and self._took_too_little()
 
     def _took_too_little(self) -> bool:
-        return self._left() - self._left_then < self._limits.rate * self._limits.window
+        return self._left() - self._left_then < self._timeouts.rate * self._timeouts.window
 
     def _left(self) -> int:
         return self._written - self._transport.get_write_buffer_size()
 
     def disable_timeouts(self) -> None:
-        """Hold the client to no rate from now on: only to taking something of what waits for it."""
-        self._is_enduring = True
-        if self.room is not None:
+        """Ask for no rate any more: the client only has to take something of what waits for it."""
+        self._has_no_rate = True
+        if self.writable is not None:
             self._begin_stall()
 
     def _begin_stall(self) -> None:
         self._left_then = self._left()
-        self._deadline.within(self._limits.stall, self._look_at_stall)
+        self._deadline.within(self._timeouts.stall, self._look_at_stall)
 
     def _look_at_stall(self) -> None:
-        if self.room is not None and self._left() == self._left_then:
+        if self.writable is not None and self._left() == self._left_then:
             log.warning("a client takes nothing")
             self.break_off()
-        elif self.room is not None:
+        elif self.writable is not None:
             self._begin_stall()
 
     # The end.
@@ -199,12 +201,12 @@ class WriteSide:
         self.watch()
 
     def watch(self) -> None:
-        """Bound the time that the rest of the answer takes to leave, and the client to close."""
+        """Bound the time that the rest of the response takes to leave, and the client to close."""
         if self._transport.get_write_buffer_size():
             self._left_then = self._left()
-            self._deadline.within(self._limits.window, self._look_at_rest)
+            self._deadline.within(self._timeouts.window, self._look_at_rest)
         else:
-            self._deadline.within(self._limits.linger, self._transport.abort)
+            self._deadline.within(self._timeouts.linger, self._transport.abort)
 
     def _look_at_rest(self) -> None:
         if self._transport.get_write_buffer_size() and self._took_too_little():

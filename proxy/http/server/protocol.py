@@ -1,8 +1,8 @@
-"""The way in: a server's protocol, with the strict reader and a bound on everything.
+"""One connection of a client: a server's asyncio protocol, with a limit on everything.
 
-``proxy.server.listener`` keeps the sockets and the end; uvicorn can run it, too. Here is the life
-of one connection: what comes in and goes out, for how long, and how it ends. The requests on it are
-in ``proxy.http.server.requests``. A client that closes its side has left: its request is cancelled,
+``proxy.server.listener`` accepts it and waits for its end; uvicorn can run it, too. Here is what
+comes in and goes out, for how long, and how it ends; the requests on it are in
+``proxy.http.server.requests``. A client that closes its side has left: its request is cancelled,
 whatever it was waiting for.
 """
 
@@ -15,13 +15,12 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from proxy.core.http1.grammar import Malformed
-from proxy.http.keepalive import keep_alive
 from proxy.http.read_buffer import ReadBuffer
 from proxy.http.scope import TARGET, connection_scope, socket_address
-from proxy.http.server.deadline import Deadline
 from proxy.http.server.pacing import ReadSide, WriteSide
 from proxy.http.server.requests import ConnectionRequests
-from proxy.http.server.timeouts import ConnectionTimeouts
+from proxy.http.server.timeouts import ConnectionTimeouts, Deadline
+from proxy.http.tcp_keepalive import keep_alive
 
 __all__ = ["TARGET", "ServerConnection"]
 
@@ -34,7 +33,7 @@ _NOTABLE = 16 * 1024
 class ServerConnection(asyncio.BufferedProtocol):
     """One client's connection."""
 
-    limits = ConnectionTimeouts()
+    timeouts = ConnectionTimeouts()
 
     def __init__(
         self,
@@ -64,8 +63,8 @@ class ServerConnection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a request."""
         self._transport = cast(asyncio.Transport, transport)
-        self._read_side = ReadSide(self._transport, self.limits, self._be_left)
-        self._write_side = WriteSide(self._transport, self._deadline, self.limits)
+        self._read_side = ReadSide(self._transport, self.timeouts, self._be_left)
+        self._write_side = WriteSide(self._transport, self._deadline, self.timeouts)
         self._server_state.connections.add(self)  # type: ignore[arg-type]
         names = map(transport.get_extra_info, ("peername", "sockname"))
         client, server = map(socket_address, names)
@@ -77,7 +76,7 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def get_buffer(self, _sizehint: int) -> memoryview:
         """Return where to read to."""
-        return self._read_buffer.room()
+        return self._read_buffer.view()
 
     def buffer_updated(self, nbytes: int) -> None:
         """Read on."""
@@ -85,20 +84,20 @@ class ServerConnection(asyncio.BufferedProtocol):
         if self._requests.is_between:
             self.await_head()
         self._requests.feed(self._read_buffer.take(nbytes))
-        if nbytes >= _NOTABLE or self._waiting > self.limits.buffered // 2:
-            # Whoever waits for it has its turn first, and nearly always takes all of it.
+        if nbytes >= _NOTABLE or self._waiting > self.timeouts.buffered // 2:
+            # Whoever waits for it runs first, and nearly always takes all of it.
             self._loop.call_soon(self._look_at_waiting)
 
     def _look_at_waiting(self) -> None:
         waiting = self._waiting
         if waiting >= _NOTABLE:
             self._read_buffer.shrink()
-        if waiting > self.limits.buffered // 2 and not self._transport.is_closing():
+        if waiting > self.timeouts.buffered // 2 and not self._transport.is_closing():
             self._read_side.shut()
 
     @property
     def _waiting(self) -> int:
-        return max(self._requests.taken_in, self._requests.held)
+        return max(self._requests.untaken, self._requests.unparsed)
 
     def eof_received(self) -> bool:
         """Take the client for gone, but for a stream's; it may still read what was written."""
@@ -142,13 +141,13 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     async def drained(self) -> None:
         """Wait until the client takes more."""
-        if self._write_side.room is not None:
-            await self._write_side.room
+        if self._write_side.writable is not None:
+            await self._write_side.writable
 
-    def go_on_reading(self) -> None:
+    def resume_reading(self) -> None:
         """Read on once enough was taken."""
-        is_taken = self._requests.taken_in <= self.limits.buffered // 4
-        if is_taken and self._requests.held <= self.limits.buffered // 2:
+        is_taken = self._requests.untaken <= self.timeouts.buffered // 4
+        if is_taken and self._requests.unparsed <= self.timeouts.buffered // 2:
             self._read_side.open()
 
     @property
@@ -156,13 +155,13 @@ class ServerConnection(asyncio.BufferedProtocol):
         """Whether no request may follow the one that runs."""
         return self._requests.is_stopping
 
-    def switch(self) -> None:
+    def switch_protocols(self) -> None:
         """Leave HTTP: from now on nobody is due to say anything."""
         self._deadline.cancel()
         self._read_side.disable_timeouts()
         self._write_side.disable_timeouts()
         keep_alive(self._transport)
-        self._requests.switch()
+        self._requests.switch_protocols()
 
     # How it ends.
 
@@ -179,9 +178,9 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._transport.close()
 
     def close_gently(self) -> None:
-        """Close so that the client can still read its answer.
+        """Close so that the client can still read its response.
 
-        Closing with unread bytes would reset the connection, and the reset can overtake the answer.
+        Closing with unread bytes would reset the connection; a reset can overtake the response.
         """
         self._requests.halt()
         self._read_side.open()
@@ -200,30 +199,30 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def await_head(self) -> None:
         """Bound the time until a head that has begun is whole."""
-        self._deadline.within(self.limits.head, self._give_up)
+        self._deadline.within(self.timeouts.head, self._give_up)
 
-    def await_turn(self) -> None:
+    def await_request(self) -> None:
         """Bound the time until the next request begins, and let it come."""
-        self._deadline.within(self.limits.idle, self.end)
+        self._deadline.within(self.timeouts.idle, self.end)
         self._read_side.open()
 
-    def await_last(self, *, is_new: bool) -> None:
+    def await_last_request(self, *, is_new: bool) -> None:
         """End, unless a request has come that wasn't read yet; give a new client a moment."""
         if is_new or self._read_side.has_more:
-            self._deadline.within(self.limits.last_call, self.end)
+            self._deadline.within(self.timeouts.last_call, self.end)
         else:
             self.end()
 
-    def await_rest(self) -> None:
+    def await_unread(self) -> None:
         """Bound the time until a body that nobody wants has ended, and let it come."""
-        self._deadline.within(self.limits.linger, self.close_gently)
+        self._deadline.within(self.timeouts.linger, self.close_gently)
         self._read_side.open()
 
     def begin_window(self) -> None:
-        """Begin to measure; a client is judged only by stretches that it had whole."""
+        """Begin to measure; a client is measured only by windows that it had whole."""
         self._read_side.begin_window(wanted=self._requests.is_body_due)
         self._write_side.begin_window()
-        self._deadline.within(self.limits.window, self._end_window)
+        self._deadline.within(self.timeouts.window, self._end_window)
 
     def _give_up(self) -> None:
         """End a connection whose head didn't come in time."""
@@ -235,7 +234,7 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _end_window(self) -> None:
         """Look whether the bodies move; an app may take its time, a client not."""
         if self._write_side.is_too_slow():
-            log.warning("a client takes its answer too slowly")
+            log.warning("a client takes its response too slowly")
             self._requests.leave()
             self._write_side.break_off()
         elif self._requests.is_body_due and self._read_side.is_too_slow():

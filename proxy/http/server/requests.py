@@ -1,4 +1,4 @@
-"""The requests of one connection in their turn: what the reader reads becomes cycles, one by one.
+"""The requests of one connection, one after the other: the reader's events become cycles.
 
 What can't be read is refused here, before anybody could ask who sent it and what for. A request
 that was answered with a 101 is the connection's last: from then on its bytes are a stream's.
@@ -7,7 +7,7 @@ that was answered with a 101 is the connection's last: from then on its bytes ar
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 from uvicorn.server import ServerState
 
@@ -16,9 +16,9 @@ from proxy.core.http1.framing import persistence
 from proxy.core.http1.grammar import Malformed, RequestHead
 from proxy.core.http1.reader import END, RequestReader, State
 from proxy.http.scope import http_scope
-from proxy.http.server.cycle import Cycle, Stream
-from proxy.http.server.interfaces import ConnectionControl
+from proxy.http.server.cycle import Cycle, ResponseWriter, Stream
 from proxy.http.server.last_response import last_response
+from proxy.http.server.timeouts import ConnectionTimeouts
 
 log = logging.getLogger("proxy.http")
 
@@ -27,8 +27,42 @@ _CODES = {408: Code.REQUEST_TIMEOUT, 431: Code.HEAD_TOO_LARGE, 505: Code.VERSION
 App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
 
+class ConnectionControl(ResponseWriter, Protocol):
+    """The connection, as its requests use it: they call nothing else of it."""
+
+    timeouts: ConnectionTimeouts
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing more can be answered."""
+
+    def await_head(self) -> None:
+        """Bound the time until a head that has begun is whole."""
+
+    def await_request(self) -> None:
+        """Bound the time until the next request begins, and let it come."""
+
+    def await_last_request(self, *, is_new: bool) -> None:
+        """End, unless a request has come that isn't read yet; give a new client a moment."""
+
+    def await_unread(self) -> None:
+        """Bound the time until a body that nobody wants has ended, and let it come."""
+
+    def begin_window(self) -> None:
+        """Begin to measure the pace of both bodies."""
+
+    def end(self) -> None:
+        """End a connection on which nothing is asked any more."""
+
+    def close_gently(self) -> None:
+        """Close so that the client can still read its response."""
+
+    def break_off(self) -> None:
+        """Close so that the client can't take what it got for the whole."""
+
+
 class ConnectionRequests:
-    """The reader of one connection, and the cycle whose turn it is."""
+    """The reader of one connection, and the cycle that runs."""
 
     def __init__(
         self, control: ConnectionControl, app: App, scope: dict[str, Any], state: ServerState
@@ -60,14 +94,14 @@ class ConnectionRequests:
         return is_asked and self._reader.state is State.BODY
 
     @property
-    def taken_in(self) -> int:
+    def untaken(self) -> int:
         """How many bytes wait for the app to take them."""
         taker = self._stream or self._cycle
         return taker.buffered if taker is not None else 0
 
     @property
-    def held(self) -> int:
-        """How many bytes wait for their turn."""
+    def unparsed(self) -> int:
+        """How many bytes wait for the request before them to end."""
         return self._reader.held
 
     @property
@@ -91,7 +125,7 @@ class ConnectionRequests:
     def lose(self) -> None:
         """Take note that the connection is gone.
 
-        A stream that ended before is handed over to its end: what the client said last counts.
+        A stream that ended before is read to its end: what the client said last counts.
         """
         if self._cycle is not None and self._has_client_ended(self._cycle):
             self._cycle.is_gone = True
@@ -107,7 +141,7 @@ class ConnectionRequests:
             self._task.cancel()
 
     def stop(self) -> None:
-        """End the connection when its turn is over, at once where none is and none begins."""
+        """End the connection after the request that runs, or at once where there is none."""
         self.is_stopping = True
         if self._stream is not None:
             self._stream.stop()
@@ -115,17 +149,17 @@ class ConnectionRequests:
             self._end_unless_asked()
 
     def _end_unless_asked(self) -> None:
-        """End the connection, unless a request is on its way to us: that one has its turn."""
+        """End the connection, unless a request is on its way to us: that one is still answered."""
         if self.is_reading_past:
             self._control.end()
         elif self.is_between:
-            self._control.await_last(is_new=self._is_new)
+            self._control.await_last_request(is_new=self._is_new)
 
-    def switch(self) -> None:
+    def switch_protocols(self) -> None:
         """Give what comes from now on, and what has come already, to the stream that has begun."""
-        held, stream = self._reader.upgrade(), self._stream
-        if stream is not None and held:
-            stream.take(held)
+        early, stream = self._reader.upgrade(), self._stream
+        if stream is not None and early:
+            stream.take(early)
         if stream is not None and self.is_stopping:
             stream.stop()
 
@@ -134,16 +168,18 @@ class ConnectionRequests:
         self._reader.stop()
 
     def refuse(self, error: Malformed) -> None:
-        """Answer what can't be read, if no answer has begun, and close."""
+        """Answer what can't be read, if no response has begun, and close."""
         log.warning("not a request: %s", error.detail)
         self.leave()
+        # The cycle is let go of, so that what its app still sends reaches nobody: it would stand
+        # behind the refusal.
         cycle, self._cycle = self._cycle, None
         if cycle is not None and cycle.is_complete:
             self._control.close_gently()
         elif cycle is not None and cycle.has_started:
             self._control.break_off()
         else:
-            self._response(Refusal(_CODES.get(error.status, Code.BAD_REQUEST)))
+            self._answer(Refusal(_CODES.get(error.status, Code.BAD_REQUEST)))
 
     # A request's life.
 
@@ -174,6 +210,7 @@ class ConnectionRequests:
         try:
             await self._app(scope, cycle.receive, cycle.send)
         except asyncio.CancelledError:
+            # Where the client left, ``leave`` cancelled us: that is the task's proper end.
             if not cycle.is_gone:
                 self._control.break_off()
                 raise
@@ -181,7 +218,7 @@ class ConnectionRequests:
             if cycle.has_started and not cycle.is_complete:
                 # As text: a record that somebody keeps would keep the error's frames. The request's
                 # own line tells of it too (proxy.transfer.access_log).
-                log.debug("an answer broke off: %s", str(error) or repr(error))
+                log.debug("a response broke off: %s", str(error) or repr(error))
             else:
                 log.exception("the listener's app failed")
         if not cycle.is_gone:
@@ -192,20 +229,23 @@ class ConnectionRequests:
         self._cycle = self._task = None
         self._server_state.total_requests += 1
         if not cycle.has_started:
-            self._response(Refusal(Code.INTERNAL))
+            self._answer(Refusal(Code.INTERNAL))
         elif not cycle.is_complete:
-            # Visibly: a client that got part of an answer must not take it for the whole.
+            # Visibly: a client that got part of a response must not take it for the whole.
             self._control.break_off()
         elif self._has_client_ended(cycle):
+            # Both ways of a stream have ended: there is nothing to linger for.
             self._control.end()
         elif not cycle.keeps:
             self._control.close_gently()
         elif self._reader.state is State.DONE:
             self._next()
         else:
+            # The app answered without all of the body. The next request stands behind the rest of
+            # it, so that is read and thrown away: little of it, and for a moment only.
             self.is_reading_past = True
             self._unread = cycle.buffered
-            self._control.await_rest()
+            self._control.await_unread()
 
     @staticmethod
     def _has_client_ended(cycle: Cycle) -> bool:
@@ -213,7 +253,8 @@ class ConnectionRequests:
 
     def _next(self) -> None:
         self.is_reading_past = False
-        self._control.await_turn()
+        self._control.await_request()
+        # A pipelined request has come already; it waited for this moment, since one runs at a time.
         self._handle(self._reader.next_message())
         if self._cycle is None and self._reader.held:
             self._control.await_head()
@@ -223,17 +264,17 @@ class ConnectionRequests:
     def _read_past(self, event: object) -> None:
         """Read past the body of a request that was answered without it.
 
-        One that breaks off is no reason for a second answer: it would be taken for the next one's.
+        One that breaks off gets no second response: it would be taken for the next request's.
         """
         if isinstance(event, bytes):
             self._unread += len(event)
-            if self._unread > self._control.limits.unread:
+            if self._unread > self._control.timeouts.unread:
                 self._control.close_gently()
         elif event is not END:
             self._control.close_gently()
         elif not self._control.is_closing:
             self._next()
 
-    def _response(self, refusal: Refusal) -> None:
+    def _answer(self, refusal: Refusal) -> None:
         self._control.write(last_response(refusal))
         self._control.close_gently()

@@ -1,9 +1,11 @@
-"""How long a client may take, and how much it may leave unread: uvicorn bounds none of it.
+"""How long a client may take, and how much it may leave unread: uvicorn limits none of it.
 
-A bound on silence alone isn't enough: a byte a second keeps a connection busy for ever. Bodies are
-therefore held to a rate, in both directions.
+A limit on silence alone isn't enough: a byte a second keeps a connection busy for ever. So bodies
+have to keep a rate, in both directions. All of it runs on one timer for each connection.
 """
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -21,7 +23,7 @@ class ConnectionTimeouts:
     unread: int = 256 * 1024
     """Bytes of a refused request's body that are read past, to keep the connection."""
     linger: float = 2.0
-    """For a client to read its answer, before a connection with unread bytes is closed."""
+    """For a client to read its response, before a connection with unread bytes is closed."""
     last_call: float = 1.0
     """For a client that has connected and not asked yet, when the listener ends."""
     buffered: int = 128 * 1024
@@ -31,3 +33,42 @@ class ConnectionTimeouts:
     """
     stall: float = 60.0
     """For a client behind a 101 to take nothing at all of what waits for it."""
+
+
+class Deadline:
+    """The end of a connection's current phase and what to do then; each phase replaces the last.
+
+    The timer is armed when a phase begins, looked at when it fires, and moved where it is early: a
+    timer of its own for every request would cost more than the rest of the bookkeeping.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._timer: asyncio.TimerHandle | None = None
+        self._end = 0.0
+        self._otherwise: Callable[[], None] = _nothing
+
+    def within(self, seconds: float, otherwise: Callable[[], None]) -> None:
+        """Begin a phase: ``otherwise`` is called in ``seconds``, unless another begins before."""
+        self._end = self._loop.time() + seconds
+        self._otherwise = otherwise
+        if self._timer is None or self._timer.when() > self._end:
+            self.cancel()
+            self._timer = self._loop.call_at(self._end, self._look)
+
+    def cancel(self) -> None:
+        """Expect nothing any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._loop.time() < self._end:
+            self._timer = self._loop.call_at(self._end, self._look)
+        else:
+            self._otherwise()
+
+
+def _nothing() -> None:
+    """Do nothing: no phase has begun."""

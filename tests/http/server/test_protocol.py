@@ -373,8 +373,8 @@ async def test_a_byte_now_and_then_doesn_t_prolong_a_head() -> None:
 
 
 async def test_a_head_begun_behind_another_request_has_its_time_too() -> None:
-    limits = ConnectionTimeouts(head=0.2, idle=30)
-    async with listening(_ok, limits) as listener, connected(listener.port) as link:
+    timeouts = ConnectionTimeouts(head=0.2, idle=30)
+    async with listening(_ok, timeouts) as listener, connected(listener.port) as link:
         await link.send(_GET + b"GET")
         assert (await link.response())[0] == 200
         assert (await link.response())[0] == 408
@@ -414,8 +414,8 @@ async def test_an_app_may_take_its_time() -> None:
             await receive()
         await respond(send)
 
-    limits = ConnectionTimeouts(window=0.2, rate=500, buffered=1000)
-    async with listening(app, limits) as listener, connected(listener.port) as link:
+    timeouts = ConnectionTimeouts(window=0.2, rate=500, buffered=1000)
+    async with listening(app, timeouts) as listener, connected(listener.port) as link:
         sending = asyncio.create_task(link.send(_post(b"x" * 1_000_000)))
         assert (await link.response())[0] == 200
         sending.cancel()
@@ -429,8 +429,8 @@ async def test_a_client_that_is_made_to_wait_is_not_slow() -> None:
         await receive()
         await respond(send)
 
-    limits = ConnectionTimeouts(window=0.2, rate=500, buffered=10)
-    async with listening(app, limits) as listener, connected(listener.port) as link:
+    timeouts = ConnectionTimeouts(window=0.2, rate=500, buffered=10)
+    async with listening(app, timeouts) as listener, connected(listener.port) as link:
         await link.send(_post(b"x" * 50, length=60))
         await asyncio.sleep(0.55)
         await link.send(b"x" * 10)
@@ -480,9 +480,9 @@ async def test_the_rest_of_an_answer_is_given_up_for_a_client_that_left_but_stay
         await respond(send, b"x" * 20_000_000)
         answered.set()
 
-    limits = ConnectionTimeouts(window=0.2)
+    timeouts = ConnectionTimeouts(window=0.2)
     async with (
-        listening(app, limits, Unhurried) as listener,
+        listening(app, timeouts, Unhurried) as listener,
         connected(listener.port, buffer=4096) as link,
     ):
         link.stop_reading()
@@ -499,9 +499,9 @@ async def test_a_slow_client_still_gets_all_of_an_answer_that_ends_the_connectio
         await send(_start())
         await send(_body(b"x" * size))
 
-    limits = ConnectionTimeouts(window=0.3, rate=500, linger=0.1)
+    timeouts = ConnectionTimeouts(window=0.3, rate=500, linger=0.1)
     async with (
-        listening(app, limits, Unhurried) as listener,
+        listening(app, timeouts, Unhurried) as listener,
         connected(listener.port, buffer=65536) as link,
     ):
         await link.send(_OLD)

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import uvicorn
 
-from proxy.http.keepalive import PATIENCE as KERNEL_PATIENCE
 from proxy.http.scope import RAW, STOP, UPGRADE
 from proxy.http.server.timeouts import ConnectionTimeouts
+from proxy.http.tcp_keepalive import PATIENCE as KERNEL_PATIENCE
 from tests.http.ends import (
     LOOPBACK,
     App,
@@ -288,8 +288,8 @@ async def test_a_client_that_breaks_off_cancels_the_app() -> None:
 
 
 async def test_nothing_is_due_on_a_stream_however_long_it_is_silent() -> None:
-    limits = ConnectionTimeouts(head=0.05, idle=0.05, window=0.05, linger=0.05)
-    async with listening(_switching(_echo), limits) as listener, connected(listener.port) as link:
+    timeouts = ConnectionTimeouts(head=0.05, idle=0.05, window=0.05, linger=0.05)
+    async with listening(_switching(_echo), timeouts) as listener, connected(listener.port) as link:
         await link.send(_HANDSHAKE)
         assert await link.head() == _SWITCHED
         await asyncio.sleep(0.3)
@@ -350,8 +350,8 @@ async def test_a_client_that_takes_nothing_makes_the_app_wait_and_is_given_up() 
     async def talk(_receive: Receive, send: Send) -> None:
         await _flood(send, sent)
 
-    limits = replace(ConnectionTimeouts(), stall=0.5)
-    listens = listening(_switching(talk), limits)
+    timeouts = replace(ConnectionTimeouts(), stall=0.5)
+    listens = listening(_switching(talk), timeouts)
     async with listens as listener, connected(listener.port, buffer=4096) as link:
         await link.send(_HANDSHAKE)
         await link.head()
@@ -367,8 +367,8 @@ async def test_a_client_that_takes_something_now_and_then_is_kept() -> None:
     async def talk(_receive: Receive, send: Send) -> None:
         await _flood(send, sent)
 
-    limits = replace(ConnectionTimeouts(), stall=1)
-    listens = listening(_switching(talk), limits)
+    timeouts = replace(ConnectionTimeouts(), stall=1)
+    listens = listening(_switching(talk), timeouts)
     async with listens as listener, connected(listener.port, buffer=4096) as link:
         await link.send(_HANDSHAKE)
         await link.head()
