@@ -122,8 +122,8 @@ def test_how_pythons_own_library_reads_a_path_is_among_the_readings(raw: bytes) 
     text = path.decode("ascii")
     split = urllib.parse.urlsplit(text).path or "/"
     parsed = urllib.parse.urlsplit(urllib.parse.unquote(text, "latin-1")).path or "/"
-    for path in (text, urllib.parse.unquote(text, "latin-1"), split, parsed):
-        assert path.encode("latin-1") in found
+    for expected in (text, urllib.parse.unquote(text, "latin-1"), split, parsed):
+        assert expected.encode("latin-1") in found
     assert urllib.parse.unquote(split, "latin-1").encode("latin-1") in found
 
 
