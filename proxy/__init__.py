@@ -1,9 +1,9 @@
 """A peering proxy for Portals: apps call the same app on another Portal, authenticated by keys.
 
-The tree, from the outside in: ``cli`` (commands), ``app`` (puts a running proxy together),
-``inbound``, ``outbound`` and ``owner`` (one room for each listener), the rooms that do I/O
-(``upstream``, ``contacts``, ``keyring``, ...), and ``core``: pure functions over bytes, where
-every decision is made.
+``cli`` are the commands, ``server`` is the process that ``serve`` starts, and ``embedded`` the same
+under somebody else's server. ``inbound`` brings requests to apps, ``outbound`` apps' calls to
+peers, on what they share in ``transfer`` and over ``http``. ``config`` is what the owner wrote,
+``state`` what the proxy wrote. In ``core``, pure functions over bytes, every decision is made.
 
 What others' code may import stands here: ``PortalMiddleware`` and ``create_app``, which put the
 public listener under their own server, and ``Config`` with ``load_config``.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Config", "PortalMiddleware", "create_app", "load_config"]
 
-_ROOMS = {
+_MODULES = {
     "Config": "proxy.config.portal_yaml",
     "PortalMiddleware": "proxy.embedded.middleware",
     "create_app": "proxy.embedded.create_app",
@@ -29,6 +29,6 @@ _ROOMS = {
 
 def __getattr__(name: str) -> object:
     """Import what is asked for, so that ``import proxy`` costs nothing."""
-    if name not in _ROOMS:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_ROOMS[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

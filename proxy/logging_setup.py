@@ -27,11 +27,11 @@ REQUESTS = "proxy.requests"
 _log = logging.getLogger(REQUESTS)
 
 
-def set_up(form: LogForm) -> None:
-    """Write the log of this process to stderr in ``form``."""
-    if form == "auto":
-        form = "text" if sys.stderr.isatty() else "json"
-    handler = _Gathering(sys.stderr, Json() if form == "json" else Text())
+def set_up(log_format: LogForm) -> None:
+    """Write the log of this process to stderr in ``log_format``."""
+    if log_format == "auto":
+        log_format = "text" if sys.stderr.isatty() else "json"
+    handler = _Batching(sys.stderr, Json() if log_format == "json" else Text())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
@@ -96,7 +96,7 @@ class Text(_Lines):
         return f"{self.time_of(now)} {level} {as_text(line)}"
 
 
-class _Gathering(logging.StreamHandler[TextIO]):
+class _Batching(logging.StreamHandler[TextIO]):
     """The log of this process, written with as few writes as can be without keeping any back."""
 
     def __init__(self, stream: TextIO, form: Json | Text) -> None:
@@ -148,7 +148,7 @@ def write(line: RequestLine, level: int) -> None:
     if not _log.isEnabledFor(level):
         return
     handlers = logging.root.handlers
-    if len(handlers) == 1 and isinstance(handlers[0], _Gathering) and not _log.handlers:
+    if len(handlers) == 1 and isinstance(handlers[0], _Batching) and not _log.handlers:
         handlers[0].note(line, level)
     else:
         # Not log.log(), which looks for its caller at each line.

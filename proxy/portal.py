@@ -1,7 +1,7 @@
 """What every listener of one running Portal shares: its key, its names, its changing state.
 
 The changing parts (contacts, terminals and apps) are replaced whole, never edited in place, so a
-request is judged under one state.
+request is decided under one state.
 """
 
 import time
@@ -29,8 +29,8 @@ from proxy.state.sealing_keys import SealingKeyStore
 from proxy.state.terminals import PairingStore, TerminalWatch
 from proxy.transfer.active_requests import ActiveRequests
 
-SPOKEN: frozenset[Mode] = frozenset(MODES)
-"""The modes that this version speaks."""
+SUPPORTED: frozenset[Mode] = frozenset(MODES)
+"""The modes that this version supports."""
 Clock = Callable[[], float]
 
 
@@ -49,17 +49,17 @@ class Portal:
     only: str | None = None
     """The one app that this process serves; None serves all that are there."""
     active_requests: ActiveRequests = field(default_factory=ActiveRequests)
-    """What runs just now, to be cut when what it lives on is removed."""
-    judges: Mapping[str, RuleMatcher] = field(init=False)
+    """What runs just now, to be revoked when its subject is removed."""
+    rule_matchers: Mapping[str, RuleMatcher] = field(init=False)
     hosts: Hosts = field(init=False)
     modes: frozenset[Mode] = field(init=False)
     """The modes in which calls are accepted: of those that exist, the owner's choice."""
     _context: AccessContext | None = field(init=False, default=None)
-    _site_of: tuple[object, ...] = field(init=False, default=())
+    _context_parts: tuple[object, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
         self.hosts = Hosts(self.config.public_origin(self.id), self.config.aliases, self.only)
-        self.modes = self.config.accept & SPOKEN
+        self.modes = self.config.accept & SUPPORTED
         self._prepare()
 
     def follow_apps(self) -> bool:
@@ -70,8 +70,8 @@ class Portal:
         return changed
 
     def _prepare(self) -> None:
-        judges = {name: RuleMatcher(app.rules) for name, app in self.apps.items()}
-        self.judges = MappingProxyType(judges)
+        matchers = {name: RuleMatcher(app.rules) for name, app in self.apps.items()}
+        self.rule_matchers = MappingProxyType(matchers)
 
     @property
     def apps(self) -> Mapping[str, App]:
@@ -88,10 +88,10 @@ class Portal:
 
     @property
     def context(self) -> AccessContext:
-        """What the corridor judges a request against, as of now."""
-        parts = (self.judges, self.contacts.current, self.modes, self.terminals.current)
-        if self._context is None or any(map(is_not, self._site_of, parts)):
-            self._context, self._site_of = AccessContext(self.id, self.hosts, *parts), parts
+        """What a request is admitted against, as of now."""
+        parts = (self.rule_matchers, self.contacts.current, self.modes, self.terminals.current)
+        if self._context is None or any(map(is_not, self._context_parts, parts)):
+            self._context, self._context_parts = AccessContext(self.id, self.hosts, *parts), parts
         return self._context
 
     def peer(self, app: str, prefix: str) -> Contact:
@@ -121,14 +121,14 @@ class Portal:
         )
 
     def sign_response(
-        self, answer: Response, sha256: bytes, question: Question
+        self, response: Response, sha256: bytes, question: Question
     ) -> tuple[Field, ...]:
-        """Return the fields of ``answer``, signed as the answer to ``question``.
+        """Return the fields of ``response``, signed as what answers ``question``.
 
         ``sha256`` is the digest of the body that will be sent. Raises ``NotSignable`` where the
         question covers what isn't in it, as only a refused request's can.
         """
-        fields = (*answer.fields, content_digest(sha256))
-        response = Message(fields=fields, status=answer.status)
-        signed = sign_response(self.key, response, question, now=int(self.clock()))
+        fields = (*response.fields, content_digest(sha256))
+        message = Message(fields=fields, status=response.status)
+        signed = sign_response(self.key, message, question, now=int(self.clock()))
         return tuple(signed.message.fields)

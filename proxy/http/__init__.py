@@ -1,7 +1,7 @@
-"""The hop: our own machinery between two sockets, on top of ``proxy.core.http1``.
+"""HTTP/1.1 between two sockets, on top of ``proxy.core.http1``; nothing here knows Portals.
 
-``connection`` is one connection to another server, ``exchange`` one request over it, ``pool`` the
-idle ones, ``engine`` the ``Upstream`` made of them. ``listener`` and ``cycle`` are the way in: a
-server's protocol, and one request of it as ASGI; ``inlet``, ``outlet`` and ``deadline``
-hold the client to its time, under ``limits``.
+``upstream`` is the interface through which requests go out. ``client`` implements it over
+connections, ``in_process`` by calling an app. ``server`` is the other end: a client's connection,
+as ASGI. ``scope`` says how ASGI carries what it has no words for; ``read_buffer`` and
+``tcp_keepalive`` serve both ends.
 """

@@ -35,17 +35,17 @@ class PairingPage:
     async def serve(self, request: Request, admission: Admission, client: Client) -> None:
         """Answer a request for the page, or its form; raises ``Refusal``."""
         if request.method == b"POST":
-            answer = await self._pair(request, client)
+            response = await self._pair(request, client)
         elif request.method in (b"GET", b"HEAD"):
             caller, landing = admission.caller, return_address_of(admission.target, self._origin)
             paired_as = caller.name if caller.type == "terminal" else ""
             name = likely_name(b" ".join(values_of(request.fields, b"user-agent")))
             view = View(self._portal.config.name, landing, name, paired_as=paired_as)
-            answer = Response(200, page_fields(self._origin), render(view))
+            response = Response(200, page_fields(self._origin), render(view))
         else:
             raise Refusal(Code.METHOD_NOT_ALLOWED, allow="GET, HEAD, POST")
-        client.line.status = answer.status
-        await send_response(client.send, answer, request.method)
+        client.line.status = response.status
+        await send_response(client.send, response, request.method)
 
     async def _pair(self, request: Request, client: Client) -> Response:
         """Take the form. A browser is told on the page what was wrong, and may try again."""
@@ -76,7 +76,7 @@ class PairingPage:
     async def _redeem(self, form: Form, client: Client) -> str:
         """Use the code up; returns the new terminal's token. Raises ``Refusal``."""
         portal, address = self._portal, client.chain.client
-        # In a thread: other processes may hold the codes just now.
+        # In a thread: other processes may have locked the codes just now.
         terminal, token = await asyncio.to_thread(
             portal.pairing.redeem, form.code, address, form.name, portal.clock()
         )

@@ -1,4 +1,4 @@
-"""The answer to a request from an envelope, sealed as it is sent."""
+"""The response to a request from an envelope, sealed as it is sent."""
 
 from collections.abc import Awaitable
 
@@ -17,7 +17,7 @@ _FIELDS = [CHUNKED_RESPONSE, INCREMENTAL, (b"cache-control", b"no-store")]
 
 
 class SealedResponse:
-    """An ASGI ``send`` that puts the answer to a request with ``method`` into the envelope's."""
+    """An ASGI ``send`` that puts the response to a request with ``method`` into the envelope's."""
 
     def __init__(self, send: Send, sealer: Sealer, method: bytes) -> None:
         self._send = send
@@ -39,7 +39,7 @@ class SealedResponse:
         return self._end(message.get("body", b""))
 
     async def _start(self, message: Message) -> None:
-        """Begin the answer; its head waits for the body where one is announced."""
+        """Begin the response; its head waits for the body where one is announced."""
         status, fields = message["status"], tuple(message["headers"])
         self._message = MessageSealer(self._sealer, response_head(ResponseHead(status, fields)))
         self._is_bodiless = bodiless(self._method, status)
@@ -52,7 +52,7 @@ class SealedResponse:
         sealing = self._begun()
         self._count(piece)
         sealing.add(piece)
-        del piece  # while it is sent, it is held sealed, and once is enough
+        del piece  # while it is sent, it is kept sealed: once is enough
         if self._sent != self._size:
             await self._flush(sealing)
 
@@ -62,22 +62,22 @@ class SealedResponse:
             self._count(piece)
             sealing.add(piece)
         if self._size is not None and self._sent != self._size:
-            raise UpstreamFailed(f"the answer is {self._size - self._sent} bytes short")
+            raise UpstreamFailed(f"the response is {self._size - self._sent} bytes short")
         sealed = b""
-        for following in sealing.ending():
+        for next_part in sealing.ending():
             if sealed:
                 await self._send({"type": "http.response.body", "body": sealed, "more_body": True})
-            sealed = following
+            sealed = next_part
         await self._send({"type": "http.response.body", "body": sealed})
 
     def _count(self, piece: bytes) -> None:
         self._sent += len(piece)
         if self._size is not None and self._sent > self._size:
-            raise UpstreamFailed("the answer is longer than it said")
+            raise UpstreamFailed("the response is longer than it said")
 
     def _begun(self) -> MessageSealer:
         if self._message is None:
-            raise RuntimeError("an answer's body before its head")
+            raise RuntimeError("a response's body before its head")
         return self._message
 
     async def _flush(self, sealing: MessageSealer) -> None:

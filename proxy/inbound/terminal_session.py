@@ -21,7 +21,7 @@ def touch_session(
 ) -> Client:
     """Note that a terminal was here; its cookie is set again with the answer where that is due.
 
-    With answers from private pages alone: a cache may keep others for everybody, and the cookie
+    With responses from private pages alone: a cache may keep others for everybody, and the cookie
     with them.
     """
     cookie, terminals = None, portal.terminals
@@ -44,7 +44,7 @@ def sent_to_pair(refusal: Unpaired, request_id: str) -> Response:
 
 
 def _with(field: Field, send: Send) -> Send:
-    """Return what sends an answer with ``field`` in its head as well."""
+    """Return what sends a response with ``field`` in its head as well."""
 
     async def sending(message: Message) -> None:
         if message["type"] in ("http.response.start", UPGRADE):

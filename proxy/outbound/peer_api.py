@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from proxy import portal_paths as own_paths
+from proxy import portal_paths
 from proxy.core.access.policy import Contact
 from proxy.core.errors import Refusal
 from proxy.outbound.reachability import Reachability
@@ -39,7 +39,7 @@ def peer_service(portal: Portal, reachability: Reachability) -> Starlette:
         return JSONResponse((await as_members((portal.peer(app, portal_id),)))[0])
 
     async def whoareyou(_: Request) -> Response:
-        return Response(own_paths.whoareyou(portal).body, media_type="application/json")
+        return Response(portal_paths.whoareyou(portal).body, media_type="application/json")
 
     service = Starlette(
         routes=[

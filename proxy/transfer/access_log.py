@@ -103,7 +103,7 @@ class _Meter:
             self._line.first = perf_counter() - self._began
             if not self._line.status:
                 self._line.status = message.get("status", 101)
-        return self._send(message)  # which may take long, and the message isn't held here meanwhile
+        return self._send(message)  # which may take long, and the message isn't kept here meanwhile
 
     def stop(self) -> None:
         self._line.seconds = perf_counter() - self._began

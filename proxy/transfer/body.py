@@ -1,6 +1,6 @@
-"""Bodies: streamed in the pieces they came in, or held whole where a signature needs it.
+"""Bodies: streamed in the pieces they came in, or buffered where a signature needs it.
 
-In signed mode a body is held up to a limit, because nothing of it may reach an app before its
+In signed mode a body is buffered up to a limit, because nothing of it may reach an app before its
 digest was compared; above ``MEMORY`` it spills into an unlinked file.
 """
 
@@ -115,7 +115,7 @@ async def coalesced(pieces: AsyncIterator[bytes], size: int | None) -> AsyncIter
     """
     if size is not None:
         yield await beginning(pieces, size)
-    # What is on its way isn't held here meanwhile, where its taker is slow.
+    # What is on its way isn't kept here meanwhile, where its taker is slow.
     with suppress(StopAsyncIteration):
         while True:
             yield await anext(pieces)
@@ -132,7 +132,7 @@ async def beginning(pieces: AsyncIterator[bytes], size: int) -> bytes:
 
 
 class Prepended:
-    """``first``, then ``pieces``; what was given out isn't held any more."""
+    """``first``, then ``pieces``; what was given out isn't kept any more."""
 
     def __init__(self, first: bytes, pieces: AsyncIterator[bytes]) -> None:
         self._first: bytes | None = first
@@ -170,7 +170,7 @@ class BufferedBody:
 
     @property
     def sha256(self) -> bytes:
-        """The digest of what is held, 32 bytes."""
+        """The digest of what is buffered, 32 bytes."""
         return self._hash.digest()
 
     async def fill(
@@ -204,17 +204,17 @@ class BufferedBody:
             else:
                 self._file.flush()
         except OSError as error:
-            raise Refusal(full, f"{self.size} bytes can't be held: {error}") from None
+            raise Refusal(full, f"{self.size} bytes can't be buffered: {error}") from None
 
     def clear(self) -> None:
-        """Forget what is held, for another try."""
+        """Forget what is buffered, for another try."""
         self._file.seek(0)
         self._file.truncate()
         self._hash = hashlib.sha256()
         self.size = 0
 
     def pieces(self) -> AsyncIterator[bytes]:
-        """Return what is held, from its beginning; in one piece where it is small."""
+        """Return what is buffered, from its beginning; in one piece where it is small."""
         return BytesBody(self.read(SMALL)) if self.size <= SMALL else self._in_pieces()
 
     async def _in_pieces(self) -> AsyncIterator[bytes]:
@@ -228,7 +228,6 @@ class BufferedBody:
         return self._file.read(limit)
 
 
-# The size of a body that streams: refused at once where it is told, else when it is passed.
 def refuse_large(framing: Field | None, limit: int) -> None:
     """Refuse a body whose length is told, before any of it has come, if it is above ``limit``."""
     if framing is not None and framing[0] == b"content-length" and int(framing[1]) > limit:
@@ -244,11 +243,14 @@ def limit_body(
     """
     refuse_large(framing, limit)
     is_open = framing is not None and framing[0] != b"content-length"
-    return _Bounded(pieces, limit) if is_open else pieces
+    return _LimitedBody(pieces, limit) if is_open else pieces
 
 
-class _Bounded:
-    """No generator: whoever waits for a piece may be cancelled, and another go on from there."""
+class _LimitedBody:
+    """A body whose length isn't told: refused once it is passed.
+
+    No generator: whoever waits for a piece may be cancelled, and another go on from there.
+    """
 
     def __init__(self, pieces: AsyncIterator[bytes], limit: int) -> None:
         self._pieces = pieces

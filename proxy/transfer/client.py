@@ -1,4 +1,4 @@
-"""Whoever sent a request: what comes from there, and where the answer goes.
+"""Whoever sent a request: what comes from there, and where the response goes.
 
 A client's own connection, or an envelope on it: what serves the request needn't know which.
 """

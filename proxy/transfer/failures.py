@@ -7,7 +7,7 @@ from proxy.core.errors import Code, Refusal
 from proxy.http.upstream import UpstreamFailed
 
 _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PROPFIND", b"REPORT"})
-"""Methods that change nothing, so that a broken answer leaves nothing unknown (RFC 9110, 9.2.1)."""
+"""Methods that change nothing: a broken response leaves nothing unknown (RFC 9110, 9.2.1)."""
 
 
 def is_safe(method: bytes) -> bool:
@@ -23,7 +23,7 @@ def app_failed(failure: UpstreamFailed) -> Refusal:
 
 
 def peer_failed(failure: UpstreamFailed, method: bytes, peer: str) -> Refusal:
-    """Return what an app is told when its call got no answer; ``peer`` names it for the log."""
+    """Return what an app is told when its call got no response; ``peer`` names it for the log."""
     detail = f"{peer}: {failure.detail}"
     unknown = failure.sent and not is_safe(method)
     if failure.timeout:
@@ -32,7 +32,7 @@ def peer_failed(failure: UpstreamFailed, method: bytes, peer: str) -> Refusal:
 
 
 def unusable(refusal: Refusal, method: bytes) -> Refusal:
-    """Return what an answer that can't be used amounts to: the call was perhaps carried out."""
+    """Return what a response that can't be used amounts to: the call was perhaps carried out."""
     if is_safe(method):
         return refusal
     return Refusal(Code.OUTCOME_UNKNOWN, f"{refusal.code.public}: {refusal.detail}")

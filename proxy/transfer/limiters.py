@@ -1,4 +1,7 @@
-"""The connections of one listener: how many in all, and from each client's address."""
+"""How much runs at once: the connections of one listener, and its requests.
+
+Connections are counted in all and by the client's address; requests by peer and by app.
+"""
 
 from collections.abc import Callable
 
@@ -14,9 +17,9 @@ class Full(Exception):
 class ConnectionLimiter:
     """Counts connections from their acceptance to their end, TLS handshakes included."""
 
-    def __init__(self, bounds: Limits, trusted: Trusted = NOBODY) -> None:
+    def __init__(self, limits: Limits, trusted: Trusted = NOBODY) -> None:
         """``trusted`` are web servers, whose clients come from one address."""
-        self._bounds = bounds
+        self._limits = limits
         self._trusted = trusted
         self._size = 0
         self._from: dict[Address, int] = {}
@@ -29,12 +32,12 @@ class ConnectionLimiter:
 
         Returns what is to be called when it has ended; a second call does nothing.
         """
-        if self._size >= self._bounds.connections:
+        if self._size >= self._limits.connections:
             raise Full(f"{self._size} connections")
         key = client_network(address, self._trusted)
         if key is not None:
             here = self._from.get(key, 0)
-            if here >= self._bounds.connections_per_address:
+            if here >= self._limits.connections_per_address:
                 raise Full(f"{here} connections from {key}")
             self._from[key] = here + 1
         self._size += 1
@@ -64,29 +67,28 @@ class _Once:
             limiter.leave(self._key)
 
 
-# How many requests run at once, of each peer and for each app, and nobody's above their bound.
 class ConcurrencyLimiter:
     """The requests that run at one listener."""
 
-    def __init__(self, bounds: Limits, app_full: Code) -> None:
+    def __init__(self, limits: Limits, app_full: Code) -> None:
         """``app_full`` is what one hears whose request is one too many for its app."""
-        self._callers = _Places(bounds.requests_per_peer, Code.TOO_MANY_REQUESTS)
-        self._apps = _Places(bounds.requests_per_app, app_full)
+        self._callers = _Slots(limits.requests_per_peer, Code.TOO_MANY_REQUESTS)
+        self._apps = _Slots(limits.requests_per_app, app_full)
 
     def of(self, caller: str, app: str) -> "_Slot":
         """Return the context in which a request of ``caller`` to ``app`` runs, "" where none is.
 
-        To enter it raises ``Refusal``: then no place was taken.
+        To enter it raises ``Refusal``: then no slot was taken.
         """
         return _Slot(self._callers, caller, self._apps, app)
 
     def __len__(self) -> int:
-        """Return how many places are taken, those of callers and those of apps."""
+        """Return how many slots are taken, those of callers and those of apps."""
         return len(self._callers) + len(self._apps)
 
 
-class _Places:
-    """As many as ``most`` for each name; "" has no bound."""
+class _Slots:
+    """As many as ``most`` for each name; "" has no limit."""
 
     def __init__(self, most: int, full: Code) -> None:
         self._most = most
@@ -111,11 +113,11 @@ class _Places:
 
 
 class _Slot:
-    """A place with both, from the beginning of a request to its end, whichever that is."""
+    """A slot of both, from the beginning of a request to its end, whichever that is."""
 
     __slots__ = ("_app", "_apps", "_caller", "_callers")
 
-    def __init__(self, callers: _Places, caller: str, apps: _Places, app: str) -> None:
+    def __init__(self, callers: _Slots, caller: str, apps: _Slots, app: str) -> None:
         self._callers = callers
         self._caller = caller
         self._apps = apps

@@ -1,4 +1,4 @@
-"""A sealed message, opened as it comes: an answer's at the calling side, a request's at the other.
+"""A sealed message, opened as it comes: a response at the calling side, a request at the other.
 
 Its head and the pieces of its body were authenticated. That it is whole is only known when the
 last piece was followed by the end; whatever else happens is raised, and never looks like an end.

@@ -1,7 +1,7 @@
-"""Sending answers: whole ones, held ones and streams, with the framing each of them needs.
+"""Sending responses: whole, buffered or as a stream, with the framing that each of them needs.
 
 Every way out ends here, so what may never leave (a body after HEAD, a length that isn't the
-body's, a stream cut short that looks whole) is settled once.
+body's, a stream that broke off and looks whole) is settled once.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -20,7 +20,7 @@ from proxy.transfer.body import BufferedBody
 def passing_fields(
     method: bytes, status: int, fields: Fields, *, streams: bool = False
 ) -> list[Field]:
-    """Return the fields of an app's answer that go on, as they came and in their order.
+    """Return the fields of an app's response that go on, as they came and in their order.
 
     ``Content-Length`` is among them where it describes what isn't sent (HEAD, 304), and where the
     body streams through as it comes. The cookie of the owner's devices is ours to set: an app that
@@ -40,7 +40,7 @@ def passing_fields(
 
 
 async def send_response(send: Send, response: Response, method: bytes) -> None:
-    """Send a small answer whole."""
+    """Send a small response whole."""
     fields = list(response.fields)
     if response.status not in NO_BODY:
         fields.append((b"content-length", str(len(response.body)).encode("ascii")))
@@ -50,14 +50,14 @@ async def send_response(send: Send, response: Response, method: bytes) -> None:
 
 
 async def send_buffered(
-    send: Send, status: int, fields: Iterable[Field], held: BufferedBody, method: bytes
+    send: Send, status: int, fields: Iterable[Field], buffered: BufferedBody, method: bytes
 ) -> None:
-    """Send an answer whose body is held. A ``content-length`` that must stay is in ``fields``."""
+    """Send a response with a buffered body; ``fields`` have a ``content-length`` that must stay."""
     complete = list(fields)
     if not bodiless(method, status):
-        complete.append((b"content-length", str(held.size).encode("ascii")))
+        complete.append((b"content-length", str(buffered.size).encode("ascii")))
         await _start(send, status, complete)
-        async for piece in held.pieces():
+        async for piece in buffered.pieces():
             await send({"type": "http.response.body", "body": piece, "more_body": True})
     else:
         await _start(send, status, complete)
@@ -65,7 +65,7 @@ async def send_buffered(
 
 
 async def nothing_follows(pieces: AsyncIterator[bytes]) -> None:
-    """Wait for the end of an answer that has no body, while another can still be given."""
+    """Wait for the end of a response that has no body, while another can still be given."""
     async for _ in pieces:
         pass
 
@@ -73,7 +73,7 @@ async def nothing_follows(pieces: AsyncIterator[bytes]) -> None:
 async def send_stream(
     send: Send, status: int, fields: Iterable[Field], pieces: AsyncIterator[bytes]
 ) -> None:
-    """Send an answer as its pieces come. What breaks off is raised, and breaks the connection."""
+    """Send a response as its pieces come. What breaks off is raised, and breaks the connection."""
     await _start(send, status, fields)
     is_over = pieces.is_over if isinstance(pieces, Ending) else _never
     has_more = True
@@ -81,7 +81,7 @@ async def send_stream(
         message = await _next_part(pieces, is_over)
         has_more = message["more_body"]
         sending = send(message)
-        del message  # so that no piece is held here while a slow client takes it
+        del message  # so that no piece is kept here while a slow client takes it
         await sending
 
 

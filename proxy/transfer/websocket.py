@@ -1,9 +1,9 @@
 """A WebSocket between a client and an app: frames both ways, until both sides have ended.
 
-- What passes is what came, judged by ``proxy.core.websocket.frames``; no message is held.
-- A side that takes nothing makes the other one wait: each way hands on before it takes more.
+- What passes is what came, checked by ``proxy.core.websocket.frames``; no message is buffered.
+- A side that takes nothing makes the other one wait: each direction hands on before it reads more.
 - A side that ends, or breaks off, is seen to by the other.
-- Nobody is hurried who says nothing: the kernel looks whether both sides are there.
+- Silence is no failure: the kernel looks whether both sides are there.
 
 Where we close it ourselves, for a frame that may not pass or at the end of the proxy, the other
 side hears it first, and may finish what it was saying; in the place of its own Close goes ours.
@@ -34,7 +34,7 @@ _SLICE = 32 * 1024
 
 @dataclass(frozen=True)
 class RelayLimits:
-    """What a WebSocket is held to."""
+    """The limits of one WebSocket."""
 
     message: int = DEFAULT_LIMITS.websocket_message
     """Bytes of one message over all its frames, as they pass."""
@@ -68,7 +68,7 @@ class WebSocketRelay:
         app: str,
         limits: RelayLimits = _LIMITS,
     ) -> None:
-        """Judge the app's 101; raises ``UpstreamFailed`` for a false one.
+        """Check the app's 101; raises ``UpstreamFailed`` for a false one.
 
         ``receive`` and ``send`` are the client's; ``app`` names the app for the log.
         """
@@ -101,14 +101,15 @@ class WebSocketRelay:
         fields = passing_fields(b"GET", self._response.status, self._response.fields)
         await self._send({"type": UPGRADE, "headers": list(fields_for_client(fields))})
         try:
-            async with self._clock, asyncio.TaskGroup() as ways:
-                up = ways.create_task(self._carry_up())
+            async with self._clock, asyncio.TaskGroup() as directions:
+                up = directions.create_task(self._carry_up())
                 await self._carry_down()
-                if self._is_said:
+                if self._is_told:
                     up.cancel()  # the client has its Close and our end, and a moment to read them
         except TimeoutError:
             await self._cut_short()
         except ExceptionGroup as group:
+            # Only one of them is told: the other direction failed because of it, or beside it.
             raise group.exceptions[0] from None
 
     async def _carry_up(self) -> None:
@@ -119,9 +120,11 @@ class WebSocketRelay:
                 await self._close(Close.GOING_AWAY, self._up, self._down)
                 continue
             more = message["more"]
+            # Handed on before the next is received: so a slow app makes its client wait.
             await self._hand_on(message["data"], self._up, self._down)
         self._has_client_ended = True
         if self._closing is not None:
+            # The client ended without the Close that ours waits behind: it goes out now.
             await self._close_now(self._up)
         self._response.write_end()
         self._end_within(self._limits.ending)
@@ -131,7 +134,7 @@ class WebSocketRelay:
             async for piece in self._response.pieces():
                 await self._hand_on(piece, self._down, self._up)
         except UpstreamFailed:
-            # Behind its Close, or the client's end, whatever happens is its end.
+            # Behind the app's Close, or the client's end, many an app resets: that is its end too.
             if self._down.frame_filter.state is not State.OVER and not self._has_client_ended:
                 raise
         if self._closing is not None:
@@ -139,65 +142,68 @@ class WebSocketRelay:
         await self._end_client()
         self._end_within(self._limits.ending)
 
-    async def _hand_on(self, data: bytes, way: _Direction, back: _Direction) -> None:
+    async def _hand_on(self, data: bytes, direction: _Direction, back: _Direction) -> None:
         for part in _slices(data):
-            passing = way.frame_filter.feed(part)
+            # What the filter passes on goes out even where it is the last before a violation: the
+            # other side gets whole frames up to there, then our Close.
+            passing = direction.frame_filter.feed(part)
             if passing:
-                await way.write(passing)
-            if way.frame_filter.state is State.OVER:
+                await direction.write(passing)
+            if direction.frame_filter.state is State.OVER:
                 await self._end_if_closed()
-            elif way.frame_filter.violation is not None:
-                await self._refuse(way, back)
+            elif direction.frame_filter.violation is not None:
+                await self._refuse(direction, back)
 
     # Our own end of it.
 
-    async def _refuse(self, way: _Direction, back: _Direction) -> None:
-        violation = way.frame_filter.violation
+    async def _refuse(self, direction: _Direction, back: _Direction) -> None:
+        violation = direction.frame_filter.violation
         if violation is None:
             return
         log.warning("a WebSocket of %s is closed: %s", self._app, violation.detail)
         if self._closing is None:
-            await self._close(violation.code, way, back)
+            await self._close(violation.code, direction, back)
         else:
-            await self._close_now(way)
+            await self._close_now(direction)
             await self._end_if_closed()
 
-    async def _close(self, code: Close, way: _Direction, back: _Direction) -> None:
-        """Say Close where ``way`` leads; ``back`` ends with ours in place of the other's."""
+    async def _close(self, code: Close, direction: _Direction, back: _Direction) -> None:
+        """Say Close where ``direction`` leads; ``back`` ends with ours in place of the other's."""
         if self._closing is not None:
             return
+        # From here ours replaces whatever Close the other side sends, so that both hear one reason.
         self._closing = code
         self._end_within(self._limits.closing)
         back.frame_filter.close_with(back.close(code))
-        await self._close_now(way)
+        await self._close_now(direction)
 
-    async def _close_now(self, way: _Direction) -> None:
+    async def _close_now(self, direction: _Direction) -> None:
         if self._closing is None:
             return
-        if frame := way.frame_filter.close_now(way.close(self._closing)):
-            await way.write(frame)
+        if frame := direction.frame_filter.close_now(direction.close(self._closing)):
+            await direction.write(frame)
 
     @property
-    def _is_said(self) -> bool:
+    def _is_told(self) -> bool:
         """Whether both sides got a Close of ours."""
         return self._up.frame_filter.is_closed_by_us and self._down.frame_filter.is_closed_by_us
 
     async def _end_if_closed(self) -> None:
         """Send our end to both sides once both have been told that it is over."""
-        if self._is_said:
+        if self._is_told:
             self._response.write_end()
             await self._end_client()
 
     async def _cut_short(self) -> None:
         """Say what can be said at once to sides that took too long."""
-        for way in (self._down, self._up):
+        for direction in (self._down, self._up):
             with suppress(TimeoutError):
                 async with asyncio.timeout(0):
-                    await self._close_now(way)
+                    await self._close_now(direction)
         await self._end_client()
 
     def _end_within(self, seconds: float) -> None:
-        """Bound the time until both sides have ended."""
+        """Limit the time until both sides have ended."""
         end = asyncio.get_running_loop().time() + seconds
         if not self._clock.expired() and end < (self._clock.when() or end + 1):
             self._clock.reschedule(end)
@@ -217,13 +223,13 @@ class WebSocketRelay:
             await self._end_client()
         return is_told
 
-    async def _tell_at_once(self, way: _Direction) -> bool:
+    async def _tell_at_once(self, direction: _Direction) -> bool:
         try:
             async with asyncio.timeout(0):
-                await self._close_now(way)
+                await self._close_now(direction)
         except TimeoutError:
-            return False
-        return way.frame_filter.state is State.OVER
+            return False  # it takes nothing: part of our frame may wait for it for ever
+        return direction.frame_filter.state is State.OVER
 
     # The two sides.
 

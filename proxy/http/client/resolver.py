@@ -1,4 +1,4 @@
-"""Names to addresses: a look-up without an answer holds nobody up, and the end waits for none.
+"""Names to addresses: a look-up without a response holds nobody up, and the end waits for none.
 
 The system's resolver can't be interrupted: it may be silent for half a minute. asyncio runs it in a
 few threads that everybody shares, and ends only when they do. So each look-up has a thread of its

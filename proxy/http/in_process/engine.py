@@ -37,7 +37,7 @@ class AsgiUpstream:
             await exchange.finish()
 
     async def settle(self, patience: float) -> None:
-        """Wait for what the app still does behind its answers, for ``patience`` seconds."""
+        """Wait for what the app still does behind its responses, for ``patience`` seconds."""
         if self._running:
             await asyncio.wait(self._running, timeout=patience)
 

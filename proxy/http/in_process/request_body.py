@@ -58,7 +58,7 @@ class RequestBody:
         try:
             await self._wanted.wait()
             await self._carry_pieces(pieces)
-        except Exception as error:  # noqa: BLE001 - raised again where the answer is awaited
+        except Exception as error:  # noqa: BLE001 - raised again where the response is awaited
             self._fail(error)
             self._messages.put_nowait(_DISCONNECT)
         finally:

@@ -1,4 +1,4 @@
-"""What an app in this process answers, held to what its head says."""
+"""What an app in this process answers, checked against what its head says."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ _FINAL = range(200, 600)
 
 @dataclass(frozen=True)
 class Head:
-    """The head of an answer; names in lower case."""
+    """The head of a response; names in lower case."""
 
     status: int
     fields: tuple[Field, ...]
@@ -30,7 +30,7 @@ class Body:
         self._left = int(lengths[0]) if lengths and not self._is_bodiless else None
 
     def take(self, message: Message) -> bytes:
-        """Return what the message brings of the body: nothing where the answer has none."""
+        """Return what the message brings of the body: nothing where the response has none."""
         if self._is_bodiless:
             return b""
         piece = bytes(message.get("body", b""))
@@ -44,7 +44,7 @@ class Body:
 
 
 def read_head(message: Message) -> Head:
-    """Return the head of an answer; raises ``ValueError`` for one that can't be sent."""
+    """Return the head of a response; raises ``ValueError`` for one that can't be sent."""
     status = message["status"]
     if status not in _FINAL:
         raise ValueError(f"{status!r} is no final status")

@@ -15,14 +15,14 @@ log = logging.getLogger("proxy.upstream")
 
 
 class ClientGone(OSError):
-    """Nobody waits for the answer any more; for an app that goes on sending it."""
+    """Nobody waits for the response any more; for an app that goes on sending it."""
 
 
 class ResponseStream:
     """A head, then the pieces behind it; whoever waits for one may be cancelled.
 
     ``moved_at`` tells when the app last took something, in the loop's time: an upload that takes
-    minutes isn't a slow answer.
+    minutes isn't a slow response.
     """
 
     def __init__(self, patience: float, moved_at: Callable[[], float] = lambda: 0.0) -> None:
@@ -36,7 +36,7 @@ class ResponseStream:
     # Our side.
 
     async def head(self) -> Head:
-        """Return the head of the answer; raises ``UpstreamFailed``, or what its request raised."""
+        """Return the response's head; raises ``UpstreamFailed``, or what its request raised."""
         head = await self._next()
         if not isinstance(head, Head):
             raise TypeError("a body before its head")

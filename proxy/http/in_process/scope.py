@@ -15,7 +15,7 @@ from proxy.core.http.headers import Fields, values_of
 from proxy.http.scope import TARGET
 from proxy.http.upstream import UpstreamRequest
 
-server_scope: ContextVar[Mapping[str, Any]] = ContextVar("surroundings")
+server_scope: ContextVar[Mapping[str, Any]] = ContextVar("server_scope")
 """The scope of the request that is served, as the server gave it."""
 
 _ASGI = {"version": "3.0", "spec_version": "2.3"}

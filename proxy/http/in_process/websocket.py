@@ -1,7 +1,7 @@
 """A WebSocket between the proxy and an app in this process: frames on our side, messages on its.
 
-The frames are those of a client, as the proxy carries them to any app: so one corridor, one set of
-limits and one end hold for all. To them this is a server that speaks no extension.
+The frames are those of a client, as the proxy carries them to any app: so the same checks, limits
+and end hold for all. To them this is a server that speaks no extension.
 Source: RFC 6455; the ASGI specification, its WebSocket part, version 2.3.
 """
 
@@ -43,9 +43,9 @@ class SocketExchange:
         self.status = 0
         self.fields: tuple[Field, ...] = ()
         self._request = request
-        self._said = ResponseStream(request.timeouts.read)
-        self._heard: asyncio.Queue[Message] = asyncio.Queue()
-        self._heard.put_nowait({"type": "websocket.connect"})
+        self._response = ResponseStream(request.timeouts.read)
+        self._messages: asyncio.Queue[Message] = asyncio.Queue()
+        self._messages.put_nowait({"type": "websocket.connect"})
         self._reader = MessageReader()
         self._farewell: Message | None = None
         """What the app hears once nothing more comes from the client."""
@@ -57,71 +57,71 @@ class SocketExchange:
 
     async def begin(self) -> None:
         """Wait until the app accepts or refuses; raises ``UpstreamFailed``."""
-        head = await self._said.head()
+        head = await self._response.head()
         self.status, self.fields = head.status, head.fields
         if head.status == _SWITCHING:
-            self._said.disable_timeouts()
+            self._response.disable_timeouts()
 
     def pieces(self) -> AsyncIterator[bytes]:
         """Return the app's frames, or the body with which it refuses."""
-        return self._said
+        return self._response
 
     async def write(self, data: bytes) -> None:
         """Hand the client's frames to the app, once it takes them."""
-        if self._said.is_gone or self.status != _SWITCHING:
+        if self._response.is_gone or self.status != _SWITCHING:
             raise UpstreamFailed("no raw stream")
         for event in self._reader.feed(data):
-            await self._heard.join()
-            await self._hear(event)
+            await self._messages.join()
+            await self._deliver(event)
 
     def write_end(self) -> None:
         """Tell the app that nothing more comes."""
-        if self._said.is_gone or self.status != _SWITCHING:
+        if self._response.is_gone or self.status != _SWITCHING:
             raise UpstreamFailed("no raw stream")
         self._part(ABNORMAL, "")
 
     async def finish(self) -> None:
         """Tell the app that nobody is there any more."""
-        self._said.leave()
+        self._response.leave()
         self._part(ABNORMAL, "")
 
-    async def _hear(self, event: Event) -> None:
+    async def _deliver(self, event: Event) -> None:
         if self._farewell is not None:
             return
         if isinstance(event, Ping):
-            await self._response(pong_frame(event.data))
+            await self._answer(pong_frame(event.data))
         elif isinstance(event, Closing):
             self._part(event.code, event.reason)
             await self._end(event.code, "")
         elif isinstance(event, Binary):
-            self._heard.put_nowait({"type": "websocket.receive", "bytes": event.data})
+            self._messages.put_nowait({"type": "websocket.receive", "bytes": event.data})
         else:
-            await self._hear_text(event)
+            await self._deliver_text(event)
 
-    async def _hear_text(self, event: Text) -> None:
+    async def _deliver_text(self, event: Text) -> None:
         try:
             text = event.data.decode("utf-8")
         except UnicodeDecodeError:
             self._part(_NOT_UTF8, "")
             await self._end(_NOT_UTF8, "")
         else:
-            self._heard.put_nowait({"type": "websocket.receive", "text": text})
+            self._messages.put_nowait({"type": "websocket.receive", "text": text})
 
-    async def _response(self, frame: bytes) -> None:
+    async def _answer(self, frame: bytes) -> None:
         if not self._is_ended:
-            await self._said.say(frame)
+            await self._response.say(frame)
 
     async def _end(self, code: int, reason: str) -> None:
         """Say Close and be done, unless that was said before."""
         if not self._is_ended:
             self._is_ended = True
-            await self._said.say(closing_frame(code, reason))
-            await self._said.say(None)
+            await self._response.say(closing_frame(code, reason))
+            await self._response.say(None)
 
     def _part(self, code: int, reason: str) -> None:
         if self._farewell is None:
             self._farewell = {"type": "websocket.disconnect", "code": code, "reason": reason}
-            self._heard.put_nowait(self._farewell)
+            self._messages.put_nowait(self._farewell)
 
     # The app's side.
 
@@ -130,21 +130,21 @@ class SocketExchange:
         code, ending = _FAILED, UpstreamFailed("the app was cut off")
         try:
             await app(websocket_scope(self._request), self._receive, self._send)
-            code, ending = _NORMAL, UpstreamFailed("the app returned without an answer")
+            code, ending = _NORMAL, UpstreamFailed("the app returned without a response")
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the app's
-            ending = self._said.failure(error, has_left=self._farewell is not None)
+            ending = self._response.failure(error, has_left=self._farewell is not None)
         finally:
             if not self._is_open:
                 if not self._is_ended:
-                    self._said.break_off(ending)
-            elif not self._said.is_gone:
+                    self._response.break_off(ending)
+            elif not self._response.is_gone:
                 await self._end(code, "")
 
     async def _receive(self) -> Message:
-        if self._farewell is not None and self._heard.empty():
+        if self._farewell is not None and self._messages.empty():
             return self._farewell
-        message = await self._heard.get()
-        self._heard.task_done()
+        message = await self._messages.get()
+        self._messages.task_done()
         return message
 
     async def _send(self, message: Message) -> None:
@@ -157,8 +157,8 @@ class SocketExchange:
             await self._accept(message)
         elif kind == "websocket.close":
             self._is_ended = True
-            await self._said.say(Head(_FORBIDDEN, ((b"content-length", b"0"),)))
-            await self._said.say(None)
+            await self._response.say(Head(_FORBIDDEN, ((b"content-length", b"0"),)))
+            await self._response.say(None)
         else:
             await self._deny(message)
 
@@ -173,31 +173,31 @@ class SocketExchange:
             (b"sec-websocket-accept", accept_for(key)),
         )
         self._is_open = True
-        await self._said.say(Head(_SWITCHING, (*agreed, *fields)))
+        await self._response.say(Head(_SWITCHING, (*agreed, *fields)))
 
     async def _deny(self, message: Message) -> None:
-        """Refuse with an answer of the app's own, as the extension for it has it."""
+        """Refuse with a response of the app's own, as the extension for it has it."""
         kind = message["type"]
         if kind == "websocket.http.response.start" and self._denial is None:
             head = read_head(message)
             self._denial = Body(self._request.method, head)
-            await self._said.say(head)
+            await self._response.say(head)
         elif kind == "websocket.http.response.body" and self._denial is not None:
             piece = self._denial.take(message)
             if piece:
-                await self._said.say(piece)
+                await self._response.say(piece)
             if not message.get("more_body", False):
                 self._is_ended = True
-                await self._said.say(None)
+                await self._response.say(None)
         else:
             raise RuntimeError(f"{kind} isn't expected here")
 
     async def _send_open(self, message: Message) -> None:
-        if self._is_ended or self._said.is_gone:
+        if self._is_ended or self._response.is_gone:
             raise ClientGone
         if message["type"] == "websocket.close":
             await self._end(message.get("code", _NORMAL), message.get("reason") or "")
         elif (data := message.get("bytes")) is not None:
-            await self._said.say(binary_frame(bytes(data)))
+            await self._response.say(binary_frame(bytes(data)))
         else:
-            await self._said.say(text_frame(message["text"]))
+            await self._response.say(text_frame(message["text"]))

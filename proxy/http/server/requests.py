@@ -80,7 +80,7 @@ class ConnectionRequests:
         self.is_stopping = False
         """Whether no request may follow the one that runs."""
         self.is_reading_past = False
-        """Whether what comes is the rest of a body whose request has its answer."""
+        """Whether what comes is the rest of a body whose request has its response."""
 
     @property
     def is_between(self) -> bool:
