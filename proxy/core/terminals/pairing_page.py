@@ -102,7 +102,7 @@ class View:
 
     owner: str
     """What the Portal is called."""
-    landing: str | None = None
+    return_address: str | None = None
     """Where the browser goes afterwards: one of this Portal's own addresses."""
     name: str = ""
     code: str = ""
@@ -154,8 +154,8 @@ def _form(view: View) -> str:
     state = ' aria-invalid="true"' if view.error else ""
     about = "error about-code" if view.error else "about-code"
     onwards = ""
-    if view.landing is not None:
-        host = parse_origin("/".join(view.landing.split("/")[:3])).host
+    if view.return_address is not None:
+        host = parse_origin("/".join(view.return_address.split("/")[:3])).host
         onwards = f'\n<p class="hint">Then you go on to {_name(host)}.</p>'
     return _FORM.format(
         action=PAIR.decode("ascii"),
@@ -164,7 +164,7 @@ def _form(view: View) -> str:
         about=about,
         name=escape(view.name),
         longest=MAX_NAME_LENGTH,
-        to=escape(view.landing or ""),
+        to=escape(view.return_address or ""),
         onwards=onwards,
     )
 
@@ -172,7 +172,7 @@ def _form(view: View) -> str:
 def _paired(view: View) -> str:
     if not view.paired_as:
         return ""
-    onwards = f' <a href="{escape(view.landing)}">Go on</a>' if view.landing else ""
+    onwards = f' <a href="{escape(view.return_address)}">Go on</a>' if view.return_address else ""
     return (
         f'<p class="message" role="status">This browser is paired already, as '
         f"{_name(view.paired_as)}.{onwards}</p>\n"

@@ -42,7 +42,7 @@ def test_nothing_that_is_shown_is_markup() -> None:
     assert "alert(1)" in page
     assert "<script>alert" not in page
     assert "{title}" in page
-    paired = render(View("Ada", view.landing, paired_as=_NASTY)).decode()
+    paired = render(View("Ada", view.return_address, paired_as=_NASTY)).decode()
     assert "<script>alert" not in paired
 
 

@@ -20,7 +20,7 @@ _HTML = (b"accept", b"text/html,application/xhtml+xml")
 
 
 @pytest.mark.parametrize(
-    ("to", "landing"),
+    ("to", "return_address"),
     [
         (f"{APP}/a/b?c=d&e", f"{APP}/a/b?c=d&e"),
         (APP, f"{APP}/"),
@@ -30,11 +30,12 @@ _HTML = (b"accept", b"text/html,application/xhtml+xml")
         (f"{APP}/\\evil.example", f"{APP}/\\evil.example"),
     ],
 )
-def test_our_own_addresses_are_safe(to: str, landing: str) -> None:
+def test_our_own_addresses_are_safe(to: str, return_address: str) -> None:
     to = to.replace("HTTPS", "https")
-    assert safe_return_address(to, PORTAL) == landing
+    assert safe_return_address(to, PORTAL) == return_address
     assert (
-        return_address_of(parse_target(f"/p?to={quote(to, safe='')}".encode()), PORTAL) == landing
+        return_address_of(parse_target(f"/p?to={quote(to, safe='')}".encode()), PORTAL)
+        == return_address
     )
 
 
