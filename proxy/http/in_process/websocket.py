@@ -7,6 +7,7 @@ Source: RFC 6455; the ASGI specification, its WebSocket part, version 2.3.
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from starlette.types import ASGIApp, Message
 
@@ -138,7 +139,8 @@ class SocketExchange:
                 if not self._is_ended:
                     self._response.break_off(ending)
             elif not self._response.is_gone:
-                await self._end(code, "")
+                with suppress(ClientGone):  # who leaves meanwhile needs no Close
+                    await self._end(code, "")
 
     async def _receive(self) -> Message:
         if self._farewell is not None and self._messages.empty():
