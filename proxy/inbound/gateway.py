@@ -46,13 +46,11 @@ _CHUNKED = (b"transfer-encoding", b"chunked")
 
 
 class Gateway:
-    """Where envelopes are opened; ``answer`` answers the requests in them."""
+    """Where envelopes are opened; ``serve`` answers the requests in them."""
 
-    def __init__(
-        self, portal: Portal, answer: Callable[[Request, Client], Awaitable[None]]
-    ) -> None:
+    def __init__(self, portal: Portal, serve: Callable[[Request, Client], Awaitable[None]]) -> None:
         self._portal = portal
-        self._answer = answer
+        self._serve = serve
 
     async def open(self, request: Request, client: Client) -> None:
         """Open the envelope that ``request`` brings, and answer what is in it.
@@ -90,7 +88,7 @@ class Gateway:
         sealed = self._response(opener, client, head.method)
         # A mistake of our own is told inside the envelope too, in the form that it has everywhere.
         async with InternalErrors(line, head.method, sealed) as send:
-            await self._answer(inner, Client(framing, message, send, client.chain, line))
+            await self._serve(inner, Client(framing, message, send, client.chain, line))
 
     @staticmethod
     def _response(opener: RequestOpener, client: Client, method: bytes) -> SealedResponse:

@@ -37,10 +37,11 @@ class PairingPage:
         if request.method == b"POST":
             response = await self._pair(request, client)
         elif request.method in (b"GET", b"HEAD"):
-            caller, landing = admission.caller, return_address_of(admission.target, self._origin)
+            caller = admission.caller
+            return_address = return_address_of(admission.target, self._origin)
             paired_as = caller.name if caller.type == "terminal" else ""
             name = likely_name(b" ".join(values_of(request.fields, b"user-agent")))
-            view = View(self._portal.config.name, landing, name, paired_as=paired_as)
+            view = View(self._portal.config.name, return_address, name, paired_as=paired_as)
             response = Response(200, page_fields(self._origin), render(view))
         else:
             raise Refusal(Code.METHOD_NOT_ALLOWED, allow="GET, HEAD, POST")
@@ -60,14 +61,14 @@ class PairingPage:
         if media_type(request.fields) != FORM_TYPE:
             raise Refusal(Code.BAD_REQUEST, "not a form")
         form = read_form(await _read(client))
-        landing = safe_return_address(form.to, self._origin)
+        return_address = safe_return_address(form.to, self._origin)
         try:
             token = await self._redeem(form, client)
         except Refusal as refusal:
             return self._again(refusal, request, form, client)
         own = f"{self._origin}{PAIR.decode('ascii')}"
         fields = (
-            (b"location", (landing or own).encode("ascii")),
+            (b"location", (return_address or own).encode("ascii")),
             (b"cache-control", b"no-store"),
             cookie_field(self._origin, token.encode("ascii")),
         )
@@ -89,8 +90,8 @@ class PairingPage:
         if not wants_page(request.method, request.fields):
             raise refusal
         client.line.refuse(refusal)
-        landing = safe_return_address(form.to, self._origin)
-        view = View(self._portal.config.name, landing, form.name, form.code, _why(refusal))
+        return_address = safe_return_address(form.to, self._origin)
+        view = View(self._portal.config.name, return_address, form.name, form.code, _why(refusal))
         told = refusal_response(refusal, request_id=client.line.request_id)
         ours = page_fields(self._origin)
         names = {name for name, _ in ours}

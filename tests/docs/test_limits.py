@@ -21,7 +21,7 @@ from proxy.core.sealing.envelope import PROBLEM_LIMIT
 from proxy.core.sealing.offer import ASSUMED_CHUNK, MOST_KEYS
 from proxy.core.sealing_rotation import DEFAULT_ROTATION, MARGIN
 from proxy.core.signature.request import LIFETIME, MAX_PROOF, SKEW
-from proxy.http import keepalive
+from proxy.http import tcp_keepalive
 from proxy.http.client import connection, pool, resolver
 from proxy.http.server.timeouts import ConnectionTimeouts
 from proxy.http.upstream import UpstreamTimeouts
@@ -75,7 +75,7 @@ _SHOWN = {
     "a response from an app": f"{connection.HIGH // _KIB} KiB held",
     "an idle connection": f"{pool.IDLE_SECONDS:g} s, {pool.IDLE_CONNECTIONS} for each",
     "a message on a WebSocket": f"**{show_size(_SOCKETS.message)}** over all its frames",
-    "a WebSocket on which nobody": f"hasn't answered for {keepalive.PATIENCE} s",
+    "a WebSocket on which nobody": f"hasn't answered for {tcp_keepalive.PATIENCE} s",
     "a side of a WebSocket": f"{_LIMITS.stall:g} s",
     "the other side of a WebSocket": f"{_SOCKETS.ending:g} s; {_SOCKETS.closing:g} s where",
     "running requests when": f"**{GRACE:g} s**",
