@@ -1,6 +1,6 @@
-"""An engine that goes through the seam twice: an app in this process passes all on by our own hop.
+"""An engine behind another: an app in this process passes everything on by our own engine.
 
-So what an app in this process gets and says is held to the same tests as the bytes of the others.
+So what an app in this process gets and says has to pass the same tests as the bytes of the others.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The engines behind the seam; what each is known to fail is in ``known``."""
+"""The engines behind the upstream interface; what each is known to fail is in ``known``."""
 
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -17,7 +17,7 @@ from tests.http.app_in_process import InProcess
 from tests.http.known import HTTPX_SPARED, KNOWN
 
 ENGINES: dict[str, Callable[[ssl.SSLContext], Upstream]] = {
-    "hop": Http1Upstream,
+    "http1": Http1Upstream,
     "httpx": HttpxUpstream,
     "in_process": InProcess,
 }
@@ -46,7 +46,7 @@ async def engine(
 
 
 @pytest.fixture
-async def hop(trusting: ssl.SSLContext) -> AsyncIterator[Http1Upstream]:
+async def http1(trusting: ssl.SSLContext) -> AsyncIterator[Http1Upstream]:
     """Give our own engine alone, for what the other doesn't offer at all."""
     made = Http1Upstream(trusting)
     yield made

@@ -25,11 +25,11 @@ _ROWS = {
 }
 
 _TESTS = {
-    "interim_answers_are_passed_on_but_for_100": "httpcore drops them",
-    "the_answer_may_begin_before_the_request_ends": "httpcore sends all of the body first",
-    "the_answer_may_end_without_the_request_s_body": "httpcore sends all of the body first",
-    "an_upload_that_is_refused_early_gets_its_answer": "asyncio drops what is unread at a reset",
-    "a_connection_is_used_again_after_an_answer_without_a_body": "httpcore wants even no body read",
+    "interim_responses_are_passed_on_but_for_100": "httpcore drops them",
+    "the_response_may_begin_before_the_request_ends": "httpcore sends all of the body first",
+    "the_response_may_end_without_the_request_s_body": "httpcore sends all of the body first",
+    "an_upload_that_is_refused_early_gets_its_response": "asyncio drops what is unread at a reset",
+    "a_connection_is_used_again_after_a_response_without_a_body": "httpcore wants it read",
     "a_connection_of_http_1_0_is_kept_where_the_server_says_so": "h11 keeps none of HTTP/1.0",
     "an_upgrade_makes_a_raw_stream": "not asked of this engine",
     "a_body_that_is_not_its_length_is_not_passed_on": "h11's own error comes through",
@@ -39,8 +39,8 @@ _TESTS = {
 
 _SENT = "an app that was called may have done anything"
 _IN_PROCESS = {
-    "interim_answers_are_passed_on_but_for_100": "ASGI has none",
-    "an_answer_that_wasn_t_read_gives_the_connection_up": "what is there is no connection",
+    "interim_responses_are_passed_on_but_for_100": "ASGI has none",
+    "a_response_that_wasn_t_read_gives_the_connection_up": "what is there is no connection",
     "an_upgrade_makes_a_raw_stream": "ASGI has WebSockets alone",
     "what_nobody_listens_at_was_not_sent": _SENT,
     "a_server_that_doesn_t_accept_is_given_up": _SENT,
@@ -49,7 +49,7 @@ _IN_PROCESS = {
 }
 
 KNOWN = {
-    "httpx": {f"a_forged_answer_fails[{row}]": why for row, why in _ROWS.items()} | _TESTS,
+    "httpx": {f"a_forged_response_fails[{row}]": why for row, why in _ROWS.items()} | _TESTS,
     "in_process": _IN_PROCESS,
 }
 

@@ -1,4 +1,4 @@
-"""What every engine behind the seam must do, against a server that follows a script."""
+"""What every engine (``Upstream``) must do, against a server that follows a script."""
 
 import asyncio
 import socket
@@ -60,12 +60,12 @@ async def _ok(link: Link) -> None:
         await link.send(_OK)
 
 
-def _once(*answer: bytes) -> Script:
+def _once(*pieces: bytes) -> Script:
     """Answer one request with these pieces, then close."""
 
     async def script(link: Link) -> None:
         await link.head()
-        for piece in answer:
+        for piece in pieces:
             await link.send(piece)
 
     return script
@@ -93,11 +93,11 @@ async def test_target_and_fields_go_out_byte_for_byte_and_in_order(engine: Upstr
 
 
 async def test_fields_come_back_in_order_with_repetition(engine: Upstream) -> None:
-    answer = (
+    answered = (
         b"HTTP/1.1 299 \r\nSet-Cookie: a\r\nX-A:b  \t\r\nset-cookie: \xff, b\r\n"
         b"Content-Length: 0\r\n\r\n"
     )
-    async with scripted(_once(answer)) as server, engine.send(_ask(server.to)) as response:
+    async with scripted(_once(answered)) as server, engine.send(_ask(server.to)) as response:
         assert response.status == 299
         assert response.fields == (
             (b"set-cookie", b"a"),
@@ -108,16 +108,16 @@ async def test_fields_come_back_in_order_with_repetition(engine: Upstream) -> No
 
 
 async def test_content_is_never_decoded(engine: Upstream) -> None:
-    answer = (
+    answered = (
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08\x00"
     )
-    async with scripted(_once(answer)) as server:
+    async with scripted(_once(answered)) as server:
         assert await _fetch(engine, _ask(server.to)) == (200, b"\x1f\x8b\x08\x00")
 
 
-async def test_a_redirect_is_an_answer_like_any_other(engine: Upstream) -> None:
-    answer = b"HTTP/1.1 302 Found\r\nLocation: http://evil.example/\r\nContent-Length: 0\r\n\r\n"
-    async with scripted(_once(answer)) as server:
+async def test_a_redirect_is_a_response_like_any_other(engine: Upstream) -> None:
+    answered = b"HTTP/1.1 302 Found\r\nLocation: http://evil.example/\r\nContent-Length: 0\r\n\r\n"
+    async with scripted(_once(answered)) as server:
         assert await _fetch(engine, _ask(server.to)) == (302, b"")
         assert server.connections == 1
 
@@ -139,28 +139,28 @@ async def test_a_body_goes_out_in_its_framing(engine: Upstream, length: bool) ->
 
 
 async def test_trailers_are_dropped(engine: Upstream) -> None:
-    answer = (
+    answered = (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-A: forged\r\n\r\n"
     )
-    async with scripted(_once(answer)) as server, engine.send(_ask(server.to)) as response:
+    async with scripted(_once(answered)) as server, engine.send(_ask(server.to)) as response:
         assert [piece async for piece in response.pieces()] == [b"ok"]
         assert response.fields == ((b"transfer-encoding", b"chunked"),)
 
 
-async def test_interim_answers_are_passed_on_but_for_100(engine: Upstream) -> None:
+async def test_interim_responses_are_passed_on_but_for_100(engine: Upstream) -> None:
     interims = []
 
     async def note(status: int, fields: list[Field]) -> None:
         interims.append((status, fields))
 
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
-    answer = b"HTTP/1.1 100 Continue\r\n\r\n" + hints + b"HTTP/1.1 102 \r\n\r\n"
-    async with scripted(_once(answer, _OK)) as server:
+    answered = b"HTTP/1.1 100 Continue\r\n\r\n" + hints + b"HTTP/1.1 102 \r\n\r\n"
+    async with scripted(_once(answered, _OK)) as server:
         assert await _fetch(engine, _ask(server.to, on_interim=note)) == (200, b"ok")
     assert interims == [(103, [(b"link", b"</a>")]), (102, [])]
 
 
-async def test_an_endless_row_of_interim_answers_is_not_piled_up(hop: Http1Upstream) -> None:
+async def test_an_endless_row_of_interim_responses_is_not_piled_up(http1: Http1Upstream) -> None:
     sent = 0
 
     async def script(link: Link) -> None:
@@ -174,7 +174,7 @@ async def test_an_endless_row_of_interim_answers_is_not_piled_up(hop: Http1Upstr
         await asyncio.sleep(60)
 
     async with scripted(script) as server:
-        fetching = asyncio.create_task(_fetch(hop, _ask(server.to, on_interim=slowly)))
+        fetching = asyncio.create_task(_fetch(http1, _ask(server.to, on_interim=slowly)))
         samples = [0]
         async with asyncio.timeout(5):
             while not samples[0] or len(set(samples[-5:])) > 1:
@@ -188,7 +188,7 @@ async def test_an_endless_row_of_interim_answers_is_not_piled_up(hop: Http1Upstr
 # Both ways at once.
 
 
-async def test_the_answer_may_begin_before_the_request_ends(engine: Upstream) -> None:
+async def test_the_response_may_begin_before_the_request_ends(engine: Upstream) -> None:
     answered = asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
@@ -212,7 +212,7 @@ async def test_the_answer_may_begin_before_the_request_ends(engine: Upstream) ->
             assert [piece async for piece in pieces] == [b"TWO"]
 
 
-async def test_the_answer_may_end_without_the_request_s_body(engine: Upstream) -> None:
+async def test_the_response_may_end_without_the_request_s_body(engine: Upstream) -> None:
     closed = asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
@@ -229,31 +229,33 @@ async def test_the_answer_may_end_without_the_request_s_body(engine: Upstream) -
         await settled(lambda: server.broken)  # the connection was given up
 
 
-async def test_an_upload_that_is_refused_early_gets_its_answer(engine: Upstream) -> None:
+async def test_an_upload_that_is_refused_early_gets_its_response(engine: Upstream) -> None:
     """The server answers, closes with most of the upload unread, and so resets the connection."""
 
     async def body() -> AsyncIterator[bytes]:
         for _ in range(2000):
             yield b"x" * 65536
 
-    answer = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\nConnection: close\r\n\r\nmuch"
+    answered = (
+        b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\nConnection: close\r\n\r\nmuch"
+    )
     for _ in range(10):
-        async with scripted(_once(answer)) as server:
+        async with scripted(_once(answered)) as server:
             request = _ask(server.to, _CHUNKED, method=b"POST", body=body())
             assert await _fetch(engine, request) == (413, b"much")
 
 
-async def test_an_answer_that_came_before_a_reset_is_read_though_our_write_fails(
-    hop: Http1Upstream, caplog: pytest.LogCaptureFixture
+async def test_a_response_that_came_before_a_reset_is_read_though_our_write_fails(
+    http1: Http1Upstream, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The loop stands still until both are there, so that the next write meets the reset first."""
-    answer = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\n\r\nmuch"
+    answered = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\n\r\nmuch"
     reset = threading.Event()
 
     def serve() -> None:
         accepted, _ = listener.accept()
         accepted.recv(65536)
-        accepted.sendall(answer)
+        accepted.sendall(answered)
         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         accepted.close()
         reset.set()
@@ -268,12 +270,12 @@ async def test_an_answer_that_came_before_a_reset_is_read_though_our_write_fails
         serving.start()
         to = Destination(Origin("http", "app.example", 80), connect=listener.getsockname())
         request = _ask(to, _CHUNKED, method=b"POST", body=body())
-        assert await _fetch(hop, request) == (413, b"much")
+        assert await _fetch(http1, request) == (413, b"much")
         serving.join()
     assert not caplog.records
 
 
-async def test_a_long_upload_is_not_a_slow_answer(engine: Upstream) -> None:
+async def test_a_long_upload_is_not_a_slow_response(engine: Upstream) -> None:
     async def body() -> AsyncIterator[bytes]:
         for _ in range(6):
             await asyncio.sleep(0.1)
@@ -356,7 +358,7 @@ async def test_a_connection_is_used_again(engine: Upstream) -> None:
         assert server.connections == 1
 
 
-async def test_a_connection_is_used_again_after_an_answer_without_a_body(engine: Upstream) -> None:
+async def test_a_connection_is_used_again_after_a_response_without_a_body(engine: Upstream) -> None:
     async def script(link: Link) -> None:
         while head := await link.head():
             if head.startswith(b"HEAD"):
@@ -431,14 +433,14 @@ async def test_a_connection_that_went_stale_while_idle_is_not_used(
         assert server.connections == 2
 
 
-async def test_a_connection_closed_right_behind_the_answer_is_not_used(engine: Upstream) -> None:
+async def test_a_connection_closed_right_behind_the_response_is_not_used(engine: Upstream) -> None:
     async with scripted(_once(_OK)) as server:
         for count in range(1, 31):
             assert await _fetch(engine, _ask(server.to)) == (200, b"ok")
             assert server.connections == count
 
 
-async def test_an_answer_that_wasn_t_read_gives_the_connection_up(engine: Upstream) -> None:
+async def test_a_response_that_wasn_t_read_gives_the_connection_up(engine: Upstream) -> None:
     async with scripted(_ok) as server:
         for count in (1, 2):
             async with engine.send(_ask(server.to)) as response:
@@ -452,7 +454,7 @@ async def test_nothing_is_ever_sent_twice(engine: Upstream) -> None:
     async def script(link: Link) -> None:
         heads.append(await link.head())
         if len(heads) > 1:
-            return  # dies without an answer, on a connection that worked before
+            return  # dies without a response, on a connection that worked before
         await link.send(_OK)
         heads.append(await link.head())
 
@@ -474,8 +476,8 @@ async def test_what_nobody_listens_at_was_not_sent(engine: Upstream) -> None:
 
 
 async def test_a_body_until_the_end_of_the_stream_is_whole(engine: Upstream) -> None:
-    answer = (b"HTTP/1.1 200 OK\r\n\r\n", b"hel", b"lo")
-    async with scripted(_once(*answer)) as server:
+    answered = (b"HTTP/1.1 200 OK\r\n\r\n", b"hel", b"lo")
+    async with scripted(_once(*answered)) as server:
         for count in (1, 2):
             assert await _fetch(engine, _ask(server.to)) == (200, b"hello")
             assert server.connections == count
@@ -525,35 +527,35 @@ async def test_an_upgrade_makes_a_raw_stream(engine: Upstream) -> None:
             assert await anext(pieces) == data.upper()
 
 
-async def test_an_upgrade_in_the_middle_of_the_request_fails(hop: Http1Upstream) -> None:
+async def test_an_upgrade_in_the_middle_of_the_request_fails(http1: Http1Upstream) -> None:
     async def body() -> AsyncIterator[bytes]:
         yield b"x"
         await asyncio.sleep(60)
 
     fields = (_CHUNKED, (b"connection", b"upgrade"), (b"upgrade", b"x"))
-    answer = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
-    async with scripted(_once(answer)) as server:
+    answered = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
+    async with scripted(_once(answered)) as server:
         with pytest.raises(UpstreamFailed):
-            await _fetch(hop, _ask(server.to, *fields, method=b"POST", body=body()))
+            await _fetch(http1, _ask(server.to, *fields, method=b"POST", body=body()))
 
 
-async def test_a_raw_stream_ends_with_its_server_s_end(hop: Http1Upstream) -> None:
+async def test_a_raw_stream_ends_with_its_server_s_end(http1: Http1Upstream) -> None:
     fields = ((b"connection", b"upgrade"), (b"upgrade", b"x"))
-    answer = b"HTTP/1.1 101 Switching Protocols\r\n\r\nbye"
-    async with scripted(_once(answer)) as server:
-        assert await _fetch(hop, _ask(server.to, *fields)) == (101, b"bye")
+    answered = b"HTTP/1.1 101 Switching Protocols\r\n\r\nbye"
+    async with scripted(_once(answered)) as server:
+        assert await _fetch(http1, _ask(server.to, *fields)) == (101, b"bye")
 
 
-async def test_nothing_can_be_written_but_on_a_raw_stream(hop: Http1Upstream) -> None:
+async def test_nothing_can_be_written_but_on_a_raw_stream(http1: Http1Upstream) -> None:
     async with scripted(_ok) as server:
-        async with hop.send(_ask(server.to)) as response:
+        async with http1.send(_ask(server.to)) as response:
             with pytest.raises(UpstreamFailed):
                 await response.write(b"GET /smuggled HTTP/1.1\r\n\r\n")
             pieces = response.pieces()
             assert await anext(pieces) == b"ok"
             assert [piece async for piece in pieces] == []
         # The connection may be another request's by now.
-        async with hop.send(_ask(server.to)) as second:
+        async with http1.send(_ask(server.to)) as second:
             with pytest.raises(UpstreamFailed):
                 await response.write(b"GET /smuggled HTTP/1.1\r\n\r\n")
             assert [piece async for piece in response.pieces()] == []
@@ -603,10 +605,10 @@ async def test_a_body_that_raises_ends_the_exchange_with_it(engine: Upstream) ->
 
 
 @pytest.mark.parametrize("field", [(b"x-a", b"b\r\nX-C: d"), (b"x-a", b"b\n"), (b"x\0", b"b")])
-async def test_a_line_break_in_what_goes_out_is_our_bug(hop: Http1Upstream, field: Field) -> None:
+async def test_a_line_break_in_what_goes_out_is_our_bug(http1: Http1Upstream, field: Field) -> None:
     async with scripted(_ok) as server:
         with pytest.raises(ValueError, match="line break"):
-            await _fetch(hop, _ask(server.to, field))
+            await _fetch(http1, _ask(server.to, field))
 
 
 # Time.
@@ -624,7 +626,7 @@ async def test_a_server_that_says_nothing_is_given_up(engine: Upstream) -> None:
         await settled(server.links[0].reader.at_eof)
 
 
-@pytest.mark.parametrize("first", [_SOON, _SHORT], ids=["patient", "impatient"])
+@pytest.mark.parametrize("first", [_SOON, _SHORT], ids=["long", "short"])
 async def test_each_request_on_a_kept_connection_has_its_own_patience(
     engine: Upstream, first: UpstreamTimeouts
 ) -> None:
@@ -761,10 +763,10 @@ async def test_closing_the_engine_closes_its_connections(engine: Upstream) -> No
         await settled(lambda: server.broken)
 
 
-async def test_an_exchange_that_outlives_its_engine_leaves_nothing(hop: Http1Upstream) -> None:
+async def test_an_exchange_that_outlives_its_engine_leaves_nothing(http1: Http1Upstream) -> None:
     async with scripted(_ok) as server:
-        async with hop.send(_ask(server.to)) as response:
-            await hop.close()
+        async with http1.send(_ask(server.to)) as response:
+            await http1.close()
             assert [piece async for piece in response.pieces()] == [b"ok"]
         await settled(lambda: server.broken, within=2)
 
@@ -777,8 +779,8 @@ async def test_an_address_is_used_instead_of_the_name(engine: Upstream) -> None:
         assert server.to.connect[0] == LOOPBACK
 
 
-async def test_a_server_that_closes_behind_its_answers_isnt_kept_for_a_while(
-    hop: Http1Upstream,
+async def test_a_server_that_closes_behind_its_responses_isnt_kept_for_a_while(
+    http1: Http1Upstream,
 ) -> None:
     connections = 0
 
@@ -789,18 +791,18 @@ async def test_a_server_that_closes_behind_its_answers_isnt_kept_for_a_while(
         await link.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
     async with scripted(script) as server:
-        async with hop.send(_ask(server.to)) as response:
+        async with http1.send(_ask(server.to)) as response:
             assert b"".join([piece async for piece in response.pieces()]) == b"ok"
         await asyncio.sleep(0.1)  # the end arrives
         for _ in range(20):
-            async with hop.send(_ask(server.to)) as response:
+            async with http1.send(_ask(server.to)) as response:
                 assert b"".join([piece async for piece in response.pieces()]) == b"ok"
     assert connections == 21
 
 
 @pytest.mark.parametrize("responses", [b"HTTP/1.1 100 Continue\r\n\r\n", b""])
 async def test_a_body_waits_for_its_invitation_but_not_for_ever(
-    hop: Http1Upstream, responses: bytes
+    http1: Http1Upstream, responses: bytes
 ) -> None:
     async def body() -> AsyncIterator[bytes]:
         yield b"ok"
@@ -818,11 +820,11 @@ async def test_a_body_waits_for_its_invitation_but_not_for_ever(
     fields = ((b"host", b"a"), (b"expect", b"100-continue"), (b"content-length", b"2"))
     async with scripted(script) as server:
         asked = UpstreamRequest(server.to, b"POST", b"/", fields, body())
-        async with hop.send(asked) as response:
+        async with http1.send(asked) as response:
             assert response.status == 204
 
 
-async def test_an_uninvited_body_stays_unsent(hop: Http1Upstream) -> None:
+async def test_an_uninvited_body_stays_unsent(http1: Http1Upstream) -> None:
     taken = False
 
     async def body() -> AsyncIterator[bytes]:
@@ -837,6 +839,6 @@ async def test_an_uninvited_body_stays_unsent(hop: Http1Upstream) -> None:
     fields = ((b"host", b"a"), (b"expect", b"100-continue"), (b"content-length", b"2"))
     async with scripted(script) as server:
         asked = UpstreamRequest(server.to, b"POST", b"/", fields, body())
-        async with hop.send(asked) as response:
+        async with http1.send(asked) as response:
             assert response.status == 401
     assert not taken

@@ -44,7 +44,7 @@ async def test_it_arrives_in_its_framing_and_the_connection_is_kept(
 
 @pytest.mark.parametrize("length", [b"3", b"5"])
 async def test_one_of_another_length_than_it_said_is_never_passed_on(
-    hop: Http1Upstream, length: bytes
+    http1: Http1Upstream, length: bytes
 ) -> None:
     async def script(link: Link) -> None:
         await link.head()
@@ -54,12 +54,12 @@ async def test_one_of_another_length_than_it_said_is_never_passed_on(
     async with scripted(script) as server:
         asked = UpstreamRequest(server.to, b"POST", b"/", fields, BytesBody(b"body"))
         with pytest.raises(UpstreamFailed, match=r"than it said|bytes short"):
-            async with hop.send(asked):
+            async with http1.send(asked):
                 pass
 
 
 async def test_one_that_waits_for_its_invitation_is_not_sent_with_the_head(
-    hop: Http1Upstream,
+    http1: Http1Upstream,
 ) -> None:
     async def script(link: Link) -> None:
         assert (await link.head()).endswith(b"\r\n\r\n")
@@ -70,5 +70,5 @@ async def test_one_that_waits_for_its_invitation_is_not_sent_with_the_head(
     fields = ((b"host", b"a"), (b"expect", b"100-continue"), (b"content-length", b"4"))
     async with scripted(script) as server:
         asked = UpstreamRequest(server.to, b"POST", b"/", fields, BytesBody(b"body"))
-        async with hop.send(asked) as response:
+        async with http1.send(asked) as response:
             assert response.status == 204

@@ -31,7 +31,7 @@ def _ask(to: Destination, timeouts: UpstreamTimeouts) -> UpstreamRequest:
 
 @asynccontextmanager
 async def _raw(
-    hop: Http1Upstream,
+    http1: Http1Upstream,
     script: Callable[[Link], Awaitable[None]],
     timeouts: UpstreamTimeouts | None = None,
 ) -> AsyncIterator[UpstreamResponse]:
@@ -44,41 +44,41 @@ async def _raw(
 
     async with (
         scripted(switching) as server,
-        hop.send(_ask(server.to, timeouts or UpstreamTimeouts())) as response,
+        http1.send(_ask(server.to, timeouts or UpstreamTimeouts())) as response,
     ):
         assert response.status == 101
         yield response
 
 
-async def test_it_may_be_silent_for_longer_than_an_answer(hop: Http1Upstream) -> None:
+async def test_it_may_be_silent_for_longer_than_a_response(http1: Http1Upstream) -> None:
     async def script(link: Link) -> None:
         await asyncio.sleep(0.5)
         await link.send(b"at last")
         assert await link.is_ended()
 
-    async with _raw(hop, script, UpstreamTimeouts(read=0.1, write=0.1)) as response:
+    async with _raw(http1, script, UpstreamTimeouts(read=0.1, write=0.1)) as response:
         assert await anext(response.pieces()) == b"at last"
 
 
-async def test_the_server_is_heard_after_our_end(hop: Http1Upstream) -> None:
+async def test_the_server_is_heard_after_our_end(http1: Http1Upstream) -> None:
     async def script(link: Link) -> None:
         heard = await link.rest()
         await link.send(heard + b", too")
 
-    async with _raw(hop, script) as response:
+    async with _raw(http1, script) as response:
         await response.write(b"hello")
         response.write_end()
         assert b"".join([piece async for piece in response.pieces()]) == b"hello, too"
 
 
-async def test_the_server_hears_us_after_its_end(hop: Http1Upstream) -> None:
+async def test_the_server_hears_us_after_its_end(http1: Http1Upstream) -> None:
     heard: list[bytes] = []
 
     async def script(link: Link) -> None:
         link.end()
         heard.append(await link.rest())
 
-    async with _raw(hop, script) as response:
+    async with _raw(http1, script) as response:
         assert [piece async for piece in response.pieces()] == []
         await response.write(b"hello")
         response.write_end()
@@ -87,7 +87,7 @@ async def test_the_server_hears_us_after_its_end(hop: Http1Upstream) -> None:
 
 
 async def test_over_tls_our_end_is_the_connection_s_behind_what_was_written(
-    hop: Http1Upstream, serving: ssl.SSLContext
+    http1: Http1Upstream, serving: ssl.SSLContext
 ) -> None:
     heard: list[bytes] = []
 
@@ -98,7 +98,7 @@ async def test_over_tls_our_end_is_the_connection_s_behind_what_was_written(
 
     async with (
         scripted(script, tls=serving) as server,
-        hop.send(_ask(server.to, UpstreamTimeouts())) as response,
+        http1.send(_ask(server.to, UpstreamTimeouts())) as response,
     ):
         await response.write(_PIECE)
         response.write_end()
@@ -108,14 +108,14 @@ async def test_over_tls_our_end_is_the_connection_s_behind_what_was_written(
     assert heard == [_PIECE]
 
 
-async def test_two_that_wait_for_room_both_go_on(hop: Http1Upstream) -> None:
+async def test_two_that_wait_for_space_both_go_on(http1: Http1Upstream) -> None:
     go_on = asyncio.Event()
 
     async def script(link: Link) -> None:
         await go_on.wait()
         await link.rest()
 
-    async with _raw(hop, script) as response:
+    async with _raw(http1, script) as response:
         writing = [asyncio.create_task(_fill(response)) for _ in range(2)]
         await asyncio.wait(writing, timeout=0.3)
         assert not any(task.done() for task in writing)
@@ -129,17 +129,17 @@ async def _fill(response: UpstreamResponse) -> None:
         await response.write(_PIECE)
 
 
-async def test_a_server_that_takes_nothing_is_given_up(hop: Http1Upstream) -> None:
+async def test_a_server_that_takes_nothing_is_given_up(http1: Http1Upstream) -> None:
     async def script(_link: Link) -> None:
         await asyncio.sleep(60)
 
-    async with _raw(hop, script, UpstreamTimeouts(write=0.2)) as response:
+    async with _raw(http1, script, UpstreamTimeouts(write=0.2)) as response:
         with pytest.raises(UpstreamFailed) as failed:
             await _fill(response)
     assert failed.value.timeout
 
 
-async def test_it_is_never_another_requests_however_well_it_ended(hop: Http1Upstream) -> None:
+async def test_it_is_never_another_requests_however_well_it_ended(http1: Http1Upstream) -> None:
     async def script(link: Link) -> None:
         await link.head()
         await link.send(_SWITCHED)
@@ -149,7 +149,7 @@ async def test_it_is_never_another_requests_however_well_it_ended(hop: Http1Upst
     with unchanged_tasks():
         async with scripted(script) as server:
             for _ in range(2):
-                async with hop.send(_ask(server.to, UpstreamTimeouts())) as response:
+                async with http1.send(_ask(server.to, UpstreamTimeouts())) as response:
                     assert [piece async for piece in response.pieces()] == []
                     response.write_end()
                 with pytest.raises(UpstreamFailed):
@@ -160,21 +160,21 @@ async def test_it_is_never_another_requests_however_well_it_ended(hop: Http1Upst
 
 
 async def test_the_kernel_looks_whether_a_silent_server_is_still_there(
-    hop: Http1Upstream, monkeypatch: pytest.MonkeyPatch
+    http1: Http1Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[Any] = []
-    connect = hop._pool._connect
+    connect = http1._pool._connect
 
     async def noting(to: Destination) -> Any:
         made.append(await connect(to))
         return made[-1]
 
-    monkeypatch.setattr(hop._pool, "_connect", noting)
+    monkeypatch.setattr(http1._pool, "_connect", noting)
 
     async def script(link: Link) -> None:
         await link.rest()
 
-    async with _raw(hop, script):
+    async with _raw(http1, script):
         sock = made[0]._transport.get_extra_info("socket")
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == (

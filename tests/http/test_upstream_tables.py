@@ -32,7 +32,7 @@ def _answering(*pieces: bytes) -> Script:
 
 
 @pytest.mark.parametrize("row", responses.ROWS, ids=str)
-async def test_a_forged_answer_fails(engine: Upstream, row: responses.Row) -> None:
+async def test_a_forged_response_fails(engine: Upstream, row: responses.Row) -> None:
     async with scripted(_answering(row.forged)) as server:
         with pytest.raises(UpstreamFailed) as failure:
             await fetch(engine, server, row)
@@ -52,7 +52,7 @@ async def test_its_harmless_twin_arrives_unchanged(engine: Upstream, row: respon
 
 
 @pytest.mark.parametrize("row", _CUT, ids=str)
-async def test_an_answer_that_is_cut_short_fails(engine: Upstream, row: responses.Row) -> None:
+async def test_a_response_that_is_cut_short_fails(engine: Upstream, row: responses.Row) -> None:
     for left_out in (1, max(len(row.twin) // 4, 2)):
         async with scripted(_answering(row.twin[:-left_out])) as server:
             with pytest.raises(UpstreamFailed):

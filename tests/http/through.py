@@ -1,4 +1,4 @@
-"""A hop as small as one can be: what the listener takes in goes out by the engine, as it comes."""
+"""The smallest proxy: what the listener takes in goes out by the engine, as it comes."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -21,7 +21,7 @@ class ClientLeftError(Exception):
     """The client left in the middle of its body."""
 
 
-class Hop:
+class PassThrough:
     """An ASGI app that passes every request on to one place."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""An answer as ASGI sends it, into an envelope: as few pieces as its length allows."""
+"""A response as ASGI sends it, into an envelope: as few pieces as its length allows."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def content_of(events: list[Event]) -> bytes:
     return b"".join(event for event in events if isinstance(event, bytes))
 
 
-async def test_an_answer_that_comes_at_once_is_one_piece() -> None:
+async def test_a_response_that_comes_at_once_is_one_piece() -> None:
     client = Client()
     await client.gets(404, b"one", length=3)
     start, *bodies = client.sent
@@ -78,7 +78,7 @@ async def test_an_answer_that_comes_at_once_is_one_piece() -> None:
     assert content_of(events) == b"one"
 
 
-async def test_an_answer_of_unknown_length_goes_out_piece_by_piece() -> None:
+async def test_a_response_of_unknown_length_goes_out_piece_by_piece() -> None:
     client = Client()
     await client.gets(200, b"one", b"two")
     assert len(client.sent) == 1 + 1 + 2 + 1  # start, head, pieces, end
@@ -118,7 +118,7 @@ async def test_what_has_no_body_sends_none_whatever_its_length_says(
 
 
 @pytest.mark.parametrize(("pieces", "length"), [((b"ab",), 3), ((), 1), ((bytes(SMALL),), 1 << 20)])
-async def test_an_answer_that_is_too_short_is_never_ended(
+async def test_a_response_that_is_too_short_is_never_ended(
     pieces: tuple[bytes, ...], length: int
 ) -> None:
     client = Client()
@@ -128,14 +128,14 @@ async def test_an_answer_that_is_too_short_is_never_ended(
 
 
 @pytest.mark.parametrize("pieces", [(b"abcd",), (b"abc", b"d")])
-async def test_an_answer_that_is_too_long_is_never_ended(pieces: tuple[bytes, ...]) -> None:
+async def test_a_response_that_is_too_long_is_never_ended(pieces: tuple[bytes, ...]) -> None:
     client = Client()
     with pytest.raises(UpstreamFailed):
         await client.gets(200, *pieces, length=3)
     assert all(message.get("more_body") for message in client.sent[1:])
 
 
-async def test_interim_answers_stay_here() -> None:
+async def test_interim_responses_stay_here() -> None:
     client = Client()
     await client.response({"type": INTERIM, "status": 103, "headers": []})
     assert client.sent == []

@@ -23,7 +23,7 @@ from proxy.http.server.protocol import ServerConnection
 from proxy.http.server.timeouts import ConnectionTimeouts
 from proxy.http.upstream import UpstreamTimeouts
 from tests.http.ends import Link, connected, descriptors, listening, scripted, tasks
-from tests.http.through import Hop
+from tests.http.through import PassThrough
 
 REQUESTS = int(os.environ.get("SOAK_REQUESTS", "100000"))
 CLIENTS = 48
@@ -166,8 +166,8 @@ async def _phase(count: int, seed: int) -> Counter[str]:
     seen: Counter[str] = Counter()
     engine = Http1Upstream()
     async with scripted(_app, keeps=False) as server:
-        hop = Hop(engine, server.to, UpstreamTimeouts(10, _SILENCE, _SILENCE))
-        async with listening(hop, _LIMITS) as listener:
+        proxy = PassThrough(engine, server.to, UpstreamTimeouts(10, _SILENCE, _SILENCE))
+        async with listening(proxy, _LIMITS) as listener:
             turns = [None] * count
             async with asyncio.TaskGroup() as clients:
                 for _ in range(CLIENTS):

@@ -46,7 +46,7 @@ NOW = 1_750_000_000
 
 @dataclass
 class Response:
-    """An answer on the wire."""
+    """A response on the wire."""
 
     status: int
     fields: tuple[Field, ...]
@@ -158,12 +158,12 @@ async def call(
         return refusal.code
 
 
-def first(answer: Callable[[Got], Response], *, after: float = 0.0, count: int = 1) -> Peer:
-    """Return a peer that answers ``count`` calls with ``answer``, each after so many seconds."""
+def first(respond: Callable[[Got], Response], *, after: float = 0.0, count: int = 1) -> Peer:
+    """Return a peer that answers ``count`` calls with ``respond``, each after so many seconds."""
 
     def response(got: Got) -> Response:
         peer.now += after
-        return answer(got) if len(peer.got) <= count else got.sealed()
+        return respond(got) if len(peer.got) <= count else got.sealed()
 
     peer = Peer(response)
     return peer
@@ -240,7 +240,7 @@ async def test_each_reason_is_worth_one_try(*, key_first: bool) -> None:
     assert len({got.parameter(b"nonce") for got in peer.got}) == 1
 
 
-async def test_an_answer_that_was_seen_before_is_never_repeated() -> None:
+async def test_a_response_that_was_seen_before_is_never_repeated() -> None:
     fields = refusal_response(Refusal(Code.REPLAYED)).fields
     for method in (b"GET", b"POST"):
         peer = first(lambda got: got.sealed(409, fields), count=9)
@@ -248,8 +248,8 @@ async def test_an_answer_that_was_seen_before_is_never_repeated() -> None:
         assert len(peer.got) == 1
 
 
-async def test_a_second_try_that_is_held_back_until_it_is_out_of_time_tells_nothing() -> None:
-    """The first may have been carried out: whoever forged the problem withheld the answer."""
+async def test_a_second_try_that_is_delayed_until_it_is_out_of_time_tells_nothing() -> None:
+    """The first may have been carried out: whoever forged the problem withheld the response."""
 
     def response(got: Got) -> Response:
         if len(peer.got) == 1:

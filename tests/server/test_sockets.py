@@ -1,4 +1,4 @@
-"""Listening sockets: made, lent, and let go of."""
+"""Listening sockets: made, inherited, and let go of."""
 
 import os
 import resource
@@ -52,7 +52,7 @@ def taken(listening: ListeningSocket) -> bytes:
 
 
 @pytest.mark.parametrize("address", TCP, ids=str)
-def test_a_door_is_where_it_was_asked_for(address: Address) -> None:
+def test_a_socket_is_where_it_was_asked_for(address: Address) -> None:
     with opened(address) as listening, connect(listening) as client:
         client.send(b"hello")
         assert taken(listening) == b"hello"
@@ -121,28 +121,28 @@ def test_a_file_that_is_anothers_by_now_is_left_alone(tmp_path: Path) -> None:
             connect(other).close()
 
 
-def test_a_lent_socket_stays_open_without_us(tmp_path: Path) -> None:
+def test_an_inherited_socket_stays_open_without_us(tmp_path: Path) -> None:
     for address in (*TCP, Address(unix=str(tmp_path / "a.sock"))):
-        with opened(address) as held:
-            lent = inherit_socket(held.socket.dup(), address)
-            with connect(held) as client:
-                lent.stop_accepting()
-                lent.close()
+        with opened(address) as listening:
+            inherited = inherit_socket(listening.socket.dup(), address)
+            with connect(listening) as client:
+                inherited.stop_accepting()
+                inherited.close()
                 client.send(b"later")
-                with connect(held):
-                    assert taken(held) == b"later"
+                with connect(listening):
+                    assert taken(listening) == b"later"
 
 
-def test_a_lent_socket_must_be_where_the_listener_is(tmp_path: Path) -> None:
-    with opened(TCP[0]) as held:
-        port = held.socket.getsockname()[1]
-        inherit_socket(held.socket.dup(), Address("127.0.0.1", port)).close()
-        inherit_socket(held.socket.dup(), Address("localhost", 0)).close()
+def test_an_inherited_socket_must_be_where_the_listener_is(tmp_path: Path) -> None:
+    with opened(TCP[0]) as listening:
+        port = listening.socket.getsockname()[1]
+        inherit_socket(listening.socket.dup(), Address("127.0.0.1", port)).close()
+        inherit_socket(listening.socket.dup(), Address("localhost", 0)).close()
         for other in (Address("127.0.0.1", port ^ 1), Address("0.0.0.0", port),
                       Address("[::1]", 0), Address(unix=str(tmp_path / "a"))):  # fmt: skip
             refused = pytest.raises(OSError, match=f"passes is at 127.0.0.1:{port}")
-            with held.socket.dup() as lent, refused:
-                inherit_socket(lent, other)
+            with listening.socket.dup() as inherited, refused:
+                inherit_socket(inherited, other)
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         with pytest.raises(OSError, match="doesn't listen"):
@@ -159,14 +159,14 @@ def test_a_lent_socket_must_be_where_the_listener_is(tmp_path: Path) -> None:
         {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "public"},
     ],
 )
-def test_what_wasnt_lent_to_this_process_is_left_alone(environment: dict[str, str]) -> None:
+def test_what_wasnt_passed_to_this_process_is_left_alone(environment: dict[str, str]) -> None:
     environment["OTHER"] = "stays"
     assert inherited_sockets(environment) == {}
     assert environment == {"OTHER": "stays"}
 
 
 @pytest.mark.parametrize("name", ["", "unknown", "portal-proxy.socket", "Public"])
-def test_a_lent_socket_must_be_a_listeners(name: str) -> None:
+def test_an_inherited_socket_must_be_a_listeners(name: str) -> None:
     environment = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": name}
     with pytest.raises(OSError, match="FileDescriptorName=public, apps or owner, each once"):
         inherited_sockets(environment)

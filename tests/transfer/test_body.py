@@ -167,7 +167,7 @@ async def test_a_third_try_begins_at_the_beginning_too() -> None:
 
 
 @pytest.mark.parametrize(("pieces", "fits"), [((10, 6), True), ((10, 7), False), ((17,), False)])
-async def test_no_more_than_the_limit_is_remembered(pieces: tuple[int, ...], *, fits: bool) -> None:
+async def test_no_more_than_the_limit_is_replayable(pieces: tuple[int, ...], *, fits: bool) -> None:
     body = ReplayableBody(Source(*(bytes(size) for size in pieces)), limit=16)
     assert len(b"".join(await whole(body.pieces()))) == sum(pieces)
     assert body.is_whole is fits
@@ -182,8 +182,8 @@ async def test_what_is_too_large_is_let_go_at_once_and_passes_on() -> None:
     piece = bytes(REPLAYABLE // 2)
     body = ReplayableBody(Source(*[piece] * 5))
     pieces = body.pieces()
-    remembered = [(body.is_whole, len(body._gone)) async for _ in pieces]
-    assert remembered == [(True, 1), (True, 2), (False, 0), (False, 0), (False, 0)]
+    replayable = [(body.is_whole, len(body._gone)) async for _ in pieces]
+    assert replayable == [(True, 1), (True, 2), (False, 0), (False, 0), (False, 0)]
 
 
 async def test_what_breaks_off_breaks_off_in_every_try() -> None:
@@ -199,15 +199,15 @@ async def test_what_breaks_off_breaks_off_in_every_try() -> None:
 # --- gathered ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("cuts", [[b"abcdef"], [b"a", b"bc", b"def"], [b"a"] * 6])
-async def test_a_small_body_comes_as_one_piece(cuts: list[bytes]) -> None:
-    size = len(b"".join(cuts))
-    assert await whole(coalesced(Source(*cuts), size)) == [b"".join(cuts)]
+@pytest.mark.parametrize("pieces", [[b"abcdef"], [b"a", b"bc", b"def"], [b"a"] * 6])
+async def test_a_small_body_comes_as_one_piece(pieces: list[bytes]) -> None:
+    size = len(b"".join(pieces))
+    assert await whole(coalesced(Source(*pieces), size)) == [b"".join(pieces)]
 
 
 async def test_a_large_one_or_one_of_unknown_length_comes_in_its_own_pieces() -> None:
-    cuts = [bytes(SMALL), b"a"]
-    assert await whole(coalesced(Source(*cuts), SMALL + 1)) == cuts
+    pieces = [bytes(SMALL), b"a"]
+    assert await whole(coalesced(Source(*pieces), SMALL + 1)) == pieces
     assert await whole(coalesced(Source(b"a", b"b"), None)) == [b"a", b"b"]
 
 
@@ -254,14 +254,14 @@ async def test_a_small_body_that_breaks_off_is_no_body() -> None:
         await whole(coalesced(RequestPieces(client), 2))
 
 
-async def test_a_body_that_finds_no_room_is_refused_and_a_small_one_needs_none(
+async def test_a_body_that_finds_no_space_is_refused_and_a_small_one_needs_none(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
-    with BufferedBody() as held:
-        await held.fill(Source(bytes(MEMORY)), limit=Code.TOO_LARGE)
-        assert held.size == MEMORY
+    with BufferedBody() as buffered:
+        await buffered.fill(Source(bytes(MEMORY)), limit=Code.TOO_LARGE)
+        assert buffered.size == MEMORY
     for code in (Code.STORAGE_FULL, Code.APP_FAILED):
-        with BufferedBody() as held, pytest.raises(Refusal) as caught:
-            await held.fill(Source(bytes(MEMORY), b"1"), limit=Code.TOO_LARGE, full=code)
+        with BufferedBody() as buffered, pytest.raises(Refusal) as caught:
+            await buffered.fill(Source(bytes(MEMORY), b"1"), limit=Code.TOO_LARGE, full=code)
         assert caught.value.code is code

@@ -13,7 +13,7 @@ _CHUNKED: Field = (b"transfer-encoding", b"chunked")
 
 
 class _Pieces:
-    """A body in pieces; None makes whoever waits wait for a turn of the loop."""
+    """A body in pieces; None makes whoever waits wait for the event loop."""
 
     def __init__(self, *pieces: bytes | None) -> None:
         self._pieces = list(pieces)

@@ -10,8 +10,8 @@ from proxy.transfer.limiters import ConcurrencyLimiter
 
 
 def _concurrency() -> ConcurrencyLimiter:
-    bounds = Limits(requests_per_peer=2, requests_per_app=3)
-    return ConcurrencyLimiter(bounds, app_full=Code.APP_BUSY)
+    limits = Limits(requests_per_peer=2, requests_per_app=3)
+    return ConcurrencyLimiter(limits, app_full=Code.APP_BUSY)
 
 
 def _refusal(concurrency: ConcurrencyLimiter, caller: str, app: str) -> Code:

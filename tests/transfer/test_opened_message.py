@@ -58,10 +58,10 @@ def request(
     """Return a message on its way, and its head; ``length`` is what that says of the body."""
     fields = ((b"content-length", b"%d" % length),) if length is not None else ()
     head = request_head(RequestHead(b"POST", b"http", b"a.example", b"/", fields))
-    wire = ResponseWriter()
+    source = ResponseWriter()
     sealer = RequestSealer(CONFIG, ephemeral=b"e" * 32)
     opener = MessageOpener(RequestOpener(lambda _: KEY), RequestReader())
-    return wire, OpenedMessage(wire, opener, Broken), sealer, head
+    return source, OpenedMessage(source, opener, Broken), sealer, head
 
 
 async def is_waiting(task: asyncio.Future[bytes]) -> bool:
@@ -72,27 +72,27 @@ async def is_waiting(task: asyncio.Future[bytes]) -> bool:
 
 
 async def test_pieces_come_as_they_are_opened_where_nobody_counts() -> None:
-    wire, message, sealer, head = request()
-    wire.come(sealer.header + sealer.seal(head + content(b"one")))
+    source, message, sealer, head = request()
+    source.come(sealer.header + sealer.seal(head + content(b"one")))
     assert (await message.begin(RequestHead)).target == b"/"
     assert await anext(message) == b"one"
-    wire.come(sealer.seal(content(b"two")))
+    source.come(sealer.seal(content(b"two")))
     assert await anext(message) == b"two"
-    wire.come(sealer.finish(END), None)
+    source.come(sealer.finish(END), None)
     with pytest.raises(StopAsyncIteration):
         await anext(message)
 
 
 async def test_where_the_length_was_told_the_last_piece_waits_for_the_end() -> None:
-    wire, message, sealer, head = request(length=6)
-    wire.come(sealer.header + sealer.seal(head + content(b"one")), sealer.seal(content(b"two")))
+    source, message, sealer, head = request(length=6)
+    source.come(sealer.header + sealer.seal(head + content(b"one")), sealer.seal(content(b"two")))
     await message.begin(RequestHead)
     assert await anext(message) == b"one"
     last = asyncio.ensure_future(anext(message))
     assert await is_waiting(last)
-    wire.come(sealer.finish(END))
+    source.come(sealer.finish(END))
     assert await is_waiting(last)
-    wire.come(None)
+    source.come(None)
     assert await last == b"two"
     assert [piece async for piece in message] == []
 
@@ -101,8 +101,8 @@ async def test_where_the_length_was_told_the_last_piece_waits_for_the_end() -> N
 async def test_the_last_piece_never_comes_where_the_end_does_not(
     ending: tuple[bytes | None, ...],
 ) -> None:
-    wire, message, sealer, head = request(length=3)
-    wire.come(sealer.header + sealer.seal(head + content(b"all") + END), *ending)
+    source, message, sealer, head = request(length=3)
+    source.come(sealer.header + sealer.seal(head + content(b"all") + END), *ending)
     await message.begin(RequestHead)
     for _ in range(3):
         with pytest.raises(Broken):
@@ -110,19 +110,19 @@ async def test_the_last_piece_never_comes_where_the_end_does_not(
 
 
 async def test_a_wait_for_the_end_can_be_given_up_and_loses_nothing() -> None:
-    wire, message, sealer, head = request(length=3)
-    wire.come(sealer.header + sealer.seal(head + content(b"all")))
+    source, message, sealer, head = request(length=3)
+    source.come(sealer.header + sealer.seal(head + content(b"all")))
     await message.begin(RequestHead)
     for _ in range(3):
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(anext(message), 0.01)
-    wire.come(sealer.finish(END), None)
+    source.come(sealer.finish(END), None)
     assert [piece async for piece in message] == [b"all"]
 
 
 async def test_what_failed_once_is_not_waited_for_again() -> None:
-    wire, message, sealer, head = request()
-    wire.come(sealer.header + sealer.seal(head), b"\x20" + bytes(32))
+    source, message, sealer, head = request()
+    source.come(sealer.header + sealer.seal(head), b"\x20" + bytes(32))
     await message.begin(RequestHead)
     for _ in range(3):
         with pytest.raises(Broken):
@@ -131,30 +131,30 @@ async def test_what_failed_once_is_not_waited_for_again() -> None:
             await asyncio.wait_for(anext(message), 1)
         with pytest.raises(CannotOpen):
             await asyncio.wait_for(message.nothing_follows(), 1)
-    assert wire.waits == 0
+    assert source.waits == 0
 
 
 async def test_whether_there_is_a_body_is_known_without_taking_it() -> None:
-    wire, message, sealer, head = request()
-    wire.come(sealer.header + sealer.seal(head + content(b"one")))
+    source, message, sealer, head = request()
+    source.come(sealer.header + sealer.seal(head + content(b"one")))
     await message.begin(RequestHead)
     assert await message.has_more()
     assert await message.has_more()
     assert await anext(message) == b"one"
-    wire.come(sealer.finish(END), None)
+    source.come(sealer.finish(END), None)
     assert not await message.has_more()
 
 
 async def test_nothing_follows_takes_zeros_alone() -> None:
-    wire, message, sealer, head = request()
-    wire.come(sealer.header + sealer.seal(head + END), sealer.seal(bytes(99)),
+    source, message, sealer, head = request()
+    source.come(sealer.header + sealer.seal(head + END), sealer.seal(bytes(99)),
               sealer.finish(bytes(9)), None)  # fmt: skip
     await message.begin(RequestHead)
     await message.nothing_follows()
     assert [piece async for piece in message] == []
 
-    wire, message, sealer, head = request()
-    wire.come(sealer.header + sealer.seal(head + END), sealer.finish(b"\1"), None)
+    source, message, sealer, head = request()
+    source.come(sealer.header + sealer.seal(head + END), sealer.finish(b"\1"), None)
     await message.begin(RequestHead)
     with pytest.raises(Malformed):
         await message.nothing_follows()
@@ -162,7 +162,7 @@ async def test_nothing_follows_takes_zeros_alone() -> None:
 
 @pytest.mark.parametrize("plaintext", [b"", b"\2", b"\3\x40\xc8\0\0\0"])
 async def test_a_message_without_the_right_head_does_not_begin(plaintext: bytes) -> None:
-    wire, message, sealer, _ = request()
-    wire.come(sealer.header + sealer.finish(plaintext), None)
+    source, message, sealer, _ = request()
+    source.come(sealer.header + sealer.finish(plaintext), None)
     with pytest.raises(Malformed):
         await message.begin(RequestHead)

@@ -1,4 +1,4 @@
-"""An answer that streams: its end goes with its last piece where that is known, else by itself."""
+"""A response that streams: its end goes with its last piece where that is known, else by itself."""
 
 from collections.abc import AsyncIterator
 from typing import Self

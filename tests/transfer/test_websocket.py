@@ -146,7 +146,7 @@ async def joined(
                 await settled(lambda: not listener.state.connections)
 
 
-async def test_a_false_101_is_no_tunnel_and_the_app_is_left() -> None:
+async def test_a_false_101_is_no_websocket_and_the_app_is_left() -> None:
     left: list[bytes] = []
 
     async def script(link: Link) -> None:
@@ -304,7 +304,7 @@ BIG = Frame(BINARY, b"x" * 1001)
 
 
 @pytest.mark.parametrize(("bad", "code"), [*((bad, 1002) for bad in BAD_UP), (BIG.raw(MASK), 1009)])
-async def test_a_client_s_bad_frame_is_closed_behind_the_answers_to_the_good_ones(
+async def test_a_client_s_bad_frame_is_closed_behind_the_responses_to_the_good_ones(
     bad: bytes, code: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with joined() as ends:
@@ -339,7 +339,7 @@ async def test_an_app_that_doesn_t_answer_our_close_isn_t_waited_for() -> None:
         await ends.app_gets(close(1002))
 
 
-async def test_an_app_that_just_ends_is_answer_enough() -> None:
+async def test_an_app_that_just_ends_is_response_enough() -> None:
     async with joined() as ends:
         await ends.client.send(HELLO.raw())
         await ends.app_gets(close(1002))

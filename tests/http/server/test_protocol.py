@@ -129,7 +129,7 @@ async def test_pipelined_requests_are_answered_in_turn() -> None:
     assert [body for _, _, body in app.seen] == bodies
 
 
-async def test_a_forged_request_behind_a_good_one_is_refused_behind_its_answer() -> None:
+async def test_a_forged_request_behind_a_good_one_is_refused_behind_its_response() -> None:
     app = Recorder()
     async with listening(app) as listener, connected(listener.port) as link:
         await link.send(_post(b"one") + b"GET /y HTTP/1.1\r\nHost : a\r\n\r\n" + _GET)
@@ -151,7 +151,7 @@ async def test_a_body_that_turns_out_malformed_cancels_the_app_and_is_refused() 
     assert app.seen == []
 
 
-async def test_a_body_that_turns_out_malformed_breaks_the_answer_that_began() -> None:
+async def test_a_body_that_turns_out_malformed_breaks_the_response_that_began() -> None:
     began = asyncio.Event()
 
     async def app(_scope: Scope, receive: Receive, send: Send) -> None:
@@ -246,7 +246,7 @@ async def test_head_and_204_have_no_body() -> None:
             assert await link.response() == (204, {}, b"")
 
 
-async def test_interim_answers_go_out_before_the_final_one_but_not_to_http_1_0() -> None:
+async def test_interim_responses_go_out_before_the_final_one_but_not_to_http_1_0() -> None:
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.interim", "status": 103, "headers": [(b"link", b"x")]})
         await respond(send)
@@ -274,7 +274,7 @@ async def test_100_is_sent_when_the_app_wants_the_body() -> None:
             assert (await link.response())[2] == b"hello"
 
 
-async def test_without_100_the_final_answer_ends_the_connection() -> None:
+async def test_without_100_the_final_response_ends_the_connection() -> None:
     async with listening(_ok) as listener, connected(listener.port) as link:
         await link.send(_EXPECT)
         status, fields, _ = await link.response()
@@ -321,7 +321,7 @@ async def test_a_small_body_that_nobody_reads_is_read_past() -> None:
         assert (await link.response())[2] == b"ok"
 
 
-async def test_a_large_body_that_nobody_reads_ends_the_connection_after_the_answer() -> None:
+async def test_a_large_body_that_nobody_reads_ends_the_connection_after_the_response() -> None:
     async with listening(_ok) as listener:
         for _ in range(5):
             async with connected(listener.port) as link:
@@ -330,7 +330,7 @@ async def test_a_large_body_that_nobody_reads_ends_the_connection_after_the_answ
                 assert await link.is_ended()
 
 
-async def test_a_body_read_past_that_turns_out_malformed_gets_no_second_answer() -> None:
+async def test_a_body_read_past_that_turns_out_malformed_gets_no_second_response() -> None:
     head = b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
     async with listening(_ok) as listener, connected(listener.port) as link:
         await link.send(head)
@@ -437,7 +437,7 @@ async def test_a_client_that_is_made_to_wait_is_not_slow() -> None:
         assert (await link.response())[0] == 200
 
 
-async def test_a_client_that_takes_its_answer_too_slowly_is_cut_off() -> None:
+async def test_a_client_that_takes_its_response_too_slowly_is_cut_off() -> None:
     cancelled = asyncio.Event()
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
@@ -457,7 +457,7 @@ async def test_a_client_that_takes_its_answer_too_slowly_is_cut_off() -> None:
 
 
 @pytest.mark.parametrize("request_bytes", [_GET, _OLD], ids=["kept", "closed"])
-async def test_the_rest_of_an_answer_that_nobody_takes_is_given_up(request_bytes: bytes) -> None:
+async def test_the_rest_of_a_response_that_nobody_takes_is_given_up(request_bytes: bytes) -> None:
     """All of it was written, less than the app would have to wait for: still it must end."""
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
@@ -472,7 +472,7 @@ async def test_the_rest_of_an_answer_that_nobody_takes_is_given_up(request_bytes
                 await settled(lambda: not listener.state.connections)
 
 
-async def test_the_rest_of_an_answer_is_given_up_for_a_client_that_left_but_stays() -> None:
+async def test_the_rest_of_a_response_is_given_up_for_a_client_that_left_but_stays() -> None:
     """It has ended its side, and reads nothing: closing waits for it, but not for ever."""
     answered = asyncio.Event()
 
@@ -492,7 +492,7 @@ async def test_the_rest_of_an_answer_is_given_up_for_a_client_that_left_but_stay
         await settled(lambda: not listener.state.connections)
 
 
-async def test_a_slow_client_still_gets_all_of_an_answer_that_ends_the_connection() -> None:
+async def test_a_slow_client_still_gets_all_of_a_response_that_ends_the_connection() -> None:
     size = 6_000_000
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
@@ -543,7 +543,7 @@ async def test_a_client_that_leaves_cancels_the_app(way: str) -> None:
     assert cleaned.is_set()
 
 
-async def test_an_app_that_waits_for_the_client_to_leave_hears_of_the_end_of_its_answer() -> None:
+async def test_an_app_that_waits_for_the_client_to_leave_hears_of_the_end_of_its_response() -> None:
     heard = []
 
     async def app(_scope: Scope, receive: Receive, send: Send) -> None:
@@ -589,7 +589,7 @@ async def _line_break(_scope: Scope, _receive: Receive, send: Send) -> None:
 
 
 @pytest.mark.parametrize("app", [_nothing, _raising, _bad_length, _two_lengths, _line_break])
-async def test_an_app_that_fails_before_its_answer_is_a_500(
+async def test_an_app_that_fails_before_its_response_is_a_500(
     app: App, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)
@@ -630,7 +630,7 @@ async def _no_body(_scope: Scope, _receive: Receive, send: Send) -> None:
 
 @pytest.mark.parametrize("request_bytes", [_GET, _OLD], ids=["1.1", "1.0"])
 @pytest.mark.parametrize("app", [_too_little, _too_much, _breaking_off, _no_end, _no_body])
-async def test_an_app_that_fails_in_its_answer_breaks_it_visibly(
+async def test_an_app_that_fails_in_its_response_breaks_it_visibly(
     app: App, request_bytes: bytes
 ) -> None:
     async with listening(app) as listener, connected(listener.port) as link:

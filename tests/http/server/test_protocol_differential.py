@@ -1,6 +1,6 @@
-"""What an app behind the hop gets is exactly one request for each that was accepted.
+"""What an app behind the proxy gets is exactly one request for each that was accepted.
 
-The judge reads the bytes that arrived at the app, with a parser that shares nothing with ours.
+The bytes that arrived at the app are read with a parser that shares nothing with ours.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from proxy.http.client.engine import Http1Upstream
 from tests.core.http1 import requests
 from tests.http.ends import Link, connected, listening, scripted, settled
 from tests.http.strict import parse_requests
-from tests.http.through import Hop
+from tests.http.through import PassThrough
 
 _SECOND = b"GET /second HTTP/1.1\r\nHost: a.example\r\n\r\n"
 
@@ -38,10 +38,10 @@ class _App:
 
 @pytest.mark.parametrize("row", requests.ROWS, ids=str)
 async def test_an_accepted_request_is_one_for_the_app_and_a_refused_one_none(
-    hop: Http1Upstream, row: requests.Row
+    http1: Http1Upstream, row: requests.Row
 ) -> None:
     app = _App()
-    async with scripted(app) as server, listening(Hop(hop, server.to)) as listener:
+    async with scripted(app) as server, listening(PassThrough(http1, server.to)) as listener:
         async with connected(listener.port) as link:
             await link.send(row.forged + _SECOND)
             assert (await link.response())[0] == row.status
@@ -62,12 +62,12 @@ async def test_an_accepted_request_is_one_for_the_app_and_a_refused_one_none(
 
 @pytest.mark.parametrize("row", requests._CHUNKS, ids=str)
 async def test_a_body_that_turns_bad_on_the_way_never_ends_well_at_the_app(
-    hop: Http1Upstream, row: requests.Row
+    http1: Http1Upstream, row: requests.Row
 ) -> None:
     """The head has gone out already when the mistake comes in: the app must see it broken off."""
     app = _App()
     end = row.forged.index(b"\r\n\r\n") + 4
-    async with scripted(app) as server, listening(Hop(hop, server.to)) as listener:
+    async with scripted(app) as server, listening(PassThrough(http1, server.to)) as listener:
         async with connected(listener.port) as link:
             await link.send(row.forged[:end])
             await settled(lambda: app.received and app.received[0])

@@ -59,7 +59,7 @@ async def test_a_request_that_had_come_unread_is_answered_and_is_the_last() -> N
             client.sendall(_GET)
             await settled(lambda: listener.state.total_requests)
             assert b"close" not in client.recv(1000)
-            client.sendall(_GET)  # in the kernel: the loop hasn't had its turn since
+            client.sendall(_GET)  # in the kernel: the loop hasn't run since
             _end(listener)
             client.setblocking(False)  # noqa: FBT003 - the socket API
             response = await asyncio.get_running_loop().sock_recv(client, 1000)

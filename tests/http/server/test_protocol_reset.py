@@ -9,8 +9,8 @@ from tests.http.ends import LOOPBACK, PATIENCE, Receive, Send, listening, respon
 _GET = b"GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n"
 
 
-async def test_a_client_that_left_before_its_second_answer_is_no_mistake_of_ours() -> None:
-    """That answer is met with a reset, and the end behind it with an error."""
+async def test_a_client_that_left_before_its_second_response_is_no_mistake_of_ours() -> None:
+    """That response is met with a reset, and the end behind it with an error."""
     raised: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context))
     client = socket.socket()

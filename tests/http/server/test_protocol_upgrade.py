@@ -156,7 +156,7 @@ async def test_only_a_whole_request_of_http_1_1_can_be_upgraded(request_bytes: b
         assert await link.is_ended()
 
 
-async def test_an_answer_that_has_begun_can_t_turn_into_a_101() -> None:
+async def test_a_response_that_has_begun_can_t_turn_into_a_101() -> None:
     async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await _switching(_echo)(scope, receive, send)
@@ -302,8 +302,8 @@ async def test_the_kernel_looks_whether_a_silent_client_is_still_there() -> None
     seen: list[tuple[int, int]] = []
 
     class Watching(protocol_with(ConnectionTimeouts())):  # type: ignore[misc]
-        def switch(self) -> None:
-            super().switch()
+        def switch_protocols(self) -> None:
+            super().switch_protocols()
             sock = self._transport.get_extra_info("socket")
             seen.append(
                 (
