@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from proxy.cli import cli
 from tests.patience import PATIENCE
+from tests.wire.harness.portals import environment
 
 GUESTBOOK = (
     '{"v": "3.1", "port": 9001, "paths": {"": {"access": "private"}, "/peer": {"access": "peer"}}}'
@@ -106,9 +107,7 @@ class Home:
             (folder / "proxy.yaml").write_text(settings, encoding="utf-8")
 
     def _environment(self, changes: dict[str, str]) -> dict[str, str]:
-        kept = {key: value for key, value in os.environ.items() if key != "PORTAL_CONFIG"}
-        root = str(Path(__file__).parents[2])
-        return {**kept, "PYTHONPATH": root, **self.environment, **changes}
+        return {**environment(), **self.environment, **changes}
 
 
 @pytest.fixture

@@ -173,6 +173,28 @@ def cast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield world
 
 
+@pytest.fixture
+def app() -> Iterator[Recorder]:
+    """An app of the test's own."""
+    with Recorder() as app:
+        yield app
+
+
+@pytest.fixture
+def settings() -> str:
+    """Further lines of Gina's portal.yaml."""
+    return "accept: [sealed, signed]\n"
+
+
+@pytest.fixture
+def gina(tmp_path: Path, app: Recorder, settings: str) -> Iterator[Portal]:
+    """A Portal of the test's own, which isn't running yet; ``site`` is open to everybody."""
+    portal = Portal(tmp_path / "gina", "Gina", settings=settings)
+    portal.add_app("site", SITE, app.port)
+    yield portal
+    portal.release()
+
+
 @pytest.fixture(scope="session")
 def portals() -> type[Portal]:
     """Give how Portals are served."""

@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 
 from tests.patience import PATIENCE, soon
-from tests.wire.conftest import SITE
 from tests.wire.harness.portals import Portal, end, environment, wait_for_ports
 from tests.wire.harness.raw import LOOPBACK, RawConnection, exchange, request, response
 from tests.wire.harness.recorder import Accepted, Live, Recorder, eventually
@@ -29,18 +28,9 @@ INHERITED = Path(__file__).parent / "harness" / "inherited.py"
 
 
 @pytest.fixture
-def app() -> Iterator[Recorder]:
-    with Recorder() as app:
-        yield app
-
-
-@pytest.fixture
-def gina(tmp_path: Path, app: Recorder) -> Iterator[Portal]:
-    """A Portal that isn't running yet; running requests get three seconds."""
-    portal = Portal(tmp_path, "Gina", settings="accept: [sealed, signed]\ngrace: 3s\n")
-    portal.add_app("site", SITE, app.port)
-    yield portal
-    portal.release()
+def settings() -> str:
+    """Running requests get three seconds."""
+    return "accept: [sealed, signed]\ngrace: 3s\n"
 
 
 def get(portal: Portal, target: str = "/", *fields: tuple[str, str]) -> bytes:

@@ -31,12 +31,6 @@ SOON = 5.0
 
 
 @pytest.fixture
-def app() -> Iterator[Recorder]:
-    with Recorder() as app:
-        yield app
-
-
-@pytest.fixture
 def nadia(tmp_path: Path, app: Recorder) -> Iterator[Resolving]:
     """A Portal whose apps are found by name, as containers are; one is found by address."""
     portal = Resolving(tmp_path / "nadia", "Nadia")

@@ -5,31 +5,14 @@ from __future__ import annotations
 import socket
 import stat
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.patience import PATIENCE, soon
-from tests.wire.conftest import SITE, World
+from tests.wire.conftest import World
 from tests.wire.harness.portals import Portal, end, wait_for_ports
 from tests.wire.harness.raw import LOOPBACK, Raw, RawConnection, exchange, request, response
 from tests.wire.harness.recorder import Recorder, eventually
-
-
-@pytest.fixture
-def app() -> Iterator[Recorder]:
-    with Recorder() as app:
-        yield app
-
-
-@pytest.fixture
-def gina(tmp_path: Path, app: Recorder) -> Iterator[Portal]:
-    """A Portal that isn't running yet."""
-    portal = Portal(tmp_path, "Gina")
-    portal.add_app("site", SITE, app.port)
-    yield portal
-    portal.release()
 
 
 def refused(portal: Portal) -> str:

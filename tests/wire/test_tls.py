@@ -8,7 +8,6 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,18 +39,14 @@ _BODY = hashlib.shake_128(b"body").digest(4 << 20)
 
 
 @pytest.fixture
-def app() -> Iterator[Recorder]:
-    with Recorder() as app:
-        yield app
+def settings() -> str:
+    return _TLS
 
 
 @pytest.fixture
-def gina(tmp_path: Path, app: Recorder) -> Iterator[Portal]:
+def gina(gina: Portal) -> Portal:
     """A Portal that speaks TLS and isn't running yet."""
-    portal = secure(Portal(tmp_path, "Gina", settings=_TLS))
-    portal.add_app("site", SITE, app.port)
-    yield portal
-    portal.release()
+    return secure(gina)
 
 
 def secure(portal: Portal) -> Portal:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.patience import PATIENCE, soon
-from tests.wire.conftest import SITE, WIDE
+from tests.wire.conftest import WIDE
 from tests.wire.harness.portals import Portal, contact, wait_for_ports
 from tests.wire.harness.raw import Raw, RawConnection, exchange
 from tests.wire.harness.recorder import Recorder, eventually
@@ -23,8 +23,6 @@ from tests.wire.harness.signer import new_key, sign_call
 from tests.wire.test_ending import get, half_sent, listens, process_of, restarts_lose_nothing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from proxy.core.identity import PrivateKey
 
 WORKERS = 3
@@ -34,28 +32,24 @@ SOON = 2.0
 
 
 @pytest.fixture
-def app() -> Iterator[Recorder]:
-    with Recorder() as app:
-        yield app
-
-
-@pytest.fixture
 def friend() -> PrivateKey:
     return new_key()
 
 
 @pytest.fixture
-def gina(tmp_path: Path, app: Recorder, friend: PrivateKey) -> Iterator[Portal]:
-    """A Portal of several workers."""
-    settings = "accept: [sealed, signed]\ngrace: 10s\n"
-    portal = Portal(tmp_path, "Gina", settings=settings, workers=WORKERS)
-    portal.add_app("site", SITE, app.port)
-    portal.add_app("wide", WIDE, app.port)
-    portal.knows(contact(friend.public.portal_id, "Friend", 9, 9), apps={"wide": "all"})
-    portal.start()
-    eventually(lambda: len(workers_of(portal)) == WORKERS)
-    yield portal
-    portal.release()
+def settings() -> str:
+    return "accept: [sealed, signed]\ngrace: 10s\n"
+
+
+@pytest.fixture
+def gina(gina: Portal, app: Recorder, friend: PrivateKey) -> Portal:
+    """A Portal of several workers, which run."""
+    gina.workers = WORKERS
+    gina.add_app("wide", WIDE, app.port)
+    gina.knows(contact(friend.public.portal_id, "Friend", 9, 9), apps={"wide": "all"})
+    gina.start()
+    eventually(lambda: len(workers_of(gina)) == WORKERS)
+    return gina
 
 
 def workers_of(portal: Portal) -> list[int]:

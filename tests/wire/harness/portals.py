@@ -56,7 +56,9 @@ def reserve_port() -> tuple[socket.socket, int]:
 def environment() -> dict[str, str]:
     """Return this process's environment for a proxy: our sources, nobody's HTTP proxy."""
     kept = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
-    kept.pop("PORTAL_CONFIG", None)
+    # Else each process compiles all of our sources anew, which takes as long as all else it does.
+    for name in ("PORTAL_CONFIG", "PYTHONDONTWRITEBYTECODE"):
+        kept.pop(name, None)
     return {**kept, "PYTHONPATH": str(ROOT)}
 
 

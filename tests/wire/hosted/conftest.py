@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,11 +12,9 @@ from tests.wire.harness.portals import Portal
 from tests.wire.hosted.known import reason_for
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Leave what is asked again under other servers to ``make test-more``."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.more)
+    item.add_marker(pytest.mark.more)
 
 
 @pytest.fixture(scope="session", params=SERVERS)
