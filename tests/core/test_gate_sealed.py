@@ -1,4 +1,4 @@
-"""The gate for what comes in an envelope: every attack again, and what only envelopes have."""
+"""The gate for what only envelopes have; ``test_gate`` has what holds in both modes."""
 
 import hashlib
 from dataclasses import replace
