@@ -289,6 +289,11 @@ def test_the_public_listener_serves_every_app(example: Example, server: str) -> 
         assert stage.ask("GET", "/", app="nosuch").code == "no_such_app"
 
 
+def test_the_page_serves_it_with_uvicorn_as_the_tests_do() -> None:
+    words = [word.format("portal") for word in SERVERS["uvicorn_h11"]]
+    assert commands()["portal.py"] == [*words, "--no-server-header", "--no-date-header"]
+
+
 def test_a_unix_socket_is_as_good(example: Example) -> None:
     path = example.folder / "public.sock"
     words = ["uvicorn", "guestbook:app", "--uds", str(path), "--http", "h11"]
