@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.certificates import Authority
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +35,9 @@ def unix(path: Path) -> socket.socket:
 
 
 @contextmanager
-def answering(server: socket.socket, response: bytes = REFUSED) -> Iterator[None]:
+def answering(
+    server: socket.socket, response: bytes = REFUSED, *, tls: ssl.SSLContext | None = None
+) -> Iterator[None]:
     """Answer every connection to ``server`` until the block ends."""
 
     def work() -> None:
@@ -39,9 +46,9 @@ def answering(server: socket.socket, response: bytes = REFUSED) -> Iterator[None
                 connection, _ = server.accept()
             except OSError:
                 return
-            with connection:
-                connection.recv(65536)
-                connection.sendall(response)
+            with tls.wrap_socket(connection, server_side=True) if tls else connection as opened:
+                opened.recv(65536)
+                opened.sendall(response)
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -114,6 +121,40 @@ def test_one_that_closes_without_a_word_is_not_healthy(ada: Home) -> None:
     assert outcome.status == 1
     assert "The public listener" in outcome.stderr
     assert f"unix:{ada.path}/apps.sock can't be reached: nothing listens there." in outcome.stderr
+
+
+def speak_tls(home: Home) -> ssl.SSLContext:
+    """Give Ada's public listener a certificate; return the context that serves with it."""
+    certificate, key = Authority().issue("other.example")
+    (home.config / "certificate.pem").write_bytes(certificate)
+    (home.config / "key.pem").write_bytes(key)
+    (home.config / "key.pem").chmod(0o600)
+    path = home.config / "portal.yaml"
+    path.write_text(path.read_text() + "tls: {certificate: certificate.pem, key: key.pem}\n")
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving.load_cert_chain(home.config / "certificate.pem", home.config / "key.pem")
+    return serving
+
+
+@pytest.mark.parametrize("is_unix", [False, True])
+def test_with_tls_any_certificate_will_do(ada: Home, *, is_unix: bool) -> None:
+    server = unix(ada.path / "public.sock") if is_unix else tcp()
+    place = f"unix:{ada.path}/public.sock" if is_unix else at(server)
+    listen(ada, place, f"unix:{ada.path}/apps.sock", f"unix:{ada.path}/owner.sock")
+    serving = speak_tls(ada)
+    with answering(server, tls=serving):
+        outcome = ada.call("health")
+    assert f"The public listener at {place} answers.\n" in outcome.stdout
+
+
+def test_a_public_listener_without_the_tls_that_it_should_have_is_not_healthy(ada: Home) -> None:
+    server = tcp()
+    place = at(server)
+    listen(ada, place, f"unix:{ada.path}/apps.sock", f"unix:{ada.path}/owner.sock")
+    speak_tls(ada)
+    with answering(server):
+        outcome = ada.call("health")
+    assert f"The public listener at {place} doesn't speak TLS: " in outcome.stderr
 
 
 def test_ipv6_and_every_address_are_asked_on_loopback(ada: Home) -> None:
