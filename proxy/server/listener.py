@@ -272,15 +272,15 @@ async def run(listeners: Sequence[Listener], stop: Stop, grace: float) -> None:
         listener.begin()
     await stop.wanted()
     ending = asyncio.create_task(_end(listeners[0], listeners[1:], grace / 2))
-    hurry = asyncio.create_task(stop.at_once())
+    at_once = asyncio.create_task(stop.at_once())
     try:
-        await asyncio.wait((ending, hurry), timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((ending, at_once), timeout=grace, return_when=asyncio.FIRST_COMPLETED)
     finally:
         if not ending.done():
             log.warning("what still runs is cut off")
-        for task in (ending, hurry):
+        for task in (ending, at_once):
             task.cancel()
-        await asyncio.wait((ending, hurry))
+        await asyncio.wait((ending, at_once))
         await asyncio.gather(*(listener.break_off() for listener in listeners))
     if not ending.cancelled():
         ending.result()

@@ -443,5 +443,5 @@ def test_a_reader_that_leaves_ends_the_call(street: Street) -> None:
 def test_silence_ends_a_call_after_the_time_that_was_given(street: Street) -> None:
     done = street.call("Bob", "endless", "/x", "--timeout", "0.5")
     assert (done.status, done.stdout) == (1, b"more")
-    assert "nothing more of the answer came for 0.5 s" in done.reason
+    assert "nothing more of the response came for 0.5 s" in done.reason
     eventually(lambda: "endless" in street.bob.log)
