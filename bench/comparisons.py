@@ -6,7 +6,7 @@ from functools import partial
 
 from bench import freeshard, nginx, portals
 from bench.crew import Crew
-from bench.door import Door
+from bench.endpoint import Endpoint
 from bench.subjects import DIRECT, Apps, Running, Start, Subject, direct, hop, python
 from bench.work import ALONE, DOWN, FAR_DOWN, FAR_UP, GET, GETS, HOP_CASES, POST, UP, Case
 
@@ -199,13 +199,13 @@ def _row(case: Case, *, bare: bool) -> str:
 def _two_nginx(crew: Crew, apps: Apps, *, large: bool) -> Running:
     """Start two hops of nginx, one behind the other, before each app; raises ``NotStarted``."""
     members = []
-    doors = []
+    endpoints = []
     for app in (apps.pages, apps.taker):
         inner = nginx.start_hop(crew, app.port, large=large)
         outer = nginx.start_hop(crew, inner.port, large=large)
         members += [inner, outer]
-        doors.append(Door(outer.port))
-    return Running(doors[0], doors[1], tuple(members))
+        endpoints.append(Endpoint(outer.port))
+    return Running(endpoints[0], endpoints[1], tuple(members))
 
 
 def _answering(protocol: str) -> Start:
@@ -213,6 +213,6 @@ def _answering(protocol: str) -> Start:
 
     def start(crew: Crew, _apps: Apps) -> Running:
         member = crew.start_python("way_in", protocol)
-        return Running(Door(member.port), Door(member.port), (member,))
+        return Running(Endpoint(member.port), Endpoint(member.port), (member,))
 
     return start

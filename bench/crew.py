@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from bench.door import LOOPBACK
+from bench.endpoint import LOOPBACK
 
 ROOT = Path(__file__).resolve().parent.parent
 _START = 20.0

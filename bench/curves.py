@@ -112,7 +112,7 @@ def _turn(measured: Measured, value: int, series: str, subject: Running, seconds
     if case is None or (series, value) in measured.failures:
         return
     try:
-        sample = measure(subject.door(case), case, seconds, subject.cpu_seconds)
+        sample = measure(subject.endpoint(case), case, seconds, subject.cpu_seconds)
     except (Wrong, OSError) as error:
         measured.failures[series, value] = f"{error}; its log: {subject.last_words}"
     else:

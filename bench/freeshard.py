@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from bench import nginx
 from bench.crew import Crew
-from bench.door import Door
+from bench.endpoint import Endpoint
 from bench.subjects import Apps, Running, Start
 
 _BITS = 4096
@@ -29,8 +29,8 @@ def _start(manner: str, crew: Crew, apps: Apps) -> Running:
     auth = crew.start_python("freeshard", "auth", str(keys), manner)
     front = nginx.start_front(crew, apps.pages.port, auth.port)
     caller = crew.start_python("freeshard", "caller", str(keys), manner, str(front.port))
-    door = Door(caller.port)
-    return Running(door, door, (caller, front, auth))
+    endpoint = Endpoint(caller.port)
+    return Running(endpoint, endpoint, (caller, front, auth))
 
 
 def _keys(folder: Path) -> Path:

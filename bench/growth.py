@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from bench import crowd, portals
+from bench import portals, sizes
 from bench.crew import Crew
 from bench.subjects import Apps, Running
 from bench.work import Case
@@ -39,9 +39,9 @@ def curves() -> tuple[Curve, ...]:
     return (
         Curve("connections", "connections at once", _CONNECTIONS, _kinds, _at_once, is_shared=True),
         Curve("size", "bytes of the body", SIZES, _both_ways, _sized, is_shared=True),
-        Curve("peers", "contacts of each Portal", _PEERS, crowd.with_peers, _small),
-        Curve("apps", "apps of each Portal", _APPS, crowd.with_apps, _small),
-        Curve("rules", "rules of the app", _RULES, crowd.with_rules, _small),
+        Curve("peers", "contacts of each Portal", _PEERS, sizes.with_peers, _small),
+        Curve("apps", "apps of each Portal", _APPS, sizes.with_apps, _small),
+        Curve("rules", "rules of the app", _RULES, sizes.with_rules, _small),
     )
 
 

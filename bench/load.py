@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import httptools
 
-from bench.door import LOOPBACK, Door
+from bench.endpoint import LOOPBACK, Endpoint
 from bench.figures import Sample
 from bench.work import Case
 
@@ -35,15 +35,15 @@ class Wrong(Exception):
 class Wire:
     """One connection, and the exchange that is under way on it.
 
-    ``requests`` are what it sends, one after the other; ``answer`` is the body of each answer.
+    ``requests`` are what it sends, one after the other; ``response`` is the body of each response.
     """
 
-    def __init__(self, port: int, requests: Iterator[bytes], answer: bytes) -> None:
+    def __init__(self, port: int, requests: Iterator[bytes], response: bytes) -> None:
         self._socket = socket.create_connection((LOOPBACK, port), timeout=PATIENCE)
         self._socket.setblocking(False)  # noqa: FBT003 - the socket API
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._requests = requests
-        self._answer = answer
+        self._response = response
         self._parser = httptools.HttpResponseParser(self)
         self.unsent = memoryview(b"")
         self._began = 0.0
@@ -59,7 +59,7 @@ class Wire:
         self._socket.close()
 
     def will_send(self, request: bytes) -> None:
-        """Send this from now on, once or more; the answer's body is the same as before."""
+        """Send this from now on, once or more; the response's body is the same as before."""
         self._requests = itertools.repeat(request)
 
     def begin(self) -> bool:
@@ -92,7 +92,7 @@ class Wire:
         except OSError as error:
             raise Wrong(f"the connection broke: {error}") from None
         if not count:
-            raise Wrong(f"closed after {self._got} of {len(self._answer)} bytes of the body")
+            raise Wrong(f"closed after {self._got} of {len(self._response)} bytes of the body")
         try:
             self._parser.feed_data(_VIEW[:count])
         except httptools.HttpParserError as error:
@@ -111,31 +111,33 @@ class Wire:
 
     def on_body(self, body: bytes) -> None:
         """Check a piece of the body."""
-        if not self._answer.startswith(body, self._got):
+        if not self._response.startswith(body, self._got):
             raise Wrong(f"the body is another one in the {len(body)} bytes from {self._got}")
         self._got += len(body)
 
     def on_message_complete(self) -> None:
         """Check the length, and that the request was sent by then."""
-        if self._got != len(self._answer):
-            raise Wrong(f"the body ended after {self._got} of {len(self._answer)} bytes")
+        if self._got != len(self._response):
+            raise Wrong(f"the body ended after {self._got} of {len(self._response)} bytes")
         if self.unsent:
             raise Wrong(f"answered before {len(self.unsent)} bytes were sent")
         self._complete = True
 
 
 def connect(
-    door: Door,
+    endpoint: Endpoint,
     case: Case,
     wires: list[Wire],
     count: int,
     requests: Iterator[bytes] | None = None,
 ) -> None:
     """Add connections to ``wires`` until they are ``count``, each used once; raises ``Wrong``."""
-    requests = requests or door.requests(case, count)
+    requests = requests or endpoint.requests(case, count)
     try:
         while missing := count - len(wires):
-            some = [Wire(door.port, requests, case.answer) for _ in range(min(missing, _AT_ONCE))]
+            some = [
+                Wire(endpoint.port, requests, case.response) for _ in range(min(missing, _AT_ONCE))
+            ]
             wires += some
             exchange(some, 0.0)
     except OSError as error:
@@ -170,13 +172,13 @@ def exchange(wires: list[Wire], seconds: float) -> list[float]:
     return took
 
 
-def measure(door: Door, case: Case, seconds: float, cpu: Callable[[], float]) -> Sample:
+def measure(endpoint: Endpoint, case: Case, seconds: float, cpu: Callable[[], float]) -> Sample:
     """Put ``case`` on a subject, whose CPU time ``cpu`` reads; raises ``Wrong``."""
     count = 2 * case.connections + int(seconds * _SIGNED_RATE)
-    requests = door.requests(case, count)
+    requests = endpoint.requests(case, count)
     wires: list[Wire] = []
     try:
-        connect(door, case, wires, case.connections, requests)
+        connect(endpoint, case, wires, case.connections, requests)
         used, began = cpu(), time.perf_counter()
         took = exchange(wires, seconds)
         elapsed, used = time.perf_counter() - began, cpu() - used

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from bench import portals
 from bench.crew import Crew
-from bench.door import Door
+from bench.endpoint import Endpoint
 from bench.load import Wire, Wrong, connect, exchange
 from bench.subjects import Apps, Running, Subject
 from bench.work import FAR_UP, GET, POST, Case
@@ -72,7 +72,7 @@ def _wires_to(running: Running, crew: Crew) -> Iterator[list[Wire]]:
 
 def _most_resident(running: Running, wires: list[Wire], case: Case) -> int:
     """Return the most bytes that were resident while each of ``wires`` had a body in flight."""
-    request = running.door(case).request(case)
+    request = running.endpoint(case).request(case)
     for wire in wires:
         wire.will_send(request)
     with _watched(running) as looks:
@@ -103,7 +103,7 @@ def _watched(running: Running) -> Iterator[list[tuple[float, int]]]:
         thread.join()
 
 
-def _open(door: Door, wires: list[Wire], count: int) -> None:
+def _open(endpoint: Endpoint, wires: list[Wire], count: int) -> None:
     """Open connections a few at a time, so that the app behind has as few as in the warm-up."""
     while len(wires) < count:
-        connect(door, GET, wires, min(len(wires) + _FEW, count))
+        connect(endpoint, GET, wires, min(len(wires) + _FEW, count))

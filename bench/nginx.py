@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bench.crew import Crew, Member, NotStarted
-from bench.door import LOOPBACK
+from bench.endpoint import LOOPBACK
 from bench.work import content
 
 _COMMON = """\

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.crew import Crew, Member, wait_for
-from bench.door import LOOPBACK, Door
+from bench.endpoint import LOOPBACK, Endpoint
 from proxy.core.access.policy import Contact, ContactList, Mode
 from proxy.core.identity import PrivateKey, short_id
 from proxy.state.contacts.format import serialise_contacts
@@ -68,15 +68,15 @@ class Portal:
         """Return this Portal as another one's contact, called in ``mode``."""
         return contact(self.key, self.name, self.public, mode)
 
-    def way_in(self, app: str) -> Door:
+    def way_in(self, app: str) -> Endpoint:
         """Return where strangers and peers ask for ``app``."""
-        return Door(self.public, f"{app}.{self.host}")
+        return Endpoint(self.public, f"{app}.{self.host}")
 
-    def way_out(self, app: str, peer: str) -> Door:
+    def way_out(self, app: str, peer: str) -> Endpoint:
         """Return where ``app`` calls itself at the Portal with the full ID ``peer``."""
         token = TokenStore(self.folder / "state" / "tokens").token(app)
         prefix = f"/internal/call_peer/{peer}"
-        return Door(self.apps, prefix=prefix, fields=(f"portal-token: {token}",))
+        return Endpoint(self.apps, prefix=prefix, fields=(f"portal-token: {token}",))
 
     def launch(self, crew: Crew, workers: int = 0) -> Member:
         """Start the proxy without waiting for it: so many workers on all cores, or 0: one on its.

@@ -6,7 +6,7 @@ from functools import partial
 
 from bench import portal
 from bench.crew import Crew, Member
-from bench.door import LOOPBACK, Door
+from bench.endpoint import LOOPBACK, Endpoint
 from bench.portal import PEERS, PUBLIC, Paths, Portal
 from bench.signing import PeerSigner
 from bench.subjects import Apps, Running, Start
@@ -40,30 +40,30 @@ def two_hops(mode: Mode) -> Start:
 
 
 def signing_hop(crew: Crew, apps: Apps) -> Running:
-    """Start a Portal whose peer signs its answers, and is nothing else; raises ``NotStarted``."""
+    """Start a Portal whose peer signs its responses, and is nothing else; raises ``NotStarted``."""
     ada = _with_apps(portal.make(crew, "Ada"), apps, PEERS)
     peer, answerer = _answerer(crew)
     ada.knows(portal.contact(peer, "Peer", answerer.port, "signed"), apps=(PAGES, TAKER))
-    doors = _ways_out(ada, peer.public.portal_id)
-    return Running(*doors, portal.serve(crew, ada), (answerer,))
+    endpoints = _ways_out(ada, peer.public.portal_id)
+    return Running(*endpoints, portal.serve(crew, ada), (answerer,))
 
 
 def direct_to_peer(crew: Crew, _apps: Apps) -> Running:
     """Start that peer alone, asked with requests that were signed before; raises ``NotStarted``."""
     peer, answerer = _answerer(crew)
-    door = Door(answerer.port, f"{LOOPBACK}:{answerer.port}")
-    return Running(*_signed(door, door, peer.public.portal_id), (), (answerer,))
+    endpoint = Endpoint(answerer.port, f"{LOOPBACK}:{answerer.port}")
+    return Running(*_signed(endpoint, endpoint, peer.public.portal_id), (), (answerer,))
 
 
 def verifying_hop(crew: Crew, apps: Apps) -> Running:
     """Start a Portal that is called by the load, a peer of its; raises ``NotStarted``."""
     bob = portal.make(crew, "Bob")
-    doors = loads_peer(bob, apps)
-    return Running(*doors, portal.serve(crew, bob))
+    endpoints = loads_peer(bob, apps)
+    return Running(*endpoints, portal.serve(crew, bob))
 
 
-def loads_peer(bob: Portal, apps: Apps) -> tuple[Door, Door]:
-    """Make a Portal the load's peer; return the doors of its two apps, as the load calls them."""
+def loads_peer(bob: Portal, apps: Apps) -> tuple[Endpoint, Endpoint]:
+    """Make a Portal the load's peer; return where the load calls its two apps."""
     _with_apps(bob, apps, PEERS)
     bob.knows(portal.contact(_LOAD, "Load", 1, "signed"), apps=(PAGES, TAKER))
     return _signed(bob.way_in(PAGES), bob.way_in(TAKER), bob.id)
@@ -83,12 +83,12 @@ def _with_apps(made: Portal, apps: Apps, paths: Paths) -> Portal:
     return made
 
 
-def _ways_out(ada: Portal, peer: str) -> tuple[Door, Door]:
+def _ways_out(ada: Portal, peer: str) -> tuple[Endpoint, Endpoint]:
     return ada.way_out(PAGES, peer), ada.way_out(TAKER, peer)
 
 
-def _signed(pages: Door, taker: Door, to: str) -> tuple[Door, Door]:
-    """Return the doors as the load asks there, a peer."""
+def _signed(pages: Endpoint, taker: Endpoint, to: str) -> tuple[Endpoint, Endpoint]:
+    """Return the endpoints as the load asks there, a peer."""
     return (
         replace(pages, signer=PeerSigner(_LOAD, to, PAGES, pages.host)),
         replace(taker, signer=PeerSigner(_LOAD, to, TAKER, taker.host)),
@@ -96,6 +96,6 @@ def _signed(pages: Door, taker: Door, to: str) -> tuple[Door, Door]:
 
 
 def _answerer(crew: Crew) -> tuple[PrivateKey, Member]:
-    """Start a peer that signs answers; return its key too."""
+    """Start a peer that signs responses; return its key too."""
     seed = secrets.token_bytes(32)
     return PrivateKey(seed), crew.start_python("answerer", seed.hex(), measured=False)

@@ -114,7 +114,7 @@ def _start(
 def _turn(case: Case, subject: Subject, running: Running, seconds: float, results: Results) -> None:
     fewer = replace(case, connections=min(case.connections, subject.most))
     try:
-        sample = measure(running.door(case), fewer, seconds, running.cpu_seconds)
+        sample = measure(running.endpoint(case), fewer, seconds, running.cpu_seconds)
         sample = replace(sample, resident=running.resident_bytes())
     except (Wrong, OSError) as error:
         results.fail(case.name, subject.name, f"{error}; its log: {running.last_words}")

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from bench import portal
 from bench.crew import Crew
-from bench.door import LOOPBACK, Door
+from bench.endpoint import LOOPBACK, Endpoint
 from bench.load import PATIENCE, Wrong
 from bench.servers.sockets import WORD
 from bench.subjects import Running
@@ -38,14 +38,14 @@ def measure_sockets(crew: Crew) -> float:
     app = crew.start_python("sockets", measured=False)
     ada = portal.make(crew, "Ada")
     ada.add_app("sockets", app.port, portal.PUBLIC)
-    door = ada.way_in("sockets")
-    running = Running(door, door, portal.serve(crew, ada), (app,))
+    endpoint = ada.way_in("sockets")
+    running = Running(endpoint, endpoint, portal.serve(crew, ada), (app,))
     try:
         with ExitStack() as stack:
-            _open(door, _FEW, stack)
+            _open(endpoint, _FEW, stack)
             before = running.resident_bytes()
             for _ in range(0, SOCKETS, _FEW):
-                _open(door, _FEW, stack)
+                _open(endpoint, _FEW, stack)
             return (running.resident_bytes() - before) / _MEGABYTE
     except OSError as error:
         raise Wrong(f"{error}; its log: {running.last_words}") from None
@@ -53,14 +53,14 @@ def measure_sockets(crew: Crew) -> float:
         running.end(crew)
 
 
-def _open(door: Door, count: int, stack: ExitStack) -> None:
+def _open(endpoint: Endpoint, count: int, stack: ExitStack) -> None:
     """Open WebSockets, all at once, and have a word answered on each; ``stack`` closes them."""
     wires = []
     for _ in range(count):
-        wire = socket.create_connection((LOOPBACK, door.port), timeout=PATIENCE)
+        wire = socket.create_connection((LOOPBACK, endpoint.port), timeout=PATIENCE)
         wires.append(stack.enter_context(wire))
         key = base64.b64encode(secrets.token_bytes(16)).decode("ascii")
-        wire.sendall(_HANDSHAKE.format(host=door.host, key=key).encode("ascii"))
+        wire.sendall(_HANDSHAKE.format(host=endpoint.host, key=key).encode("ascii"))
     for wire in wires:
         head = b""
         while not head.endswith(b"\r\n\r\n"):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bench import nginx
 from bench.accounting import cpu_seconds, resident_bytes
 from bench.crew import Crew, Member
-from bench.door import Door
+from bench.endpoint import Endpoint
 from bench.work import Case
 
 DIRECT = "direct"
@@ -25,13 +25,13 @@ class Apps:
 class Running:
     """A subject as it runs: where it is asked, and which processes are on its bill."""
 
-    pages: Door
-    taker: Door
+    pages: Endpoint
+    taker: Endpoint
     measured: tuple[Member, ...] = ()
     helpers: tuple[Member, ...] = ()
     """What it needs, and isn't charged for."""
 
-    def door(self, case: Case) -> Door:
+    def endpoint(self, case: Case) -> Endpoint:
         """Return where ``case`` is asked for."""
         return self.taker if case.uploads else self.pages
 
@@ -83,7 +83,7 @@ def start_apps(crew: Crew) -> Apps:
 
 def direct(_crew: Crew, apps: Apps) -> Running:
     """Return the apps themselves, as a subject that costs nothing."""
-    return Running(Door(apps.pages.port), Door(apps.taker.port))
+    return Running(Endpoint(apps.pages.port), Endpoint(apps.taker.port))
 
 
 def hop(start: Callable[[Crew, int], Member]) -> Start:
@@ -94,7 +94,7 @@ def hop(start: Callable[[Crew, int], Member]) -> Start:
 
     def both(crew: Crew, apps: Apps) -> Running:
         pages, taker = start(crew, apps.pages.port), start(crew, apps.taker.port)
-        return Running(Door(pages.port), Door(taker.port), (pages, taker))
+        return Running(Endpoint(pages.port), Endpoint(taker.port), (pages, taker))
 
     return both
 

@@ -15,7 +15,7 @@ SIZES = {"small": SMALL, "1mib": MIB, "64mib": 64 * MIB}
 _PIECE = 64 * MIB
 """The generator makes no more than 256 MB at once."""
 TAKEN = b"taken: every byte was right\n"
-"""The answer to a body that arrived whole and unchanged; anything else isn't a 200."""
+"""The response to a body that arrived whole and unchanged; anything else isn't a 200."""
 
 
 def size_of(name: str) -> int | None:
@@ -68,8 +68,8 @@ class Case:
         return (*lines, "content-type: application/octet-stream") if self.uploads else lines
 
     @property
-    def answer(self) -> bytes:
-        """The body of the right answer."""
+    def response(self) -> bytes:
+        """The body of the right response."""
         return TAKEN if self.uploads else content(self.body)
 
 

@@ -47,8 +47,8 @@ def _measure_all(numbers: list[int], pace: Pace) -> int:
         try:
             for _ in range(pace.rounds):
                 for number, subject in running.items():
-                    door = subject.door(_CASE)
-                    taken = measure(door, _CASE, pace.seconds, subject.cpu_seconds)
+                    endpoint = subject.endpoint(_CASE)
+                    taken = measure(endpoint, _CASE, pace.seconds, subject.cpu_seconds)
                     samples[number].append(taken)
                     subject.forget_logs()
         except (Wrong, NotStarted, OSError) as error:
@@ -61,10 +61,10 @@ def _measure_all(numbers: list[int], pace: Pace) -> int:
 def _start(crew: Crew, apps: Apps, workers: int) -> Running:
     """Start a Portal that the load calls; raises ``NotStarted``."""
     bob = portal.make(crew, "Bob")
-    doors = loads_peer(bob, apps)
+    endpoints = loads_peer(bob, apps)
     member = bob.launch(crew, workers)
     wait_for(member)
-    return Running(*doors, (member,))
+    return Running(*endpoints, (member,))
 
 
 def _report(said: str, samples: dict[int, list[Sample]]) -> None:

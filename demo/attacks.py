@@ -1,7 +1,7 @@
 """What somebody on the wire between Ada and Bob could send to Bob.
 
 They have no key of Ada's and none of Bob's, but all that is public: IDs, public keys, and this
-program. Whoever makes an envelope can open the answer to it; who only overheard one can't.
+program. Whoever makes an envelope can open the response to it; who only overheard one can't.
 """
 
 import base64
@@ -63,35 +63,35 @@ class Envelope:
         message.add(_BODY)
         return enveloped(self._host, message.end())
 
-    def open(self, answer: Response) -> Response:
-        """Return what the answer to it says."""
-        if not is_sealed(answer):
-            raise DemoError(f"the answer isn't sealed: {answer}: {answer.text[:300]}")
+    def open(self, response: Response) -> Response:
+        """Return what the response to it says."""
+        if not is_sealed(response):
+            raise DemoError(f"the response isn't sealed: {response}: {response.text[:300]}")
         opener = MessageOpener(self._sealer.response_opener(), ResponseReader(b"POST"))
         try:
-            events = [*opener.feed(answer.body), *opener.end()]
+            events = [*opener.feed(response.body), *opener.end()]
         except (CannotOpen, Malformed) as error:
-            raise DemoError(f"the sealed answer can't be read: {error}") from error
+            raise DemoError(f"the sealed response can't be read: {error}") from error
         head = next(event for event in events if isinstance(event, ResponseHead))
         if COMPLETE not in events:
-            raise DemoError("the sealed answer isn't whole")
+            raise DemoError("the sealed response isn't whole")
         return Response(head.status, b"".join(e for e in events if isinstance(e, bytes)))
 
 
 def public_document(portal: Portal) -> Document:
     """Return a Portal's identity document, which anybody can ask for."""
     request = b"GET %s HTTP/1.1\r\nhost: %s\r\n\r\n" % (PATH, portal.host.encode())
-    answer = send(portal, request)
-    response = Message(fields=_lower(answer), status=answer.status)
+    response = send(portal, request)
+    message = Message(fields=_lower(response), status=response.status)
     try:
-        return verify_document(portal.id, response, answer.body, now=time.time())
+        return verify_document(portal.id, message, response.body, now=time.time())
     except Untrusted as error:
         raise DemoError(f"{portal.name}'s document: {error}") from error
 
 
-def is_sealed(answer: Response) -> bool:
-    """Tell whether an answer is an envelope."""
-    return is_sealed_response(answer.status, _lower(answer))
+def is_sealed(response: Response) -> bool:
+    """Tell whether a response is an envelope."""
+    return is_sealed_response(response.status, _lower(response))
 
 
 def enveloped(host: str, sealed: bytes) -> bytes:
@@ -151,7 +151,7 @@ def in_clear(victim: PublicKey, target: Portal) -> bytes:
 
 
 def send(portal: Portal, request: bytes) -> Response:
-    """Send exactly these bytes to a Portal's public listener; return its answer."""
+    """Send exactly these bytes to a Portal's public listener; return its response."""
     try:
         with socket.create_connection(("127.0.0.1", portal.port), timeout=PATIENCE) as wire:
             wire.sendall(request)
@@ -167,9 +167,9 @@ def _card(target: Portal, fields: tuple[Field, ...]) -> RequestHead:
     return RequestHead(b"POST", b"http", authority, b"/peer/postcards", fields)
 
 
-def _lower(answer: Response) -> Fields:
-    """Return an answer's fields as the proxy's core takes them."""
+def _lower(response: Response) -> Fields:
+    """Return a response's fields as the proxy's core takes them."""
     return [
         (name.lower().encode("latin-1"), value.encode("latin-1"))
-        for name, value in answer.fields.items()
+        for name, value in response.fields.items()
     ]

@@ -34,10 +34,10 @@ token = open("/run/token/token").read().strip()
 handler = urllib.request.ProxyHandler({"http": f"http://{app}:{token}@{listener}"})
 request = urllib.request.Request("http://portal_core" + path, method=method)
 try:
-    answer = urllib.request.build_opener(handler).open(request, timeout=30)
+    response = urllib.request.build_opener(handler).open(request, timeout=30)
 except urllib.error.HTTPError as error:
-    answer = error
-print(json.dumps([answer.status, base64.b64encode(answer.read()).decode()]))
+    response = error
+print(json.dumps([response.status, base64.b64encode(response.read()).decode()]))
 """
 _KNOCK = """
 import socket, sys

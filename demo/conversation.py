@@ -65,9 +65,9 @@ def _asks_for_peers(stage: Stage, ada: Portal, bob: Portal, cleo: Portal) -> Non
     peers: list[dict[str, object]] = []
 
     def knows_bob() -> bool:
-        answer = stage.call_as_app(ada.key, "postcards", "GET", "/protected/peers")
-        if answer.status == HTTPStatus.OK:
-            peers[:] = json.loads(answer.body)
+        response = stage.call_as_app(ada.key, "postcards", "GET", "/protected/peers")
+        if response.status == HTTPStatus.OK:
+            peers[:] = json.loads(response.body)
         return any(peer["id"] == bob.id for peer in peers)
 
     wait_until("Ada's postcard box seeing Bob among its peers", knows_bob)
@@ -106,15 +106,15 @@ def _cleo_is_hidden(stage: Stage, ada: Portal, at_cleos: Browser, text: str) -> 
     cleo = at_cleos.portal
     tell("\n6. Ada's postcard box tries Cleo, whom it may not know, and then nobody at all:")
     nobody = "a" * len(cleo.id)
-    answers = [
+    responses = [
         stage.call_as_app(
             ada.key, "postcards", "POST", f"/internal/call_peer/{portal_id}/peer/postcards"
         )
         for portal_id in (cleo.id, nobody)
     ]
-    for answer in answers:
-        check(answer, 404, "no_such_peer")
-    if answers[0].body.replace(cleo.id.encode(), nobody.encode()) != answers[1].body:
+    for response in responses:
+        check(response, 404, "no_such_peer")
+    if responses[0].body.replace(cleo.id.encode(), nobody.encode()) != responses[1].body:
         raise DemoError("the app can tell a hidden peer from none")
     tell("   Hidden and unknown look alike.")
     tell("\n7. It holds the other way too: Cleo's postcard box calls Ada's.")

@@ -26,9 +26,9 @@ def overhear(stage: Stage, ada: Portal, bob: Portal, text: str) -> Exchange:
     for exchange in passed:
         for line in exchange.told():
             tell(f"   {line}")
-    seen = b"".join(each.request + each.answer for each in passed)
+    seen = b"".join(each.request + each.response for each in passed)
     marks = _marks(ada, attacks.public_document(ada).key, text)
-    marks["the app's answer"] = (b'"received"',)
+    marks["the app's response"] = (b'"received"',)
     if shown := marks_in(seen, marks):
         raise DemoError(f"the relay can read {', '.join(shown)}")
     tell(
@@ -72,13 +72,14 @@ def _replay(stage: Stage, call: Exchange, bob: Portal) -> None:
     """Send the call again, byte for byte: refused, though whoever sent it can't read that."""
     tell("   They send Ada's call again, byte for byte:")
     before = len(_refused_replays(stage, bob))
-    answer = attacks.send(bob, call.request)
-    if not attacks.is_sealed(answer):
-        raise DemoError(f"the answer isn't sealed: {answer}: {answer.text[:300]}")
-    if len(answer.body) != len(call.answer_body):
-        raise DemoError("the answer's size tells that it isn't the one that Ada got")
-    tell(f"   {answer.status} and {len(answer.body)} sealed bytes, as many as Ada got. They can't")
-    tell("   read that the answer is another one. Bob can, in his proxy's log:")
+    response = attacks.send(bob, call.request)
+    if not attacks.is_sealed(response):
+        raise DemoError(f"the response isn't sealed: {response}: {response.text[:300]}")
+    if len(response.body) != len(call.response_body):
+        raise DemoError("the response's size tells that it isn't the one that Ada got")
+    size = len(response.body)
+    tell(f"   {response.status} and {size} sealed bytes, as many as Ada got. They can't")
+    tell("   read that the response is another one. Bob can, in his proxy's log:")
     wait_until("the refusal in Bob's log", lambda: len(_refused_replays(stage, bob)) > before)
     line = _refused_replays(stage, bob)[-1]
     where = "{method} {host} {path}".format_map(line)

@@ -112,8 +112,8 @@ class Processes:
         handler = urllib.request.ProxyHandler({"http": self._proxy_for(portal, app)})
         request = urllib.request.Request(f"http://portal_core{path}", method=method)
         try:
-            with urllib.request.build_opener(handler).open(request, timeout=PATIENCE) as answer:
-                return Response(answer.status, answer.read())
+            with urllib.request.build_opener(handler).open(request, timeout=PATIENCE) as response:
+                return Response(response.status, response.read())
         except urllib.error.HTTPError as error:
             with error:
                 return Response(error.code, error.read())

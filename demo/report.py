@@ -14,12 +14,12 @@ def tell(line: str = "") -> None:
     print(line, flush=True)
 
 
-def check(answer: Response, status: int, code: str = "") -> None:
-    """Tell an answer, and stop where it isn't the expected one."""
+def check(response: Response, status: int, code: str = "") -> None:
+    """Tell a response, and stop where it isn't the expected one."""
     expected = f"{status} {code}".strip()
-    if answer.status != status or (code and answer.code != code):
-        raise DemoError(f"expected {expected}, got {answer}: {answer.text[:300]}")
-    tell(f"   {answer}, as it should be")
+    if response.status != status or (code and response.code != code):
+        raise DemoError(f"expected {expected}, got {response}: {response.text[:300]}")
+    tell(f"   {response}, as it should be")
 
 
 def wait_until(what: str, holds: Callable[[], bool], patience: float = _FOLLOWS) -> None:

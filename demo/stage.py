@@ -9,7 +9,7 @@ from typing import Protocol
 
 DOMAIN = "portal.localhost"
 PATIENCE = 30.0
-"""Seconds that any one answer may take."""
+"""Seconds that any one response may take."""
 
 
 class DemoError(Exception):
@@ -18,7 +18,7 @@ class DemoError(Exception):
 
 @dataclass(frozen=True)
 class Response:
-    """An HTTP answer."""
+    """An HTTP response."""
 
     status: int
     body: bytes

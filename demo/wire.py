@@ -1,4 +1,4 @@
-"""What went by on the wire, as the relay wrote it down: each request with its answer.
+"""What went by on the wire, as the relay wrote it down: each request with its response.
 
 Whoever carries a message has no keys: nothing here knows more than the bytes.
 """
@@ -19,12 +19,12 @@ _EXCERPT = 20
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request and its answer, byte for byte as they went by."""
+    """A request and its response, byte for byte as they went by."""
 
     came_from: str
     """The address from which the connection was made."""
     request: bytes = b""
-    answer: bytes = b""
+    response: bytes = b""
 
     @property
     def is_whole(self) -> bool:
@@ -42,24 +42,24 @@ class Exchange:
         return _body(self._asked())
 
     @property
-    def answer_head(self) -> ResponseHead:
-        """The answer's head."""
+    def response_head(self) -> ResponseHead:
+        """The response's head."""
         return next(event for event in self._answered() if isinstance(event, ResponseHead))
 
     @property
-    def answer_body(self) -> bytes:
-        """The answer's body."""
+    def response_body(self) -> bytes:
+        """The response's body."""
         return _body(self._answered())
 
     def told(self) -> list[str]:
         """Return what can be read of it, as lines for a person."""
-        asked, answered = self.request_head, self.answer_head
+        asked, answered = self.request_head, self.response_head
         request_line = b"-> %s %s" % (asked.method, asked.target)
         return [
             request_line.decode("latin-1"),
             *_shown(asked, self.request_body),
             f"<- {answered.status}",
-            *_shown(answered, self.answer_body),
+            *_shown(answered, self.response_body),
         ]
 
     def _asked(self) -> list[object]:
@@ -68,13 +68,13 @@ class Exchange:
     def _answered(self) -> list[object]:
         reader = ResponseReader()
         reader.expect(next((e.method for e in self._asked() if isinstance(e, RequestHead)), b""))
-        return reader.feed(self.answer)
+        return reader.feed(self.response)
 
 
 def exchanges(record: bytes) -> list[Exchange]:
     """Return what the relay's record holds, in order; the last one may not be whole yet.
 
-    On one connection the proxies send a request when the answer before it came, never earlier.
+    On one connection the proxies send a request when the response before it came, never earlier.
     """
     found: dict[tuple[int, int], Exchange] = {}
     latest: dict[int, tuple[int, bool]] = {}
@@ -86,7 +86,7 @@ def exchanges(record: bytes) -> list[Exchange]:
         if asked:
             found[connection, number] = replace(so_far, request=so_far.request + piece)
         else:
-            found[connection, number] = replace(so_far, answer=so_far.answer + piece)
+            found[connection, number] = replace(so_far, response=so_far.response + piece)
     return list(found.values())
 
 

@@ -4,7 +4,7 @@ import sys
 
 from aiohttp import ClientSession, DummyCookieJar, TCPConnector, web
 
-from bench.door import LOOPBACK
+from bench.endpoint import LOOPBACK
 
 _OF_THE_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "host"})
 _PIECE = 64 * 1024
@@ -18,7 +18,7 @@ class Hop:
         self._session: ClientSession | None = None
 
     async def pass_on(self, request: web.Request) -> web.StreamResponse:
-        """Carry one request to the app, and the answer back."""
+        """Carry one request to the app, and the response back."""
         if self._session is None:
             self._session = ClientSession(
                 connector=TCPConnector(limit=0),

@@ -1,4 +1,4 @@
-"""A peer that is nothing but its answers, signed as a Portal signs them; it verifies nothing.
+"""A peer that is nothing but its responses, signed as a Portal signs them; it verifies nothing.
 
 ``python -m bench.servers.answerer PORT SEED``
 """
@@ -11,7 +11,7 @@ from typing import cast
 
 import httptools
 
-from bench.door import LOOPBACK
+from bench.endpoint import LOOPBACK
 from bench.work import TAKEN, content, size_of
 from proxy.core.http.headers import Field
 from proxy.core.identity import PrivateKey
@@ -81,8 +81,8 @@ class Answerer(asyncio.Protocol):
         )
         question = Question(message, signature.components, nonce_of(signature))
         digest = content_digest(hashlib.sha256(body).digest())
-        answer = Message(fields=(_TYPE, digest), status=200)
-        signed = sign_response(self._key, answer, question, now=int(time.time()))
+        response = Message(fields=(_TYPE, digest), status=200)
+        signed = sign_response(self._key, response, question, now=int(time.time()))
         lines = [b"HTTP/1.1 200 OK", b"content-length: %d" % len(body)]
         lines += [name + b": " + value for name, value in signed.message.fields]
         return b"\r\n".join([*lines, b"", b""]) + body

@@ -6,7 +6,7 @@ from asgiproxy.config import BaseURLProxyConfigMixin, ProxyConfig
 from asgiproxy.context import ProxyContext
 from asgiproxy.simple_proxy import make_simple_proxy_app
 
-from bench.door import LOOPBACK
+from bench.endpoint import LOOPBACK
 from bench.servers.uvicorn_server import run
 
 _CONCURRENCY = 512

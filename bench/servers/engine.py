@@ -7,7 +7,7 @@ import sys
 
 from starlette.types import Receive, Scope, Send
 
-from bench.door import LOOPBACK
+from bench.endpoint import LOOPBACK
 from bench.servers.uvicorn_server import run
 from proxy.cli.http_client import HttpxUpstream
 from proxy.core.http.headers import end_to_end
@@ -27,7 +27,7 @@ class Hop:
         self._engine = engine
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Carry one request to the app, and the answer back."""
+        """Carry one request to the app, and the response back."""
         length = tuple(field for field in scope["headers"] if field[0] == b"content-length")
         request = UpstreamRequest(
             self._to,

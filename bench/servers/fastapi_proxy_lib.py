@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bench.door import LOOPBACK
+from bench.endpoint import LOOPBACK
 from bench.servers.uvicorn_server import run
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from bench.door import LOOPBACK
+from bench.endpoint import LOOPBACK
 from bench.servers.uvicorn_server import run
 
 _ALGORITHM = algorithms.RSA_PSS_SHA512

@@ -10,7 +10,7 @@ import re
 import sys
 from typing import cast
 
-from bench.door import LOOPBACK
+from bench.endpoint import LOOPBACK
 
 WORD = b"\x81\x02hi"
 """A text frame, as servers send it."""

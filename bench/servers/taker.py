@@ -10,23 +10,23 @@ from typing import cast
 
 import httptools
 
-from bench.door import LOOPBACK
+from bench.endpoint import LOOPBACK
 from bench.work import SIZES, TAKEN, content, size_of
 
 
-def answer(status: str, body: bytes) -> bytes:
+def response(status: str, body: bytes) -> bytes:
     """Return a whole response."""
     head = f"HTTP/1.1 {status}\r\ncontent-type: text/plain\r\ncontent-length: {len(body)}\r\n\r\n"
     return head.encode("ascii") + body
 
 
-_GOOD = answer("200 OK", TAKEN)
-_BAD = answer("409 Conflict", b"another body\n")
+_GOOD = response("200 OK", TAKEN)
+_BAD = response("409 Conflict", b"another body\n")
 _SLOW_BYTES = 256 * 1024
 """How much a slow reader takes, ..."""
 _SLOW_PAUSE = 0.02
 """... before it rests for so many seconds."""
-_UNKNOWN = answer("404 Not Found", b"")
+_UNKNOWN = response("404 Not Found", b"")
 
 
 class Taker(asyncio.Protocol):
@@ -78,7 +78,7 @@ class Taker(asyncio.Protocol):
             whole = self._right and self._got == len(self._content)
             self._transport.write(_GOOD if whole else _BAD)
         else:
-            self._transport.write(answer("200 OK", self._content))
+            self._transport.write(response("200 OK", self._content))
 
 
 async def _serve(port: int) -> None:

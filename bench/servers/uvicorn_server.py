@@ -4,7 +4,7 @@ from typing import Any
 
 import uvicorn
 
-from bench.door import LOOPBACK
+from bench.endpoint import LOOPBACK
 
 
 def run(app: Any, port: int, http: Any = "httptools") -> None:  # noqa: ANN401 - ASGI

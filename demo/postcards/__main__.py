@@ -11,7 +11,7 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 from .box import Box
-from .door import Handler
+from .handler import Handler
 
 
 def main() -> None:

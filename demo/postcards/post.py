@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 _CORE = "http://portal_core"
 _PATIENCE = 20.0
-"""Seconds to wait for an answer."""
+"""Seconds to wait for a response."""
 _ANSWER_LIMIT = 1 << 20
 
 _REASONS = {
@@ -71,18 +71,18 @@ def _call(method: str, path: str, name: str, body: object = None) -> Any:  # noq
         request.data = json.dumps(body).encode()
         request.add_header("Content-Type", "application/json")
     try:
-        with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:  # noqa: S310 - as above
-            return json.loads(answer.read(_ANSWER_LIMIT))
+        with urllib.request.urlopen(request, timeout=_PATIENCE) as response:  # noqa: S310 - as above
+            return json.loads(response.read(_ANSWER_LIMIT))
     except urllib.error.HTTPError as error:
         raise DeliveryError(_reason(error, name)) from error
     except (OSError, http.client.HTTPException) as error:
         raise DeliveryError("Your own Portal can't be reached just now. Try later.") from error
     except ValueError as error:
-        raise DeliveryError(f"The answer of {name} can't be read.") from error
+        raise DeliveryError(f"The response of {name} can't be read.") from error
 
 
 def _reason(error: urllib.error.HTTPError, name: str) -> str:
-    """Say what an error answer means: by the ``code`` of its problem document (RFC 9457)."""
+    """Say what an error response means: by the ``code`` of its problem document (RFC 9457)."""
     with error:
         try:
             problem = json.loads(error.read(_ANSWER_LIMIT))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.door import Door
+from bench.endpoint import Endpoint
 from bench.load import Wrong, measure
 from bench.signing import PeerSigner
 from bench.work import POST, SIZES, Case, content, size_of
@@ -63,7 +63,7 @@ _RIGHT = content("small")
 def test_right_answers_are_counted_with_the_cpu_between(response: bytes) -> None:
     readings = iter([1.0, 3.5])
     with _server(response) as port:
-        sample = measure(Door(port), _ONE, 0.05, lambda: next(readings))
+        sample = measure(Endpoint(port), _ONE, 0.05, lambda: next(readings))
     assert sample.requests >= 1
     assert sample.cpu == 2.5
     assert 0 < sample.p50 <= sample.elapsed
@@ -83,7 +83,7 @@ def test_right_answers_are_counted_with_the_cpu_between(response: bytes) -> None
 )
 def test_a_wrong_answer_ends_the_measurement(response: bytes, reason: str) -> None:
     with _server(response) as port, pytest.raises(Wrong, match=reason):
-        measure(Door(port), _ONE, 0.05, lambda: 0.0)
+        measure(Endpoint(port), _ONE, 0.05, lambda: 0.0)
 
 
 def test_bodies_are_the_same_in_every_process() -> None:
@@ -100,12 +100,12 @@ class _Twice:
 
     def signed(self, case: Case, count: int) -> Iterator[bytes]:
         assert count > 2
-        return iter([Door(1).request(case)] * 2)
+        return iter([Endpoint(1).request(case)] * 2)
 
 
 def test_a_turn_ends_when_the_signed_requests_are_used_up() -> None:
     with _server(_response(_RIGHT)) as port:
-        sample = measure(Door(port, signer=_Twice()), _ONE, 60, lambda: 0.0)
+        sample = measure(Endpoint(port, signer=_Twice()), _ONE, 60, lambda: 0.0)
     assert sample.requests == 1  # the other one was for trying the connection
 
 

@@ -94,7 +94,7 @@ def test_an_exchange_is_told_as_who_carried_it_saw_it() -> None:
     body = b"content-type: message/x\r\n\r\n64\r\n" + sealed + b"\r\n0\r\n\r\n"
     [exchange] = exchanges(_line(head + body, asked=True) + _line(_ANSWER, asked=False))
     assert exchange.is_whole
-    assert (exchange.request_body, exchange.answer_body) == (sealed, b"ok")
+    assert (exchange.request_body, exchange.response_body) == (sealed, b"ok")
     assert exchange.told() == [
         "-> POST /gate",
         f"   100 bytes of message/x: {sealed[:20].hex(' ', 4)} ...",
@@ -105,11 +105,11 @@ def test_an_exchange_is_told_as_who_carried_it_saw_it() -> None:
 
 @pytest.mark.parametrize("missing", range(1, 20, 6))
 def test_an_exchange_without_its_end_is_not_whole(missing: int) -> None:
-    [no_answer] = exchanges(_line(_CARD, asked=True))
+    [no_response] = exchanges(_line(_CARD, asked=True))
     [half_asked] = exchanges(_line(_CARD[:-missing], asked=True))
     record = _line(_CARD, asked=True) + _line(_ANSWER[:-missing], asked=False)
     [half_answered] = exchanges(record)
-    assert not any(each.is_whole for each in (no_answer, half_asked, half_answered))
+    assert not any(each.is_whole for each in (no_response, half_asked, half_answered))
 
 
 def test_a_line_that_is_being_written_waits() -> None:

@@ -18,7 +18,7 @@ class Signer(Protocol):
 
 
 @dataclass(frozen=True)
-class Door:
+class Endpoint:
     """Where a subject takes requests."""
 
     port: int

@@ -1,4 +1,4 @@
-"""The door: HTTP requests to the app, from the page and from peers.
+"""HTTP requests to the app, from the page and from peers.
 
 The Portal's proxy stands in front and says in ``X-Ptl-*`` fields who is calling; app.json says who
 may. So there are no accounts and no keys here.
@@ -36,7 +36,7 @@ class RequestError(Exception):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One request: the page, its style, the page's form, and the door for peers."""
+    """One request: the page, its style, the page's form, and what peers send."""
 
     timeout = 30  # seconds that a client may keep a thread waiting
     server_version = "postcards"
@@ -52,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
         if target.path == "/":
             self._show(delivered=target.query == "delivered")
         elif target.path == "/style.css":
-            self._answer(HTTPStatus.OK, "text/css; charset=utf-8", _STYLE)
+            self._respond(HTTPStatus.OK, "text/css; charset=utf-8", _STYLE)
         else:
             self._text(HTTPStatus.NOT_FOUND, "There is nothing here.")
 
@@ -60,13 +60,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Take the page's form, or a card from a peer."""
-        sockets = {"/send": self._send_card, "/peer/postcards": self._receive_card}
-        door = sockets.get(urlsplit(self.path).path)
-        if door is None:
+        routes = {"/send": self._send_card, "/peer/postcards": self._receive_card}
+        take = routes.get(urlsplit(self.path).path)
+        if take is None:
             self._text(HTTPStatus.NOT_FOUND, "There is nothing here.")
             return
         try:
-            door(self._body())
+            take(self._body())
         except RequestError as refused:
             self._text(refused.status, str(refused))
 
@@ -90,7 +90,7 @@ class Handler(BaseHTTPRequestHandler):
             name,
             peer_id,
         )
-        self._answer(HTTPStatus.CREATED, "application/json", b'{"received": true}')
+        self._respond(HTTPStatus.CREATED, "application/json", b'{"received": true}')
 
     def _send_card(self, body: bytes) -> None:
         """Take the page's form: private, so only the owner's devices get here (app.json).
@@ -114,7 +114,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._box.keep(Card("out", peer.id, peer.name, text, int(time.time())))
             # 303: a reload of what comes next sends nothing again.
-            self._answer(HTTPStatus.SEE_OTHER, "text/plain", b"", {"Location": "/?delivered"})
+            self._respond(HTTPStatus.SEE_OTHER, "text/plain", b"", {"Location": "/?delivered"})
 
     def _from_our_page(self) -> bool:
         """Tell whether a browser sent the form from our own page: other sites could post it too."""
@@ -151,12 +151,12 @@ class Handler(BaseHTTPRequestHandler):
             error = error or str(failure)
         received, sent = self._box.latest("in"), self._box.latest("out")
         view = View(owner, peers, received, sent, delivered, error, draft_to, draft_text)
-        self._answer(status, "text/html; charset=utf-8", render(view).encode())
+        self._respond(status, "text/html; charset=utf-8", render(view).encode())
 
     def _text(self, status: HTTPStatus, what: str) -> None:
-        self._answer(status, "text/plain; charset=utf-8", f"{what}\n".encode())
+        self._respond(status, "text/plain; charset=utf-8", f"{what}\n".encode())
 
-    def _answer(
+    def _respond(
         self,
         status: HTTPStatus,
         content_type: str,

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from bench import portal
 from bench.crew import Crew, Member
-from bench.door import Door
+from bench.endpoint import Endpoint
 from bench.portal import Paths
 from bench.signing import PeerSigner
 from bench.subjects import Apps, Running
@@ -67,8 +67,8 @@ def _start(
     }
 
 
-def _asked(door: Door, members: tuple[Member, ...]) -> Running:
-    return Running(door, door, members)
+def _asked(endpoint: Endpoint, members: tuple[Member, ...]) -> Running:
+    return Running(endpoint, endpoint, members)
 
 
 def _stranger(number: int) -> Contact:
