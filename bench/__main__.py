@@ -99,7 +99,6 @@ def _memory(crew: Crew, apps: Apps, rounds: int, failures: dict[str, str]) -> di
 
 
 def tell(text: str) -> None:
-    """Say what is going on."""
     print(text, flush=True)
 
 

@@ -34,7 +34,6 @@ class Pair:
 
     @property
     def name(self) -> str:
-        """The ratio's name."""
         return f"{self.row}_vs_{self.against}"
 
 
@@ -86,7 +85,6 @@ def hop_subjects() -> tuple[Subject, ...]:
 
 
 def comparisons() -> tuple[Comparison, ...]:
-    """Return all that is compared."""
     return _calls(), _streams(), _hop(), _way_in(), _engine()
 
 

@@ -40,7 +40,6 @@ class Member:
 
     @property
     def last_words(self) -> str:
-        """The end of what it wrote."""
         return self.log.read_text("utf-8", "replace").strip()[-_LOG_TAIL:] or "it said nothing"
 
     def forget_log(self) -> None:
@@ -86,7 +85,6 @@ class Crew:
         return int(holder.getsockname()[1])
 
     def new_folder(self, name: str) -> Path:
-        """Return an empty folder."""
         return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
 
     def launch(

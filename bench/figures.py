@@ -28,7 +28,6 @@ class Sample:
 
     @property
     def throughput(self) -> float:
-        """Requests a second."""
         return self.requests / self.elapsed
 
 

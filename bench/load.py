@@ -55,7 +55,6 @@ class Wire:
         return self._socket.fileno()
 
     def close(self) -> None:
-        """Close the connection."""
         self._socket.close()
 
     def will_send(self, request: bytes) -> None:
@@ -110,7 +109,6 @@ class Wire:
             raise Wrong("a response that nobody waits for")
 
     def on_body(self, body: bytes) -> None:
-        """Check a piece of the body."""
         if not self._response.startswith(body, self._got):
             raise Wrong(f"the body is another one in the {len(body)} bytes from {self._got}")
         self._got += len(body)

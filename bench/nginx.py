@@ -113,7 +113,6 @@ def program() -> str | None:
 
 
 def version() -> str:
-    """Return nginx's own word on its version."""
     if (nginx := program()) is None:
         return "none"
     said = subprocess.run([nginx, "-v"], capture_output=True, text=True, check=False)  # noqa: S603 - found on the path

@@ -53,12 +53,10 @@ class Case:
 
     @property
     def uploads(self) -> bool:
-        """Whether the body goes up."""
         return self.method == "POST"
 
     @property
     def path(self) -> str:
-        """The app's path for it."""
         return f"{'/take' if self.uploads else ''}{self.folder}/{self.body}"
 
     @property

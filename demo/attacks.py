@@ -90,7 +90,6 @@ def public_document(portal: Portal) -> Document:
 
 
 def is_sealed(response: Response) -> bool:
-    """Tell whether a response is an envelope."""
     return is_sealed_response(response.status, _lower(response))
 
 

@@ -38,17 +38,14 @@ class Exchange:
 
     @property
     def request_body(self) -> bytes:
-        """The request's body."""
         return _body(self._asked())
 
     @property
     def response_head(self) -> ResponseHead:
-        """The response's head."""
         return next(event for event in self._answered() if isinstance(event, ResponseHead))
 
     @property
     def response_body(self) -> bytes:
-        """The response's body."""
         return _body(self._answered())
 
     def told(self) -> list[str]:

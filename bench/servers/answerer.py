@@ -32,18 +32,15 @@ class Answerer(asyncio.Protocol):
         self._key = key
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
         self._transport = cast(asyncio.Transport, transport)
         self._parser = httptools.HttpRequestParser(self)
 
     def data_received(self, data: bytes) -> None:
-        """Read on."""
         self._parser.feed_data(data)
 
     # What the parser calls.
 
     def on_message_begin(self) -> None:
-        """Begin a request."""
         self._fields: list[Field] = []
         self._body = bytearray()
         self._url = b""
@@ -53,11 +50,9 @@ class Answerer(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Note a field."""
         self._fields.append((name.lower(), value))
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece."""
         self._body += body
 
     def on_message_complete(self) -> None:

@@ -22,7 +22,6 @@ if __name__ == "__main__":
     proxy = ReverseHttpProxy(client, base_url=f"http://{LOOPBACK}:{sys.argv[2]}/")
 
     async def hop(request: Request) -> Response:
-        """Pass one request on."""
         response: Response = await proxy.proxy(request=request, path=request.path_params["path"])
         return response
 

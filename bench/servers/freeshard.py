@@ -44,11 +44,9 @@ class Keys(HTTPSignatureKeyResolver):
         self._public = load_pem_public_key(public) if is_cached else public
 
     def resolve_private_key(self, _key_id: str) -> object:
-        """Return what signs."""
         return self._private
 
     def resolve_public_key(self, _key_id: str) -> object:
-        """Return what verifies."""
         return self._public
 
 

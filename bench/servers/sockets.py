@@ -27,7 +27,6 @@ class Sockets(asyncio.Protocol):
     """One connection; its first message is the handshake, in one piece."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
         self._transport = cast(asyncio.Transport, transport)
         self._is_open = False
 

@@ -15,7 +15,6 @@ from bench.work import SIZES, TAKEN, content, size_of
 
 
 def response(status: str, body: bytes) -> bytes:
-    """Return a whole response."""
     head = f"HTTP/1.1 {status}\r\ncontent-type: text/plain\r\ncontent-length: {len(body)}\r\n\r\n"
     return head.encode("ascii") + body
 
@@ -33,12 +32,10 @@ class Taker(asyncio.Protocol):
     """One connection; requests follow one another."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
         self._transport = cast(asyncio.Transport, transport)
         self._parser = httptools.HttpRequestParser(self)
 
     def data_received(self, data: bytes) -> None:
-        """Read on."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
@@ -47,7 +44,6 @@ class Taker(asyncio.Protocol):
     # What the parser calls.
 
     def on_message_begin(self) -> None:
-        """Begin a request."""
         self._got = 0
         self._right = True
 

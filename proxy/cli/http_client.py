@@ -94,7 +94,6 @@ class HttpxUpstream:
             await response.aclose()
 
     async def close(self) -> None:
-        """Close every connection."""
         for transport in self._transports.values():
             await transport.aclose()
         self._transports.clear()
