@@ -14,13 +14,28 @@ from proxy.core.http1.framing import Framing, Unmeasured
 from proxy.core.http1.grammar import Malformed, parse_fields
 
 MAX_CHUNK_LINE = 1024
+MAX_CHUNK_OVERHEAD = 16 * 1024
+"""Bytes of chunks' first lines in one body beyond what its content explains.
+
+Each chunk may bring 16, and two for each byte of its content. A body in which the lines are many
+times the content is somebody's who wants them read.
+"""
 MAX_TRAILERS = 8192
 
-_CHUNK_LINE = re.compile(
-    rb"([0-9A-Fa-f]{1,15})"
-    rb"(?:;" + TOKEN + rb"(?:=(?:" + TOKEN + rb"|" + QUOTED_STRING + rb"))?)*"
-)
+_BLANKS = rb"[\t ]*+"
+# White space stands only around what belongs to an extension (RFC 9112, section 7.1.1): there it
+# MUST be read past. Behind a size alone, or at the line's end, the grammar has none.
+_EXTENSION = (
+    _BLANKS + rb";" + _BLANKS + TOKEN + rb"+"
+    rb"(?:" + _BLANKS + rb"=" + _BLANKS + rb"(?:" + TOKEN + rb"+|" + QUOTED_STRING + rb"))?"
+)  # fmt: skip
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:" + _EXTENSION + rb")*+\r\n")
+# Two that are read faster: of a chunk of less than 16 bytes, and of one without extensions.
+_TINY = re.compile(rb"0{0,14}([0-9A-Fa-f])(?:" + _EXTENSION + rb")*+\r\n")
+_PLAIN = re.compile(rb"([0-9A-Fa-f]{1,15})\r\n")
 _CRLF = b"\r\n"
+_EXPLAINED = 16
+_DIGITS = {digit.encode(): int(digit, 16) for digit in "0123456789abcdefABCDEF"}
 
 
 class Body(Protocol):
@@ -75,7 +90,7 @@ class UntilCloseBody:
 
 
 class _At(Enum):
-    SIZE = auto()
+    LINE = auto()
     CONTENT = auto()
     CONTENT_END = auto()
     TRAILERS = auto()
@@ -85,89 +100,127 @@ class ChunkedBody:
     """A body in chunks. Extensions are read past, trailers checked for form and dropped.
 
     Chunks that came together are handed on together: a megabyte in chunks of one byte must not
-    cost a million events.
+    cost a million events. No byte is looked at again because more came, or a client could have
+    the same kilobytes read for each byte that it sends.
     """
 
     def __init__(self) -> None:
         self.is_complete = False
-        self._at = _At.SIZE
+        self._at = _At.LINE
         self._left = 0
-        self._held = b""
+        self._held = bytearray()
+        """The beginning of a line or of the trailers, or the CR behind a chunk's content."""
+        self._overhead = 0
 
     def feed(self, data: bytes, events: list[object]) -> int:
-        held = len(self._held)
-        buffer = self._held + data if held else data
         pieces: list[bytes] = []
         try:
-            position = self._cut(buffer, pieces)
+            return self._cut(data, pieces)
         finally:
             if pieces:
                 events.append(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        self._held = b"" if self.is_complete else buffer[position:]
-        return position + len(self._held) - held
-
-    def _cut(self, buffer: bytes, pieces: list[bytes]) -> int:
-        """Cut the content out of ``buffer``; return where the part begins that must wait."""
-        position = 0
-        while not self.is_complete:
-            if self._at is _At.CONTENT:
-                piece = buffer[position : position + self._left]
-                if not piece:
-                    break
-                pieces.append(piece)
-                position += len(piece)
-                self._left -= len(piece)
-                if not self._left:
-                    self._at = _At.CONTENT_END
-            else:
-                used = self._framing(buffer, position)
-                if not used:
-                    break
-                position += used
-        return position
 
     def end_of_stream(self) -> bool:
         """Tell that without its last chunk the body isn't whole."""
         return self.is_complete
 
-    def _framing(self, buffer: bytes, position: int) -> int:
-        """Read one piece of framing at ``position``; return its length, 0 where more must come."""
-        if self._at is _At.TRAILERS:
-            return self._trailers(buffer, position)
-        end = buffer.find(_CRLF, position)
-        if self._at is _At.CONTENT_END:
-            if not _CRLF.startswith(buffer[position : position + 2]):
-                raise Malformed("a chunk is longer than it said")
-            if end != position:
-                return 0
-            self._at = _At.SIZE
-            return 2
-        if end < 0:
-            # The last byte may be the CR of a line that is just short enough.
-            if len(buffer) - position > MAX_CHUNK_LINE + 1 or b"\n" in buffer[position:]:
-                raise Malformed("not a chunk's first line")
-            return 0
-        match = _CHUNK_LINE.fullmatch(buffer, position, end)
-        if match is None or end - position > MAX_CHUNK_LINE:
-            raise Malformed("not a chunk's first line")
-        self._left = int(match[1], 16)
-        self._at = _At.CONTENT if self._left else _At.TRAILERS
-        return end + 2 - position
+    def _cut(self, data: bytes, pieces: list[bytes]) -> int:
+        """Cut the content out of ``data``; return the place behind what was used."""
+        position, size = 0, len(data)
+        while position < size and not self.is_complete:
+            match self._at:
+                case _At.LINE:
+                    if not self._held:
+                        position = self._whole_chunks(data, position, pieces)
+                    if position < size:
+                        position = self._line(data, position)
+                case _At.CONTENT:
+                    piece = data[position : position + self._left]
+                    pieces.append(piece)
+                    position += len(piece)
+                    self._left -= len(piece)
+                    if not self._left:
+                        self._at = _At.CONTENT_END
+                case _At.CONTENT_END:
+                    position = self._content_end(data, position)
+                case _At.TRAILERS:
+                    position = self._trailers(data, position)
+        return position
 
-    def _trailers(self, buffer: bytes, position: int) -> int:
-        end = position + 2
-        if buffer[position:end] != _CRLF:
-            blank = buffer.find(b"\r\n\r\n", position)
-            if blank < 0:
-                if len(buffer) - position > MAX_TRAILERS:
+    def _whole_chunks(self, data: bytes, position: int, pieces: list[bytes]) -> int:
+        """Take the chunks that are there from end to end; return the place behind the last.
+
+        Here a flood of tiny ones is read. Whatever isn't so plain is left to the others.
+        """
+        while True:
+            if data[position + 1 : position + 3] == _CRLF:
+                content, length = position + 3, _DIGITS.get(data[position : position + 1], 0)
+            elif (line := _TINY.match(data, position, position + MAX_CHUNK_LINE)) is not None:
+                content, length = line.end(), _DIGITS[line[1]]
+            elif (line := _PLAIN.match(data, position)) is not None:
+                content, length = line.end(), int(line[1], 16)
+            else:
+                return position
+            end = content + length
+            if not length or data[end : end + 2] != _CRLF:
+                return position
+            if content - position > _EXPLAINED:
+                self._count(content - position, length)
+            pieces.append(data[content:end])
+            position = end + 2
+
+    def _line(self, data: bytes, position: int) -> int:
+        """Read a chunk's first line, or as much of it as has come."""
+        end = data.find(b"\n", position) + 1
+        # The last byte may be the CR of a line that is just short enough.
+        if len(self._held) + (end or len(data) + 1) - position > MAX_CHUNK_LINE + 2:
+            raise Malformed("a chunk's first line is too long")
+        self._held += data[position : end or len(data)]
+        if not end:
+            return len(data)
+        line = _CHUNK_LINE.fullmatch(self._held)
+        if line is None:
+            raise Malformed("not a chunk's first line")
+        self._left = int(line[1], 16)
+        self._count(len(self._held), self._left)
+        self._held.clear()
+        self._at = _At.CONTENT if self._left else _At.TRAILERS
+        return end
+
+    def _count(self, line: int, length: int) -> None:
+        """Count what a chunk's ``line`` has more bytes than its ``length`` explains."""
+        self._overhead += max(line - _EXPLAINED - 2 * length, 0)
+        if self._overhead > MAX_CHUNK_OVERHEAD:
+            raise Malformed("chunks with much besides their content")
+
+    def _content_end(self, data: bytes, position: int) -> int:
+        came = data[position : position + 2 - len(self._held)]
+        self._held += came
+        if not _CRLF.startswith(self._held):
+            raise Malformed("a chunk is longer than it said")
+        if len(self._held) == len(_CRLF):
+            self._held.clear()
+            self._at = _At.LINE
+        return position + len(came)
+
+    def _trailers(self, data: bytes, position: int) -> int:
+        """Read all trailers, with the empty line behind them, or as much of them as has come."""
+        looked_at = len(self._held)
+        self._held += data[position : position + MAX_TRAILERS + 1 - looked_at]
+        if self._held.startswith(_CRLF):
+            end = 2
+        else:
+            end = self._held.find(b"\r\n\r\n", max(looked_at - 3, 0)) + 4
+            if end < 4:  # noqa: PLR2004 - the line end of the last one, and the empty line
+                if len(self._held) > MAX_TRAILERS:
                     raise Malformed("trailers are too large", 431)
-                return 0
-            end = blank + 4
-            if end - position > MAX_TRAILERS:
+                return len(data)
+            if end > MAX_TRAILERS:
                 raise Malformed("trailers are too large", 431)
-            parse_fields(buffer, position, end)
+            parse_fields(self._held, 0, end)
+        self._held.clear()
         self.is_complete = True
-        return end - position
+        return position + end - looked_at
 
 
 _NOTHING = LengthBody(0)

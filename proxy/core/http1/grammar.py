@@ -12,10 +12,10 @@ from proxy.core.http.headers import TOKEN, Fields, Indexed
 MAX_HEAD = 64 * 1024
 MAX_FIELDS = 256
 
-_REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([\x21-\x7e]+) HTTP/1\.([01])\r\n")
+_REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([\x21-\x7e\x80-\xff]+) HTTP/1\.([01])\r\n")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [\t \x21-\x7e\x80-\xff]*)?\r\n")
 _OTHER_VERSION = re.compile(
-    TOKEN + rb" [\x21-\x7e]+ HTTP/(?!1\.[01]\r)[0-9]+(?:\.[0-9]+)?\r\n",
+    TOKEN + rb" [\x21-\x7e\x80-\xff]+ HTTP/(?!1\.[01]\r)[0-9]+(?:\.[0-9]+)?\r\n",
 )
 _FIELD_LINES = re.compile(rb"(?:" + TOKEN + rb":[\t \x21-\x7e\x80-\xff]*\r\n)*\r\n")
 _BARE = re.compile(rb"(?<!\r)\n|\r(?!\n|$)")
@@ -92,17 +92,21 @@ def parse_fields(data: bytes | bytearray, start: int, end: int) -> Indexed:
     return Indexed(fields)
 
 
-def refuse_hopeless(data: bytes | bytearray, start: int, *, request: bool) -> None:
+def refuse_hopeless(data: bytes | bytearray, start: int, *, request: bool, has_line: bool) -> bool:
     """Refuse the beginning of a head that can't become one any more; raises ``Malformed``.
 
     Without this a client that ends its lines with a bare LF would wait for a response until the
-    head's time is over. ``start`` is where the bytes begin that weren't looked at before.
+    head's time is over. ``start`` is where the bytes begin that weren't looked at before;
+    ``has_line`` is what was returned then: whether the first line is whole. So each byte is looked
+    at once here, and once more in a first line, however small the pieces are in which they come.
     """
     if _BARE.search(data, max(start - 1, 0)):
         raise Malformed("a line ends with something else than CR LF")
-    first = data.find(b"\r\n")
+    if has_line or data.find(b"\r\n", max(start - 1, 0)) < 0:
+        return has_line
     pattern = _REQUEST_LINE if request else _STATUS_LINE
-    if first >= 0 and pattern.match(data) is None:
+    if pattern.match(data) is None:
         if request and _OTHER_VERSION.match(data):
             raise Malformed("not HTTP/1.0 or HTTP/1.1", 505)
         raise Malformed("not a request line" if request else "not a status line")
+    return True

@@ -16,7 +16,8 @@
 
 ``Malformed`` is an event here, and the last one: what came before it is handed on, and nothing
 after it is read. A reader never shortens: a body that isn't whole when the stream ends fails. A
-response fails, too, when a byte comes along behind its end.
+response fails, too, when a byte comes along behind its end, unless its head was all of it: what
+some servers send behind the head for HEAD, 204 or 304 ends the connection, not the response.
 """
 
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from enum import Enum, auto
 
 from proxy.core.http.headers import values_of
 from proxy.core.http1.body import Body, body_of
-from proxy.core.http1.framing import Framing, request_framing, response_framing
+from proxy.core.http1.framing import Framing, bodiless, request_framing, response_framing
 from proxy.core.http1.grammar import (
     MAX_HEAD,
     Malformed,
@@ -36,6 +37,18 @@ from proxy.core.http1.grammar import (
 
 _BLANK = b"\r\n\r\n"
 SWITCHING_PROTOCOLS = 101
+
+
+class Surplus(Malformed):
+    """Bytes behind a response's end, when nobody had asked for anything more."""
+
+    def __init__(self, beginning: bytes, *, is_behind_head: bool) -> None:
+        super().__init__("bytes after the end of the response")
+        is_like_one = b"HTTP/1.".startswith(beginning[:7])
+        self.is_answer = is_like_one and beginning[9:12] != b"408"
+        """Whether they begin like another response. A 408 is how some servers end a silence."""
+        self.is_behind_head = is_behind_head
+        """Whether the response before them had ended with its head."""
 
 
 class State(Enum):
@@ -70,6 +83,7 @@ class _Reader:
         self.state = State.HEAD
         self._buffer = bytearray()
         self._looked_at = 0
+        self._has_line = False
         self._body: Body = body_of(0)
 
     @property
@@ -99,18 +113,34 @@ class _Reader:
             return found + 4
         if found >= 0 or len(self._buffer) > MAX_HEAD:
             raise Malformed(f"the head is larger than {MAX_HEAD} bytes", 431)
-        refuse_hopeless(self._buffer, self._looked_at, request=request)
+        self._has_line = refuse_hopeless(
+            self._buffer, self._looked_at, request=request, has_line=self._has_line
+        )
         self._looked_at = len(self._buffer)
         return 0
 
     def _begin_body(self, framing: Framing, head_end: int) -> bytes:
-        """Leave the head behind; return what arrived beyond it."""
-        rest = bytes(memoryview(self._buffer)[head_end:]) if len(self._buffer) > head_end else b""
-        self._buffer.clear()
-        self._looked_at = 0
+        """Leave the head behind; return what arrived of the body.
+
+        Requests that came together stay where they are: to copy those behind each would cost a
+        client nothing, and us the square of their number.
+        """
+        arrived = len(self._buffer)
+        end = min(arrived, head_end + framing) if isinstance(framing, int) else arrived
+        rest = bytes(memoryview(self._buffer)[head_end:end]) if end > head_end else b""
+        self._leave_behind(end)
         self._body = body_of(framing)
         self.state = State.BODY
         return rest
+
+    def _leave_behind(self, end: int) -> None:
+        """Forget what was read up to ``end``."""
+        if end == len(self._buffer):
+            self._buffer.clear()
+        else:
+            del self._buffer[:end]
+        self._looked_at = 0
+        self._has_line = False
 
     def _fail(self, error: Malformed, events: list[object]) -> list[object]:
         self.state = State.FAILED
@@ -126,8 +156,8 @@ class _Reader:
             self._buffer += data[used:]
 
     def _next_message(self) -> None:
-        self.state = State.HEAD
-        self._looked_at = 0
+        if self.state is not State.FAILED:
+            self.state = State.HEAD
 
 
 class RequestReader(_Reader):
@@ -163,7 +193,7 @@ class RequestReader(_Reader):
         return held
 
     def next_message(self) -> list[object]:
-        """Begin the next request, with what of it has arrived."""
+        """Begin the next request, with what of it has arrived; after a failure there is none."""
         self._next_message()
         self._may_skip_line = True
         return self.feed(b"")
@@ -208,6 +238,8 @@ class ResponseReader(_Reader):
         self.state = State.DONE
         self._method = b""
         self._may_upgrade = False
+        self.has_ended_with_head = False
+        """Whether the response has no body: its head was its end (RFC 9112, section 6.3)."""
 
     def expect(self, method: bytes, *, upgrade: bool = False) -> None:
         """Begin to read the response to a request with ``method``, which may ask for an upgrade.
@@ -224,7 +256,8 @@ class ResponseReader(_Reader):
         """Take what arrived; return ``Interim``, ``ResponseHead``, ``bytes``, ``End``, or an error.
 
         Bytes behind the end make the response fail where they come along with it: a body that is
-        longer than it said isn't one that may be cut to size. Later ones fail the connection.
+        longer than it said isn't one that may be cut to size. Later ones fail the connection, and
+        so do those behind a response that ended with its head.
         """
         events: list[object] = []
         try:
@@ -241,9 +274,11 @@ class ResponseReader(_Reader):
         except Malformed as error:
             return self._fail(error, events)
         if self.has_surplus:
-            if events:
+            if events and not self.has_ended_with_head:
                 events.pop()
-            return self._fail(Malformed("bytes after the end of the response"), events)
+            beginning = bytes(memoryview(self._buffer)[:12])
+            surplus = Surplus(beginning, is_behind_head=self.has_ended_with_head)
+            return self._fail(surplus, events)
         return events
 
     def end_of_stream(self) -> list[object]:
@@ -268,16 +303,17 @@ class ResponseReader(_Reader):
             if not self._may_upgrade:
                 raise Malformed("an upgrade that nobody asked for")
             events.append(head)
-            rest = self._begin_body(0, end)
+            self._leave_behind(end)
             self.state = State.RAW
-            if rest:
-                events.append(rest)
+            if self._buffer:
+                events.append(bytes(self._buffer))
+                self._buffer.clear()
         elif head.status < 200:  # noqa: PLR2004 - RFC 9110, 15.2
             events.append(Interim(head))
-            del self._buffer[:end]
-            self._looked_at = 0
+            self._leave_behind(end)
         else:
             framing = response_framing(head, self._method)
+            self.has_ended_with_head = bodiless(self._method, head.status)
             events.append(head)
             self._content(self._begin_body(framing, end), events)
         return True
