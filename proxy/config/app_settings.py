@@ -7,19 +7,22 @@ says no more than a port of the app's own container.
 import os
 import re
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from proxy.config.config_file import read_config_file
 from proxy.config.listen import socket_path, socket_path_problem
 from proxy.config.timeouts import Silence
+from proxy.core.app_fields import DEFAULT_POLICY, FieldPolicy
 from proxy.core.errors import Invalid, Problem
 from proxy.core.files.schema import PathText, Section, validate
 from proxy.core.files.strict_yaml import parse_yaml
 from proxy.core.files.text import shown
+from proxy.core.http.headers import is_token, spelling
 from proxy.core.http.origin import Origin, parse_origin
 from proxy.http.upstream import Destination
 
@@ -38,6 +41,10 @@ class Settings:
     token_file: Path | None = None
     answer_timeout: float | None = None
     """Seconds that the app may be silent; None as all apps."""
+    host: bytes | None = None
+    """What the app is told as its ``Host``; None is the one that was asked for."""
+    fields: FieldPolicy = DEFAULT_POLICY
+    """What it gets of a client's fields."""
     sources: frozenset[Path] = frozenset()
     """Files beside proxy.yaml that these settings were read from."""
 
@@ -64,7 +71,12 @@ def load_settings(folder: Path) -> Settings:
         upstream,
         folder / file.token_file if file.token_file is not None else None,
         file.app_answer,
-        frozenset({folder / file.upstream_ca} if file.upstream_ca is not None else ()),
+        host=file.host.encode("ascii") if file.host is not None else None,
+        fields=FieldPolicy(
+            underscores=file.underscores == "pass",
+            dropped=frozenset(spelling(name.encode("ascii")) for name in file.drop_fields),
+        ),
+        sources=frozenset({folder / file.upstream_ca} if file.upstream_ca is not None else ()),
     )
 
 
@@ -103,6 +115,21 @@ def _upstream(text: str) -> str:
     return text.lower()
 
 
+def _host(text: str) -> str:
+    """Check a ``Host`` as an app is told it. It stays as it is written: some look at its case."""
+    with suppress(ValueError):
+        parse_origin(f"http://{text}")
+        if not text.endswith("/"):
+            return text
+    raise ValueError(f"expected host or host:port, not {shown(text)}")
+
+
+def _field_name(text: str) -> str:
+    if not is_token(text):
+        raise ValueError(f"expected the name of a field, not {shown(text)}")
+    return text
+
+
 class SettingsFile(Section):
     """The schema of proxy.yaml."""
 
@@ -110,3 +137,6 @@ class SettingsFile(Section):
     upstream_ca: PathText | None = None
     token_file: PathText | None = None
     app_answer: Silence | None = None
+    host: Annotated[str, AfterValidator(_host)] | None = None
+    underscores: Literal["drop", "pass"] = "drop"
+    drop_fields: list[Annotated[str, AfterValidator(_field_name)]] = Field(default_factory=list)

@@ -18,6 +18,7 @@ from proxy.config.config_file import read_config_file
 from proxy.core.access.manifest import Manifest, parse_manifest
 from proxy.core.access.manifest_schema import Kind
 from proxy.core.access.rules import Rules
+from proxy.core.app_fields import DEFAULT_POLICY, FieldPolicy
 from proxy.core.errors import Invalid, Problem
 from proxy.core.files.text import shown
 from proxy.core.http.origin import is_dns_label
@@ -45,6 +46,10 @@ class App:
     token_file: Path | None = None
     answer_timeout: float | None = None
     """Seconds that it may be silent; None as all apps."""
+    host: bytes | None = None
+    """What it is told as its ``Host``; None is the one that was asked for."""
+    fields: FieldPolicy = DEFAULT_POLICY
+    """What it gets of a client's fields."""
 
 
 @dataclass(frozen=True)
@@ -258,7 +263,13 @@ class _Reading:
                 return None
             upstream = Destination(manifest.upstream)
         return App(
-            folder.name, manifest.rules, upstream, settings.token_file, settings.answer_timeout
+            folder.name,
+            manifest.rules,
+            upstream,
+            settings.token_file,
+            settings.answer_timeout,
+            settings.host,
+            settings.fields,
         )
 
     def _refuse_borrowed(self) -> None:

@@ -3,27 +3,71 @@
 Removed first, added last: nothing a client sends can stand beside or replace what we say about it.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
 from proxy.core.access.policy import ANONYMOUS, Caller
 from proxy.core.access.rules import Rule
 from proxy.core.access.template import Variables
 from proxy.core.http.headers import (
     INTERMEDIARY,
+    NEVER_PASSING,
     REQUEST_ID,
     Field,
     Fields,
+    claims_identity,
+    connection_options,
     end_to_end,
-    end_to_end_not_ours,
     renamed_for_travel,
     restored_after_travel,
     spelling,
     without_identity,
 )
+from proxy.core.http.movers import is_mover
 from proxy.core.names import encode_name
 from proxy.core.signature.base import Component, Covered
 from proxy.core.terminals.cookie import without_cookie
 
 _ON_THE_WAY = INTERMEDIARY | {REQUEST_ID}
 """Dropped, in any spelling: ``proxy.core.http.forwarded`` says anew what of it is believed."""
+
+
+@dataclass(frozen=True)
+class FieldPolicy:
+    """The owner's word on what one app gets of a client's fields, beside what nobody's gets."""
+
+    underscores: bool = False
+    """Whether a name with ``_`` passes. Many servers can't tell such a name from another one with
+    ``-``, or from a variable of their own, which nobody outside is meant to set."""
+    dropped: frozenset[bytes] = frozenset()
+    """Further names that don't pass, each as its ``spelling``."""
+
+
+DEFAULT_POLICY = FieldPolicy()
+
+
+def fields_for_app(fields: Fields, policy: FieldPolicy) -> tuple[Fields, Sequence[bytes]]:
+    """Return what of an admitted request's fields its app gets, and the names of the others.
+
+    Whoever sent them: a peer's are signed, which makes them true, and not harmless.
+    """
+    underscores, further = policy.underscores, policy.dropped
+    dropped = [
+        name
+        for name, _ in fields
+        if is_mover(name)
+        or (not underscores and b"_" in name)
+        or (further and spelling(name) in further)
+    ]
+    if not dropped:
+        return fields, ()
+    return [pair for pair in fields if pair[0] not in dropped], dropped
+
+
+@lru_cache
+def _kept_from_apps(reserved: frozenset[bytes]) -> frozenset[bytes]:
+    return NEVER_PASSING | _ON_THE_WAY | reserved
 
 
 def fields_of_stranger(fields: Fields, reserved: frozenset[bytes]) -> tuple[Field, ...]:
@@ -33,7 +77,15 @@ def fields_of_stranger(fields: Fields, reserved: frozenset[bytes]) -> tuple[Fiel
     intermediaries write is dropped in any spelling. Of its cookies ours is taken out, whoever the
     client is: an app that had it could be the owner at every other app.
     """
-    return without_cookie(without_identity(end_to_end_not_ours(fields), _ON_THE_WAY | reserved))
+    hop, kept_from_apps = connection_options(fields), _kept_from_apps(reserved)
+    passing = [
+        pair
+        for pair in fields
+        if pair[0] not in hop
+        and (key := spelling(pair[0])) not in kept_from_apps
+        and not claims_identity(key)
+    ]
+    return without_cookie(passing)
 
 
 def fields_of_peer(

@@ -14,7 +14,7 @@ from typing import Self
 
 from proxy import portal_paths
 from proxy.config.apps import App
-from proxy.core.app_fields import fields_from_us, identity_fields
+from proxy.core.app_fields import fields_for_app, fields_from_us, identity_fields
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Admission, Request
 from proxy.core.http.forwarded import fields_of_forwarded_chain
@@ -25,7 +25,8 @@ from proxy.core.http1.reader import SWITCHING_PROTOCOLS
 from proxy.core.signature.base import NotSignable
 from proxy.core.signature.digest import BodyDigest
 from proxy.core.signature.response import Question
-from proxy.core.websocket.handshake import Handshake, fields_for_app, read_handshake
+from proxy.core.websocket.handshake import Handshake, read_handshake
+from proxy.core.websocket.handshake import fields_for_app as handshake_for_app
 from proxy.http.upstream import (
     OnInterim,
     Upstream,
@@ -34,6 +35,7 @@ from proxy.http.upstream import (
     UpstreamResponse,
     UpstreamTimeouts,
 )
+from proxy.inbound.told_once import ToldOnce
 from proxy.portal import Portal
 from proxy.transfer.access_log import named
 from proxy.transfer.active_requests import ActiveRequest
@@ -51,6 +53,7 @@ from proxy.transfer.response import (
 from proxy.transfer.websocket import RelayLimits, WebSocketRelay
 
 _EMPTY: Field = (b"content-length", b"0")
+_DROPPED = "a field %s isn't handed on to this app (its name could change what is asked for)"
 _PROOF = frozenset({b"signature", b"signature-input", b"portal-key", b"content-digest"})
 
 
@@ -61,6 +64,7 @@ class Forwarder:
         self._portal = portal
         self._upstream = upstream
         self._limits = portal.config.limits
+        self._told = ToldOnce()
         self._relay_limits = RelayLimits(message=self._limits.websocket_message)
 
     async def stream(
@@ -167,7 +171,7 @@ class Forwarder:
         """Return the request as the app gets it, with a body that is still coming."""
         if client.raw is not None:
             outgoing = self._to_app(request, admission, app, client, None, None)
-            return replace(outgoing, fields=fields_for_app(outgoing.fields))
+            return replace(outgoing, fields=handshake_for_app(outgoing.fields))
         on_interim = partial(send_interim, client.send) if client.takes_interim else None
         pieces = None
         if client.framing is not None:
@@ -207,7 +211,8 @@ class Forwarder:
         """Return the request as the app gets it, with our word on who is calling, and from where.
 
         The Host that a web server before us was asked for is told if it leads to the same app; a
-        peer's request is for the authority that it signed.
+        peer's request is for the authority that it signed. What the owner set as the app's Host
+        takes the place of either in the request, and of neither in what is told.
         """
         rule = admission.rule
         if rule is None:
@@ -225,13 +230,16 @@ class Forwarder:
             ours = [*identity_fields(caller), *forwarding]
         if framing is not None:
             ours.append(framing)
+        theirs, dropped = fields_for_app(admission.fields, app.fields)
+        for name in dropped:
+            self._told.tell(app.name, caller.type, _DROPPED, name)
         times = self._portal.config.timeouts
         silence = times.app_answer if app.answer_timeout is None else app.answer_timeout
         return UpstreamRequest(
             app.upstream,
             request.method,
             admission.target.raw,
-            ((b"host", host), *admission.fields, *ours),
+            ((b"host", app.host or host), *theirs, *ours),
             pieces,
             _timeouts(times.app_connect, silence),
             on_interim,

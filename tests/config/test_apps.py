@@ -9,6 +9,7 @@ import pytest
 
 from proxy.config.apps import App, load_catalogue
 from proxy.core.access.policy import Access
+from proxy.core.app_fields import FieldPolicy
 from proxy.core.http.origin import Origin
 from proxy.http.upstream import Destination
 from tests.certificates import authority
@@ -61,6 +62,23 @@ def test_the_owners_settings_replace_the_authors_upstream(tmp_path: Path) -> Non
     assert app.token_file == folder / "run/token"
     (folder / "proxy.yaml").write_text("token_file: /run/guestbook/token\nupstream: http://a\n")
     assert load_catalogue(tmp_path).apps["guestbook"].token_file == Path("/run/guestbook/token")
+
+
+def test_the_owner_says_what_reaches_an_app_of_a_clients_fields(tmp_path: Path) -> None:
+    _write(tmp_path, "guestbook", _file())
+    app = load_catalogue(tmp_path).apps["guestbook"]
+    assert (app.host, app.fields) == (None, FieldPolicy(underscores=False, dropped=frozenset()))
+    settings = "host: Box.Lan:8384\nunderscores: pass\ndrop_fields: [X-Mine, my_other]\n"
+    _write(tmp_path, "guestbook", _file(), settings=settings)
+    app = load_catalogue(tmp_path).apps["guestbook"]
+    assert app.host == b"Box.Lan:8384"
+    assert app.fields == FieldPolicy(underscores=True, dropped=frozenset({b"x-mine", b"my-other"}))
+
+
+@pytest.mark.parametrize("text", ["localhost", "127.0.0.1:8384", "'[::1]:80'", "a_b.example"])
+def test_an_app_may_be_told_any_host(tmp_path: Path, text: str) -> None:
+    _write(tmp_path, "guestbook", _file(), settings=f"host: {text}\n")
+    assert load_catalogue(tmp_path).apps["guestbook"].host == text.strip("'").encode()
 
 
 @pytest.mark.parametrize(
@@ -202,6 +220,29 @@ _EXPECTED = "expected http://host:port, https://host:port or unix:path"
             "{upstream_ca: ../../ca.pem, upstream: 'http://a'}",
             "upstream_ca: says whom to believe that the app is the app, which only an https",
         ),
+        *(
+            (f"host: '{text}'", f"host: expected host or host:port, not {text!r}")
+            for text in (
+                "",
+                "a b",
+                "http://a",
+                "a/",
+                "a/b",
+                "u@a",
+                "a:0",
+                "a:65536",
+                "a?b",
+                "a, b",
+                "a:",
+                "\u00e4",
+                ":80",
+                "[::1",
+            )
+        ),
+        ("underscores: yes", "underscores: expected 'drop' or 'pass', not 'yes'"),
+        ("drop_fields: X-A", "drop_fields: expected a list"),
+        ("drop_fields: ['X A']", "drop_fields[0]: expected the name of a field, not 'X A'"),
+        ("drop_fields: ['']", "drop_fields[0]: expected the name of a field, not ''"),
         ("token_file: ''", "token_file: expected a path"),
         ("[]", "expected keys with values, not a list"),
     ],

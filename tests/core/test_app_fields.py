@@ -6,6 +6,9 @@ from proxy.core.access.policy import ANONYMOUS, Access, Caller
 from proxy.core.access.rules import Rule
 from proxy.core.access.template import Template, Variables
 from proxy.core.app_fields import (
+    DEFAULT_POLICY,
+    FieldPolicy,
+    fields_for_app,
     fields_from_us,
     fields_of_call,
     fields_of_peer,
@@ -96,3 +99,35 @@ def test_a_field_of_the_app_json_replaces_ours() -> None:
         (b"x-ptl-client-id", b""),
         (b"x-ptl-client-name", b"nobody"),
     ]
+
+
+_SENT = [
+    (b"accept", b"*"), (b"script_name", b"/a"), (b"my_field", b"1"), (b"path-info", b"/b"),
+    (b"x-mine", b"2"), (b"x.mine", b"3"), (b"x-http-method-override", b"DELETE"),
+    (b"my_field", b"4"), (b"x-script.name", b"/c"),
+]  # fmt: skip
+
+
+def test_what_could_be_taken_for_another_request_is_kept_from_every_app() -> None:
+    kept, dropped = fields_for_app(_SENT, DEFAULT_POLICY)
+    assert kept == [_SENT[0], *_SENT[4:7]]
+    assert dropped == [b"script_name", b"my_field", b"path-info", b"my_field", b"x-script.name"]
+    assert fields_for_app(kept, DEFAULT_POLICY) == (kept, ())
+
+
+def test_underscores_pass_where_the_owner_says_so_and_movers_dont() -> None:
+    kept, dropped = fields_for_app(_SENT, FieldPolicy(underscores=True))
+    assert kept == [_SENT[0], _SENT[2], *_SENT[4:8]]
+    assert dropped == [b"script_name", b"path-info", b"x-script.name"]
+
+
+@pytest.mark.parametrize("underscores", [False, True])
+def test_the_owner_drops_further_names_in_every_spelling(*, underscores: bool) -> None:
+    policy = FieldPolicy(underscores, frozenset({b"x-mine", b"my-field"}))
+    assert fields_for_app(_SENT, policy)[0] == [_SENT[0], _SENT[6]]
+
+
+def test_what_the_app_json_sets_passes_whatever_its_name() -> None:
+    headers = (("SCRIPT_NAME", Template.parse("/box")), ("X-Mine_Too", Template.parse("1")))
+    ours = fields_from_us(Rule(b"", Access.PUBLIC, headers), ANONYMOUS, _PORTAL)
+    assert ours[-2:] == [(b"script_name", b"/box"), (b"x-mine_too", b"1")]

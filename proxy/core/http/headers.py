@@ -71,7 +71,8 @@ RESTORED = {ours: apps for apps, ours in RENAMED_IN_RESPONSES.items()}
 _OURS = frozenset(
     {b"portal-key", b"portal-to", b"portal-seal", b"portal-token", b"portal-refusal", *RESTORED}
 )
-_OF_ONE_HOP_OR_OURS = _OF_ONE_HOP | _OURS
+NEVER_PASSING = _OF_ONE_HOP | _OURS
+"""What passes in no direction, each as its ``spelling``."""
 _IDENTITY = b"x-ptl-"
 _TOKEN = re.compile(TOKEN)
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -153,6 +154,11 @@ def is_ours(name: bytes) -> bool:
     return spelling(name) in _OURS
 
 
+def claims_identity(key: bytes) -> bool:
+    """Tell whether a name, given as its ``spelling``, is one by which we alone tell who calls."""
+    return key.startswith(_IDENTITY)
+
+
 def without_identity(fields: Fields, reserved: frozenset[bytes] = frozenset()) -> list[Field]:
     """Drop what an app could take for our word on who is calling.
 
@@ -181,9 +187,7 @@ def end_to_end_not_ours(fields: Fields) -> list[Field]:
     """Do the same, and drop the fields of this protocol in any spelling (``is_ours``)."""
     dropped = connection_options(fields)
     return [
-        pair
-        for pair in fields
-        if pair[0] not in dropped and spelling(pair[0]) not in _OF_ONE_HOP_OR_OURS
+        pair for pair in fields if pair[0] not in dropped and spelling(pair[0]) not in NEVER_PASSING
     ]
 
 
