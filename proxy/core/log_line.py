@@ -15,6 +15,8 @@ from proxy.core.errors import Refusal
 LONGEST = 500
 """Bytes of a path, and characters of a detail, that are shown; of anything else 200 bytes."""
 _SHOWN = 200
+_USERINFO = re.compile(rb"^(?:[A-Za-z][A-Za-z0-9+.-]*:[/\\]+)?[^/\\]*@")
+"""What stands before a host, with a scheme or, as CONNECT could have it, without one."""
 _HIDDEN = re.compile(rb"[^!-\[\]-~]")
 
 ANSWERED = "answered"
@@ -150,11 +152,12 @@ def message_as_text(message: str, trace: str = "") -> str:
 def shown_path(target: bytes) -> str:
     """Return the path of a request target, escaped and cut short.
 
-    Without the query, and of an absolute target without what could be a token before its host.
+    Without the query, and of an absolute target without what could be a token before its host. An
+    ``@`` behind the host is a part of the path.
     """
     path = target.partition(b"?")[0]
     if not path.startswith(b"/"):
-        path = path.rpartition(b"@")[2]
+        path = _USERINFO.sub(b"", path, count=1)
     return shown(path, LONGEST)
 
 

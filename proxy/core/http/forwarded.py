@@ -3,8 +3,10 @@
 - What web servers before us say is believed from trusted ones alone, and there is none by default.
 - A chain is read from its end, which the remote peer wrote. It ends at the first hop that isn't
   trusted: what stands before that one was written by anybody.
-- A hop that can't be read is "unknown" and ends the chain as well. It isn't left out, or an app
-  would take the web server behind it for the client.
+- A hop that can't be read is "unknown" and ends the chain as well. It isn't left out of the chain,
+  or an app would take the web server behind it for the client. An app is told addresses or nothing:
+  ``X-Forwarded-For`` isn't written where any of them isn't known, since apps refuse what is no
+  address there. ``Forwarded`` has no ``for`` where nothing at all is known, else ``for=unknown``.
 - Where any of the three ``X-Forwarded-*`` is there, ``Forwarded`` isn't read: a web server that
   writes the ones passes the other on as its client sent it.
 
@@ -30,6 +32,7 @@ MOST_HOPS = 32
 
 _FOR, _PROTO, _HOST = b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"
 _FORWARDED = b"forwarded"
+_NOTHING = (UNKNOWN,)
 _LONGEST_FORWARDED = 4096
 _SCHEMES: dict[bytes, Scheme] = {
     b"http": "http",
@@ -141,17 +144,21 @@ def read_forwarded_chain(
 
 def fields_of_forwarded_chain(chain: ForwardedChain, host: bytes) -> list[Field]:
     """Return what tells an app of ``chain``; ``host`` is the Host that was asked for."""
-    addresses = [UNKNOWN if node.startswith("_") else node for node in chain.nodes]
-    first, *further = (f'for="[{node}]"' if ":" in node else f"for={node}" for node in chain.nodes)
-    scheme = chain.scheme.encode("ascii")
-    elements = b'%b;host="%b";proto=%b' % (first.encode("ascii"), host, scheme)
-    return [
-        (_FOR, ", ".join(addresses).encode("ascii")),
+    nodes, scheme = chain.nodes, chain.scheme.encode("ascii")
+    first, *further = (f'for="[{node}]"' if ":" in node else f"for={node}" for node in nodes)
+    way = b'host="%b";proto=%b' % (host, scheme)
+    if nodes != _NOTHING:
+        way = b"%b;%b" % (first.encode("ascii"), way)
+    elements = [way, *(each.encode("ascii") for each in further)]
+    fields = [
         (_PROTO, scheme),
         (_HOST, host),
-        (_FORWARDED, b", ".join([elements, *(each.encode("ascii") for each in further)])),
+        (_FORWARDED, b", ".join(elements)),
         (REQUEST_ID, chain.request_id.encode("ascii")),
     ]
+    if not any(node == UNKNOWN or node.startswith("_") for node in nodes):
+        fields.insert(0, (_FOR, ", ".join(nodes).encode("ascii")))
+    return fields
 
 
 def _read_x(fields: Fields, trusted: Trusted) -> tuple[list[str], bytes, bytes]:

@@ -1,8 +1,9 @@
 """The rows of ``tests/attacks/forwarding``: what a client sends about its way, and what is told.
 
 ``from`` is the client's address: 127.0.0.1 is believed by nobody, 127.0.0.2 is (``TRUSTED``).
-``told`` is what the app must be told instead, where it isn't what it is told of everybody; what
-stands in no other place is ``kept`` as it came, but for its name's case.
+``told`` is what the app must be told instead, where it isn't what it is told of everybody: ``for``
+is the chain, which isn't told in ``X-Forwarded-For`` where any of it is unknown. What stands in no
+other place is ``kept`` as it came, but for its name's case.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class Case:
             "forwarded": _forwarded(chain.split(", "), asked, scheme),
         }
         found = {**by_default, **self._told}
+        if "unknown" in chain:
+            del found["for"]
         return {
             _NAMES[name]: value.replace("{host}", host).encode() for name, value in found.items()
         }

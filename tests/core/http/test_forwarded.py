@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.access.hosts import Hosts
-from proxy.core.app_fields import fields_of_stranger
+from proxy.core.app_fields import DEFAULT_POLICY, fields_for_app, fields_of_stranger
 from proxy.core.http.forwarded import (
     MOST_HOPS,
     NOBODY,
@@ -49,7 +49,9 @@ def arrived(case: Case) -> tuple[list[Field], dict[bytes, bytes]]:
     """Return what reaches the app of what was sent, and what it is told."""
     chain = chain_of(*case.lines, remote=RemotePeer(case.came_from))
     host = chain.host if _HOSTS.leads_to(chain.host, "site") else _HOST.encode()
-    passing = fields_of_stranger(fields_of(case.lines), frozenset())
+    passing, _ = fields_for_app(
+        fields_of_stranger(fields_of(case.lines), frozenset()), DEFAULT_POLICY
+    )
     return list(passing), dict(fields_of_forwarded_chain(chain, host))
 
 
@@ -70,6 +72,30 @@ def test_the_same_without_the_forgery_does(case: Case) -> None:
     assert told == {b"x-request-id": _MADE.encode()} | {
         name.encode(): value for name, value in case.told(_HOST).items()
     }
+
+
+@pytest.mark.parametrize(
+    ("nodes", "told", "forwarded"),
+    [
+        (("unknown",), None, b'host="a";proto=http'),
+        (("_hidden",), None, b'for=_hidden;host="a";proto=http'),
+        (("unknown", "10.0.0.1"), None, b'for=unknown;host="a";proto=http, for=10.0.0.1'),
+        (("_hidden", "10.0.0.1"), None, b'for=_hidden;host="a";proto=http, for=10.0.0.1'),
+        (("9.9.9.9", "10.0.0.1"), b"9.9.9.9, 10.0.0.1", None),
+        (("2001:db8::1",), b"2001:db8::1", b'for="[2001:db8::1]";host="a";proto=http'),
+    ],
+)
+def test_an_app_is_told_addresses_or_nothing(
+    nodes: tuple[str, ...], told: bytes | None, forwarded: bytes | None
+) -> None:
+    """Home Assistant and others answer 400 to what is no address.
+
+    Without its place, the web server behind an unknown client would be taken for the client.
+    """
+    fields = dict(fields_of_forwarded_chain(ForwardedChain(nodes, "http", _MADE), b"a"))
+    assert fields.get(b"x-forwarded-for") == told
+    if forwarded is not None:
+        assert fields[b"forwarded"] == forwarded
 
 
 # Who is believed.
@@ -197,12 +223,16 @@ def test_whatever_is_sent_what_is_told_is_well_formed(
     if not is_believed:
         assert chain == ForwardedChain(("10.0.0.1",), "http", _MADE)
     told = fields_of_forwarded_chain(chain, b"a.example")
-    assert len({spelling(name) for name, _ in told}) == len(told) == 5
+    assert len({spelling(name) for name, _ in told}) == len(told) == 5 - (not _is_known(chain))
     # What we tell is read by us as what we meant.
     again = [pair for pair in told if pair[0] == b"forwarded"]
     beyond = read_forwarded_chain(_PROXY, again, _BELIEVED, public="http", made_id=_MADE)
     assert beyond.nodes[-1] == "10.0.0.1"
     assert beyond.nodes[-2] == chain.nodes[-1]
+
+
+def _is_known(chain: ForwardedChain) -> bool:
+    return all(node[0] not in "u_" for node in chain.nodes)
 
 
 @given(sent=_ANYTHING, one_line=st.booleans())
