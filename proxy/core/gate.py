@@ -23,7 +23,7 @@ from proxy.core.access.policy import (
     may_enter,
 )
 from proxy.core.access.rules import Rule, stricter
-from proxy.core.access.target import Target, parse_target
+from proxy.core.access.target import Target, origin_form, parse_target
 from proxy.core.app_fields import fields_of_peer, fields_of_stranger
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Field, Fields, connection_options, refuse_malformed, values_of
@@ -37,6 +37,11 @@ from proxy.core.terminals.return_address import pairing_address
 from proxy.core.terminals.session import authenticate
 from proxy.core.terminals.terminals import TerminalList
 from proxy.core.websocket.handshake import asks_for_websocket
+
+_NEVER_SERVED = frozenset({b"TRACE", b"CONNECT"})
+_OF_APPS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+"""What every app may be asked; it answers for itself where it has no such method, or further ones.
+"""
 
 Claim = Callable[[str, bytes, int], None]
 """Claims (sender's full ID, nonce, created) once and for all; raises ``Refusal`` when it can't."""
@@ -103,11 +108,15 @@ class RefusedPeer(Refusal):
 def admit(request: Request, context: AccessContext, now: float, claim: Claim) -> Admission:
     """Walk ``request`` through every check; ``now`` is the time at which its head was complete."""
     refuse_malformed(request.fields)
-    app = context.hosts.locate(_host(request.fields))
+    host = _host(request.fields)
+    app = context.hosts.locate(host)
     if not signed.is_meant_as_ours(request.fields):
         if request.seal is not None:
             raise Refusal(Code.PROOF_REQUIRED, "nothing signed in the envelope")
-        return _admit_unsigned(request, app, context, now)
+        return _admit_unsigned(request, host, app, context, now)
+    if not request.target.isascii():
+        # No signature can be over these bytes, and that of the refusal would be over them.
+        raise Refusal(Code.BAD_TARGET, "bytes outside ASCII in a call")
     read = signed.read_signature(request.fields)
     message = _message(request, app, context)
     question = Question(message, read.signature.components, read.nonce)
@@ -118,11 +127,13 @@ def admit(request: Request, context: AccessContext, now: float, claim: Claim) ->
 
 
 def _admit_unsigned(
-    request: Request, app: str | None, context: AccessContext, now: float
+    request: Request, host: bytes, app: str | None, context: AccessContext, now: float
 ) -> Admission:
     """Admit a request that no Portal signed: the owner's device's, or a stranger's."""
-    target = parse_target(request.target)
-    rule = _rule(app, target, values_of(request.fields, FIELD), context)
+    target = parse_target(origin_form(request.method, request.target, host), ascii_only=False)
+    _refuse_method(request.method, app)
+    destinations = values_of(request.fields, FIELD)
+    rule = _rule(app, target, destinations, context, ascii_only=False)
     portal = context.hosts.origin
     terminal = authenticate(request.fields, context.terminals, portal, now)
     caller = ANONYMOUS
@@ -172,6 +183,7 @@ def _admit_peer(
     contact = _contact(key.portal_id, app, context)
     caller = Caller("peer", contact.id, contact.name)
     target = parse_target(message.target)
+    _refuse_method(message.method, app)
     covered = {component.field_name for component in read.signature.components}
     rule = _rule(app, target, values_of(fields, FIELD) if FIELD in covered else (), context)
     if rule is not None and not may_enter(rule.access, caller, knows_caller=True):
@@ -232,8 +244,24 @@ def _contact(portal_id: str, app: str | None, context: AccessContext) -> Contact
     return contact
 
 
+def _refuse_method(method: bytes, app: str | None) -> None:
+    """Refuse what a server answers without asking an app, or asks an app to open a tunnel for.
+
+    TRACE returns the request, fields of ours included. Methods are case-sensitive (RFC 9110,
+    section 9.1), but there are servers that write them in capitals before they look.
+    """
+    if method.upper() in _NEVER_SERVED:
+        allow = "GET, HEAD, POST" if app is None else _OF_APPS
+        raise Refusal(Code.METHOD_NOT_ALLOWED, method.decode("ascii"), allow=allow)
+
+
 def _rule(
-    app: str | None, target: Target, destinations: Sequence[bytes], context: AccessContext
+    app: str | None,
+    target: Target,
+    destinations: Sequence[bytes],
+    context: AccessContext,
+    *,
+    ascii_only: bool = True,
 ) -> Rule | None:
     """Return the rule for the target and the second one: the stricter of theirs.
 
@@ -247,4 +275,5 @@ def _rule(
     rule = matcher.decide(target)
     if not destinations or matcher.rules.uniform_access is not None:
         return rule
-    return stricter(rule, matcher.decide(parse_destination(destinations, app, context.hosts)))
+    second = parse_destination(destinations, app, context.hosts, ascii_only=ascii_only)
+    return stricter(rule, matcher.decide(second))

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from typing import Any, cast
-from urllib.parse import unquote
 
+from proxy.core.access.escapes import unquote
 from proxy.core.http1.grammar import RequestHead
 
 TARGET = "portal.target"
@@ -19,24 +19,36 @@ Its ``headers`` are all that go out. From then on the connection carries ``RAW``
 """
 RAW = "portal.raw"
 """``data`` as it came or is to go, and ``more``: False where that way ends."""
+HAS_BEGUN = "portal.has_begun"
+"""In ``scope["state"]`` where the client may wait for 100: what returns once its body comes."""
 STOP = "portal.stop"
 """Received once, at any time after the upgrade: the server is about to end."""
+
+_MOST_STRAYS = 256
 
 
 def http_scope(head: RequestHead, connection: dict[str, Any]) -> dict[str, Any]:
     """Return the scope of a request; ``connection`` has what all requests on it share."""
     path, _, query = head.target.partition(b"?")
-    text = path.decode("ascii")
     return {
         **connection,
         "http_version": "1.1" if head.minor else "1.0",
         "method": head.method.decode("ascii"),
-        "path": unquote(text) if "%" in text else text,
+        "path": decoded_path(path),
         "raw_path": path,
         "query_string": query,
         "headers": head.fields,
         "state": {**connection["state"], TARGET: head.target},
     }
+
+
+def decoded_path(path: bytes) -> str:
+    """Return a raw path as ASGI has it: its escapes decoded, as UTF-8.
+
+    One with hundreds of ``%`` that start none stays as it is; no request with one gets anywhere.
+    """
+    decoded = unquote(path, _MOST_STRAYS)
+    return (path if decoded is None else decoded).decode("utf-8", "replace")
 
 
 def target_of(scope: Mapping[str, Any]) -> bytes:

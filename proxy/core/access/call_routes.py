@@ -54,7 +54,8 @@ def is_absolute(target: bytes) -> bool:
 def route(method: bytes, target: bytes, own_names: frozenset[str]) -> Route:
     """Return where a request leads; ``own_names`` are the hosts that mean the listener itself.
 
-    Raises ``Refusal`` (``NOT_A_PEER_HOST``) for CONNECT and for any scheme but http.
+    Raises ``Refusal``: ``NOT_A_PEER_HOST`` for CONNECT and for any scheme but http, ``BAD_TARGET``
+    for bytes outside ASCII in a path of our own.
     """
     if target.startswith(b"/") and method != b"CONNECT":
         return _own(target)
@@ -73,6 +74,8 @@ def route(method: bytes, target: bytes, own_names: frozenset[str]) -> Route:
 def _own(target: bytes) -> PeerCall | ServicePath:
     match = _CALL.fullmatch(target)
     if match is None:
+        if not target.isascii():
+            raise Refusal(Code.BAD_TARGET, "bytes outside ASCII, which no path here has")
         return ServicePath(target)
     query: bytes = match[3] or b""
     return PeerCall(match[1].decode("ascii", "replace"), b"/" + match[2] + query)

@@ -1,9 +1,12 @@
 """Which rule of an app.json holds for a target: the strictest over all its interpretations.
 
-Where one interpretation is ``peer`` and another one ``private``, nobody enters.
+Where one interpretation is ``peer`` and another one ``private``, nobody enters. Where nobody can
+tell what the interpretations are, all of the app's rules hold at once.
 
 Source: docs/protocol.md, "Access"; the interpretations are those of ``proxy.core.access.target``.
 """
+
+from collections.abc import Iterable
 
 from proxy.core.access.rules import Rule, Rules, stricter
 from proxy.core.access.target import Target, interpretations
@@ -18,6 +21,8 @@ class RuleMatcher:
         self.reserved = frozenset(spelling(name.encode("ascii")) for name in rules.field_names)
         """The spellings of every field name that a rule sets: no client may send one."""
         self._folded = _folded(rules)
+        self._looked_at = 4 * (rules.longest + 2)
+        """Bytes of a path of which some rule may depend, when each character has four."""
 
     def decide(self, target: Target) -> Rule:
         """Return the strictest rule for ``target``.
@@ -25,30 +30,49 @@ class RuleMatcher:
         Where the rule for the bytes as they stand is as strict as any, it is the one, so that an
         honest request gets the header fields of its own rule.
         """
-        own = self.rules.decide(target.path)
-        if self.rules.uniform_access is not None:
+        if target.is_ambiguous:
+            return self.rules.strictest
+        own = _decide(self.rules, target.path)
+        if own.access is self.rules.strictest.access:
             return own
+        if not target.decodings:  # as nearly every path
+            return _stricter(own, _decide(self._folded, target.path.lower()))
+        paths = interpretations(target)
+        if paths is None:
+            return self.rules.strictest
         strictest = own
-        for path in interpretations(target.path):
-            folded = (self._folded.decide(each) for each in _folds(path))
-            for rule in (self.rules.decide(path), *folded):
-                if rule.access is not strictest.access:
-                    strictest = stricter(strictest, rule)
+        for path in {each[: self._looked_at] for each in paths}:
+            strictest = _stricter(strictest, _decide(self.rules, path))
+            for folded in _folds(path):
+                strictest = _stricter(strictest, _decide(self._folded, folded))
         return strictest
 
 
-def _folds(path: bytes) -> frozenset[bytes]:
+def _decide(rules: Rules, path: bytes) -> Rule:
+    """Return the rule for one interpretation, with its last slash and without.
+
+    Many apps serve one page under both, so ``/private`` is judged by the rule for ``/private/``,
+    too. A rule for ``/private`` fits ``/private/`` anyway; where both have a rule, the stricter one
+    holds for that page.
+    """
+    rule, other = rules.decide(path), rules.of_the_other_slash(path)
+    return rule if other is None else _stricter(rule, other)
+
+
+def _stricter(rule: Rule, other: Rule) -> Rule:
+    return rule if rule.access is other.access else stricter(rule, other)
+
+
+def _folds(path: bytes) -> Iterable[bytes]:
     """Return ``path`` as apps see it that don't tell upper from lower case.
 
     Outside ASCII there are characters that become letters of it (U+212A a k, U+017F an s), and two
     ways to read the bytes.
     """
     if path.isascii():
-        return frozenset({path.lower()})
+        return (path.lower(),)
     texts = (path.decode("utf-8", "surrogateescape"), path.decode("latin-1"))
-    return frozenset(
-        {path.lower(), *(_fold(text).encode("utf-8", "surrogateescape") for text in texts)}
-    )
+    return {path.lower(), *(_fold(text).encode("utf-8", "surrogateescape") for text in texts)}
 
 
 def _fold(text: str) -> str:

@@ -17,11 +17,13 @@ FIELD = b"destination"
 _REFERENCE = re.compile(rb"(?:https?://([^/?#]*))?((?:/|\?|\Z).*)", re.IGNORECASE | re.DOTALL)
 
 
-def parse_destination(lines: Sequence[bytes], app: str, hosts: Hosts) -> Target:
+def parse_destination(
+    lines: Sequence[bytes], app: str, hosts: Hosts, *, ascii_only: bool = True
+) -> Target:
     """Return the target that ``Destination`` names at ``app``; raises ``Refusal`` (``BAD_FIELD``).
 
     ``lines`` are the field's values. Two of them, another host than the app's, and what is refused
-    as a target would each be read by some app in its own way.
+    as a target would each be read by some app in its own way. ``ascii_only`` is ``parse_target``'s.
     """
     match = _REFERENCE.fullmatch(lines[0])
     if len(lines) != 1 or match is None or not lines[0]:
@@ -31,6 +33,7 @@ def parse_destination(lines: Sequence[bytes], app: str, hosts: Hosts) -> Target:
         host = authority.rpartition(b"@")[2]
         raise Refusal(Code.BAD_FIELD, f"Destination is at {host[:200]!r}, not at {app}")
     try:
-        return parse_target(target if target.startswith(b"/") else b"/" + target)
+        path = target if target.startswith(b"/") else b"/" + target
+        return parse_target(path, ascii_only=ascii_only)
     except Refusal as refusal:
         raise Refusal(Code.BAD_FIELD, f"Destination: {refusal.detail}") from None

@@ -7,8 +7,10 @@ boundary. An author may have relied on either, so where they disagree the strict
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import reduce
 
 from proxy.core.access.policy import Access
+from proxy.core.access.prefix_index import PrefixIndex
 from proxy.core.access.template import Template
 
 
@@ -24,6 +26,8 @@ class Rule:
 
 NO_RULE = Rule(b"", Access.PRIVATE)
 """What decides where no rule matches."""
+ANY_PREFIX = b"*"
+"""Stands for all prefixes, where all rules hold at once; none of an app.json is written so."""
 
 
 def stricter(one: Rule, other: Rule) -> Rule:
@@ -47,8 +51,18 @@ class Rules:
     """Lower-case names of all fields that any rule sets: to be removed from what clients send."""
     uniform_access: Access | None = field(init=False, repr=False, compare=False)
     """The one access that every path has, or None where paths differ."""
+    strictest: Rule = field(init=False, repr=False, compare=False)
+    """What holds where nobody can tell which rule does: all of them, as ``stricter`` has them.
+
+    Its fields are those that every rule sets to the same value, and no rule's own.
+    """
+    longest: int = field(init=False, repr=False, compare=False)
+    """Bytes of the longest prefix: no rule looks farther than one byte behind that."""
     _by_prefix: Mapping[bytes, Rule] = field(init=False, repr=False, compare=False)
-    _lengths: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    _index: PrefixIndex = field(init=False, repr=False, compare=False)
+    _at_boundary: tuple[Rule, ...] = field(init=False, repr=False, compare=False)
+    _elsewhere: tuple[Rule, ...] = field(init=False, repr=False, compare=False)
+    """By place in the index: what holds where that prefix ends where a segment does, or doesn't."""
 
     def __post_init__(self) -> None:
         by_prefix = {rule.prefix: rule for rule in self.rules}
@@ -57,27 +71,56 @@ class Rules:
         by_prefix.setdefault(b"", NO_RULE)
         names = {name.lower() for rule in self.rules for name, _ in rule.headers}
         accesses = {rule.access for rule in by_prefix.values()}
-        object.__setattr__(self, "field_names", frozenset(names))
-        object.__setattr__(self, "uniform_access", accesses.pop() if len(accesses) == 1 else None)
-        object.__setattr__(self, "_by_prefix", by_prefix)
-        lengths = tuple(sorted({len(prefix) for prefix in by_prefix}, reverse=True))
-        object.__setattr__(self, "_lengths", lengths)
+        index = PrefixIndex(by_prefix)
+        by_place = tuple(by_prefix[prefix] for prefix in index.prefixes)
+        for name, value in (
+            ("field_names", frozenset(names)),
+            ("uniform_access", accesses.pop() if len(accesses) == 1 else None),
+            ("strictest", _strictest(by_place)),
+            ("longest", max(map(len, by_prefix))),
+            ("_by_prefix", by_prefix),
+            ("_index", index),
+            ("_at_boundary", by_place),
+            ("_elsewhere", _elsewhere(index, by_place)),
+        ):
+            object.__setattr__(self, name, value)
 
     def decide(self, path: bytes) -> Rule:
         """Return the rule for ``path``, one interpretation of a request's path.
 
-        One look-up per length of prefix: a file with thousands of rules costs no more than one
-        with prefixes of as many lengths.
+        A file with a thousand rules costs no more than one with ten.
         """
-        by_string: Rule | None = None
-        for length in self._lengths:
-            rule = self._by_prefix.get(path[:length])
-            if rule is None:
-                continue
-            by_string = by_string or rule
-            if _ends_at_boundary(rule.prefix, path):
-                return by_string if by_string.access > rule.access else rule
-        return NO_RULE  # the strictest; nothing comes here, since "" fits every path
+        place = self._index.longest(path)
+        rule = self._at_boundary[place]
+        return rule if _ends_at_boundary(rule.prefix, path) else self._elsewhere[place]
+
+    def of_the_other_slash(self, path: bytes) -> Rule | None:
+        """Return the rule of the prefix that differs from ``path`` by its last slash alone."""
+        rule = self._by_prefix.get(path + b"/")
+        if rule is None and path.endswith(b"/") and len(path) > 1:
+            rule = self._by_prefix.get(path[:-1])
+        return rule
+
+
+def _strictest(rules: tuple[Rule, ...]) -> Rule:
+    first, *others = rules
+    shared = tuple(each for each in first.headers if all(each in rule.headers for rule in others))
+    return Rule(ANY_PREFIX, reduce(stricter, rules).access, shared)
+
+
+def _elsewhere(index: PrefixIndex, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    """Return, by place, the rule for paths that go on within the last segment of the prefix.
+
+    By plain string it is the prefix's own, by segments that of an ancestor; the stricter holds.
+    """
+    by_segment = [rules[0]]
+    for prefix, parent in zip(index.prefixes[1:], index.parents[1:], strict=True):
+        fits = _ends_at_boundary(index.prefixes[parent], prefix)
+        by_segment.append(rules[parent] if fits else by_segment[parent])
+    return tuple(
+        string if string.access > segment.access else segment
+        for string, segment in zip(rules, by_segment, strict=True)
+    )
 
 
 def _ends_at_boundary(prefix: bytes, path: bytes) -> bool:

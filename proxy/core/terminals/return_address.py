@@ -19,6 +19,7 @@ LONGEST = 2048
 """Bytes of an address that is remembered; behind a longer one only its host is."""
 
 _MOST_PARAMETERS = 20
+_VISIBLE = bytes(range(0x21, 0x7F))
 _ADDRESS = re.compile(r"(https?://[A-Za-z0-9.:_-]+)(/[!-~]*)?")
 """Visible ASCII. The host ends at the first slash for everybody: no ``@``, no backslash before."""
 
@@ -43,7 +44,7 @@ def safe_return_address(to: str, portal: Origin) -> str | None:
 
 def return_address_of(target: Target, portal: Origin) -> str | None:
     """Return where the address of the pairing page says that a browser wanted to go, if safe."""
-    query = (target.query or b"").decode("ascii")
+    query = (target.query or b"").decode("ascii", "replace")
     try:
         wanted = parse_qs(query, max_num_fields=_MOST_PARAMETERS).get("to", [""])
     except ValueError:
@@ -52,8 +53,11 @@ def return_address_of(target: Target, portal: Origin) -> str | None:
 
 
 def pairing_address(portal: Origin, app: str, target: Target) -> str:
-    """Return the address of the pairing page for a browser that asked ``app`` for ``target``."""
-    wanted = f"{portal.of_app(app)}{target.raw.decode('ascii')}"
+    """Return the address of the pairing page for a browser that asked ``app`` for ``target``.
+
+    Bytes outside ASCII are escaped, since no address may have them.
+    """
+    wanted = f"{portal.of_app(app)}{quote(target.raw, safe=_VISIBLE)}"
     if len(wanted) > LONGEST:
         wanted = f"{portal.of_app(app)}/"
     return f"{portal}{PAIR.decode('ascii')}?to={quote(wanted, safe='')}"

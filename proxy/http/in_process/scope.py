@@ -7,12 +7,11 @@ anew from them, or left out.
 from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
-from urllib.parse import unquote
 
 from starlette.types import Scope
 
 from proxy.core.http.headers import Fields, values_of
-from proxy.http.scope import TARGET
+from proxy.http.scope import TARGET, decoded_path
 from proxy.http.upstream import UpstreamRequest
 
 server_scope: ContextVar[Mapping[str, Any]] = ContextVar("server_scope")
@@ -56,7 +55,7 @@ def _shared(request: UpstreamRequest) -> Scope:
         "server": around.get("server"),
         "client": _client(request.fields),
         "root_path": "",
-        "path": unquote(path.decode("ascii")),
+        "path": decoded_path(path),
         "raw_path": path,
         "query_string": query,
         "headers": list(request.fields),

@@ -26,7 +26,7 @@ _CLOSED = RuleMatcher(Rules((Rule(b"", Access.PRIVATE), Rule(b"/public", Access.
 
 
 def _access(matcher: RuleMatcher, target: bytes) -> Access:
-    return matcher.decide(parse_target(target)).access
+    return matcher.decide(parse_target(target, ascii_only=False)).access
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,8 @@ def _access(matcher: RuleMatcher, target: bytes) -> Access:
         b"///private", b"/%70rivate", b"/%2570rivate", b"/%2fprivate", b"/;x/private",
         b"/private;x",
         b"/private%3fx", b"/private%23", b"//host/private", b"//host:80//private", b"/%2f/private",
-        b"/%C5%BFtar", b"/%E2%84%AAey", b"//x/%C5%BFTAR/x", b"/%25E2%2584%25AAey", b"/cla%DF",
+        b"/%C5%BFtar", b"/%E2%84%AAey", b"//x/%C5%BFTAR/x", b"/%25E2%2584%25AAey",
+        b"/cla%C3%9F", b"///x/private", b"////x/private", b"//u@h:80/private", b"/%2f%2fx/private",
         b"/mixed", b"/MIXED/x", b"/Mixed", b"/%4dixed", b"/private/FAQ", b"/private%2ffaqs",
     ],
 )  # fmt: skip
@@ -57,14 +58,15 @@ def test_their_harmless_twins_are_public(target: bytes) -> None:
 @pytest.mark.parametrize(
     "target",
     [b"/publicX", b"/PUBLIC/", b"/Public", b"//public", b"//public/x", b"/%70ublic", b"/;/public",
-     b"/x/public", b"/public%3fx", b"//x/public"],
+     b"/x/public", b"/public%3fx", b"//x/public", b"///x/public"],
 )  # fmt: skip
 def test_what_only_some_app_would_read_as_public_is_not(target: bytes) -> None:
     assert _access(_CLOSED, target) is Access.PRIVATE
 
 
 @pytest.mark.parametrize(
-    "target", [b"/public", b"/public/", b"/public/x", b"/public/%E4?x", b"/public//x", b"/public?"]
+    "target",
+    [b"/public", b"/public/", b"/public/x", b"/public/%C3%A4?x", b"/public//x", b"/public?"],
 )
 def test_what_every_app_reads_as_public_is(target: bytes) -> None:
     assert _access(_CLOSED, target) is Access.PUBLIC
@@ -80,7 +82,7 @@ _BOTH = RuleMatcher(
 @pytest.mark.parametrize(
     "target",
     [b"/Peer/x", b"//peer/x", b"/%70eer/x", b"/peer%2fx", b"/peer;a/x", b"//host/peer/x",
-     b"/peer%252fx", b"/PEER/%C5%BF", b"/peer%2f", b"/%2fhost/peer/"],
+     b"/peer", b"/peer;x", b"/peer%252fx", b"/PEER/%C5%BF", b"/peer%2f", b"/%2fhost/peer/"],
 )  # fmt: skip
 def test_what_can_be_read_as_peer_and_as_private_is_nobodys(target: bytes) -> None:
     assert _access(_BOTH, target) is Access.CLOSED
@@ -91,7 +93,6 @@ def test_what_can_be_read_as_peer_and_as_private_is_nobodys(target: bytes) -> No
     [
         (b"/peer/x", Access.PEER),
         (b"/peer/%78", Access.PEER),
-        (b"/peer", Access.PRIVATE),
         (b"/peerage/x", Access.PRIVATE),
         (b"/x//peer/y", Access.PRIVATE),
         (b"/%78/y", Access.PRIVATE),
@@ -102,6 +103,71 @@ def test_what_has_one_kind_of_reading_is_open_to_whom_it_is_for(
     target: bytes, access: Access
 ) -> None:
     assert _access(_BOTH, target) is access
+
+
+_ODD = (
+    b"/pri%80vate", b"/x/%F6", b"/%C0%AF", b"/a%5Cb", b"/a%0Ab", b"/\xe4", b"/%2580", b"/\xc3%A4",
+    b"/" + b";" * 33, b"/%25252541" + b"//a" * 2700,
+    b"//%252f%253b%2525253f//%2f%3b;a%25253b%252523%2523%2f%2f;%3f%2525252f%252f//x%2fy",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("target", _ODD)
+@pytest.mark.parametrize(
+    ("accesses", "held"),
+    [
+        ({Access.PUBLIC}, Access.PUBLIC),
+        ({Access.PEER}, Access.PEER),
+        ({Access.PUBLIC, Access.PEER}, Access.PEER),
+        ({Access.PUBLIC, Access.PRIVATE}, Access.PRIVATE),
+        ({Access.PEER, Access.PRIVATE}, Access.CLOSED),
+        ({Access.PUBLIC, Access.PEER, Access.PRIVATE}, Access.CLOSED),
+    ],
+)
+def test_where_nobody_can_tell_which_rule_holds_all_of_them_do(
+    target: bytes, accesses: set[Access], held: Access
+) -> None:
+    for order in (sorted(accesses), sorted(accesses, reverse=True)):
+        rules = tuple(Rule(b"/a" * at, access) for at, access in enumerate(order))
+        assert _access(RuleMatcher(Rules(rules)), target) is held
+
+
+@pytest.mark.parametrize("target", _ODD[:-3])
+def test_there_no_rules_own_fields_are_set(target: bytes) -> None:
+    one, two, three = (("X-One", Template.parse(text)) for text in "123")
+    differing = (
+        Rule(b"", Access.PRIVATE, (one,)),
+        Rule(b"/x", Access.PRIVATE, (one, ("X-Two", Template.parse("a")))),
+        Rule(b"/a", Access.PUBLIC, (one, two)),
+    )
+    odd = parse_target(target, ascii_only=False)
+    assert RuleMatcher(Rules(differing)).decide(odd) == Rule(b"*", Access.PRIVATE, (one,))
+    other = Rules((*differing[:2], Rule(b"/a", Access.PUBLIC, (three,))))
+    assert RuleMatcher(other).decide(odd).headers == ()
+    # What no rule fits is private and has no fields.
+    assert RuleMatcher(Rules(differing[1:])).decide(odd).headers == ()
+
+
+@pytest.mark.parametrize(
+    ("rules", "access"),
+    [
+        ({b"": Access.PUBLIC, b"/a/": Access.PRIVATE}, {b"/a": 2, b"/a/": 2, b"/ab": 0, b"/A": 2}),
+        ({b"": Access.PRIVATE, b"/a/": Access.PUBLIC}, {b"/a": 2, b"/a/": 0, b"/a/b": 0}),
+        ({b"": Access.PRIVATE, b"/a": Access.PUBLIC}, {b"/a": 0, b"/a/": 0}),
+        ({b"": Access.PUBLIC, b"/a": Access.PRIVATE}, {b"/a": 2, b"/a/": 2, b"/a.html": 2}),
+        ({b"": Access.PUBLIC, b"/a/": Access.PRIVATE}, {b"/a.html": 0, b"/a/index.html": 2}),
+        ({b"/a": Access.PRIVATE, b"/a/": Access.PUBLIC}, {b"/a": 2, b"/a/": 2, b"/a/b": 0}),
+        ({b"/a": Access.PUBLIC, b"/a/": Access.PRIVATE}, {b"/a": 2, b"/a/": 2, b"/a/b": 2}),
+        ({b"": Access.PRIVATE, b"/a/": Access.PEER}, {b"/a": 3, b"/a/": 1}),
+        ({b"": Access.PRIVATE, b"/": Access.PUBLIC}, {b"/": 0, b"/a": 0, b"//": 0}),
+        ({b"": Access.PUBLIC, b"/a/": Access.PRIVATE}, {b"/a%3f": 2, b"/a;x": 2, b"//h/a": 2}),
+    ],
+)
+def test_a_path_without_its_last_slash_is_judged_by_the_prefix_with_it(
+    rules: dict[bytes, Access], access: dict[bytes, int]
+) -> None:
+    matcher = RuleMatcher(Rules(tuple(Rule(*item) for item in rules.items())))
+    assert {path: _access(matcher, path) for path in access} == access
 
 
 def test_an_honest_request_gets_the_fields_of_its_own_rule() -> None:
