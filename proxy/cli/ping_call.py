@@ -53,6 +53,9 @@ class _OneDocument(Directory):
     async def document(self, contact: Contact) -> Document:  # noqa: ARG002 - the base's signature
         return self._document
 
+    async def renewed(self, contact: Contact, document: Document) -> Document:  # noqa: ARG002 - likewise
+        return self._document
+
 
 @dataclass(frozen=True)
 class PingCall:

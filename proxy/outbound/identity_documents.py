@@ -26,6 +26,8 @@ from proxy.transfer.failures import peer_failed
 
 PATIENCE = 10.0
 """Seconds for each phase of fetching a document, at most."""
+RENEWAL_PAUSE = 10.0
+"""Seconds between two times that a contact's document is fetched on the word of nobody."""
 
 
 async def fetch_document(
@@ -80,6 +82,8 @@ class Directory:
         self._patience = patience
         self._kept: dict[Contact, Document] = {}
         self._fetches: dict[Contact, asyncio.Task[Document]] = {}
+        self._renewed: dict[Contact, float] = {}
+        """When a document was last fetched because ``renewed`` was asked for."""
 
     async def document(self, contact: Contact) -> Document:
         """Return the contact's document, fetched where none is kept; raises as ``fetch`` does."""
@@ -92,6 +96,21 @@ class Directory:
         """Fetch again next time, unless another document than this one came meanwhile."""
         if self._kept.get(contact) is document:
             del self._kept[contact]
+
+    async def renewed(self, contact: Contact, document: Document) -> Document:
+        """Return another document than this one, if there is one by now; else the kept one.
+
+        Fetches it at most each ``RENEWAL_PAUSE`` seconds: whoever answers in the peer's place could
+        have us ask for it with every call. Raises as ``fetch`` does; the old one is kept then.
+        """
+        kept, now = self._kept.get(contact), self._clock()
+        if kept is not None and kept is not document and now < kept.expires:
+            return kept
+        recent = {each: at for each, at in self._renewed.items() if abs(now - at) < RENEWAL_PAUSE}
+        if contact in recent and contact not in self._fetches:
+            return document
+        self._renewed = {**recent, contact: recent.get(contact, now)}
+        return await self.fetch(contact)
 
     async def fetch(self, contact: Contact) -> Document:
         """Fetch the contact's document and keep it.

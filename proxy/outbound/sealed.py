@@ -3,7 +3,8 @@
 Sealed to a key that the peer's identity signed, so whoever can open it and answer is the peer: the
 response needs no signature. Nothing here ever falls back to a signed call. A further try repeats
 the nonce, needs a body of which nothing is forgotten, and is made once for each of the two reasons
-there are. So whoever withholds responses and forges problems can't have a call carried out twice.
+there are, a key that is gone and a wrong clock. So whoever withholds responses and forges problems
+can't have a call carried out twice.
 Source: docs/protocol.md, section 5.
 """
 
@@ -59,6 +60,7 @@ from proxy.transfer.failures import is_safe, peer_failed, unusable
 from proxy.transfer.opened_message import OpenedMessage
 
 EPHEMERAL_BYTES = 32
+_SERVER_ERROR = 500
 _UNKNOWN = frozenset({Code.OUTCOME_UNKNOWN, Code.OUTCOME_UNKNOWN_LATE})
 
 
@@ -67,6 +69,17 @@ class _KeyProblem(Exception):
 
     def __init__(self, document: Document) -> None:
         super().__init__("the peer says that it can't open the call")
+        self.document = document
+
+
+class _Unsealed(Exception):
+    """Another response that isn't sealed. It may stand in the place of a ``_KeyProblem``.
+
+    Web servers before a Portal replace the bodies of errors by pages of their own.
+    """
+
+    def __init__(self, document: Document, status: int) -> None:
+        super().__init__(f"{status} and nothing sealed")
         self.document = document
 
 
@@ -124,6 +137,12 @@ class SealedTransport:
                     refusal = Refusal(Code.PEER_UNTRUSTED, f"{peer_name(call.contact)}: {problem}")
                     raise unusable(refusal, call.method) from None
                 tries.for_key = False
+            except _Unsealed as unsealed:
+                has_another = await self._has_another_key(call.contact, unsealed.document)
+                if not (tries.for_key and has_another and self._may_repeat(replayable, tries)):
+                    refusal = Refusal(Code.PEER_UNTRUSTED, f"{peer_name(call.contact)}: {unsealed}")
+                    raise unusable(refusal, call.method) from None
+                tries.for_key = False
             except Refusal as refusal:
                 if tries.for_key or refusal.code in _UNKNOWN:
                     raise
@@ -132,6 +151,19 @@ class SealedTransport:
 
     def _may_repeat(self, body: ReplayableBody, tries: _Tries) -> bool:
         return body.is_whole and is_repeatable(tries.started, self._context.clock())
+
+    async def _has_another_key(self, contact: Contact, document: Document) -> bool:
+        """Look at the contact's document anew; tell whether it names another key than ``document``.
+
+        One that can't be had, or believed, tells nothing: the call failed for the first reason.
+        """
+        try:
+            newer = await self._directory.renewed(contact, document)
+        except Refusal:
+            return False
+        now = self._context.clock()
+        before, after = document.sealing_key(now), newer.sealing_key(now)
+        return after is not None and (before is None or after.config != before.config)
 
     @asynccontextmanager
     async def _attempt(
@@ -244,9 +276,11 @@ def _refuse_unproven(call: Call, code: str) -> None:
 
 
 async def _refuse_unsealed(call: Call, document: Document, response: UpstreamResponse) -> None:
-    """Raise ``_KeyProblem`` or ``Refusal`` for a response that isn't sealed: nobody vouches for it.
+    """Raise for a response that isn't sealed, which nobody vouches for.
 
     It comes from the peer or from whoever stands before it, and may hide that the call arrived.
+    Raises ``_KeyProblem``, ``_Unsealed``, or ``Refusal`` where a server failed: a key isn't missed
+    so.
     """
     if is_sealed_response(response.status, response.fields):
         return
@@ -258,5 +292,7 @@ async def _refuse_unsealed(call: Call, document: Document, response: UpstreamRes
                 break
     if body and is_key_problem(bytes(body)):
         raise _KeyProblem(document)
+    if response.status < _SERVER_ERROR:
+        raise _Unsealed(document, response.status)
     detail = f"{peer_name(call.contact)}: {response.status} and nothing sealed"
     raise unusable(Refusal(Code.PEER_UNTRUSTED, detail), call.method)

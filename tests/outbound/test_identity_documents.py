@@ -167,6 +167,44 @@ async def test_who_forgets_late_does_not_throw_the_newer_one_away() -> None:
     assert peer.asked == 2
 
 
+async def test_one_is_renewed_on_nobodys_word_once_in_ten_seconds() -> None:
+    peer = Peer()
+    directory = Directory(peer, peer.clock)
+    first = await directory.document(PEER)
+    peer.name = "Renamed"
+    found = await asyncio.gather(*(directory.renewed(PEER, first) for _ in range(5)))
+    assert {document.name for document in found} == {"Renamed"}
+    second = found[0]
+    for passed, fetches in ((0, 2), (9, 2), (10, 3), (11, 3), (-60, 4)):
+        peer.now = NOW + passed
+        kept = await directory.document(PEER)
+        assert (await directory.renewed(PEER, kept)).name == "Renamed"
+        assert peer.asked == fetches, passed
+    assert await directory.renewed(PEER, second) is await directory.document(PEER)
+    assert peer.asked == 4
+
+
+async def test_one_that_cannot_be_renewed_is_kept() -> None:
+    peer = Peer()
+    directory = Directory(peer, peer.clock)
+    first = await directory.document(PEER)
+    peer.failure = UpstreamFailed("down", sent=False)
+    with pytest.raises(Refusal):
+        await directory.renewed(PEER, first)
+    assert await directory.renewed(PEER, first) is first
+    assert await directory.document(PEER) is first
+    assert peer.asked == 2
+
+
+async def test_two_contacts_are_renewed_each_for_itself() -> None:
+    peer = Peer()
+    directory = Directory(peer, peer.clock)
+    moved = replace(PEER, connect="127.0.0.1:1")
+    for contact in (PEER, moved):
+        await directory.renewed(contact, await directory.document(contact))
+    assert peer.asked == 4
+
+
 async def test_two_contacts_have_two_documents_and_a_moved_one_is_asked_anew() -> None:
     peer = Peer()
     directory = Directory(peer, peer.clock)

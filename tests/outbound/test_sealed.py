@@ -93,10 +93,16 @@ def key_problem() -> Response:
     return Response(response.status, response.fields, response.body)
 
 
+def page(status: int) -> Response:
+    """Return what a web server says that has pages of its own for errors."""
+    return Response(status, ((b"content-type", b"text/html"),), b"<h1>Sorry</h1>")
+
+
 class Peer:
     """An upstream that is the peer itself, at a time of the test's choice."""
 
     def __init__(self, response: Callable[[Got], Response]) -> None:
+        self.key_id = 1
         self.now = float(NOW)
         self.documents = 0
         self.keyless = False
@@ -126,7 +132,9 @@ class Peer:
         return self.now
 
     def _document(self) -> Response:
-        offer = OfferedKey(KeyConfig(1, KEY.public, (Aead.AES_128_GCM,)), int(self.now) + 9999)
+        offer = OfferedKey(
+            KeyConfig(self.key_id, KEY.public, (Aead.AES_128_GCM,)), int(self.now) + 9999
+        )
         offers = () if self.keyless else (offer,)
         body = document_body(THEIRS, "Peer", "peer.example", ("sealed",), offers, 1 << 16)
         digest = content_digest(hashlib.sha256(body).digest())
@@ -275,3 +283,79 @@ async def test_a_document_without_a_key_is_asked_for_again_with_the_next_call() 
         assert await call(peer, directory=directory) == 200
     assert peer.documents == 3
     assert len(peer.got) == 2
+
+
+@pytest.mark.parametrize("status", [200, 201, 302, 400, 403, 404, 429, 499])
+async def test_whatever_is_not_sealed_may_hide_that_the_key_is_gone(status: int) -> None:
+    peer = first(lambda _: page(status))
+    directory = Directory(peer, peer.clock)
+    await directory.document(PEER)
+    peer.key_id = 2
+    assert await call(peer, directory=directory) == 200
+    assert (len(peer.got), peer.documents) == (2, 2)
+    assert len({got.parameter(b"nonce") for got in peer.got}) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "code"), [(b"GET", Code.PEER_UNTRUSTED), (b"POST", Code.OUTCOME_UNKNOWN)]
+)
+@pytest.mark.parametrize("keyless", [False, True])
+async def test_without_another_key_it_is_not_tried_again(
+    method: bytes, code: Code, *, keyless: bool
+) -> None:
+    peer = first(lambda _: page(404), count=99)
+    directory = Directory(peer, peer.clock)
+    await directory.document(PEER)
+    peer.keyless = keyless
+    assert await call(peer, method, directory=directory) is code
+    assert (len(peer.got), peer.documents) == (1, 2)
+    peer.keyless = False
+    for _ in range(3):
+        peer.key_id = 1
+        assert await call(peer, method, directory=directory) in {code, Code.NO_SEALING_KEY}
+    assert peer.documents <= 3
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+async def test_a_server_that_failed_says_nothing_about_the_key(status: int) -> None:
+    peer = first(lambda _: page(status))
+    directory = Directory(peer, peer.clock)
+    await directory.document(PEER)
+    peer.key_id = 2
+    assert await call(peer, directory=directory) is Code.OUTCOME_UNKNOWN
+    assert (len(peer.got), peer.documents) == (1, 1)
+
+
+@pytest.mark.parametrize("second", [page(404), key_problem(), page(502)])
+async def test_behind_it_is_one_further_try_and_no_third(second: Response) -> None:
+    def response(got: Got) -> Response:
+        del got
+        peer.key_id += 1
+        return page(404) if len(peer.got) == 1 else second
+
+    peer = Peer(response)
+    assert await call(peer) is Code.OUTCOME_UNKNOWN
+    assert len(peer.got) == 2
+
+
+async def test_a_refusal_behind_it_leaves_the_outcome_unknown_as_behind_a_key_problem() -> None:
+    fields = refusal_response(Refusal(Code.NOT_ALLOWED)).fields
+
+    def response(got: Got) -> Response:
+        peer.key_id += 1
+        return page(404) if len(peer.got) == 1 else got.sealed(403, fields)
+
+    peer = Peer(response)
+    assert await call(peer) is Code.OUTCOME_UNKNOWN
+    assert len(peer.got) == 2
+
+
+async def test_a_body_that_is_forgotten_does_not_go_again_behind_it() -> None:
+    peer = first(lambda _: page(413))
+    directory = Directory(peer, peer.clock)
+    await directory.document(PEER)
+    peer.key_id = 2
+    body = bytes(REPLAYABLE + 1)
+    assert await call(peer, body=body, directory=directory) is Code.OUTCOME_UNKNOWN
+    assert await call(peer, body=body, directory=directory) == 200  # the new key is known now
+    assert peer.documents == 2

@@ -18,12 +18,13 @@ from tests.patience import soon
 from tests.wire.conftest import WIDE
 from tests.wire.harness.meddler import HungUp, Meddler, Passing
 from tests.wire.harness.portals import Portal
-from tests.wire.harness.raw import RawConnection, exchange, request, response
+from tests.wire.harness.raw import Raw, RawConnection, exchange, request, response
 from tests.wire.harness.recorder import Recorder, eventually
 from tests.wire.harness.sealer import Opened, around, key_problem, offered_by
 from tests.wire.harness.signer import answer_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from .conftest import World
@@ -109,6 +110,100 @@ def test_a_further_try_has_the_nonce_of_the_first_and_an_envelope_of_its_own(
     assert sealed.ask_sealed(method="POST", body=b"body").status == 200
     one, two = sealed.meddler.calls
     assert one.body[7:39] != two.body[7:39]
+    assert len(sealed.bob_app.requests) == 1
+
+
+# --- a web server in front that has error pages of its own ----------------------------------
+
+
+def with_pages_of_its_own(passing: Passing) -> None:
+    """Be a web server that keeps an error's status, and puts a page in the place of its body."""
+    got = passing.on()
+    if got.status < 400:
+        passing.back(got)
+    else:
+        page = b"<h1>Something went wrong</h1>"
+        passing.say(response(got.status, ("Content-Type", "text/html"), body=page))
+
+
+def as_if_all_were_well(passing: Passing) -> None:
+    """Be one that answers with a page and 200 wherever there was an error."""
+    got = passing.on()
+    passing.back(got) if got.status < 400 else passing.say(response(200, body=b"<h1>Oh</h1>"))
+
+
+def until_renewed(world: World, ask: Callable[[], Raw]) -> Raw:
+    """Ask until it made the document be fetched: that is done once in ten seconds for a contact."""
+
+    def has_renewed() -> bool:
+        world.meddler.requests.clear()
+        world.bob_app.clear()
+        found.append(ask())
+        return world.meddler.documents == 1
+
+    found: list[Raw] = []
+    eventually(has_renewed)
+    return found[-1]
+
+
+@pytest.mark.parametrize(
+    ("method", "front"), [("GET", with_pages_of_its_own), ("POST", as_if_all_were_well)]
+)
+def test_an_error_page_does_not_hide_that_the_key_is_gone(
+    sealed: World, method: str, front: Callable[[Passing], None]
+) -> None:
+    assert sealed.ask_sealed("/before").status == 200
+    renew_bobs_key(sealed)
+    sealed.meddler.clear()
+    sealed.meddler.on_call = front
+
+    got = until_renewed(sealed, lambda: sealed.ask_sealed("/after", method=method, body=b"body"))
+
+    assert (got.status, got.body) == (200, b"ok")
+    assert len(sealed.meddler.calls) == 2
+    assert len(sealed.bob_app.requests) == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_error_pages_for_ever_ask_for_the_document_once_in_ten_seconds(
+    sealed: World, method: str
+) -> None:
+    """Also where the first was carried out: without another key nothing is sent twice."""
+    sealed.ask_sealed("/before")
+    sealed.meddler.clear()
+    sealed.bob_app.clear()
+
+    def hiding(passing: Passing) -> None:
+        passing.on()
+        passing.say(response(404, ("Content-Type", "text/html"), body=b"<h1>Gone</h1>"))
+
+    sealed.meddler.on_call = hiding
+    for _ in range(5):
+        got = sealed.ask_sealed(method=method)
+        assert (got.status, got.code) == (502, SAFE[method])
+    assert len(sealed.meddler.calls) == len(sealed.bob_app.requests) == 5
+    assert sealed.meddler.documents <= 2
+
+
+def test_an_error_page_in_the_place_of_a_response_has_the_call_carried_out_once(
+    sealed: World,
+) -> None:
+    """The relay delivers the call, hides the response, and has a newer key to show."""
+    assert sealed.ask_sealed("/before").status == 200
+    sealed.meddler.clear()
+
+    def hiding(passing: Passing) -> None:
+        if len(sealed.meddler.calls) == 1:
+            passing.on()
+            renew_bobs_key(sealed)
+            passing.say(response(404, body=b"<h1>Gone</h1>"))
+        else:
+            passing.back(passing.on())
+
+    sealed.meddler.on_call = hiding
+    got = until_renewed(sealed, lambda: sealed.ask_sealed(method="POST", body=b"pay"))
+    assert (got.status, got.code) == (502, "outcome_unknown")
+    assert len(sealed.meddler.calls) == 2
     assert len(sealed.bob_app.requests) == 1
 
 
