@@ -29,6 +29,7 @@ from proxy.http.upstream import Destination
 FILE_NAME = "proxy.yaml"
 
 _UNIX = "unix:"
+_MINOR = {"1.0": 0, "1.1": 1}
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
 
 
@@ -45,6 +46,8 @@ class Settings:
     """What the app is told as its ``Host``; None is the one that was asked for."""
     fields: FieldPolicy = DEFAULT_POLICY
     """What it gets of a client's fields."""
+    minor: int | None = None
+    """The 1 of HTTP/1.1 or the 0 of HTTP/1.0, which it speaks; None finds out."""
     sources: frozenset[Path] = frozenset()
     """Files beside proxy.yaml that these settings were read from."""
 
@@ -76,6 +79,7 @@ def load_settings(folder: Path) -> Settings:
             underscores=file.underscores == "pass",
             dropped=frozenset(spelling(name.encode("ascii")) for name in file.drop_fields),
         ),
+        minor=_MINOR[file.http] if file.http is not None else None,
         sources=frozenset({folder / file.upstream_ca} if file.upstream_ca is not None else ()),
     )
 
@@ -138,5 +142,6 @@ class SettingsFile(Section):
     token_file: PathText | None = None
     app_answer: Silence | None = None
     host: Annotated[str, AfterValidator(_host)] | None = None
+    http: Literal["1.0", "1.1"] | None = None
     underscores: Literal["drop", "pass"] = "drop"
     drop_fields: list[Annotated[str, AfterValidator(_field_name)]] = Field(default_factory=list)

@@ -50,6 +50,8 @@ class App:
     """What it is told as its ``Host``; None is the one that was asked for."""
     fields: FieldPolicy = DEFAULT_POLICY
     """What it gets of a client's fields."""
+    minor: int | None = None
+    """The minor version of HTTP that it speaks, where the owner settled it."""
 
 
 @dataclass(frozen=True)
@@ -270,6 +272,7 @@ class _Reading:
             settings.answer_timeout,
             settings.host,
             settings.fields,
+            settings.minor,
         )
 
     def _refuse_borrowed(self) -> None:

@@ -26,6 +26,8 @@ class Limits:
     """Bytes of a request's body: a stranger's, a peer's, and of a call of an app's own."""
     held_body: int = 32 * _MIB
     """Bytes of a signed call's body, in or out, and of its response: both are held in memory."""
+    spooled_body: int = _GIB
+    """Bytes of all bodies that are held at once, because their apps must be told the length."""
     connections: int = 8192
     """At each listener."""
     connections_per_address: int = 2048
@@ -65,6 +67,7 @@ class LimitsFile(Section):
 
     body: Body = DEFAULT_LIMITS.body
     held_body: HeldBody = DEFAULT_LIMITS.held_body
+    spooled_body: Body = DEFAULT_LIMITS.spooled_body
     connections: Count = DEFAULT_LIMITS.connections
     connections_per_address: Count = DEFAULT_LIMITS.connections_per_address
     requests_per_peer: Count = DEFAULT_LIMITS.requests_per_peer

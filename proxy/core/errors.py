@@ -44,6 +44,7 @@ class Code(Enum):
     PROXY_TOKEN_UNKNOWN = ("token_unknown", 407, TOKEN_UNKNOWN[2])
     REQUEST_TIMEOUT = ("request_timeout", 408, "The request took too long to arrive.")
     REPLAYED = ("replayed", 409, "This request was seen before; it was perhaps carried out.")
+    LENGTH_REQUIRED = ("length_required", 411, "The request must tell the length of its body.")
     TOO_LARGE = ("too_large", 413, "The body is larger than what is taken here.")
     TARGET_TOO_LONG = ("target_too_long", 414, "The path is longer than what is taken here.")
     NOT_AN_ENVELOPE = ("not_an_envelope", 415, "Only sealed messages are taken here.")
@@ -69,6 +70,8 @@ class Code(Enum):
     APP_TIMEOUT = ("app_timeout", 504, "The app took too long.")
     PEER_TIMEOUT = ("peer_timeout", 504, "The peer took too long.")
     OUTCOME_UNKNOWN_LATE = ("outcome_unknown", 504, OUTCOME_UNKNOWN[2])
+    CANNOT_HOLD = ("cannot_hold", 507, "The app must be told the body's length; it is too large.")
+    LOOP_DETECTED = ("loop_detected", 508, "The request came back to the app that it was for.")
     VERSION_UNSUPPORTED = (
         "version_unsupported",
         505,

@@ -38,6 +38,9 @@ class UpstreamTimeouts:
     write: float = 60.0
 
 
+ANYBODY, NOBODY = "*", ""
+"""Who may use a connection again, besides those who can be named."""
+
 OnInterim = Callable[[int, list[Field]], Awaitable[None]]
 """Is given the status and fields of an interim response (1xx)."""
 
@@ -54,6 +57,14 @@ class UpstreamRequest:
     timeouts: UpstreamTimeouts = UpstreamTimeouts()
     on_interim: OnInterim | None = None
     """Is given each interim response (1xx) but 100 as it arrives; None drops them."""
+    caller: str = NOBODY
+    """Who alone may use the connection again once it carried this request's body.
+
+    A server that doesn't read the body may take it for the next request, whose response is then
+    the next one to come: it must not reach anybody else, nor a stranger who wants just that.
+    """
+    has_begun: Callable[[], Awaitable[None]] | None = None
+    """Returns once the body has begun to come unasked: then nothing need be waited for."""
 
 
 class BytesBody:
@@ -124,6 +135,16 @@ class Upstream(Protocol):
 
     async def close(self) -> None:
         """Close every connection."""
+
+
+class AppUpstream(Upstream, Protocol):
+    """An engine that carries requests to apps, whose servers may be of any age."""
+
+    async def minor_version(self, request: UpstreamRequest) -> int:
+        """Return the 1 of HTTP/1.1 or the 0 of HTTP/1.0: what the server of ``request`` speaks.
+
+        0 too where nobody can tell. Raises ``UpstreamFailed`` where it can't be reached.
+        """
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ from proxy.core.sealing.request import RequestSealer
 from proxy.core.signature.parameters import NONCE_BYTES
 from proxy.core.signature.request import sign_request
 from proxy.http.upstream import (
+    ANYBODY,
     BytesBody,
     UpstreamFailed,
     UpstreamRequest,
@@ -232,6 +233,7 @@ class SealedTransport:
             GATEWAY,
             ((b"host", host), CHUNKED_REQUEST, INCREMENTAL, (b"transfer-encoding", b"chunked")),
             await _body(message, call, body),
+            caller=ANYBODY,  # an answer proves what it answers
         )
 
 

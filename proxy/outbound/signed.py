@@ -20,7 +20,7 @@ from proxy.core.signature.digest import BodyDigest, content_digest
 from proxy.core.signature.parameters import NONCE_BYTES, encode_nonce
 from proxy.core.signature.request import sign_request
 from proxy.core.signature.response import Question, Untrusted, verify_response
-from proxy.http.upstream import UpstreamFailed, UpstreamRequest, UpstreamResponse
+from proxy.http.upstream import ANYBODY, UpstreamFailed, UpstreamRequest, UpstreamResponse
 from proxy.outbound.call import (
     PROBLEM_LIMIT,
     Call,
@@ -98,6 +98,7 @@ class SignedTransport:
             call.target,
             ((b"host", message.authority.encode("ascii")), *signed.message.fields, *framing),
             body.pieces() if call.has_body else None,
+            caller=ANYBODY,  # an answer proves what it answers
         )
         try:
             async with self._context.upstream.send(request) as response:

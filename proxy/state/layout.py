@@ -41,6 +41,11 @@ class State:
         return self.folder / "sealing"
 
     @property
+    def second_answers(self) -> Path:
+        """When apps answered what nobody had asked. No backup needs it."""
+        return self.folder / "second-answers.json"
+
+    @property
     def replays(self) -> Path:
         """The replay store."""
         return self.folder / "replay.sqlite3"

@@ -3,7 +3,7 @@
 A client's own connection, or an envelope on it: what serves the request needn't know which.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from starlette.types import Receive, Scope, Send
@@ -12,7 +12,7 @@ from proxy.core.http.forwarded import ForwardedChain, RemotePeer
 from proxy.core.http.headers import Field, Fields, values_of
 from proxy.core.log_line import RequestLine
 from proxy.core.websocket.handshake import asks_for_websocket
-from proxy.http.scope import INTERIM, UPGRADE
+from proxy.http.scope import HAS_BEGUN, INTERIM, UPGRADE
 from proxy.transfer.body import RequestPieces
 
 
@@ -32,6 +32,8 @@ class Client:
     """Whether ``send`` passes interim responses on."""
     raw: Receive | None = None
     """What the bytes of a WebSocket are received by; None unless the client asks for one."""
+    has_begun: Callable[[], Awaitable[None]] | None = None
+    """Returns once a body has begun to come that was to wait for 100; None where nobody can tell"""
 
 
 def remote_peer_of(scope: Scope) -> RemotePeer:
@@ -56,7 +58,8 @@ def client_of(
     raw = receive if upgrades else None
     pieces = RequestPieces(receive)
     framing = received_framing(fields)
-    return Client(framing, pieces, send, chain, line, INTERIM in extensions, raw)
+    has_begun = scope.get("state", {}).get(HAS_BEGUN)
+    return Client(framing, pieces, send, chain, line, INTERIM in extensions, raw, has_begun)
 
 
 def received_framing(fields: Fields) -> Field | None:

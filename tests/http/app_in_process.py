@@ -38,6 +38,10 @@ class InProcess:
             await engine.settle(0.2)
             await engine.close()
 
+    async def minor_version(self, request: UpstreamRequest) -> int:
+        """Return what the server beyond speaks."""
+        return await self._beyond.minor_version(request)
+
     async def close(self) -> None:
         """Close every connection."""
         await self._beyond.close()

@@ -17,10 +17,7 @@ _ROWS = {
     "bytes_behind_the_length": "httpcore drops what is behind the end",
     "bytes_behind_the_last_chunk": "httpcore drops what is behind the end",
     "bytes_behind_nothing": "httpcore drops what is behind the end",
-    "a_body_for_head": "httpcore drops what is behind the end",
-    "a_chunk_for_head": "httpcore drops what is behind the end",
-    "a_body_with_204": "httpcore drops what is behind the end",
-    "a_body_with_304": "httpcore drops what is behind the end",
+    "bytes_behind_a_205": "httpcore drops what is behind the end",
     "an_upgrade_refused_with_bytes_behind": "httpcore drops what is behind the end",
 }
 

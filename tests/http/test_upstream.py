@@ -15,6 +15,7 @@ from proxy.core.http.headers import Field
 from proxy.core.http.origin import Origin
 from proxy.http.client.connection import HIGH
 from proxy.http.client.engine import Http1Upstream
+from proxy.http.client.pool import REST
 from proxy.http.upstream import (
     Destination,
     Upstream,
@@ -370,6 +371,7 @@ async def test_a_connection_is_used_again_after_a_response_without_a_body(engine
         for method in (b"HEAD", b"DELETE", b"HEAD"):
             async with engine.send(_ask(server.to, method=method)):
                 pass  # nothing is read, since there is nothing
+            await asyncio.sleep(1.5 * REST)
         assert server.connections == 1
 
 

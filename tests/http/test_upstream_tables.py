@@ -1,5 +1,7 @@
 """The table of responses through each engine: whole, in pieces, cut short, over real sockets."""
 
+import asyncio
+
 import pytest
 
 from proxy.http.upstream import Upstream, UpstreamFailed, UpstreamRequest, UpstreamTimeouts
@@ -57,3 +59,26 @@ async def test_a_response_that_is_cut_short_fails(engine: Upstream, row: respons
         async with scripted(_answering(row.twin[:-left_out])) as server:
             with pytest.raises(UpstreamFailed):
                 await fetch(engine, server, row)
+
+
+@pytest.mark.parametrize("row", responses.ENDED_WITH_HEAD, ids=str)
+async def test_a_body_behind_a_head_that_is_all_is_dropped_with_its_connection(
+    engine: Upstream, row: responses.Row
+) -> None:
+    head, behind = row.twin, row.forged[len(row.twin) :]
+
+    async def keeping(link: Link) -> None:
+        while await link.head():
+            await link.send(row.forged)
+
+    async def pausing(link: Link) -> None:
+        while await link.head():
+            await link.send(head)
+            await asyncio.sleep(0.005)
+            await link.send(behind)
+
+    for script in (keeping, pausing):
+        async with scripted(script) as server:
+            for _ in range(3):
+                assert (await fetch(engine, server, row))[::2] == (row.status, b"")
+            assert server.connections == 3

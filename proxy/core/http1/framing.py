@@ -5,6 +5,7 @@ even where the RFC would allow a guess: the app behind us might guess differentl
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -36,11 +37,21 @@ class Persistence:
 _STAYS = Persistence(keeps=True, options=frozenset())
 _ENDS = Persistence(keeps=False, options=frozenset())
 
+_BRING_A_BODY = frozenset({b"POST", b"PUT", b"PATCH"})
+
 
 def request_framing(head: RequestHead) -> Framing:
-    """Return how a request's body ends; raises ``Malformed``."""
+    """Return how a request's body ends; raises ``Malformed``.
+
+    To HTTP/1.0 no length may mean a body up to the connection's end, which nobody could answer: a
+    method that brings a body must tell its length there, with status 411 where it doesn't.
+    """
     framing = _announced(head.fields, head.minor)
-    return 0 if framing is None else framing
+    if framing is None:
+        if head.minor == 0 and head.method in _BRING_A_BODY:
+            raise Malformed("a body without a length in HTTP/1.0", 411)
+        return 0
+    return framing
 
 
 NO_BODY = frozenset({204, 304})
@@ -55,11 +66,13 @@ def bodiless(method: bytes, status: int) -> bool:
 def response_framing(head: ResponseHead, method: bytes) -> Framing:
     """Return how the body of a response to ``method`` ends; raises ``Malformed``.
 
-    What has no body (HEAD, 1xx, 204, 304) may announce one: it describes what isn't sent.
+    What has no body (HEAD, 1xx, 204, 304) may announce one: it describes what isn't sent. Such a
+    response ends with its head, whatever coding is named there (RFC 9112, section 6.3).
     """
-    framing = _announced(head.fields, head.minor)
     if head.status < 200 or bodiless(method, head.status):  # noqa: PLR2004 - RFC 9110, 15.2
+        _length(values_of(head.fields, b"content-length"))
         return 0
+    framing = _announced(head.fields, head.minor)
     return Unmeasured.UNTIL_CLOSE if framing is None else framing
 
 
@@ -74,6 +87,10 @@ def _announced(fields: Fields, minor: int) -> Framing | None:
         if len(codings) != 1 or codings[0].lower() != b"chunked":
             raise Malformed("a transfer coding other than chunked")
         return Unmeasured.CHUNKED
+    return _length(lengths)
+
+
+def _length(lengths: Sequence[bytes]) -> int | None:
     if not lengths:
         return None
     if len(lengths) != 1 or not _LENGTH.fullmatch(lengths[0]):

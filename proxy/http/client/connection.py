@@ -8,17 +8,18 @@ import asyncio
 import math
 import select
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import cast
 
 from proxy.core.http1.framing import Persistence
 from proxy.core.http1.grammar import Malformed
-from proxy.core.http1.reader import END, Interim, ResponseReader, State
+from proxy.core.http1.reader import END, Interim, ResponseReader, State, Surplus
 from proxy.http.client.transport import arrivals, is_end_genuine, left_unread
 from proxy.http.read_buffer import ReadBuffer
 from proxy.http.tcp_keepalive import keep_alive
-from proxy.http.upstream import UpstreamFailed
+from proxy.http.upstream import ANYBODY, UpstreamFailed
 
 HIGH = 128 * 1024
 """Bytes of content that wait for the reader at most: a read's, behind less than ``_FULL``."""
@@ -36,7 +37,9 @@ class Connection(asyncio.BufferedProtocol):
     Two tasks use it at most: one that writes a request's body, one that reads the response.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_surplus: Callable[[Surplus], None] | None = None) -> None:
+        """``on_surplus`` is told of bytes that came behind a response's end."""
+        self._on_surplus = on_surplus
         self._loop = asyncio.get_running_loop()
         self._transport = cast(asyncio.Transport, None)
         self._read_buffer = ReadBuffer(2)
@@ -56,6 +59,14 @@ class Connection(asyncio.BufferedProtocol):
         self._moved_at = 0.0
         """When the last byte of the exchange went in or out."""
         self.idle_since = 0.0
+        self.usable_at = 0.0
+        """When another request may be sent at the earliest, in the loop's time."""
+        self.kept_for = ANYBODY
+        """Who alone may use it; whoever's body it carried."""
+        self.carries_body = False
+        self.is_body_sent = False
+        self.has_ended_early = False
+        """Whether the response was whole before the request's body was."""
 
     # What asyncio calls.
 
@@ -123,6 +134,7 @@ class Connection(asyncio.BufferedProtocol):
     def begin(self, method: bytes, *, upgrade: bool) -> None:
         """Begin to read the response to a request with ``method``."""
         self._reader.expect(method, upgrade=upgrade)
+        self.carries_body = self.is_body_sent = self.has_ended_early = False
 
     def write(self, data: bytes) -> None:
         """Send ``data``; raises ``UpstreamFailed``. Follow it with ``drained`` in a loop."""
@@ -198,6 +210,11 @@ class Connection(asyncio.BufferedProtocol):
         return persistence.keeps and self.is_open and self._reader.state is State.DONE
 
     @property
+    def has_ended_with_head(self) -> bool:
+        """Whether the last response ended with its head; some servers send a body all the same."""
+        return self._reader.has_ended_with_head
+
+    @property
     def is_open(self) -> bool:
         """Whether nothing has gone wrong and no end was announced."""
         return self._failure is None and not self._transport.is_closing()
@@ -231,12 +248,19 @@ class Connection(asyncio.BufferedProtocol):
     def _take(self, events: list[object]) -> None:
         for event in events:
             if isinstance(event, Malformed):
+                if isinstance(event, Surplus) and self._on_surplus is not None:
+                    self._on_surplus(event)
                 self.fail(UpstreamFailed(f"not a response: {event.detail}"))
                 return
             self._buffered += _weight(event)
             self._events.append(event)
         if events:
+            if self.carries_body and events[-1] is END and not self._has_sent_body():
+                self.has_ended_early = True
             _wake(self._arrival)
+
+    def _has_sent_body(self) -> bool:
+        return self.is_body_sent and self._transport.get_write_buffer_size() == 0
 
     def _wake_by(self, until: float) -> None:
         """See to it that the reader is woken ``until`` then; one timer does for many requests."""

@@ -6,8 +6,7 @@ unsent and the connection is given up. A body that isn't what its framing says i
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 from proxy.core.http.headers import content_length, values_of
 from proxy.core.http1.framing import Persistence, persistence
@@ -15,10 +14,18 @@ from proxy.core.http1.grammar import ResponseHead
 from proxy.core.http1.reader import SWITCHING_PROTOCOLS, Interim
 from proxy.core.http1.writer import LAST_CHUNK, chunk, request_head
 from proxy.http.client.connection import Connection
-from proxy.http.upstream import BytesBody, Ending, UpstreamFailed, UpstreamRequest
+from proxy.http.upstream import ANYBODY, NOBODY, BytesBody, Ending, UpstreamFailed, UpstreamRequest
 
 _CONTINUE = 100
 _AT_ONCE = 32 * 1024
+_WITH_BODY = frozenset(
+    {
+        b"POST", b"PUT", b"PATCH", b"QUERY", b"PROPFIND", b"PROPPATCH", b"REPORT", b"SEARCH",
+        b"LOCK", b"MKCOL", b"MKCALENDAR", b"ACL",
+    }
+)  # fmt: skip
+"""Methods whose body has a meaning. Behind any other, many servers leave it unread, and take it for
+the next request."""
 INVITATION = 1.0
 """Seconds that a body waits for the 100 that was asked for; some servers never send one."""
 
@@ -44,7 +51,10 @@ class Exchange(Ending):
     is read from it or written to it through here any more.
     """
 
-    def __init__(self, connection: Connection, request: UpstreamRequest) -> None:
+    def __init__(
+        self, connection: Connection, request: UpstreamRequest, *, waits: bool = True
+    ) -> None:
+        """Let a body that asks for an invitation wait for one if it ``waits``."""
         self.connection = connection
         self._request = request
         self._pump: asyncio.Task[None] | None = None
@@ -52,8 +62,10 @@ class Exchange(Ending):
         self._is_sent = request.body is None
         self._invited: asyncio.Event | None = None
         """What the body waits for, where a 100 was asked for; None where it waits for nothing."""
-        if not self._is_sent and values_of(request.fields, b"expect"):
+        if waits and not self._is_sent and values_of(request.fields, b"expect"):
             self._invited = asyncio.Event()
+        self.is_uninvited = False
+        """Whether the body waited in vain for its invitation."""
         self._is_whole = False
         self._is_raw = False
         self._is_finished = False
@@ -67,9 +79,11 @@ class Exchange(Ending):
         at_once = None
         if not self._is_sent and self._invited is None:
             at_once = _at_once(request)
+        if request.body is not None:
+            connection.carries_body = True
         connection.write(head if at_once is None else head + at_once)
         if at_once is not None:
-            self._is_sent = True
+            self._is_sent = connection.is_body_sent = True
         elif request.body is not None:
             self._pump = asyncio.create_task(self._send_body(request.body))
         while True:
@@ -121,6 +135,8 @@ class Exchange(Ending):
         is_whole = self.is_over()
         self._is_finished = True
         is_free = is_whole and self._is_sent and not self._is_raw
+        if is_free and self._request.body is not None:
+            is_free = self._is_kept_behind_body()
         if is_free and self.connection.is_reusable(self._persistence):
             return True
         self.connection.fail(UpstreamFailed("the exchange was given up"))
@@ -128,6 +144,22 @@ class Exchange(Ending):
             self._pump.cancel()
             await asyncio.wait((self._pump,))
         return False
+
+    def _is_kept_behind_body(self) -> bool:
+        """Tell whether the connection may be used again though it carried a body, and by whom.
+
+        A server that answers without having read the body takes it for the next request. Whoever
+        sent it may mean that, so nobody else may come behind it; and a stranger not either, who
+        would get the answer to what no rule has judged.
+        """
+        caller, connection = self._request.caller, self.connection
+        if caller == NOBODY or connection.has_ended_early:
+            return False
+        if self._request.method not in _WITH_BODY:
+            return False
+        if caller != ANYBODY:
+            connection.kept_for = caller
+        return True
 
     async def write(self, data: bytes) -> None:
         """Send bytes on the raw stream that a 101 has made of the connection."""
@@ -151,11 +183,9 @@ class Exchange(Ending):
         """
         try:
             if self._invited is not None:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(INVITATION):
-                        await self._invited.wait()
+                await self._await_invitation(self._invited)
             await self._send_pieces(pieces)
-            self._is_sent = True
+            self._is_sent = self.connection.is_body_sent = True
         except asyncio.CancelledError:
             self.connection.fail(UpstreamFailed("the request's body was given up"))
             raise
@@ -164,6 +194,20 @@ class Exchange(Ending):
         finally:
             if isinstance(pieces, AsyncGenerator):
                 await pieces.aclose()
+
+    async def _await_invitation(self, invited: asyncio.Event) -> None:
+        """Wait until the body is asked for, or comes unasked, or has waited long enough."""
+        waits = [asyncio.ensure_future(_waited(invited.wait))]
+        if self._request.has_begun is not None:
+            waits.append(asyncio.ensure_future(_waited(self._request.has_begun)))
+        try:
+            done, _ = await asyncio.wait(
+                waits, timeout=INVITATION, return_when=asyncio.FIRST_COMPLETED
+            )
+            self.is_uninvited = not done
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     async def _send_pieces(self, pieces: AsyncIterator[bytes]) -> None:
         connection, patience = self.connection, self._request.timeouts.write
@@ -184,3 +228,7 @@ class Exchange(Ending):
             connection.write(LAST_CHUNK)
         elif left:
             raise UpstreamFailed(f"the request's body is {left} bytes short")
+
+
+async def _waited(for_it: Callable[[], Awaitable[object]]) -> None:
+    await for_it()

@@ -2,17 +2,20 @@
 
 The last one used is used first, so that a burst's surplus grows old and is closed. A connection
 that the other side closed, or that brought a byte, is never handed out: not even if the loop
-hasn't heard of it yet.
+hasn't heard of it yet. One that carried somebody's body is handed out to nobody else.
 """
 
 import asyncio
 import ssl
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 
 from proxy.http.client.connect import dial
 from proxy.http.client.connection import Connection
 from proxy.http.client.resolver import Resolver
-from proxy.http.upstream import Destination, UpstreamFailed
+from proxy.http.client.server import Server
+from proxy.http.upstream import ANYBODY, Destination, UpstreamFailed
 
 IDLE_SECONDS = 4.0
 """Less than servers keep an idle connection open (often 5 s), so a stale one is rarely used."""
@@ -20,11 +23,42 @@ IDLE_CONNECTIONS = 256
 """Idle connections that are kept for one destination."""
 HAPPY_EYEBALLS = 0.25
 """Seconds until the next address of a name is tried beside the first (RFC 8305, section 5)."""
+REST = 0.02
+"""Seconds that a connection rests behind a response that ended with its head.
 
+A server that sends a body there all the same sends it at once; it must not meet the next request.
+"""
 
 EARLY = 1.0
 """A server that closes a kept connection within so many seconds doesn't mean to keep any."""
-SHUNNED_SECONDS = 30.0
+_LOOK = 1.0
+"""Seconds in which the loop reads what a connection brought that nobody asked for."""
+
+
+class _Idle:
+    """One destination's idle connections, by who may use them; the last one used stands last."""
+
+    __slots__ = ("by_caller", "count", "server")
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.by_caller: dict[str, deque[Connection]] = {}
+        self.count = 0
+
+    def add(self, connection: Connection) -> None:
+        mine = self.by_caller.get(connection.kept_for)
+        if mine is None:
+            mine = self.by_caller[connection.kept_for] = deque()
+        if self.count >= IDLE_CONNECTIONS:
+            self._drop_one()
+        self.count += 1
+        mine.append(connection)
+
+    def _drop_one(self) -> None:
+        """Close the one that has been idle longest."""
+        fullest = [idle for idle in self.by_caller.values() if idle]
+        min(fullest, key=lambda idle: idle[0].idle_since).popleft().close()
+        self.count -= 1
 
 
 class Pool:
@@ -35,58 +69,73 @@ class Pool:
     aren't kept for a while.
     """
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        tls: ssl.SSLContext | None = None,
+        on_second_answer: Callable[[Destination], None] | None = None,
+    ) -> None:
         self._tls = {"": tls} if tls is not None else {}
-        self._idle: dict[Destination, deque[Connection]] = {}
-        self._shunned: dict[Destination, float] = {}
+        self._places: dict[Destination, _Idle] = {}
         self._sweeper: asyncio.TimerHandle | None = None
         self._resolver = Resolver()
         self._is_closed = False
+        self._on_second_answer = on_second_answer
 
-    def take(self, to: Destination) -> Connection | None:
-        """Return an idle connection; None where there is none."""
-        idle = self._idle.get(to)
-        if not idle:
+    def server(self, to: Destination) -> Server:
+        """Return what is known of the server at ``to``."""
+        return self._place(to).server
+
+    def take(self, server: Server, caller: str) -> Connection | None:
+        """Return an idle connection that ``caller`` may use; None where there is none."""
+        place = self._places.get(server.to)
+        if place is None or not place.count:
             return None
         now = asyncio.get_running_loop().time()
-        while idle:
-            connection = idle.pop()
-            fresh = connection.is_open and now - connection.idle_since < IDLE_SECONDS
-            if fresh and connection.is_quiet:
-                return connection
-            if now - connection.idle_since < EARLY:
-                self.shun(to)
-            connection.close()
+        for who in (caller, ANYBODY):
+            idle = place.by_caller.get(who)
+            while idle:
+                is_rested = idle[-1].usable_at <= now
+                if not is_rested and idle[0].usable_at > now:
+                    break
+                connection = idle.pop() if is_rested else idle.popleft()
+                place.count -= 1
+                fresh = connection.is_open and now - connection.idle_since < IDLE_SECONDS
+                if fresh and connection.is_quiet:
+                    return connection
+                if now - connection.idle_since < EARLY:
+                    server.shun(now)
+                _dismiss(connection)
         return None
 
-    async def connect(self, to: Destination, patience: float) -> Connection:
+    async def connect(self, server: Server, patience: float) -> Connection:
         """Return a new connection; raises ``UpstreamFailed`` (nothing was sent)."""
         try:
             async with asyncio.timeout(patience):
-                return await self._connect(to)
+                return await self._connect(server)
         except TimeoutError:
             detail = f"no connection within {patience:g} s"
-            raise UpstreamFailed(detail, timeout=True, sent=False) from None
+            failure = UpstreamFailed(detail, timeout=True, sent=False)
         except (OSError, ssl.SSLError) as error:
-            raise UpstreamFailed(f"no connection: {error}", sent=False) from None
+            failure = UpstreamFailed(f"no connection: {error}", sent=False)
+        server.forget()  # when it is there again, it may be another one
+        raise failure from None
 
-    def release(self, to: Destination, connection: Connection) -> None:
+    def release(self, server: Server, connection: Connection) -> None:
         """Keep a connection that may carry another request."""
         loop = asyncio.get_running_loop()
-        if self._is_closed or loop.time() < self._shunned.get(to, 0):
+        now = loop.time()
+        if self._is_closed or now < server.shunned_until:
             connection.close()
             return
-        idle = self._idle.setdefault(to, deque())
-        if len(idle) >= IDLE_CONNECTIONS:
-            idle.popleft().close()
-        connection.idle_since = loop.time()
-        idle.append(connection)
+        connection.idle_since = connection.usable_at = now
+        if connection.has_ended_with_head:
+            if server.sends_bodies_behind_heads:
+                connection.close()
+                return
+            connection.usable_at += REST
+        self._place(server.to).add(connection)
         if self._sweeper is None:
             self._sweeper = loop.call_later(IDLE_SECONDS, self._sweep, loop)
-
-    def shun(self, to: Destination) -> None:
-        """Keep no connections to ``to`` for a while."""
-        self._shunned[to] = asyncio.get_running_loop().time() + SHUNNED_SECONDS
 
     def close(self) -> None:
         """Close every idle connection, and keep none from now on."""
@@ -94,21 +143,33 @@ class Pool:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
-        for idle in self._idle.values():
-            for connection in idle:
-                connection.close()
-        self._idle.clear()
+        for place in self._places.values():
+            for idle in place.by_caller.values():
+                for connection in idle:
+                    connection.close()
+        self._places.clear()
+
+    def _place(self, to: Destination) -> _Idle:
+        place = self._places.get(to)
+        if place is None:
+            place = self._places[to] = _Idle(Server(to, self._on_second_answer))
+        return place
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         """Close what has been idle too long or was closed by the other side."""
-        for to, idle in list(self._idle.items()):
-            while idle and not (
-                idle[0].is_open and loop.time() - idle[0].idle_since < IDLE_SECONDS
-            ):
-                idle.popleft().close()
-            if not idle:
-                del self._idle[to]
-        self._sweeper = loop.call_later(IDLE_SECONDS, self._sweep, loop) if self._idle else None
+        now, is_any_left = loop.time(), False
+        for to, place in list(self._places.items()):
+            for caller, idle in list(place.by_caller.items()):
+                while idle and not (idle[0].is_open and now - idle[0].idle_since < IDLE_SECONDS):
+                    idle.popleft().close()
+                    place.count -= 1
+                if not idle:
+                    del place.by_caller[caller]
+            if place.count:
+                is_any_left = True
+            elif place.server.is_forgotten(now):
+                del self._places[to]
+        self._sweeper = loop.call_later(IDLE_SECONDS, self._sweep, loop) if is_any_left else None
 
     def _context(self, authorities: str) -> ssl.SSLContext:
         """Return what verifies a server: the authorities in PEM, or "" for the system's."""
@@ -119,22 +180,31 @@ class Pool:
                 tls.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         return tls
 
-    async def _connect(self, to: Destination) -> Connection:
-        loop = asyncio.get_running_loop()
+    async def _connect(self, server: Server) -> Connection:
+        loop, to = asyncio.get_running_loop(), server.to
         origin = to.origin
         tls = None
         if origin.scheme == "https":
             tls = self._context(to.authorities)
         name = origin.host.strip("[]") if tls is not None else None
+        make = partial(Connection, server.note_surplus)
         if to.unix:
             _, connection = await loop.create_unix_connection(
-                Connection, to.unix, ssl=tls, server_hostname=name
+                make, to.unix, ssl=tls, server_hostname=name
             )
             return connection
         host, port = to.connect or (origin.host.strip("[]"), origin.port)
         addresses = await self._resolver.look_up(host, port)
         opened = await dial(addresses, None if to.connect else HAPPY_EYEBALLS)
         _, connection = await loop.create_connection(
-            Connection, sock=opened, ssl=tls, server_hostname=name
+            make, sock=opened, ssl=tls, server_hostname=name
         )
         return connection
+
+
+def _dismiss(connection: Connection) -> None:
+    """Let go of a connection that can't be used, and see what it brought before it is closed."""
+    if connection.is_open and not connection.is_quiet:
+        asyncio.get_running_loop().call_later(_LOOK, connection.close)
+    else:
+        connection.close()

@@ -36,6 +36,11 @@ class AsgiUpstream:
         finally:
             await exchange.finish()
 
+    async def minor_version(self, request: UpstreamRequest) -> int:
+        """Return that of HTTP/1.1: an app in this process gets its body in messages."""
+        del request
+        return 1
+
     async def settle(self, patience: float) -> None:
         """Wait for what the app still does behind its responses, for ``patience`` seconds."""
         if self._running:

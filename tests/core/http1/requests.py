@@ -103,6 +103,13 @@ _CODINGS = [
     _with_coding("coding_behind_a_comma", b", chunked"),
     _with_coding("coding_behind_a_vertical_tab", b"\x0bchunked"),
     _with_coding("coding_folded", b"\r\n chunked"),
+    *(Row(f"no_length_in_http_1_0_{method.decode()}",
+          _post(b"", b"", method + b" /x HTTP/1.0\r\n"),
+          _post(b"Content-Length: 5\r\n", b"hello", method + b" /x HTTP/1.0\r\n"), b"hello", 411)
+      for method in (b"POST", b"PUT", b"PATCH")),
+    Row("no_length_in_http_1_0_behind_keep_alive",
+        _post(b"Connection: keep-alive\r\n", b"GET /y HTTP/1.0\r\n\r\n", b"POST /x HTTP/1.0\r\n"),
+        _post(b"Content-Length: 0\r\n", b"", b"POST /x HTTP/1.0\r\n"), b"", 411),
     Row("coding_in_http_1_0", _post(TE, HELLO, b"POST /x HTTP/1.0\r\n"),
         _post(b"Content-Length: 5\r\n", b"hello", b"POST /x HTTP/1.0\r\n"), b"hello"),
     Row("coding_with_a_space_before_the_colon", _post(b"Transfer-Encoding : chunked\r\n", HELLO),

@@ -8,6 +8,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 LENGTH = OK + b"Content-Length: 5\r\n\r\nhello"
 CHUNKED = OK + TE + b"\r\n" + HELLO
 NONE = OK + b"Content-Length: 0\r\n\r\n"
+RESET = b"HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n"
 
 
 @dataclass(frozen=True)
@@ -113,12 +114,11 @@ _BODIES = [
     Row("bytes_behind_the_length", LENGTH + b"!"),
     Row("bytes_behind_the_last_chunk", CHUNKED + b"HTTP/1.1 200 OK\r\n", CHUNKED),
     Row("bytes_behind_nothing", NONE + b"x", NONE, b""),
-    Row("a_body_for_head", LENGTH, OK + b"Content-Length: 5\r\n\r\n", b"", method=b"HEAD"),
-    Row("a_chunk_for_head", CHUNKED, OK + TE + b"\r\n", b"", method=b"HEAD"),
-    Row("a_body_with_204", b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello",
-        b"HTTP/1.1 204 No Content\r\n\r\n", b"", 204),
-    Row("a_body_with_304", b"HTTP/1.1 304 Not Modified\r\n\r\nhello",
-        b'HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\nETag: "x"\r\n\r\n', b"", 304),
+    Row("bytes_behind_a_205", RESET + b"hello", RESET, b"", 205),
+    Row("bytes_behind_an_interim_response", b"HTTP/1.1 103 Hm\r\nContent-Length: 5\r\n\r\nhello"
+        + LENGTH, b"HTTP/1.1 103 Hm\r\nContent-Length: 5\r\n\r\n" + LENGTH),
+    Row("a_length_that_isn_t_one_for_head", OK + b"Content-Length: +5\r\n\r\n",
+        OK + b"Content-Length: 5\r\n\r\n", b"", method=b"HEAD"),
     Row("two_lengths_for_head", OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n", NONE, b"",
         method=b"HEAD"),
     Row("an_upgrade_that_nobody_asked_for",
@@ -132,3 +132,32 @@ _BODIES = [
 ]  # fmt: skip
 
 ROWS = [*_FRAMING, *_HEADS, *_BODIES]
+
+_NOT_MODIFIED = b"HTTP/1.1 304 Not Modified\r\n"
+_NO_CONTENT = b"HTTP/1.1 204 No Content\r\n"
+
+
+def _ended(
+    name: str, head: bytes, behind: bytes = b"hello", status: int = 200, method: bytes = b"HEAD"
+) -> Row:
+    return Row(name, head + b"\r\n" + behind, head + b"\r\n", b"", status, method)
+
+
+ENDED_WITH_HEAD = [
+    _ended("a_body_for_head", OK + b"Content-Length: 5\r\n"),
+    _ended("a_body_for_head_without_a_length", OK),
+    _ended("a_chunk_for_head", OK + TE, HELLO),
+    _ended("a_coding_beside_a_length_for_head", OK + TE + b"Content-Length: 5\r\n"),
+    _ended("a_coding_that_nobody_knows_for_head", OK + b"Transfer-Encoding: gzip\r\n"),
+    _ended("a_coding_in_http_1_0_for_head", b"HTTP/1.0 200 OK\r\n" + TE, HELLO),
+    _ended("an_error_s_body_for_head", b"HTTP/1.1 404 No\r\nContent-Length: 5\r\n", status=404),
+    _ended("a_body_with_204", _NO_CONTENT + b"Content-Length: 5\r\n", status=204, method=b"GET"),
+    _ended("a_chunk_with_204", _NO_CONTENT + TE, HELLO, 204, b"DELETE"),
+    _ended("a_body_with_304", _NOT_MODIFIED, status=304, method=b"GET"),
+    _ended("a_body_with_304_and_its_length", _NOT_MODIFIED + b"Content-Length: 5\r\n",
+           status=304, method=b"GET"),
+    _ended("a_second_answer_behind_head", OK + b"Content-Length: 5\r\n", LENGTH),
+]  # fmt: skip
+"""Responses that are whole with their head (RFC 9112, section 6.3): ``forged`` sends a body all the
+same. Both arrive as the twin does, but nothing may be sent behind what was forged.
+"""

@@ -119,3 +119,13 @@ def test_no_bytes_make_a_reader_raise(data: bytes, places: list[int]) -> None:
         read_request(cut(start + data, places), ends=True)
     for start in (b"", responses.OK, responses.CHUNKED[:-9]):
         read_response(cut(start + data, places), ends=True)
+
+
+@pytest.mark.parametrize("row", responses.ENDED_WITH_HEAD, ids=str)
+def test_a_head_that_is_all_of_a_response_ends_it_whatever_follows(row: responses.Row) -> None:
+    twin = read_response([row.twin], row.method)
+    assert (twin.error, twin.ends, twin.body) == (None, 1, b"")
+    for pieces in ([row.forged], one_by_one(row.forged), [row.twin, row.forged[len(row.twin) :]]):
+        outcome = read_response(pieces, row.method)
+        assert (outcome.heads, outcome.ends, outcome.body) == (twin.heads, 1, b"")
+        assert outcome.error is not None, "the connection could be used again"
