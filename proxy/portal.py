@@ -18,6 +18,7 @@ from proxy.core.access.policy import MODES, Caller, Contact, Mode
 from proxy.core.access.template import Variables
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import AccessContext
+from proxy.core.http.caching import NO_STORE
 from proxy.core.http.headers import Field
 from proxy.core.http.problem import Response
 from proxy.core.identity import PrivateKey, short_id
@@ -125,10 +126,12 @@ class Portal:
     ) -> tuple[Field, ...]:
         """Return the fields of ``response``, signed as what answers ``question``.
 
-        ``sha256`` is the digest of the body that will be sent. Raises ``NotSignable`` where the
-        question covers what isn't in it, as only a refused request's can.
+        ``sha256`` is the digest of the body that will be sent. No cache may keep it: it answers one
+        question, and isn't believed by who asks another. That isn't covered, since web servers on
+        the way write their own. Raises ``NotSignable`` where the question covers what isn't in it,
+        as only a refused request's can.
         """
         fields = (*response.fields, content_digest(sha256))
         message = Message(fields=fields, status=response.status)
         signed = sign_response(self.key, message, question, now=int(self.clock()))
-        return tuple(signed.message.fields)
+        return (*signed.message.fields, NO_STORE)

@@ -1,13 +1,16 @@
 """What the Portal itself answers on its public host: who it is, and how to seal a call to it.
 
-Everything here may be read by a stranger, and nothing is fetched for one.
+Everything here may be read by a stranger, and nothing is fetched for one. No cache keeps it: who
+asks again wants to know what holds now, as a peer does whose sealing key isn't known any more.
 """
 
 import hashlib
 import json
+from dataclasses import replace
 
 from proxy.core.access.target import Target
 from proxy.core.errors import Code, Refusal
+from proxy.core.http.caching import NO_STORE
 from proxy.core.http.problem import Response
 from proxy.core.identity_document import PATH, document_body, sign_document
 from proxy.core.sealing.chunks import LARGEST_CHUNK
@@ -28,7 +31,8 @@ def response_for(portal: Portal, method: bytes, target: Target) -> Response:
     if method not in (b"GET", b"HEAD"):
         allow = "GET, HEAD, POST" if target.path == GATEWAY else "GET, HEAD"
         raise Refusal(Code.METHOD_NOT_ALLOWED, f"{method[:40]!r} {target.path!r}", allow=allow)
-    return page(portal)
+    response = page(portal)
+    return replace(response, fields=(*response.fields, NO_STORE))
 
 
 def identity_document(portal: Portal) -> Response:

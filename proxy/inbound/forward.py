@@ -6,7 +6,7 @@ buffered whole, since neither may be believed in part.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import replace
 from functools import lru_cache, partial
 from types import TracebackType
@@ -35,6 +35,7 @@ from proxy.http.upstream import (
     UpstreamResponse,
     UpstreamTimeouts,
 )
+from proxy.inbound.app_response import AppResponses
 from proxy.inbound.told_once import ToldOnce
 from proxy.portal import Portal
 from proxy.transfer.access_log import named
@@ -44,7 +45,6 @@ from proxy.transfer.client import Client
 from proxy.transfer.failures import app_failed
 from proxy.transfer.response import (
     nothing_follows,
-    passing_fields,
     send_buffered,
     send_interim,
     send_response,
@@ -65,6 +65,7 @@ class Forwarder:
         self._upstream = upstream
         self._limits = portal.config.limits
         self._told = ToldOnce()
+        self._responses = AppResponses(portal, self._told)
         self._relay_limits = RelayLimits(message=self._limits.websocket_message)
 
     async def stream(
@@ -91,16 +92,19 @@ class Forwarder:
             # Without a body there is nothing to wait for: its digest is that of no bytes.
             BodyDigest(admission.digests).refuse_mismatch()
         handshake = read_handshake(request.method, request.fields) if client.raw else None
+        own = self._responses.own_hosts(request, app.name, client)
         with _Failures() as failures:
-            outgoing = await self._streamed(request, admission, app, client)
+            outgoing = await self._streamed(request, admission, app, client, own)
             async with self._upstream.send(outgoing) as from_app:
                 if handshake is not None and from_app.status == SWITCHING_PROTOCOLS:
-                    relay = self._relay(request, handshake, from_app, client)
+                    self._responses.tell_of_cookies(admission, from_app.fields, own)
+                    relay = self._relay(request, handshake, from_app, client, own)
                     failures.has_begun = True
                     client.line.status = from_app.status
                     await _run(relay, active)
                 else:
-                    fields, pieces = await _passing(request, from_app)
+                    passing = self._responses.passing(request, admission, from_app, own)
+                    fields, pieces = await _streaming(request, from_app, passing)
                     failures.has_begun = True
                     client.line.status = from_app.status
                     await send_stream(client.send, from_app.status, fields, pieces)
@@ -142,8 +146,9 @@ class Forwarder:
                     )
             except UpstreamFailed as failure:
                 raise app_failed(failure) from None
-            passing = passing_fields(request.method, from_app.status, from_app.fields)
-            response = Response(from_app.status, tuple(response_for_travel(passing)), b"")
+            own = self._responses.own_hosts(request, app.name, client)
+            to_sign = self._responses.to_sign(request, admission, from_app, own)
+            response = Response(from_app.status, to_sign, b"")
             fields = self._portal.sign_response(response, their_body.sha256, question)
             client.line.status = response.status
             await send_buffered(client.send, response.status, fields, their_body, request.method)
@@ -157,7 +162,8 @@ class Forwarder:
         answers this question. A question that no honest sender asks (it covers what isn't there)
         can't be signed for, and gets the response as it is.
         """
-        bare = replace(response, fields=tuple(f for f in response.fields if f[0] not in _PROOF))
+        bare_fields = response_for_travel([f for f in response.fields if f[0] not in _PROOF])
+        bare = replace(response, fields=tuple(bare_fields))
         body = b"" if request.method == b"HEAD" else response.body
         try:
             fields = self._portal.sign_response(bare, hashlib.sha256(body).digest(), question)
@@ -166,13 +172,18 @@ class Forwarder:
         await send_response(client.send, replace(response, fields=fields), request.method)
 
     async def _streamed(
-        self, request: Request, admission: Admission, app: App, client: Client
+        self,
+        request: Request,
+        admission: Admission,
+        app: App,
+        client: Client,
+        own: Collection[bytes],
     ) -> UpstreamRequest:
         """Return the request as the app gets it, with a body that is still coming."""
         if client.raw is not None:
             outgoing = self._to_app(request, admission, app, client, None, None)
             return replace(outgoing, fields=handshake_for_app(outgoing.fields))
-        on_interim = partial(send_interim, client.send) if client.takes_interim else None
+        on_interim = partial(send_interim, client.send, own) if client.takes_interim else None
         pieces = None
         if client.framing is not None:
             pieces = limit_body(client.pieces, client.framing, self._limits.body)
@@ -189,13 +200,18 @@ class Forwarder:
         return outgoing
 
     def _relay(
-        self, request: Request, handshake: Handshake, from_app: UpstreamResponse, client: Client
+        self,
+        request: Request,
+        handshake: Handshake,
+        from_app: UpstreamResponse,
+        client: Client,
+        own: Collection[bytes],
     ) -> WebSocketRelay:
         """Return what carries a WebSocket; raises ``UpstreamFailed`` for a false 101."""
         if client.raw is None:
             raise TypeError("only a client that can be upgraded brings a handshake")
         return WebSocketRelay(
-            handshake, from_app, client.raw, client.send, named(request), self._relay_limits
+            handshake, from_app, client.raw, client.send, named(request), self._relay_limits, own
         )
 
     def _to_app(
@@ -286,17 +302,15 @@ async def _run(relay: WebSocketRelay, active: ActiveRequest) -> None:
             raise
 
 
-async def _passing(
-    request: Request, from_app: UpstreamResponse
+async def _streaming(
+    request: Request, from_app: UpstreamResponse, fields: list[Field]
 ) -> tuple[list[Field], AsyncIterator[bytes]]:
     """Return the fields and the pieces of an app's response as they go on."""
-    fields = passing_fields(request.method, from_app.status, from_app.fields, streams=True)
     pieces = from_app.pieces()
     if bodiless(request.method, from_app.status):
         # All of it is there with the head, unless the app breaks off: that can still be told.
         await nothing_follows(pieces)
     if request.seal is not None:
-        fields = response_for_travel(fields)
         size = content_length(fields)
         if size is not None:
             # An app that breaks off meanwhile can be told of: nothing of its response has gone.

@@ -6,6 +6,7 @@ from starlette.types import Message, Send
 
 from proxy.core.access.policy import Access
 from proxy.core.gate import Admission, Request, Unpaired
+from proxy.core.http.caching import stored_nowhere
 from proxy.core.http.headers import Field
 from proxy.core.http.problem import Response, refusal_response
 from proxy.core.terminals.session import renewal
@@ -21,8 +22,8 @@ def touch_session(
 ) -> Client:
     """Note that a terminal was here; its cookie is set again with the answer where that is due.
 
-    With responses from private pages alone: a cache may keep others for everybody, and the cookie
-    with them.
+    With responses from private pages alone, and no cache keeps them: it could hand the cookie to
+    whoever asks next.
     """
     cookie, terminals = None, portal.terminals
     if admission.rule is not None and admission.rule.access is Access.PRIVATE:
@@ -43,12 +44,12 @@ def sent_to_pair(refusal: Unpaired, request_id: str) -> Response:
     return replace(told, status=_SEE_OTHER, fields=(location, *fields))
 
 
-def _with(field: Field, send: Send) -> Send:
-    """Return what sends a response with ``field`` in its head as well."""
+def _with(cookie: Field, send: Send) -> Send:
+    """Return what sends a response with ``cookie`` in its head as well."""
 
     async def sending(message: Message) -> None:
         if message["type"] in ("http.response.start", UPGRADE):
-            message = {**message, "headers": [*message["headers"], field]}
+            message = {**message, "headers": [*stored_nowhere(message["headers"]), cookie]}
         await send(message)
 
     return sending

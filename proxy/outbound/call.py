@@ -146,7 +146,10 @@ def refuse_replayed(call: Call, fields: Fields) -> None:
 
 
 def fields_for_app(call: Call, status: int, fields: Fields, *, streams: bool) -> tuple[Field, ...]:
-    """Return the response's fields as the calling app gets them."""
-    return tuple(
-        passing_fields(call.method, status, restored_after_travel(fields), streams=streams)
-    )
+    """Return the response's fields as the calling app gets them.
+
+    Without cookies for more than the app that was called: its Portal should have dropped them.
+    """
+    restored = restored_after_travel(fields)
+    own = (call.origin.host.encode("ascii"),)
+    return tuple(passing_fields(call.method, status, restored, streams=streams, own=own))

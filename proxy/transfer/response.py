@@ -4,12 +4,13 @@ Every way out ends here, so what may never leave (a body after HEAD, a length th
 body's, a stream that broke off and looks whole) is settled once.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 
 from starlette.types import Message, Send
 
 from proxy.core.http.headers import Field, Fields, end_to_end_not_ours, values_of
 from proxy.core.http.problem import Response
+from proxy.core.http.set_cookie import reaches_beyond
 from proxy.core.http1.framing import NO_BODY, bodiless
 from proxy.core.terminals.cookie import sets_ours
 from proxy.http.scope import INTERIM
@@ -18,17 +19,28 @@ from proxy.transfer.body import BufferedBody
 
 
 def passing_fields(
-    method: bytes, status: int, fields: Fields, *, streams: bool = False
+    method: bytes,
+    status: int,
+    fields: Fields,
+    *,
+    streams: bool = False,
+    own: Collection[bytes] = (),
 ) -> list[Field]:
     """Return the fields of an app's response that go on, as they came and in their order.
 
     ``Content-Length`` is among them where it describes what isn't sent (HEAD, 304), and where the
     body streams through as it comes. The cookie of the owner's devices is ours to set: an app that
-    could would let a browser in for another one.
+    could would let a browser in for another one. Nor may one be for more than the hosts in
+    ``own``, by which the app is reached; () where nobody knows them.
     """
     passing = end_to_end_not_ours(fields)
     if values_of(fields, b"set-cookie"):
-        passing = [f for f in passing if f[0] != b"set-cookie" or not sets_ours(f[1])]
+        passing = [
+            (name, value)
+            for name, value in passing
+            if name != b"set-cookie"
+            or not (sets_ours(value) or (own and reaches_beyond(value, own)))
+        ]
     lengths = values_of(fields, b"content-length")
     if not lengths or values_of(fields, b"transfer-encoding"):
         return passing
@@ -97,9 +109,12 @@ def _never() -> bool:
     return False
 
 
-async def send_interim(send: Send, status: int, fields: Fields) -> None:
-    """Pass on an interim response, to a server that has the extension for it."""
-    passing = passing_fields(b"GET", status, fields)
+async def send_interim(send: Send, own: Collection[bytes], status: int, fields: Fields) -> None:
+    """Pass on an interim response, to a server that has the extension for it.
+
+    ``own`` is as in ``passing_fields``.
+    """
+    passing = passing_fields(b"GET", status, fields, own=own)
     await send({"type": INTERIM, "status": status, "headers": passing})
 
 

@@ -13,7 +13,7 @@ Source: RFC 6455, sections 5 and 7.
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -67,10 +67,12 @@ class WebSocketRelay:
         send: Send,
         app: str,
         limits: RelayLimits = _LIMITS,
+        own: Collection[bytes] = (),
     ) -> None:
         """Check the app's 101; raises ``UpstreamFailed`` for a false one.
 
-        ``receive`` and ``send`` are the client's; ``app`` names the app for the log.
+        ``receive`` and ``send`` are the client's; ``app`` names the app for the log, ``own`` are
+        the hosts by which it is reached.
         """
         try:
             deflate = read_response(asked, response.fields).deflate
@@ -81,6 +83,7 @@ class WebSocketRelay:
         self._send = send
         self._app = app
         self._limits = limits
+        self._own = own
         self._clock = asyncio.timeout(None)
         self._closing: Close | None = None
         self._is_app_deaf = False
@@ -98,7 +101,8 @@ class WebSocketRelay:
 
         A client that breaks off has this cancelled by its listener.
         """
-        fields = passing_fields(b"GET", self._response.status, self._response.fields)
+        response = self._response
+        fields = passing_fields(b"GET", response.status, response.fields, own=self._own)
         await self._send({"type": UPGRADE, "headers": list(fields_for_client(fields))})
         try:
             async with self._clock, asyncio.TaskGroup() as directions:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import pytest
 
+from proxy.core.identity import PrivateKey
 from tests.wire.conftest import World
 from tests.wire.harness.portals import Portal, contact
 from tests.wire.harness.raw import Raw, RawConnection, chunked, exchange, request
 from tests.wire.harness.recorder import Recorder, eventually
-from tests.wire.harness.signer import PrivateKey, new_key, sign_call
+from tests.wire.harness.signer import new_key, sign_call
 from tests.wire.harness.sockets import handshake, switched
 
 _RULES = {

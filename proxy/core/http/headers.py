@@ -61,10 +61,13 @@ RENAMED = {
 _TAKEN_ON_THE_WAY = (
     b"date", b"server", b"x-pad", b"x-sendfile", b"x-accel-buffering", b"x-accel-charset",
     b"x-accel-expires", b"x-accel-limit-rate", b"x-accel-redirect",
+    b"cache-control", b"expires", b"cdn-cache-control", b"cloudflare-cdn-cache-control",
+    b"surrogate-control", b"edge-control",
 )  # fmt: skip
 RENAMED_IN_RESPONSES = RENAMED | {name: b"portal-app-" + name for name in _TAKEN_ON_THE_WAY}
 """Web servers on the way write their own ``Date`` over a response's, or act on ``X-Accel-*`` and
-drop them, by default.
+drop them, by default. Caches would keep a signed response, which answers one question alone, and
+give it for the next; so ``Cache-Control`` between Portals is ours, and says ``no-store``.
 """
 RESTORED = {ours: apps for apps, ours in RENAMED_IN_RESPONSES.items()}
 

@@ -1,0 +1,34 @@
+"""The ``Domain`` of an app's ``Set-Cookie``: which hosts get the cookie back (RFC 6265bis, 5.6).
+
+With the domain of its Portal, or of several, an app would set a cookie for other apps: another
+app's session, or so many cookies that browsers forget ours. Its own host is a host below those.
+"""
+
+from collections.abc import Collection
+
+_BLANKS = b" \t"
+
+
+def reaches_beyond(value: bytes, own: Collection[bytes]) -> bool:
+    """Tell whether a ``Set-Cookie`` with this value is for more than the hosts in ``own``.
+
+    ``own`` are the hosts by which the app is reached, in lower case. Whatever isn't one of them or
+    below one is beyond: another host, or what can't be read.
+
+    Attributes are what stands between semicolons, as for browsers, quotes or not. Of several
+    ``Domain`` browsers take the last one, others the first: each of them must be its own. An empty
+    one, which leaves the cookie to the one host, takes nothing back of those before it.
+    """
+    return b"=" in value and any(
+        not _is_own(domain, own)
+        for name, _, domain in (part.partition(b"=") for part in value.split(b";")[1:])
+        if name.strip(_BLANKS).lower() == b"domain"
+    )
+
+
+def _is_own(domain: bytes, own: Collection[bytes]) -> bool:
+    host = domain.strip(_BLANKS).strip(b'"').strip(_BLANKS).lower().removeprefix(b".")
+    name, colon, port = host.rpartition(b":")
+    if colon and port.isdigit():
+        host = name
+    return not host or any(host == each or host.endswith(b"." + each) for each in own)

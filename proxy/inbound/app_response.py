@@ -1,0 +1,78 @@
+"""What of an app's response goes on: its cookies stay its own, caches keep nobody's page."""
+
+from collections.abc import Collection
+from functools import lru_cache
+
+from proxy.core.access.policy import ANONYMOUS
+from proxy.core.gate import Admission, Request
+from proxy.core.http.caching import is_for_shared_caches, kept_from_shared_caches
+from proxy.core.http.headers import Field, Fields, response_for_travel, values_of
+from proxy.core.http.set_cookie import reaches_beyond
+from proxy.http.upstream import UpstreamResponse
+from proxy.inbound.told_once import ToldOnce
+from proxy.portal import Portal
+from proxy.transfer.client import Client
+from proxy.transfer.response import passing_fields
+
+_TOSSED = "its cookie %s isn't handed on: its Domain is more than the app's own host"
+
+
+class AppResponses:
+    """The responses of one Portal's apps."""
+
+    def __init__(self, portal: Portal, told: ToldOnce) -> None:
+        self._portal = portal
+        self._told = told
+
+    def own_hosts(self, request: Request, app: str, client: Client) -> tuple[bytes, ...]:
+        """Return the hosts by which the client may know the app, in lower case.
+
+        Its public one; the one that was asked for, by an alias perhaps; and the one that a web
+        server in front was asked for.
+        """
+        hosts = self._portal.hosts
+        asked, told = values_of(request.fields, b"host")[0], client.chain.host
+        own = _host(hosts.origin.of_app(app).host.encode("ascii")), _host(asked)
+        return (*own, _host(told)) if told and hosts.leads_to(told, app) else own
+
+    def passing(
+        self,
+        request: Request,
+        admission: Admission,
+        from_app: UpstreamResponse,
+        own: Collection[bytes],
+    ) -> list[Field]:
+        """Return the fields that go on to a client, or into an envelope."""
+        self.tell_of_cookies(admission, from_app.fields, own)
+        fields = passing_fields(
+            request.method, from_app.status, from_app.fields, streams=True, own=own
+        )
+        if request.seal is not None:
+            return response_for_travel(fields)
+        return fields if admission.caller is ANONYMOUS else kept_from_shared_caches(fields)
+
+    def to_sign(
+        self,
+        request: Request,
+        admission: Admission,
+        from_app: UpstreamResponse,
+        own: Collection[bytes],
+    ) -> tuple[Field, ...]:
+        """Return the fields that are signed, under their travelling names."""
+        self.tell_of_cookies(admission, from_app.fields, own)
+        passing = passing_fields(request.method, from_app.status, from_app.fields, own=own)
+        travelling = response_for_travel(passing)
+        return tuple(pair for pair in travelling if not is_for_shared_caches(pair[0]))
+
+    def tell_of_cookies(self, admission: Admission, fields: Fields, own: Collection[bytes]) -> None:
+        """Tell the owner which cookies of an app don't go on."""
+        for value in values_of(fields, b"set-cookie"):
+            if reaches_beyond(value, own):
+                name = value.partition(b"=")[0].strip()
+                self._told.tell(admission.app or "", admission.caller.type, _TOSSED, name)
+
+
+@lru_cache
+def _host(authority: bytes) -> bytes:
+    """Return the host of a ``Host`` that leads to an app, without its port and its last dot."""
+    return authority.lower().partition(b":")[0].removesuffix(b".")
