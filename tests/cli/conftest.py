@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from proxy.cli import cli
 from tests.patience import PATIENCE
+from tests.wire.harness import preloaded
 from tests.wire.harness.portals import environment
 
 GUESTBOOK = (
@@ -53,17 +54,17 @@ class Home:
 
     def run(self, *words: str, stdin: str = "", **environment: str) -> Outcome:
         """Run a command as a process of its own; nobody is at its terminal."""
-        done = subprocess.run(
-            [sys.executable, "-m", "proxy", *words],
-            cwd=self.path,
-            env=self._environment(environment),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PATIENCE,
-        )
-        return Outcome(done.returncode, done.stdout, done.stderr)
+        variables = self._environment(environment)
+        if any(name.startswith("PYTHON") for name in environment):
+            done = subprocess.run(
+                [sys.executable, "-m", "proxy", *words], cwd=self.path, env=variables,
+                input=stdin.encode(), capture_output=True, check=False, timeout=PATIENCE,
+            )  # fmt: skip
+        else:
+            done = preloaded.run(
+                *words, environment=variables, folder=self.path, stdin=stdin.encode()
+            )
+        return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def run_at_terminal(self, *words: str, answer: str, **environment: str) -> Outcome:
         """Run a command as a process at whose terminal somebody types ``answer``."""

@@ -6,7 +6,6 @@ import datetime as dt
 import ipaddress
 import re
 import ssl
-import subprocess
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -18,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.patience import PATIENCE
-from tests.wire.harness.portals import Portal, environment
+from tests.wire.harness import preloaded
+from tests.wire.harness.portals import ROOT, Portal, environment
 from tests.wire.harness.raw import LOOPBACK
 from tests.wire.harness.recorder import Accepted, Relay, Server
 
@@ -49,9 +49,9 @@ class Done:
 def run(portal: Portal, *words: str, stdin: bytes = b"", trusting: Path | None = None) -> Done:
     """Run a command on a Portal as a process; ``trusting`` is a certificate that it believes."""
     trust = {"SSL_CERT_FILE": str(trusting)} if trusting else {}
-    done = subprocess.run(
-        portal.command_line(*words), env={**environment(), **trust}, input=stdin,
-        capture_output=True, check=False, timeout=PATIENCE * 2,
+    done = preloaded.run(
+        "--config", str(portal.config), *words,
+        environment={**environment(), **trust}, folder=ROOT, stdin=stdin,
     )  # fmt: skip
     return Done(done.returncode, done.stdout, done.stderr.decode())
 

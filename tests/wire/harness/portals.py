@@ -21,6 +21,7 @@ from proxy.state.identity_key import create_identity
 from proxy.state.replay import ReplayStore
 from proxy.state.tokens import TokenStore
 from tests.patience import PATIENCE
+from tests.wire.harness import preloaded
 from tests.wire.harness.raw import LOOPBACK
 
 if TYPE_CHECKING:
@@ -161,10 +162,16 @@ class Portal:
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        return subprocess.run(
-            self.command_line(*words), env=environment(), capture_output=True, text=True,
-            check=False, timeout=PATIENCE * 2,
-        )  # fmt: skip
+        if self.clock_shift:
+            return subprocess.run(
+                self.command_line(*words), env=environment(), capture_output=True, text=True,
+                check=False, timeout=PATIENCE,
+            )  # fmt: skip
+        words = ("--config", str(self.config), *words)
+        done = preloaded.run(*words, environment=environment(), folder=self.folder)
+        return subprocess.CompletedProcess(
+            words, done.returncode, done.stdout.decode(), done.stderr.decode()
+        )
 
     def launch(self, config: Path | None = None) -> subprocess.Popen[bytes]:
         """Start ``serve`` without waiting for anything."""
