@@ -3,6 +3,8 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
+# Tests start hundreds of processes: without bytecode each of them compiles all sources.
+unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,10 +22,10 @@ compose-demo: $(VENV)/run.stamp ## the same in containers; needs Docker with Com
 	@exec $(BIN)/python -m demo --containers $(if $(KEEP),--keep)
 
 test: $(VENV)/dev.stamp lint ## lint, types, import rules and the tests that need nothing special
-	$(BIN)/pytest -n 4 -m "not more"
+	$(BIN)/pytest -n 4 --dist loadfile -rs -m "not more"
 
-test-more: $(VENV)/dev.stamp ## the tests that need a browser, a container engine, other people's apps or a long time
-	@./tests/more/set-up
+test-more: $(VENV)/dev.stamp ## the tests that need a browser, an engine, others' apps or a long time (SKIP=1: without what can't be got)
+	@SKIP=$(SKIP) ./tests/more/set-up
 	$(BIN)/pytest -m more -rs
 
 # In an environment of its own: what others' proxies need must not change what ours is tested with.
@@ -51,7 +53,7 @@ format: $(VENV)/dev.stamp ## lay the code out, and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 
 clean: ## remove the environment and the caches; the demo's state (its keys) stays
-	rm -rf $(VENV) .venv-bench .venv-apps .venv-autobahn tests/more/stranger/node_modules bench/out *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-bench .venv-apps .venv-autobahn .venv-servers tests/more/*/node_modules bench/out *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # The environment. The stamps are made last, so what broke off is done again.
 $(VENV)/bin/python:
