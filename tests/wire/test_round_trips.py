@@ -84,7 +84,7 @@ def test_a_round_trip_changes_no_byte(sealed: World, trip: Trip, way: Way) -> No
 
 def first_line(status: int) -> bytes:
     """Return the line with the usual reason, where there is one: an app's own words are dropped."""
-    phrase = HTTPStatus(status).phrase if status in iter(HTTPStatus) else ""
+    phrase = HTTPStatus(status).phrase if status in {each.value for each in HTTPStatus} else ""
     return f"HTTP/1.1 {status} {phrase}".rstrip().encode()
 
 
