@@ -9,7 +9,6 @@ import re
 from binascii import a2b_qp
 
 _STRAY = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-_LINE_END = re.compile(rb"[\r\n]")
 
 
 def unquote(path: bytes, most: int) -> bytes | None:
@@ -21,7 +20,8 @@ def unquote(path: bytes, most: int) -> bytes | None:
     if not escapes:
         return path
     decoded = _decoded(path)
-    if len(path) - len(decoded) == 2 * escapes and not _LINE_END.search(path):
+    has_lines = b"\n" in path or b"\r" in path
+    if not has_lines and len(path) - len(decoded) == 2 * escapes:
         return decoded
     escaped, strays = _STRAY.subn(b"%25", path, most + 1)
     return _decoded(escaped) if strays <= most else None

@@ -22,8 +22,8 @@ MAX_DECODINGS = 4
 MAX_STRAYS = 32
 """How many ``%`` that start no escape may come out of escapes."""
 MAX_PARAMETERS = 32
-MAX_INTERPRETATIONS = 64
-MAX_BYTES = 32 * 1024
+MAX_INTERPRETATIONS = 32
+MAX_BYTES = 24 * 1024
 """Bounds of what is looked at: ``;`` in a path, interpretations, and the bytes of all of them.
 
 A path of 8 KB in Japanese or with a few odd marks stays far below. Beyond, it is as one that is
@@ -244,6 +244,7 @@ def _following(path: bytes, decoded: Mapping[bytes, bytes]) -> tuple[bytes, ...]
 
 
 def _merged(path: bytes) -> bytes:
-    while b"//" in path:
-        path = path.replace(b"//", b"/")
+    for slashes in (b"////////", b"//"):  # the first for many, or each pass takes but half
+        while slashes in path:
+            path = path.replace(slashes, b"/")
     return path

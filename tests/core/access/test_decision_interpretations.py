@@ -88,19 +88,75 @@ def _as_text(path: str, change: Callable[[str], str]) -> str:
     )
 
 
+def drop_invalid(path: str) -> str:
+    """Bottle, and who else decodes with "ignore"."""
+    return path.encode("latin-1").decode("utf-8", "ignore").encode("utf-8").decode("latin-1")
+
+
+def replace_invalid(path: str) -> str:
+    return path.encode("latin-1").decode("utf-8", "replace").encode("utf-8").decode("latin-1")
+
+
+def decode_overlong(path: str) -> str:
+    """Decoders of UTF-8 that look at no more than the number of bytes."""
+    path = re.sub("[\xc0-\xdf]([\x80-\xbf])", _joined, path)
+    return re.sub("[\xe0-\xef]([\x80-\xbf]{2})", _joined, path)
+
+
+def _joined(match: re.Match[str]) -> str:
+    first, *others = match[0]
+    number = ord(first) & (0x1F if len(others) == 1 else 0x0F)
+    for other in others:
+        number = number << 6 | (ord(other) & 0x3F)
+    return chr(number) if number < 128 else match[0]
+
+
+def drop_controls(path: str) -> str:
+    """WHATWG's parser drops some of them, others drop all."""
+    return re.sub("[\x00-\x1f\x7f]", "", path)
+
+
+def cut_at_control(path: str) -> str:
+    return re.split("[\x00-\x1f\x7f]", path)[0] or "/"
+
+
+def slash_for_backslash(path: str) -> str:
+    return path.replace("\\", "/")
+
+
+def unescape(path: str) -> str:
+    """JavaScript's, beside the escapes of everybody."""
+    return decode(re.sub("%u00([0-9A-Fa-f]{2})", lambda match: chr(int(match[1], 16)), path))
+
+
+def split_as_whatwg(path: str) -> str:
+    """``new URL(path, base)``: a host behind all slashes, of both kinds, where there are two."""
+    path = re.sub("[\t\r\n]", "", path).replace("\\", "/")
+    return re.sub(r"\A/{2,}[^/?#]*", "", path).partition("?")[0].partition("#")[0] or "/"
+
+
+def drop_last_slash(path: str) -> str:
+    """Express, Polka, sirv, Sanic, PHP's routers."""
+    return path.rstrip("/") or "/"
+
+
 CASE = (lower, fold, upper_and_lower)
 STEPS: tuple[Step, ...] = (
     decode, drop_parameters, merge_slashes, normalise, cut_query, cut_fragment, *CASE,
+    drop_invalid, replace_invalid, decode_overlong, drop_controls, cut_at_control,
+    slash_for_backslash, unescape, drop_last_slash,
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class App:
-    """``steps`` are taken one after the other, with ``split_as_url`` at most once among them."""
+    """``steps`` are taken one after the other; one that splits a URL at most once among them."""
 
     steps: tuple[Step, ...]
     by_segments: bool
     """Whether the author thinks of a prefix as of whole segments."""
+    minds_slash: bool = False
+    """Whether a page isn't the same with its last slash and without, to the author."""
 
     def reads(self, raw: bytes) -> str:
         path = raw.partition(b"?")[0].decode("latin-1")
@@ -118,18 +174,45 @@ class App:
                 text = change(text)
             found[text] = access  # of two that the app takes for one, the more lenient
         fitting = [prefix for prefix in found if path.startswith(prefix)]
+        if not self.minds_slash and path + "/" in found:
+            fitting.append(path + "/")
         if self.by_segments:
             fitting = [p for p in fitting if (path + "/").startswith(p.rstrip("/") + "/")]
         return found[max(fitting, key=len)]
 
 
 def decided(raw: bytes, rules: dict[bytes, Access]) -> Access:
-    target = parse_target(raw)
-    return RuleMatcher(Rules(tuple(Rule(*item) for item in rules.items()))).decide(target).access
+    target = parse_target(raw, ascii_only=False)
+    return RuleMatcher(_rules(rules)).decide(target).access
+
+
+def _rules(rules: dict[bytes, Access]) -> Rules:
+    return Rules(tuple(Rule(*item) for item in rules.items()))
 
 
 PREFIXES = (b"", b"/a", b"/A", b"/a/b", b"/b", b"/b/", b"/ab", b"/key", b"/class", b"/a/b/key")
 RULES = st.dictionaries(st.sampled_from(PREFIXES), st.sampled_from(Access), max_size=5)
+_DROPPED = ("%80", "\x80", "%C3", "%ED%A0%80", "%F5", "%2580", "%0A", "%09", "%250D", "\xff")
+_SPELLED = {
+    "/": ["%5C", "%255c", "%C0%AF", "%25E0%2580%25AF", "\xc0\xaf", "%25u002f"],
+    "a": ["%C1%A1", "%E0%81%A1", "\xc1\xa1", "%25u0061"],
+}
+_FRONTS = (
+    "",
+    "",
+    "",
+    "",
+    "/",
+    "//",
+    "//h",
+    "//h:80",
+    "/%2fh",
+    "/;p",
+    "///h",
+    "//%2fh",
+    "/%5ch",
+    "/%09/h",
+)
 _ODD = {"k": "\u212a", "s": "\u017f", "a": "\u00e4"}
 
 
@@ -139,18 +222,22 @@ def targets(draw: st.DrawFn) -> bytes:
     if draw(st.integers(0, 9)) == 0:
         return b"/" + draw(st.binary(max_size=20))
     wanted = draw(st.sampled_from(PREFIXES)).decode() + draw(st.sampled_from(["", "/", "/x", "x"]))
-    front = draw(st.sampled_from(["", "", "", "/", "//", "//h", "//h:80", "/%2fh", "/;p"]))
+    front = draw(st.sampled_from(_FRONTS))
     behind = draw(
         st.sampled_from(["", "", "?q", "%3fq", "%23f", "%253fq", ";p", "/;p", "%3bp", "/"])
     )
     disguised = (_disguise(draw, character) for character in wanted)
-    return (front + "".join(disguised) + behind or "/").encode("ascii")
+    return (front + "".join(disguised) + behind or "/").encode("latin-1")
 
 
 def _disguise(draw: st.DrawFn, character: str) -> str:
-    how = draw(st.integers(0, 11))
-    if how > 4:
+    how = draw(st.integers(0, 15))
+    if how > 6:
         return character
+    if how == 5:
+        return character + draw(st.sampled_from(_DROPPED))
+    if how == 6:
+        return draw(st.sampled_from(_SPELLED.get(character, [character])))
     if how == 0:
         return {"/": "//"}.get(character, character.swapcase())
     if how == 1:
@@ -170,7 +257,8 @@ def apps(draw: st.DrawFn) -> App:
     before = draw(st.lists(st.sampled_from(STEPS), max_size=6))
     behind: list[Step] = []
     if draw(st.booleans()):
-        behind = [split_as_url, *draw(st.lists(st.sampled_from(STEPS), max_size=4))]
+        split = draw(st.sampled_from([split_as_url, split_as_whatwg]))
+        behind = [split, *draw(st.lists(st.sampled_from(STEPS), max_size=4))]
     return App((*before, *behind), draw(st.booleans()))
 
 
@@ -205,6 +293,18 @@ _BELOW = {b"": Access.PUBLIC, b"/a/b": Access.PRIVATE}
         (b"/%2fh%3ax/%61", (decode, split_as_url), _OPEN),
         (b"/A", (lower,), _OPEN),
         (b"/%E2%84%AAEY", (decode, fold), _OPEN),
+        (b"/%80a", (decode, drop_invalid), _OPEN),
+        (b"/\xc3a", (drop_invalid,), _OPEN),
+        (b"/%25ffa", (decode, decode, drop_invalid), _OPEN),
+        (b"/%C1%A1", (decode, decode_overlong), _OPEN),
+        (b"/%0aa", (decode, drop_controls), _OPEN),
+        (b"/a%0d/b", (decode, cut_at_control), {b"": Access.PUBLIC, b"/a/": Access.PRIVATE}),
+        (b"/a%5Cb", (decode, slash_for_backslash), _BELOW),
+        (b"/%25u0061", (decode, unescape), _OPEN),
+        (b"///h/a", (split_as_whatwg,), _OPEN),
+        (b"/%5C%5Ch/a", (decode, split_as_whatwg), _OPEN),
+        (b"/%09/h/a", (decode, split_as_whatwg), _OPEN),
+        (b"/a/b", (drop_last_slash,), {b"": Access.PUBLIC, b"/a/b/": Access.PRIVATE}),
         (b"/cla%C5%BFs", (decode, upper_and_lower), {b"": Access.PUBLIC, b"/class": Access.PEER}),
     ],
 )
@@ -213,5 +313,5 @@ def test_the_property_sees_what_the_bytes_as_they_stand_dont_show(
 ) -> None:
     """A matcher that knew nothing of a step would be found out."""
     app = App(steps, by_segments=True)
-    literal = App((), by_segments=True).asks(raw, rules)
+    literal = App((), by_segments=True, minds_slash=True).asks(raw, rules)
     assert literal < app.asks(raw, rules) <= decided(raw, rules)
