@@ -40,7 +40,8 @@ def pair(
     """Print a code that makes one browser yours: good once, for ten minutes.
 
     Open the link on the device, or scan the QR code; or open any private page, and
-    type the code there. Whoever has the code can do the same: show it to nobody.
+    type the code there. Whoever has either can do the same: show them to nobody.
+    When somebody guesses codes, typed ones wait; the link works meanwhile.
     From then on the browser may enter what your apps keep private. The proxy needn't
     be restarted.
 
@@ -53,11 +54,12 @@ def pair(
     portal.terminals.load()  # what couldn't take a terminal shouldn't give out a code for one
     now = time.time()
     code = portal.pairing.new_code(now)
-    link, until = f"{page}#code={code}", int(now) + CODE_LIFETIME
+    typed, until = shown_code(code.typed), int(now) + CODE_LIFETIME
+    link = f"{page}#code={code.link}"
     if as_json:
-        say_json({"code": shown_code(code), "page": page, "link": link, "until": until})
+        say_json({"code": typed, "page": page, "link": link, "until": until})
         return
-    say(f"Code       {shown_code(code)}")
+    say(f"Code       {typed}")
     say(f"Page       {page}")
     say(f"Link       {link}")
     say(f"Good once, until {utc(until)}.")

@@ -54,7 +54,8 @@ def test_a_code_is_printed_that_pairs_a_device_once(ada: Home) -> None:
     typed = code.removeprefix("Code       ")
     assert re.fullmatch(r"[0-9A-Z]{4}-[0-9A-Z]{4}", typed)
     assert shown_page == f"Page       {page}"
-    assert link == f"Link       {page}#code={typed.replace('-', '')}"
+    in_link = link.removeprefix(f"Link       {page}#code=")
+    assert re.fullmatch(r"[0-9A-Z]{26}", in_link)
     assert re.fullmatch(r"Good once, until [0-9: -]+ UTC\.", until)
     terminal = redeem(ada, typed)
     assert store_of(ada).load().terminals == (terminal,)
@@ -64,15 +65,18 @@ def test_each_time_it_is_another_code_and_all_are_good(ada: Home) -> None:
     codes = [json.loads(ada.call("terminals", "pair", "--json").stdout) for _ in range(3)]
     assert len({each["code"] for each in codes}) == 3
     for each in codes:
-        assert each["link"] == f"{each['page']}#code={each['code'].replace('-', '')}"
+        assert re.fullmatch(re.escape(each["page"]) + "#code=[0-9A-Z]{26}", each["link"])
         assert 0 <= each["until"] - CODE_LIFETIME - NOW < 600
-        redeem(ada, each["code"])
+    for each, form in zip(codes, ("code", "link", "link"), strict=True):
+        redeem(ada, each[form].partition("#code=")[2] or each[form])
 
 
 def test_a_code_is_in_no_file(ada: Home) -> None:
-    code = json.loads(ada.call("terminals", "pair", "--json").stdout)["code"].replace("-", "")
+    given = json.loads(ada.call("terminals", "pair", "--json").stdout)
+    codes = (given["code"].replace("-", ""), given["link"].partition("#code=")[2])
     for file in ada.path.rglob("*"):
-        assert not file.is_file() or code.encode() not in file.read_bytes()
+        for code in codes:
+            assert not file.is_file() or code.encode() not in file.read_bytes()
 
 
 def test_over_plain_http_the_owner_is_warned(ada: Home) -> None:

@@ -7,7 +7,7 @@ import pytest
 from proxy.core.terminals import pairing_code as pairing
 from proxy.core.terminals import terminals
 from proxy.core.terminals.cookie import MOST_LOOKED_AT
-from proxy.state.terminals.format import VERSION, _TerminalEntry
+from proxy.state.terminals.format import PAIRING_VERSION, VERSION, _TerminalEntry
 from proxy.state.terminals.store import FLUSH
 
 _DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -30,7 +30,11 @@ def test_codes_are_good_for_ten_minutes_and_made_of_40_bits_as_everybody_is_told
     guesses = pairing.TRIES_OF_ALL * pairing.CODE_LIFETIME // pairing.WINDOW
     assert f"in ten minutes {guesses} of 2⁴⁰ can be tried" in text
     assert round(2**40 / guesses / 1e9, 1) == 1.8
+    assert 8 * pairing.LINK_CODE_BYTES == 128
     guide = _flat("operating.md")
+    assert "its code has 128 bits" in guide
+    assert f"Its form is version {PAIRING_VERSION}" in guide
+    assert f"({pairing.LINK_CODE_LENGTH} characters, behind `#code=`)" in _flat("protocol.md")
     assert "Five of them in a minute from one address" in guide
     assert f"or {pairing.TRIES_OF_ALL} from all together" in guide
     assert f"{guesses} of a million million" in guide

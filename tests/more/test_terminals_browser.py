@@ -22,6 +22,7 @@ from tests.more.browser import (
 )
 from tests.wire.harness.portals import Portal
 from tests.wire.harness.sockets import WebSocketApp
+from tests.wire.harness.terminals import from_the_page, send_form
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,7 +129,21 @@ def test_a_link_fills_in_the_code_and_keeps_it_out_of_the_address(
     assert browser.run("return document.activeElement.id") == "name"
     browser.press(ENTER)
     assert eventually(lambda: "paired already" in browser.run(_TEXT))
-    assert pairing["code"].replace("-", "") not in ada.log
+    for secret in (pairing["code"].replace("-", ""), pairing["link"].partition("#code=")[2]):
+        assert secret not in ada.log
+
+
+def test_a_link_works_while_somebody_guesses_codes(browser: Browser, ada: Portal) -> None:
+    pairing = _code(ada)
+    wrong = [
+        send_form(ada, f"{n:08}", from_the_page(ada), came_from=f"127.0.0.{40 + n % 20}")
+        for n in range(61)
+    ]
+    assert wrong[-1].status == 429
+    browser.open(pairing["link"])
+    browser.press(ENTER)
+    assert eventually(lambda: "paired already" in browser.run(_TEXT))
+    (ada.state / "pairing.yaml").unlink()
 
 
 def test_without_scripts_the_code_is_typed(browser: Browser, ada: Portal) -> None:

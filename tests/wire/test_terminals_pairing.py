@@ -20,6 +20,7 @@ from tests.wire.harness.terminals import (
     ask_page,
     from_the_page,
     new_code,
+    new_codes,
     pair,
     send,
     send_form,
@@ -313,6 +314,32 @@ def test_the_right_code_of_somebody_who_guesses_is_not_looked_at(ada: Portal) ->
     assert other.status == 303
 
 
+def test_who_guesses_keeps_the_owner_with_the_link_out_no_more(ada: Portal) -> None:
+    code, others = new_codes(ada), 61
+    got = [
+        send_form(ada, f"{n:08}", from_the_page(ada), came_from=f"127.0.2.{n % 30 + 1}")
+        for n in range(others)
+    ]
+    assert got[-1].code == "too_many_attempts"
+    assert send_form(ada, code.typed, from_the_page(ada)).code == "too_many_attempts"
+
+    wrong = [send_form(ada, f"{n:026}", from_the_page(ada)) for n in range(70)]
+    assert {response.code for response in wrong} == {"pairing_refused"}
+    paired = send_form(ada, code.link, from_the_page(ada))
+    assert paired.status == 303
+    assert _is_in(ada, token_of(paired))
+    assert send_form(ada, code.link, from_the_page(ada)).code == "pairing_refused"
+
+
+def test_links_that_are_wrong_take_no_try_from_typed_codes(ada: Portal) -> None:
+    code = new_codes(ada)
+    wrong = [send_form(ada, f"{n:026}", from_the_page(ada)) for n in range(70)]
+    typed = send_form(ada, WRONG, from_the_page(ada))
+    assert {response.comparable for response in wrong} == {typed.comparable}
+    assert send_form(ada, code.typed, from_the_page(ada)).status == 303
+    assert send_form(ada, code.link, from_the_page(ada)).code == "pairing_refused"
+
+
 def test_a_person_is_told_what_was_wrong_and_keeps_the_name(ada: Portal) -> None:
     to = f"http://{ada.app_host('notes')}/x?y"
     wrong = send_form(ada, WRONG, from_the_page(ada), HTML, name='My "phone"', to=to)
@@ -362,6 +389,7 @@ def test_other_methods_are_not_served(ada: Portal, method: str) -> None:
 
 
 def test_a_list_that_cannot_be_read_refuses_everybody_and_costs_no_code(ada: Portal) -> None:
+    pair(ada)  # so that there is a list
     code = new_code(ada)
     path = ada.state / "terminals.yaml"
     kept = path.read_bytes()

@@ -1,9 +1,11 @@
 """Pairing codes, and how guessing them is throttled, as frozen data.
 
-A code is 40 bits, good once and for ten minutes. Wrong tries are counted, for each address and for
-everybody together, whether there is a code or not: the response says nothing about that. While
-there were too many, even the right code isn't looked at, so that no flood of guesses can hit it;
-it stays good.
+A code is given out in two forms, to be typed (40 bits) and in a link (128 bits). It is good once,
+in whichever, and for ten minutes. Wrong tries of the typed form are counted, for each address and
+for everybody together, whether there is a code or not: the response says nothing about that. While
+there were too many, even the right one isn't looked at, so that no flood of guesses can hit it; it
+stays good. Of the link's form nothing is counted: nobody guesses it, and so no flood keeps the
+owner out who has the link.
 """
 
 import hashlib
@@ -16,7 +18,10 @@ from proxy.core.http.forwarded import NOBODY, UNKNOWN, client_network
 
 CODE_LENGTH = 8
 CODE_BYTES = 5
-"""Chance that a code is made of."""
+"""Chance that a code to be typed is made of."""
+LINK_CODE_LENGTH = 26
+LINK_CODE_BYTES = 16
+"""Chance that a link's code is made of."""
 CODE_LIFETIME = 600
 """Seconds."""
 WINDOW = 60
@@ -29,6 +34,7 @@ MOST_CODES = 16
 
 _CODE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _CODE = re.compile(rf"[{_CODE_ALPHABET}]{{{CODE_LENGTH}}}")
+_LINK_CODE = re.compile(rf"[{_CODE_ALPHABET}]{{{LINK_CODE_LENGTH}}}")
 _MISREAD = str.maketrans({"O": "0", "I": "1", "L": "1", "-": None, " ": None, "\t": None})
 _MOST_READ = 64
 
@@ -39,6 +45,8 @@ class OpenCode:
 
     sha256: bytes
     made: int
+    link_sha256: bytes = b""
+    """That of the link's form; b"" where it has none, as those that older versions gave out."""
 
     def is_open(self, now: float) -> bool:
         """Tell whether it is still good. One from the future is, for as long as clocks jitter."""
@@ -75,17 +83,19 @@ class Pairing:
         )
 
     def find(self, code: str, now: float) -> OpenCode | None:
-        """Return which open code this is, as somebody typed it; None where it is none of them."""
-        digest = code_digest(code)
+        """Return which open code this is, in either form; None where it is none of them."""
+        digest, is_link = code_digest(code), is_link_code(code)
         found = None
         for each in self.codes:
-            if hmac.compare_digest(each.sha256, digest) and each.is_open(now):
+            kept = each.link_sha256 if is_link else each.sha256
+            if hmac.compare_digest(kept, digest) and each.is_open(now):
                 found = each
         return found
 
-    def with_code(self, code: str, now: float) -> "Pairing":
+    def with_code(self, code: str, now: float, link: str) -> "Pairing":
+        """Open a code, to be typed or followed as a ``link``."""
         kept = self.current(now)
-        codes = (*kept.codes, OpenCode(code_digest(code), int(now)))
+        codes = (*kept.codes, OpenCode(code_digest(code), int(now), code_digest(link)))
         return replace(kept, codes=codes[-MOST_CODES:])
 
     def without_code(self, used: OpenCode) -> "Pairing":
@@ -104,9 +114,13 @@ class Pairing:
 
 
 def new_code(chance: bytes) -> str:
-    """Return a code, made of ``CODE_BYTES`` of chance."""
-    number = int.from_bytes(chance, "big")
-    return "".join(_CODE_ALPHABET[number >> 5 * place & 31] for place in range(CODE_LENGTH))
+    """Return a code to be typed, made of ``CODE_BYTES`` of chance."""
+    return _spelt(chance, CODE_LENGTH)
+
+
+def new_link_code(chance: bytes) -> str:
+    """Return a link's code, made of ``LINK_CODE_BYTES`` of chance."""
+    return _spelt(chance, LINK_CODE_LENGTH)
 
 
 def shown_code(code: str) -> str:
@@ -117,13 +131,19 @@ def shown_code(code: str) -> str:
 
 def read_code(text: str) -> str | None:
     """Return the code that somebody typed: in any case, with dashes and blanks; None for none."""
-    code = text[:_MOST_READ].upper().translate(_MISREAD)
+    code = _read(text)
     return code if _CODE.fullmatch(code) else None
 
 
+def is_link_code(text: str) -> bool:
+    """Tell whether this has the form of a link's code, read as leniently."""
+    return _LINK_CODE.fullmatch(_read(text)) is not None
+
+
 def code_digest(text: str) -> bytes:
-    """Return what is kept of a code; of what can't be one, what no code has."""
-    return hashlib.sha256((read_code(text) or "").encode("ascii")).digest()
+    """Return what is kept of a code in either form; of what can't be one, what no code has."""
+    code = _read(text) if is_link_code(text) else read_code(text) or ""
+    return hashlib.sha256(code.encode("ascii")).digest()
 
 
 def counted_address(address: str) -> str:
@@ -135,6 +155,15 @@ def counted_address(address: str) -> str:
     if one is None:
         return UNKNOWN
     return f"{one}/64" if isinstance(one, IPv6Address) else str(one)
+
+
+def _read(text: str) -> str:
+    return text[:_MOST_READ].upper().translate(_MISREAD)
+
+
+def _spelt(chance: bytes, length: int) -> str:
+    number = int.from_bytes(chance, "big")
+    return "".join(_CODE_ALPHABET[number >> 5 * place & 31] for place in range(length))
 
 
 def _until_one_is_over(tries: list[WrongTry], limit: int, now: float) -> int:

@@ -55,7 +55,7 @@ code { font-family: ui-monospace, monospace; }
 """
 _SCRIPT = """
 const take = () => {
-  const found = /^#code=([0-9A-Za-z-]{1,20})$/.exec(location.hash);
+  const found = /^#code=([0-9A-Za-z-]{1,40})$/.exec(location.hash);
   if (!found) return;
   document.getElementById("code").value = found[1];
   history.replaceState(null, "", location.pathname + location.search);

@@ -6,10 +6,11 @@ that processes share, and a running proxy's view of it, ``pairing`` the codes' f
 
 from proxy.state.terminals.edits import renamed, without_terminal
 from proxy.state.terminals.format import parse_terminals
-from proxy.state.terminals.pairing import PairingStore
+from proxy.state.terminals.pairing import NewCode, PairingStore
 from proxy.state.terminals.store import TerminalStore, TerminalWatch
 
 __all__ = [
+    "NewCode",
     "PairingStore",
     "TerminalStore",
     "TerminalWatch",

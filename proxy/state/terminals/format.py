@@ -1,8 +1,9 @@
 """terminals.yaml and pairing.yaml as text: read with every problem at once, and written.
 
-Both begin with the version of their format, ``v: 1``: what a later one adds is refused here, and
-never lost by being read in part and written again. Neither holds a token or a code, only SHA-256
-of them.
+Both begin with the version of their format, ``v``: what a later one adds is refused here, and never
+lost by being read in part and written again. pairing.yaml is at its second, in which a code has a
+link's form too; one of the first is read, and written as the second. Neither file holds a token or
+a code, only SHA-256 of them.
 """
 
 import re
@@ -21,6 +22,7 @@ from proxy.core.terminals.pairing_code import OpenCode, Pairing, WrongTry
 from proxy.core.terminals.terminals import Terminal, TerminalList, is_terminal_id
 
 VERSION = 1
+PAIRING_VERSION = 2
 _TERMINALS_HEAD = """\
 # The owner's devices. Commands and the proxy write this file: comments in it aren't kept.
 # To change it: `portal-proxy terminals rename`, `portal-proxy terminals remove`.
@@ -84,9 +86,14 @@ class _TerminalsFile(Section):
     terminals: list[_TerminalEntry]
 
 
-class _CodeEntry(Section):
+class _FirstCodeEntry(Section):
     sha256: _Digest
     made: _Moment
+
+
+class _CodeEntry(_FirstCodeEntry):
+    link_sha256: _Digest | None = None
+    """None where an older version gave the code out."""
 
 
 class _TryEntry(Section):
@@ -94,8 +101,14 @@ class _TryEntry(Section):
     at: _Moment
 
 
-class _PairingFile(Section):
+class _FirstPairingFile(Section):
     v: Literal["1"]
+    codes: list[_FirstCodeEntry]
+    tries: list[_TryEntry]
+
+
+class _PairingFile(Section):
+    v: Literal["2"]
     codes: list[_CodeEntry]
     tries: list[_TryEntry]
 
@@ -133,18 +146,28 @@ def serialise_terminals(terminals: TerminalList) -> bytes:
 
 def parse_pairing(file: str, data: bytes) -> Pairing:
     """Read pairing.yaml; raises ``Invalid`` with every problem."""
-    read = validate(file, _PairingFile, parse_yaml(file, data))
-    return Pairing(
-        tuple(OpenCode(entry.sha256, entry.made) for entry in read.codes),
-        tuple(WrongTry(entry.address, entry.at) for entry in read.tries),
-    )
+    tree = parse_yaml(file, data)
+    codes: list[OpenCode]
+    if isinstance(tree, dict) and tree.get("v") == "1":
+        first = validate(file, _FirstPairingFile, tree)
+        codes, tries = [OpenCode(entry.sha256, entry.made) for entry in first.codes], first.tries
+    else:
+        read = validate(file, _PairingFile, tree)
+        codes = [OpenCode(e.sha256, e.made, e.link_sha256 or b"") for e in read.codes]
+        tries = read.tries
+    return Pairing(tuple(codes), tuple(WrongTry(entry.address, entry.at) for entry in tries))
 
 
 def serialise_pairing(pairing: Pairing) -> bytes:
     """Write the codes and tries as the file's bytes."""
-    codes = [{"sha256": code.sha256.hex(), "made": code.made} for code in pairing.codes]
+    codes = [_written_code(code) for code in pairing.codes]
     tries = [{"address": each.address, "at": each.at} for each in pairing.tries]
-    return _written(_PAIRING_HEAD, {"v": VERSION, "codes": codes, "tries": tries})
+    return _written(_PAIRING_HEAD, {"v": PAIRING_VERSION, "codes": codes, "tries": tries})
+
+
+def _written_code(code: OpenCode) -> dict[str, object]:
+    entry: dict[str, object] = {"sha256": code.sha256.hex(), "made": code.made}
+    return {**entry, "link_sha256": code.link_sha256.hex()} if code.link_sha256 else entry
 
 
 def _written(head: str, tree: dict[str, object]) -> bytes:

@@ -2,16 +2,25 @@
 
 A right code is used up, on disk, before its terminal is made: whatever breaks in between costs the
 owner a new code, and never lets a second device in. A wrong one is counted before it is refused.
-Whoever can't do either refuses everything (503), and so tells nothing about the code.
+Whoever can't do either refuses everything (503), and so tells nothing about the code. Where a
+link's code is wrong nothing is locked or written: a flood of them costs next to nothing.
 """
 
 import logging
 import secrets
 from pathlib import Path
+from typing import NamedTuple
 
 from proxy.core.errors import Code, Invalid, Refusal
 from proxy.core.names import clean_name
-from proxy.core.terminals.pairing_code import CODE_BYTES, Pairing, new_code
+from proxy.core.terminals.pairing_code import (
+    CODE_BYTES,
+    LINK_CODE_BYTES,
+    Pairing,
+    is_link_code,
+    new_code,
+    new_link_code,
+)
 from proxy.core.terminals.terminals import (
     ID_BYTES,
     TOKEN_BYTES,
@@ -35,9 +44,17 @@ from proxy.state.terminals.store import TerminalStore
 
 NAMELESS = "Unnamed device"
 """What a device is called whose owner typed no name, or none that can be shown."""
+_NO_SUCH_CODE = "no such code is open"
 _LOCK_WAIT = 2.0
 """Seconds that a try waits for another one's; each takes milliseconds."""
 _log = logging.getLogger("proxy.terminals")
+
+
+class NewCode(NamedTuple):
+    """A code in its two forms; each makes the same one terminal."""
+
+    typed: str
+    link: str
 
 
 class PairingStore:
@@ -62,22 +79,24 @@ class PairingStore:
         self._read = (version, pairing)
         return pairing
 
-    def new_code(self, now: float) -> str:
+    def new_code(self, now: float) -> NewCode:
         """Open and return a new code; raises ``Invalid``, ``Busy`` and OSError."""
-        code = new_code(secrets.token_bytes(CODE_BYTES))
+        typed = new_code(secrets.token_bytes(CODE_BYTES))
+        link = new_link_code(secrets.token_bytes(LINK_CODE_BYTES))
         with locked(self.path):
-            self._write(self.load().with_code(code, now))
-        return code
+            self._write(self.load().with_code(typed, now, link))
+        return NewCode(typed, link)
 
     def redeem(self, code: str, address: str, name: str, now: float) -> tuple[Terminal, str]:
         """Make a terminal for a code that is open, and return it with its token.
 
-        ``code`` and ``name`` are as somebody typed them, ``address`` is that somebody's. Raises
+        ``code``, in either form, and ``name`` are as somebody typed them or a link brought them;
+        ``address`` is that somebody's. Raises
         ``Refusal``: ``TOO_MANY_ATTEMPTS``, ``PAIRING_REFUSED`` whatever is wrong with the code, and
         ``PAIRING_STORE_DOWN`` where a file can't be read or written.
         """
         try:
-            self._refuse_a_flood(self.load(), address, now)  # which others needn't wait for
+            self._refuse_early(self.load(), code, address, now)
             with locked(self.path, wait=_LOCK_WAIT):
                 self._use_up(code, address, now)
                 return self._make_terminal(clean_name(name) or NAMELESS, now)
@@ -87,16 +106,25 @@ class PairingStore:
     def _use_up(self, code: str, address: str, now: float) -> None:
         """Return if the code was open; it isn't any more."""
         pairing = self.load()
-        self._refuse_a_flood(pairing, address, now)
+        self._refuse_early(pairing, code, address, now)
         found = pairing.find(code, now)
         if found is None:
             self._write(pairing.with_wrong_try(address, now))
-            raise Refusal(Code.PAIRING_REFUSED, "no such code is open")
+            raise Refusal(Code.PAIRING_REFUSED, _NO_SUCH_CODE)
         self._terminals.load()  # a list that takes no terminal mustn't cost the owner a code
         self._write(pairing.without_code(found))
 
     @staticmethod
-    def _refuse_a_flood(pairing: Pairing, address: str, now: float) -> None:
+    def _refuse_early(pairing: Pairing, code: str, address: str, now: float) -> None:
+        """Refuse what others needn't wait for: a flood of typed codes, and a link that is no good.
+
+        Only typed codes are few enough to be guessed, so they alone are counted. The owner who
+        follows a link isn't kept out by those who guess.
+        """
+        if is_link_code(code):
+            if pairing.find(code, now) is None:
+                raise Refusal(Code.PAIRING_REFUSED, _NO_SUCH_CODE)
+            return
         wait = pairing.wait(address, now)
         if wait:
             detail = "too many wrong codes in the last minute"

@@ -10,20 +10,27 @@ from proxy.core.terminals.pairing_code import (
     CODE_BYTES,
     CODE_LENGTH,
     CODE_LIFETIME,
+    LINK_CODE_BYTES,
+    LINK_CODE_LENGTH,
     MOST_CODES,
     TRIES_OF_ALL,
     TRIES_OF_ONE,
     WINDOW,
+    OpenCode,
     Pairing,
     code_digest,
     counted_address,
+    is_link_code,
     new_code,
+    new_link_code,
     read_code,
     shown_code,
 )
 
 NOW = 1_700_000_000
 CODE = "ABCD2345"
+LINK = "ABCDEFGHJKMNPQRSTVWXYZ0123"
+OTHER_LINK = "0" * 26
 HERE = "203.0.113.7"
 
 
@@ -70,16 +77,56 @@ def test_a_code_is_read_leniently(typed: str, code: str) -> None:
 )  # fmt: skip
 def test_anything_else_is_no_code_and_opens_nothing(typed: str) -> None:
     assert read_code(typed) is None
-    assert Pairing().with_code(CODE, NOW).find(typed, NOW) is None
+    assert Pairing().with_code(CODE, NOW, LINK).find(typed, NOW) is None
     assert code_digest(typed) == code_digest("")
 
 
 def test_a_code_is_found_as_it_was_given_out_and_not_otherwise() -> None:
-    pairing = Pairing().with_code("00000000", NOW).with_code(CODE, NOW)
+    pairing = Pairing().with_code("00000000", NOW, OTHER_LINK).with_code(CODE, NOW, LINK)
     found = pairing.find("abcd-2345", NOW)
     assert found is not None
     assert found.sha256 == code_digest(CODE)
     assert pairing.find("ABCD2346", NOW) is None
+
+
+@given(st.binary(min_size=LINK_CODE_BYTES, max_size=LINK_CODE_BYTES))
+def test_a_links_code_is_read_as_it_was_made(chance: bytes) -> None:
+    code = new_link_code(chance)
+    assert len(code) == LINK_CODE_LENGTH
+    assert is_link_code(code)
+    assert is_link_code(f" {code.lower()} ")
+    assert read_code(code) is None
+    assert Pairing().with_code(CODE, NOW, code).find(code.lower(), NOW) is not None
+
+
+def test_every_bit_of_chance_is_in_a_links_code() -> None:
+    bits = range(8 * LINK_CODE_BYTES)
+    assert len(bits) == 128
+    codes = {new_link_code((1 << bit).to_bytes(LINK_CODE_BYTES, "big")) for bit in bits}
+    assert len(codes) == 128
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", CODE, LINK[:-1], LINK + "0", LINK[:-1] + "U", LINK[:-1] + "\ud800", "-" * 64 + LINK],
+)
+def test_what_has_another_form_is_no_links_code(text: str) -> None:
+    assert not is_link_code(text)
+
+
+def test_a_link_finds_the_code_that_it_was_given_out_with() -> None:
+    pairing = Pairing().with_code("00000000", NOW, OTHER_LINK).with_code(CODE, NOW, LINK)
+    assert pairing.find(LINK, NOW) == pairing.find(CODE, NOW) == pairing.codes[1]
+    assert pairing.find(LINK[:-1] + "Z", NOW) is None
+    assert pairing.without_code(pairing.codes[1]).find(LINK, NOW) is None
+    assert pairing.find(LINK, NOW + CODE_LIFETIME) is None
+
+
+def test_a_code_without_a_link_is_found_by_none() -> None:
+    pairing = Pairing((OpenCode(code_digest(CODE), NOW),))
+    assert pairing.find(CODE, NOW) is not None
+    for text in (LINK, OTHER_LINK, "", CODE[:-1]):
+        assert pairing.find(text, NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -87,13 +134,13 @@ def test_a_code_is_found_as_it_was_given_out_and_not_otherwise() -> None:
     [(0, True), (CODE_LIFETIME - 1, True), (CODE_LIFETIME, False), (-5, True), (-3600, False)],
 )
 def test_a_code_is_good_for_ten_minutes(age: int, *, is_open: bool) -> None:
-    pairing = Pairing().with_code(CODE, NOW)
+    pairing = Pairing().with_code(CODE, NOW, LINK)
     assert (pairing.find(CODE, NOW + age) is not None) is is_open
     assert bool(pairing.current(NOW + age).codes) is is_open
 
 
 def test_a_code_that_is_used_up_is_gone_and_no_other() -> None:
-    pairing = Pairing().with_code(CODE, NOW).with_code("00000000", NOW)
+    pairing = Pairing().with_code(CODE, NOW, LINK).with_code("00000000", NOW, OTHER_LINK)
     used = pairing.find(CODE, NOW)
     assert used is not None
     pairing = pairing.without_code(used)
@@ -104,7 +151,7 @@ def test_a_code_that_is_used_up_is_gone_and_no_other() -> None:
 def test_there_are_never_many_codes() -> None:
     pairing = Pairing()
     for number in range(MOST_CODES + 1):
-        pairing = pairing.with_code(f"{number:08}", NOW)
+        pairing = pairing.with_code(f"{number:08}", NOW, f"{number:026}")
     assert len(pairing.codes) == MOST_CODES
     assert pairing.find("00000000", NOW) is None
     assert pairing.find("00000001", NOW) is not None

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from proxy.core.errors import Invalid
 from proxy.core.names import name_problem
-from proxy.core.terminals.pairing_code import Pairing
+from proxy.core.terminals.pairing_code import OpenCode, Pairing, WrongTry
 from proxy.core.terminals.terminals import Terminal, TerminalList, token_digest
 from proxy.state.terminals.format import (
     parse_pairing,
@@ -117,21 +117,35 @@ def test_what_is_no_plain_yaml_is_refused(data: bytes) -> None:
 
 def test_neither_file_holds_a_token_or_a_code() -> None:
     assert b"laptop" not in serialise_terminals(BOTH)
-    assert b"ABCD" not in serialise_pairing(Pairing().with_code("ABCD2345", NOW)).upper()
+    assert b"ABCD" not in serialise_pairing(Pairing().with_code("ABCD2345", NOW, "0" * 26)).upper()
 
 
 def test_codes_and_tries_come_back() -> None:
-    pairing = Pairing().with_code("ABCD2345", NOW)
+    pairing = Pairing().with_code("ABCD2345", NOW, "0" * 26)
     for address in ("203.0.113.7", "2001:db8::1", "unknown"):
         pairing = pairing.with_wrong_try(address, NOW)
     assert parse_pairing("p", serialise_pairing(pairing)) == pairing
     assert parse_pairing("p", serialise_pairing(Pairing())) == Pairing()
 
 
+def test_a_pairing_file_of_the_first_version_is_read_and_written_as_the_second() -> None:
+    old = f"v: 1\ncodes:\n- sha256: {'0a' * 32}\n  made: 7\ntries:\n- address: a\n  at: 8\n"
+    pairing = parse_pairing("p", old.encode())
+    assert pairing == Pairing((OpenCode(b"\n" * 32, 7),), (WrongTry("a", 8),))
+    written = serialise_pairing(pairing)
+    assert b"v: 2\n" in written
+    assert b"link_sha256" not in written
+    assert parse_pairing("p", written) == pairing
+
+
 @pytest.mark.parametrize(
     "text",
     [
-        "", "v: 1\n", "v: 2\ncodes: []\ntries: []\n", "v: 1\ncodes: []\ntries: []\nx: 1\n",
+        "", "v: 1\n", "v: 3\ncodes: []\ntries: []\n", "v: 1\ncodes: []\ntries: []\nx: 1\n",
+        "v: 2\ncodes: []\ntries: []\nx: 1\n", "codes: []\ntries: []\n",
+        "v: [1]\ncodes: []\ntries: []\n",
+        f"v: 1\ncodes:\n- sha256: {'0' * 64}\n  made: 1\n  link_sha256: {'0' * 64}\ntries: []\n",
+        f"v: 2\ncodes:\n- sha256: {'0' * 64}\n  made: 1\n  link_sha256: ''\ntries: []\n",
         "v: 1\ncodes:\n- sha256: 00\n  made: 1\ntries: []\n", "v: 1\ncodes: x\ntries: []\n",
         "v: 1\ncodes: []\ntries:\n- address: ''\n  at: 1\n",
         "v: 1\ncodes: []\ntries:\n- address: a\n  at: never\n",

@@ -11,7 +11,13 @@ from threading import Thread
 import pytest
 
 from proxy.core.errors import Code, Refusal
-from proxy.core.terminals.pairing_code import CODE_LIFETIME, TRIES_OF_ALL, TRIES_OF_ONE, WINDOW
+from proxy.core.terminals.pairing_code import (
+    CODE_LIFETIME,
+    LINK_CODE_LENGTH,
+    TRIES_OF_ALL,
+    TRIES_OF_ONE,
+    WINDOW,
+)
 from proxy.core.terminals.terminals import token_digest
 from proxy.state.files import locked
 from proxy.state.terminals import PairingStore, TerminalStore
@@ -22,6 +28,7 @@ from tests.terminal_lists import NOW
 SPAWN = multiprocessing.get_context("spawn")
 HERE = "203.0.113.7"
 WRONG = "0000-0000"
+WRONG_LINK = "0" * LINK_CODE_LENGTH
 
 
 @pytest.fixture
@@ -56,20 +63,21 @@ def paired(store: PairingStore) -> list[str]:
 def test_a_code_makes_a_terminal_whose_token_is_known_to_its_browser_alone(
     pairing: PairingStore, tmp_path: Path
 ) -> None:
-    code = pairing.new_code(NOW)
+    code = pairing.new_code(NOW).typed
     terminal, token = pairing.redeem(f" {code.lower()} ", HERE, "Phone", NOW + 1.5)
     assert (terminal.name, terminal.paired, terminal.seen) == ("Phone", NOW + 1, NOW + 1)
     assert terminal.token_sha256 == token_digest(token.encode())
     assert len(token) == 43
     assert pairing._terminals.load().by_token(token.encode()) == terminal
+    link = pairing.new_code(NOW).link
     for file in tmp_path.iterdir():
-        assert token.encode() not in file.read_bytes()
-        assert code.encode() not in file.read_bytes()
+        for secret in (token, code, link):
+            assert secret.encode() not in file.read_bytes()
         assert file.stat().st_mode & 0o7777 == 0o600
 
 
 def test_every_terminal_has_an_id_and_a_token_of_its_own(pairing: PairingStore) -> None:
-    made = [pairing.redeem(pairing.new_code(NOW), HERE, "Phone", NOW) for _ in range(5)]
+    made = [pairing.redeem(pairing.new_code(NOW).typed, HERE, "Phone", NOW) for _ in range(5)]
     assert len({terminal.id for terminal, _ in made}) == len({token for _, token in made}) == 5
 
 
@@ -78,33 +86,33 @@ def test_an_id_that_is_taken_is_not_given_again(
 ) -> None:
     chances = iter(["aaaaaa", "aaaaaa", "aaaaaa", "999999"])
     monkeypatch.setattr(pairing_room, "terminal_id", lambda _: next(chances))
-    ids = [pairing.redeem(pairing.new_code(NOW), HERE, "x", NOW)[0].id for _ in range(2)]
+    ids = [pairing.redeem(pairing.new_code(NOW).typed, HERE, "x", NOW)[0].id for _ in range(2)]
     assert ids == ["aaaaaa", "999999"]
 
 
 def test_a_code_is_good_once(pairing: PairingStore) -> None:
-    code = pairing.new_code(NOW)
+    code = pairing.new_code(NOW).typed
     assert outcome(pairing, code) is None
     assert outcome(pairing, code) is Code.PAIRING_REFUSED
     assert paired(pairing) == ["Phone"]
 
 
 def test_a_code_is_good_for_ten_minutes(pairing: PairingStore) -> None:
-    early, late = pairing.new_code(NOW), pairing.new_code(NOW)
+    early, late = pairing.new_code(NOW).typed, pairing.new_code(NOW).typed
     assert outcome(pairing, early, now=NOW + CODE_LIFETIME - 1) is None
     assert outcome(pairing, late, now=NOW + CODE_LIFETIME) is Code.PAIRING_REFUSED
 
 
 def test_a_clock_that_is_set_back_makes_no_code_last_longer(pairing: PairingStore) -> None:
-    code = pairing.new_code(NOW)
+    code = pairing.new_code(NOW).typed
     assert outcome(pairing, code, now=NOW - 3600) is Code.PAIRING_REFUSED
 
 
 def test_whatever_is_wrong_is_refused_alike(pairing: PairingStore) -> None:
-    expired, used = pairing.new_code(NOW - CODE_LIFETIME), pairing.new_code(NOW)
+    expired, used = pairing.new_code(NOW - CODE_LIFETIME).typed, pairing.new_code(NOW).typed
     assert outcome(pairing, used) is None
     pairing.new_code(NOW)
-    tried = (used, expired, WRONG, "", "A" * 10_000, "\ud800\x00\u202e", "\n")
+    tried = (used, expired, WRONG, WRONG_LINK, "", "A" * 10_000, "\ud800\x00\u202e", "\n")
     refused = []
     for number, code in enumerate(tried):
         with pytest.raises(Refusal) as caught:
@@ -130,14 +138,14 @@ def test_whatever_is_wrong_is_refused_alike(pairing: PairingStore) -> None:
     ],
 )
 def test_a_name_is_made_fit_to_be_shown(pairing: PairingStore, typed: str, kept: str) -> None:
-    assert outcome(pairing, pairing.new_code(NOW), name=typed) is None
+    assert outcome(pairing, pairing.new_code(NOW).typed, name=typed) is None
     assert paired(pairing) == [kept]
 
 
 def test_of_a_thousand_wrong_codes_few_are_looked_at_and_the_right_one_stays_good(
     pairing: PairingStore,
 ) -> None:
-    code = pairing.new_code(NOW)
+    code = pairing.new_code(NOW).typed
     outcomes = Counter(
         outcome(pairing, f"{number:08}", address=f"198.51.{number % 100}.1")
         for number in range(1000)
@@ -149,7 +157,7 @@ def test_of_a_thousand_wrong_codes_few_are_looked_at_and_the_right_one_stays_goo
 
 
 def test_one_address_that_guesses_keeps_no_other_one_out(pairing: PairingStore) -> None:
-    code = pairing.new_code(NOW)
+    code = pairing.new_code(NOW).typed
     network = [f"2001:db8::{number}" for number in range(1, 100)]
     outcomes = [outcome(pairing, WRONG, address=address) for address in network]
     assert outcomes.count(Code.PAIRING_REFUSED) == TRIES_OF_ONE
@@ -187,12 +195,65 @@ def test_what_another_process_counted_counts(pairing: PairingStore, tmp_path: Pa
         assert outcome(pairing, WRONG) is Code.PAIRING_REFUSED
     assert outcome(other, WRONG) is Code.PAIRING_REFUSED
     assert outcome(pairing, WRONG) is Code.TOO_MANY_ATTEMPTS
-    assert outcome(other, other.new_code(NOW), address="203.0.113.8") is None
+    assert outcome(other, other.new_code(NOW).typed, address="203.0.113.8") is None
 
 
 def test_a_right_code_is_no_wrong_try(pairing: PairingStore) -> None:
     for _ in range(TRIES_OF_ONE + 2):
-        assert outcome(pairing, pairing.new_code(NOW)) is None
+        assert outcome(pairing, pairing.new_code(NOW).typed) is None
+
+
+# The code of a link
+
+
+def test_a_link_pairs_as_its_typed_code_does_and_uses_it_up(pairing: PairingStore) -> None:
+    for first, second in (("typed", "link"), ("link", "typed"), ("link", "link")):
+        code = pairing.new_code(NOW)
+        assert outcome(pairing, getattr(code, first)) is None
+        assert outcome(pairing, getattr(code, second)) is Code.PAIRING_REFUSED
+    assert len(paired(pairing)) == 3
+
+
+def test_a_link_is_good_for_ten_minutes(pairing: PairingStore) -> None:
+    early, late = pairing.new_code(NOW).link, pairing.new_code(NOW).link
+    assert outcome(pairing, early, now=NOW + CODE_LIFETIME - 1) is None
+    assert outcome(pairing, late, now=NOW + CODE_LIFETIME) is Code.PAIRING_REFUSED
+
+
+@pytest.mark.parametrize("guesses", [TRIES_OF_ONE, TRIES_OF_ALL, 1000])
+def test_no_flood_of_guesses_keeps_a_link_from_working(pairing: PairingStore, guesses: int) -> None:
+    code = pairing.new_code(NOW)
+    for number in range(guesses):
+        outcome(pairing, f"{number:08}", address=f"198.51.{number % 100}.1")
+    for _ in range(TRIES_OF_ONE):
+        outcome(pairing, WRONG)
+    assert outcome(pairing, code.typed) is Code.TOO_MANY_ATTEMPTS
+    assert outcome(pairing, code.link) is None
+
+
+def test_a_link_that_is_wrong_counts_against_nobody_and_writes_nothing(
+    pairing: PairingStore,
+) -> None:
+    code = pairing.new_code(NOW)
+    before = pairing.path.stat()
+    with locked(pairing.path):
+        for number in range(TRIES_OF_ALL + 1):
+            wrong = f"{number:026}"
+            assert outcome(pairing, wrong) is Code.PAIRING_REFUSED
+    assert pairing.path.stat() == before
+    assert outcome(pairing, code.typed) is None
+
+
+def test_a_code_that_an_older_version_gave_out_is_good_as_it_was(pairing: PairingStore) -> None:
+    code = pairing.new_code(NOW)
+    old = pairing.path.read_text().replace("v: 2", "v: 1")
+    kept = [line for line in old.splitlines() if "link_sha256" not in line]
+    pairing.path.write_text("\n".join(kept) + "\n")
+    assert outcome(pairing, WRONG_LINK) is Code.PAIRING_REFUSED
+    assert outcome(pairing, code.link) is Code.PAIRING_REFUSED
+    pairing.new_code(NOW)
+    assert "v: 2" in pairing.path.read_text()
+    assert outcome(pairing, code.typed) is None
 
 
 # Many at once
@@ -208,7 +269,7 @@ def _race(folder: Path, code: str, barrier: Barrier, results: "multiprocessing.Q
 def test_of_two_workers_with_one_code_one_makes_a_terminal(
     pairing: PairingStore, tmp_path: Path
 ) -> None:
-    code = pairing.new_code(NOW)
+    code = pairing.new_code(NOW).typed
     barrier, results = SPAWN.Barrier(4), SPAWN.Queue()
     racers = [
         SPAWN.Process(target=_race, args=(tmp_path, code, barrier, results)) for _ in range(4)
@@ -223,7 +284,7 @@ def test_of_two_workers_with_one_code_one_makes_a_terminal(
 
 
 def test_of_two_browsers_with_one_code_one_is_let_in(pairing: PairingStore) -> None:
-    code = pairing.new_code(NOW)
+    code = pairing.new_code(NOW).typed
     barrier, outcomes = ThreadBarrier(4), []
 
     def browser(number: int) -> None:
@@ -241,7 +302,7 @@ def test_of_two_browsers_with_one_code_one_is_let_in(pairing: PairingStore) -> N
 
 
 def test_two_browsers_with_a_code_each_are_both_let_in(pairing: PairingStore) -> None:
-    codes = [pairing.new_code(NOW), pairing.new_code(NOW)]
+    codes = [pairing.new_code(NOW).typed, pairing.new_code(NOW).typed]
     threads = [Thread(target=outcome, args=(pairing, code)) for code in codes]
     for thread in threads:
         thread.start()
@@ -258,14 +319,14 @@ def test_two_browsers_with_a_code_each_are_both_let_in(pairing: PairingStore) ->
 def test_a_file_that_cant_be_used_refuses_all_codes_alike_and_uses_none_up(
     pairing: PairingStore, tmp_path: Path, file: str, fault: str
 ) -> None:
-    outcome(pairing, pairing.new_code(NOW))
-    code = pairing.new_code(NOW)
+    outcome(pairing, pairing.new_code(NOW).typed)
+    code = pairing.new_code(NOW).typed
     path, aside = tmp_path / file, tmp_path / "aside"
     path.rename(aside)
     if fault == "broken":
         path.write_text("{")
     elif fault == "newer":
-        path.write_bytes(aside.read_bytes().replace(b"v: 1", b"v: 2"))
+        path.write_bytes(aside.read_bytes().replace(b"v: ", b"v: 1"))
         path.chmod(0o600)
     elif fault == "readable":
         path.write_bytes(aside.read_bytes())
@@ -284,7 +345,7 @@ def test_a_file_that_cant_be_used_refuses_all_codes_alike_and_uses_none_up(
 def test_who_cant_count_a_wrong_try_refuses_right_ones_too(
     pairing: PairingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = pairing.new_code(NOW)
+    code = pairing.new_code(NOW).typed
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -300,7 +361,7 @@ def test_who_cant_count_a_wrong_try_refuses_right_ones_too(
 def test_who_waits_for_the_lock_too_long_is_refused(
     pairing: PairingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = pairing.new_code(NOW)
+    code = pairing.new_code(NOW).typed
     monkeypatch.setattr(pairing_room, "_LOCK_WAIT", 0.0)
     with locked(pairing.path):
         assert outcome(pairing, code) is Code.PAIRING_STORE_DOWN

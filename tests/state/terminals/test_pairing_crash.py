@@ -56,7 +56,7 @@ def test_a_pairing_that_is_killed_anywhere_lets_at_most_one_device_in(tmp_path: 
     start.mkdir()
     terminals = TerminalStore(start / "terminals.yaml")
     terminals.change(lambda _: BOTH)
-    code = PairingStore(start / "pairing.yaml", terminals).new_code(NOW)
+    code = PairingStore(start / "pairing.yaml", terminals).new_code(NOW).typed
     words = [sys.executable, "-c", _KILLED, str(start), str(copies), code, str(NOW)]
     subprocess.run(words, check=True, timeout=120)
 

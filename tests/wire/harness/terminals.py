@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from proxy.core.terminals.cookie import COOKIE_PLAIN
-from proxy.state.terminals import PairingStore, TerminalStore, without_terminal
+from proxy.state.terminals import NewCode, PairingStore, TerminalStore, without_terminal
 from tests.wire.harness.raw import Raw, RawConnection, request
 
 if TYPE_CHECKING:
@@ -28,7 +28,12 @@ def terminal_store(portal: Portal) -> TerminalStore:
 
 
 def new_code(portal: Portal) -> str:
-    """Return a new code of the owner's."""
+    """Return a new code of the owner's, as it is typed."""
+    return new_codes(portal).typed
+
+
+def new_codes(portal: Portal) -> NewCode:
+    """Return a new code of the owner's, in both forms."""
     store = PairingStore(portal.state / "pairing.yaml", terminal_store(portal))
     return store.new_code(time.time() + portal.clock_shift)
 
