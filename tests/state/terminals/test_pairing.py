@@ -19,7 +19,7 @@ from proxy.core.terminals.pairing_code import (
     WINDOW,
 )
 from proxy.core.terminals.terminals import token_digest
-from proxy.state.files import locked
+from proxy.state.files import file_version, locked
 from proxy.state.terminals import PairingStore, TerminalStore
 from proxy.state.terminals import pairing as pairing_room
 from proxy.state.terminals.pairing import NAMELESS
@@ -235,12 +235,12 @@ def test_a_link_that_is_wrong_counts_against_nobody_and_writes_nothing(
     pairing: PairingStore,
 ) -> None:
     code = pairing.new_code(NOW)
-    before = pairing.path.stat()
+    before = file_version(pairing.path)
     with locked(pairing.path):
         for number in range(TRIES_OF_ALL + 1):
             wrong = f"{number:026}"
             assert outcome(pairing, wrong) is Code.PAIRING_REFUSED
-    assert pairing.path.stat() == before
+    assert file_version(pairing.path) == before
     assert outcome(pairing, code.typed) is None
 
 
