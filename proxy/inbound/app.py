@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Admission, RefusedPeer, Request, Unpaired, admit
 from proxy.core.http.forwarded import read_forwarded_chain
-from proxy.core.http.problem import refusal_response, wants_page
+from proxy.core.http.problem import hint_for, refusal_response, wants_page
 from proxy.core.log_line import LEFT
 from proxy.core.revocation import subject_of_request
 from proxy.core.sealing.envelope import GATEWAY
@@ -122,7 +122,12 @@ class Inbound:
             await send_response(client.send, response, request.method)
         else:
             page = wants_page(request.method, request.fields)
-            response = refusal_response(refusal, page=page, request_id=client.line.request_id)
+            response = refusal_response(
+                refusal,
+                page=page,
+                request_id=client.line.request_id,
+                hint=hint_for(refusal, request.fields) if page else "",
+            )
             await send_response(client.send, response, request.method)
 
 

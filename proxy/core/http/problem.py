@@ -32,8 +32,15 @@ _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta name="color-scheme" content="light dark"><title>{title}</title>
 <style>body{{font:1.1rem/1.5 system-ui;max-width:32rem;margin:15vh auto;padding:0 1rem}}</style>
-<h1>{title}</h1><p>The Portal refused this request: <code>{code}</code>, {status}.</p></html>
+<h1>{title}</h1><p>The Portal refused this request: <code>{code}</code>, {status}.</p>{hint}</html>
 """
+_UNNAMED = (
+    "Your browser doesn't say which page sent this, and what nobody's page sends isn't yours. Go "
+    "back, load the page anew, and send it again. If that doesn't help, an add-on or a setting of "
+    "the browser hides where requests come from, or the page's own Referrer-Policy does, where the "
+    "address doesn't begin with https."
+)
+_FOREIGN = "Open the page at this address by itself, and send the form from there."
 
 
 @dataclass(frozen=True)
@@ -45,8 +52,10 @@ class Response:
     body: bytes
 
 
-def refusal_response(refusal: Refusal, *, page: bool = False, request_id: str = "") -> Response:
-    """Return the response that tells of ``refusal``; ``page`` asks for HTML.
+def refusal_response(
+    refusal: Refusal, *, page: bool = False, request_id: str = "", hint: str = ""
+) -> Response:
+    """Return the response that tells of ``refusal``; ``page`` asks for HTML, with ``hint`` on it.
 
     By ``request_id`` its owner finds it in the log; "" tells none.
     """
@@ -78,9 +87,14 @@ def refusal_response(refusal: Refusal, *, page: bool = False, request_id: str = 
         fields.append((b"retry-after", b"%d" % refusal.retry_after))
     if page:
         body = _PAGE.format(
-            title=html.escape(code.title), code=code.public, status=code.status
+            title=html.escape(code.title),
+            code=code.public,
+            status=code.status,
+            hint=f"<p>{html.escape(hint)}</p>" if hint else "",
         ).encode("utf-8")
         fields.append((b"content-type", b"text/html; charset=utf-8"))
+        # Else a form that follows could come with "Origin: null", as from anybody's page.
+        fields.append((b"referrer-policy", b"same-origin"))
         fields.append(
             (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'")
         )
@@ -88,6 +102,15 @@ def refusal_response(refusal: Refusal, *, page: bool = False, request_id: str = 
         body = json.dumps(members).encode("ascii")
         fields.append((b"content-type", PROBLEM))
     return Response(code.status, tuple(fields), body)
+
+
+def hint_for(refusal: Refusal, fields: Fields) -> str:
+    """Say what a person can do whose request was refused for the page that sent it; "": nothing."""
+    if refusal.code not in (Code.FOREIGN_PAGE, Code.PROOF_REQUIRED):
+        return ""
+    if values_of(fields, b"origin") == [b"null"]:
+        return _UNNAMED
+    return _FOREIGN if refusal.code is Code.FOREIGN_PAGE else ""
 
 
 def refusal_mark(fields: Fields) -> tuple[str, int | None]:

@@ -1,11 +1,12 @@
 """Refusals as they go out: for programs and for browsers, without the owner's details."""
 
+import html
 import json
 
 import pytest
 
 from proxy.core.errors import Code, Invalid, Problem, Refusal
-from proxy.core.http.problem import KEY_PROBLEM, refusal_response, wants_page
+from proxy.core.http.problem import KEY_PROBLEM, hint_for, refusal_response, wants_page
 
 
 @pytest.mark.parametrize("code", Code)
@@ -31,10 +32,30 @@ def test_a_browser_gets_a_page(code: Code) -> None:
     page = response.body.decode()
     assert fields[b"content-type"] == b"text/html; charset=utf-8"
     assert fields[b"content-security-policy"].startswith(b"default-src 'none'")
+    assert fields[b"referrer-policy"] == b"same-origin"
     assert code.public in page
     assert str(code.status) in page
     assert "secret" not in page
     assert "{" not in page.partition("</style>")[2]
+
+
+@pytest.mark.parametrize(
+    ("code", "origin", "hint"),
+    [
+        (Code.FOREIGN_PAGE, b"null", "doesn't say which page"),
+        (Code.PROOF_REQUIRED, b"null", "doesn't say which page"),
+        (Code.FOREIGN_PAGE, b"https://a.example", "Open the page at this address"),
+        (Code.PROOF_REQUIRED, b"https://a.example", ""),
+        (Code.NOT_ALLOWED, b"null", ""),
+    ],
+)
+def test_who_sent_no_origin_is_told_what_to_do(code: Code, origin: bytes, hint: str) -> None:
+    found = hint_for(Refusal(code), [(b"origin", origin)])
+    assert hint in found
+    assert bool(found) is bool(hint)
+    page = refusal_response(Refusal(code), page=True, hint=found).body.decode()
+    assert html.escape(found) in page
+    assert page.endswith("</p></html>\n")
 
 
 @pytest.mark.parametrize("page", [False, True])
