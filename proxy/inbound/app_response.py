@@ -6,7 +6,13 @@ from functools import lru_cache
 from proxy.core.access.policy import ANONYMOUS
 from proxy.core.gate import Admission, Request
 from proxy.core.http.caching import is_for_shared_caches, kept_from_shared_caches
-from proxy.core.http.headers import Field, Fields, response_for_travel, values_of
+from proxy.core.http.headers import (
+    RENAMED_IN_RESPONSES,
+    Field,
+    Fields,
+    response_for_travel,
+    values_of,
+)
 from proxy.core.http.set_cookie import reaches_beyond
 from proxy.http.upstream import UpstreamResponse
 from proxy.inbound.told_once import ToldOnce
@@ -61,8 +67,15 @@ class AppResponses:
         """Return the fields that are signed, under their travelling names."""
         self.tell_of_cookies(admission, from_app.fields, own)
         passing = passing_fields(request.method, from_app.status, from_app.fields, own=own)
-        travelling = response_for_travel(passing)
-        return tuple(pair for pair in travelling if not is_for_shared_caches(pair[0]))
+        return tuple(
+            response_for_travel(
+                [
+                    pair
+                    for pair in passing
+                    if pair[0] in RENAMED_IN_RESPONSES or not is_for_shared_caches(pair[0])
+                ]
+            )
+        )
 
     def tell_of_cookies(self, admission: Admission, fields: Fields, own: Collection[bytes]) -> None:
         """Tell the owner which cookies of an app don't go on."""

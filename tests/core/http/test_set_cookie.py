@@ -11,7 +11,8 @@ _PASSING = [
     b"a=b; Domain=notes.alias.example", b"a=b; Domain=", b"a=b; Domain", b"a=b; Domain=\t",
     b'a=b; Domain="notes.p.example"', b"a=b; Domain=notes.p.example:8080", b"a=b; Domain=.",
     b"Domain=p.example", b"a=Domain=p.example", b"a=b; XDomain=p.example", b"domain; x=p.example",
-    b"a=b; Path=/Domain=p.example", b"a=b; Comment=domain", b"a=b; Domain=..notes.p.example", b"a", b"",
+    b"a=b; Path=/Domain=p.example", b"a=b; Comment=domain", b"a=b; Domain=..notes.p.example", b"a",
+    b"",
 ]  # fmt: skip
 _BEYOND = [
     b"a=b; Domain=p.example", b"a=b; Domain=.p.example", b"a=b;DOMAIN=P.EXAMPLE",
