@@ -18,7 +18,7 @@ from proxy.core.sealing.envelope import GATEWAY
 from proxy.core.signature.response import Question
 from proxy.core.terminals.return_address import PAIR, is_navigation
 from proxy.http.scope import target_of
-from proxy.http.upstream import Upstream
+from proxy.http.upstream import AppUpstream
 from proxy.inbound.forward import Forwarder
 from proxy.inbound.gateway import Gateway
 from proxy.inbound.pairing_page import PairingPage
@@ -35,7 +35,7 @@ from proxy.transfer.response import send_response
 class Inbound:
     """The ASGI app behind the public listener."""
 
-    def __init__(self, portal: Portal, upstream: Upstream, replays: ReplayStore) -> None:
+    def __init__(self, portal: Portal, upstream: AppUpstream, replays: ReplayStore) -> None:
         self._portal = portal
         self._replays = replays
         self._concurrency = ConcurrencyLimiter(portal.config.limits, app_full=Code.APP_BUSY)

@@ -6,7 +6,9 @@ buffered whole, since neither may be believed in part.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Collection
+import re
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import lru_cache, partial
 from types import TracebackType
@@ -14,6 +16,7 @@ from typing import Self
 
 from proxy import portal_paths
 from proxy.config.apps import App
+from proxy.core.access.policy import Caller
 from proxy.core.app_fields import fields_for_app, fields_from_us, identity_fields
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Admission, Request
@@ -28,8 +31,9 @@ from proxy.core.signature.response import Question
 from proxy.core.websocket.handshake import Handshake, read_handshake
 from proxy.core.websocket.handshake import fields_for_app as handshake_for_app
 from proxy.http.upstream import (
+    NOBODY,
+    AppUpstream,
     OnInterim,
-    Upstream,
     UpstreamFailed,
     UpstreamRequest,
     UpstreamResponse,
@@ -50,9 +54,13 @@ from proxy.transfer.response import (
     send_response,
     send_stream,
 )
+from proxy.transfer.spool import Spool
 from proxy.transfer.websocket import RelayLimits, WebSocketRelay
 
 _EMPTY: Field = (b"content-length", b"0")
+_CHUNKED: Field = (b"transfer-encoding", b"chunked")
+_LOOP = b"cdn-loop"
+"""RFC 8586: through whom a request came that may not come again."""
 _DROPPED = "a field %s isn't handed on to this app (its name could change what is asked for)"
 _PROOF = frozenset({b"signature", b"signature-input", b"portal-key", b"content-digest"})
 
@@ -60,12 +68,14 @@ _PROOF = frozenset({b"signature", b"signature-input", b"portal-key", b"content-d
 class Forwarder:
     """The way to the apps."""
 
-    def __init__(self, portal: Portal, upstream: Upstream) -> None:
+    def __init__(self, portal: Portal, upstream: AppUpstream) -> None:
         self._portal = portal
         self._upstream = upstream
         self._limits = portal.config.limits
         self._told = ToldOnce()
         self._responses = AppResponses(portal, self._told)
+        self._spool = Spool(self._limits.spooled_body)
+        self._loop_marks: dict[str, tuple[bytes, Callable[[bytes], object]]] = {}
         self._relay_limits = RelayLimits(message=self._limits.websocket_message)
 
     async def stream(
@@ -95,7 +105,10 @@ class Forwarder:
         own = self._responses.own_hosts(request, app.name, client)
         with _Failures() as failures:
             outgoing = await self._streamed(request, admission, app, client, own)
-            async with self._upstream.send(outgoing) as from_app:
+            sending = None
+            if client.framing == _CHUNKED and await self._is_of_http_1_0(app, outgoing):
+                sending = self._send_held(outgoing)
+            async with sending or self._upstream.send(outgoing) as from_app:
                 if handshake is not None and from_app.status == SWITCHING_PROTOCOLS:
                     self._responses.tell_of_cookies(admission, from_app.fields, own)
                     relay = self._relay(request, handshake, from_app, client, own)
@@ -108,6 +121,19 @@ class Forwarder:
                     failures.has_begun = True
                     client.line.status = from_app.status
                     await send_stream(client.send, from_app.status, fields, pieces)
+
+    async def _is_of_http_1_0(self, app: App, outgoing: UpstreamRequest) -> bool:
+        """Tell whether the app has to be told the length of a body: it can't read chunks."""
+        minor = app.minor
+        if minor is None:
+            minor = await self._upstream.minor_version(outgoing)
+        return minor == 0
+
+    @asynccontextmanager
+    async def _send_held(self, outgoing: UpstreamRequest) -> AsyncIterator[UpstreamResponse]:
+        """Send a request once all of its body is here, with its length."""
+        async with self._spool.hold(outgoing) as held, self._upstream.send(held) as from_app:
+            yield from_app
 
     async def buffer(
         self,
@@ -190,9 +216,11 @@ class Forwarder:
         if pieces is not None and admission.digests:
             pieces = _proven(pieces, BodyDigest(admission.digests))
         outgoing = self._to_app(request, admission, app, client, client.framing, pieces, on_interim)
-        if pieces is not None and values_of(request.fields, b"expect"):
-            # The client's body is asked for when the app asks for it, or a second later.
-            outgoing = replace(outgoing, fields=(*outgoing.fields, (b"expect", b"100-continue")))
+        if pieces is not None and request.seal is None and values_of(request.fields, b"expect"):
+            # The client's body is asked for when the app asks for it, or a second later; where it
+            # comes unasked, it is sent along.
+            fields = (*outgoing.fields, (b"expect", b"100-continue"))
+            outgoing = replace(outgoing, fields=fields, has_begun=client.has_begun)
         if pieces is not None and client.framing == _EMPTY:
             # With the head the app has all of it: first comes the end, and the proof.
             await nothing_follows(pieces)
@@ -233,6 +261,9 @@ class Forwarder:
         rule = admission.rule
         if rule is None:
             raise TypeError("only a request for an app can be sent to one")
+        mark, names_it = self._loop_mark(app)
+        if any(map(names_it, values_of(request.fields, _LOOP))):
+            raise Refusal(Code.LOOP_DETECTED, f"the upstream of {app.name} leads back to it")
         if admission.question is None:
             host = values_of(request.fields, b"host")[0]
             told = client.chain.host
@@ -255,11 +286,34 @@ class Forwarder:
             app.upstream,
             request.method,
             admission.target.raw,
-            ((b"host", app.host or host), *theirs, *ours),
+            ((b"host", app.host or host), *theirs, *ours, (_LOOP, mark)),
             pieces,
             _timeouts(times.app_connect, silence),
             on_interim,
+            _named(caller),
         )
+
+    def _loop_mark(self, app: App) -> tuple[bytes, Callable[[bytes], object]]:
+        """Return what a request to ``app`` carries, and what finds it in a field: the app's name.
+
+        A name and no secret: who sends it with a request has that one request refused.
+        """
+        mark = self._loop_marks.get(app.name)
+        if mark is None:
+            name = self._portal.hosts.origin.of_app(app.name).host.encode("ascii")
+            member = rb"(?:\A|,)[ \t]*" + re.escape(name) + rb"[ \t]*(?:[;,]|\Z)"
+            mark = self._loop_marks[app.name] = name, re.compile(member, re.IGNORECASE).search
+        return mark
+
+
+def _named(caller: Caller) -> str:
+    """Return who alone may use a connection again that carried a body of ``caller``'s.
+
+    Strangers can't be told apart, so none may: the next one would get what the last one planted.
+    """
+    if caller.type == "anonymous":
+        return NOBODY
+    return caller.id if caller.type == "peer" else caller.type
 
 
 @lru_cache
