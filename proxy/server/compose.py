@@ -18,7 +18,7 @@ from proxy.core.errors import Invalid, Problem
 from proxy.core.http.forwarded import NOBODY
 from proxy.http.client.engine import Http1Upstream
 from proxy.http.server.timeouts import ConnectionTimeouts
-from proxy.http.upstream import Upstream, UpstreamTimeouts, WithTimeouts
+from proxy.http.upstream import AppUpstream, Destination, UpstreamTimeouts, WithTimeouts
 from proxy.inbound.app import Inbound
 from proxy.outbound.app import Outbound
 from proxy.outbound.call import CallContext, CallTransport
@@ -36,6 +36,7 @@ from proxy.state.identity_key import load_identity
 from proxy.state.layout import State
 from proxy.state.replay import ReplayStore
 from proxy.state.sealing_keys import SealingKeyStore
+from proxy.state.second_answers import SecondAnswers
 from proxy.state.terminals import PairingStore, TerminalStore, TerminalWatch
 from proxy.state.tokens import TokenStore
 from proxy.transfer.access_log import Logged
@@ -55,7 +56,7 @@ class Running:
     portal: Portal
     tokens: TokenStore
     replays: ReplayStore
-    upstream: Upstream = field(default_factory=Http1Upstream)
+    upstream: AppUpstream = field(default_factory=Http1Upstream)
     certificate: CertificateWatch | None = None
     """What the public listener speaks TLS with; None where it doesn't."""
     undelivered: tuple[Problem, ...] = ()
@@ -158,7 +159,7 @@ class Running:
 
 
 def compose(
-    config: Config, *, only: str | None = None, upstream: Upstream | None = None
+    config: Config, *, only: str | None = None, upstream: AppUpstream | None = None
 ) -> Running:
     """Open everything a proxy needs; raises ``Invalid``.
 
@@ -182,4 +183,11 @@ def compose(
     replays = ReplayStore(state.replays)
     replays.open(portal.clock())
     tokens = TokenStore(state.tokens)
-    return Running(portal, tokens, replays, upstream or Http1Upstream(), certificate)
+    second_answers = SecondAnswers(state.second_answers)
+
+    def note(to: Destination) -> None:
+        second_answers.note([app.name for app in portal.apps.values() if app.upstream == to])
+
+    if upstream is None:
+        upstream = Http1Upstream(on_second_answer=note)
+    return Running(portal, tokens, replays, upstream, certificate)

@@ -127,6 +127,15 @@ class Cycle:
             return {"type": "http.request", "body": b"", "more_body": False}
         return {"type": "http.disconnect"}
 
+    async def has_begun(self) -> None:
+        """Return once the client doesn't wait for 100 any more: its body comes, or it is gone.
+
+        Not while ``receive`` runs; that asks the client for its body.
+        """
+        while not (self._pieces or self.is_received or self.is_gone):
+            self._arrival = asyncio.get_running_loop().create_future()
+            await self._arrival
+
     def _is_answered(self) -> bool:
         """Whether the app has the whole body, and only waits to hear that the client left."""
         return self._is_handed_over and not self.is_gone and not self.is_complete

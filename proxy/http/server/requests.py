@@ -15,14 +15,19 @@ from proxy.core.errors import Code, Refusal
 from proxy.core.http1.framing import persistence
 from proxy.core.http1.grammar import Malformed, RequestHead
 from proxy.core.http1.reader import END, RequestReader, State
-from proxy.http.scope import http_scope
+from proxy.http.scope import HAS_BEGUN, http_scope
 from proxy.http.server.cycle import Cycle, ResponseWriter, Stream
 from proxy.http.server.last_response import last_response
 from proxy.http.server.timeouts import ConnectionTimeouts
 
 log = logging.getLogger("proxy.http")
 
-_CODES = {408: Code.REQUEST_TIMEOUT, 431: Code.HEAD_TOO_LARGE, 505: Code.VERSION_UNSUPPORTED}
+_CODES = {
+    408: Code.REQUEST_TIMEOUT,
+    411: Code.LENGTH_REQUIRED,
+    431: Code.HEAD_TOO_LARGE,
+    505: Code.VERSION_UNSUPPORTED,
+}
 
 App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
@@ -201,7 +206,10 @@ class ConnectionRequests:
         self._is_new = False
         self._cycle = cycle = Cycle(self._control, head, persistence(head.fields, head.minor))
         self._control.begin_window()
-        run = self._run(cycle, http_scope(head, self._scope))
+        scope = http_scope(head, self._scope)
+        if cycle.expects_continue:
+            scope["state"][HAS_BEGUN] = cycle.has_begun
+        run = self._run(cycle, scope)
         self._task = task = asyncio.get_running_loop().create_task(run)
         self._server_state.tasks.add(task)
         task.add_done_callback(self._server_state.tasks.discard)
