@@ -8,15 +8,18 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from proxy.cli.check_upstreams import about_loops, about_second_answers
 from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, open_portal
 from proxy.cli.output import Stop, command_line, counted, say, say_json
 from proxy.config.apps import App, Catalogue, load_catalogue
 from proxy.config.certificate import Certificate
 from proxy.config.portal_yaml import FILE_NAME, Config
+from proxy.core.access.hosts import Hosts
 from proxy.core.access.policy import MODES, Access, ContactList, Mode
 from proxy.core.errors import Invalid, Problem
 from proxy.state.files import Unsafe, check_private
 from proxy.state.sealing_keys import SealingKeyStore
+from proxy.state.second_answers import SecondAnswers
 
 _TRUSTED = "trusted_proxies"
 
@@ -99,6 +102,11 @@ def inspect(folder: Path) -> Findings:
     except Invalid as invalid:
         own_id = ""
         problems += invalid.problems
+    hosts = None
+    if own_id:
+        hosts = Hosts(portal.config.public_origin(own_id), portal.config.aliases)
+    problems += about_loops(catalogue, portal.config.listen, hosts)
+    warnings += about_second_answers(SecondAnswers(portal.state.second_answers), catalogue)
     try:
         warnings += _about_contacts(portal, catalogue, portal.contacts.load(), own_id)
     except Invalid as invalid:
