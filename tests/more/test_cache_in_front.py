@@ -46,7 +46,7 @@ http {{
       proxy_set_header Connection "";
       proxy_buffer_size 64k; proxy_buffers 8 64k;
       proxy_cache pages;
-      proxy_cache_key $http_host$request_uri;
+      proxy_cache_key $scheme$http_host$request_uri;
       proxy_cache_valid 200 301 302 303 401 403 404 10m;   # what says nothing is kept
       {more}
       add_header X-Cache $upstream_cache_status always;
@@ -54,7 +54,9 @@ http {{
   }}
 }}
 """
-_SIGNED_PASS_BY = "proxy_cache_bypass $http_signature; proxy_no_cache $http_signature;"
+_SIGNED_PASS_BY = (
+    "proxy_cache_bypass $http_signature $http_cookie; proxy_no_cache $http_signature $http_cookie;"
+)
 _RULES = {"": {"access": "private"}, "/public/": {"access": "public"}, "/peer/": {"access": "peer"}}
 SAYS = {
     "nothing": (),
