@@ -30,6 +30,9 @@ HOP_BY_HOP = frozenset(
 )  # fmt: skip
 """Fields of one hop: never signed, never forwarded."""
 
+MAX_OPTIONS = 256
+"""What ``Connection`` may list: each is looked for among the fields, of which there are no more."""
+
 FRAMING = frozenset({b"host", b"content-length"})
 """Set anew on each hop, from what was authenticated: the authority and the body itself."""
 
@@ -131,6 +134,14 @@ def connection_options(fields: Fields) -> frozenset[bytes]:
     )
 
 
+def has_too_many_options(values: Sequence[bytes]) -> bool:
+    """Tell whether ``Connection`` lists more than ``MAX_OPTIONS``, empty ones counted.
+
+    RFC 9110, section 5.6.1.2, asks to ignore a reasonable number of those, and no more.
+    """
+    return sum(value.count(b",") for value in values) >= MAX_OPTIONS
+
+
 def is_token(text: bytes | str) -> bool:
     """Tell whether ``text`` is a ``TOKEN``."""
     data = text.encode("ascii", "replace") if isinstance(text, str) else text  # no token has a "?"
@@ -138,13 +149,18 @@ def is_token(text: bytes | str) -> bool:
 
 
 def refuse_malformed(fields: Fields) -> None:
-    """Refuse names that aren't tokens and values with control bytes, whoever parsed them."""
+    """Refuse names that aren't tokens and values with control bytes, whoever parsed them.
+
+    And a ``Connection`` that takes longer to read than all the rest.
+    """
     token, bad = _TOKEN.fullmatch, _BAD_VALUE.search
     for name, value in fields:
         if not token(name):
             raise Refusal(Code.BAD_FIELD, f"not a field name: {name[:80]!r}")
         if bad(value):
             raise Refusal(Code.BAD_FIELD, f"control byte in the value of {name[:80]!r}")
+    if has_too_many_options(values_of(fields, b"connection")):
+        raise Refusal(Code.BAD_FIELD, f"Connection lists more than {MAX_OPTIONS} options")
 
 
 def spelling(name: bytes) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from proxy.core.http.headers import Fields, values_of
+from proxy.core.http.headers import Fields, has_too_many_options, values_of
 from proxy.core.http1.grammar import Malformed, RequestHead, ResponseHead
 
 _LENGTH = re.compile(rb"[0-9]{1,15}")
@@ -103,6 +103,8 @@ def persistence(fields: Fields, minor: int) -> Persistence:
     values = values_of(fields, b"connection")
     if not values:
         return _STAYS if minor else _ENDS
+    if has_too_many_options(values):
+        return _ENDS
     options = frozenset(
         option.strip(b" \t").lower() for value in values for option in value.split(b",")
     )

@@ -7,6 +7,7 @@ our name. They are further tokens to be tried, which let nobody in.
 """
 
 import re
+from collections.abc import Iterator
 
 from proxy.core.http.headers import Field, Fields, values_of
 
@@ -17,6 +18,8 @@ COOKIE_PLAIN = b"portal-terminal"
 MOST_LOOKED_AT = 8
 """Tokens of one request that are tried."""
 
+_NAME = COOKIE_PLAIN
+"""Both names end with it."""
 _OURS = frozenset({COOKIE_SECURE.lower(), COOKIE_PLAIN.lower()})
 _BLANKS = b" \t"
 _TOKEN = re.compile(rb"[A-Za-z0-9_-]{43}")
@@ -34,11 +37,13 @@ def presented(fields: Fields, name: bytes) -> tuple[bytes, ...]:
     """
     found: dict[bytes, None] = {}
     for value in values_of(fields, b"cookie"):
-        for pair in value.split(b";"):
-            key, _, token = pair.strip(_BLANKS).partition(b"=")
+        for start, end in _candidates(value, name + b"="):
+            key, _, token = value[start:end].strip(_BLANKS).partition(b"=")
             if key == name and _TOKEN.fullmatch(token):
                 found[token] = None
-    return tuple(found)[:MOST_LOOKED_AT]
+                if len(found) == MOST_LOOKED_AT:
+                    return tuple(found)
+    return tuple(found)
 
 
 def without_cookie(fields: Fields) -> tuple[Field, ...]:
@@ -74,11 +79,30 @@ def sets_ours(value: bytes) -> bool:
 
 def _others(value: bytes) -> bytes | None:
     """Return a ``Cookie`` without ours, None where there was nothing else in it."""
-    pairs = value.split(b";")
-    kept = [pair for pair in pairs if not _is_ours(pair)]
-    if len(kept) == len(pairs):
+    kept, begin = [], 0
+    for start, end in _candidates(value.lower(), _NAME):
+        if _is_ours(value[start:end]):
+            if start > begin:
+                kept.append(value[begin : start - 1])
+            begin = end + 1
+    if not begin:
         return value
+    if begin <= len(value):
+        kept.append(value[begin:])
     return b";".join(kept).strip(_BLANKS) or None
+
+
+def _candidates(value: bytes, part: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where each pair begins and ends that has ``part`` in it.
+
+    The others, of which a client may send tens of thousands, aren't looked at one by one.
+    """
+    at = value.find(part)
+    while at >= 0:
+        end = value.find(b";", at)
+        end = len(value) if end < 0 else end
+        yield value.rfind(b";", 0, at) + 1, end
+        at = value.find(part, end)
 
 
 def _is_ours(pair: bytes) -> bool:

@@ -26,6 +26,8 @@ from proxy.core.http.problem import WEBSOCKET_VERSION
 DEFLATE = b"permessage-deflate"
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_MOST_LISTED = 256
+"""Elements of one list, empty ones counted."""
 _OFFERS = b"sec-websocket-extensions"
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
 _EXTENSION = re.compile(
@@ -62,11 +64,14 @@ def asks_for_websocket(minor: int, fields: Fields) -> bool:
     ``upgrade`` in ``Connection`` (RFC 9110, section 7.8). A request that asks for another protocol
     alone, h2c say, is an ordinary one.
     """
-    return (
-        minor == 1
-        and b"upgrade" in connection_options(fields)
-        and b"websocket" in [name.lower() for name in _listed(fields, b"upgrade")]
-    )
+    if minor != 1 or not values_of(fields, b"upgrade"):
+        return False
+    if b"upgrade" not in connection_options(fields):
+        return False
+    try:
+        return b"websocket" in [name.lower() for name in _listed(fields, b"upgrade")]
+    except ValueError:
+        return False
 
 
 def read_handshake(method: bytes, fields: Fields) -> Handshake:
@@ -85,13 +90,13 @@ def read_handshake(method: bytes, fields: Fields) -> Handshake:
     keys = values_of(fields, b"sec-websocket-key")
     if len(keys) != 1 or not _KEY.fullmatch(keys[0]):
         raise Refusal(Code.BAD_HANDSHAKE, "Sec-WebSocket-Key isn't 16 bytes in base64")
-    protocols = _listed(fields, b"sec-websocket-protocol")
-    if len(set(protocols)) != len(protocols) or not all(map(is_token, protocols)):
-        raise Refusal(Code.BAD_HANDSHAKE, "Sec-WebSocket-Protocol isn't a list of unlike tokens")
     try:
+        protocols = _listed(fields, b"sec-websocket-protocol")
         names = [_extension(offer) for offer in _listed(fields, _OFFERS)]
     except ValueError as error:
         raise Refusal(Code.BAD_HANDSHAKE, str(error)) from None
+    if len(set(protocols)) != len(protocols) or not all(map(is_token, protocols)):
+        raise Refusal(Code.BAD_HANDSHAKE, "Sec-WebSocket-Protocol isn't a list of unlike tokens")
     return Handshake(accept_for(keys[0]), frozenset(protocols), DEFLATE in names)
 
 
@@ -147,8 +152,13 @@ def accept_for(key: bytes) -> bytes:
 
 
 def _listed(fields: Fields, name: bytes) -> list[bytes]:
-    """Return the elements of a list over all its lines; empty ones don't count."""
+    """Return the elements of a list over all its lines; empty ones don't count.
+
+    Raises ``ValueError`` for more of either than anybody offers, before they are read.
+    """
     lines = values_of(fields, name)
+    if sum(line.count(b",") for line in lines) >= _MOST_LISTED:
+        raise ValueError(f"{name.decode('ascii')} lists more than {_MOST_LISTED} elements")
     elements = (element.strip(b" \t") for line in lines for element in line.split(b","))
     return [element for element in elements if element]
 

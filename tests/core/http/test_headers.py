@@ -112,6 +112,15 @@ def test_connection_names_fields_in_any_case(values: list[bytes], options: set[b
     assert connection_options([(b"connection", value) for value in values]) == options
 
 
+@pytest.mark.parametrize("values", [[b"," * 256], [b"a," * 128, b"b," * 128]])
+def test_connection_lists_no_more_than_there_can_be_fields(values: list[bytes]) -> None:
+    fields = [(b"connection", value) for value in values]
+    with pytest.raises(Refusal) as caught:
+        refuse_malformed(fields)
+    assert caught.value.code is Code.BAD_FIELD
+    refuse_malformed([(name, value.replace(b",", b"", 1)) for name, value in fields])
+
+
 def test_fields_of_one_hop_are_dropped_and_all_others_pass_in_their_order() -> None:
     kept = [(b"accept", b"1"), (b"x-a", b"2"), (b"accept", b"3")]
     hop = [

@@ -126,6 +126,8 @@ def test_content_before_a_mistake_is_handed_on() -> None:
         (0, [], False),
         (0, [b"keep-alive"], True),
         (0, [b"keep-alive", b"close"], False),
+        (1, [b"," * 255], True),
+        (1, [b"," * 256], False),  # which is refused unread
     ],
 )
 def test_what_connection_says_decides_whether_it_stays(

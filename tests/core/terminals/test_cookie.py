@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.terminals import cookie
 from proxy.core.terminals.cookie import (
     COOKIE_PLAIN,
     COOKIE_SECURE,
@@ -129,3 +130,50 @@ def test_a_set_cookie_under_our_name_is_known(value: bytes) -> None:
 )
 def test_a_set_cookie_of_an_apps_own_passes(value: bytes) -> None:
     assert not sets_ours(value)
+
+
+# --- what many pairs cost, and that they are read as before --------------------------------
+
+_PAIRS = st.lists(
+    st.sampled_from(
+        ["", ";", ";;", "; ", "=", "a=1", " ", "\t", COOKIE_PLAIN.decode(), COOKIE_SECURE.decode(),
+         "Portal-Terminal", "x", "=t", "=" + "t" * 43, "=" + "o" * 43, '"', ","]
+    ),
+    max_size=14,
+).map(lambda pieces: "".join(pieces).encode())  # fmt: skip
+
+
+def _by_every_pair(value: bytes) -> bytes | None:
+    """Take out what is ours pair by pair: slow, and easily seen to be right."""
+    ours = (COOKIE_PLAIN, COOKIE_SECURE.lower())
+    pairs = value.split(b";")
+    kept = [
+        pair
+        for pair in pairs
+        if pair.lstrip(b"= \t").partition(b"=")[0].rstrip(b" \t").lower() not in ours
+    ]
+    return value if len(kept) == len(pairs) else b";".join(kept).strip(b" \t") or None
+
+
+@given(_PAIRS)
+def test_what_is_left_is_what_a_look_at_every_pair_leaves(value: bytes) -> None:
+    left = _by_every_pair(value)
+    assert without_cookie([(b"cookie", value)]) == (() if left is None else ((b"cookie", left),))
+
+
+@given(_PAIRS)
+def test_the_tokens_are_those_that_a_look_at_every_pair_finds(value: bytes) -> None:
+    found = dict.fromkeys(
+        token
+        for name, _, token in (pair.strip(b" \t").partition(b"=") for pair in value.split(b";"))
+        if name == COOKIE_PLAIN and len(token) == 43 and token.isalnum()
+    )
+    assert presented([(b"cookie", value)], COOKIE_PLAIN) == tuple(found)[:MOST_LOOKED_AT]
+
+
+def test_only_pairs_with_our_names_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[bytes] = []
+    monkeypatch.setattr(cookie, "_is_ours", lambda pair: bool(looked.append(pair)))
+    value = b";" * 60_000 + b" a=1; " + COOKIE_PLAIN + b"=x;" + b";" * 60_000
+    assert without_cookie([(b"cookie", value)]) == ((b"cookie", value),)
+    assert looked == [b" " + COOKIE_PLAIN + b"=x"]

@@ -99,6 +99,15 @@ def test_the_address_of_the_page_leads_back_to_what_was_asked_for(target: str) -
     assert return_address_of(parse_target(f"/p?{query}".encode()), PORTAL) == APP + target
 
 
+def test_bytes_outside_ascii_are_escaped_in_an_address() -> None:
+    target = parse_target(b"/\xc3\xa4?b=\xe4%2F", ascii_only=False)
+    address = pairing_address(PORTAL, "notes", target)
+    asked = parse_target(address[len(str(PORTAL)) :].encode())
+    assert return_address_of(asked, PORTAL) == f"{APP}/%C3%A4?b=%E4%2F"
+    odd = parse_target(b"/core/public/pair?to=\xe4", ascii_only=False)
+    assert return_address_of(odd, PORTAL) is None
+
+
 def test_behind_a_long_target_only_the_app_is_remembered() -> None:
     target = parse_target(b"/?" + b"%20" * LONGEST)
     address = pairing_address(PORTAL, "notes", target)

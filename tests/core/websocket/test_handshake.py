@@ -95,10 +95,24 @@ FINE = {
     "connection_in_two_lines": (b"connection", [b"keep-alive", b"UPGRADE"]),
     "a_length_of_nothing": (b"content-length", [b"0"]),
     "protocols_on_two_lines": (b"sec-websocket-protocol", [b"chat", b"v2.chat"]),
+    "many_protocols": (b"sec-websocket-protocol", [b",".join(b"p%d" % n for n in range(256))]),
     "an_empty_list": (b"sec-websocket-extensions", [b""]),
     "two_offers": (b"sec-websocket-extensions", [b"permessage-deflate; a=1, permessage-deflate"]),
     "a_quoted_value": (b"sec-websocket-extensions", [b'permessage-deflate ;\ta="10"']),
 }
+
+
+@pytest.mark.parametrize("name", [b"sec-websocket-protocol", b"sec-websocket-extensions"])
+@pytest.mark.parametrize("values", [[b"," * 256], [b",".join(b"p%d" % n for n in range(257))]])
+def test_a_list_that_takes_long_to_read_is_refused_unread(name: bytes, values: list[bytes]) -> None:
+    with pytest.raises(Refusal) as refused:
+        read_handshake(b"GET", _changed(ASKED, name, *values))
+    assert refused.value.code is Code.BAD_HANDSHAKE
+
+
+def test_a_list_of_protocols_to_switch_to_that_takes_long_to_read_asks_for_none() -> None:
+    assert asks_for_websocket(1, _changed(ASKED, b"upgrade", b"," * 255 + b"websocket"))
+    assert not asks_for_websocket(1, _changed(ASKED, b"upgrade", b"," * 256 + b"websocket"))
 
 
 @pytest.mark.parametrize("row", REFUSED)
