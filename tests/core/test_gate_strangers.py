@@ -53,10 +53,59 @@ def test_a_stranger_comes_to_nothing_else(target: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["http://evil.example/public", "public", "*", "/public/../public", "/public#x"]
+    "target",
+    ["ftp://evil.example/public", "http:public", "public", "*", "/public/../public", "/public#x"],
 )
 def test_a_strangers_target_is_judged_too(target: str) -> None:
     assert ask(_strange(target)) is Code.BAD_TARGET
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "HTTPS"])
+def test_a_target_in_absolute_form_leads_where_its_host_does(scheme: str) -> None:
+    admission = ask(_strange(f"{scheme}://{HOST.upper()}/public/%2F?a=%E4"))
+    assert isinstance(admission, Admission)
+    assert (admission.app, admission.target.raw) == ("guestbook", b"/public/%2F?a=%E4")
+    assert ask(_strange(f"{scheme}://{HOST}/private")) is Code.PROOF_REQUIRED
+    assert ask(_strange(f"{scheme}://{HOST}/public/../private")) is Code.BAD_TARGET
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["http://evil.example/public", "http://bob.example/public", f"http://{HOST}./public",
+     f"http://ada@{HOST}/public", f"http://{HOST}:1/public", "http:///public"],
+)  # fmt: skip
+def test_one_that_names_another_host_is_misdirected(target: str) -> None:
+    assert ask(_strange(target)) is Code.MISDIRECTED
+
+
+@pytest.mark.parametrize("method", [b"TRACE", b"CONNECT", b"trace", b"Connect"])
+def test_no_stranger_traces_or_opens_a_tunnel(method: bytes) -> None:
+    for target in ("/public", "/peer", "/"):
+        assert ask(replace(_strange(target), method=method)) is Code.METHOD_NOT_ALLOWED
+    own = CONTEXT.hosts.origin.authority
+    assert ask(replace(_strange("/", host=own), method=method)) is Code.METHOD_NOT_ALLOWED
+
+
+@pytest.mark.parametrize("method", [b"TRACED", b"OPTIONS", b"PROPFIND", b"BREW", b"get"])
+def test_any_other_method_is_the_apps_own_affair(method: bytes) -> None:
+    assert isinstance(ask(replace(_strange("/public"), method=method)), Admission)
+
+
+@pytest.mark.parametrize(
+    "target", ["/public/%F6", "/public/\xf6", "/public/%5C", "/public/%0A", "/pub%80lic/secret"]
+)
+def test_what_can_be_read_in_several_ways_is_under_all_rules(target: str) -> None:
+    assert ask(_strange(target)) is Code.PROOF_REQUIRED
+    rules = Rules((Rule(b"", Access.PUBLIC), Rule(b"/public", Access.PUBLIC)))
+    context = replace(CONTEXT, apps={"guestbook": RuleMatcher(rules)})
+    admission = ask(_strange(target), context)
+    assert isinstance(admission, Admission)
+    assert admission.target.raw == target.encode("latin-1")
+
+
+def test_raw_bytes_of_utf_8_are_as_their_escapes() -> None:
+    for target in ("/public/\xc3\xa4?\xc3\xa4", "/public/%C3%A4"):
+        assert isinstance(ask(_strange(target)), Admission)
 
 
 def test_a_stranger_may_ask_the_portal_itself() -> None:
@@ -111,6 +160,9 @@ def test_a_request_that_claims_to_be_a_portals_is_never_taken_for_a_strangers(
         ("/public/../peer", Code.BAD_FIELD),
         ("public", Code.BAD_FIELD),
         ("/" + "x" * 9000, Code.BAD_FIELD),
+        ("/public/%F6", Code.PROOF_REQUIRED),
+        ("/public/\xf6", Code.PROOF_REQUIRED),
+        ("///x/peer", Code.PROOF_REQUIRED),
     ],
 )
 def test_where_a_request_writes_is_judged_like_its_target(destination: str, code: Code) -> None:

@@ -230,7 +230,7 @@ _LINES = [
     _with_line("line_without_a_target", b"GET HTTP/1.1"),
     _with_line("line_without_a_method", b"/x HTTP/1.1"),
     _with_line("line_with_nul_in_its_target", b"GET /x\x00 HTTP/1.1", b"GET /x%30 HTTP/1.1"),
-    _with_line("line_with_a_target_not_ascii", b"GET /\xc3\xa9 HTTP/1.1"),
+    _with_line("line_with_a_control_byte", b"GET /\x1f HTTP/1.1", b"GET /\xc3\xa9 HTTP/1.1"),
     _with_line("line_with_brackets_in_its_method", b"G[]T /x HTTP/1.1", b"G'*T /x HTTP/1.1"),
     _with_line("line_with_cr", b"GET /x\rHTTP/1.1"),
     _with_line("line_ended_by_lf", b"GET /x HTTP/1.1\nX-A: b"),
