@@ -1,0 +1,262 @@
+"""Who may use a connection again that carried a body, and what is done about a second answer."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+
+from proxy.core.http.headers import Field
+from proxy.http.client.engine import Http1Upstream
+from proxy.http.upstream import (
+    ANYBODY,
+    NOBODY,
+    BytesBody,
+    Destination,
+    UpstreamFailed,
+    UpstreamRequest,
+)
+from tests.http.ends import Link, scripted
+
+_OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+_SECOND = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret"
+
+
+async def _pieces(*pieces: bytes) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+
+
+def _request(
+    to: Destination, method: bytes, caller: str, body: bytes | None, *, streams: bool = False
+) -> UpstreamRequest:
+    fields: tuple[Field, ...] = ((b"host", b"a"),)
+    pieces: AsyncIterator[bytes] | None = None
+    if body is not None and streams:
+        fields, pieces = (*fields, (b"transfer-encoding", b"chunked")), _pieces(body)
+    elif body is not None:
+        fields, pieces = (*fields, (b"content-length", b"%d" % len(body))), BytesBody(body)
+    return UpstreamRequest(to, method, b"/", fields, pieces, caller=caller)
+
+
+async def _fetch(engine: Http1Upstream, request: UpstreamRequest) -> bytes:
+    async with engine.send(request) as response:
+        return b"".join([piece async for piece in response.pieces()])
+
+
+async def _reading(link: Link) -> None:
+    """Answer each request once all of it is there, as a server should."""
+    while head := await link.head():
+        if b"chunked" in head:
+            await link.until(b"0\r\n\r\n")
+        elif b"content-length: " in head:
+            await link.exactly(int(head.split(b"content-length: ")[1].split(b"\r\n")[0]))
+        await link.send(_OK)
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize(
+    ("first", "second", "connections"),
+    [
+        ((b"POST", "ada", b"x"), (b"POST", "ada", b"x"), 1),
+        ((b"POST", "ada", b"x"), (b"GET", "ada", None), 1),
+        ((b"PUT", "ada", b"x"), (b"PATCH", "ada", b"x"), 1),
+        ((b"PROPFIND", "ada", b"x"), (b"GET", "ada", None), 1),
+        ((b"POST", ANYBODY, b"x"), (b"POST", ANYBODY, b"x"), 1),
+        ((b"GET", "ada", None), (b"GET", "bob", None), 1),
+        ((b"GET", NOBODY, None), (b"POST", "ada", b"x"), 1),
+        ((b"GET", NOBODY, None), (b"POST", NOBODY, b"x"), 1),
+        ((b"POST", "ada", b"x"), (b"POST", "bob", b"x"), 2),
+        ((b"POST", "ada", b"x"), (b"GET", "bob", None), 2),
+        ((b"POST", "ada", b"x"), (b"GET", NOBODY, None), 2),
+        ((b"POST", "ada", b"x"), (b"GET", ANYBODY, None), 2),
+        ((b"POST", NOBODY, b"x"), (b"GET", NOBODY, None), 2),
+        ((b"POST", NOBODY, b"x"), (b"POST", NOBODY, b"x"), 2),
+        ((b"GET", "ada", b"x"), (b"GET", "ada", None), 2),
+        ((b"DELETE", "ada", b"x"), (b"GET", "ada", None), 2),
+        ((b"OPTIONS", "ada", b"x"), (b"GET", "ada", None), 2),
+        ((b"GET", ANYBODY, b"x"), (b"GET", ANYBODY, None), 2),
+        ((b"BREW", "ada", b"x"), (b"GET", "ada", None), 2),
+    ],
+)
+async def test_a_connection_that_carried_a_body_is_its_sender_s(
+    http1: Http1Upstream,
+    first: tuple[bytes, str, bytes | None],
+    second: tuple[bytes, str, bytes | None],
+    connections: int,
+    *,
+    streams: bool,
+) -> None:
+    async with scripted(_reading) as server:
+        for method, caller, body in (first, second):
+            request = _request(server.to, method, caller, body, streams=streams)
+            assert await _fetch(http1, request) == b"ok"
+        assert server.connections == connections
+
+
+async def test_a_connection_stays_its_sender_s_behind_requests_without_a_body(
+    http1: Http1Upstream,
+) -> None:
+    async with scripted(_reading) as server:
+        for caller, body in (("ada", b"x"), ("ada", None), ("bob", None), ("ada", None)):
+            method = b"GET" if body is None else b"POST"
+            await _fetch(http1, _request(server.to, method, caller, body))
+        assert server.connections == 2
+
+
+async def test_an_answer_that_is_whole_before_the_body_ends_the_connection(
+    http1: Http1Upstream,
+) -> None:
+    """Though the rest of the body went out before anybody had read the answer."""
+    answered = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"one"
+        await answered.wait()
+        await asyncio.sleep(0.02)  # the answer arrives
+        yield b"two"
+
+    async def script(link: Link) -> None:
+        while await link.head():
+            await link.send(_OK)
+            answered.set()
+            await link.until(b"0\r\n\r\n")
+
+    async with scripted(script) as server:
+        fields = ((b"host", b"a"), (b"transfer-encoding", b"chunked"))
+        request = UpstreamRequest(server.to, b"POST", b"/", fields, body(), caller=ANYBODY)
+        async with http1.send(request) as response:
+            await answered.wait()
+            await asyncio.sleep(0.05)  # the body goes out
+            assert [piece async for piece in response.pieces()] == [b"ok"]
+        answered.clear()
+        await _fetch(http1, _request(server.to, b"GET", ANYBODY, None))
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.02])
+async def test_a_second_answer_reaches_nobody_and_is_told(
+    pause: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[Destination] = []
+    engine = Http1Upstream(on_second_answer=told.append)
+
+    async def script(link: Link) -> None:
+        while head := await link.head():
+            await link.send(_OK)
+            if b"POST" in head:
+                await asyncio.sleep(pause)
+                await link.send(_SECOND)
+
+    async with scripted(script) as server:
+        with suppress(UpstreamFailed):  # where both come at once, the first can't be believed
+            await _fetch(engine, _request(server.to, b"POST", "ada", b"GET /private HTTP/1.1"))
+        await asyncio.sleep(pause + 0.05)
+        assert await _fetch(engine, _request(server.to, b"GET", "ada", None)) == b"ok"
+        assert server.connections == 2
+        assert told == [server.to]
+    assert "answered twice" in caplog.text
+    await engine.close()
+
+
+async def test_a_408_behind_a_silence_is_no_second_answer(
+    http1: Http1Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def script(link: Link) -> None:
+        await link.head()
+        await link.send(_OK)
+        await asyncio.sleep(0.02)
+        await link.send(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n")
+
+    caplog.set_level(logging.WARNING)
+    async with scripted(script) as server:
+        for _ in range(2):
+            assert await _fetch(http1, _request(server.to, b"GET", "ada", None)) == b"ok"
+            await asyncio.sleep(0.05)
+    assert "answered twice" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("answer", "minor"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 1),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", 1),
+        (b"HTTP/1.0 501 Unsupported\r\n\r\n", 0),
+        (b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n", 0),
+        # The server itself refuses the question: nothing is said of what is behind it.
+        (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", 0),
+        (b"HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\n\r\n", 0),
+        (b"garbage\r\n\r\n", 0),
+        (b"", 0),
+    ],
+)
+async def test_a_server_is_asked_what_it_speaks(
+    http1: Http1Upstream, answer: bytes, minor: int
+) -> None:
+    heads = []
+
+    async def script(link: Link) -> None:
+        heads.append(await link.head())
+        await link.send(answer)
+
+    async with scripted(script) as server:
+        request = _request(server.to, b"POST", "ada", b"x", streams=True)
+        both = (http1.minor_version(request), http1.minor_version(request))
+        assert await asyncio.gather(*both) == [minor, minor]
+        assert await http1.minor_version(request) == minor
+        assert heads == [b"OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n"]
+
+
+async def test_an_answer_tells_what_its_server_speaks(http1: Http1Upstream) -> None:
+    answers = [b"HTTP/1.0 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"]
+
+    async def script(link: Link) -> None:
+        assert await link.head() == b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
+        await link.send(answers.pop())
+
+    async with scripted(script) as server:
+        asked = _request(server.to, b"GET", "ada", None)
+        for minor in (1, 0):
+            await _fetch(http1, asked)
+            assert await http1.minor_version(asked) == minor
+
+
+async def test_a_server_that_doesn_t_say_what_it_speaks_is_waited_for_a_while(
+    http1: Http1Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.http.client.engine.ASKING", 0.1)
+
+    async def script(link: Link) -> None:
+        await link.rest()
+
+    async with scripted(script) as server, asyncio.timeout(5):
+        request = _request(server.to, b"POST", "ada", b"x", streams=True)
+        assert await http1.minor_version(request) == 0
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+async def test_a_body_that_comes_unasked_isn_t_kept_waiting(
+    http1: Http1Upstream, *, is_known: bool
+) -> None:
+    """Nor is one for a server that let another wait in vain."""
+
+    async def script(link: Link) -> None:
+        while await link.head():
+            await link.exactly(2)
+            await link.send(_OK)
+
+    async def begun() -> None:
+        await asyncio.sleep(0.05)
+
+    fields = ((b"host", b"a"), (b"expect", b"100-continue"), (b"content-length", b"2"))
+    async with scripted(script) as server:
+        asked = UpstreamRequest(server.to, b"POST", b"/", fields, BytesBody(b"ok"))
+        if is_known:
+            await _fetch(http1, asked)
+        has_begun = None if is_known else begun
+        asked = UpstreamRequest(
+            server.to, b"POST", b"/", fields, BytesBody(b"ok"), has_begun=has_begun
+        )
+        async with asyncio.timeout(0.7):
+            await _fetch(http1, asked)
