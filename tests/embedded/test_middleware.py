@@ -69,6 +69,17 @@ async def test_what_is_public_reaches_the_app_with_what_its_file_says(
     assert seen["scheme"] == "https"  # as public_url has it
 
 
+async def test_no_field_moves_a_request_of_an_app_in_this_process(home: Home, host: str) -> None:
+    evil = (b"SCRIPT_NAME", b"Path-Info", b"x.script.name", b"my_field", b"Daphne-Root-Path")
+    fields = (*((name, b"evil") for name in evil), (b"X-HTTP-Method-Override", b"DELETE"))
+    app, (server,) = await asked(home, http(f"guestbook.{host}", b"/public/x", *fields))
+    assert server.status == 200
+    (seen,) = app.seen
+    assert b"evil" not in dict(seen["headers"]).values()
+    assert dict(seen["headers"])[b"x-http-method-override"] == b"DELETE"
+    assert (seen["path"], seen["root_path"]) == ("/public/x", "")
+
+
 async def test_a_body_arrives_as_it_came(home: Home, host: str) -> None:
     length = (b"content-length", b"3")
     scope = http(f"guestbook.{host}", b"/public/x", length, method="POST")

@@ -225,6 +225,18 @@ def test_the_lines_of_a_call_at_both_ends(sealed: World, mode: str) -> None:
     assert here["request_id"] != there["request_id"]
 
 
+def test_an_at_sign_in_the_path_of_a_call_is_shown(world: World) -> None:
+    host = world.bob.app_host("wide")
+    for path in ("/@ada/notes@home/x", "/lines/plain"):
+        call = request("GET", f"http://{host}{path}?a@b", ("Host", host), world.basic())
+        assert world.call(call).status == 200
+        assert the_line(world.ada, path=f"http://{host}{path}")["listener"] == "apps"
+    secret = request("GET", f"http://ada:secret@{host}/@ada/x", ("Host", host), world.basic())
+    world.call(secret)
+    assert the_line(world.ada, path=f"{host}/@ada/x")["listener"] == "apps"
+    assert "ada:secret" not in world.ada.log
+
+
 def test_a_refusal_at_the_peer_is_in_the_lines_of_both(sealed: World) -> None:
     for caller, mode in ((sealed.ada, "signed"), (sealed.eda, "sealed")):
         path = f"/lines/private/{mode}"
