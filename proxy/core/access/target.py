@@ -85,7 +85,8 @@ def origin_form(method: bytes, target: bytes, host: bytes) -> bytes:
         return target
     authority, rest = match.groups()
     if authority.lower() != host.lower():
-        raise Refusal(Code.MISDIRECTED, f"asked for {authority[:200]!r}, Host is {host[:200]!r}")
+        # Not quoted: what stands before an ``@`` in it may be a password.
+        raise Refusal(Code.MISDIRECTED, f"the target names another host than {host[:200]!r}")
     if not rest and method == b"OPTIONS":
         return b"*"  # RFC 9112, section 3.2.4
     origin: bytes = rest if rest.startswith(b"/") else b"/" + rest
