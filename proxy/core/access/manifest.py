@@ -90,9 +90,21 @@ class _Reader:
             given = shown(name) if isinstance(name, str) else "no text"
             self._note("name", f"{given}, but the app's name is its folder's, {self._app}")
 
+    def _note_slashes(self, accesses: dict[str, Access], section: str) -> None:
+        """Note where two rules differ though many apps serve one page for both."""
+        for prefix, access in accesses.items():
+            other = accesses.get(prefix + "/")
+            if prefix and other not in (None, access):
+                what = (
+                    f"differs from {prefix}/ in access; at that page, with its last slash and"
+                    " without, the stricter holds, since many apps take both for one"
+                )
+                self._note(step(section, prefix), what)
+
     def rules(self, paths: dict[str, PathRule]) -> Rules:
         if "" not in paths:
             self._note("paths", 'no rule for "", so what no other rule matches is private')
+        self._note_slashes({prefix: rule.access for prefix, rule in paths.items()}, "paths")
         return Rules(
             tuple(
                 Rule(prefix.encode("ascii"), rule.access, tuple((rule.headers or {}).items()))
@@ -115,6 +127,7 @@ class _Reader:
                 if other != access:
                     what = f"stands for two kinds of access; {by_prefix[prefix].name.lower()} holds"
                     self._note(step("authentication", prefix), what)
+        self._note_slashes(by_prefix, "authentication")
         return Rules(tuple(Rule(p.encode("ascii"), access) for p, access in by_prefix.items()))
 
     def upstream(self, content: ManifestSchema) -> Origin | None:

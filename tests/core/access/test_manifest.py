@@ -100,6 +100,33 @@ def test_a_file_with_very_many_problems_reports_the_first_and_how_many_more() ->
     assert caught.value.problems[-1].what == "and 450 problems more"
 
 
+@pytest.mark.parametrize(
+    ("paths", "noted"),
+    [
+        ({"": "public", "/a": "private", "/a/": "public"}, ["paths./a"]),
+        ({"": "public", "/a": "public", "/a/": "private", "/b": "peer", "/b/": "peer"},
+         ["paths./a"]),
+        ({"": "private", "/": "public"}, []),
+        ({"": "public", "/a/": "private", "/a/b": "public", "/ab/": "private"}, []),
+    ],
+)  # fmt: skip
+def test_rules_that_differ_only_by_a_last_slash_are_noted(
+    paths: dict[str, str], noted: list[str]
+) -> None:
+    rules = {prefix: {"access": access} for prefix, access in paths.items()}
+    data = json.dumps({"v": "3.1", "port": 80, "paths": rules}).encode()
+    manifest = parse_manifest("f", "a", "app.json", data)
+    assert [notice.place for notice in manifest.notices] == noted
+    lists = {
+        f"{each}_paths": [p for p in paths if p and paths[p] == each] for each in paths.values()
+    }
+    first = {"authentication": {"default_access": paths[""], **lists}}
+    old = parse_manifest("f", "a", "app.json", json.dumps({"port": 80, **first}).encode())
+    assert [each.place for each in old.notices] == [
+        place.replace("paths", "authentication") for place in noted
+    ]
+
+
 def _parse_paths(paths: dict[str, Any]) -> None:
     file = {"v": "3.1", "port": 80, "paths": paths}
     parse_manifest("f", "a", "app.json", json.dumps(file).encode())
