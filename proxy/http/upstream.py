@@ -61,7 +61,7 @@ class UpstreamRequest:
     """Who alone may use the connection again once it carried this request's body.
 
     A server that doesn't read the body may take it for the next request, whose response is then
-    the next one to come: it must not reach anybody else, nor a stranger who wants just that.
+    the next one to come: it must not reach anybody else.
     """
     has_begun: Callable[[], Awaitable[None]] | None = None
     """Returns once the body has begun to come unasked: then nothing need be waited for."""

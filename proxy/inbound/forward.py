@@ -28,10 +28,10 @@ from proxy.core.http1.reader import SWITCHING_PROTOCOLS
 from proxy.core.signature.base import NotSignable
 from proxy.core.signature.digest import BodyDigest
 from proxy.core.signature.response import Question
+from proxy.core.websocket.frames import Close
 from proxy.core.websocket.handshake import Handshake, read_handshake
 from proxy.core.websocket.handshake import fields_for_app as handshake_for_app
 from proxy.http.upstream import (
-    NOBODY,
     AppUpstream,
     OnInterim,
     UpstreamFailed,
@@ -47,6 +47,7 @@ from proxy.transfer.active_requests import ActiveRequest
 from proxy.transfer.body import BufferedBody, Prepended, beginning, limit_body, refuse_large
 from proxy.transfer.client import Client
 from proxy.transfer.failures import app_failed
+from proxy.transfer.places import Place
 from proxy.transfer.response import (
     nothing_follows,
     send_buffered,
@@ -62,6 +63,7 @@ _CHUNKED: Field = (b"transfer-encoding", b"chunked")
 _LOOP = b"cdn-loop"
 """RFC 8586: through whom a request came that may not come again."""
 _DROPPED = "a field %s isn't handed on to this app (its name could change what is asked for)"
+_MAKES_ROOM = Refusal(Code.APP_BUSY, "places are short, and it was quiet for longest")
 _PROOF = frozenset({b"signature", b"signature-input", b"portal-key", b"content-digest"})
 
 
@@ -85,6 +87,7 @@ class Forwarder:
         app: App | None,
         client: Client,
         active: ActiveRequest,
+        place: Place,
     ) -> None:
         """Stream the request to its app, and what comes back to the client.
 
@@ -114,7 +117,7 @@ class Forwarder:
                     relay = self._relay(request, handshake, from_app, client, own)
                     failures.has_begun = True
                     client.line.status = from_app.status
-                    await _run(relay, active)
+                    await _run(relay, active, place)
                 else:
                     passing = self._responses.passing(request, admission, from_app, own)
                     fields, pieces = await _streaming(request, from_app, passing)
@@ -309,10 +312,8 @@ class Forwarder:
 def _named(caller: Caller) -> str:
     """Return who alone may use a connection again that carried a body of ``caller``'s.
 
-    Strangers can't be told apart, so none may: the next one would get what the last one planted.
+    All strangers are one, and so are the owner's devices.
     """
-    if caller.type == "anonymous":
-        return NOBODY
     return caller.id if caller.type == "peer" else caller.type
 
 
@@ -345,14 +346,16 @@ class _Failures:
             raise UpstreamFailed(f"the request broke off: {error}") from None
 
 
-async def _run(relay: WebSocketRelay, active: ActiveRequest) -> None:
+async def _run(relay: WebSocketRelay, active: ActiveRequest, place: Place) -> None:
     """Run a WebSocket to its end; if it is revoked, both sides that can be told hear so."""
+    place.hold_socket(relay, partial(active.revoke, _MAKES_ROOM))
     try:
         await relay.run()
     except asyncio.CancelledError:
         # Told in WebSocket's own words, the end is a proper one, and nothing need be broken off.
         # Who cancels for any other reason (the client left, the server ends) wants it over.
-        if not active.is_revoked or not await relay.revoke():
+        code = Close.TRY_AGAIN_LATER if active.revoked_for is Code.APP_BUSY else Close.NOT_ALLOWED
+        if active.revoked_for is None or not await relay.revoke(code):
             raise
 
 

@@ -27,6 +27,8 @@ _FULL = HIGH // 2
 """Bytes that wait above which the other side is made to wait."""
 _NOTABLE = 16 * 1024
 """Bytes that are worth a look whether they are taken."""
+WATCH = 0.1
+"""Seconds in which a connection that won't be used again may show that its server answers twice."""
 _INTERIM_WEIGHT = 4096
 """What an interim response counts for among them: an endless row of these must wait too."""
 
@@ -231,6 +233,10 @@ class Connection(asyncio.BufferedProtocol):
         self._end(error)
         if not self._is_lost:  # asyncio can't abort one that closed once its buffer was empty
             self._transport.abort()
+
+    def watch(self) -> None:
+        """Close in a moment, and see until then what comes that nobody asked for."""
+        self._loop.call_later(WATCH, self._transport.close)
 
     def close(self) -> None:
         """Close an idle connection."""

@@ -9,6 +9,7 @@ import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 from proxy.core.http.headers import content_length, values_of
+from proxy.core.http1.embedded_request import EmbeddedRequest
 from proxy.core.http1.framing import Persistence, persistence
 from proxy.core.http1.grammar import ResponseHead
 from proxy.core.http1.reader import SWITCHING_PROTOCOLS, Interim
@@ -64,6 +65,8 @@ class Exchange(Ending):
         """What the body waits for, where a 100 was asked for; None where it waits for nothing."""
         if waits and not self._is_sent and values_of(request.fields, b"expect"):
             self._invited = asyncio.Event()
+        is_judged = request.body is not None and request.caller not in (ANYBODY, NOBODY)
+        self._embedded = EmbeddedRequest() if is_judged else None
         self.is_uninvited = False
         """Whether the body waited in vain for its invitation."""
         self._is_whole = False
@@ -84,6 +87,8 @@ class Exchange(Ending):
         connection.write(head if at_once is None else head + at_once)
         if at_once is not None:
             self._is_sent = connection.is_body_sent = True
+            if self._embedded is not None and isinstance(request.body, BytesBody):
+                self._embedded.feed(request.body.data)
         elif request.body is not None:
             self._pump = asyncio.create_task(self._send_body(request.body))
         while True:
@@ -135,10 +140,12 @@ class Exchange(Ending):
         is_whole = self.is_over()
         self._is_finished = True
         is_free = is_whole and self._is_sent and not self._is_raw
-        if is_free and self._request.body is not None:
-            is_free = self._is_kept_behind_body()
         if is_free and self.connection.is_reusable(self._persistence):
-            return True
+            if self._request.body is None or self._is_kept_behind_body():
+                return True
+            if not self.connection.has_ended_early:
+                self.connection.watch()
+                return False
         self.connection.fail(UpstreamFailed("the exchange was given up"))
         if self._pump is not None and not self._pump.done():
             self._pump.cancel()
@@ -149,15 +156,17 @@ class Exchange(Ending):
         """Tell whether the connection may be used again though it carried a body, and by whom.
 
         A server that answers without having read the body takes it for the next request. Whoever
-        sent it may mean that, so nobody else may come behind it; and a stranger not either, who
-        would get the answer to what no rule has judged.
+        sent it may mean that: nobody else may come behind it; nor may the sender, who would get
+        the answer to what no rule has judged, where the body could be a request.
         """
         caller, connection = self._request.caller, self.connection
         if caller == NOBODY or connection.has_ended_early:
             return False
         if self._request.method not in _WITH_BODY:
             return False
-        if caller != ANYBODY:
+        if self._embedded is not None:
+            if self._embedded.is_likely:
+                return False
             connection.kept_for = caller
         return True
 
@@ -215,6 +224,8 @@ class Exchange(Ending):
         async for piece in pieces:
             if not piece:
                 continue
+            if self._embedded is not None:
+                self._embedded.feed(piece)
             if left is None:
                 connection.write(chunk(piece))
             elif len(piece) > left:

@@ -23,7 +23,7 @@ IDLE_CONNECTIONS = 256
 """Idle connections that are kept for one destination."""
 HAPPY_EYEBALLS = 0.25
 """Seconds until the next address of a name is tried beside the first (RFC 8305, section 5)."""
-REST = 0.02
+REST = 0.05
 """Seconds that a connection rests behind a response that ended with its head.
 
 A server that sends a body there all the same sends it at once; it must not meet the next request.
@@ -31,8 +31,6 @@ A server that sends a body there all the same sends it at once; it must not meet
 
 EARLY = 1.0
 """A server that closes a kept connection within so many seconds doesn't mean to keep any."""
-_LOOK = 1.0
-"""Seconds in which the loop reads what a connection brought that nobody asked for."""
 
 
 class _Idle:
@@ -205,6 +203,6 @@ class Pool:
 def _dismiss(connection: Connection) -> None:
     """Let go of a connection that can't be used, and see what it brought before it is closed."""
     if connection.is_open and not connection.is_quiet:
-        asyncio.get_running_loop().call_later(_LOOK, connection.close)
+        connection.watch()
     else:
         connection.close()
