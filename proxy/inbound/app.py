@@ -8,7 +8,7 @@ from functools import partial
 
 from starlette.types import Receive, Scope, Send
 
-from proxy.core.errors import Code, Refusal
+from proxy.core.errors import Refusal
 from proxy.core.gate import Admission, RefusedPeer, Request, Unpaired, admit
 from proxy.core.http.forwarded import read_forwarded_chain
 from proxy.core.http.problem import hint_for, refusal_response, wants_page
@@ -28,7 +28,7 @@ from proxy.state.replay import ReplayStore
 from proxy.transfer.access_log import line_of
 from proxy.transfer.body import ClientLeft
 from proxy.transfer.client import Client, client_of, remote_peer_of
-from proxy.transfer.limiters import ConcurrencyLimiter
+from proxy.transfer.places import PlaceLimiter
 from proxy.transfer.response import send_response
 
 
@@ -38,7 +38,7 @@ class Inbound:
     def __init__(self, portal: Portal, upstream: AppUpstream, replays: ReplayStore) -> None:
         self._portal = portal
         self._replays = replays
-        self._concurrency = ConcurrencyLimiter(portal.config.limits, app_full=Code.APP_BUSY)
+        self._places = PlaceLimiter(portal.config.limits, portal.config.trusted_proxies)
         self._forwarder = Forwarder(portal, upstream)
         self._gateway = Gateway(portal, self._answer)
         self._pairing = PairingPage(portal)
@@ -83,12 +83,12 @@ class Inbound:
             subject = subject_of_request(admission.caller, admission.app)
             with (
                 self._portal.active_requests.run(subject, line) as active,
-                self._concurrency.of(admission.caller.id, line.app),
+                self._places.of(admission.caller, line.app, client.chain.client) as place,
             ):
                 if line.mode == "signed" and question is not None:
                     await self._forwarder.buffer(request, admission, app, question, client)
                 else:
-                    await self._forwarder.stream(request, admission, app, client, active)
+                    await self._forwarder.stream(request, admission, app, client, active, place)
         except Refusal as refusal:
             if isinstance(refusal, RefusedPeer):
                 question = refusal.question

@@ -9,7 +9,7 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from proxy.core.errors import Refusal
+from proxy.core.errors import Code, Refusal
 from proxy.core.gate import AccessContext
 from proxy.core.log_line import REVOKED, RequestLine
 from proxy.core.revocation import Subject, revocation_reason
@@ -67,9 +67,9 @@ class ActiveRequest:
         self._cancelling = 0
 
     @property
-    def is_revoked(self) -> bool:
-        """Whether its access was taken away."""
-        return self._reason is not None
+    def revoked_for(self) -> Code | None:
+        """Why it may not go on; None while it may."""
+        return self._reason.code if self._reason is not None else None
 
     def revoke(self, reason: Refusal) -> None:
         """End it with ``reason``; a second call does nothing."""

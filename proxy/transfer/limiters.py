@@ -1,6 +1,7 @@
 """How much runs at once: the connections of one listener, and its requests.
 
-Connections are counted in all and by the client's address; requests by peer and by app.
+Connections are counted in all and by the client's address; requests by caller and by app. Who may
+hold how many of an app's places at the public listener is in ``proxy.transfer.places``.
 """
 
 from collections.abc import Callable
@@ -72,8 +73,8 @@ class ConcurrencyLimiter:
 
     def __init__(self, limits: Limits, app_full: Code) -> None:
         """``app_full`` is what one hears whose request is one too many for its app."""
-        self._callers = _Slots(limits.requests_per_peer, Code.TOO_MANY_REQUESTS)
-        self._apps = _Slots(limits.requests_per_app, app_full)
+        self._callers = Slots(limits.requests_per_peer, Code.TOO_MANY_REQUESTS)
+        self._apps = Slots(limits.requests_per_app, app_full)
 
     def of(self, caller: str, app: str) -> "_Slot":
         """Return the context in which a request of ``caller`` to ``app`` runs, "" where none is.
@@ -87,7 +88,7 @@ class ConcurrencyLimiter:
         return len(self._callers) + len(self._apps)
 
 
-class _Slots:
+class Slots:
     """As many as ``most`` for each name; "" has no limit."""
 
     def __init__(self, most: int, full: Code) -> None:
@@ -117,7 +118,7 @@ class _Slot:
 
     __slots__ = ("_app", "_apps", "_caller", "_callers")
 
-    def __init__(self, callers: _Slots, caller: str, apps: _Slots, app: str) -> None:
+    def __init__(self, callers: Slots, caller: str, apps: Slots, app: str) -> None:
         self._callers = callers
         self._caller = caller
         self._apps = apps

@@ -89,6 +89,9 @@ class WebSocketRelay:
         self._is_app_deaf = False
         self._has_client_ended = False
         self._has_client_our_end = False
+        self._now = asyncio.get_running_loop().time
+        self.last_moved = self._now()
+        """When bytes last came, from either side."""
         up, down = (
             FrameFilter(sends_masked=masked, deflate=deflate, limit=limits.message)
             for masked in (True, False)
@@ -147,6 +150,7 @@ class WebSocketRelay:
         self._end_within(self._limits.ending)
 
     async def _hand_on(self, data: bytes, direction: _Direction, back: _Direction) -> None:
+        self.last_moved = self._now()
         for part in _slices(data):
             # What the filter passes on goes out even where it is the last before a violation: the
             # other side gets whole frames up to there, then our Close.
@@ -212,14 +216,14 @@ class WebSocketRelay:
         if not self._clock.expired() and end < (self._clock.when() or end + 1):
             self._clock.reschedule(end)
 
-    async def revoke(self) -> bool:
+    async def revoke(self, code: Close = Close.NOT_ALLOWED) -> bool:
         """Say at once that it may not go on, to each side that can hear it; ``run`` is cancelled.
 
         Tells whether the client was told, and has our end. A side that is in the middle of a frame,
         or takes nothing, can't be told: its connection is to be broken off.
         """
         if self._closing is None:
-            self._closing = Close.NOT_ALLOWED
+            self._closing = code
         if await self._tell_at_once(self._up):
             self._response.write_end()
         is_told = await self._tell_at_once(self._down)

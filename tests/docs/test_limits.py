@@ -30,6 +30,7 @@ from proxy.outbound.identity_documents import PATIENCE
 from proxy.server.compose import TICK
 from proxy.server.listener import REFUSED_AT_ONCE
 from proxy.server.sockets import BACKLOG
+from proxy.transfer import places
 from proxy.transfer import websocket as relay
 from proxy.transfer.body import COALESCING, MEMORY, REPLAYABLE, SMALL
 from tests.docs.page import page
@@ -144,6 +145,11 @@ def test_what_holds_where_the_owner_says_nothing_is_what_holds_without_an_owner(
     ):
         assert row in text
     assert f"is waited for {PATIENCE:g} s at most" in text
+    most = _MOST.requests_per_app
+    assert (places.SHARE, places.KEPT) == (4, 8)
+    kept, share = f"({most // places.KEPT} each of {most};", f"({most // places.SHARE}) at most"
+    assert kept in " ".join(text.split())
+    assert share in " ".join(text.split())
     assert f"expires within {SOON // 86_400} days" in text
 
 

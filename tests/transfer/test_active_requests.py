@@ -197,7 +197,7 @@ async def test_who_is_revoked_can_still_say_so_and_end_well() -> None:
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            assert run.is_revoked
+            assert run.revoked_for is Code.NOT_ALLOWED
 
     served = Served(active_requests, ADA, politely, begun=True)
     await asyncio.sleep(0)

@@ -37,9 +37,13 @@ if TYPE_CHECKING:
 
 KIB = 1024
 BODY, HELD, MESSAGE = 256 * KIB, 64 * KIB, 16 * KIB
-OF_PEER, OF_APP = 2, 4
+OF_PEER, OF_APP = 3, 6
+OF_STRANGERS = OF_APP - 2
+"""One place is kept for the owner's devices, and one for peers."""
+NETWORK = "127.0.0.9"
 SETTINGS = f"""\
 accept: [sealed, signed]
+trusted_proxies: [127.0.0.1]
 limits:
   body: 256 KiB
   held_body: {HELD}
@@ -334,7 +338,9 @@ def test_a_peer_at_its_bound_is_refused_and_holds_nobody_else_up(stage: Stage) -
         first = stage.begin(stack, signed_call(stage, stage.cleo).raw)
         sender, raw = sealed_call(stage, stage.cleo)
         second = stage.begin(stack, raw)
-        stage.held(2)
+        for _ in range(OF_PEER - 2):
+            stage.begin(stack, signed_call(stage, stage.cleo).raw)
+        stage.held(OF_PEER)
         refused = signed_call(stage, stage.cleo, b"/")
         got = exchange(stage.lily.public, refused.raw)
         assert (got.status, got.code) == (429, "too_many_requests")
@@ -361,13 +367,15 @@ def test_a_peer_at_its_bound_is_refused_and_holds_nobody_else_up(stage: Stage) -
 
 def test_an_app_at_its_bound_is_busy_and_no_other_is(stage: Stage) -> None:
     with ExitStack() as stack:
-        for _ in range(OF_APP):
+        for _ in range(OF_STRANGERS):
             stage.begin(stack, stage.to_hold())
-        stage.held(OF_APP)
+        stage.held(OF_STRANGERS)
         for _ in range(3):
             got = stage.ask("holding")
             assert (got.status, got.code) == (503, "app_busy")
             assert got.one("retry-after") == b"5"
+        stage.begin(stack, signed_call(stage, stage.cleo).raw)
+        stage.held(OF_STRANGERS + 1)
         refused = signed_call(stage, stage.cleo, b"/")
         got = exchange(stage.lily.public, refused.raw)
         assert got.code == "app_busy"
@@ -390,7 +398,7 @@ def is_free(stage: Stage) -> None:
     stage.holding.let_go()
     with ExitStack() as stack:
         wires = []
-        for number in range(OF_APP):
+        for number in range(OF_STRANGERS):
             # A place that just came free may be noticed a moment later.
             def one_more(number: int = number) -> bool:
                 wire = stage.begin(stack, stage.to_hold())
@@ -513,7 +521,7 @@ ENDS: dict[str, End] = {
 
 @pytest.mark.parametrize("end", ENDS)
 def test_a_place_comes_back_whatever_the_end(stage: Stage, end: str) -> None:
-    for _ in range(OF_APP + 1):
+    for _ in range(OF_STRANGERS + 1):
         eventually(lambda: stage.ask("holding").status == 200)
         ENDS[end](stage)
     is_free(stage)
@@ -543,11 +551,12 @@ def test_a_place_of_a_peer_s_comes_back_whatever_the_end(stage: Stage) -> None:
 
 
 def test_a_websocket_has_a_place_to_its_end(stage: Stage) -> None:
-    with ExitStack() as stack:
-        for _ in range(OF_APP):
-            wire = stack.enter_context(RawSocket(stage.lily.public))
-            wire.open(handshake(stage.lily.app_host("holding"), "/socket"))
-        assert stage.ask("holding").code == "app_busy"
+    asked = handshake(stage.lily.app_host("holding"), "/socket")
+    with RawSocket(stage.lily.public, NETWORK) as wire:
+        wire.open(asked)
+        with RawConnection(stage.lily.public, NETWORK) as again:
+            again.send(asked)
+            assert again.read().code == "app_busy"
         assert stage.ask("other").status == 200
     is_free(stage)
 

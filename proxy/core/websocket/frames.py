@@ -27,6 +27,7 @@ class Close(IntEnum):
     PROTOCOL_ERROR = 1002
     NOT_ALLOWED = 1008
     TOO_BIG = 1009
+    TRY_AGAIN_LATER = 1013
 
 
 @dataclass(frozen=True, slots=True)

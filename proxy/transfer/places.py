@@ -1,0 +1,220 @@
+"""An app's places: how many requests it has at once, and who may hold how many of them.
+
+``limits.requests_per_app`` are there. Strangers leave some of them to the owner's devices, and some
+to peers; peers leave those of the devices. One client network holds at most a quarter. Everything
+that a stranger begins holds a place to its end: a body that comes slowly, a response that isn't
+taken, a WebSocket on which nobody speaks.
+
+A quiet WebSocket is no failure, so no time ends it. But where places are short, the one of a
+stranger's that was quiet for longest makes room, of the network that holds most places.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Literal, Protocol, Self
+
+from proxy.config.limits import Limits
+from proxy.core.access.policy import Caller
+from proxy.core.errors import Code, Refusal
+from proxy.core.http.forwarded import NOBODY, Address, Trusted, client_network
+from proxy.transfer.limiters import Slots
+
+SHARE = 4
+"""One client network holds one in so many of an app's places."""
+KEPT = 8
+"""One in so many is kept for terminals, and as many for peers; at least one each of three."""
+
+_Kind = Literal["anonymous", "peer", "terminal"]
+
+
+class QuietSocket(Protocol):
+    """A WebSocket, as far as it is asked when it last moved."""
+
+    last_moved: float
+    """When something last passed, either way: any clock that only goes forward."""
+
+
+class PlaceLimiter:
+    """The requests that run at the public listener."""
+
+    def __init__(self, limits: Limits, trusted: Trusted = NOBODY) -> None:
+        """``trusted`` are web servers, whose own requests count to no network."""
+        self._callers = Slots(limits.requests_per_peer, Code.TOO_MANY_REQUESTS)
+        self._most = limits.requests_per_app
+        self._apps: dict[str, _AppPlaces] = {}
+
+        @lru_cache(maxsize=4096)
+        def network_of(client: str) -> Address | None:
+            return client_network(client, trusted)
+
+        self._network_of = network_of
+
+    def of(self, caller: Caller, app: str, client: str) -> "Place":
+        """Return the context in which a request of ``caller`` to ``app`` runs, "" for the Portal.
+
+        ``client`` is the client's own address, as far as it is known. To enter the context raises
+        ``Refusal``: then no place was taken.
+        """
+        network = self._network_of(client) if caller.type == "anonymous" else None
+        return Place(self, caller, app, network)
+
+    def __len__(self) -> int:
+        """Return how much is counted: requests of callers, and at apps."""
+        return len(self._callers) + sum(len(places) for places in self._apps.values())
+
+    def take(self, place: "Place") -> None:
+        """Count a place; raises ``Refusal``."""
+        self._callers.take(place.caller.id)
+        if place.app:
+            places = self._apps.get(place.app)
+            if places is None:
+                places = self._apps[place.app] = _AppPlaces(place.app, self._most)
+            try:
+                places.take(place)
+            except Refusal:
+                self._callers.give_back(place.caller.id)
+                raise
+
+    def give_back(self, place: "Place") -> None:
+        """Count a place no more."""
+        self._callers.give_back(place.caller.id)
+        if place.app:
+            places = self._apps[place.app]
+            places.give_back(place)
+            if not len(places):
+                del self._apps[place.app]
+
+    def hold_socket(self, place: "Place") -> None:
+        """Note that the place is a stranger's WebSocket's, which can make room."""
+        if place.app:
+            self._apps[place.app].sockets.setdefault(place.network, {})[place] = None
+
+
+class Place:
+    """A request's place, from its beginning to its end, whichever that is."""
+
+    __slots__ = ("_is_taken", "_limiter", "_make_room", "app", "caller", "network", "socket")
+
+    def __init__(
+        self, limiter: PlaceLimiter, caller: Caller, app: str, network: Address | None
+    ) -> None:
+        self._limiter = limiter
+        self._is_taken = False
+        self._make_room: Callable[[], None] | None = None
+        self.caller = caller
+        self.app = app
+        self.network = network
+        """The client's; None where it can't be told apart, or isn't a stranger's."""
+        self.socket: QuietSocket | None = None
+
+    def hold_socket(self, socket: QuietSocket, make_room: Callable[[], None]) -> None:
+        """Note that the request became a WebSocket; ``make_room`` has it closed.
+
+        A stranger's alone can be closed so.
+        """
+        if self._is_taken and self.caller.type == "anonymous":
+            self.socket, self._make_room = socket, make_room
+            self._limiter.hold_socket(self)
+
+    def make_room(self) -> None:
+        """Give the place back now, and have what holds it closed."""
+        make_room = self._make_room
+        self._give_back()
+        if make_room is not None:
+            make_room()
+
+    def _give_back(self) -> None:
+        if self._is_taken:
+            self._is_taken = False
+            self._limiter.give_back(self)
+
+    def __enter__(self) -> Self:
+        self._limiter.take(self)
+        self._is_taken = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._give_back()
+
+
+class _AppPlaces:
+    """The places of one app."""
+
+    def __init__(self, app: str, most: int) -> None:
+        self._app = app
+        self._most = most
+        self._share = max(1, most // SHARE)
+        self._kept = most // KEPT or int(most > 2)  # noqa: PLR2004 - one for each of the three
+        self._taken: dict[_Kind, int] = {"anonymous": 0, "peer": 0, "terminal": 0}
+        self._of_network: dict[Address | None, int] = {}
+        """How many each network of strangers holds."""
+        self.sockets: dict[Address | None, dict[Place, None]] = {}
+        """Those of them that can make room, for each network; None for those not told apart."""
+
+    def __len__(self) -> int:
+        return sum(self._taken.values())
+
+    def take(self, place: Place) -> None:
+        """Count a place; raises ``Refusal``."""
+        kind, network = place.caller.type, place.network
+        if kind == "anonymous":
+            here = self._of_network.get(network, 0)
+            if network is not None and here >= self._share:
+                raise Refusal(Code.APP_BUSY, f"{self._app}: {here} at once from {network}")
+        else:
+            here = 0
+        if self._is_short(kind):
+            quiet = self._quietest(above=here if network is not None else 0)
+            if quiet is None:
+                raise Refusal(Code.APP_BUSY, f"{self._app}: {len(self)} at once")
+            quiet.make_room()
+        self._taken[kind] += 1
+        if kind == "anonymous":
+            self._of_network[network] = self._of_network.get(network, 0) + 1
+
+    def give_back(self, place: Place) -> None:
+        """Count a place no more."""
+        self._taken[place.caller.type] -= 1
+        if place.caller.type == "anonymous":
+            _decrease(self._of_network, place.network)
+            if place.socket is not None:
+                sockets = self.sockets[place.network]
+                del sockets[place]
+                if not sockets:
+                    del self.sockets[place.network]
+
+    def _is_short(self, kind: _Kind) -> bool:
+        """Tell whether one more of this kind would take a place that is kept, or isn't there."""
+        taken = self._taken
+        strangers, peers, terminals = taken["anonymous"], taken["peer"], taken["terminal"]
+        if kind != "terminal":
+            terminals = max(terminals, self._kept)
+        if kind == "anonymous":
+            peers = max(peers, self._kept)
+        return strangers + peers + terminals >= self._most
+
+    def _quietest(self, above: int) -> Place | None:
+        """Return which WebSocket is to make room: that which was quiet for longest.
+
+        Of the network that holds most places; it must hold more than ``above``, or strangers would
+        only take turns.
+        """
+        if not self.sockets:
+            return None
+        most = max(self._of_network[network] for network in self.sockets)
+        return min(self._those_of(most), key=_last_moved) if most > above else None
+
+    def _those_of(self, most: int) -> Iterator[Place]:
+        for network, places in self.sockets.items():
+            if self._of_network[network] == most:
+                yield from places
+
+
+def _last_moved(place: Place) -> float:
+    return place.socket.last_moved if place.socket is not None else 0.0
+
+
+def _decrease(counts: dict[Address | None, int], key: Address | None) -> None:
+    counts[key] -= 1
+    if not counts[key]:
+        del counts[key]  # or every network that ever came would stay
