@@ -1,7 +1,7 @@
 """How long clients, apps and peers may take: ``timeouts`` and ``grace`` of portal.yaml.
 
-The minimum rate of a body isn't among them: nobody could say what to set it to (docs/decisions,
-0013).
+The minimum rate of a body isn't among them: it holds only where connections are short, and nobody
+could say what to set it to (docs/decisions, 0013).
 """
 
 from dataclasses import dataclass
@@ -24,11 +24,15 @@ class Timeouts:
     """From the first byte of a client's request to the end of its head; also a TLS handshake."""
     idle: float = 75.0
     """Between two requests of a client."""
+    client_body: float = 60.0
+    """In which a client may send nothing of a body that is due."""
+    client_send: float = 60.0
+    """In which a client may take nothing of what is sent to it."""
     app_connect: float = 10.0
-    app_answer: float = 60.0
+    app_answer: float = 90.0
     """In which an app may send and take nothing at all."""
     peer_connect: float = 10.0
-    peer_answer: float = 75.0
+    peer_answer: float = 105.0
     """The same of a peer: longer, so that its proxy is the first to give up on its app."""
 
 
@@ -48,6 +52,8 @@ class TimeoutsFile(Section):
 
     head: Head = DEFAULT_TIMEOUTS.head
     idle: Idle = DEFAULT_TIMEOUTS.idle
+    client_body: Silence = DEFAULT_TIMEOUTS.client_body
+    client_send: Silence = DEFAULT_TIMEOUTS.client_send
     app_connect: Connecting = DEFAULT_TIMEOUTS.app_connect
     app_answer: Silence = DEFAULT_TIMEOUTS.app_answer
     peer_connect: Connecting = DEFAULT_TIMEOUTS.peer_connect

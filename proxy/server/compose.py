@@ -79,7 +79,12 @@ class Running:
         transports = self._transports(directory, reachability)
         service = peer_service(portal, reachability)
         timeouts, watch = portal.config.timeouts, self.certificate
-        for_clients = ConnectionTimeouts(head=timeouts.head, idle=timeouts.idle)
+        for_clients = ConnectionTimeouts(
+            head=timeouts.head,
+            idle=timeouts.idle,
+            body=timeouts.client_body,
+            send=timeouts.client_send,
+        )
         apps: dict[str, ASGIApp] = {
             "public": Inbound(portal, self.upstream, self.replays),
             "apps": Outbound(portal, transports, self.tokens, service),

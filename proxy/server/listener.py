@@ -11,6 +11,7 @@ import socket
 import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 import uvicorn
@@ -74,7 +75,8 @@ class Listener:
         self._config.load()
         self._state = ServerState()
         self._arriving: set[asyncio.Task[None]] = set()
-        self._refused_now = 0
+        self._refused: dict[Refusing, None] = {}
+        """Connections that are being refused, the oldest first."""
         self._silent_until = 0.0
         self._is_ending = False
 
@@ -108,6 +110,8 @@ class Listener:
         self._is_ending = True
         for connection in self._connections():
             connection.shutdown()
+        for refusing in self._refused:
+            refusing.shutdown()
         while not self.is_idle:  # noqa: ASYNC110 - a set that protocols leave has no event
             await asyncio.sleep(LOOK)
 
@@ -146,12 +150,13 @@ class Listener:
             self._pause(error)
             return False
         accepted.setblocking(False)  # noqa: FBT003 - the socket API
+        client = address[0] if isinstance(address, tuple) else ""
         try:
-            leave = self._limiter.enter(address[0] if isinstance(address, tuple) else "")
+            leave = self._limiter.enter(client)
         except Full as full:
             self._refuse(accepted, full)
         else:
-            self._start(self._serve(accepted, leave))
+            self._start(self._serve(accepted, client, leave))
         return True
 
     def _start(self, arriving: Coroutine[None, None, None]) -> None:
@@ -171,7 +176,7 @@ class Listener:
         if not self._is_ending:
             self.begin()
 
-    async def _serve(self, accepted: socket.socket, leave: Callable[[], None]) -> None:
+    async def _serve(self, accepted: socket.socket, client: str, leave: Callable[[], None]) -> None:
         """Make a connection of an accepted socket; a handshake holds nobody else up.
 
         ``leave`` is called when it has ended, or couldn't be made.
@@ -179,6 +184,7 @@ class Listener:
         protocol = ServerConnection(self._config, self._state, {})
         protocol.timeouts = self._timeouts
         protocol.on_end = leave
+        protocol.is_short = partial(self._limiter.is_short, client)
         try:
             await self._connect(accepted, protocol, self._timeouts.head)
         except OSError as error:  # ssl.SSLError is one
@@ -199,7 +205,7 @@ class Listener:
         tls = self._tls() if self._tls is not None else None
         if tls is not None:
             times["ssl_handshake_timeout"] = patience
-            times["ssl_shutdown_timeout"] = self._timeouts.linger
+            times["ssl_shutdown_timeout"] = self._timeouts.ending
         transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
             lambda: protocol, accepted, ssl=tls, **times
         )
@@ -213,29 +219,29 @@ class Listener:
         if now >= self._silent_until:
             self._silent_until = now + _QUIET
             log.warning("the %s listener turns connections away: there are %s", self.name, full)
-        if self._refused_now < REFUSED_AT_ONCE:
-            self._refused_now += 1
+        if len(self._refused) < REFUSED_AT_ONCE:
             self._start(self._answer_full(accepted))
             return
+        for refusing in self._refused:
+            refusing.shutdown()
         if self._tls is None:
             with suppress(OSError):
                 accepted.send(_FULL)
         accepted.close()
 
     async def _answer_full(self, accepted: socket.socket) -> None:
-        """Answer 503 and wait for the client's end, both for a moment alone."""
-        protocol = Refusing(_FULL)
-        transport = None
+        """Answer 503, and let the client come to read it."""
+        protocol = Refusing(_FULL, self._timeouts)
+        self._refused[protocol] = None
         try:
-            async with asyncio.timeout(2 * self._timeouts.linger):
-                transport = await self._connect(accepted, protocol, self._timeouts.linger)
-                await protocol.over
+            async with asyncio.timeout(self._timeouts.ending):
+                await self._connect(accepted, protocol, self._timeouts.ending)
+            await protocol.over
         except OSError:  # TimeoutError is one
             pass
         finally:
-            self._refused_now -= 1
-            if transport is not None:
-                cast(asyncio.Transport, transport).abort()
+            del self._refused[protocol]
+            protocol.break_off()
 
     def _connections(self) -> list[ServerConnection]:
         return cast(list[ServerConnection], list(self._state.connections))

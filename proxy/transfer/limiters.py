@@ -10,6 +10,9 @@ from proxy.config.limits import Limits
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.forwarded import NOBODY, Address, Trusted, client_network
 
+_SHORT = 0.75
+"""From this part of its limit on, a number of connections is short."""
+
 
 class Full(Exception):
     """A connection that is one too many; its text says why, for the owner's log."""
@@ -43,6 +46,17 @@ class ConnectionLimiter:
             self._from[key] = here + 1
         self._size += 1
         return _Once(self, key).leave
+
+    def is_short(self, address: str) -> bool:
+        """Tell whether few places are left for connections, in all or for those of ``address``.
+
+        Then who holds one and hardly uses it is in another one's way.
+        """
+        if self._size >= _SHORT * self._limits.connections:
+            return True
+        key = client_network(address, self._trusted)
+        here = self._from.get(key, 0) if key is not None else 0
+        return here >= _SHORT * self._limits.connections_per_address
 
     def leave(self, key: Address | None) -> None:
         """Count it no more."""

@@ -174,14 +174,22 @@ async def scripted(
 
 
 @asynccontextmanager
-async def connected(port: int, *, buffer: int = 0) -> AsyncIterator[Link]:
-    """Connect to ``port``; ``buffer`` limits what this side's socket takes in unread."""
+async def connected(
+    port: int, *, buffer: int = 0, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Link]:
+    """Connect to ``port``; ``buffer`` limits what this side's socket takes in unread.
+
+    With ``tls`` the listener must be ``app.example``.
+    """
     sock = socket.socket()
     if buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     sock.setblocking(False)  # noqa: FBT003 - the socket API
     await asyncio.get_running_loop().sock_connect(sock, (LOOPBACK, port))
-    reader, writer = await asyncio.open_connection(sock=sock, limit=buffer or 1 << 16)
+    name = "app.example" if tls else None
+    reader, writer = await asyncio.open_connection(
+        sock=sock, limit=buffer or 1 << 16, ssl=tls, server_hostname=name
+    )
     link = Link(reader, writer)
     try:
         yield link
@@ -236,6 +244,12 @@ def protocol_with(
 ) -> type[ServerConnection]:
     """Return the listener's protocol with other timeouts."""
     return type("WithOtherTimeouts", (base,), {"timeouts": timeouts})
+
+
+class Crowded(ServerConnection):
+    """A listener that has hardly a place left."""
+
+    is_short = staticmethod(lambda: True)
 
 
 class Unhurried(ServerConnection):

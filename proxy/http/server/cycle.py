@@ -11,7 +11,7 @@ from collections.abc import Iterable, MutableMapping
 from typing import Any, Protocol
 
 from proxy.core.http.headers import Field, Indexed, values_of
-from proxy.core.http1.framing import Persistence, bodiless, persistence
+from proxy.core.http1.framing import Persistence, bodiless, persistence, request_framing
 from proxy.core.http1.grammar import RequestHead
 from proxy.core.http1.reader import SWITCHING_PROTOCOLS
 from proxy.core.http1.writer import CONTINUE, LAST_CHUNK, chunk, response_head
@@ -38,6 +38,10 @@ class ResponseWriter(Protocol):
     async def drained(self) -> None:
         """Wait until the client takes more."""
 
+    @property
+    def unread_limit(self) -> int:
+        """How many bytes of a body are read past when its request has its response."""
+
     def resume_reading(self) -> None:
         """Let the client send more, once the app has taken enough."""
 
@@ -58,6 +62,9 @@ class Cycle:
         self._pieces: deque[bytes] = deque()
         self._arrival: asyncio.Future[None] | None = None
         self._unsent_head: bytes | None = None
+        self._composed_of: tuple[int, list[Field]] = 0, []
+        self._taken = 0
+        self._options: list[bytes] = []
         self._left: int | None = None
         self._is_chunked = False
         self._is_bodiless = False
@@ -85,6 +92,7 @@ class Cycle:
             return
         self._pieces.append(piece)
         self.buffered += len(piece)
+        self._taken += len(piece)
         self.expects_continue = False  # it didn't wait, so it sends the rest too
         self._wake()
 
@@ -192,14 +200,9 @@ class Cycle:
         else:
             self.keeps = False
         self.keeps = self.keeps and persistence(given, 1).keeps and self._may_keep()
-        options = [b"upgrade"] if values_of(given, b"upgrade") else []
-        if not self.keeps:
-            options.append(b"close")
-        elif self._head.minor == 0:
-            options.append(b"keep-alive")
-        if options:
-            fields.append((b"connection", b", ".join(options)))
-        self._unsent_head = response_head(status, fields)
+        self._options = [b"upgrade"] if values_of(given, b"upgrade") else []
+        self._unsent_head = self._composed(status, fields)
+        self._composed_of = status, fields
         self.has_started = True
         # It goes out with its body's first piece where that follows at once, else on its own.
         asyncio.get_running_loop().call_soon(self.flush)
@@ -212,17 +215,49 @@ class Cycle:
         """
         return not self._writer.is_stopping and not self.expects_continue
 
+    def _leaves_much(self) -> bool:
+        """Tell whether a client that is answered now would send on for longer than we read past.
+
+        Of chunks nobody knows how many are to come.
+        """
+        if self.is_received:
+            return False
+        length = request_framing(self._head)
+        if not isinstance(length, int):
+            return True
+        return length - self._taken + self.buffered > self._writer.unread_limit
+
+    def _take_head(self, *, is_whole: bool) -> bytes:
+        """Return the head, if it hasn't gone out; ``is_whole`` is a response with its end.
+
+        Who gets all of it without having sent all of its body learns there that the connection
+        ends, if it does: nothing may stand behind that body, for it wouldn't be carried out.
+        """
+        head, self._unsent_head = self._unsent_head or b"", None
+        if head and is_whole and self.keeps and self._leaves_much():
+            self.keeps = False
+            head = self._composed(*self._composed_of)
+        return head
+
+    def _composed(self, status: int, fields: list[Field]) -> bytes:
+        options = self._options
+        if not self.keeps:
+            options = [*options, b"close"]
+        elif self._head.minor == 0:
+            options = [*options, b"keep-alive"]
+        if options:
+            fields = [*fields, (b"connection", b", ".join(options))]
+        return response_head(status, fields)
+
     def flush(self) -> None:
         """Write the head, unless it went out with the body's first piece."""
         if self._unsent_head is not None and not self.is_gone:
-            self._writer.write(self._unsent_head)
-            self._unsent_head = None
+            self._writer.write(self._take_head(is_whole=False))
 
     def _body(self, content: bytes, *, more: bool) -> None:
         if self._is_bodiless:
             content = b""
-        out = self._unsent_head or b""
-        self._unsent_head = None
+        out = self._take_head(is_whole=not more)
         if self._left is not None:
             if len(content) > self._left:
                 raise BrokenResponse("the app's body is longer than it said")

@@ -1,13 +1,16 @@
-"""Both ways of a client's connection: each has to keep a rate, and waits for whoever takes it.
+"""Both ways of a client's connection: how long each has been still, and how slow it is.
 
-``ReadSide`` is what comes in; ``WriteSide`` what leaves, and the two ways to end a connection.
+``ReadSide`` is what comes in; ``WriteSide`` what leaves. Each waits for whoever takes it, and a
+client is judged only while it could go on.
 """
 
 import asyncio
+import fcntl
 import logging
 import select
 import socket
 import struct
+import termios
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -21,6 +24,8 @@ _GONE = select.POLLHUP | select.POLLERR
 _ENDED = getattr(select, "POLLRDHUP", 0)
 _RESET = struct.pack("ii", 1, 0)
 """For SO_LINGER: discard what is unsent, and reset."""
+_UNKNOWN = -(1 << 62)
+_COUNT = struct.Struct("i")
 
 
 class ReadSide:
@@ -35,11 +40,14 @@ class ReadSide:
         self._transport = transport
         self._timeouts = timeouts
         self._on_gone = on_gone
+        self._loop = asyncio.get_running_loop()
         self._look: asyncio.TimerHandle | None = None
         self._is_open = True
         self._had_to_send = False
         self._came = 0
         self._signs = _GONE | _ENDED
+        self.moved_at = self._loop.time()
+        """When the last bytes came, or the client could go on."""
 
     @property
     def has_more(self) -> bool:
@@ -53,6 +61,7 @@ class ReadSide:
     def note(self, size: int) -> None:
         """Take note of bytes that came."""
         self._came += size
+        self.moved_at = self._loop.time()
 
     def shut(self) -> None:
         """Make the client wait."""
@@ -66,6 +75,7 @@ class ReadSide:
         self.forget()
         if not self._is_open:
             self._is_open = True
+            self.moved_at = self._loop.time()
             self._transport.resume_reading()
 
     def forget(self) -> None:
@@ -75,7 +85,7 @@ class ReadSide:
             self._look = None
 
     def _look_soon(self) -> None:
-        self._look = asyncio.get_running_loop().call_later(LOOK, self._look_for_client)
+        self._look = self._loop.call_later(LOOK, self._look_for_client)
 
     def _look_for_client(self) -> None:
         """Tell of a client that left: its end stands behind bytes that nobody reads now."""
@@ -89,6 +99,19 @@ class ReadSide:
         poll = select.poll()
         poll.register(self._transport.get_extra_info("socket").fileno(), signs)
         return poll.poll(0)
+
+    # The client's pace.
+
+    def patience(self, *, wanted: bool, is_answered: bool) -> float:
+        """Return the seconds that are left for the client to send on.
+
+        All of them where it needn't or can't, and while it gets its response meanwhile: who talks
+        in both directions at once may listen for long.
+        """
+        now = self._loop.time()
+        if not wanted or not self._is_open or is_answered:
+            self.moved_at = now
+        return self.moved_at + self._timeouts.body - now
 
     def begin_window(self, *, wanted: bool) -> None:
         """Begin to measure what comes; ``wanted`` tells whether the client should send."""
@@ -109,10 +132,13 @@ class WriteSide:
         self._transport = transport
         self._deadline = deadline
         self._timeouts = timeouts
+        self._loop = asyncio.get_running_loop()
         self._written = 0
-        self._left_then = 0
+        self._written_then = 0
+        self._left_then = _UNKNOWN
+        self._moved_at = self._loop.time()
+        self._window_left = 0
         self._had_to_take = False
-        self._is_lingering = False
         self._has_no_rate = False
         self.writable: asyncio.Future[None] | None = None
         """What to wait for while the client takes nothing more."""
@@ -120,7 +146,7 @@ class WriteSide:
     @property
     def is_busy(self) -> bool:
         """Whether something is still on its way out."""
-        return self._is_lingering or bool(self._transport.get_write_buffer_size())
+        return bool(_unsent(self._transport))
 
     def write(self, data: bytes) -> None:
         """Send ``data``."""
@@ -137,9 +163,10 @@ class WriteSide:
 
     def shut(self) -> None:
         """Make whoever writes wait."""
-        self.writable = asyncio.get_running_loop().create_future()
+        self.writable = self._loop.create_future()
         if self._has_no_rate:
-            self._begin_stall()
+            self.begin()
+            self._watch_stall()
 
     def open(self) -> None:
         """Let whoever writes go on."""
@@ -150,37 +177,56 @@ class WriteSide:
 
     # The client's pace.
 
+    def has_written(self) -> bool:
+        """Tell whether anything was written since this was asked last."""
+        written, self._written_then = self._written_then, self._written
+        return written != self._written
+
+    def begin(self) -> None:
+        """Begin to look whether the client takes what waits for it."""
+        self._left_then = _UNKNOWN
+
+    def patience(self) -> float:
+        """Return the seconds that are left for the client to take something of what waits.
+
+        What it takes shows only when somebody looks: a client may get a little more time.
+        """
+        now, left = self._loop.time(), self._left()
+        if left != self._left_then or not self.is_busy:
+            self._left_then, self._moved_at = left, now
+        return self._moved_at + self._timeouts.send - now
+
     def begin_window(self) -> None:
         """Begin to measure what the client takes."""
         self._had_to_take = self.writable is not None
-        self._left_then = self._left()
+        if self._had_to_take:
+            self._window_left = self._left()
 
     def is_too_slow(self) -> bool:
         """Tell whether the client could have taken more in all of the window, and hasn't."""
-        return self._had_to_take and self._took_too_little()
-
-    def _took_too_little(self) -> bool:
-        return self._left() - self._left_then < self._timeouts.rate * self._timeouts.window
+        if not self._had_to_take:
+            return False
+        return self._left() - self._window_left < self._timeouts.rate * self._timeouts.window
 
     def _left(self) -> int:
-        return self._written - self._transport.get_write_buffer_size()
+        """Return how many bytes the client's machine has."""
+        return self._written - _unsent(self._transport) - _in_kernel(self._transport)
 
     def disable_timeouts(self) -> None:
         """Ask for no rate any more: the client only has to take something of what waits for it."""
         self._has_no_rate = True
         if self.writable is not None:
-            self._begin_stall()
+            self.begin()
+            self._watch_stall()
 
-    def _begin_stall(self) -> None:
-        self._left_then = self._left()
-        self._deadline.within(self._timeouts.stall, self._look_at_stall)
-
-    def _look_at_stall(self) -> None:
-        if self.writable is not None and self._left() == self._left_then:
+    def _watch_stall(self) -> None:
+        if self.writable is None:
+            return
+        if (left := self.patience()) <= 0:
             log.warning("a client takes nothing")
             self.break_off()
-        elif self.writable is not None:
-            self._begin_stall()
+        else:
+            self._deadline.within(min(left, self._timeouts.send / 4), self._watch_stall)
 
     # The end.
 
@@ -192,24 +238,34 @@ class WriteSide:
             )
         self._transport.abort()
 
-    def close_gently(self) -> None:
-        """Send the end behind what is written; whatever comes in meanwhile must be read past."""
-        if self._is_lingering or self._transport.is_closing():
-            return
-        self._is_lingering = True
-        self.write_end()
-        self.watch()
-
-    def watch(self) -> None:
-        """Bound the time that the rest of the response takes to leave, and the client to close."""
-        if self._transport.get_write_buffer_size():
-            self._left_then = self._left()
-            self._deadline.within(self._timeouts.window, self._look_at_rest)
-        else:
-            self._deadline.within(self._timeouts.linger, self._transport.abort)
-
-    def _look_at_rest(self) -> None:
-        if self._transport.get_write_buffer_size() and self._took_too_little():
+    def watch_rest(self) -> None:
+        """Bound the time in which a client that left takes nothing of the rest of its response."""
+        if not self.is_busy:
+            self._deadline.within(self._timeouts.ending, self._transport.abort)
+        elif (left := self.patience()) <= 0:
             self.break_off()
         else:
-            self.watch()
+            self._deadline.within(min(left, self._timeouts.send / 4), self.watch_rest)
+
+
+def _unsent(transport: asyncio.Transport) -> int:
+    """Return how many bytes wait in this process to be sent.
+
+    asyncio doesn't count what TLS has handed down to the socket's own transport.
+    """
+    size = transport.get_write_buffer_size()
+    below = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
+    return size if below is None else size + below.get_write_buffer_size()
+
+
+def _in_kernel(transport: asyncio.Transport) -> int:
+    """Return how many bytes wait in the kernel to be taken, 0 where it doesn't tell.
+
+    It may hold megabytes, and then takes nothing from us while a slow client takes a third of them.
+    """
+    sock = transport.get_extra_info("socket")
+    try:
+        told = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(_COUNT.size))
+    except (OSError, ValueError):
+        return 0
+    return int(_COUNT.unpack(told)[0])

@@ -17,6 +17,7 @@ from uvicorn.server import ServerState
 from proxy.core.http1.grammar import Malformed
 from proxy.http.read_buffer import ReadBuffer
 from proxy.http.scope import TARGET, connection_scope, socket_address
+from proxy.http.server.lingering import Lingering
 from proxy.http.server.pacing import ReadSide, WriteSide
 from proxy.http.server.requests import ConnectionRequests
 from proxy.http.server.timeouts import ConnectionTimeouts, Deadline
@@ -30,10 +31,16 @@ _NOTABLE = 16 * 1024
 """Bytes that are worth a look whether they are taken."""
 
 
+def _never() -> bool:
+    return False
+
+
 class ServerConnection(asyncio.BufferedProtocol):
     """One client's connection."""
 
     timeouts = ConnectionTimeouts()
+    is_short: Callable[[], bool] = staticmethod(_never)
+    """Tells whether there are so many connections that a slow one takes another one's place."""
 
     def __init__(
         self,
@@ -53,8 +60,11 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, None)
         self._read_side = cast(ReadSide, None)
         self._write_side = cast(WriteSide, None)
+        self._lingering: Lingering | None = None
         self._requests = cast(ConnectionRequests, None)
         self._is_tls = False
+        self._window_ends = 0.0
+        self._unread_ends = 0.0
         self.on_end: Callable[[], None] | None = None
         """Is called once the connection is gone."""
 
@@ -81,6 +91,9 @@ class ServerConnection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Read on."""
         self._read_side.note(nbytes)
+        if self._lingering is not None:
+            self._lingering.note(nbytes)
+            return
         if self._requests.is_between:
             self.await_head()
         self._requests.feed(self._read_buffer.take(nbytes))
@@ -103,7 +116,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         """Take the client for gone, but for a stream's; it may still read what was written."""
         if self._requests.end():
             return not self._is_tls  # which has no half of a connection
-        self._write_side.watch()
+        self._write_side.begin()
+        self._write_side.watch_rest()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -128,6 +142,8 @@ class ServerConnection(asyncio.BufferedProtocol):
     def shutdown(self) -> None:
         """End gracefully: now where nothing is asked, else after the response."""
         self._requests.stop()
+        if self._lingering is not None:
+            self._lingering.hurry()
 
     # What a cycle calls, and its stream.
 
@@ -151,6 +167,11 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._read_side.open()
 
     @property
+    def unread_limit(self) -> int:
+        """How many bytes of a body are read past when its request has its response."""
+        return self.timeouts.unread
+
+    @property
     def is_stopping(self) -> bool:
         """Whether no request may follow the one that runs."""
         return self._requests.is_stopping
@@ -172,19 +193,25 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def end(self) -> None:
         """End a connection on which nothing is asked any more."""
+        if self._lingering is not None:
+            return
         if self._requests.is_reading_past or self._write_side.is_busy:
             self.close_gently()
         else:
             self._transport.close()
 
     def close_gently(self) -> None:
-        """Close so that the client can still read its response.
+        """Close so that the client can still read its response: see ``Lingering``.
 
-        Closing with unread bytes would reset the connection; a reset can overtake the response.
+        Behind our end nothing is carried out, since nobody could hear what came of it.
         """
         self._requests.halt()
         self._read_side.open()
-        self._write_side.close_gently()
+        if self._lingering is None and not self._transport.is_closing():
+            self._lingering = Lingering(
+                self._transport, self._deadline, self.timeouts, self._write_side, self.is_short
+            )
+            self._lingering.begin(is_hurried=self._requests.is_stopping)
 
     def break_off(self) -> None:
         """Reset the connection."""
@@ -215,14 +242,25 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def await_unread(self) -> None:
         """Bound the time until a body that nobody wants has ended, and let it come."""
-        self._deadline.within(self.timeouts.linger, self.close_gently)
+        self._unread_ends = self._loop.time() + self.timeouts.linger_most
         self._read_side.open()
+        self._read_side.moved_at = self._loop.time()
+        self._look_at_unread()
 
-    def begin_window(self) -> None:
-        """Begin to measure; a client is measured only by windows that it had whole."""
-        self._read_side.begin_window(wanted=self._requests.is_body_due)
-        self._write_side.begin_window()
-        self._deadline.within(self.timeouts.window, self._end_window)
+    def _look_at_unread(self) -> None:
+        now = self._loop.time()
+        left = min(self._unread_ends, self._read_side.moved_at + self.timeouts.linger) - now
+        if left <= 0 or self._requests.is_stopping or self.is_short():
+            self.close_gently()
+        else:
+            self._deadline.within(min(left, self.timeouts.ending), self._look_at_unread)
+
+    def watch_bodies(self) -> None:
+        """Begin to look whether both bodies move."""
+        self._read_side.moved_at = self._loop.time()
+        self._write_side.begin()
+        self._begin_window()
+        self._deadline.within(min(self.timeouts.window, self.timeouts.body), self._look_again)
 
     def _give_up(self) -> None:
         """End a connection whose head didn't come in time."""
@@ -231,13 +269,33 @@ class ServerConnection(asyncio.BufferedProtocol):
         else:
             self._requests.refuse(Malformed("the head took too long", 408))
 
-    def _end_window(self) -> None:
+    def _begin_window(self) -> None:
+        """Begin to measure; a client is measured only by windows that it had whole."""
+        self._window_ends = self._loop.time() + self.timeouts.window
+        self._read_side.begin_window(wanted=self._requests.is_body_due)
+        self._write_side.begin_window()
+
+    def _look_again(self) -> None:
         """Look whether the bodies move; an app may take its time, a client not."""
-        if self._write_side.is_too_slow():
+        window = self._window_ends - self._loop.time()
+        taking = self._write_side.patience()
+        sending = self._read_side.patience(
+            wanted=self._requests.is_body_due, is_answered=self._write_side.has_written()
+        )
+        is_over = window <= 0
+        is_judged = is_over and self.is_short()
+        if taking <= 0 or (is_judged and self._write_side.is_too_slow()):
             log.warning("a client takes its response too slowly")
             self._requests.leave()
             self._write_side.break_off()
-        elif self._requests.is_body_due and self._read_side.is_too_slow():
+        elif sending <= 0 or (
+            is_judged and self._requests.is_body_due and self._read_side.is_too_slow()
+        ):
             self._requests.refuse(Malformed("the body took too long", 408))
         else:
-            self.begin_window()
+            if is_over:
+                self._begin_window()
+                window = self.timeouts.window
+            if self._write_side.is_busy:
+                taking = min(taking, self.timeouts.send / 4)
+            self._deadline.within(min(window, taking, sending), self._look_again)

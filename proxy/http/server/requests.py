@@ -53,8 +53,8 @@ class ConnectionControl(ResponseWriter, Protocol):
     def await_unread(self) -> None:
         """Bound the time until a body that nobody wants has ended, and let it come."""
 
-    def begin_window(self) -> None:
-        """Begin to measure the pace of both bodies."""
+    def watch_bodies(self) -> None:
+        """Begin to look whether both bodies move."""
 
     def end(self) -> None:
         """End a connection on which nothing is asked any more."""
@@ -82,6 +82,7 @@ class ConnectionRequests:
         self._task: asyncio.Task[None] | None = None
         self._unread = 0
         self._is_new = True
+        self._is_halted = False
         self.is_stopping = False
         """Whether no request may follow the one that runs."""
         self.is_reading_past = False
@@ -169,7 +170,8 @@ class ConnectionRequests:
             stream.stop()
 
     def halt(self) -> None:
-        """Read nothing more, whatever comes."""
+        """Read nothing more, whatever comes or has come already."""
+        self._is_halted = True
         self._reader.stop()
 
     def refuse(self, error: Malformed) -> None:
@@ -190,6 +192,8 @@ class ConnectionRequests:
 
     def _handle(self, events: list[object]) -> None:
         for event in events:
+            if self._is_halted:
+                return
             if self.is_reading_past:
                 self._read_past(event)
             elif isinstance(event, RequestHead):
@@ -205,7 +209,7 @@ class ConnectionRequests:
     def _begin(self, head: RequestHead) -> None:
         self._is_new = False
         self._cycle = cycle = Cycle(self._control, head, persistence(head.fields, head.minor))
-        self._control.begin_window()
+        self._control.watch_bodies()
         scope = http_scope(head, self._scope)
         if cycle.expects_continue:
             scope["state"][HAS_BEGUN] = cycle.has_begun

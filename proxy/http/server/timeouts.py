@@ -1,7 +1,8 @@
 """How long a client may take, and how much it may leave unread: uvicorn limits none of it.
 
-A limit on silence alone isn't enough: a byte a second keeps a connection busy for ever. So bodies
-have to keep a rate, in both directions. All of it runs on one timer for each connection.
+A body may pause, as long as each pause is shorter than the owner's patience with it. How slow it
+is in all matters only where connections are short: then a byte now and then holds a place that
+somebody else could have. All of it runs on one timer for each connection.
 """
 
 import asyncio
@@ -17,13 +18,24 @@ class ConnectionTimeouts:
     """From a request's first byte to the end of its head."""
     idle: float = 75.0
     """Between two requests."""
+    body: float = 60.0
+    """In which a client may send nothing of a body, while it could."""
+    send: float = 60.0
+    """In which a client may take nothing of what waits for it."""
     window: float = 20.0
-    """In each such stretch a body must move by ``rate`` bytes a second, in or out."""
+    """Where connections are short, a body must move by ``rate`` bytes a second in each such
+    stretch, in or out.
+    """
     rate: int = 500
     unread: int = 256 * 1024
     """Bytes of a refused request's body that are read past, to keep the connection."""
-    linger: float = 2.0
-    """For a client to read its response, before a connection with unread bytes is closed."""
+    linger: float = 5.0
+    """In which a client may send nothing of a body that nobody wants any more."""
+    linger_most: float = 30.0
+    """For all of that body, read past so that the client gets to read its response."""
+    linger_bytes: int = 256 * 1024 * 1024
+    ending: float = 2.0
+    """The same where places are short or the listener ends; for the client's part of TLS's end."""
     last_call: float = 1.0
     """For a client that has connected and not asked yet, when the listener ends."""
     buffered: int = 128 * 1024
@@ -31,8 +43,6 @@ class ConnectionTimeouts:
 
     Above half of it nothing is read: the other half is a read's.
     """
-    stall: float = 60.0
-    """For a client behind a 101 to take nothing at all of what waits for it."""
 
 
 class Deadline:

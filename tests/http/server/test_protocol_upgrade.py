@@ -350,7 +350,7 @@ async def test_a_client_that_takes_nothing_makes_the_app_wait_and_is_given_up() 
     async def talk(_receive: Receive, send: Send) -> None:
         await _flood(send, sent)
 
-    timeouts = replace(ConnectionTimeouts(), stall=0.5)
+    timeouts = replace(ConnectionTimeouts(), send=0.5)
     listens = listening(_switching(talk), timeouts)
     async with listens as listener, connected(listener.port, buffer=4096) as link:
         await link.send(_HANDSHAKE)
@@ -367,7 +367,7 @@ async def test_a_client_that_takes_something_now_and_then_is_kept() -> None:
     async def talk(_receive: Receive, send: Send) -> None:
         await _flood(send, sent)
 
-    timeouts = replace(ConnectionTimeouts(), stall=1)
+    timeouts = replace(ConnectionTimeouts(), send=1)
     listens = listening(_switching(talk), timeouts)
     async with listens as listener, connected(listener.port, buffer=4096) as link:
         await link.send(_HANDSHAKE)

@@ -1,0 +1,123 @@
+"""The end of a connection whose client may still be sending.
+
+Closing with unread bytes resets the connection, and the reset overtakes what was written: a client
+that sends all of its body before it reads would never hear why that was refused. So our end is
+sent behind the response, and what comes is read past, for as long as something comes and not
+longer than is bearable. Nothing of it is looked at.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+
+from proxy.http.server.pacing import WriteSide
+from proxy.http.server.timeouts import ConnectionTimeouts, Deadline
+
+_SOON = 0.02
+"""Seconds between two tries to end TLS's own stream."""
+
+
+class Lingering:
+    """The end of one connection; ``deadline`` is its one timer."""
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        deadline: Deadline,
+        timeouts: ConnectionTimeouts,
+        write_side: WriteSide,
+        is_short: Callable[[], bool],
+    ) -> None:
+        """``is_short`` tells whether connections are: then nobody lingers for long."""
+        self._transport = transport
+        self._deadline = deadline
+        self._timeouts = timeouts
+        self._write_side = write_side
+        self._is_short = is_short
+        self._loop = asyncio.get_running_loop()
+        self._is_tls = transport.get_extra_info("sslcontext") is not None
+        self._is_end_due = False
+        self._left = timeouts.linger_bytes
+        self._came_at = 0.0
+        self._since: float | None = None
+        """When the last byte of the response had left."""
+        self._is_hurried = False
+
+    def begin(self, *, is_hurried: bool) -> None:
+        """Send our end behind what was written, and read past whatever still comes."""
+        self._is_end_due, self._is_hurried = True, is_hurried
+        self._came_at = self._loop.time()
+        self._write_side.begin()
+        if self._is_tls:
+            # What has come already must be read first: see ``_end_tls``.
+            self._loop.call_soon(self._send_end)
+        else:
+            self._send_end()
+        self._look()
+
+    def note(self, size: int) -> None:
+        """Take note of bytes that came, and nobody wants."""
+        self._came_at = self._loop.time()
+        self._left -= size
+        if self._left < 0:
+            self._transport.abort()
+
+    def hurry(self) -> None:
+        """Linger no longer than needed for who reads at once: the listener ends."""
+        self._is_hurried = True
+        self._look()
+
+    def _send_end(self) -> None:
+        if not self._is_end_due or self._transport.is_closing():
+            return
+        if self._is_tls:
+            self._is_end_due = not _end_tls(self._transport)
+            if self._is_end_due:
+                self._loop.call_later(_SOON, self._send_end)
+        else:
+            self._is_end_due = False
+            self._write_side.write_end()
+
+    def _look(self) -> None:
+        """End it where it is time, or look again then."""
+        if self._write_side.is_busy:
+            if self._write_side.patience() <= 0:
+                self._write_side.break_off()
+            else:
+                often = min(self._timeouts.ending, self._timeouts.send / 4)
+                self._deadline.within(often, self._look)
+            return
+        now = self._loop.time()
+        if self._since is None:
+            self._since = now
+        most = self._timeouts.linger_most
+        if self._is_hurried or self._is_short():
+            most = min(most, self._timeouts.ending)
+        left = (
+            min(self._since + most, max(self._since, self._came_at) + self._timeouts.linger) - now
+        )
+        if left <= 0:
+            self._transport.abort()
+        else:
+            self._deadline.within(min(left, self._timeouts.ending), self._look)
+
+
+def _end_tls(transport: asyncio.Transport) -> bool:
+    """Send TLS's end, close_notify, and go on reading; tell whether that was possible now.
+
+    asyncio ends both ways at once. OpenSSL knows the half, but once it is asked to end it takes
+    whatever was left unread for an error, and reads nothing any more. So all must be read before.
+    """
+    protocol, tls = (
+        getattr(transport, "_ssl_protocol", None),
+        transport.get_extra_info("ssl_object"),
+    )
+    if protocol is None or tls is None:
+        return True
+    if protocol._incoming.pending or tls.pending():  # noqa: SLF001 - nothing public tells
+        return False
+    with suppress(ssl.SSLError):  # that the client's end hasn't come yet
+        tls.unwrap()
+    protocol._process_outgoing()  # noqa: SLF001 - writing nothing would send nothing
+    return True
