@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
-from proxy.core.access.escapes import unquote
+from proxy.core.http.percent_encoding import unquote
 from proxy.core.http1.grammar import RequestHead
 
 TARGET = "portal.target"

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from proxy.core.access.escapes import unquote
 from proxy.core.errors import Code, Refusal
+from proxy.core.http.percent_encoding import unquote
 
 MAX_PATH = 8192
 """Bytes of a path; every interpretation of it is judged, so its length is a stranger's to spend."""

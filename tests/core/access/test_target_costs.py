@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.access import decision, escapes, target
+from proxy.core.access import decision, target
 from proxy.core.access.decision import RuleMatcher
 from proxy.core.access.policy import Access
 from proxy.core.access.rules import Rule, Rules
 from proxy.core.access.target import MAX_BYTES, MAX_PATH, parse_target
 from proxy.core.errors import Refusal
+from proxy.core.http import percent_encoding
 
 MOST = 16 * MAX_BYTES
 """Operations for one path. A thousand take some 2 microseconds."""
@@ -53,7 +54,7 @@ class Counter:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.operations = 0
         for module, name in (
-            (escapes, "_decoded"),
+            (percent_encoding, "_decoded"),
             (target, "unquote"),
             (target, "_is_utf8"),
             (target, "_is_ambiguous"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.access.escapes import unquote
+from proxy.core.http.percent_encoding import unquote
 
 _PIECES = st.sampled_from(
     ["%", "%%", "=", "==", "=3D", "%3D", "%3d", "%25", "%4", "%41", "%aF", "\r", "\n", "\r\n",
