@@ -11,12 +11,12 @@ else happens there.
 import asyncio
 from weakref import WeakKeyDictionary
 
-from proxy.core.sealing.chunks import LARGEST_CHUNK
-
+_CHUNK = 64 * 1024
+"""Bytes of a sealed message's largest chunk: what is read at once should fill whole ones."""
 _OWN = 8
 """Bytes that a sealed piece may have before it, so that both fill whole chunks."""
-SMALL = LARGEST_CHUNK - _OWN
-_LARGEST = 4 * LARGEST_CHUNK
+SMALL = _CHUNK - _OWN
+_LARGEST = 4 * _CHUNK
 
 _buffers: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDictionary()
 
@@ -26,7 +26,7 @@ class ReadBuffer:
 
     def __init__(self, chunks: int) -> None:
         self._buffer = _buffer()
-        self._largest = chunks * LARGEST_CHUNK - _OWN
+        self._largest = chunks * _CHUNK - _OWN
         self._size = SMALL
 
     def view(self) -> memoryview:
