@@ -9,10 +9,10 @@ import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 from proxy.core.http.headers import content_length, values_of
-from proxy.core.http1.embedded_request import EmbeddedRequest
 from proxy.core.http1.framing import Persistence, persistence
 from proxy.core.http1.grammar import ResponseHead
 from proxy.core.http1.reader import SWITCHING_PROTOCOLS, Interim
+from proxy.core.http1.smuggled_request import SmuggledRequest
 from proxy.core.http1.writer import LAST_CHUNK, chunk, request_head
 from proxy.http.client.connection import Connection
 from proxy.http.upstream import ANYBODY, NOBODY, BytesBody, Ending, UpstreamFailed, UpstreamRequest
@@ -66,7 +66,7 @@ class Exchange(Ending):
         if waits and not self._is_sent and values_of(request.fields, b"expect"):
             self._invited = asyncio.Event()
         is_judged = request.body is not None and request.caller not in (ANYBODY, NOBODY)
-        self._embedded = EmbeddedRequest() if is_judged else None
+        self._smuggled = SmuggledRequest() if is_judged else None
         self.is_uninvited = False
         """Whether the body waited in vain for its invitation."""
         self._is_whole = False
@@ -87,8 +87,8 @@ class Exchange(Ending):
         connection.write(head if at_once is None else head + at_once)
         if at_once is not None:
             self._is_sent = connection.is_body_sent = True
-            if self._embedded is not None and isinstance(request.body, BytesBody):
-                self._embedded.feed(request.body.data)
+            if self._smuggled is not None and isinstance(request.body, BytesBody):
+                self._smuggled.feed(request.body.data)
         elif request.body is not None:
             self._pump = asyncio.create_task(self._send_body(request.body))
         while True:
@@ -164,8 +164,8 @@ class Exchange(Ending):
             return False
         if self._request.method not in _WITH_BODY:
             return False
-        if self._embedded is not None:
-            if self._embedded.is_likely:
+        if self._smuggled is not None:
+            if self._smuggled.is_likely:
                 return False
             connection.kept_for = caller
         return True
@@ -224,8 +224,8 @@ class Exchange(Ending):
         async for piece in pieces:
             if not piece:
                 continue
-            if self._embedded is not None:
-                self._embedded.feed(piece)
+            if self._smuggled is not None:
+                self._smuggled.feed(piece)
             if left is None:
                 connection.write(chunk(piece))
             elif len(piece) > left:

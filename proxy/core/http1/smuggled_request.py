@@ -15,7 +15,7 @@ _METHOD = re.compile(
 _VERSION = b"HTTP/"
 
 
-class EmbeddedRequest:
+class SmuggledRequest:
     """Looks at a body as it passes, piece by piece."""
 
     __slots__ = ("_beginning", "_has_version", "_tail")

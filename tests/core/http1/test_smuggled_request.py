@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.core.http1.embedded_request import EmbeddedRequest
+from proxy.core.http1.smuggled_request import SmuggledRequest
 from tests.core.http1.driving import one_by_one
 
 _FORGED = {
@@ -36,7 +36,7 @@ _TWINS = {
 
 
 def _is_likely(pieces: list[bytes]) -> bool:
-    found = EmbeddedRequest()
+    found = SmuggledRequest()
     for piece in pieces:
         found.feed(piece)
     return found.is_likely
