@@ -33,6 +33,7 @@ def test_an_anonymous_request_passes_as_it_is(world: World) -> None:
         (b"x-ptl-client-id", b""),
         (b"x-ptl-client-name", b""),
         *forwarding(world.bob.app_host("site"), arrived.one("x-request-id")),
+        (b"cdn-loop", world.bob.app_host("site").partition(":")[0].encode()),
     ]
     assert (got.status, got.body) == (203, b"page")
     assert got.fields == [
