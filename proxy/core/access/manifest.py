@@ -8,15 +8,17 @@ turn the proxy against the owner's listener or the network behind it.
 from dataclasses import dataclass
 
 from proxy.core.access.manifest_schema import (
+    NEWER,
+    SECTIONS,
     VERSIONS,
     Authentication,
     ContainerEntrypoint,
-    ContainerSchema,
-    EntrypointSchema,
+    EntrypointsSchema,
     FirstSchema,
     Kind,
     ManifestSchema,
     PathRule,
+    newest_below,
     reads_as_address,
 )
 from proxy.core.access.policy import Access
@@ -42,9 +44,17 @@ class Manifest:
 def parse_manifest(file: str, app: str, kind: Kind, data: bytes) -> Manifest:
     """Read an app's file; ``app`` is its folder's name. Raises ``Invalid`` with every problem."""
     value = parse_json(file, data)
-    content = validate(file, _schema(file, kind, value), value)
+    if not isinstance(value, dict):
+        raise Invalid([Problem(file, "", "expected an object, {...}")])
+    schema, newest = _schema(file, kind, value)
+    unread = [key for key in SECTIONS if key in value and key not in schema.model_fields]
+    if newest is not None and unread:
+        raise Invalid([_unread_section(file, key, newest) for key in unread])
+    content = validate(file, schema, value)
     reader = _Reader(file, app)
+    reader.note_version(value, newest)
     reader.note_name(value)
+    reader.note_unread(value, unread)
     rules = (
         reader.first_rules(content)
         if isinstance(content, FirstSchema)
@@ -54,23 +64,34 @@ def parse_manifest(file: str, app: str, kind: Kind, data: bytes) -> Manifest:
     return Manifest(rules, upstream, tuple(reader.notices))
 
 
-def _schema(file: str, kind: Kind, value: object) -> type[ManifestSchema]:
-    """Return the schema that the file's ``v`` names; without one, app.json has the first."""
+def _unread_section(file: str, key: str, newest: str) -> Problem:
+    what = f'isn\'t known in this version; what is known ends with "{newest}", which has none'
+    return Problem(file, key, what)
+
+
+def _schema(
+    file: str, kind: Kind, value: dict[str, object]
+) -> tuple[type[ManifestSchema], str | None]:
+    """Return the schema that the file's ``v`` names; without one, app.json has the first.
+
+    Of a version that is newer than those that are known, also the one that it is read as.
+    """
     schemas = VERSIONS[kind]
     known = listed([f'"{version}"' for version in schemas])
-    if not isinstance(value, dict):
-        raise Invalid([Problem(file, "", "expected an object, {...}")])
     if "v" not in value:
         if kind == "app.json":
-            return schemas["0.0"]
+            return schemas["0.0"], None
         raise Invalid([Problem(file, "v", f"is missing; expected {known}")])
     version = value["v"]
     if not isinstance(version, str):
         what = f"the version is text in quotes; expected {known}"
         raise Invalid([Problem(file, "v", what)])
-    if version not in schemas:
+    if version in schemas:
+        return schemas[version], None
+    newest = newest_below(kind, version)
+    if newest is None:
         raise Invalid([Problem(file, "v", f"{shown(version)} isn't known; expected {known}")])
-    return schemas[version]
+    return NEWER.get(schemas[newest], schemas[newest]), newest
 
 
 class _Reader:
@@ -84,8 +105,23 @@ class _Reader:
     def _note(self, place: str, what: str) -> None:
         self.notices.append(Problem(self._file, place, what))
 
-    def note_name(self, value: object) -> None:
-        name = value.get("name", self._app) if isinstance(value, dict) else self._app
+    def note_version(self, value: dict[str, object], newest: str | None) -> None:
+        if newest is not None:
+            what = f'{shown(str(value["v"]))} is newer than what is known; it is read as "{newest}"'
+            self._note("v", what)
+
+    def note_unread(self, value: dict[str, object], unread: list[str]) -> None:
+        for key in unread:
+            self._note(key, "is ignored: this version has other keys for access and routing")
+        if value.get("oidc"):
+            what = (
+                "is ignored: this proxy offers no log-in by OpenID Connect. The app is told who "
+                "calls in X-Ptl-Client-Type and X-Ptl-Client-Id"
+            )
+            self._note("oidc", what)
+
+    def note_name(self, value: dict[str, object]) -> None:
+        name = value.get("name", self._app)
         if name != self._app:
             given = shown(name) if isinstance(name, str) else "no text"
             self._note("name", f"{given}, but the app's name is its folder's, {self._app}")
@@ -131,7 +167,7 @@ class _Reader:
         return Rules(tuple(Rule(p.encode("ascii"), access) for p, access in by_prefix.items()))
 
     def upstream(self, content: ManifestSchema) -> Origin | None:
-        if isinstance(content, EntrypointSchema | ContainerSchema):
+        if isinstance(content, EntrypointsSchema):
             return self._entrypoint(content)
         return self._own_port("port", content.port) if content.port is not None else None
 
@@ -141,7 +177,7 @@ class _Reader:
             return None
         return Origin("http", self._app, port)
 
-    def _entrypoint(self, content: EntrypointSchema | ContainerSchema) -> Origin | None:
+    def _entrypoint(self, content: EntrypointsSchema) -> Origin | None:
         found: list[Origin | None] = []
         for index, entrypoint in enumerate(content.entrypoints):
             place = step("entrypoints", index)

@@ -2,13 +2,15 @@
 
 Three schemas: the first (``authentication``), ``paths`` with a ``port``, ``paths`` with
 ``entrypoints``. Keys beside these are the app store's business; inside them every key is ours,
-because a misspelt ``private_paths`` would open what its author meant to close.
+because a misspelt ``private_paths`` would open what its author meant to close. A version that has a
+higher minor number than the known ones of its major is read as the newest of them, if nothing in
+what we read is new.
 """
 
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, PlainValidator
+from pydantic import AfterValidator, ConfigDict, PlainValidator
 
 from proxy.core.access.policy import Access
 from proxy.core.access.template import Template
@@ -24,6 +26,7 @@ _LONGEST_NAME = 128
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~!$&'()+,=:@/-]*)?")
 _DOT_OR_EMPTY_SEGMENT = re.compile(r"//|/\.{1,2}(?:/|\Z)")
 _CONTAINER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+_VERSION = re.compile(r"(?P<major>0|[1-9][0-9]{0,3})\.(?P<minor>0|[1-9][0-9]{0,3})")
 _ADDRESS = re.compile(r"[0-9]+|0x[0-9a-f]*|localhost", re.IGNORECASE)
 
 _HOPS_AND_OURS = frozenset(
@@ -179,8 +182,39 @@ class ContainerSchema(OpenSection):
     entrypoints: list[ContainerEntrypoint]
 
 
+class NewerAppEntrypoint(AppEntrypoint):
+    """The same in a version that isn't known: a key may change what the others mean."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class NewerEntrypointSchema(OpenSection):
+    """app.json 4.1 and later."""
+
+    v: str
+    paths: _Paths
+    entrypoints: list[NewerAppEntrypoint]
+
+
+class NewerContainerEntrypoint(ContainerEntrypoint):
+    """As ``NewerAppEntrypoint``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class NewerContainerSchema(OpenSection):
+    """app_meta.json 1.4 and later."""
+
+    v: str
+    paths: _Paths
+    entrypoints: list[NewerContainerEntrypoint]
+
+
 Kind = Literal["app.json", "app_meta.json"]
-ManifestSchema = FirstSchema | PortSchema | EntrypointSchema | ContainerSchema
+EntrypointsSchema = (
+    EntrypointSchema | NewerEntrypointSchema | ContainerSchema | NewerContainerSchema
+)
+ManifestSchema = FirstSchema | PortSchema | EntrypointsSchema
 
 VERSIONS: dict[Kind, dict[str, type[ManifestSchema]]] = {
     "app.json": {
@@ -190,3 +224,24 @@ VERSIONS: dict[Kind, dict[str, type[ManifestSchema]]] = {
     },
     "app_meta.json": dict.fromkeys(("1.0", "1.1", "1.2", "1.3"), ContainerSchema),
 }
+NEWER: dict[type[ManifestSchema], type[ManifestSchema]] = {
+    EntrypointSchema: NewerEntrypointSchema,
+    ContainerSchema: NewerContainerSchema,
+}
+"""How a schema is read in a version that isn't known; those that aren't here as they are."""
+SECTIONS = ("authentication", "paths", "port", "entrypoints")
+"""What any version says of access and routing."""
+
+
+def newest_below(kind: Kind, version: str) -> str | None:
+    """Return the newest known version of the same major; None unless it has a lower minor."""
+    match = _VERSION.fullmatch(version)
+    if match is None:
+        return None
+    known = [each for each in VERSIONS[kind] if each.partition(".")[0] == match["major"]]
+    newest = max(known, key=_minor, default=None)
+    return newest if newest is not None and _minor(newest) < int(match["minor"]) else None
+
+
+def _minor(version: str) -> int:
+    return int(version.partition(".")[2])
