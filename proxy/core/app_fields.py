@@ -24,7 +24,7 @@ from proxy.core.http.headers import (
     spelling,
     without_identity,
 )
-from proxy.core.http.movers import is_mover
+from proxy.core.http.override_fields import is_override_field
 from proxy.core.names import encode_name
 from proxy.core.signature.base import Component, Covered
 from proxy.core.terminals.cookie import without_cookie
@@ -56,7 +56,7 @@ def fields_for_app(fields: Fields, policy: FieldPolicy) -> tuple[Fields, Sequenc
     dropped = [
         name
         for name, _ in fields
-        if is_mover(name)
+        if is_override_field(name)
         or (not underscores and b"_" in name)
         or (further and spelling(name) in further)
     ]

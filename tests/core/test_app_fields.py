@@ -115,7 +115,7 @@ def test_what_could_be_taken_for_another_request_is_kept_from_every_app() -> Non
     assert fields_for_app(kept, DEFAULT_POLICY) == (kept, ())
 
 
-def test_underscores_pass_where_the_owner_says_so_and_movers_dont() -> None:
+def test_underscores_pass_where_the_owner_says_so_and_override_fields_dont() -> None:
     kept, dropped = fields_for_app(_SENT, FieldPolicy(underscores=True))
     assert kept == [_SENT[0], _SENT[2], *_SENT[4:8]]
     assert dropped == [b"script_name", b"path-info", b"x-script.name"]

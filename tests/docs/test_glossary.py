@@ -16,6 +16,7 @@ _REPLACED = {
     "room": "logger, or module",
     "corridor": "order of checks",
     "courier": "transport",
+    "mover": "override field",
     "crowd": "connection limiter",
     "occupancy": "concurrency limiter",
     "bounds": "limits",

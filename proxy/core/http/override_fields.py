@@ -119,12 +119,12 @@ _ADDRESSES = frozenset(
     }
 )  # fmt: skip
 
-MOVERS = (_CGI | _PATHS | _SCHEMES_AND_HOSTS | _FORWARDED | _ADDRESSES) - INTERMEDIARY
+OVERRIDE_FIELDS = (_CGI | _PATHS | _SCHEMES_AND_HOSTS | _FORWARDED | _ADDRESSES) - INTERMEDIARY
 """Each as its ``spelling``, less what is dropped before (``INTERMEDIARY``)."""
 _KEPT = 1024
 
 
 @lru_cache(maxsize=_KEPT)
-def is_mover(name: bytes) -> bool:
+def is_override_field(name: bytes) -> bool:
     """Tell whether ``name`` (lower case) is such a field, in any spelling."""
-    return spelling(name) in MOVERS
+    return spelling(name) in OVERRIDE_FIELDS

@@ -3,19 +3,19 @@
 import pytest
 
 from proxy.core.http.headers import INTERMEDIARY, spelling
-from proxy.core.http.movers import MOVERS, is_mover
+from proxy.core.http.override_fields import OVERRIDE_FIELDS, is_override_field
 
 _SEPARATORS = [b"-", b"_", b".", b"~", b"+", b"!"]
 
 
-@pytest.mark.parametrize("name", sorted(MOVERS))
-def test_a_mover_is_one_in_every_spelling(name: bytes) -> None:
+@pytest.mark.parametrize("name", sorted(OVERRIDE_FIELDS))
+def test_an_override_field_is_one_in_every_spelling(name: bytes) -> None:
     assert spelling(name) == name
     assert name not in INTERMEDIARY
     for separator in _SEPARATORS:
-        assert is_mover(name.replace(b"-", separator))
-    assert is_mover(name.upper())
-    assert not is_mover(name + b"x")
+        assert is_override_field(name.replace(b"-", separator))
+    assert is_override_field(name.upper())
+    assert not is_override_field(name + b"x")
 
 
 @pytest.mark.parametrize(
@@ -34,4 +34,4 @@ def test_a_mover_is_one_in_every_spelling(name: bytes) -> None:
     ],
 )  # fmt: skip
 def test_what_clients_send_is_none(name: bytes) -> None:
-    assert not is_mover(name)
+    assert not is_override_field(name)
