@@ -11,10 +11,10 @@ import typer
 from proxy.cli.files import DEFAULT_FOLDER, ConfigFolder, PortalFiles, open_portal
 from proxy.cli.output import USAGE, Stop, command_line, remark, say
 from proxy.config.portal_yaml import FILE_NAME, load_config
+from proxy.core.display_names import name_problem
 from proxy.core.errors import Invalid
 from proxy.core.http.origin import is_dns_label
 from proxy.core.identity import PrivateKey
-from proxy.core.names import name_problem
 from proxy.state.files import create_atomically, make_private_folder
 from proxy.state.identity_key import create_identity
 from proxy.state.replay import ReplayStore

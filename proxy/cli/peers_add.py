@@ -17,11 +17,11 @@ from proxy.cli.files import PortalFiles
 from proxy.cli.http_client import HttpxUpstream
 from proxy.cli.output import Stop, command_line, remark
 from proxy.core.access.policy import Contact, Mode
+from proxy.core.display_names import name_problem
 from proxy.core.errors import Refusal
 from proxy.core.http.origin import parse_connect, parse_origin
 from proxy.core.identity import is_portal_id, short_id
 from proxy.core.identity_document import Document
-from proxy.core.names import name_problem
 from proxy.outbound.destinations import destination_of
 from proxy.outbound.identity_documents import fetch_document
 from proxy.state.contacts import derived_address

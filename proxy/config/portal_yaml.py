@@ -17,6 +17,7 @@ from proxy.config.limits import DEFAULT_LIMITS, Limits, LimitsFile
 from proxy.config.listen import Listen, ListenFile, place
 from proxy.config.timeouts import DEFAULT_TIMEOUTS, GRACE, Grace, Timeouts, TimeoutsFile
 from proxy.core.access.policy import MODES, Mode
+from proxy.core.display_names import name_problem
 from proxy.core.errors import Invalid, Problem
 from proxy.core.files.duration import read_whole_seconds
 from proxy.core.files.schema import PathText, Section, validate
@@ -25,7 +26,6 @@ from proxy.core.files.text import shown
 from proxy.core.http.forwarded import NOBODY, Network, Trusted, read_network
 from proxy.core.http.origin import Origin, is_dns_label, parse_origin
 from proxy.core.identity import SHORT_ID_LENGTH, short_id
-from proxy.core.names import name_problem
 from proxy.core.sealing_rotation import DEFAULT_ROTATION, LONGEST_ROTATION, SHORTEST_ROTATION
 from proxy.logging_setup import LogForm
 

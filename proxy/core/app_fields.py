@@ -10,6 +10,7 @@ from functools import lru_cache
 from proxy.core.access.policy import ANONYMOUS, Caller
 from proxy.core.access.rules import Rule
 from proxy.core.access.template import Variables
+from proxy.core.display_names import encode_name
 from proxy.core.http.headers import (
     INTERMEDIARY,
     NEVER_PASSING,
@@ -25,7 +26,6 @@ from proxy.core.http.headers import (
     without_identity,
 )
 from proxy.core.http.override_fields import is_override_field
-from proxy.core.names import encode_name
 from proxy.core.signature.base import Component, Covered
 from proxy.core.terminals.cookie import without_cookie
 

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from proxy.core.access.policy import MODES, Mode
+from proxy.core.display_names import clean_name
 from proxy.core.errors import Invalid, Refusal
 from proxy.core.files.strict_json import parse_json
 from proxy.core.http.headers import Field, values_of
 from proxy.core.identity import BadKey, PrivateKey, PublicKey
-from proxy.core.names import clean_name
 from proxy.core.sealing.offer import (
     ASSUMED_CHUNK,
     OfferedKey,

@@ -11,8 +11,8 @@ attribute but the names below. Whatever the variables hold, the output is a lega
 import re
 from dataclasses import dataclass, field
 
+from proxy.core.display_names import PRINTABLE, encode_name, percent_encoded
 from proxy.core.files.text import listed, shown
-from proxy.core.names import PRINTABLE, encode_name, percent_encoded
 
 _FIELDS = {
     "auth.client_type": "client_type",

@@ -10,9 +10,9 @@ from base64 import b64encode
 from dataclasses import dataclass
 from html import escape
 
+from proxy.core.display_names import MAX_NAME_LENGTH
 from proxy.core.http.headers import Field
 from proxy.core.http.origin import Origin, parse_origin
-from proxy.core.names import MAX_NAME_LENGTH
 from proxy.core.terminals.return_address import PAIR
 
 _STYLE = """

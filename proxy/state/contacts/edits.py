@@ -9,9 +9,9 @@ from types import MappingProxyType
 from typing import Literal
 
 from proxy.core.access.policy import Contact, ContactList, Visibility
+from proxy.core.display_names import name_problem
 from proxy.core.http.origin import is_dns_label
 from proxy.core.identity import is_portal_id
-from proxy.core.names import name_problem
 
 
 def with_contact(contacts: ContactList, contact: Contact) -> ContactList:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from proxy.core.names import name_problem
+from proxy.core.display_names import name_problem
 from proxy.core.terminals.terminals import Terminal, TerminalList
 
 _AHEAD = 3600

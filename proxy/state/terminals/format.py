@@ -13,11 +13,11 @@ from typing import Annotated, Literal, TypeVar
 import yaml
 from pydantic import AfterValidator, PlainValidator
 
+from proxy.core.display_names import name_problem
 from proxy.core.errors import Invalid, Problem
 from proxy.core.files.schema import Section, validate
 from proxy.core.files.strict_yaml import parse_yaml
 from proxy.core.files.text import shown, step
-from proxy.core.names import name_problem
 from proxy.core.terminals.pairing_code import OpenCode, Pairing, WrongTry
 from proxy.core.terminals.terminals import Terminal, TerminalList, is_terminal_id
 

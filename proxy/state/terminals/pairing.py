@@ -11,8 +11,8 @@ import secrets
 from pathlib import Path
 from typing import NamedTuple
 
+from proxy.core.display_names import clean_name
 from proxy.core.errors import Code, Invalid, Refusal
-from proxy.core.names import clean_name
 from proxy.core.terminals.pairing_code import (
     CODE_BYTES,
     LINK_CODE_BYTES,

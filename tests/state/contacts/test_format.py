@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.access.policy import Contact, ContactList
+from proxy.core.display_names import name_problem
 from proxy.core.errors import Invalid
 from proxy.core.identity import ALPHABET, encode_base32
-from proxy.core.names import name_problem
 from proxy.state.contacts import (
     parse_contacts,
     renamed,

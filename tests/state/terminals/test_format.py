@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.display_names import name_problem
 from proxy.core.errors import Invalid
-from proxy.core.names import name_problem
 from proxy.core.terminals.pairing_code import OpenCode, Pairing, WrongTry
 from proxy.core.terminals.terminals import Terminal, TerminalList, token_digest
 from proxy.state.terminals.format import (

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.names import clean_name, encode_name, name_problem
+from proxy.core.display_names import clean_name, encode_name, name_problem
 
 
 @pytest.mark.parametrize(
