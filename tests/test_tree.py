@@ -65,10 +65,15 @@ def test_the_map_names_no_folder_that_is_gone(page: str) -> None:
 
 
 def test_a_tree_is_read_by_its_indentation() -> None:
-    tree = ["  core/    all of it: access/ and", "           files/", "    http/  fields", "  cli/"]
+    tree = [
+        "  core/    all of it: access/ and",
+        "           text_files/",
+        "    http/  fields",
+        "  cli/",
+    ]
     entries, named = _folders(tree)
     assert entries == {"core", "core/http", "cli"}
-    assert {"core/access", "core/files"} <= named
+    assert {"core/access", "core/text_files"} <= named
     assert "cli/http" not in entries | named
 
 

@@ -19,11 +19,11 @@ from proxy.config.listen import socket_path, socket_path_problem
 from proxy.config.timeouts import Silence
 from proxy.core.app_fields import DEFAULT_POLICY, FieldPolicy
 from proxy.core.errors import Invalid, Problem
-from proxy.core.files.schema import PathText, Section, validate
-from proxy.core.files.strict_yaml import parse_yaml
-from proxy.core.files.text import shown
 from proxy.core.http.headers import is_token, spelling
 from proxy.core.http.origin import Origin, parse_origin
+from proxy.core.text_files.schema import PathText, Section, validate
+from proxy.core.text_files.strict_yaml import parse_yaml
+from proxy.core.text_files.text import shown
 from proxy.http.upstream import Destination
 
 FILE_NAME = "proxy.yaml"

@@ -20,8 +20,8 @@ from proxy.core.access.manifest_schema import Kind
 from proxy.core.access.rules import Rules
 from proxy.core.app_fields import DEFAULT_POLICY, FieldPolicy
 from proxy.core.errors import Invalid, Problem
-from proxy.core.files.text import shown
 from proxy.core.http.origin import is_dns_label
+from proxy.core.text_files.text import shown
 from proxy.http.upstream import Destination
 from proxy.state.file_watch import FileWatch, Versions
 from proxy.state.files import FileVersion, Unreadable, file_version

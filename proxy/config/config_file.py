@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 from proxy.core.errors import Invalid, Problem
-from proxy.core.files.text import MAX_BYTES
+from proxy.core.text_files.text import MAX_BYTES
 from proxy.state.files import Unreadable
 
 

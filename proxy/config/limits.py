@@ -9,9 +9,9 @@ from typing import Annotated
 
 from pydantic import PlainValidator
 
-from proxy.core.files.schema import Section
-from proxy.core.files.size import read_size
-from proxy.core.files.text import shown
+from proxy.core.text_files.schema import Section
+from proxy.core.text_files.size import read_size
+from proxy.core.text_files.text import shown
 
 _KIB, _MIB, _GIB, _TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 _DIGITS = 7

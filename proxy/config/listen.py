@@ -9,9 +9,9 @@ from typing import Annotated
 from pydantic import PlainValidator, model_validator
 
 from proxy.core.errors import Invalid, Problem
-from proxy.core.files.schema import Section
-from proxy.core.files.text import shown
 from proxy.core.http.origin import LAST_PORT
+from proxy.core.text_files.schema import Section
+from proxy.core.text_files.text import shown
 
 _LONGEST_SOCKET_PATH = 107
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]{1,253}):(?P<port>[0-9]{1,5})")

@@ -19,14 +19,14 @@ from proxy.config.timeouts import DEFAULT_TIMEOUTS, GRACE, Grace, Timeouts, Time
 from proxy.core.access.policy import MODES, Mode
 from proxy.core.display_names import name_problem
 from proxy.core.errors import Invalid, Problem
-from proxy.core.files.duration import read_whole_seconds
-from proxy.core.files.schema import PathText, Section, validate
-from proxy.core.files.strict_yaml import parse_yaml
-from proxy.core.files.text import shown
 from proxy.core.http.forwarded import NOBODY, Network, Trusted, read_network
 from proxy.core.http.origin import Origin, is_dns_label, parse_origin
 from proxy.core.identity import SHORT_ID_LENGTH, short_id
 from proxy.core.sealing_rotation import DEFAULT_ROTATION, LONGEST_ROTATION, SHORTEST_ROTATION
+from proxy.core.text_files.duration import read_whole_seconds
+from proxy.core.text_files.schema import PathText, Section, validate
+from proxy.core.text_files.strict_yaml import parse_yaml
+from proxy.core.text_files.text import shown
 from proxy.logging_setup import LogForm
 
 FILE_NAME = "portal.yaml"

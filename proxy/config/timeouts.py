@@ -10,8 +10,8 @@ from typing import Annotated
 
 from pydantic import PlainValidator
 
-from proxy.core.files.duration import read_duration
-from proxy.core.files.schema import Section
+from proxy.core.text_files.duration import read_duration
+from proxy.core.text_files.schema import Section
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 

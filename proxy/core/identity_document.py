@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from proxy.core.access.policy import MODES, Mode
 from proxy.core.display_names import clean_name
 from proxy.core.errors import Invalid, Refusal
-from proxy.core.files.strict_json import parse_json
 from proxy.core.http.headers import Field, values_of
 from proxy.core.identity import BadKey, PrivateKey, PublicKey
 from proxy.core.sealing.offer import (
@@ -33,6 +32,7 @@ from proxy.core.signature.parameters import (
 )
 from proxy.core.signature.response import Untrusted
 from proxy.core.signature.writer import sign
+from proxy.core.text_files.strict_json import parse_json
 
 TAG = "portal-identity"
 PATH = b"/.well-known/portal-identity"

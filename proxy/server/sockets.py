@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from proxy.config.listen import LISTENERS, Address
-from proxy.core.files.text import listed, shown
+from proxy.core.text_files.text import listed, shown
 
 DESCRIPTORS = 65536
 """How many the process asks for; each connection takes one."""

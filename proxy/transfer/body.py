@@ -16,9 +16,9 @@ from starlette.types import Receive
 
 from proxy.config.limits import DEFAULT_LIMITS
 from proxy.core.errors import Code, Refusal
-from proxy.core.files.size import show_size
 from proxy.core.http.headers import Field
 from proxy.core.signature.digest import BodyDigest
+from proxy.core.text_files.size import show_size
 from proxy.http.upstream import BytesBody
 
 MEMORY = 512 * 1024

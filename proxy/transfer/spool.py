@@ -9,7 +9,7 @@ from dataclasses import replace
 from types import TracebackType
 
 from proxy.core.errors import Code, Refusal
-from proxy.core.files.size import show_size
+from proxy.core.text_files.size import show_size
 from proxy.http.upstream import UpstreamRequest
 from proxy.transfer.body import BufferedBody
 

@@ -11,7 +11,6 @@ from proxy.config.timeouts import DEFAULT_TIMEOUTS, GRACE
 from proxy.core.access.target import MAX_PATH
 from proxy.core.binary_http.padding import SMALLEST, padding
 from proxy.core.binary_http.reader import MAX_INFORMATIONAL
-from proxy.core.files.size import show_size
 from proxy.core.http1.body import MAX_TRAILERS
 from proxy.core.http1.grammar import MAX_FIELDS, MAX_HEAD
 from proxy.core.identity_document import BACKDATED, MAX_BYTES
@@ -21,6 +20,7 @@ from proxy.core.sealing.envelope import PROBLEM_LIMIT
 from proxy.core.sealing.offer import ASSUMED_CHUNK, MOST_KEYS
 from proxy.core.sealing_rotation import DEFAULT_ROTATION, MARGIN
 from proxy.core.signature.request import LIFETIME, MAX_PROOF, SKEW
+from proxy.core.text_files.size import show_size
 from proxy.http import tcp_keepalive
 from proxy.http.client import connection, pool, resolver
 from proxy.http.server.timeouts import ConnectionTimeouts

@@ -13,9 +13,9 @@ from proxy.config.listen import ListenFile
 from proxy.config.portal_yaml import _PortalFile, _TlsFile, load_config
 from proxy.config.timeouts import TimeoutsFile
 from proxy.core.access.manifest import parse_manifest
-from proxy.core.files.schema import validate
-from proxy.core.files.strict_json import parse_json
-from proxy.core.files.strict_yaml import parse_yaml
+from proxy.core.text_files.schema import validate
+from proxy.core.text_files.strict_json import parse_json
+from proxy.core.text_files.strict_yaml import parse_yaml
 from proxy.state.contacts.format import _CONTACT_KEYS, parse_contacts
 
 ROOT = Path(__file__).resolve().parents[2]

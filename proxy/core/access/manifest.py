@@ -24,10 +24,10 @@ from proxy.core.access.manifest_schema import (
 from proxy.core.access.policy import Access
 from proxy.core.access.rules import Rule, Rules
 from proxy.core.errors import Invalid, Problem
-from proxy.core.files.schema import validate
-from proxy.core.files.strict_json import parse_json
-from proxy.core.files.text import listed, shown, step
 from proxy.core.http.origin import Origin
+from proxy.core.text_files.schema import validate
+from proxy.core.text_files.strict_json import parse_json
+from proxy.core.text_files.text import listed, shown, step
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from pydantic import AfterValidator, ConfigDict, PlainValidator
 
 from proxy.core.access.policy import Access
 from proxy.core.access.template import Template
-from proxy.core.files.schema import OpenSection, Section
-from proxy.core.files.text import shown
 from proxy.core.http.headers import is_token, spelling
 from proxy.core.http.origin import LAST_PORT
+from proxy.core.text_files.schema import OpenSection, Section
+from proxy.core.text_files.text import shown
 
 MAX_PREFIXES = 1000
 MAX_FIELDS = 32

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 
 from proxy.core.display_names import PRINTABLE, encode_name, percent_encoded
-from proxy.core.files.text import listed, shown
+from proxy.core.text_files.text import listed, shown
 
 _FIELDS = {
     "auth.client_type": "client_type",

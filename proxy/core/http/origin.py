@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from proxy.core.files.text import shown
+from proxy.core.text_files.text import shown
 
 _ORIGIN = re.compile(
     r"(?P<scheme>https?)://"

@@ -4,9 +4,9 @@ Source: RFC 9458, sections 3 and 5.3; RFC 9540; draft-ietf-ohai-chunked-ohttp.
 """
 
 from proxy.core.errors import Invalid
-from proxy.core.files.strict_json import parse_json
 from proxy.core.http.headers import Field, Fields, values_of
 from proxy.core.http.problem import KEY_PROBLEM, PROBLEM
+from proxy.core.text_files.strict_json import parse_json
 
 GATEWAY = b"/.well-known/ohttp-gateway"
 KEY_LIST = b"application/ohttp-keys"

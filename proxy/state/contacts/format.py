@@ -13,10 +13,10 @@ import yaml
 from proxy.core.access.policy import MODES, Contact, ContactList, Mode, Visibility
 from proxy.core.display_names import name_problem
 from proxy.core.errors import Invalid, Problem
-from proxy.core.files.strict_yaml import parse_yaml
-from proxy.core.files.text import listed, shown, step
 from proxy.core.http.origin import is_dns_label, parse_connect, parse_origin
 from proxy.core.identity import ID_LENGTH, is_portal_id, short_id
+from proxy.core.text_files.strict_yaml import parse_yaml
+from proxy.core.text_files.text import listed, shown, step
 
 HEAD = """\
 # The contact list: who is a peer of this Portal, and which app may know whom.

@@ -15,11 +15,11 @@ from pydantic import AfterValidator, PlainValidator
 
 from proxy.core.display_names import name_problem
 from proxy.core.errors import Invalid, Problem
-from proxy.core.files.schema import Section, validate
-from proxy.core.files.strict_yaml import parse_yaml
-from proxy.core.files.text import shown, step
 from proxy.core.terminals.pairing_code import OpenCode, Pairing, WrongTry
 from proxy.core.terminals.terminals import Terminal, TerminalList, is_terminal_id
+from proxy.core.text_files.schema import Section, validate
+from proxy.core.text_files.strict_yaml import parse_yaml
+from proxy.core.text_files.text import shown, step
 
 VERSION = 1
 PAIRING_VERSION = 2

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.errors import Invalid
-from proxy.core.files.strict_json import parse_json
-from proxy.core.files.text import MAX_BYTES, MAX_DEPTH
+from proxy.core.text_files.strict_json import parse_json
+from proxy.core.text_files.text import MAX_BYTES, MAX_DEPTH
 
 
 def _problems(data: bytes) -> list[str]:

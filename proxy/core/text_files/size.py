@@ -2,7 +2,7 @@
 
 import re
 
-from proxy.core.files.text import shown
+from proxy.core.text_files.text import shown
 
 _SIZE = re.compile(r"(?P<number>[0-9]{1,15}(?:\.[0-9]{1,3})?)(?: ?(?P<unit>[KMGT]iB|B))?")
 _UNITS = {"TiB": 1 << 40, "GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "B": 1}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.core.files.duration import read_duration, read_whole_seconds, show_duration
+from proxy.core.text_files.duration import read_duration, read_whole_seconds, show_duration
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.core.files.size import read_size, show_size
+from proxy.core.text_files.size import read_size, show_size
 
 _MIB = 1 << 20
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from proxy.core.access.policy import Contact, ContactList
 from proxy.core.errors import Invalid
-from proxy.core.files.strict_yaml import parse_slowly, parse_yaml
-from proxy.core.files.text import MAX_BYTES, MAX_DEPTH
+from proxy.core.text_files.strict_yaml import parse_slowly, parse_yaml
+from proxy.core.text_files.text import MAX_BYTES, MAX_DEPTH
 from proxy.state.contacts import serialise_contacts
 
 
@@ -223,5 +223,5 @@ def test_what_commands_write_is_read_quickly(monkeypatch: pytest.MonkeyPatch) ->
     if not yaml.__with_libyaml__:
         pytest.skip("PyYAML was built without libyaml")
     written = serialise_contacts(ContactList((Contact("a" * 103, "Zoë", "https://a.example:1"),)))
-    monkeypatch.setattr("proxy.core.files.strict_yaml.parse_slowly", None)
+    monkeypatch.setattr("proxy.core.text_files.strict_yaml.parse_slowly", None)
     assert isinstance(parse_yaml("f", written), dict)

@@ -6,7 +6,7 @@ import pytest
 from pydantic import AfterValidator
 
 from proxy.core.errors import Invalid
-from proxy.core.files.schema import OpenSection, Section, validate
+from proxy.core.text_files.schema import OpenSection, Section, validate
 
 
 def _short(text: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import yaml
 
 from proxy.core.errors import Invalid, Problem
-from proxy.core.files.text import MAX_BYTES, MAX_DEPTH, decode_text, shown
+from proxy.core.text_files.text import MAX_BYTES, MAX_DEPTH, decode_text, shown
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _MERGE_KEY = "<<"

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from proxy.core.errors import Invalid, Problem
-from proxy.core.files.text import MAX_DEPTH, decode_text, shown, step
+from proxy.core.text_files.text import MAX_DEPTH, decode_text, shown, step
 
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 """Possessive, and the closing quote optional: an unfinished string must not be scanned again."""

@@ -2,7 +2,7 @@
 
 import re
 
-from proxy.core.files.text import shown
+from proxy.core.text_files.text import shown
 
 _DURATION = re.compile(r"(?P<number>[0-9]{1,7}(?:\.[0-9]{1,3})?)(?P<unit>[smhd]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from proxy.core.errors import Invalid, Problem
-from proxy.core.files.text import listed, shown, step
+from proxy.core.text_files.text import listed, shown, step
 
 _KEY = "[key]"
 """What pydantic puts at the end of a place where a mapping's key is wrong, not its value."""
