@@ -1,7 +1,7 @@
 """The command line, ``portal-proxy``: a file is named for its command.
 
 ``call_*`` are parts of ``call``, and likewise ``peers_*``, ``ping_*`` and ``terminals_*``; what all
-share is in ``framework``, ``arguments``, ``files``, ``output`` and ``http_client``.
+share is in ``framework``, ``arguments``, ``portal_files``, ``output`` and ``http_client``.
 
 Exit status: 0; 1 for a refusal, with its reason in a line on stderr; 2 for a command line that
 can't be meant.
@@ -16,9 +16,9 @@ import typer
 
 from proxy.cli import apps, call, check, health, peers, ping, serve, terminals
 from proxy.cli import init as setup
-from proxy.cli.files import DEFAULT_FOLDER, ConfigFolder
 from proxy.cli.framework import Command, Group, Root
 from proxy.cli.output import PROGRAM, USAGE, remark, say
+from proxy.cli.portal_files import DEFAULT_FOLDER, ConfigFolder
 
 __all__ = ["cli", "main"]
 

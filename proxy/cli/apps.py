@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from proxy.cli.arguments import the_contact, unknown_app
-from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_portal
 from proxy.cli.framework import Command, Group
 from proxy.cli.output import USAGE, Stop, command_line, counted, remark, say, say_fields, say_json
+from proxy.cli.portal_files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_portal
 from proxy.config.apps import APPS_FOLDER, App
 from proxy.core.access.policy import ContactList, Visibility
 from proxy.core.identity import short_id

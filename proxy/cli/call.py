@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from proxy.cli.arguments import Peer, the_peer
-from proxy.cli.files import DEFAULT_FOLDER, ConfigFolder, open_portal
 from proxy.cli.output import USAGE, Stop, remark
+from proxy.cli.portal_files import DEFAULT_FOLDER, ConfigFolder, open_portal
 from proxy.core.access.target import parse_target
 from proxy.core.app_fields import fields_of_call
 from proxy.core.errors import Refusal

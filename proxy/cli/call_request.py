@@ -11,8 +11,8 @@ from pathlib import Path
 
 from proxy.cli.call_body import Nowhere, Sink, Source, TypedBody, created, source_of, stdout
 from proxy.cli.call_transport import engine, refusal_words, transport
-from proxy.cli.files import PortalFiles
 from proxy.cli.output import Stop, command_line, remark, say, say_json, utc
+from proxy.cli.portal_files import PortalFiles
 from proxy.core.access.policy import Contact
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Field

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from proxy.cli.check_upstreams import about_loops, about_second_answers
-from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, open_portal
 from proxy.cli.output import Stop, command_line, counted, say, say_json
+from proxy.cli.portal_files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, open_portal
 from proxy.config.apps import App, Catalogue, load_catalogue
 from proxy.config.certificate import Certificate
 from proxy.config.portal_yaml import FILE_NAME, Config

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import typer
 
-from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, open_portal
 from proxy.cli.output import FAILED, remark, say, say_json, why_unreachable
+from proxy.cli.portal_files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, open_portal
 from proxy.config.listen import Address
 from proxy.core.errors import Invalid
 from proxy.core.http.origin import Origin

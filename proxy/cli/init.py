@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli.files import DEFAULT_FOLDER, ConfigFolder, PortalFiles, open_portal
 from proxy.cli.output import USAGE, Stop, command_line, remark, say
+from proxy.cli.portal_files import DEFAULT_FOLDER, ConfigFolder, PortalFiles, open_portal
 from proxy.config.portal_yaml import FILE_NAME, load_config
 from proxy.core.display_names import name_problem
 from proxy.core.errors import Invalid

@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from proxy.cli.arguments import shortest_id, the_contact
-from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, open_portal
 from proxy.cli.framework import Command, Group
 from proxy.cli.output import Stop, command_line, remark, say, say_fields, say_json
 from proxy.cli.peers_edit import edit_contacts
+from proxy.cli.portal_files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, open_portal
 from proxy.core.access.policy import Contact, ContactList, Mode
 from proxy.core.identity import short_id
 from proxy.state.contacts import ContactStore, renamed, with_contact, without_contact

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import typer
 
 from proxy.cli.arguments import check_id
-from proxy.cli.files import PortalFiles
 from proxy.cli.http_client import HttpxUpstream
 from proxy.cli.output import Stop, command_line, remark
+from proxy.cli.portal_files import PortalFiles
 from proxy.core.access.policy import Contact, Mode
 from proxy.core.display_names import name_problem
 from proxy.core.errors import Refusal

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from proxy.cli.arguments import Peer, the_peer
-from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_portal
 from proxy.cli.output import Stop, counted, say, say_fields, say_json
 from proxy.cli.ping_address import Step
+from proxy.cli.portal_files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_portal
 
 
 def ping(

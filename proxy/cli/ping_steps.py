@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 
 from proxy.cli.arguments import shortest_id
 from proxy.cli.call_transport import refusal_words
-from proxy.cli.files import PortalFiles
 from proxy.cli.output import DEFAULT_FOLDER, command_line, milliseconds, utc
 from proxy.cli.ping_address import (
     EDIT,
@@ -21,6 +20,7 @@ from proxy.cli.ping_address import (
 )
 from proxy.cli.ping_call import LONG_AGO, NoResponse, PingCall, Response
 from proxy.cli.ping_document import look_up
+from proxy.cli.portal_files import PortalFiles
 from proxy.core.access.policy import Contact, ContactList
 from proxy.core.errors import Code
 from proxy.core.identity import PrivateKey

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli.files import DEFAULT_FOLDER, ConfigFolder, PortalFiles, open_portal
 from proxy.cli.output import Stop, command_line, complain_of, counted
+from proxy.cli.portal_files import DEFAULT_FOLDER, ConfigFolder, PortalFiles, open_portal
 from proxy.core.errors import Invalid, Problem
 
 MOST_WORKERS = 64

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli.files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_portal
 from proxy.cli.framework import Command, Group
 from proxy.cli.output import Stop, command_line, remark, say, say_fields, say_json, utc
+from proxy.cli.portal_files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_portal
 from proxy.core.terminals.pairing_code import CODE_LIFETIME, shown_code
 from proxy.core.terminals.return_address import PAIR
 from proxy.core.terminals.terminals import Terminal, TerminalList, is_terminal_id
