@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from proxy.cli.check_upstreams import about_loops, about_second_answers
+from proxy.cli.check_upstreams import about_loops, about_surplus_responses
 from proxy.cli.output import Stop, command_line, counted, say, say_json
 from proxy.cli.portal_files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, open_portal
 from proxy.config.apps import App, Catalogue, load_catalogue
@@ -19,7 +19,7 @@ from proxy.core.access.policy import MODES, Access, ContactList, Mode
 from proxy.core.errors import Invalid, Problem
 from proxy.state.files import Unsafe, check_private
 from proxy.state.sealing_keys import SealingKeyStore
-from proxy.state.second_answers import SecondAnswers
+from proxy.state.surplus_responses import SurplusResponses
 
 _TRUSTED = "trusted_proxies"
 
@@ -106,7 +106,7 @@ def inspect(folder: Path) -> Findings:
     if own_id:
         hosts = Hosts(portal.config.public_origin(own_id), portal.config.aliases)
     problems += about_loops(catalogue, portal.config.listen, hosts)
-    warnings += about_second_answers(SecondAnswers(portal.state.second_answers), catalogue)
+    warnings += about_surplus_responses(SurplusResponses(portal.state.surplus_responses), catalogue)
     try:
         warnings += _about_contacts(portal, catalogue, portal.contacts.load(), own_id)
     except Invalid as invalid:

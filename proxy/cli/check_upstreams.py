@@ -1,4 +1,4 @@
-"""What ``check`` says of the places that requests are handed on to: loops, and second answers."""
+"""What ``check`` says of the places that requests are handed on to: loops, and surplus responses."""
 
 import ipaddress
 import os
@@ -13,7 +13,7 @@ from proxy.config.listen import Address, Listen
 from proxy.core.access.hosts import Hosts
 from proxy.core.errors import Problem, Refusal
 from proxy.http.upstream import Destination
-from proxy.state.second_answers import SecondAnswers
+from proxy.state.surplus_responses import SurplusResponses
 
 _ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
 
@@ -36,7 +36,7 @@ def about_loops(catalogue: Catalogue, listen: Listen, hosts: Hosts | None) -> It
                 yield Problem(_file(app), "upstream", what)
 
 
-def about_second_answers(seen: SecondAnswers, catalogue: Catalogue) -> Iterator[Problem]:
+def about_surplus_responses(seen: SurplusResponses, catalogue: Catalogue) -> Iterator[Problem]:
     """Tell of apps that answered what nobody had asked, as a running proxy saw."""
     for app, at in sorted(seen.load().items()):
         if app in catalogue.apps:

@@ -36,7 +36,7 @@ from proxy.state.identity_key import load_identity
 from proxy.state.layout import State
 from proxy.state.replay import ReplayStore
 from proxy.state.sealing_keys import SealingKeyStore
-from proxy.state.second_answers import SecondAnswers
+from proxy.state.surplus_responses import SurplusResponses
 from proxy.state.terminals import PairingStore, TerminalStore, TerminalWatch
 from proxy.state.tokens import TokenStore
 from proxy.transfer.access_log import Logged
@@ -188,11 +188,11 @@ def compose(
     replays = ReplayStore(state.replays)
     replays.open(portal.clock())
     tokens = TokenStore(state.tokens)
-    second_answers = SecondAnswers(state.second_answers)
+    surplus_responses = SurplusResponses(state.surplus_responses)
 
     def note(to: Destination) -> None:
-        second_answers.note([app.name for app in portal.apps.values() if app.upstream == to])
+        surplus_responses.note([app.name for app in portal.apps.values() if app.upstream == to])
 
     if upstream is None:
-        upstream = Http1Upstream(on_second_answer=note)
+        upstream = Http1Upstream(on_surplus_response=note)
     return Running(portal, tokens, replays, upstream, certificate)

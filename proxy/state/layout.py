@@ -41,9 +41,9 @@ class State:
         return self.folder / "sealing"
 
     @property
-    def second_answers(self) -> Path:
+    def surplus_responses(self) -> Path:
         """When apps answered what nobody had asked. No backup needs it."""
-        return self.folder / "second-answers.json"
+        return self.folder / "surplus-responses.json"
 
     @property
     def replays(self) -> Path:

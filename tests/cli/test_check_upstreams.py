@@ -73,7 +73,7 @@ def test_an_app_that_is_our_public_address_is_a_problem(ada: Home, app: str) -> 
 
 def test_an_app_that_answered_twice_is_told_for_a_month(ada: Home) -> None:
     ada.add_app("box", _APP)
-    seen = ada.state / "second-answers.json"
+    seen = ada.state / "surplus-responses.json"
     now = int(time.time())
     for at, expected in ((now, 1), (now - 40 * 86_400, 0)):
         seen.write_text(json.dumps({"box": at, "gone": now}))
@@ -86,8 +86,8 @@ def test_an_app_that_answered_twice_is_told_for_a_month(ada: Home) -> None:
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"box": "x"}', '{"box": true}', "[" * 100_000])
 def test_sightings_that_cant_be_read_are_none(ada: Home, text: str) -> None:
     ada.add_app("box", _APP)
-    (ada.state / "second-answers.json").write_text(text)
-    (ada.state / "second-answers.json").chmod(0o600)
+    (ada.state / "surplus-responses.json").write_text(text)
+    (ada.state / "surplus-responses.json").chmod(0o600)
     outcome = ada.run("check")
     assert outcome.status == 0
     assert "answered twice" not in outcome.stdout

@@ -1,4 +1,4 @@
-"""Who may use a connection again that carried a body, and what is done about a second answer."""
+"""Who may use a connection again that carried a body, and what is done about a surplus response."""
 
 import asyncio
 import logging
@@ -139,11 +139,11 @@ async def test_an_answer_that_is_whole_before_the_body_ends_the_connection(
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.02])
-async def test_a_second_answer_reaches_nobody_and_is_told(
+async def test_a_surplus_response_reaches_nobody_and_is_told(
     pause: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     told: list[Destination] = []
-    engine = Http1Upstream(on_second_answer=told.append)
+    engine = Http1Upstream(on_surplus_response=told.append)
 
     async def script(link: Link) -> None:
         while head := await link.head():
@@ -163,7 +163,7 @@ async def test_a_second_answer_reaches_nobody_and_is_told(
     await engine.close()
 
 
-async def test_a_408_behind_a_silence_is_no_second_answer(
+async def test_a_408_behind_a_silence_is_no_surplus_response(
     http1: Http1Upstream, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def script(link: Link) -> None:

@@ -45,7 +45,7 @@ class Surplus(Malformed):
     def __init__(self, beginning: bytes, *, is_behind_head: bool) -> None:
         super().__init__("bytes after the end of the response")
         is_like_one = b"HTTP/1.".startswith(beginning[:7])
-        self.is_answer = is_like_one and beginning[9:12] != b"408"
+        self.is_response = is_like_one and beginning[9:12] != b"408"
         """Whether they begin like another response. A 408 is how some servers end a silence."""
         self.is_behind_head = is_behind_head
         """Whether the response before them had ended with its head."""

@@ -44,15 +44,15 @@ class _Response:
 class Http1Upstream:
     """Carries requests out over connections of its own; never repeats one.
 
-    ``on_second_answer`` is told of a server that answered a request which nobody sent.
+    ``on_surplus_response`` is told of a server that answered a request which nobody sent.
     """
 
     def __init__(
         self,
         tls: ssl.SSLContext | None = None,
-        on_second_answer: Callable[[Destination], None] | None = None,
+        on_surplus_response: Callable[[Destination], None] | None = None,
     ) -> None:
-        self._pool = Pool(tls, on_second_answer)
+        self._pool = Pool(tls, on_surplus_response)
 
     def send(self, request: UpstreamRequest) -> "_Sending":
         """Send ``request``; inside the context is the response. Raises ``UpstreamFailed``."""

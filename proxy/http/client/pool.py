@@ -70,14 +70,14 @@ class Pool:
     def __init__(
         self,
         tls: ssl.SSLContext | None = None,
-        on_second_answer: Callable[[Destination], None] | None = None,
+        on_surplus_response: Callable[[Destination], None] | None = None,
     ) -> None:
         self._tls = {"": tls} if tls is not None else {}
         self._places: dict[Destination, _Idle] = {}
         self._sweeper: asyncio.TimerHandle | None = None
         self._resolver = Resolver()
         self._is_closed = False
-        self._on_second_answer = on_second_answer
+        self._on_surplus_response = on_surplus_response
 
     def server(self, to: Destination) -> Server:
         """Return what is known of the server at ``to``."""
@@ -150,7 +150,7 @@ class Pool:
     def _place(self, to: Destination) -> _Idle:
         place = self._places.get(to)
         if place is None:
-            place = self._places[to] = _Idle(Server(to, self._on_second_answer))
+            place = self._places[to] = _Idle(Server(to, self._on_surplus_response))
         return place
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -33,7 +33,7 @@ class Server:
         "_logged_at",
         "_new_until",
         "_old_until",
-        "_on_second_answer",
+        "_on_surplus_response",
         "asking",
         "sends_bodies_behind_heads",
         "shunned_until",
@@ -42,10 +42,10 @@ class Server:
     )
 
     def __init__(
-        self, to: Destination, on_second_answer: Callable[[Destination], None] | None = None
+        self, to: Destination, on_surplus_response: Callable[[Destination], None] | None = None
     ) -> None:
         self.to = to
-        self._on_second_answer = on_second_answer
+        self._on_surplus_response = on_surplus_response
         self.shunned_until = 0.0
         """Until when no connection is kept."""
         self._old_until = 0.0
@@ -101,9 +101,9 @@ class Server:
 
     def note_surplus(self, surplus: Surplus) -> None:
         """Take note of what came behind a response's end."""
-        if surplus.is_behind_head and not surplus.is_answer:
+        if surplus.is_behind_head and not surplus.is_response:
             self.sends_bodies_behind_heads = True
-        if not surplus.is_answer:
+        if not surplus.is_response:
             return
         now = asyncio.get_running_loop().time()
         if now - self._logged_at >= _LOG_SECONDS:
@@ -113,5 +113,5 @@ class Server:
                 "body for the next request",
                 self.to,
             )
-            if self._on_second_answer is not None:
-                self._on_second_answer(self.to)
+            if self._on_surplus_response is not None:
+                self._on_surplus_response(self.to)

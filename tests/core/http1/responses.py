@@ -156,7 +156,7 @@ ENDED_WITH_HEAD = [
     _ended("a_body_with_304", _NOT_MODIFIED, status=304, method=b"GET"),
     _ended("a_body_with_304_and_its_length", _NOT_MODIFIED + b"Content-Length: 5\r\n",
            status=304, method=b"GET"),
-    _ended("a_second_answer_behind_head", OK + b"Content-Length: 5\r\n", LENGTH),
+    _ended("a_surplus_response_behind_head", OK + b"Content-Length: 5\r\n", LENGTH),
 ]  # fmt: skip
 """Responses that are whole with their head (RFC 9112, section 6.3): ``forged`` sends a body all the
 same. Both arrive as the twin does, but nothing may be sent behind what was forged.

@@ -21,7 +21,7 @@ _APP = re.compile(r"[a-z0-9-]{1,63}")
 log = logging.getLogger("proxy.apps")
 
 
-class SecondAnswers:
+class SurplusResponses:
     """The file of sightings. Of two that are written at once one may be lost; it is seen again."""
 
     def __init__(self, path: Path) -> None:
