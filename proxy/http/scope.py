@@ -21,6 +21,10 @@ RAW = "portal.raw"
 """``data`` as it came or is to go, and ``more``: False where that way ends."""
 HAS_BEGUN = "portal.has_begun"
 """In ``scope["state"]`` where the client may wait for 100: what returns once its body comes."""
+IS_SHORT = "portal.is_short"
+"""In ``scope["state"]``, put there by the app: what tells whether others wait for this request's
+place. Then the server judges how slow its client is.
+"""
 STOP = "portal.stop"
 """Received once, at any time after the upgrade: the server is about to end."""
 

@@ -17,7 +17,7 @@ from proxy.core.revocation import subject_of_request
 from proxy.core.sealing.envelope import GATEWAY
 from proxy.core.signature.response import Question
 from proxy.core.terminals.return_address import PAIR, is_navigation
-from proxy.http.scope import target_of
+from proxy.http.scope import IS_SHORT, target_of
 from proxy.http.upstream import AppUpstream
 from proxy.inbound.forward import Forwarder
 from proxy.inbound.gateway import Gateway
@@ -85,6 +85,7 @@ class Inbound:
                 self._portal.active_requests.run(subject, line) as active,
                 self._places.of(admission.caller, line.app, client.chain.client) as place,
             ):
+                client.state[IS_SHORT] = place.is_short
                 if line.mode == "signed" and question is not None:
                     await self._forwarder.buffer(request, admission, app, question, client)
                 else:

@@ -88,7 +88,9 @@ class Gateway:
         sealed = self._response(opener, client, head.method)
         # A mistake of our own is told inside the envelope too, in the form that it has everywhere.
         async with InternalErrors(line, head.method, sealed) as send:
-            await self._serve(inner, Client(framing, message, send, client.chain, line))
+            await self._serve(
+                inner, Client(framing, message, send, client.chain, line, state=client.state)
+            )
 
     @staticmethod
     def _response(opener: RequestOpener, client: Client, method: bytes) -> SealedResponse:

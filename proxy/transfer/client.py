@@ -4,7 +4,8 @@ A client's own connection, or an envelope on it: what serves the request needn't
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
@@ -34,6 +35,8 @@ class Client:
     """What the bytes of a WebSocket are received by; None unless the client asks for one."""
     has_begun: Callable[[], Awaitable[None]] | None = None
     """Returns once a body has begun to come that was to wait for 100; None where nobody can tell"""
+    state: dict[str, Any] = field(default_factory=dict)
+    """What the server looks at of the request: see ``proxy.http.scope``."""
 
 
 def remote_peer_of(scope: Scope) -> RemotePeer:
@@ -58,8 +61,9 @@ def client_of(
     raw = receive if upgrades else None
     pieces = RequestPieces(receive)
     framing = received_framing(fields)
-    has_begun = scope.get("state", {}).get(HAS_BEGUN)
-    return Client(framing, pieces, send, chain, line, INTERIM in extensions, raw, has_begun)
+    state = scope.setdefault("state", {})
+    takes_interim, has_begun = INTERIM in extensions, state.get(HAS_BEGUN)
+    return Client(framing, pieces, send, chain, line, takes_interim, raw, has_begun, state)
 
 
 def received_framing(fields: Fields) -> Field | None:

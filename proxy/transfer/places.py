@@ -24,6 +24,9 @@ SHARE = 4
 KEPT = 8
 """One in so many is kept for terminals, and as many for peers; at least one each of three."""
 
+_NEARLY = 0.75
+"""From this part on they are short: whoever holds one and hardly uses it is in another's way."""
+
 _Kind = Literal["anonymous", "peer", "terminal"]
 
 
@@ -84,6 +87,10 @@ class PlaceLimiter:
             if not len(places):
                 del self._apps[place.app]
 
+    def is_short(self, place: "Place") -> bool:
+        """Tell whether few places like it are left at its app."""
+        return bool(place.app) and self._apps[place.app].is_nearly_short(place)
+
     def hold_socket(self, place: "Place") -> None:
         """Note that the place is a stranger's WebSocket's, which can make room."""
         if place.app:
@@ -115,6 +122,10 @@ class Place:
         if self._is_taken and self.caller.type == "anonymous":
             self.socket, self._make_room = socket, make_room
             self._limiter.hold_socket(self)
+
+    def is_short(self) -> bool:
+        """Tell whether others of its kind, or of its network, may soon miss this place."""
+        return self._is_taken and self._limiter.is_short(self)
 
     def make_room(self) -> None:
         """Give the place back now, and have what holds it closed."""
@@ -183,15 +194,22 @@ class _AppPlaces:
                 if not sockets:
                     del self.sockets[place.network]
 
-    def _is_short(self, kind: _Kind) -> bool:
-        """Tell whether one more of this kind would take a place that is kept, or isn't there."""
+    def is_nearly_short(self, place: Place) -> bool:
+        """Tell whether the network of ``place``, or its kind, holds nearly all that it can."""
+        here = self._of_network.get(place.network, 0) if place.network is not None else 0
+        if here >= _NEARLY * self._share:
+            return True
+        return self._is_short(place.caller.type, more=int((1 - _NEARLY) * self._most))
+
+    def _is_short(self, kind: _Kind, more: int = 0) -> bool:
+        """Tell whether one of this kind and ``more`` would take what is kept, or isn't there."""
         taken = self._taken
         strangers, peers, terminals = taken["anonymous"], taken["peer"], taken["terminal"]
         if kind != "terminal":
             terminals = max(terminals, self._kept)
         if kind == "anonymous":
             peers = max(peers, self._kept)
-        return strangers + peers + terminals >= self._most
+        return strangers + peers + terminals + more >= self._most
 
     def _quietest(self, above: int) -> Place | None:
         """Return which WebSocket is to make room: that which was quiet for longest.

@@ -51,3 +51,16 @@ def test_one_that_is_refused_takes_no_place() -> None:
             limiter.enter("192.0.2.1")
     leave()
     assert len(limiter) == 0
+
+
+def test_places_are_short_from_three_quarters_on() -> None:
+    limits = Limits(connections=8, connections_per_address=4)
+    limiter = ConnectionLimiter(limits, Trusted((read_network("10.0.0.0/8"),)))
+    leave = [limiter.enter("192.0.2.1") for _ in range(3)]
+    assert limiter.is_short("192.0.2.1")
+    assert not any(map(limiter.is_short, ("192.0.2.2", "10.0.0.1", "")))
+    for _ in range(3):
+        limiter.enter("10.0.0.1")
+    assert all(map(limiter.is_short, ("192.0.2.2", "10.0.0.1", "")))
+    leave.pop()()
+    assert not any(map(limiter.is_short, ("192.0.2.1", "10.0.0.1")))

@@ -309,3 +309,27 @@ def test_a_place_comes_back_whatever_ends_a_request(app: App, error: BaseExcepti
     with pytest.raises(type(error)), app.places.of(ANONYMOUS, "notes", "203.0.113.7"):
         raise error
     assert len(app.places) == 0
+
+
+def test_places_are_short_before_they_are_gone(app: App) -> None:
+    first = app.stranger("203.0.113.1")
+    assert not first.is_short()
+    for _ in range(SHARE - 2):
+        app.stranger("203.0.113.1")
+    assert first.is_short(), "of its network"
+    other = app.stranger("203.0.113.2")
+    assert not other.is_short()
+    for number in range(3, 8):
+        app.stranger(f"203.0.113.{number}")
+    assert other.is_short(), "of strangers"
+    assert not app.take(OWNER).is_short()
+
+
+def test_what_was_given_back_or_is_the_portals_own_is_never_short(app: App) -> None:
+    own = app.take(ANONYMOUS, app="")
+    with app.places.of(ANONYMOUS, "notes", UNKNOWN) as place:
+        for _ in range(STRANGERS - 1):
+            app.stranger(UNKNOWN)
+        assert place.is_short()
+    assert not place.is_short()
+    assert not own.is_short()

@@ -283,7 +283,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             wanted=self._requests.is_body_due, is_answered=self._write_side.has_written()
         )
         is_over = window <= 0
-        is_judged = is_over and self.is_short()
+        is_judged = is_over and (self.is_short() or self._requests.is_place_short)
         if taking <= 0 or (is_judged and self._write_side.is_too_slow()):
             log.warning("a client takes its response too slowly")
             self._requests.leave()

@@ -15,7 +15,7 @@ from proxy.core.errors import Code, Refusal
 from proxy.core.http1.framing import persistence
 from proxy.core.http1.grammar import Malformed, RequestHead
 from proxy.core.http1.reader import END, RequestReader, State
-from proxy.http.scope import HAS_BEGUN, http_scope
+from proxy.http.scope import HAS_BEGUN, IS_SHORT, http_scope
 from proxy.http.server.cycle import Cycle, ResponseWriter, Stream
 from proxy.http.server.last_response import last_response
 from proxy.http.server.timeouts import ConnectionTimeouts
@@ -80,6 +80,7 @@ class ConnectionRequests:
         self._reader = RequestReader()
         self._cycle: Cycle | None = None
         self._task: asyncio.Task[None] | None = None
+        self._state: dict[str, Any] = {}
         self._unread = 0
         self._is_new = True
         self._is_halted = False
@@ -98,6 +99,12 @@ class ConnectionRequests:
         """Whether the client should be sending a body just now."""
         is_asked = self._cycle is not None and not self._cycle.expects_continue
         return is_asked and self._reader.state is State.BODY
+
+    @property
+    def is_place_short(self) -> bool:
+        """Whether others wait for the place that the request holds."""
+        is_short: Callable[[], bool] | None = self._state.get(IS_SHORT)
+        return self._cycle is not None and is_short is not None and is_short()
 
     @property
     def untaken(self) -> int:
@@ -211,6 +218,7 @@ class ConnectionRequests:
         self._cycle = cycle = Cycle(self._control, head, persistence(head.fields, head.minor))
         self._control.watch_bodies()
         scope = http_scope(head, self._scope)
+        self._state = scope["state"]
         if cycle.expects_continue:
             scope["state"][HAS_BEGUN] = cycle.has_begun
         run = self._run(cycle, scope)

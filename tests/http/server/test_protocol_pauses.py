@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from proxy.http.scope import IS_SHORT
 from proxy.http.server.protocol import ServerConnection
 from proxy.http.server.timeouts import ConnectionTimeouts
 from tests.http.ends import (
@@ -88,6 +89,24 @@ async def _trickle(send: Callable[[bytes], Awaitable[None]]) -> None:
 async def test_a_body_by_the_byte_is_refused_where_connections_are_short(opened: Opened) -> None:
     app = Recorder()
     async with opened(app, Crowded) as (_, link):
+        await link.send(_LENGTH)
+        trickling = asyncio.create_task(_trickle(link.send))
+        start = time.monotonic()
+        assert (await link.response())[0] == 408
+        assert time.monotonic() - start < _PATIENCE
+        trickling.cancel()
+        await asyncio.wait((trickling,))
+    assert app.seen == []
+
+
+async def test_so_is_one_whose_place_at_an_app_is_short(opened: Opened) -> None:
+    app = Recorder()
+
+    async def full(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"][IS_SHORT] = lambda: True
+        await app(scope, receive, send)
+
+    async with opened(full) as (_, link):
         await link.send(_LENGTH)
         trickling = asyncio.create_task(_trickle(link.send))
         start = time.monotonic()
