@@ -32,7 +32,6 @@ from proxy.core.websocket.frames import Close
 from proxy.core.websocket.handshake import Handshake, read_handshake
 from proxy.core.websocket.handshake import fields_for_app as handshake_for_app
 from proxy.http.upstream import (
-    NOBODY,
     AppUpstream,
     OnInterim,
     UpstreamFailed,
@@ -313,10 +312,8 @@ class Forwarder:
 def _named(caller: Caller) -> str:
     """Return who alone may use a connection again that carried a body of ``caller``'s.
 
-    Strangers can't be told apart, so none may: the next one would get what the last one planted.
+    All strangers are one, and so are the owner's devices.
     """
-    if caller.type == "anonymous":
-        return NOBODY
     return caller.id if caller.type == "peer" else caller.type
 
 

@@ -125,6 +125,7 @@ def test_no_field_of_a_signature_reaches_the_app(world: World) -> None:
         b"x-ptl-client-id",
         b"x-ptl-client-name",
         *(name.encode() for name in NAMES),
+        b"cdn-loop",
     ]
 
 
