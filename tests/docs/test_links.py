@@ -126,7 +126,9 @@ def _examples(page: str, kind: str) -> list[tuple[str, str]]:
     return re.findall(pattern, _text(ROOT / "docs" / page), re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize(("file", "text"), _examples("operating.md", "yaml"))
+@pytest.mark.parametrize(
+    ("file", "text"), [*_examples("operating.md", "yaml"), *_examples("apps.md", "yaml")]
+)
 def test_an_example_of_a_file_is_one_that_the_proxy_takes(
     file: str, text: str, tmp_path: Path
 ) -> None:

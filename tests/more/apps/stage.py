@@ -12,7 +12,7 @@ import sysconfig
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from tests.patience import PATIENCE
 from tests.wire.harness.portals import (
@@ -24,6 +24,10 @@ from tests.wire.harness.portals import (
     wait_for_ports,
 )
 from tests.wire.harness.raw import LOOPBACK, Raw, exchange, request
+from tests.wire.harness.terminals import pair
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ENVIRONMENT = ROOT / ".venv-apps"
 NAMES = Path("/usr/lib") / sysconfig.get_config_var("MULTIARCH") / "libnss_wrapper.so"
@@ -64,25 +68,63 @@ class Stage:
         self._stack.close()
 
     def run(self, name: str, *words: str | Path, **more: str) -> App:
-        """Start an app; ``{port}`` in a word is its port, ``more`` is added to its environment."""
+        """Start an app; ``{port}`` in a word is its port, ``more`` is added to its environment.
+
+        It is the environment's, else the system's.
+        """
+        return self.run_with({}, name, *words, **more)
+
+    def run_with(
+        self, files: Mapping[Path, str], name: str, *words: str | Path, **more: str
+    ) -> App:
+        """Write files, in which ``{port}`` is the app's port too, and start it."""
         holder, port = reserve_port()
         self._stack.enter_context(holder)
         command, *arguments = (str(word).replace("{port}", str(port)) for word in words)
-        log_file = self.folder / f"{name}.log"
+        for path, text in files.items():
+            path.write_text(text.replace("{port}", str(port)), "utf-8")
+        installed, log_file = ENVIRONMENT / "bin" / command, self.folder / f"{name}.log"
+        holder.close()  # some apps ask for the port without SO_REUSEADDR
         with log_file.open("ab") as log:
             process = subprocess.Popen(
-                [ENVIRONMENT / "bin" / command, *arguments], env={**environment(), **more},
+                [installed if installed.exists() else command, *arguments],
+                env={**environment(), **more},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder,
             )  # fmt: skip
         self._stack.callback(end, process)
         wait_for_ports(process, port, log=log_file)
         return App(port, log_file, process)
 
-    def portal(self, name: str, settings: str = "accept: [sealed, signed]\n") -> Portal:
+    def portal(
+        self, name: str, settings: str = "accept: [sealed, signed]\n", aliases: str = ""
+    ) -> Portal:
         """Make a Portal that isn't running yet."""
-        portal = Portal(self.folder / name.lower(), name, settings=settings)
+        portal = Portal(self.folder / name.lower(), name, aliases, settings=settings)
         self._stack.callback(portal.release)
         return portal
+
+    def behind(
+        self, app: App, rules: Mapping[str, str], *settings: str, name: str = "app"
+    ) -> Behind:
+        """Start a Portal with one app behind it, and pair a device; ``settings`` are proxy.yaml's.
+
+        A second Portal, of a peer, runs from ``caller`` on.
+        """
+        portal = self.portal("Bob", aliases="bob.example")
+        paths = {prefix: {"access": access} for prefix, access in rules.items()}
+        text = json.dumps({"v": "3.2", "port": 80, "paths": paths})
+        portal.add_app(name, text, app.port, "".join(settings))
+        ada = self.portal("Ada")
+        ada.add_app(name, text, 9)
+        portal.knows(ada.as_contact(), apps={name: "all"})
+        ada.knows(portal.as_contact(mode="sealed"), apps={name: "all"})
+        portal.start()
+        return Behind(app, portal, ada, name, pair(portal).cookie)
+
+    def caller(self, behind: Behind) -> str:
+        """Start the peer's Portal; return the proxy by which its app calls ours."""
+        behind.ada.start()
+        return f"http://{behind.name}:{behind.ada.token(behind.name)}@{LOOPBACK}:{behind.ada.apps}"
 
     def client(self, script: str, *words: str, **more: str) -> Any:
         """Run a client to its end; return the JSON in the last line that it prints."""
@@ -104,6 +146,29 @@ class Stage:
         file = self.folder / "hosts"
         file.write_text("".join(f"{LOOPBACK} {host}\n" for host in hosts), "ascii")
         return {"LD_PRELOAD": str(NAMES), "NSS_WRAPPER_HOSTS": str(file)}
+
+
+@dataclass(frozen=True)
+class Behind:
+    """An app behind a Portal, and who comes to it."""
+
+    app: App
+    portal: Portal
+    ada: Portal
+    name: str
+    phone: tuple[str, str]
+    """The cookie of a device of the owner's."""
+
+    @property
+    def host(self) -> str:
+        return self.portal.app_host(self.name)
+
+    def ask(
+        self, method: str, target: str, *fields: tuple[str, str], body: bytes | None = None,
+        host: str = "",
+    ) -> Raw:  # fmt: skip
+        named = ("Host", host or self.host)
+        return exchange(self.portal.public, request(method, target, named, *fields, body=body))
 
 
 def manifest(**access: str) -> str:

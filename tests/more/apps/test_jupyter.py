@@ -63,6 +63,7 @@ def app(stage: Stage, portal: Portal) -> App:
     closed = {"api/terminals": "private", "terminals": "private"}
     portal.add_app("lab", manifest(rest="public", **closed), app.port)
     portal.add_app("named", manifest(rest="public", **closed), app.port)
+    portal.add_app("told", manifest(rest="public", **closed), app.port, "host: localhost\n")
     portal.start()
     return app
 
@@ -161,3 +162,15 @@ def test_an_app_that_looks_at_its_name_must_be_told_the_portals(both: Both, port
     named = Both(both.app, portal, "named")
 
     assert named.alike("GET", "/api").status == 403
+
+
+def test_told_another_host_it_refuses_the_browsers_websockets(both: Both, portal: Portal) -> None:
+    """It takes Origin for another site's, since it isn't the name that it was told."""
+    host = portal.app_host("told")
+    assert Both(both.app, portal, "told").ask("GET", "/api").status == 200
+    login = both.ask("GET", f"/lab?token={_TOKEN}")
+    cookies = b"; ".join(value.partition(b";")[0] for value in login.all("set-cookie")).decode()
+    with RawConnection(portal.public) as wire:
+        fields = (("Host", host), ("Cookie", cookies), ("Origin", f"http://{host}"), *_HANDSHAKE)
+        wire.send(request("GET", "/api/events/subscribe", *fields))
+        assert wire.until(b"\r\n\r\n").startswith(b"HTTP/1.1 403 ")

@@ -185,6 +185,7 @@ class Running:
         self.folder = folder
         self._stack = ExitStack()
         self._started: set[str] = set()
+        self._processes: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
         # /tmp/pytest-of-root is 0700; webfsd and mini_httpd step down from root.
@@ -203,6 +204,8 @@ class Running:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for process in self._processes:  # all at once: some take a second
+            process.terminate()
         self._stack.close()
 
     def port(self, server: Server) -> int:
@@ -233,6 +236,7 @@ class Running:
                 command, env={**environment(), "PYTHONPATH": str(APPS)},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=APPS,
             )  # fmt: skip
+        self._processes.append(process)
         self._stack.callback(end, process)
         if server.is_on_socket:
             eventually(self.socket(server).exists)
