@@ -1,4 +1,4 @@
-"""What ``check`` says of the places that requests are handed on to: loops, and surplus responses."""
+"""What ``check`` says of the places that requests go to: loops, and surplus responses."""
 
 import ipaddress
 import os

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.core.http.headers import Field, Fields, values_of
 from proxy.core.http.problem import WEBSOCKET_VERSION
+from proxy.core.websocket.frames import close_frame
 from proxy.core.websocket.messages import (
     ABNORMAL,
     Binary,
@@ -27,7 +28,6 @@ from proxy.core.websocket.messages import (
     Ping,
     Text,
     binary_frame,
-    closing_frame,
     pong_frame,
     text_frame,
 )
@@ -217,5 +217,5 @@ class WebSocket:
 
     def _part(self, code: int, reason: str) -> None:
         if code != ABNORMAL:
-            self._frames.put_nowait(closing_frame(code, reason, secrets.token_bytes(4)))
+            self._frames.put_nowait(close_frame(code, reason, secrets.token_bytes(4)))
         self._frames.put_nowait(None)

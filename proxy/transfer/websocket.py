@@ -258,7 +258,7 @@ class WebSocketRelay:
 
 
 def _masked_close(code: Close) -> bytes:
-    return close_frame(code, secrets.token_bytes(4))
+    return close_frame(code, mask=secrets.token_bytes(4))
 
 
 def _slices(data: bytes) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from proxy.core.websocket.frames import close_frame
 from proxy.core.websocket.messages import (
     Binary,
     Closing,
@@ -19,7 +20,6 @@ from proxy.core.websocket.messages import (
     MessageReader,
     Text,
     binary_frame,
-    closing_frame,
     text_frame,
 )
 from proxy.embedded import websocket as module
@@ -209,7 +209,7 @@ async def test_frames_become_messages_in_their_order() -> None:
     said = [
         raw(first[:2]),
         raw(first[2:] + binary_frame(b"\xff")),
-        raw(closing_frame(4002, "over")),
+        raw(close_frame(4002, "over")),
     ]
     async with served(Relay([upgrade(), *said])) as server:
         pass
@@ -221,7 +221,7 @@ async def test_frames_become_messages_in_their_order() -> None:
 
 
 async def test_a_ping_of_the_app_is_answered_here() -> None:
-    relay = Relay([upgrade(), raw(b"\x89\x02hi"), raw(closing_frame(1000, ""))])
+    relay = Relay([upgrade(), raw(b"\x89\x02hi"), raw(close_frame(1000, ""))])
     pongs: list[bytes] = []
 
     async def noting(scope: Scope, receive: Receive, send: Send) -> None:
@@ -263,10 +263,10 @@ async def test_a_client_isn_t_read_ahead_of_what_is_taken() -> None:
 @pytest.mark.parametrize(
     ("frame", "code"),
     [
-        (closing_frame(1000, ""), 1000),
-        (closing_frame(1005, ""), 1000),
-        (closing_frame(1011, ""), 1011),
-        (closing_frame(4999, ""), 4999),
+        (close_frame(1000, ""), 1000),
+        (close_frame(1005, ""), 1000),
+        (close_frame(1011, ""), 1011),
+        (close_frame(4999, ""), 4999),
         (b"\x81\x01\xff", 1007),
     ],
     ids=["normal", "no code", "failed", "its own", "no UTF-8"],

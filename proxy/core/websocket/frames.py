@@ -47,10 +47,12 @@ class State(Enum):
     OVER = auto()
 
 
-_FIN, _RSV, _OPCODE, _CONTROL, _CLOSE = 0x80, 0x70, 0x0F, 0x08, 0x8
-_MASK, _MASK_SIZE, _LENGTH, _SHORT = 0x80, 4, 0x7F, 125
+FIN, _RSV, OPCODE, CONTROL, CLOSE = 0x80, 0x70, 0x0F, 0x08, 0x8
+MASK, MASK_SIZE, _LENGTH, _SHORT = 0x80, 4, 0x7F, 125
 _MORE = {126: 2, 127: 8}
 """How many bytes a longer length takes."""
+_SENDABLE = frozenset({*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)})
+"""The status codes that a Close may bear (RFC 6455, section 7.4)."""
 _LEAST = {126: _SHORT + 1, 127: 1 << 16}
 """The least length that needs them."""
 _LONGEST = 1 << 63
@@ -137,21 +139,21 @@ class FrameFilter:
 
     def _header(self, data: bytes, start: int) -> int:
         """Read the header at ``start``; return its length, 0 where none passes (yet)."""
-        size = _header_size(data, start)
+        size = header_size(data, start)
         if len(data) - start < size:
             self._held = data[start:]
             return 0
         first, second = data[start], data[start + 1]
         length = second & _LENGTH
         if length > _SHORT:
-            length = int.from_bytes(data[start + 2 : start + 2 + _MORE[length]], "big")
-        total = length if first & _OPCODE else self._size + length
+            length = payload_length(data, start)
+        total = length if first & OPCODE else self._size + length
         self.violation = self._violation(first, second, length, total)
         if self.violation is not None:
             return 0
-        if not first & _CONTROL:
-            self._is_within, self._size = not first & _FIN, total
-        elif first & _OPCODE == _CLOSE:
+        if not first & CONTROL:
+            self._is_within, self._size = not first & FIN, total
+        elif first & _OPCODE == CLOSE:
             if self.state is State.REPLACING:
                 self._end()
                 return 0
@@ -163,10 +165,10 @@ class FrameFilter:
         """Tell what is wrong with a frame of ``length`` bytes in a message of ``total``."""
         if first not in (_WITHIN if self._is_within else self._between):
             return _broken(_why(first, is_within=self._is_within))
-        if bool(second & _MASK) is not self._masked:
+        if bool(second & MASK) is not self._masked:
             sender = "a client's frame that isn't" if self._masked else "a server's frame that is"
             return _broken(f"{sender} masked")
-        if first & _CONTROL:
+        if first & CONTROL:
             is_long = second & _LENGTH > _SHORT
             return _broken("a control frame of more than 125 bytes") if is_long else None
         if not _LEAST.get(second & _LENGTH, 0) <= length < _LONGEST:
@@ -176,12 +178,19 @@ class FrameFilter:
         return None
 
 
-def _header_size(data: bytes, start: int) -> int:
+def header_size(data: bytes | bytearray, start: int) -> int:
     """Return how many bytes the header at ``start`` takes, as far as it tells by now."""
     if len(data) - start < 2:  # noqa: PLR2004 - the two bytes that every frame has
         return 2
     second = data[start + 1]
-    return 2 + _MORE.get(second & _LENGTH, 0) + (_MASK_SIZE if second & _MASK else 0)
+    return 2 + _MORE.get(second & _LENGTH, 0) + (MASK_SIZE if second & MASK else 0)
+
+
+def payload_length(data: bytes | bytearray, start: int) -> int:
+    """Return how long the payload behind the header at ``start`` is, once that is whole."""
+    short = data[start + 1] & _LENGTH
+    more = _MORE.get(short, 0)
+    return int.from_bytes(data[start + 2 : start + 2 + more], "big") if more else short
 
 
 def _broken(detail: str) -> Violation:
@@ -190,20 +199,40 @@ def _broken(detail: str) -> Violation:
 
 def _why(first: int, *, is_within: bool) -> str:
     """Tell what is wrong with a frame's first byte."""
-    opcode = first & _OPCODE
+    opcode = first & OPCODE
     if opcode not in (0x0, 0x1, 0x2, 0x8, 0x9, 0xA):
         return f"the reserved opcode {opcode}"
     if first & _RSV:
         return "a reserved bit that no extension owns here"
-    if opcode & _CONTROL:
+    if opcode & CONTROL:
         return "a control frame in fragments"
     return "a message within another" if is_within else "a fragment of no message"
 
 
-def close_frame(code: Close, mask: bytes = b"") -> bytes:
-    """Return a Close; ``mask`` is four random bytes for the one that a client sends, else b""."""
-    status = code.to_bytes(2, "big")
-    if not mask:
-        return bytes((0x80 | _CLOSE, len(status))) + status
-    masked = bytes(byte ^ key for byte, key in zip(status, mask, strict=False))
-    return bytes((0x80 | _CLOSE, _MASK | len(status))) + mask + masked
+def close_frame(code: int, reason: str = "", mask: bytes = b"") -> bytes:
+    """Return a Close, without a status where ``code`` is none that a frame may bear.
+
+    ``mask`` is four random bytes for the one that a client sends, else b"".
+    """
+    if code not in _SENDABLE:
+        return framed(CLOSE, b"", mask)
+    told = reason.encode("utf-8")[: _SHORT - 2].decode("utf-8", "ignore").encode("utf-8")
+    return framed(CLOSE, code.to_bytes(2, "big") + told, mask)
+
+
+def framed(opcode: int, payload: bytes, mask: bytes) -> bytes:
+    """Return ``payload`` as one whole frame."""
+    length, masking = len(payload), MASK if mask else 0
+    if length <= _SHORT:
+        head = bytes((FIN | opcode, masking | length))
+    elif length < 1 << 16:
+        head = bytes((FIN | opcode, masking | 126)) + length.to_bytes(2, "big")
+    else:
+        head = bytes((FIN | opcode, masking | 127)) + length.to_bytes(8, "big")
+    return head + mask + (masked(payload, mask) if mask else payload)
+
+
+def masked(data: bytes, mask: bytes) -> bytes:
+    """Return ``data`` with the mask put on, or taken off: that is the same."""
+    key = (mask * (len(data) // MASK_SIZE + 1))[: len(data)]
+    return (int.from_bytes(data, "big") ^ int.from_bytes(key, "big")).to_bytes(len(data), "big")

@@ -12,6 +12,7 @@ from contextlib import suppress
 from starlette.types import ASGIApp, Message
 
 from proxy.core.http.headers import Field, values_of
+from proxy.core.websocket.frames import close_frame
 from proxy.core.websocket.handshake import accept_for
 from proxy.core.websocket.messages import (
     ABNORMAL,
@@ -22,7 +23,6 @@ from proxy.core.websocket.messages import (
     Ping,
     Text,
     binary_frame,
-    closing_frame,
     pong_frame,
     text_frame,
 )
@@ -116,7 +116,7 @@ class SocketExchange:
         """Say Close and be done, unless that was said before."""
         if not self._is_ended:
             self._is_ended = True
-            await self._response.say(closing_frame(code, reason))
+            await self._response.say(close_frame(code, reason))
             await self._response.say(None)
 
     def _part(self, code: int, reason: str) -> None:

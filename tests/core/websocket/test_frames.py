@@ -206,7 +206,7 @@ def test_only_a_header_is_ever_held_back(size: int) -> None:
 
 def test_our_close_is_masked_towards_an_app() -> None:
     assert close_frame(Close.GOING_AWAY) == close(1001).raw()
-    assert close_frame(Close.TOO_BIG, MASK) == close(1009).raw(MASK)
+    assert close_frame(Close.TOO_BIG, mask=MASK) == close(1009).raw(MASK)
 
 
 def test_our_close_goes_out_between_two_frames_at_once() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.websocket.frames import FrameFilter
+from proxy.core.websocket.frames import FrameFilter, close_frame
 from proxy.core.websocket.messages import (
     ABNORMAL,
     NO_STATUS,
@@ -19,7 +19,6 @@ from proxy.core.websocket.messages import (
     Ping,
     Text,
     binary_frame,
-    closing_frame,
     pong_frame,
     text_frame,
 )
@@ -157,7 +156,7 @@ def test_messages_become_frames(mask: bytes) -> None:
     assert text_frame("größer €", mask) == Frame(TEXT, "größer €".encode()).raw(mask)
     assert binary_frame(b"\x00\xff", mask) == Frame(BINARY, b"\x00\xff").raw(mask)
     assert pong_frame(b"you?", mask) == Frame(PONG, b"you?").raw(mask)
-    assert closing_frame(1001, "bye", mask) == close(1001, b"bye").raw(mask)
+    assert close_frame(1001, "bye", mask) == close(1001, b"bye").raw(mask)
     for frame in (text_frame("", mask), binary_frame(b"", mask), pong_frame(b"", mask)):
         assert frame[1:] == (b"\x80" + mask if mask else b"\x00")
 
@@ -171,8 +170,8 @@ def test_half_a_surrogate_pair_is_no_text() -> None:
     "code", [1000, 1001, 1002, 1003, *range(1007, 1015), 3000, 3999, 4000, 4999]
 )
 def test_a_code_that_a_close_may_have_is_sent(code: int) -> None:
-    assert closing_frame(code, "r") == close(code, b"r").raw()
-    assert closing_frame(code, "", MASK) == close(code).raw(MASK)
+    assert close_frame(code, "r") == close(code, b"r").raw()
+    assert close_frame(code, "", MASK) == close(code).raw(MASK)
 
 
 @pytest.mark.parametrize(
@@ -180,8 +179,8 @@ def test_a_code_that_a_close_may_have_is_sent(code: int) -> None:
     [-1, 0, 1, 999, 1004, NO_STATUS, ABNORMAL, 1015, 1016, 2999, 5000, 65535, 65536, 1 << 32],
 )
 def test_any_other_code_is_not_sent_and_neither_is_its_reason(code: int) -> None:
-    assert closing_frame(code, "r") == Frame(CLOSE).raw()
-    assert closing_frame(code, "r", MASK) == Frame(CLOSE).raw(MASK)
+    assert close_frame(code, "r") == Frame(CLOSE).raw()
+    assert close_frame(code, "r", MASK) == Frame(CLOSE).raw(MASK)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +195,7 @@ def test_any_other_code_is_not_sent_and_neither_is_its_reason(code: int) -> None
     ],
 )
 def test_a_reason_is_cut_between_characters_to_what_a_close_holds(reason: str, sent: str) -> None:
-    frame = closing_frame(1000, reason)
+    frame = close_frame(1000, reason)
     assert frame == close(1000, sent.encode()).raw()
     assert _read([frame]) == [Closing(1000, sent)]
 
@@ -251,7 +250,7 @@ def test_what_is_written_passes_as_well_formed_and_is_read_again(
 ) -> None:
     frames = [
         text_frame(text, mask), binary_frame(data, mask), pong_frame(data[:125], mask),
-        closing_frame(code, reason, mask),
+        close_frame(code, reason, mask),
     ]  # fmt: skip
     stream = b"".join(frames)
     frame_filter = FrameFilter(sends_masked=bool(mask), deflate=False, limit=1000)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from proxy.core.websocket.frames import close_frame
 from proxy.core.websocket.messages import (
     Binary,
     Closing,
@@ -18,7 +19,6 @@ from proxy.core.websocket.messages import (
     MessageReader,
     Text,
     binary_frame,
-    closing_frame,
     text_frame,
 )
 from proxy.http.in_process.websocket import SocketExchange
@@ -219,7 +219,7 @@ async def test_frames_become_messages_in_their_order_and_a_close_is_answered() -
     async with opened(listening) as socket:
         text = text_frame("é", MASK)
         behind = text[3:] + binary_frame(b"\xff", MASK)
-        close = closing_frame(4002, "bye", MASK)
+        close = close_frame(4002, "bye", MASK)
         assert await socket.events(text[:3], behind, close) == [Closing(4002, "")]
     assert socket.heard == [
         CONNECT,
