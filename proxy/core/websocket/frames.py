@@ -153,7 +153,7 @@ class FrameFilter:
             return 0
         if not first & CONTROL:
             self._is_within, self._size = not first & FIN, total
-        elif first & _OPCODE == CLOSE:
+        elif first & OPCODE == CLOSE:
             if self.state is State.REPLACING:
                 self._end()
                 return 0
