@@ -20,6 +20,29 @@ async def watched(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> N
     await watcher.serve(app, scope)
 
 
+class ServingTask:
+    """The task that serves a client, which is cancelled when the client leaves."""
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[object] | None = None
+        self._has_left = False
+
+    async def run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run ``app`` in the current task, to its end or until ``leave``."""
+        self._task = asyncio.current_task()
+        try:
+            await app(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self._has_left or self._task is None or self._task.uncancel():
+                raise  # it was the server's
+
+    def leave(self) -> None:
+        """Cancel it, once."""
+        if self._task is not None and not self._has_left:
+            self._has_left = True
+            self._task.cancel()
+
+
 class DisconnectWatcher:
     """The two ends of a request, with somebody who always listens at one."""
 
@@ -28,19 +51,14 @@ class DisconnectWatcher:
         self._send = send
         self._messages: asyncio.Queue[Message] = asyncio.Queue()
         self._watching: asyncio.Task[None] | None = None
-        self._serving: asyncio.Task[object] | None = None
+        self._serving = ServingTask()
         self._is_complete = False
-        self._has_left = False
         self._last: Message | None = None
 
     async def serve(self, app: ASGIApp, scope: Scope) -> None:
         """Run ``app`` to its end, or until the client leaves."""
-        self._serving = asyncio.current_task()
         try:
-            await app(scope, self.receive, self.send)
-        except asyncio.CancelledError:
-            if not self._has_left or self._serving is None or self._serving.uncancel():
-                raise  # it was the server's
+            await self._serving.run(app, scope, self.receive, self.send)
         finally:
             self._is_complete = True
             if self._watching is not None:
@@ -71,7 +89,7 @@ class DisconnectWatcher:
         try:
             await self._send(message)
         except OSError:
-            self._leave()
+            self._serving.leave()
 
     async def _watch(self) -> None:
         while (message := await self._receive())["type"] == "http.request":
@@ -79,9 +97,4 @@ class DisconnectWatcher:
             self._messages.put_nowait(message)
         self._messages.put_nowait(message)
         if not self._is_complete:
-            self._leave()
-
-    def _leave(self) -> None:
-        if self._serving is not None and not self._has_left:
-            self._has_left = True
-            self._serving.cancel()
+            self._serving.leave()

@@ -16,12 +16,7 @@ from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Field, values_of
 from proxy.core.http1.grammar import MAX_FIELDS, MAX_HEAD
 from proxy.http.scope import TARGET, UPGRADE
-
-BODY_WAIT = 0.1
-"""Seconds that a request of HTTP/2 without a length is waited for, to tell whether it has a body.
-
-An app should see whether there is one; a client may want a response before it sends one.
-"""
+from proxy.transfer.body import BODY_WAIT
 
 LATER = ("2", "3")
 """The versions of HTTP in which framing and connections are the server's business alone."""

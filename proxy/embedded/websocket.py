@@ -31,6 +31,7 @@ from proxy.core.websocket.messages import (
     pong_frame,
     text_frame,
 )
+from proxy.embedded.disconnect import ServingTask
 from proxy.http.scope import RAW, UPGRADE
 from proxy.http.upstream import UpstreamFailed
 
@@ -61,28 +62,23 @@ class WebSocket:
         self._frames: asyncio.Queue[bytes | None] = asyncio.Queue()
         """What the client says, and we in its place; None is its end."""
         self._reader = MessageReader()
-        self._serving: asyncio.Task[object] | None = None
+        self._serving = ServingTask()
         self._is_open = False
         self._is_over = False
         """Whether nothing may be sent to the server any more."""
         self._is_parted = False
-        self._has_left = False
 
     async def serve(self, app: ASGIApp) -> None:
         """Run ``app`` to the end of the WebSocket."""
         message = await self._receive()
         if message["type"] != "websocket.connect":
             return
-        self._serving = asyncio.current_task()
         watching = asyncio.create_task(self._watch())
         try:
-            await app(self._handshake(), self.receive, self.send)
+            await self._serving.run(app, self._handshake(), self.receive, self.send)
         except UpstreamFailed:  # the log has it
             with suppress(OSError):
                 await self._close(_BAD_GATEWAY, "")
-        except asyncio.CancelledError:
-            if not self._has_left or self._serving is None or self._serving.uncancel():
-                raise  # it was the server's
         finally:
             watching.cancel()
             await asyncio.wait((watching,))
@@ -128,7 +124,7 @@ class WebSocket:
         try:
             await self._say(message)
         except OSError:
-            self._leave()
+            self._serving.leave()
 
     async def _say(self, message: Message) -> None:
         kind = message["type"]
@@ -208,12 +204,7 @@ class WebSocket:
                 async with asyncio.timeout(LEAVING):
                     await self._frames.join()
                     return
-        self._leave()
-
-    def _leave(self) -> None:
-        if self._serving is not None and not self._has_left:
-            self._has_left = True
-            self._serving.cancel()
+        self._serving.leave()
 
     def _part(self, code: int, reason: str) -> None:
         if code != ABNORMAL:

@@ -22,17 +22,11 @@ from proxy.core.sealing.message import MessageOpener
 from proxy.core.sealing.request import RequestOpener
 from proxy.inbound.sealed_response import SealedResponse
 from proxy.portal import Portal
-from proxy.transfer.body import limit_body
+from proxy.transfer.body import BODY_WAIT, limit_body
 from proxy.transfer.catch_all import InternalErrors
 from proxy.transfer.client import Client
 from proxy.transfer.opened_message import OpenedMessage
 from proxy.transfer.response import send_response
-
-BODY_WAIT = 0.1
-"""Seconds that a request without a stated length waits for its body, or its end.
-
-An app should see whether there is a body; a sender may want a response before it sends one.
-"""
 
 ENVELOPE_FACTOR, ENVELOPE_MORE = 32, 2 * 1024 * 1024
 """How large an envelope may be: so many times a body, and so many bytes for its head.

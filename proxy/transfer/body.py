@@ -21,6 +21,11 @@ from proxy.core.signature.digest import BodyDigest
 from proxy.core.text_files.size import show_size
 from proxy.http.upstream import BytesBody
 
+BODY_WAIT = 0.1
+"""Seconds that a request without a stated length waits for its body, or its end: sealed, or HTTP/2.
+
+An app should see whether there is a body; a client may want a response before it sends one.
+"""
 MEMORY = 512 * 1024
 SMALL = 16 * 1024
 """Bytes of a body that are sealed together with its head, if they are there in time."""

@@ -25,14 +25,14 @@ from proxy.http import tcp_keepalive
 from proxy.http.client import connection, pool, resolver
 from proxy.http.server.timeouts import ConnectionTimeouts
 from proxy.http.upstream import UpstreamTimeouts
-from proxy.inbound.gateway import BODY_WAIT, ENVELOPE_FACTOR, ENVELOPE_MORE
+from proxy.inbound.gateway import ENVELOPE_FACTOR, ENVELOPE_MORE
 from proxy.outbound.identity_documents import PATIENCE
 from proxy.server.compose import TICK
 from proxy.server.listener import REFUSED_AT_ONCE
 from proxy.server.sockets import BACKLOG
 from proxy.transfer import places
 from proxy.transfer import websocket as relay
-from proxy.transfer.body import COALESCING, MEMORY, REPLAYABLE, SMALL
+from proxy.transfer.body import BODY_WAIT, COALESCING, MEMORY, REPLAYABLE, SMALL
 from tests.docs.page import page
 
 _DOCS = Path(__file__).resolve().parents[2] / "docs"
