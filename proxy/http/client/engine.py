@@ -86,8 +86,8 @@ class Http1Upstream:
         question = UpstreamRequest(server.to, _OPTIONS, _SERVER, (host,), None, timeouts)
         try:
             async with asyncio.timeout(request.timeouts.connect + ASKING):
-                async with _Sending(self._pool, question) as answer:
-                    async for _ in answer.pieces():
+                async with _Sending(self._pool, question) as response:
+                    async for _ in response.pieces():
                         pass
         except (UpstreamFailed, TimeoutError) as error:
             if isinstance(error, UpstreamFailed) and not error.sent:
@@ -126,7 +126,7 @@ class _Sending:
             await self._finish()
             raise
         now = loop.time()
-        server.note_answer(head.minor, head.status, now)
+        server.note_response(head.minor, head.status, now)
         if exchange.is_uninvited:
             server.silent_until = now + SILENT_SECONDS
         return _Response(head, exchange)

@@ -78,7 +78,7 @@ class Server:
         """Tell whether a body that asks for an invitation may get one."""
         return now >= self.silent_until and now >= self._old_until
 
-    def note_answer(self, minor: int, status: int, now: float) -> None:
+    def note_response(self, minor: int, status: int, now: float) -> None:
         """Take note of an answer's version."""
         if not minor:
             self._old_until = now + KNOWN_SECONDS
