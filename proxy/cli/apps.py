@@ -6,7 +6,17 @@ import typer
 
 from proxy.cli.arguments import the_contact, unknown_app
 from proxy.cli.framework import Command, Group
-from proxy.cli.output import USAGE, Stop, command_line, counted, remark, say, say_fields, say_json
+from proxy.cli.output import (
+    USAGE,
+    Stop,
+    command_line,
+    counted,
+    refused_edits_stop,
+    remark,
+    say,
+    say_fields,
+    say_json,
+)
 from proxy.cli.portal_files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_portal
 from proxy.config.apps import APPS_FOLDER, App
 from proxy.core.access.policy import ContactList, Visibility
@@ -78,10 +88,8 @@ def allow(
     if not portal.has_app(app) and not (app in contacts.apps and who == ["none"]):
         raise unknown_app(app, portal.catalogue().apps)
     visibility = _visibility(contacts, who)
-    try:
+    with refused_edits_stop():
         contacts = portal.contacts.change(lambda before: with_visibility(before, app, visibility))
-    except ValueError as error:
-        raise Stop(str(error)) from None
     say(f"{app} may know: {_visibility_line(contacts, app)}")
 
 

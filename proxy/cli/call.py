@@ -71,7 +71,7 @@ def call(  # noqa: PLR0913 - the options of curl that people know
     as_json: Annotated[
         bool,
         typer.Option(
-            "--json", help="Print JSON about the answer; its body goes to -o, or nowhere."
+            "--json", help="Print JSON about the response; its body goes to -o, or nowhere."
         ),
     ] = False,
     timeout: Timeout = 60.0,
@@ -85,7 +85,7 @@ def call(  # noqa: PLR0913 - the options of curl that people know
 
     The body is printed as it comes, byte for byte; at a terminal, control characters
     are shown as escape codes. Exit status 1 where the peer can't be reached or
-    believed, its Portal refuses, or the answer breaks off.
+    believed, its Portal refuses, or the response breaks off.
 
     For example:
       portal-proxy call bob guestbook /peer/entries

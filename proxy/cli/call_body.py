@@ -144,7 +144,7 @@ class Nowhere:
 def stdout() -> Sink:
     """Return stdout: as a person reads it at a terminal, else as bytes; raises ``Stop``."""
     if sys.stdout is None:
-        raise Stop("stdout is closed: there is nowhere to print the answer")
+        raise Stop("stdout is closed: there is nowhere to print the response")
     if sys.stdout.isatty():
         return Terminal()
     sys.stdout.flush()

@@ -112,7 +112,7 @@ def carry_out(
             hint = f". See: {command_line(portal.folder, 'ping', options.typed)}"
         stop = Stop(f"{refusal.code.title} {refusal.detail.rstrip('.')}{hint}")
     except UpstreamFailed as failure:
-        stop = Stop(f"the answer broke off after {report.size} bytes: {failure.detail}")
+        stop = Stop(f"the response broke off after {report.size} bytes: {failure.detail}")
     except KeyboardInterrupt:
         stop = Stop(f"stopped after {report.size} bytes; the call was perhaps carried out")
     if output.as_json:

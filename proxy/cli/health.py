@@ -41,7 +41,7 @@ class Finding:
 def health(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
     """Ask every listener whether it answers.
 
-    Exit status 0 when each one does: any HTTP answer within three seconds. Made for
+    Exit status 0 when each one does: any HTTP response within three seconds. Made for
     health checks of a running proxy.
 
     For example:

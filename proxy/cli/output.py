@@ -11,7 +11,8 @@ import shlex
 import socket
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -33,6 +34,15 @@ class Stop(Exception):
         super().__init__(reason)
         self.reason = reason
         self.status = status
+
+
+@contextmanager
+def refused_edits_stop() -> Iterator[None]:
+    """Let an edit that a list refuses (``ValueError``) end the command, with its reason."""
+    try:
+        yield
+    except ValueError as error:
+        raise Stop(str(error)) from None
 
 
 def printable(text: str) -> str:

@@ -1,18 +1,17 @@
 """``peers``: the contact list, from the command line."""
 
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from proxy.cli.arguments import shortest_id, the_contact
 from proxy.cli.framework import Command, Group
-from proxy.cli.output import Stop, command_line, remark, say, say_fields, say_json
+from proxy.cli.output import command_line, refused_edits_stop, remark, say, say_fields, say_json
 from proxy.cli.peers_edit import edit_contacts
 from proxy.cli.portal_files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, open_portal
 from proxy.core.access.policy import Contact, ContactList, Mode
 from proxy.core.identity import short_id
-from proxy.state.contacts import ContactStore, renamed, with_contact, without_contact
+from proxy.state.contacts import renamed, with_contact, without_contact
 
 PeerId = Annotated[
     str,
@@ -102,7 +101,8 @@ def add(
     portal = open_portal(config)
     typed = new_peer(portal, portal_id, name=name, address=address, connect=connect, mode=mode)
     peer = typed.confirmed(sure=yes)
-    contacts = _change(portal.contacts, lambda before: with_contact(before, peer))
+    with refused_edits_stop():
+        contacts = portal.contacts.change(lambda before: with_contact(before, peer))
     say(f"Added {peer.name}, {peer.id}")
     _say_who_may_know(portal, contacts, peer)
 
@@ -118,7 +118,8 @@ def remove(portal_id: PeerId, config: ConfigFolder = DEFAULT_FOLDER) -> None:
     """
     store = open_portal(config).contacts
     peer = the_contact(store.load(), portal_id)
-    _change(store, lambda before: without_contact(before, peer.id))
+    with refused_edits_stop():
+        store.change(lambda before: without_contact(before, peer.id))
     say(f"Removed {peer.name}, {peer.id}")
 
 
@@ -135,7 +136,8 @@ def rename(
     """
     store = open_portal(config).contacts
     peer = the_contact(store.load(), portal_id)
-    _change(store, lambda before: renamed(before, peer.id, name))
+    with refused_edits_stop():
+        store.change(lambda before: renamed(before, peer.id, name))
     say(f"Renamed {peer.name} to {name}, {peer.id}")
 
 
@@ -151,14 +153,6 @@ def edit(config: ConfigFolder = DEFAULT_FOLDER) -> None:
       EDITOR=nano portal-proxy peers edit
     """
     edit_contacts(open_portal(config).contacts)
-
-
-def _change(store: ContactStore, change: Callable[[ContactList], ContactList]) -> ContactList:
-    """Change the contact list under its lock; what it refuses ends the command with the reason."""
-    try:
-        return store.change(change)
-    except ValueError as error:
-        raise Stop(str(error)) from None
 
 
 def _say_who_may_know(portal: PortalFiles, contacts: ContactList, peer: Contact) -> None:

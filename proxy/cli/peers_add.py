@@ -62,7 +62,7 @@ class NewPeer:
         except Refusal as refusal:
             raise self._no_response(f"{refusal.code.title} {refusal.detail}") from None
         except TimeoutError:
-            raise self._no_response(f"no answer within {LOOK_UP_TIMEOUT:g} seconds") from None
+            raise self._no_response(f"no response within {LOOK_UP_TIMEOUT:g} seconds") from None
         self._refuse_known(document.portal_id)
         remark(f"Portal ID  {document.portal_id}")
         remark(f"Name       {document.name or '(none)'}")

@@ -85,11 +85,11 @@ class PingCall:
                 async for piece in response.pieces:
                     size += len(piece)
                     if size > _LONGEST:
-                        raise NoResponse(f"its answer is longer than {_LONGEST} bytes.")
+                        raise NoResponse(f"its response is longer than {_LONGEST} bytes.")
         except Refusal as refusal:
             raise NoResponse(f"{refusal.code.title} {refusal.detail}") from None
         except UpstreamFailed as failure:
-            raise NoResponse(f"its answer broke off: {failure.detail}") from None
+            raise NoResponse(f"its response broke off: {failure.detail}") from None
         except TimeoutError:
             raise NoResponse(f"it doesn't answer within {self.patience:g} s.") from None
         return Response(response.status, *response.refusal, time.monotonic() - started)

@@ -2,18 +2,26 @@
 
 import sys
 import time
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from proxy.cli.framework import Command, Group
-from proxy.cli.output import Stop, command_line, remark, say, say_fields, say_json, utc
+from proxy.cli.output import (
+    Stop,
+    command_line,
+    refused_edits_stop,
+    remark,
+    say,
+    say_fields,
+    say_json,
+    utc,
+)
 from proxy.cli.portal_files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_portal
 from proxy.core.terminals.pairing_code import CODE_LIFETIME, shown_code
 from proxy.core.terminals.return_address import PAIR
 from proxy.core.terminals.terminals import Terminal, TerminalList, is_terminal_id
-from proxy.state.terminals import TerminalStore, renamed, without_terminal
+from proxy.state.terminals import renamed, without_terminal
 
 TerminalId = Annotated[
     str, typer.Argument(metavar="ID", help="The terminal's ID, as `terminals list` shows it.")
@@ -103,7 +111,8 @@ def rename(
     """
     store = open_portal(config).terminals
     terminal = _the_terminal(store.load(), terminal_id)
-    _change(store, lambda before: renamed(before, terminal.id, name))
+    with refused_edits_stop():
+        store.change(lambda before: renamed(before, terminal.id, name))
     say(f"Renamed {terminal.name} to {name}, {terminal.id}")
 
 
@@ -118,7 +127,8 @@ def remove(terminal_id: TerminalId, config: ConfigFolder = DEFAULT_FOLDER) -> No
     """
     store = open_portal(config).terminals
     terminal = _the_terminal(store.load(), terminal_id)
-    _change(store, lambda before: without_terminal(before, terminal.id))
+    with refused_edits_stop():
+        store.change(lambda before: without_terminal(before, terminal.id))
     say(f"Removed {terminal.name}, {terminal.id}")
 
 
@@ -148,14 +158,6 @@ def _the_terminal(listed: TerminalList, text: str) -> Terminal:
         )
     what = "no terminal has the ID" if is_terminal_id(text) else "no terminal can have the ID"
     raise Stop(f"{what} {text!r}; portal-proxy terminals list shows them all")
-
-
-def _change(store: TerminalStore, change: Callable[[TerminalList], TerminalList]) -> None:
-    """Change the list under its lock; what it refuses ends the command with the reason."""
-    try:
-        store.change(change)
-    except ValueError as error:
-        raise Stop(str(error)) from None
 
 
 def _described(terminal: Terminal, now: float) -> dict[str, object]:

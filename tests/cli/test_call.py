@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from proxy.cli import cli
-from tests.cli.neighbours import WIDE, Done, Echo, Endless, Hasty, accept, in_mode, run
+from tests.cli.remote_portals import WIDE, Done, Echo, Endless, Hasty, accept, in_mode, run
 from tests.patience import PATIENCE
 from tests.wire.harness.portals import Portal, contact, environment, reserve_port
 from tests.wire.harness.raw import response
@@ -268,7 +268,7 @@ def test_a_sealed_answer_that_breaks_off_shows_its_part_and_fails(
         assert process.wait(PATIENCE) == 1
         assert process.stdout.read() == b""
         reason = process.stderr.read().decode()
-    assert reason.startswith("portal-proxy: the answer broke off after 4 bytes: ")
+    assert reason.startswith("portal-proxy: the response broke off after 4 bytes: ")
     assert reason.count("\n") == 1
 
 
@@ -398,7 +398,7 @@ def test_a_response_that_can_be_printed_nowhere_is_a_reason(street: Street) -> N
         closed, env=environment(), stderr=subprocess.PIPE, text=True, check=False, timeout=PATIENCE
     )
     assert done.returncode == 1
-    assert done.stderr == "portal-proxy: stdout is closed: there is nowhere to print the answer\n"
+    assert done.stderr == "portal-proxy: stdout is closed: there is nowhere to print the response\n"
 
 
 def test_a_terminal_gets_no_control_character_of_the_response(street: Street) -> None:

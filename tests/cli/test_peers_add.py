@@ -45,13 +45,13 @@ class RemotePeer:
         return ["peers", "add", text or BOB.public.portal_id[:6], *where, *more]
 
 
-def handler_of(neighbour: RemotePeer) -> type[BaseHTTPRequestHandler]:
+def handler_of(remote: RemotePeer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            key = neighbour.key
-            body = document_body(key, neighbour.name, "portal.localhost", ("signed",))
-            if neighbour.claims:
-                body = body.replace(key.public.portal_id.encode(), neighbour.claims.encode())
+            key = remote.key
+            body = document_body(key, remote.name, "portal.localhost", ("signed",))
+            if remote.claims:
+                body = body.replace(key.public.portal_id.encode(), remote.claims.encode())
             digest = content_digest(hashlib.sha256(body).digest())
             self.send_response(200)
             for name, value in sign_document(key, digest, now=int(time.time())):
@@ -68,12 +68,12 @@ def handler_of(neighbour: RemotePeer) -> type[BaseHTTPRequestHandler]:
 
 @pytest.fixture
 def bob() -> Iterator[RemotePeer]:
-    neighbour = RemotePeer(0)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(neighbour))
-    neighbour.port = server.server_address[1]
+    remote = RemotePeer(0)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(remote))
+    remote.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
-    yield neighbour
+    yield remote
     server.shutdown()
     thread.join()
     server.server_close()

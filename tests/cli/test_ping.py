@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from proxy.cli import cli
 from proxy.core.access.policy import Contact
-from tests.cli.neighbours import (
+from tests.cli.remote_portals import (
     WIDE,
     Fixed,
     Front,
