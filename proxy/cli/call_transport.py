@@ -17,8 +17,7 @@ from proxy.http.upstream import Upstream, UpstreamTimeouts, WithTimeouts
 from proxy.outbound.call import CallContext, CallTransport
 from proxy.outbound.identity_documents import Directory
 from proxy.outbound.reachability import Reachability
-from proxy.outbound.sealed import SealedTransport
-from proxy.outbound.signed import SignedTransport
+from proxy.outbound.transports import transports
 
 LONGEST_CODE = 40
 """Characters of a code that is shown, where a newer Portal has one that isn't known here."""
@@ -62,9 +61,7 @@ def transport(
 ) -> CallTransport:
     """Return what carries calls out in ``mode``, and in no other."""
     context = CallContext(key, upstream, Reachability(directory, clock), clock)
-    if mode == "signed":
-        return SignedTransport(context, limits)
-    return SealedTransport(context, directory)
+    return transports(context, directory, limits)[mode]
 
 
 def refusal_words(code: str) -> str:

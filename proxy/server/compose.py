@@ -25,8 +25,7 @@ from proxy.outbound.call import CallContext, CallTransport
 from proxy.outbound.identity_documents import PATIENCE, Directory
 from proxy.outbound.peer_api import peer_service
 from proxy.outbound.reachability import Reachability
-from proxy.outbound.sealed import SealedTransport
-from proxy.outbound.signed import SignedTransport
+from proxy.outbound.transports import transports
 from proxy.portal import Portal
 from proxy.server.listener import Listener
 from proxy.server.sockets import ListeningSocket
@@ -76,7 +75,7 @@ class Running:
         patience = min(PATIENCE, portal.config.timeouts.peer_answer)
         directory = Directory(self.upstream, portal.clock, patience)
         reachability = Reachability(directory, portal.clock)
-        transports = self._transports(directory, reachability)
+        by_mode = self._transports(directory, reachability)
         service = peer_service(portal, reachability)
         timeouts, watch = portal.config.timeouts, self.certificate
         for_clients = ConnectionTimeouts(
@@ -87,7 +86,7 @@ class Running:
         )
         apps: dict[str, ASGIApp] = {
             "public": Inbound(portal, self.upstream, self.replays),
-            "apps": Outbound(portal, transports, self.tokens, service),
+            "apps": Outbound(portal, by_mode, self.tokens, service),
             "owner": owner_app(portal, self.problems),
         }
         opened: list[Listener] = []
@@ -102,15 +101,12 @@ class Running:
 
     def _transports(
         self, directory: Directory, reachability: Reachability
-    ) -> dict[Mode, CallTransport]:
+    ) -> Mapping[Mode, CallTransport]:
         key, clock, config = self.portal.key, self.portal.clock, self.portal.config
         connect, silence = config.timeouts.peer_connect, config.timeouts.peer_answer
         upstream = WithTimeouts(self.upstream, UpstreamTimeouts(connect, silence, silence))
         context = CallContext(key, upstream, reachability, clock)
-        return {
-            "signed": SignedTransport(context, config.limits),
-            "sealed": SealedTransport(context, directory),
-        }
+        return transports(context, directory, config.limits)
 
     async def follow_files(self) -> None:
         """Follow what changes on disk and show the replay store alive, until cancelled.
