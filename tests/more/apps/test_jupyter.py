@@ -63,7 +63,7 @@ def app(stage: Stage, portal: Portal) -> App:
     closed = {"api/terminals": "private", "terminals": "private"}
     portal.add_app("lab", manifest(rest="public", **closed), app.port)
     portal.add_app("named", manifest(rest="public", **closed), app.port)
-    portal.add_app("told", manifest(rest="public", **closed), app.port, "host: localhost\n")
+    portal.add_app("told", manifest(rest="public", **closed), app.port, "host: 127.0.0.1\n")
     portal.start()
     return app
 
