@@ -2,7 +2,8 @@
 
 Whoever reads the key is this Portal, and whoever replaces it makes another Portal of it. So the
 file is ours alone (0600), and nobody else can write to the folder that holds it. PKCS#8 PEM,
-Ed25519 (RFC 8410), without a passphrase: the proxy starts without a person.
+Ed25519 (RFC 8410), without a passphrase: the proxy starts without a person. From then on nobody
+may dump the memory of the process that holds it.
 """
 
 import re
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from proxy.core.errors import Invalid, Problem
 from proxy.core.identity import PrivateKey
+from proxy.state.dumps import forbid_dumps
 from proxy.state.files import (
     Unsafe,
     check_folder,
@@ -41,6 +43,7 @@ def create_identity(path: Path) -> PrivateKey:
     Raises FileExistsError where anything is at ``path`` (a key is never replaced, not even by
     two that do this at once), ``Invalid`` where others can write to the folder, and OSError.
     """
+    forbid_dumps()
     make_private_folder(path.parent)
     _check_folder(path)
     key = Ed25519PrivateKey.generate()
@@ -51,6 +54,7 @@ def create_identity(path: Path) -> PrivateKey:
 
 def load_identity(path: Path) -> PrivateKey:
     """Read the identity; raises ``Invalid`` for anything but an Ed25519 key that is ours alone."""
+    forbid_dumps()
     _check_folder(path)
     try:
         return PrivateKey(_parse(read_private(path, limit=_KEY_FILE_LIMIT)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -98,6 +99,20 @@ def test_every_worker_gets_some_of_the_work(gina: Portal) -> None:
 def connections_of(process: int) -> int:
     links = [link.readlink().name for link in Path(f"/proc/{process}/fd").iterdir()]
     return sum(link.startswith("socket:") for link in links) - 3  # those that listen
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the limits of others")
+def test_no_process_that_holds_keys_leaves_a_core(gina: Portal) -> None:
+    processes = workers_of(gina)
+    parents = {
+        int(Path(f"/proc/{process}/stat").read_text("ascii").rpartition(")")[2].split()[1])
+        for process in processes
+    }
+    assert len(parents) == 1
+    for process in (*parents, *processes):
+        limits = Path(f"/proc/{process}/limits").read_text("ascii").splitlines()
+        [core] = [line.split()[4:6] for line in limits if line.startswith("Max core file size")]
+        assert core == ["0", "0"]
 
 
 def test_a_removed_contact_is_shut_out_by_every_worker(gina: Portal, friend: PrivateKey) -> None:
