@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from proxy.config.portal_yaml import Config, load_config
-    from proxy.embedded.create_app import create_app
-    from proxy.embedded.middleware import PortalMiddleware
+    from proxy.embedded.middleware import PortalMiddleware, create_app
 
 __all__ = ["Config", "PortalMiddleware", "create_app", "load_config"]
 
 _MODULES = {
     "Config": "proxy.config.portal_yaml",
     "PortalMiddleware": "proxy.embedded.middleware",
-    "create_app": "proxy.embedded.create_app",
+    "create_app": "proxy.embedded.middleware",
     "load_config": "proxy.config.portal_yaml",
 }
 

@@ -2,6 +2,6 @@
 
 ``request`` makes of what that server tells the request that our own listener would have told of, or
 refuses; ``disconnect`` notices that a client left, which other servers only tell who asks;
-``websocket`` makes frames of messages; ``lifespan`` opens and closes the Portal; ``front`` is the
-ASGI app that all of it stands behind.
+``websocket`` makes frames of messages; ``lifespan`` opens and closes the Portal. ``portal_app`` is
+the ASGI app that is made of them, and ``middleware`` what others import.
 """

@@ -20,7 +20,7 @@ from proxy.state.files import Busy, Unsafe
 log = logging.getLogger("proxy")
 
 _STARTED = "lifespan.startup.complete"
-_LAST_WORDS = 1.0
+_RETURN_WAIT = 1.0
 """Seconds for an app's lifespan to return once it has said that it is over."""
 
 
@@ -92,7 +92,7 @@ class _Inner:
     async def end(self) -> None:
         """Wait for the app's end, or bring it about."""
         if self._task is not None:
-            await asyncio.wait((self._task,), timeout=_LAST_WORDS)
+            await asyncio.wait((self._task,), timeout=_RETURN_WAIT)
             self._task.cancel()
             await asyncio.wait((self._task,))
 

@@ -66,7 +66,7 @@ class WebSocket:
         self._is_open = False
         self._is_over = False
         """Whether nothing may be sent to the server any more."""
-        self._is_parted = False
+        self._is_read_out = False
 
     async def serve(self, app: ASGIApp) -> None:
         """Run ``app`` to the end of the WebSocket."""
@@ -113,10 +113,10 @@ class WebSocket:
         if not self._is_open:
             return {"type": "http.request", "body": b"", "more_body": False}
         frame = None
-        if not self._is_parted:
+        if not self._is_read_out:
             frame = await self._frames.get()
             self._frames.task_done()
-            self._is_parted = frame is None
+            self._is_read_out = frame is None
         return {"type": RAW, "data": frame or b"", "more": frame is not None}
 
     async def send(self, message: Message) -> None:
@@ -182,7 +182,7 @@ class WebSocket:
         if self._is_over:
             return
         self._is_over = True
-        self._part(code, reason)
+        self._say_close(code, reason)
         await self._send({"type": "websocket.close", "code": code, "reason": reason})
 
     # What the server tells.
@@ -198,7 +198,7 @@ class WebSocket:
         if self._is_over:
             return
         self._is_over = True
-        self._part(message.get("code", _NO_STATUS), message.get("reason") or "")
+        self._say_close(message.get("code", _NO_STATUS), message.get("reason") or "")
         if self._is_open:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LEAVING):
@@ -206,7 +206,7 @@ class WebSocket:
                     return
         self._serving.leave()
 
-    def _part(self, code: int, reason: str) -> None:
+    def _say_close(self, code: int, reason: str) -> None:
         if code != ABNORMAL:
             self._frames.put_nowait(close_frame(code, reason, secrets.token_bytes(4)))
         self._frames.put_nowait(None)

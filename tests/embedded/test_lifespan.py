@@ -10,7 +10,7 @@ import pytest
 
 from proxy.embedded import lifespan as module
 from proxy.embedded.lifespan import Lifespan
-from proxy.embedded.opening import open_for, open_portal
+from proxy.embedded.middleware import open_for, open_portal
 from proxy.state.files import Busy
 from tests.embedded.server import living
 
@@ -134,7 +134,7 @@ async def test_an_app_that_just_ends_has_stopped(home: Home, at_shutdown: object
 async def test_an_app_that_never_returns_is_cancelled(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_LAST_WORDS", 0.01)
+    monkeypatch.setattr(module, "_RETURN_WAIT", 0.01)
     ended: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""The public listener as an ASGI app: the same modules as behind our own, for any server.
+"""The public listener as an ASGI app: the same modules as behind our own sockets, for any server.
 
     server ─▶ disconnect ─▶ access_log ─▶ request ─▶ catch_all ─▶ inbound ─▶ core/gate.admit ...
               (left?)                     (as ours)
@@ -29,7 +29,7 @@ LISTENER = "public"
 _NOT_MODIFIED = 304
 
 
-class Front:
+class PortalApp:
     """Serves the Portal that ``open_portal`` opens, before ``app`` or before apps elsewhere."""
 
     def __init__(self, open_portal: Callable[[], Running], app: ASGIApp | None = None) -> None:
@@ -51,7 +51,7 @@ class Front:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._inbound()
-        send = _at_ease_with_304(send)
+        send = _allowing_length_of_304(send)
         token = server_scope.set(scope)
         try:
             plain, receive = await framed(as_ours(scope), receive, scope["http_version"])
@@ -80,7 +80,7 @@ class Front:
         return self._opened[1]
 
 
-def _at_ease_with_304(send: Send) -> Send:
+def _allowing_length_of_304(send: Send) -> Send:
     """Let a 304 tell the length of what isn't sent, as it may (RFC 9110, section 8.6).
 
     uvicorn's httptools then wants the body as well. The response has gone out by that time.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import proxy
-from proxy.embedded.create_app import create_app
+from proxy.embedded.middleware import create_app
 from tests.embedded.server import Server, http, living, request
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 
 from proxy.config.portal_yaml import load_config
 from proxy.core.errors import Invalid
-from proxy.embedded.opening import Settings, open_for, open_portal
+from proxy.embedded.middleware import Settings, open_for, open_portal
 from proxy.http.client.engine import Http1Upstream
 from proxy.http.in_process.engine import AsgiUpstream
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy.embedded.front import Front
-from proxy.embedded.opening import open_for, open_portal
+from proxy.embedded.middleware import open_for, open_portal
+from proxy.embedded.portal_app import PortalApp
 from proxy.http.in_process.scope import server_scope
 from tests.embedded.server import Server, http, living, request
 
@@ -22,65 +22,69 @@ IDENTITY = b"/.well-known/portal-identity"
 
 
 @pytest.fixture
-def front(home: Home) -> Front:
-    return Front(partial(open_portal, home.config))
+def portal_app(home: Home) -> PortalApp:
+    return PortalApp(partial(open_portal, home.config))
 
 
 @pytest.mark.parametrize("kind", ["webtransport", "tcp"])
-async def test_other_protocols_are_not_served(front: Front, kind: str) -> None:
+async def test_other_protocols_are_not_served(portal_app: PortalApp, kind: str) -> None:
     server = Server()
     with pytest.raises(RuntimeError, match=kind):
-        await server.serve(front, {"type": kind})
+        await server.serve(portal_app, {"type": kind})
 
 
-async def test_before_it_is_open_nothing_is_answered(front: Front) -> None:
+async def test_before_it_is_open_nothing_is_answered(portal_app: PortalApp) -> None:
     server = Server()
     server.says(request())
     with pytest.raises(RuntimeError, match="isn't open"):
-        await server.serve(front, http())
+        await server.serve(portal_app, http())
     assert server.sent == []
 
 
-async def test_it_answers_while_it_is_open_and_not_afterwards(front: Front, host: str) -> None:
-    async with living(front):
-        server = await _ask(front, http(host, IDENTITY))
+async def test_it_answers_while_it_is_open_and_not_afterwards(
+    portal_app: PortalApp, host: str
+) -> None:
+    async with living(portal_app):
+        server = await _ask(portal_app, http(host, IDENTITY))
         assert (server.status, server.fields[b"content-type"]) == (200, b"application/json")
     with pytest.raises(RuntimeError, match="isn't open"):
-        await _ask(front, http(host, IDENTITY))
+        await _ask(portal_app, http(host, IDENTITY))
 
 
-async def test_opened_again_it_serves_the_portal_that_is_open_now(front: Front, host: str) -> None:
+async def test_opened_again_it_serves_the_portal_that_is_open_now(
+    portal_app: PortalApp, host: str
+) -> None:
     for _ in range(2):
-        async with living(front):
-            assert (await _ask(front, http(host, IDENTITY))).status == 200
+        async with living(portal_app):
+            assert (await _ask(portal_app, http(host, IDENTITY))).status == 200
 
 
 @pytest.mark.parametrize(
     ("version", "is_closed"), [("1.0", True), ("1.1", True), ("2", False), ("3", False)]
 )
 async def test_where_a_body_s_end_is_unclear_the_connection_isn_t_used_again(
-    front: Front, host: str, version: str, *, is_closed: bool
+    portal_app: PortalApp, host: str, version: str, *, is_closed: bool
 ) -> None:
     lengths = ((b"content-length", b"1"), (b"content-length", b"2"))
-    async with living(front):
-        server = await _ask(front, http(host, IDENTITY, *lengths, version=version))
+    async with living(portal_app):
+        server = await _ask(portal_app, http(host, IDENTITY, *lengths, version=version))
     assert (server.status, server.fields[b"portal-refusal"]) == (400, b"bad_request")
     assert (server.fields.get(b"connection") == b"close") == is_closed
 
 
-async def test_a_refusal_of_head_has_no_body(front: Front, host: str) -> None:
-    async with living(front):
-        server = await _ask(front, http(host, IDENTITY, method="HEAD", root_path="/below"))
+async def test_a_refusal_of_head_has_no_body(portal_app: PortalApp, host: str) -> None:
+    async with living(portal_app):
+        server = await _ask(portal_app, http(host, IDENTITY, method="HEAD", root_path="/below"))
     assert (server.status, server.body) == (500, b"")
 
 
 async def test_each_request_is_a_line_of_the_log_refused_or_not(
-    front: Front, host: str, caplog: pytest.LogCaptureFixture
+    portal_app: PortalApp, host: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with living(front):
+    async with living(portal_app):
         with caplog.at_level(logging.INFO, "proxy.requests"):
-            await _ask(front, http(host, IDENTITY))
-            await _ask(front, http(host, IDENTITY, root_path="/below"))
+            await _ask(portal_app, http(host, IDENTITY))
+            await _ask(portal_app, http(host, IDENTITY, root_path="/below"))
     lines = [record for record in caplog.records if record.name == "proxy.requests"]
     assert len(lines) == 2
     assert "root_path" in lines[1].getMessage()
@@ -97,10 +101,10 @@ async def test_the_server_s_scope_is_there_for_the_app_and_gone_afterwards(
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body"})
 
-    front = Front(partial(open_for, app, "guestbook", home.config))
-    async with living(front):
+    portal_app = PortalApp(partial(open_for, app, "guestbook", home.config))
+    async with living(portal_app):
         state = {"pool": "opened"}
-        server = await _ask(front, http(f"guestbook.{host}", b"/public/x", state=state))
+        server = await _ask(portal_app, http(f"guestbook.{host}", b"/public/x", state=state))
         assert server_scope.get(None) is None
     assert server.status == 204
     assert seen == [(("127.0.0.1", 8000), "opened")]
@@ -126,21 +130,21 @@ async def test_a_304_may_tell_the_length_of_what_isn_t_sent(
         await send({"type": "http.response.start", "status": status, "headers": fields})
         await send({"type": "http.response.body"})
 
-    front = Front(partial(open_for, app, "guestbook", home.config))
+    portal_app = PortalApp(partial(open_for, app, "guestbook", home.config))
     server = Strict()
     server.says(request())
-    async with living(front):
+    async with living(portal_app):
         scope = http(f"guestbook.{host}", b"/public/x")
         if is_forgiven:
-            await server.serve(front, scope)
+            await server.serve(portal_app, scope)
         else:
             with pytest.raises(RuntimeError, match="shorter"):
-                await server.serve(front, scope)
+                await server.serve(portal_app, scope)
     assert server.status == status
 
 
-async def _ask(front: Front, scope: Scope) -> Server:
+async def _ask(portal_app: PortalApp, scope: Scope) -> Server:
     server = Server()
     server.says(request())
-    await server.serve(front, scope)
+    await server.serve(portal_app, scope)
     return server
