@@ -11,9 +11,8 @@ from textwrap import wrap
 from starlette.types import Message as Sent
 
 from proxy.core.binary_http.message import RequestHead, ResponseHead
-from proxy.core.binary_http.padding import padding
 from proxy.core.binary_http.varint import read_varint, varint
-from proxy.core.binary_http.writer import END, content, request_head, response_head
+from proxy.core.binary_http.writer import END, content, padding, request_head, response_head
 from proxy.core.http.headers import Fields, response_for_travel
 from proxy.core.sealing.envelope import CHUNKED_REQUEST, GATEWAY, INCREMENTAL
 from proxy.core.sealing.hpke import Aead, SealingKey

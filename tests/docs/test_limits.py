@@ -9,8 +9,8 @@ from proxy.config.certificate import SOON
 from proxy.config.limits import DEFAULT_LIMITS
 from proxy.config.timeouts import DEFAULT_TIMEOUTS, GRACE
 from proxy.core.access.target import MAX_PATH
-from proxy.core.binary_http.padding import SMALLEST, padding
 from proxy.core.binary_http.reader import MAX_INFORMATIONAL
+from proxy.core.binary_http.writer import SMALLEST_PADDED, padding
 from proxy.core.http1.body import MAX_TRAILERS
 from proxy.core.http1.grammar import MAX_FIELDS, MAX_HEAD
 from proxy.core.identity_document import BACKDATED, MAX_BYTES
@@ -66,7 +66,7 @@ _SHOWN = {
     "a connection that is one too": f"{_LIMITS.linger:g} s to take it, a TLS handshake included; "
     f"for {REFUSED_AT_ONCE} at a time",
     "a sealed body, and": f"chunks of {LARGEST_CHUNK:,} bytes",
-    "a sealed message": f"to {SMALLEST} bytes at least",
+    "a sealed message": f"to {SMALLEST_PADDED} bytes at least",
     f"a sealed body of known length, its first {SMALL // _KIB} KiB": f"{COALESCING * 1000:g} ms",
     "a sealed request that tells no length": f"{BODY_WAIT:g} s",
     "a sealed call's body that is remembered": f"{REPLAYABLE // _KIB} KiB, {LIFETIME} s",
@@ -95,7 +95,7 @@ _SPECIFIED = (
     f"announces {LARGEST_CHUNK:,} and seals no larger ones",
     f"Up to {MAX_INFORMATIONAL} informational responses",
     f"{MAX_HEAD:,} bytes and {MAX_FIELDS} fields at most",
-    f"becomes max({SMALLEST}, *P*) bytes long",
+    f"becomes max({SMALLEST_PADDED}, *P*) bytes long",
     f"up to {COALESCING * 1000:g} ms for the first {SMALL // _KIB} KiB of a body",
     f"the message ends within {BODY_WAIT:g} s of its head",
     f"({PROBLEM_LIMIT:,} bytes of it are read)",
@@ -171,8 +171,8 @@ def test_identity_documents_are_dated_back_by_half_an_hour_and_keys_made_daily()
 
 
 def test_padding_costs_what_the_guide_for_owners_says() -> None:
-    assert max(padding(length) / length for length in range(SMALLEST, 1 << 17)) < 0.07
-    assert all(length + padding(length) == SMALLEST for length in range(SMALLEST + 1))
+    assert max(padding(length) / length for length in range(SMALLEST_PADDED, 1 << 17)) < 0.07
+    assert all(length + padding(length) == SMALLEST_PADDED for length in range(SMALLEST_PADDED + 1))
 
 
 def test_the_threat_model_shows_what_sizes_tell() -> None:

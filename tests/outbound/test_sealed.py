@@ -12,9 +12,8 @@ import pytest
 
 from proxy.core.access.policy import Contact
 from proxy.core.binary_http.message import RequestHead, ResponseHead
-from proxy.core.binary_http.padding import padding
 from proxy.core.binary_http.reader import RequestReader
-from proxy.core.binary_http.writer import END, content, response_head
+from proxy.core.binary_http.writer import END, content, padding, response_head
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.problem import refusal_response
 from proxy.core.identity import PrivateKey

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.core.binary_http.padding import SMALLEST, padding
+from proxy.core.binary_http.writer import SMALLEST_PADDED, padding
 from proxy.core.identity_document import PATH
 from proxy.core.sealing.envelope import GATEWAY
 from tests.wire.harness.meddler import REQUEST_HEADER, envelope
@@ -75,7 +75,7 @@ def test_a_refusal_looks_like_a_response(sealed: World) -> None:
         seen[name] = shape(sealed)
     assert len({(head, tuple(sizes)) for head, sizes in seen.values()}) == 1, seen
     _, sizes = seen["ok"]
-    assert sizes == [16 + 1 + SMALLEST + TAG, 0]
+    assert sizes == [16 + 1 + SMALLEST_PADDED + TAG, 0]
 
 
 @pytest.mark.parametrize("code", ["401", "403", "404", "421"])
@@ -142,7 +142,7 @@ def test_outside_of_the_envelope_all_calls_are_the_same(sealed: World) -> None:
 
 @pytest.mark.parametrize("step", [1, 97])
 def test_the_size_of_a_request_is_a_padded_one(sealed: World, step: int) -> None:
-    """Few sizes for many bodies; how few is Padme's, and begins at ``SMALLEST``."""
+    """Few sizes for many bodies; how few is Padme's, and begins at ``SMALLEST_PADDED``."""
     sizes = set()
     bodies = range(0, 20, 1) if step == 1 else range(0, 901, step)
     for size in bodies:
@@ -155,7 +155,7 @@ def test_the_size_of_a_request_is_a_padded_one(sealed: World, step: int) -> None
     for size in sizes:
         assert padding(size) == 0
     assert len(sizes) <= (2 if step == 1 else len(bodies))
-    assert min(sizes) >= SMALLEST
+    assert min(sizes) >= SMALLEST_PADDED
 
 
 def test_bodies_of_the_same_padded_size_look_alike_whatever_they_are(sealed: World) -> None:

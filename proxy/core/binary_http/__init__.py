@@ -2,6 +2,6 @@
 
 No socket and no clock. ``message`` says what a message is, ``grammar`` has the rules of its head,
 ``body`` what comes behind it; ``reader`` is the state machine over them, ``writer`` the way back,
-and ``padding`` hides how long a message is. Messages are written with indeterminate length and
-read with either.
+with the padding that hides how long a message is. ``varint`` is how lengths are written. Messages
+are written with indeterminate length and read with either.
 """

@@ -18,6 +18,8 @@ END = b"\0\0"
 
 _REQUEST = b"\2"
 _RESPONSE = b"\3"
+SMALLEST_PADDED = 1024
+"""Below it all messages look alike. Above, the padding is at most 6 percent."""
 _LENGTHS = tuple(varint(length) for length in range(1024))
 """As they stand before nearly every name and value."""
 
@@ -41,6 +43,24 @@ def response_head(head: ResponseHead) -> bytes:
 def content(piece: bytes) -> bytes:
     """Return ``piece`` as a part of the content; an empty one would be its end, and is nothing."""
     return varint(len(piece)) + piece if piece else b""
+
+
+def padding(length: int) -> int:
+    """Return how many zeros go behind a message of ``length`` bytes, to hide its length.
+
+    Padmé: a padded length has as many bits of its own as a floating point number whose mantissa is
+    no longer than its exponent. What leaks of the length grows with the logarithm of its logarithm.
+    Source: Nikitin et al., Reducing Metadata Leakage from Encrypted Files and Communication with
+    PURBs.
+    """
+    return max(SMALLEST_PADDED, _padme(length)) - length
+
+
+def _padme(length: int) -> int:
+    exponent = max(length.bit_length() - 1, 0)
+    mantissa = exponent.bit_length()
+    step = 1 << (exponent - mantissa) if exponent else 1
+    return -(-length // step) * step
 
 
 def _with_fields(parts: list[bytes], fields: Iterable[Field]) -> bytes:

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from proxy.core.binary_http.message import Complete, RequestHead, ResponseHead
-from proxy.core.binary_http.padding import padding
-from proxy.core.binary_http.writer import END, content
+from proxy.core.binary_http.writer import END, content, padding
 
 Event = RequestHead | ResponseHead | bytes | Complete
 """The head, a piece of the content, or that the message is complete but for zeros."""

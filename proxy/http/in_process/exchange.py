@@ -11,8 +11,7 @@ from starlette.types import ASGIApp, Message
 
 from proxy.core.http.headers import Field
 from proxy.http.in_process.request_body import RequestBody
-from proxy.http.in_process.response import Body, read_head
-from proxy.http.in_process.response_stream import ResponseStream
+from proxy.http.in_process.response_stream import Body, ResponseStream, read_head
 from proxy.http.in_process.scope import http_scope
 from proxy.http.upstream import UpstreamFailed, UpstreamRequest
 

@@ -1,5 +1,7 @@
 """What an app in this process says, handed on piece by piece: it never runs ahead by more than one.
 
+It is checked first: against what its head says, and for what can't be sent at all.
+
 Once nobody listens any more, an app that goes on is told so; what it raises then is no mistake.
 """
 
@@ -7,11 +9,71 @@ import asyncio
 import logging
 import math
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 
-from proxy.http.in_process.response import Head
+from starlette.types import Message
+
+from proxy.core.errors import Refusal
+from proxy.core.http.headers import Field, Fields, refuse_malformed, values_of
+from proxy.core.http1.framing import bodiless
 from proxy.http.upstream import UpstreamFailed
 
 log = logging.getLogger("proxy.upstream")
+
+_FINAL = range(200, 600)
+
+
+@dataclass(frozen=True)
+class Head:
+    """The head of a response; names in lower case."""
+
+    status: int
+    fields: tuple[Field, ...]
+
+
+class Body:
+    """The body behind a head; what isn't the length that was announced raises ``ValueError``."""
+
+    def __init__(self, method: bytes, head: Head) -> None:
+        lengths = values_of(head.fields, b"content-length")
+        if len(lengths) > 1 or not all(map(bytes.isdigit, lengths)):
+            raise ValueError("the app's Content-Length isn't one number")
+        self._is_bodiless = bodiless(method, head.status)
+        self._left = int(lengths[0]) if lengths and not self._is_bodiless else None
+
+    def take(self, message: Message) -> bytes:
+        """Return what the message brings of the body: nothing where the response has none."""
+        if self._is_bodiless:
+            return b""
+        piece = bytes(message.get("body", b""))
+        if self._left is not None:
+            self._left -= len(piece)
+            if self._left < 0:
+                raise ValueError("the app's body is longer than it said")
+            if self._left and not message.get("more_body", False):
+                raise ValueError(f"the app's body is {self._left} bytes short")
+        return piece
+
+
+def read_head(message: Message) -> Head:
+    """Return the head of a response; raises ``ValueError`` for one that can't be sent."""
+    status = message["status"]
+    if status not in _FINAL:
+        raise ValueError(f"{status!r} is no final status")
+    return Head(status, read_fields(message))
+
+
+def read_fields(message: Message) -> tuple[Field, ...]:
+    """Return the fields of an app's message; raises ``ValueError`` for what is none."""
+    fields: Fields = tuple(
+        (bytes(name).lower(), bytes(value).strip(b" \t"))
+        for name, value in message.get("headers", ())
+    )
+    try:
+        refuse_malformed(fields)
+    except Refusal as refusal:
+        raise ValueError(refusal.detail) from None
+    return tuple(fields)
 
 
 class ClientGone(OSError):

@@ -26,8 +26,14 @@ from proxy.core.websocket.messages import (
     pong_frame,
     text_frame,
 )
-from proxy.http.in_process.response import Body, Head, read_fields, read_head
-from proxy.http.in_process.response_stream import ClientGone, ResponseStream
+from proxy.http.in_process.response_stream import (
+    Body,
+    ClientGone,
+    Head,
+    ResponseStream,
+    read_fields,
+    read_head,
+)
 from proxy.http.in_process.scope import websocket_scope
 from proxy.http.upstream import UpstreamFailed, UpstreamRequest
 

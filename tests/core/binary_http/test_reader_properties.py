@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from proxy.core.binary_http.grammar import FORBIDDEN, SCHEMES
 from proxy.core.binary_http.message import RequestHead, ResponseHead
-from proxy.core.binary_http.padding import padding
-from proxy.core.binary_http.writer import END, content, request_head, response_head
+from proxy.core.binary_http.writer import END, content, padding, request_head, response_head
 from tests.core.binary_http.driving import cut, read, read_message, reader_for
 from tests.core.binary_http.forms import FORMS, Form
 

@@ -5,9 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.binary_http.message import COMPLETE, Malformed, RequestHead, ResponseHead
-from proxy.core.binary_http.padding import SMALLEST, padding
 from proxy.core.binary_http.reader import RequestReader, ResponseReader
-from proxy.core.binary_http.writer import END, content, request_head, response_head
+from proxy.core.binary_http.writer import (
+    END,
+    SMALLEST_PADDED,
+    content,
+    padding,
+    request_head,
+    response_head,
+)
 from proxy.core.sealing.chunks import LARGEST_CHUNK, CannotOpen
 from proxy.core.sealing.hpke import Aead, SealingKey
 from proxy.core.sealing.key_config import KeyConfig
@@ -67,7 +73,7 @@ def test_a_message_that_is_never_flushed_is_one_final_chunk() -> None:
     sealer, opener = pair()
     sealer.add(b"all of it")
     data = sealer.end()
-    assert chunk_sizes(data, 39) == [SMALLEST]
+    assert chunk_sizes(data, 39) == [SMALLEST_PADDED]
     assert opener.feed(data) == []
     assert body_of(opener.end()) == b"all of it"
 
@@ -121,16 +127,16 @@ def test_the_size_on_the_wire_is_padded_however_it_was_flushed(
     sealer.add(body)
     data += sealer.end()
     written += len(content(body)) + len(END)
-    assert sum(chunk_sizes(data, 39)) == written + padding(written) >= SMALLEST
+    assert sum(chunk_sizes(data, 39)) == written + padding(written) >= SMALLEST_PADDED
 
 
 def test_bodies_that_differ_a_little_look_alike() -> None:
     sizes = set()
-    for length in range(SMALLEST - len(request_head(HEAD)) - len(END) - 2):
+    for length in range(SMALLEST_PADDED - len(request_head(HEAD)) - len(END) - 2):
         sealer, _ = pair()
         sealer.add(bytes(length))
         sizes.add(len(sealer.end()))
-    assert sizes == {39 + 1 + SMALLEST + TAG}
+    assert sizes == {39 + 1 + SMALLEST_PADDED + TAG}
 
 
 def test_no_chunk_is_larger_than_the_other_side_takes() -> None:

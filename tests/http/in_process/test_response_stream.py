@@ -7,8 +7,7 @@ import logging
 
 import pytest
 
-from proxy.http.in_process.response import Head
-from proxy.http.in_process.response_stream import ClientGone, ResponseStream
+from proxy.http.in_process.response_stream import ClientGone, Head, ResponseStream
 from proxy.http.upstream import UpstreamFailed
 
 HEAD = Head(200, ())

@@ -13,9 +13,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from proxy.core.binary_http.message import RequestHead, ResponseHead
-from proxy.core.binary_http.padding import padding
 from proxy.core.binary_http.reader import RequestReader, ResponseReader
-from proxy.core.binary_http.writer import END, content, request_head, response_head
+from proxy.core.binary_http.writer import END, content, padding, request_head, response_head
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.problem import refusal_response
 from proxy.core.identity_document import PATH, document_body, sign_document

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proxy.http.in_process.response import Body, Head, read_fields, read_head
+from proxy.http.in_process.response_stream import Body, Head, read_fields, read_head
 from tests.http.in_process.messages import LENGTH, body, start
 
 

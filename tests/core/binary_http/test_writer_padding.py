@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.binary_http.padding import SMALLEST, padding
+from proxy.core.binary_http.writer import SMALLEST_PADDED, padding
 
 
 def _padme(length: int) -> int:
@@ -26,7 +26,7 @@ def test_a_padded_length_is_padmes() -> None:
 
 @pytest.mark.parametrize("length", [0, 1, 2, 3, 9, 100, 1000, 1023, 1024])
 def test_below_a_kibibyte_all_messages_look_alike(length: int) -> None:
-    assert length + padding(length) == SMALLEST
+    assert length + padding(length) == SMALLEST_PADDED
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_examples_of_padded_lengths(length: int, padded: int) -> None:
     assert length + padding(length) == padded
 
 
-@given(st.integers(SMALLEST, 2**62))
+@given(st.integers(SMALLEST_PADDED, 2**62))
 def test_padding_is_a_small_part_and_the_low_bits_are_zero(length: int) -> None:
     padded = length + padding(length)
     exponent = length.bit_length() - 1
