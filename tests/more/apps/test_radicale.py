@@ -132,7 +132,7 @@ def test_nobody_gives_himself_another_name(portal: Portal, ada: Portal) -> None:
 
 
 def test_the_path_form_needs_a_client_that_knows_its_prefix(portal: Portal, ada: Portal) -> None:
-    """An app answers with paths of its own; Radicale can be told by a field where it is."""
+    """An app answers with paths of its own. A field that gives it others reaches none."""
     fields = (("Host", "x"), ("Portal-Token", ada.token("shared")), ("Depth", "0"))
     path = f"/internal/call_peer/{portal.id[:8]}"
 
@@ -142,7 +142,7 @@ def test_the_path_form_needs_a_client_that_knows_its_prefix(portal: Portal, ada:
     )
 
     assert b"<href>/Ada/</href>" in bare.body
-    assert f"<href>{path}/Ada/</href>".encode() in told.body
+    assert told.body == bare.body
 
 
 @pytest.mark.parametrize(
