@@ -104,9 +104,8 @@ def decode_overlong(path: str) -> str:
 
 
 def _joined(match: re.Match[str]) -> str:
-    first, *others = match[0]
-    number = ord(first) & (0x1F if len(others) == 1 else 0x0F)
-    for other in others:
+    number = ord(match[0][0]) & (0x1F if len(match[0]) == 2 else 0x0F)
+    for other in match[0][1:]:
         number = number << 6 | (ord(other) & 0x3F)
     return chr(number) if number < 128 else match[0]
 
