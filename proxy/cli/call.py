@@ -10,6 +10,7 @@ import typer
 from proxy.cli.arguments import Peer, the_peer
 from proxy.cli.output import USAGE, Stop, remark
 from proxy.cli.portal_files import DEFAULT_FOLDER, ConfigFolder, open_portal
+from proxy.config.timeouts import DEFAULT_TIMEOUTS
 from proxy.core.access.target import parse_target
 from proxy.core.app_fields import fields_of_call
 from proxy.core.errors import Refusal
@@ -74,7 +75,7 @@ def call(  # noqa: PLR0913 - the options of curl that people know
             "--json", help="Print JSON about the response; its body goes to -o, or nowhere."
         ),
     ] = False,
-    timeout: Timeout = 60.0,
+    timeout: Timeout = DEFAULT_TIMEOUTS.peer_answer,
     config: ConfigFolder = DEFAULT_FOLDER,
 ) -> None:
     """Call an app of a peer by hand, with this Portal's key.

@@ -34,8 +34,8 @@ class UpstreamTimeouts:
     """Seconds that each phase of an exchange may take."""
 
     connect: float = 10.0
-    read: float = 60.0
-    write: float = 60.0
+    read: float = 90.0
+    write: float = 90.0
 
 
 ANYBODY, NOBODY = "*", ""

@@ -65,6 +65,8 @@ tls: {certificate: tls/fullchain.pem, key: /etc/portal/privkey.pem}
 timeouts:
   head: 5s
   idle: 2m
+  client_body: 10m
+  client_send: 1.5m
   app_connect: 0.5
   app_answer: 1h
   peer_connect: 3
@@ -94,7 +96,14 @@ log: text
     assert config.public_origin(_ID) == Origin("http", "8271dd.portal.localhost", 9080)
     assert config.tls == Tls(tmp_path / "tls/fullchain.pem", Path("/etc/portal/privkey.pem"))
     assert config.timeouts == Timeouts(
-        head=5, idle=120, app_connect=0.5, app_answer=3600, peer_connect=3, peer_answer=604_800
+        head=5,
+        idle=120,
+        client_body=600,
+        client_send=90,
+        app_connect=0.5,
+        app_answer=3600,
+        peer_connect=3,
+        peer_answer=604_800,
     )
     assert config.limits == Limits(
         body=3 << 29,
@@ -205,6 +214,8 @@ listen:
         ("tls: {certificate: a, key: b, ca: c}", "tls.ca: isn't known; expected certificate or ke"),
         ("timeouts: {head: 0}", "timeouts.head: expected a time from 1s to 10m, such as 30s, not"),
         ("timeouts: {idle: 25h}", "timeouts.idle: expected a time from 1s to 1d, such as 30s, not"),
+        ("timeouts: {client_body: 0}", "timeouts.client_body: expected a time from 0.1s to 7d"),
+        ("timeouts: {client_send: 8d}", "timeouts.client_send: expected a time from 0.1s to 7d"),
         ("timeouts: {app_connect: 1ms}", "timeouts.app_connect: expected a time from 0.1s to 1h"),
         ("timeouts: {app_answer: -1}", "timeouts.app_answer: expected a time from 0.1s to 7d"),
         ("timeouts: {peer_answer: [1]}", "timeouts.peer_answer: expected a time from 0.1s to 7d"),

@@ -11,7 +11,7 @@ from proxy.config.timeouts import DEFAULT_TIMEOUTS, GRACE
 from proxy.core.access.target import MAX_PATH
 from proxy.core.binary_http.reader import MAX_INFORMATIONAL
 from proxy.core.binary_http.writer import SMALLEST_PADDED, padding
-from proxy.core.http1.body import MAX_TRAILERS
+from proxy.core.http1.body import MAX_CHUNK_LINE, MAX_CHUNK_OVERHEAD, MAX_TRAILERS
 from proxy.core.http1.grammar import MAX_FIELDS, MAX_HEAD
 from proxy.core.identity_document import BACKDATED, MAX_BYTES
 from proxy.core.identity_document import LIFETIME as DOCUMENT_LIFETIME
@@ -44,17 +44,30 @@ _SOCKETS = relay.RelayLimits()
 _MOST = DEFAULT_LIMITS
 
 _PACE = f"{_LIMITS.rate} bytes a second in each stretch of {_LIMITS.window:g} s"
+_MIB = _KIB * _KIB
 
 _SHOWN = {
     "head of a request": f"{MAX_HEAD // _KIB} KiB, in **{_CLIENTS.head:g} s**",
     "fields, and trailer": f"{MAX_FIELDS} each; trailers {MAX_TRAILERS // _KIB} KiB",
     "path": f"{MAX_PATH} bytes",
     "between two requests": f"**{_CLIENTS.idle:g} s**",
-    "a TLS handshake": f"**{_CLIENTS.head:g} s**; {_LIMITS.linger:g} s",
+    "a TLS handshake": f"**{_CLIENTS.head:g} s**; {_LIMITS.ending:g} s",
     "a new client": f"{_LIMITS.last_call:g} s",
     "connections that wait": f"{BACKLOG} for each listener",
-    "a body that comes in": _PACE,
-    "the rest of a refused": f"{_LIMITS.unread // _KIB} KiB and {_LIMITS.linger:g} s",
+    "a body that comes in": (
+        f"a pause of **{_CLIENTS.client_body:g} s**, of **{_CLIENTS.client_send:g} s**"
+    ),
+    "the same where connections": _PACE,
+    "the rest of a refused": (
+        f"{_LIMITS.unread // _KIB} KiB, to keep the connection; else it is closed. It is read past "
+        f"for {_LIMITS.linger_most:g} s and {_LIMITS.linger_bytes // _MIB} MiB at most, as long as "
+        f"something comes every {_LIMITS.linger:g} s, so that the client gets to read its response"
+        "; "
+        f"for {_LIMITS.ending:g} s"
+    ),
+    "first lines of a body's chunks": (
+        f"{MAX_CHUNK_LINE // _KIB} KiB each; {MAX_CHUNK_OVERHEAD // _KIB} KiB in all"
+    ),
     "a request's body": f"**{show_size(_MOST.body)}**; streamed, {_LIMITS.buffered // _KIB} KiB",
     "a body that is signed": f"**{show_size(_MOST.held_body)}** each, held; above {MEMORY // _KIB}",
     "an envelope around": (
@@ -63,8 +76,8 @@ _SHOWN = {
     "connections at each": f"**{_MOST.connections}**; **{_MOST.connections_per_address}**",
     "requests and WebSockets at": f"**{_MOST.requests_per_peer}**; **{_MOST.requests_per_app}**",
     "an app's own calls at": f"**{_MOST.requests_per_peer}**; **{_MOST.requests_per_app}**",
-    "a connection that is one too": f"{_LIMITS.linger:g} s to take it, a TLS handshake included; "
-    f"for {REFUSED_AT_ONCE} at a time",
+    "a connection that is one too": f"503, and {_LIMITS.ending:g} s for its TLS handshake; "
+    f"then its body is read past like a refused one's. For {REFUSED_AT_ONCE} at a time",
     "a sealed body, and": f"chunks of {LARGEST_CHUNK:,} bytes",
     "a sealed message": f"to {SMALLEST_PADDED} bytes at least",
     f"a sealed body of known length, its first {SMALL // _KIB} KiB": f"{COALESCING * 1000:g} ms",
@@ -77,7 +90,9 @@ _SHOWN = {
     "an idle connection": f"{pool.IDLE_SECONDS:g} s, {pool.IDLE_CONNECTIONS} for each",
     "a message on a WebSocket": f"**{show_size(_SOCKETS.message)}** over all its frames",
     "a WebSocket on which nobody": f"hasn't answered for {tcp_keepalive.PATIENCE} s",
-    "a side of a WebSocket": f"{_LIMITS.stall:g} s",
+    "a side of a WebSocket": (
+        f"**{_CLIENTS.client_send:g} s** for a client, **{_CLIENTS.app_answer:g} s** for an app"
+    ),
     "the other side of a WebSocket": f"{_SOCKETS.ending:g} s; {_SOCKETS.closing:g} s where",
     "running requests when": f"**{GRACE:g} s**",
 }
@@ -125,12 +140,15 @@ def test_the_map_tells_how_often_files_are_looked_at() -> None:
 def test_what_holds_where_the_owner_says_nothing_is_what_holds_without_an_owner() -> None:
     times, silence = DEFAULT_TIMEOUTS, _TIMES.read
     assert (times.head, times.idle) == (_LIMITS.head, _LIMITS.idle)
+    assert (times.client_body, times.client_send) == (_LIMITS.body, _LIMITS.send)
     assert times.app_connect == times.peer_connect == _TIMES.connect
     assert times.app_answer == silence < times.peer_answer
     text = (_DOCS / "operating.md").read_text("utf-8")
     for row in (
         f"| `timeouts.head` | `{times.head:g}s` |",
         f"| `timeouts.idle` | `{times.idle:g}s` |",
+        f"| `timeouts.client_body` | `{times.client_body:g}s` |",
+        f"| `timeouts.client_send` | `{times.client_send:g}s` |",
         f"| `timeouts.app_connect` | `{times.app_connect:g}s` |",
         f"| `timeouts.app_answer` | `{times.app_answer:g}s` |",
         f"`timeouts.peer_answer` | `{times.peer_connect:g}s`, `{times.peer_answer:g}s` |",
@@ -187,5 +205,4 @@ def test_the_threat_model_shows_what_sizes_tell() -> None:
 
 
 def test_a_websocket_that_is_closed_is_over_before_the_proxy_is() -> None:
-    assert _SOCKETS.closing + _LIMITS.linger < GRACE
-    assert _LIMITS.stall == _TIMES.write
+    assert _SOCKETS.closing + _LIMITS.ending < GRACE
