@@ -68,7 +68,6 @@ class Json(_Lines):
     """One JSON object on each line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record's line."""
         if isinstance(record.msg, RequestLine):
             return self.line_of(record.msg, record.created, record.levelname)
         when, level = self.time_of(record.created), record.levelname.lower()
@@ -76,7 +75,6 @@ class Json(_Lines):
         return message_as_json(when, level, logger, record.getMessage(), self.trace_of(record))
 
     def line_of(self, line: RequestLine, now: float, level: str) -> str:
-        """Return a request's line as it is written."""
         return as_json(line, self.time_of(now), level.lower())
 
 
@@ -84,7 +82,6 @@ class Text(_Lines):
     """A line for a person; behind it, indented, an error's traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record's line."""
         if isinstance(record.msg, RequestLine):
             return self.line_of(record.msg, record.created, record.levelname)
         start = f"{self.time_of(record.created)} {record.levelname}"
@@ -92,7 +89,6 @@ class Text(_Lines):
         return f"{start} {record.name.removeprefix(_ROOT)}: {message}"
 
     def line_of(self, line: RequestLine, now: float, level: str) -> str:
-        """Return a request's line as it is written."""
         return f"{self.time_of(now)} {level} {as_text(line)}"
 
 
@@ -120,7 +116,6 @@ class _Batching(logging.StreamHandler[TextIO]):
         super().emit(record)
 
     def close(self) -> None:
-        """Keep nothing back."""
         self._write()
         super().close()
 

@@ -75,5 +75,4 @@ class LimitsFile(Section):
     websocket_message: Body = DEFAULT_LIMITS.websocket_message
 
     def values(self) -> Limits:
-        """Return what it says."""
         return Limits(**self.model_dump())

@@ -60,5 +60,4 @@ class TimeoutsFile(Section):
     peer_answer: Silence = DEFAULT_TIMEOUTS.peer_answer
 
     def values(self) -> Timeouts:
-        """Return what it says."""
         return Timeouts(**self.model_dump())

@@ -35,7 +35,7 @@ _ON_THE_WAY = INTERMEDIARY | {REQUEST_ID}
 
 @dataclass(frozen=True)
 class FieldPolicy:
-    """The owner's word on what one app gets of a client's fields, beside what nobody's gets."""
+    """Which of a client's fields one app gets, as its owner set it; some no app ever gets."""
 
     underscores: bool = False
     """Whether a name with ``_`` passes. Many servers can't tell such a name from another one with

@@ -15,20 +15,20 @@ from proxy.core.http.headers import (
 )
 from proxy.core.http.set_cookie import reaches_beyond
 from proxy.http.upstream import UpstreamResponse
-from proxy.inbound.told_once import ToldOnce
+from proxy.inbound.dropped_names import DroppedNamesLog
 from proxy.portal import Portal
 from proxy.transfer.client import Client
 from proxy.transfer.response import passing_fields
 
-_TOSSED = "its cookie %s isn't handed on: its Domain is more than the app's own host"
+_DROPPED_COOKIE = "its cookie %s isn't handed on: its Domain is more than the app's own host"
 
 
 class AppResponses:
     """The responses of one Portal's apps."""
 
-    def __init__(self, portal: Portal, told: ToldOnce) -> None:
+    def __init__(self, portal: Portal, dropped_names: DroppedNamesLog) -> None:
         self._portal = portal
-        self._told = told
+        self._dropped_names = dropped_names
 
     def own_hosts(self, request: Request, app: str, client: Client) -> tuple[bytes, ...]:
         """Return the hosts by which the client may know the app, in lower case.
@@ -82,7 +82,9 @@ class AppResponses:
         for value in values_of(fields, b"set-cookie"):
             if reaches_beyond(value, own):
                 name = value.partition(b"=")[0].strip()
-                self._told.tell(admission.app or "", admission.caller.type, _TOSSED, name)
+                self._dropped_names.tell(
+                    admission.app or "", admission.caller.type, _DROPPED_COOKIE, name
+                )
 
 
 @lru_cache

@@ -40,7 +40,7 @@ from proxy.http.upstream import (
     UpstreamTimeouts,
 )
 from proxy.inbound.app_response import AppResponses
-from proxy.inbound.told_once import ToldOnce
+from proxy.inbound.dropped_names import DroppedNamesLog
 from proxy.portal import Portal
 from proxy.transfer.access_log import named
 from proxy.transfer.active_requests import ActiveRequest
@@ -74,8 +74,8 @@ class Forwarder:
         self._portal = portal
         self._upstream = upstream
         self._limits = portal.config.limits
-        self._told = ToldOnce()
-        self._responses = AppResponses(portal, self._told)
+        self._dropped_names = DroppedNamesLog()
+        self._responses = AppResponses(portal, self._dropped_names)
         self._spool = Spool(self._limits.spooled_body)
         self._loop_marks: dict[str, tuple[bytes, Callable[[bytes], object]]] = {}
         self._relay_limits = RelayLimits(message=self._limits.websocket_message)
@@ -282,7 +282,7 @@ class Forwarder:
             ours.append(framing)
         theirs, dropped = fields_for_app(admission.fields, app.fields)
         for name in dropped:
-            self._told.tell(app.name, caller.type, _DROPPED, name)
+            self._dropped_names.tell(app.name, caller.type, _DROPPED, name)
         times = self._portal.config.timeouts
         silence = times.app_answer if app.answer_timeout is None else app.answer_timeout
         return UpstreamRequest(

@@ -37,7 +37,7 @@ class Workers:
         """When each running worker was started, by its process ID."""
         self._is_ending = False
         self._status = 0
-        self._end, self._lifeline = os.pipe()
+        self._pipe_reader, self._pipe_writer = os.pipe()
 
     def run(self) -> int:
         """Run until every worker has ended; returns the exit status."""
@@ -50,8 +50,8 @@ class Workers:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-            os.close(self._end)
-            os.close(self._lifeline)
+            os.close(self._pipe_reader)
+            os.close(self._pipe_writer)
         return self._status
 
     def _start(self) -> None:
@@ -71,10 +71,10 @@ class Workers:
         """Work, and never return to what the first process does."""
         status = 1
         try:
-            os.close(self._lifeline)  # or no worker would ever see its end
+            os.close(self._pipe_writer)  # or no worker would ever see its end
             # Ctrl-C reaches every process of a terminal; to the workers the first one passes it on.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            status = self._work(self._end)
+            status = self._work(self._pipe_reader)
         except BaseException:
             log.exception("a worker failed")
         finally:

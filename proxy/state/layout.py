@@ -12,17 +12,14 @@ class State:
 
     @property
     def identity_key(self) -> Path:
-        """The Portal's private key."""
         return self.folder / "identity.key"
 
     @property
     def contacts(self) -> Path:
-        """The contact list."""
         return self.folder / "contacts.yaml"
 
     @property
     def terminals(self) -> Path:
-        """The list of the owner's devices."""
         return self.folder / "terminals.yaml"
 
     @property
@@ -32,7 +29,6 @@ class State:
 
     @property
     def tokens(self) -> Path:
-        """The folder of the apps' tokens."""
         return self.folder / "tokens"
 
     @property
@@ -47,5 +43,4 @@ class State:
 
     @property
     def replays(self) -> Path:
-        """The replay store."""
         return self.folder / "replay.sqlite3"

@@ -46,7 +46,7 @@ class NumberWatch(FileWatch[int]):
         self.told.append(str(invalid.problems[0].what))
 
 
-class PatientWatch(NumberWatch):
+class SecondLookWatch(NumberWatch):
     """The same, which gives a file that is wrong another look."""
 
     told_at_look = 2
@@ -141,7 +141,7 @@ def test_what_is_not_settled_is_left(path: Path) -> None:
 
 
 def test_a_second_look_may_be_wanted_before_a_problem_is_told(path: Path) -> None:
-    watch = PatientWatch(path)
+    watch = SecondLookWatch(path)
     write(path, "one")
     assert not watch.refresh()
     assert not watch.problems
@@ -155,7 +155,7 @@ def test_a_second_look_may_be_wanted_before_a_problem_is_told(path: Path) -> Non
 
 
 def test_a_second_look_at_what_is_well_by_then_tells_nothing_of_the_first(path: Path) -> None:
-    watch = PatientWatch(path)
+    watch = SecondLookWatch(path)
     path.unlink()
     assert not watch.refresh()
     write(path, "2")

@@ -1,4 +1,4 @@
-"""Bodies on their way: piece by piece, once more from the beginning, or gathered where small."""
+"""Bodies on their way: piece by piece, once more from the beginning, or coalesced where small."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ async def test_what_breaks_off_breaks_off_in_every_try() -> None:
             await anext(pieces)
 
 
-# --- gathered ------------------------------------------------------------------------------
+# --- coalesced ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("pieces", [[b"abcdef"], [b"a", b"bc", b"def"], [b"a"] * 6])

@@ -22,7 +22,7 @@ class RuleMatcher:
         """The spellings of every field name that a rule sets: no client may send one."""
         self._folded = _folded(rules)
         self._looked_at = 4 * (rules.longest + 2)
-        """Bytes of a path of which some rule may depend, when each character has four."""
+        """How many bytes of a path a rule can depend on, at four bytes for each character."""
 
     def decide(self, target: Target) -> Rule:
         """Return the strictest rule for ``target``.

@@ -35,10 +35,10 @@ _PAGE = """<!doctype html>
 <h1>{title}</h1><p>The Portal refused this request: <code>{code}</code>, {status}.</p>{hint}</html>
 """
 _UNNAMED = (
-    "Your browser doesn't say which page sent this, and what nobody's page sends isn't yours. Go "
-    "back, load the page anew, and send it again. If that doesn't help, an add-on or a setting of "
-    "the browser hides where requests come from, or the page's own Referrer-Policy does, where the "
-    "address doesn't begin with https."
+    "Your browser doesn't say which page sent this, so another site may have sent it. Go back, "
+    "load the page again, and send it again. If that doesn't help, an add-on or a setting of the "
+    "browser hides where requests come from. Where the address doesn't begin with https, the "
+    "page's own Referrer-Policy may hide it too."
 )
 _FOREIGN = "Open the page at this address by itself, and send the form from there."
 

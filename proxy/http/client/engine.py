@@ -122,7 +122,7 @@ class _Sending:
             head = await exchange.start()
         except BaseException as error:
             if isinstance(error, UpstreamFailed) and connection.idle_since and not error.timeout:
-                server.shun(loop.time())
+                server.disable_keep_alive(loop.time())
             await self._finish()
             raise
         now = loop.time()

@@ -101,8 +101,8 @@ class Pool:
                 if fresh and connection.is_quiet:
                     return connection
                 if now - connection.idle_since < EARLY:
-                    server.shun(now)
-                _dismiss(connection)
+                    server.disable_keep_alive(now)
+                _discard(connection)
         return None
 
     async def connect(self, server: Server, patience: float) -> Connection:
@@ -122,7 +122,7 @@ class Pool:
         """Keep a connection that may carry another request."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        if self._is_closed or now < server.shunned_until:
+        if self._is_closed or now < server.no_keep_alive_until:
             connection.close()
             return
         connection.idle_since = connection.usable_at = now
@@ -200,7 +200,7 @@ class Pool:
         return connection
 
 
-def _dismiss(connection: Connection) -> None:
+def _discard(connection: Connection) -> None:
     """Let go of a connection that can't be used, and see what it brought before it is closed."""
     if connection.is_open and not connection.is_quiet:
         connection.watch()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from proxy.core.http1.reader import Surplus
 from proxy.http.upstream import Destination
 
-SHUNNED_SECONDS = 30.0
+NO_KEEP_ALIVE_SECONDS = 30.0
 """How long no connection is kept to a server that closed one it had promised to keep."""
 KNOWN_SECONDS = 60.0
 """How long an answer tells what its server speaks."""
@@ -35,8 +35,8 @@ class Server:
         "_old_until",
         "_on_surplus_response",
         "asking",
+        "no_keep_alive_until",
         "sends_bodies_behind_heads",
-        "shunned_until",
         "silent_until",
         "to",
     )
@@ -46,7 +46,7 @@ class Server:
     ) -> None:
         self.to = to
         self._on_surplus_response = on_surplus_response
-        self.shunned_until = 0.0
+        self.no_keep_alive_until = 0.0
         """Until when no connection is kept."""
         self._old_until = 0.0
         self._new_until = 0.0
@@ -59,9 +59,9 @@ class Server:
         self.sends_bodies_behind_heads = False
         """Whether it was seen to send a body with HEAD, 204 or 304."""
 
-    def shun(self, now: float) -> None:
+    def disable_keep_alive(self, now: float) -> None:
         """Keep no connections for a while."""
-        self.shunned_until = now + SHUNNED_SECONDS
+        self.no_keep_alive_until = now + NO_KEEP_ALIVE_SECONDS
 
     def minor(self, now: float) -> int | None:
         """Return the minor version of HTTP that it speaks; None where nothing tells.
@@ -96,7 +96,7 @@ class Server:
 
     def is_forgotten(self, now: float) -> bool:
         """Tell whether nothing is known of it any more."""
-        until = max(self.shunned_until, self._old_until, self._new_until, self.silent_until)
+        until = max(self.no_keep_alive_until, self._old_until, self._new_until, self.silent_until)
         return now >= until and not self.sends_bodies_behind_heads and self.asking is None
 
     def note_surplus(self, surplus: Surplus) -> None:

@@ -22,7 +22,6 @@ _SECURE = {"http": "ws", "https": "wss"}
 
 
 def http_scope(request: UpstreamRequest) -> Scope:
-    """Return the scope of a request."""
     return {
         **_shared(request),
         "type": "http",

@@ -54,7 +54,7 @@ class SocketExchange:
         self._messages: asyncio.Queue[Message] = asyncio.Queue()
         self._messages.put_nowait({"type": "websocket.connect"})
         self._reader = MessageReader()
-        self._farewell: Message | None = None
+        self._disconnect: Message | None = None
         """What the app hears once nothing more comes from the client."""
         self._is_open = False
         self._is_ended = False
@@ -85,20 +85,20 @@ class SocketExchange:
         """Tell the app that nothing more comes."""
         if self._response.is_gone or self.status != _SWITCHING:
             raise UpstreamFailed("no raw stream")
-        self._part(ABNORMAL, "")
+        self._tell_disconnect(ABNORMAL, "")
 
     async def finish(self) -> None:
         """Tell the app that nobody is there any more."""
         self._response.leave()
-        self._part(ABNORMAL, "")
+        self._tell_disconnect(ABNORMAL, "")
 
     async def _deliver(self, event: Event) -> None:
-        if self._farewell is not None:
+        if self._disconnect is not None:
             return
         if isinstance(event, Ping):
             await self._answer(pong_frame(event.data))
         elif isinstance(event, Closing):
-            self._part(event.code, event.reason)
+            self._tell_disconnect(event.code, event.reason)
             await self._end(event.code, "")
         elif isinstance(event, Binary):
             self._messages.put_nowait({"type": "websocket.receive", "bytes": event.data})
@@ -109,7 +109,7 @@ class SocketExchange:
         try:
             text = event.data.decode("utf-8")
         except UnicodeDecodeError:
-            self._part(_NOT_UTF8, "")
+            self._tell_disconnect(_NOT_UTF8, "")
             await self._end(_NOT_UTF8, "")
         else:
             self._messages.put_nowait({"type": "websocket.receive", "text": text})
@@ -125,10 +125,10 @@ class SocketExchange:
             await self._response.say(close_frame(code, reason))
             await self._response.say(None)
 
-    def _part(self, code: int, reason: str) -> None:
-        if self._farewell is None:
-            self._farewell = {"type": "websocket.disconnect", "code": code, "reason": reason}
-            self._messages.put_nowait(self._farewell)
+    def _tell_disconnect(self, code: int, reason: str) -> None:
+        if self._disconnect is None:
+            self._disconnect = {"type": "websocket.disconnect", "code": code, "reason": reason}
+            self._messages.put_nowait(self._disconnect)
 
     # The app's side.
 
@@ -139,7 +139,7 @@ class SocketExchange:
             await app(websocket_scope(self._request), self._receive, self._send)
             code, ending = _NORMAL, UpstreamFailed("the app returned without a response")
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the app's
-            ending = self._response.failure(error, has_left=self._farewell is not None)
+            ending = self._response.failure(error, has_left=self._disconnect is not None)
         finally:
             if not self._is_open:
                 if not self._is_ended:
@@ -149,8 +149,8 @@ class SocketExchange:
                     await self._end(code, "")
 
     async def _receive(self) -> Message:
-        if self._farewell is not None and self._messages.empty():
-            return self._farewell
+        if self._disconnect is not None and self._messages.empty():
+            return self._disconnect
         message = await self._messages.get()
         self._messages.task_done()
         return message

@@ -31,7 +31,7 @@ class KeyFile:
     made: int
     """When the key was made, Unix seconds; of what can't be read, when that was written at last."""
     born: float
-    """The same by the steady clock: as long ago as was known when it was first read."""
+    """The same moment by the steady clock, counted back when the file was first read."""
     stored: StoredKey | None = None
     fault: str = ""
 

@@ -72,7 +72,7 @@ class SealingKeyStore:
                 return
             check_folder(path)
             with locked(path):
-                self._tend(now)
+                self._maintain(now)
         except (OSError, Unsafe) as error:
             raise Invalid([Problem(str(path), "", _reason(error))]) from None
 
@@ -86,11 +86,11 @@ class SealingKeyStore:
             with suppress(FileNotFoundError):
                 check_folder(path)  # before anything new in it is believed
             self._look(now)
-            if not self._needs_tending(now):
+            if not self._needs_maintenance(now):
                 self._tell([])
                 return
             with locked(path, wait=0):
-                self._tend(now)
+                self._maintain(now)
         except Busy as busy:
             # Another process is doing just this. To wait for it would stop all calls meanwhile.
             if self._accepting and self._plan(now).offered is None:
@@ -149,12 +149,12 @@ class SealingKeyStore:
         ages = sorted(self._folder.ages().items())
         return [key_id for key_id, age in ages if is_over(age, now, self._rotation)]
 
-    def _needs_tending(self, now: float) -> bool:
+    def _needs_maintenance(self, now: float) -> bool:
         if self._over(now) or self._folder.leftovers():
             return True
         return self._accepting and (not self._folder.is_tagged or self._plan(now).is_due)
 
-    def _tend(self, now: float) -> None:
+    def _maintain(self, now: float) -> None:
         """Put the folder in order; the lock is ours. What doesn't work keeps nothing else back."""
         found: list[Problem] = []
         path = self._folder.path

@@ -21,7 +21,7 @@ from proxy.core.terminals.pairing_code import (
 from proxy.core.terminals.terminals import token_digest
 from proxy.state.files import file_version, locked
 from proxy.state.terminals import PairingStore, TerminalStore
-from proxy.state.terminals import pairing as pairing_room
+from proxy.state.terminals import pairing as module
 from proxy.state.terminals.pairing import NAMELESS
 from tests.terminal_lists import NOW
 
@@ -85,7 +85,7 @@ def test_an_id_that_is_taken_is_not_given_again(
     pairing: PairingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chances = iter(["aaaaaa", "aaaaaa", "aaaaaa", "999999"])
-    monkeypatch.setattr(pairing_room, "terminal_id", lambda _: next(chances))
+    monkeypatch.setattr(module, "terminal_id", lambda _: next(chances))
     ids = [pairing.redeem(pairing.new_code(NOW).typed, HERE, "x", NOW)[0].id for _ in range(2)]
     assert ids == ["aaaaaa", "999999"]
 
@@ -184,7 +184,7 @@ def test_a_try_that_is_throttled_waits_for_nobody_and_reads_nothing(
     for _ in range(TRIES_OF_ONE):
         outcome(pairing, WRONG)
     assert outcome(pairing, WRONG) is Code.TOO_MANY_ATTEMPTS
-    monkeypatch.setattr(pairing_room, "parse_pairing", None)
+    monkeypatch.setattr(module, "parse_pairing", None)
     with locked(pairing.path):
         assert outcome(pairing, WRONG) is Code.TOO_MANY_ATTEMPTS
 
@@ -350,7 +350,7 @@ def test_who_cant_count_a_wrong_try_refuses_right_ones_too(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pairing_room, "write_atomically", full)
+    monkeypatch.setattr(module, "write_atomically", full)
     assert outcome(pairing, WRONG) is Code.PAIRING_STORE_DOWN
     assert outcome(pairing, code) is Code.PAIRING_STORE_DOWN
     monkeypatch.undo()
@@ -362,7 +362,7 @@ def test_who_waits_for_the_lock_too_long_is_refused(
     pairing: PairingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = pairing.new_code(NOW).typed
-    monkeypatch.setattr(pairing_room, "_LOCK_WAIT", 0.0)
+    monkeypatch.setattr(module, "_LOCK_WAIT", 0.0)
     with locked(pairing.path):
         assert outcome(pairing, code) is Code.PAIRING_STORE_DOWN
     with locked(pairing._terminals.path):

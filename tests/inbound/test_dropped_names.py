@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.inbound.told_once import MOST, ToldOnce
+from proxy.inbound.dropped_names import MOST, DroppedNamesLog
 
 _MESSAGE = "a field %s isn't handed on"
 
@@ -10,7 +10,7 @@ _MESSAGE = "a field %s isn't handed on"
 def test_a_name_is_told_once_for_each_app_and_kind_of_sender(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    told = ToldOnce()
+    told = DroppedNamesLog()
     for _ in range(3):
         told.tell("box", "anonymous", _MESSAGE, b"script_name")
         told.tell("site", "anonymous", _MESSAGE, b"script_name")
@@ -23,7 +23,7 @@ def test_a_name_is_told_once_for_each_app_and_kind_of_sender(
 
 
 def test_a_stranger_who_chooses_names_fills_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    told = ToldOnce()
+    told = DroppedNamesLog()
     for number in range(MOST * 3):
         told.tell("box", "anonymous", _MESSAGE, b"x_%d" % number)
     assert len(caplog.messages) == MOST
@@ -33,5 +33,5 @@ def test_a_stranger_who_chooses_names_fills_nothing(caplog: pytest.LogCaptureFix
 
 
 def test_a_name_is_shown_cut_short_and_escaped(caplog: pytest.LogCaptureFixture) -> None:
-    ToldOnce().tell("box", "anonymous", _MESSAGE, b"x_\x1b[31m" + b"y" * 9000)
+    DroppedNamesLog().tell("box", "anonymous", _MESSAGE, b"x_\x1b[31m" + b"y" * 9000)
     assert caplog.messages == ["box: a field x_\\x1b[31m" + "y" * 73 + " isn't handed on"]

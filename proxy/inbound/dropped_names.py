@@ -15,8 +15,8 @@ _log = logging.getLogger("proxy.fields")
 _LONGEST = 80
 
 
-class ToldOnce:
-    """What this process has told."""
+class DroppedNamesLog:
+    """Warns of each name once in the life of this process."""
 
     def __init__(self) -> None:
         self._told: dict[tuple[str, str, str], set[bytes]] = {}
