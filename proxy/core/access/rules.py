@@ -5,12 +5,12 @@ string (``/peer`` fits ``/peerage``), and the one that authors mean, which ends 
 boundary. An author may have relied on either, so where they disagree the stricter access holds.
 """
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
 
 from proxy.core.access.policy import Access
-from proxy.core.access.prefix_index import PrefixIndex
 from proxy.core.access.template import Template
 
 
@@ -59,7 +59,7 @@ class Rules:
     longest: int = field(init=False, repr=False, compare=False)
     """Bytes of the longest prefix: no rule looks farther than one byte behind that."""
     _by_prefix: Mapping[bytes, Rule] = field(init=False, repr=False, compare=False)
-    _index: PrefixIndex = field(init=False, repr=False, compare=False)
+    _index: "PrefixIndex" = field(init=False, repr=False, compare=False)
     _at_boundary: tuple[Rule, ...] = field(init=False, repr=False, compare=False)
     _elsewhere: tuple[Rule, ...] = field(init=False, repr=False, compare=False)
     """By place in the index: what holds where that prefix ends where a segment does, or doesn't."""
@@ -108,7 +108,7 @@ def _strictest(rules: tuple[Rule, ...]) -> Rule:
     return Rule(ANY_PREFIX, reduce(stricter, rules).access, shared)
 
 
-def _elsewhere(index: PrefixIndex, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+def _elsewhere(index: "PrefixIndex", rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
     """Return, by place, the rule for paths that go on within the last segment of the prefix.
 
     By plain string it is the prefix's own, by segments that of an ancestor; the stricter holds.
@@ -126,3 +126,37 @@ def _elsewhere(index: PrefixIndex, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
 def _ends_at_boundary(prefix: bytes, path: bytes) -> bool:
     """Tell whether ``prefix``, which ``path`` begins with, ends where a segment does."""
     return not prefix or prefix.endswith(b"/") or path[len(prefix) : len(prefix) + 1] in {b"", b"/"}
+
+
+class PrefixIndex:
+    """Prefixes in order, ``b""`` always among them: the longest one of a path in a few comparisons.
+
+    A prefix's parent is the longest other one that it begins with. In the order of bytes, the
+    longest prefix of a path is the last one before it, or one of that one's ancestors. Those may be
+    as many as there are prefixes, so each has a second, farther ancestor to jump to: the number of
+    comparisons is logarithmic (Myers, "An applicative random-access stack", 1983).
+    """
+
+    def __init__(self, prefixes: Iterable[bytes]) -> None:
+        self.prefixes = sorted({b"", *prefixes})
+        self.parents = [0]
+        self._jumps = [0]
+        depths = [0]
+        for prefix in self.prefixes[1:]:
+            parent = len(self.parents) - 1
+            while not prefix.startswith(self.prefixes[parent]):
+                parent = self.parents[parent]
+            jump = self._jumps[parent]
+            far = depths[parent] - depths[jump] == depths[jump] - depths[self._jumps[jump]]
+            self.parents.append(parent)
+            self._jumps.append(self._jumps[jump] if far else parent)
+            depths.append(depths[parent] + 1)
+
+    def longest(self, path: bytes) -> int:
+        """Return the place, in ``prefixes``, of the longest one that ``path`` begins with."""
+        prefixes = self.prefixes
+        at = bisect_right(prefixes, path) - 1
+        while not path.startswith(prefixes[at]):
+            jump = self._jumps[at]
+            at = self.parents[at] if path.startswith(prefixes[jump]) else jump
+        return at

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.access.prefix_index import PrefixIndex
+from proxy.core.access.rules import PrefixIndex
 
 _WORDS = st.text("ab/", max_size=7).map(str.encode)
 
