@@ -2,6 +2,8 @@
 
 import ast
 import re
+from fnmatch import filter as filter_names
+from fnmatch import fnmatch
 from itertools import accumulate
 from pathlib import Path
 
@@ -50,6 +52,18 @@ def test_a_package_says_what_it_is_for(package: str) -> None:
     said = ast.get_docstring(ast.parse((PROXY / package / "__init__.py").read_text("utf-8")))
     assert said
     assert "TODO" not in said
+
+
+@packages
+def test_it_names_each_of_its_modules_and_none_that_is_gone(package: str) -> None:
+    """As ``module``; ``family_*`` stands for those whose names begin so."""
+    folder = PROXY / package
+    said = ast.get_docstring(ast.parse((folder / "__init__.py").read_text("utf-8"))) or ""
+    named = set(re.findall(r"``([a-z0-9_]+\*?)``", said))
+    modules = {file.stem for file in folder.glob("*.py")} - {"__init__"}
+    folders = {file.parent.name for file in folder.glob("*/__init__.py")}
+    assert [m for m in sorted(modules) if not any(fnmatch(m, name) for name in named)] == []
+    assert [name for name in sorted(named) if not filter_names(modules | folders, name)] == []
 
 
 @maps

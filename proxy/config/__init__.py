@@ -1,4 +1,8 @@
 """What the owner and the authors of apps wrote: portal.yaml, the apps' files, the certificate.
 
+``portal_yaml`` is the Portal's own file, with ``listen``, ``timeouts`` and ``limits`` in it;
+``apps`` is the apps' folders, with the ``app_settings`` that the owner made for each;
+``certificate`` is for TLS. ``config_file`` is how any of them is read.
+
 Each file is read whole, checked, and all its problems are told at once. Nothing here writes.
 """

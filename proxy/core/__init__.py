@@ -1,4 +1,9 @@
 """Pure functions over bytes and frozen data: no I/O, no clock, no randomness of their own.
 
-Nothing in here imports from the rest of ``proxy``; a linter holds that.
+``gate`` is the order of checks, ``errors`` every refusal, ``revocation`` what a running request
+lives on. ``app_fields`` is what an app is told, ``log_line`` what the log tells. ``identity`` is a
+Portal's key and ID, ``identity_document`` how it shows itself, ``display_names`` what people call
+it; ``sealing_rotation`` says when a sealing key is made and deleted.
+
+Nothing in here imports from the rest of the program; a linter holds that.
 """

@@ -27,7 +27,7 @@ from proxy.transfer.failures import peer_failed
 PATIENCE = 10.0
 """Seconds for each phase of fetching a document, at most."""
 RENEWAL_PAUSE = 10.0
-"""Seconds for which a contact's document isn't fetched again, if an unproven response asks for it."""
+"""Seconds between two fetches of a contact's document that an unproven response asks for."""
 
 
 async def fetch_document(

@@ -1,5 +1,6 @@
 """The process: its parts put together, its sockets, its workers, its start and end.
 
-``run`` is ``serve``; it has ``compose`` put the parts together, opens ``sockets`` and runs a
-``listener`` at each of them, in one process or in several ``workers``. ``tuning`` is about memory.
+``run`` is what the command serve does: it has ``compose`` put the parts together, opens
+``sockets`` and runs a ``listener`` at each of them, in one process or in several ``workers``.
+``tuning`` is about memory.
 """

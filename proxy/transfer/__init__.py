@@ -1,6 +1,7 @@
 """What the ways in and out share, for a request that is let through.
 
 ``client`` is whoever sent it; ``body``, ``response``, ``websocket`` and ``opened_message`` are what
-moves. ``limiters`` and ``active_requests`` know what runs, ``failures`` and ``catch_all`` what
-became of it; ``access_log`` writes that down. Nothing here knows apps, peers or tokens.
+moves, and ``spool`` holds a body whose length must be told first. ``limiters``, ``places`` and
+``active_requests`` know what runs, ``failures``, ``catch_all`` and ``starlette_errors`` what became
+of it; ``access_log`` writes that down. Nothing here knows apps, peers or tokens.
 """

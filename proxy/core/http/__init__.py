@@ -1,4 +1,7 @@
-"""What HTTP says in any version: ``headers``, ``origin``, ``forwarded``, and ``problem``.
+"""What HTTP says in any version.
 
-Lines and bodies on a connection are in ``proxy.core.http1``.
+``headers`` has which fields pass at all, ``override_fields`` those that no app gets, ``forwarded``
+those that tell of the way, ``set_cookie`` and ``caching`` what a response may say. ``origin`` and
+``percent_encoding`` read addresses and paths; ``problem`` is what a refusal looks like. Lines and
+bodies on a connection are in ``proxy.core.http1``.
 """

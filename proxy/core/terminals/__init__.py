@@ -1,5 +1,7 @@
 """The owner's devices (terminals), without a socket, a file, a clock or chance.
 
-``cookie`` is how a browser shows its token, ``initiator`` which page made it do so, ``terminals``
-whose token it is, ``pairing`` how a code makes a new one, and how guessing codes is throttled.
+``terminals`` is the list of them: whose token it is. ``cookie`` is how a browser shows its token,
+``session`` who holds it and when a browser gets it again, ``request_origin`` which page made the
+browser send it. ``pairing_code`` makes a new one, and throttles guessing; ``pairing_page`` and
+``pairing_form`` are what a browser shows and sends for it, ``return_address`` where it goes then.
 """
