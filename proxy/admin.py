@@ -16,6 +16,7 @@ from proxy.core.access.hosts import Hosts
 from proxy.core.errors import Code, Problem, Refusal
 from proxy.core.http.headers import values_of
 from proxy.core.http.origin import Origin
+from proxy.http.client.look import UpstreamLooks
 from proxy.portal import Portal
 from proxy.transfer.access_log import line_of
 from proxy.transfer.starlette_errors import refuse
@@ -25,6 +26,7 @@ def owner_app(portal: Portal, problems: Callable[[], tuple[Problem, ...]]) -> St
     """Return the owner's app; ``problems`` tells what is wrong with the files just now."""
     where = portal.config.listen.owner
     names = ("127.0.0.1", "[::1]", *([where.host] if where.host else []))
+    looks = UpstreamLooks()
     own_names = Hosts(Origin("http", "localhost", where.port), ("localhost", *names))
 
     async def health(request: Request) -> Response:
@@ -34,7 +36,14 @@ def owner_app(portal: Portal, problems: Callable[[], tuple[Problem, ...]]) -> St
             raise Refusal(Code.MISDIRECTED, "the owner's listener has no apps")
         line_of(request.scope).is_quiet = True  # health checks ask every few seconds
         found = [str(problem) for problem in problems()]
-        members = {"status": "degraded" if found else "ok", "id": portal.id, "problems": found}
+        upstreams = {name: app.upstream for name, app in sorted(portal.apps.items())}
+        members = {
+            "status": "degraded" if found else "ok",
+            "id": portal.id,
+            "problems": found,
+            # For the owner to see. No status depends on it: apps may wait for ours.
+            "apps": await looks.findings(upstreams),
+        }
         return JSONResponse(members, headers={"cache-control": "no-store"})
 
     owner = Starlette(

@@ -1,5 +1,6 @@
 """``apps``: this Portal's apps, whom each may know, and the tokens they call with."""
 
+import asyncio
 from typing import Annotated
 
 import typer
@@ -21,6 +22,7 @@ from proxy.cli.portal_files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_po
 from proxy.config.apps import APPS_FOLDER, App
 from proxy.core.access.policy import ContactList, Visibility
 from proxy.core.identity import short_id
+from proxy.http.client.look import look_at_all
 from proxy.state.contacts import with_visibility
 from proxy.state.files import Unsafe
 
@@ -38,7 +40,9 @@ def describe() -> None:
 
 @apps.command("list", cls=Command)
 def show(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
-    """Show every app: where it runs, what its paths ask for, whom it may know.
+    """Show every app: where it runs, whether it is there, what its paths ask for, whom it may know.
+
+    The exit status doesn't depend on what an app does.
 
     For example:
       portal-proxy apps list --json
@@ -47,14 +51,16 @@ def show(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> N
     contacts = portal.contacts.load()
     catalogue = portal.catalogue()
     listed = [catalogue.apps[name] for name in sorted(catalogue.apps)]
+    found = asyncio.run(look_at_all({app.name: app.upstream for app in listed}))
     if as_json:
-        say_json([_described(contacts, app) for app in listed])
+        say_json([{**_described(contacts, app), "status": found[app.name]} for app in listed])
     else:
         for app in listed:
             say(app.name)
             say_fields(
                 [
                     ("upstream", str(app.upstream)),
+                    ("status", found[app.name]),
                     ("paths", ", ".join(_accesses(app))),
                     ("knows", _visibility_line(contacts, app.name)),
                 ]

@@ -1,14 +1,19 @@
 """``check``: every problem of every file of a Portal at once, and what is legal but looks wrong."""
 
+import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from proxy.cli.check_upstreams import about_loops, about_surplus_responses
+from proxy.cli.check_upstreams import (
+    about_loops,
+    about_surplus_responses,
+    about_trusting_apps,
+)
 from proxy.cli.output import Stop, command_line, counted, say, say_json
 from proxy.cli.portal_files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, open_portal
 from proxy.config.apps import App, Catalogue, load_catalogue
@@ -17,6 +22,7 @@ from proxy.config.portal_yaml import FILE_NAME, Config
 from proxy.core.access.hosts import Hosts
 from proxy.core.access.policy import MODES, Access, ContactList, Mode
 from proxy.core.errors import Invalid, Problem
+from proxy.http.client.look import Finding, look_at_all
 from proxy.state.files import Unsafe, check_private
 from proxy.state.sealing_keys import SealingKeyStore
 from proxy.state.surplus_responses import SurplusResponses
@@ -36,6 +42,8 @@ class Findings:
     config: Config | None = None
     """None where portal.yaml can't be read."""
     notices: tuple[Problem, ...] = ()
+    upstreams: Mapping[str, Finding] = field(default_factory=dict)
+    """Whether each app's server is there just now. It may start later: that is no problem."""
 
     @property
     def accept(self) -> tuple[Mode, ...] | None:
@@ -58,6 +66,7 @@ def check(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> 
       portal-proxy check --config config/ada
     """
     findings = inspect(config)
+    findings = replace(findings, upstreams=_upstreams(config))
     if as_json:
         say_json(
             {
@@ -66,6 +75,7 @@ def check(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> 
                 "problems": [asdict(problem) for problem in findings.problems],
                 "warnings": [asdict(warning) for warning in findings.warnings],
                 "notices": [asdict(notice) for notice in findings.notices],
+                "upstreams": dict(findings.upstreams),
             }
         )
     else:
@@ -77,6 +87,9 @@ def check(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> 
             say(f"notice: {notice}")
         if findings.config is not None:
             say(f"Accepted: {_accepted(findings.config)}.")
+        if findings.upstreams:
+            told = ", ".join(f"{name} {found}" for name, found in findings.upstreams.items())
+            say(f"Apps: {told}.")
     if findings.problems:
         raise Stop(f"{counted(len(findings.problems), 'problem')} found")
     if not as_json:
@@ -106,6 +119,7 @@ def inspect(folder: Path) -> Findings:
     if own_id:
         hosts = Hosts(portal.config.public_origin(own_id), portal.config.aliases)
     problems += about_loops(catalogue, portal.config.listen, hosts)
+    warnings += about_trusting_apps(catalogue)
     warnings += about_surplus_responses(SurplusResponses(portal.state.surplus_responses), catalogue)
     try:
         warnings += _about_contacts(portal, catalogue, portal.contacts.load(), own_id)
@@ -128,6 +142,11 @@ def inspect(folder: Path) -> Findings:
     problems += SealingKeyStore(portal.state.sealing, portal.config.sealing_rotation).inspect(now)
     notices = _notices(str(portal.folder / FILE_NAME), portal.config)
     return Findings(tuple(problems), tuple(warnings), portal.config, tuple(notices))
+
+
+def _upstreams(folder: Path) -> dict[str, Finding]:
+    apps = load_catalogue(folder).apps
+    return asyncio.run(look_at_all({name: apps[name].upstream for name in sorted(apps)}))
 
 
 def _accepted(config: Config) -> str:

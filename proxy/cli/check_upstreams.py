@@ -1,4 +1,7 @@
-"""What ``check`` says of the places that requests go to: loops, and surplus responses."""
+"""What ``check`` says of the places that requests go to.
+
+Loops, surplus responses, and apps that trust whoever comes from their own machine.
+"""
 
 import ipaddress
 import os
@@ -11,6 +14,7 @@ from proxy.config.app_settings import FILE_NAME
 from proxy.config.apps import App, Catalogue
 from proxy.config.listen import Address, Listen
 from proxy.core.access.hosts import Hosts
+from proxy.core.access.policy import Access
 from proxy.core.errors import Problem, Refusal
 from proxy.http.upstream import Destination
 from proxy.state.surplus_responses import SurplusResponses
@@ -47,6 +51,42 @@ def about_surplus_responses(seen: SurplusResponses, catalogue: Catalogue) -> Ite
                 "before it that reads bodies, or replace it"
             )
             yield Problem(_file(catalogue.apps[app]), "upstream", what)
+
+
+def about_trusting_apps(catalogue: Catalogue) -> Iterator[Problem]:
+    """Warn of apps that let everybody in at all their paths, and see our connections as local ones.
+
+    Some take every client of their own machine for its owner, unless they are told of a proxy.
+    Where what no rule names is private, the author has thought about who may enter which.
+    """
+    for app in catalogue.apps.values():
+        if _is_open(app) and _is_local(app.upstream):
+            what = (
+                "what no rule names is public, and it gets every request from "
+                f"{_from(app.upstream)}. An app that asks nobody there for a password (Transmission, Syncthing and "
+                "others do so) is open to the world. Make its paths private, or have it ask for "
+                "one whoever comes"
+            )
+            yield Problem(f"apps/{app.name}", "", what)
+
+
+def _is_open(app: App) -> bool:
+    return any(not rule.prefix and rule.access is Access.PUBLIC for rule in app.rules.rules)
+
+
+def _is_local(to: Destination) -> bool:
+    """Tell whether an app sees our connections come from its own machine; nothing is looked up."""
+    host = (to.connect[0] if to.connect else to.origin.host).strip("[]")
+    if to.unix or host == "localhost":
+        return True
+    try:
+        return _is_loopback(_plain(host))
+    except ValueError:
+        return False
+
+
+def _from(to: Destination) -> str:
+    return "a unix socket" if to.unix else "127.0.0.1, as from its own machine"
 
 
 def _file(app: App) -> str:

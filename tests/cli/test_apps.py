@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import stat
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,7 +39,10 @@ def test_list_shows_where_an_app_runs_what_it_asks_for_and_whom_it_knows(
     portal.call("apps", "allow", "guestbook", "8271dd")
     outcome = portal.call("apps", "list")
     assert (outcome.status, outcome.stderr) == (0, "")
-    assert outcome.stdout.splitlines() == [
+    lines = outcome.stdout.splitlines()
+    statuses = [line for line in lines if line.startswith("  status   ")]
+    assert len(statuses) == 2
+    assert [line for line in lines if line not in statuses] == [
         "files",
         "  upstream http://files:9002",
         "  paths    the rest public",
@@ -55,6 +60,7 @@ def test_list_prints_json_for_scripts(portal: Home) -> None:
     files, guestbook = json.loads(portal.call("apps", "list", "--json").stdout)
     assert files["visibility"] == "all"
     assert files["peers"] == [ID_A, ID_B]
+    assert guestbook.pop("status")
     assert guestbook == {
         "name": "guestbook",
         "upstream": "http://guestbook:9001",
@@ -62,6 +68,24 @@ def test_list_prints_json_for_scripts(portal: Home) -> None:
         "visibility": [ID_A],
         "peers": [ID_A],
     }
+
+
+def test_list_tells_which_apps_are_there_and_succeeds_whatever_they_do(ada: Home) -> None:
+    app = '{"v": "3.1", "port": 1, "paths": {"": {"access": "private"}}}'
+    with (
+        closing(socket.create_server(("127.0.0.1", 0))) as there,
+        closing(socket.socket()) as bound,
+    ):
+        bound.bind(("127.0.0.1", 0))
+        for name, one in (("there", there), ("gone", bound)):
+            ada.add_app(name, app, f"upstream: http://127.0.0.1:{one.getsockname()[1]}\n")
+        ada.add_app("away", app, "upstream: unix:nowhere.sock\n")
+        text, as_json = ada.call("apps", "list"), ada.call("apps", "list", "--json")
+    assert text.status == as_json.status == 0
+    found = {row["name"]: row["status"] for row in json.loads(as_json.stdout)}
+    assert found == {"away": "can't be found", "gone": "refuses", "there": "answers"}
+    for status in found.values():
+        assert f"  status   {status}\n" in text.stdout
 
 
 def test_list_leaves_out_a_broken_app_and_says_so(portal: Home) -> None:

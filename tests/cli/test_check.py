@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,13 +18,36 @@ if TYPE_CHECKING:
 ID_A = "8271dd" + "a" * 97
 
 
+NOTHING_PUBLIC = '{"v": "3.1", "port": 1, "paths": {"": {"access": "private"}}}'
+
+
 def test_a_portal_without_mistakes_passes(ada_with_apps: Home) -> None:
     ada_with_apps.call("apps", "allow", "guestbook", "all")
     with (ada_with_apps.config / "portal.yaml").open("a") as file:
         file.write("trusted_proxies: [127.0.0.1]\n")
     outcome = ada_with_apps.run("check")
-    clean = "Accepted: sealed and signed calls.\nNo problems found.\n"
-    assert (outcome.status, outcome.stdout, outcome.stderr) == (0, clean, "")
+    accepted, apps, none = outcome.stdout.splitlines()
+    assert (accepted, none) == ("Accepted: sealed and signed calls.", "No problems found.")
+    assert re.fullmatch(r"Apps: files [a-z' ]+, guestbook [a-z' ]+\.", apps)
+    assert (outcome.status, outcome.stderr) == (0, "")
+
+
+def test_whether_apps_are_there_is_told_and_counts_for_nothing(ada: Home) -> None:
+    with (
+        closing(socket.create_server(("127.0.0.1", 0))) as there,
+        closing(socket.socket()) as bound,
+    ):
+        bound.bind(("127.0.0.1", 0))
+        for name, one in (("there", there), ("gone", bound)):
+            ada.add_app(
+                name, NOTHING_PUBLIC, f"upstream: http://127.0.0.1:{one.getsockname()[1]}\n"
+            )
+        text, as_json = ada.call("check"), ada.call("check", "--json")
+    assert text.status == as_json.status == 0
+    assert "Apps: gone refuses, there answers.\n" in text.stdout
+    found = json.loads(as_json.stdout)
+    assert found["upstreams"] == {"gone": "refuses", "there": "answers"}
+    assert found["ok"]
 
 
 def test_every_problem_of_every_file_is_shown_at_once(ada: Home) -> None:

@@ -91,3 +91,36 @@ def test_sightings_that_cant_be_read_are_none(ada: Home, text: str) -> None:
     outcome = ada.run("check")
     assert outcome.status == 0
     assert "answered twice" not in outcome.stdout
+
+
+OPEN, CLOSED, MIXED = (
+    json.dumps({"v": "3.1", "port": 1, "paths": {p: {"access": a} for p, a in paths.items()}})
+    for paths in (
+        {"": "public"}, {"": "private", "/public": "public"}, {"": "public", "/admin": "private"}
+    )
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("app", "upstream", "is_warned_of"),
+    [
+        (OPEN, "http://127.0.0.1:9091", True),
+        (OPEN, "http://localhost:9091", True),
+        (OPEN, "http://[::1]:9091", True),
+        (OPEN, "http://127.8.0.1:9091", True),
+        (OPEN, "unix:app.sock", True),
+        (MIXED, "http://127.0.0.1:9091", True),
+        (CLOSED, "http://127.0.0.1:9091", False),
+        (OPEN, "http://transmission:9091", False),
+        (OPEN, "http://192.0.2.7:9091", False),
+    ],
+)
+def test_an_open_app_that_takes_us_for_its_own_machine_is_a_warning(
+    ada: Home, app: str, upstream: str, *, is_warned_of: bool
+) -> None:
+    ada.add_app("box", app, f"upstream: {upstream}\n")
+    outcome = ada.run("check", "--json")
+    found = json.loads(outcome.stdout)
+    told = [each for each in found["warnings"] if "open to the world" in each["what"]]
+    assert [each["file"] for each in told] == (["apps/box"] if is_warned_of else [])
+    assert outcome.status == 0

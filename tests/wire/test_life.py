@@ -113,7 +113,11 @@ def test_a_broken_contact_list_keeps_the_last_good_one_and_the_owner_is_told(gin
     contacts = gina.state / "contacts.yaml"
     good = contacts.read_bytes()
     gina.start()
-    assert health(gina).json() == {"status": "ok", "id": gina.id, "problems": []}
+    told = health(gina).json()
+    assert (told.pop("apps").keys(), told) == (
+        {"site"},
+        {"status": "ok", "id": gina.id, "problems": []},
+    )
 
     contacts.write_text("peers: [}")
     eventually(lambda: health(gina).json()["status"] == "degraded")
@@ -223,3 +227,19 @@ def exchange_broken(portal: Portal) -> None:
     with RawConnection(portal.public) as wire:
         wire.send(request("GET", "/", ("Host", portal.app_host("site"))))
         assert wire.rest().endswith(b"half")
+
+
+SITE = '{"v": "3.2", "paths": {"": {"access": "public"}}}'
+
+
+def test_health_tells_which_apps_are_there_and_depends_on_none(gina: Portal) -> None:
+    with socket.socket() as bound, socket.create_server((LOOPBACK, 0)) as there:
+        bound.bind((LOOPBACK, 0))
+        gina.add_app("gone", SITE, bound.getsockname()[1])
+        gina.add_app("there", SITE, there.getsockname()[1])
+        gina.start()
+        got = health(gina)
+    assert (got.status, got.json()["status"]) == (200, "ok")
+    apps = got.json()["apps"]
+    assert (apps["gone"], apps["there"]) == ("refuses", "answers")
+    assert gina.command("health").returncode == 0
