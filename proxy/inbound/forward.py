@@ -63,7 +63,7 @@ _CHUNKED: Field = (b"transfer-encoding", b"chunked")
 _LOOP = b"cdn-loop"
 """RFC 8586: through whom a request came that may not come again."""
 _DROPPED = "a field %s isn't handed on to this app (its name could change what is asked for)"
-_MAKES_ROOM = Refusal(Code.APP_BUSY, "places are short, and it was quiet for longest")
+_EVICTED = Refusal(Code.APP_BUSY, "places are short, and it was quiet for longest")
 _PROOF = frozenset({b"signature", b"signature-input", b"portal-key", b"content-digest"})
 
 
@@ -348,7 +348,7 @@ class _Failures:
 
 async def _run(relay: WebSocketRelay, active: ActiveRequest, place: Place) -> None:
     """Run a WebSocket to its end; if it is revoked, both sides that can be told hear so."""
-    place.hold_socket(relay, partial(active.revoke, _MAKES_ROOM))
+    place.hold_socket(relay, partial(active.revoke, _EVICTED))
     try:
         await relay.run()
     except asyncio.CancelledError:

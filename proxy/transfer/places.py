@@ -100,39 +100,39 @@ class PlaceLimiter:
 class Place:
     """A request's place, from its beginning to its end, whichever that is."""
 
-    __slots__ = ("_is_taken", "_limiter", "_make_room", "app", "caller", "network", "socket")
+    __slots__ = ("_evict", "_is_taken", "_limiter", "app", "caller", "network", "socket")
 
     def __init__(
         self, limiter: PlaceLimiter, caller: Caller, app: str, network: Address | None
     ) -> None:
         self._limiter = limiter
         self._is_taken = False
-        self._make_room: Callable[[], None] | None = None
+        self._evict: Callable[[], None] | None = None
         self.caller = caller
         self.app = app
         self.network = network
         """The client's; None where it can't be told apart, or isn't a stranger's."""
         self.socket: QuietSocket | None = None
 
-    def hold_socket(self, socket: QuietSocket, make_room: Callable[[], None]) -> None:
-        """Note that the request became a WebSocket; ``make_room`` has it closed.
+    def hold_socket(self, socket: QuietSocket, evict: Callable[[], None]) -> None:
+        """Note that the request became a WebSocket; ``evict`` has it closed.
 
         A stranger's alone can be closed so.
         """
         if self._is_taken and self.caller.type == "anonymous":
-            self.socket, self._make_room = socket, make_room
+            self.socket, self._evict = socket, evict
             self._limiter.hold_socket(self)
 
     def is_short(self) -> bool:
         """Tell whether others of its kind, or of its network, may soon miss this place."""
         return self._is_taken and self._limiter.is_short(self)
 
-    def make_room(self) -> None:
+    def evict(self) -> None:
         """Give the place back now, and have what holds it closed."""
-        make_room = self._make_room
+        evict = self._evict
         self._give_back()
-        if make_room is not None:
-            make_room()
+        if evict is not None:
+            evict()
 
     def _give_back(self) -> None:
         if self._is_taken:
@@ -178,7 +178,7 @@ class _AppPlaces:
             quiet = self._quietest(above=here if network is not None else 0)
             if quiet is None:
                 raise Refusal(Code.APP_BUSY, f"{self._app}: {len(self)} at once")
-            quiet.make_room()
+            quiet.evict()
         self._taken[kind] += 1
         if kind == "anonymous":
             self._of_network[network] = self._of_network.get(network, 0) + 1

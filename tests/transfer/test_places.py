@@ -296,9 +296,9 @@ def test_only_sockets_make_room_and_only_strangers(app: App) -> None:
 def test_a_place_that_was_given_back_is_free_once(app: App) -> None:
     with app.places.of(ANONYMOUS, "notes", "203.0.113.7") as place:
         place.hold_socket(Socket(0), lambda: app.closed.append("closed"))
-        place.make_room()
+        place.evict()
         assert len(app.places) == 0
-        place.make_room()
+        place.evict()
     place.hold_socket(Socket(0), lambda: None)
     assert len(app.places) == 0
     assert app.closed == ["closed"] * 2
