@@ -27,6 +27,8 @@ public_url: http://{{short_id}}.{domain}:{public}
 aliases: [{aliases}]
 accept: [sealed, signed]
 state: ../state
+# All come from one address, which as a stranger's has a quarter of an app's places.
+limits: {{requests_per_app: 8192}}
 listen: {{public: "127.0.0.1:{public}", apps: "127.0.0.1:{apps}", owner: "127.0.0.1:{owner}"}}
 """
 

@@ -29,6 +29,7 @@ OWN_PAGES = [
     (b"GET", "site=same-origin mode=cors dest=empty"),
     (b"GET", "site=same-origin mode=no-cors dest=script"),
     (b"GET", "site=same-origin mode=navigate dest=iframe"),
+    (b"GET", "site=same-origin mode=cors dest=manifest"),  # crossorigin="use-credentials"
     (b"GET", "site=none mode=navigate dest=document"),
     (b"POST", "site=none mode=navigate dest=document"),  # typed, and reloaded
     (b"POST", "origin=https://files.8271dd.p.example site=same-origin mode=cors dest=empty"),
