@@ -14,6 +14,7 @@ from starlette.types import Message, Receive, Scope
 
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Field, values_of
+from proxy.core.http1.framing import IN_CHUNKS
 from proxy.core.http1.grammar import MAX_FIELDS, MAX_HEAD
 from proxy.http.scope import TARGET, UPGRADE
 from proxy.transfer.body import BODY_WAIT
@@ -22,7 +23,6 @@ LATER = ("2", "3")
 """The versions of HTTP in which framing and connections are the server's business alone."""
 
 _OURS = ("1.0", "1.1")
-_CHUNKED: Field = (b"transfer-encoding", b"chunked")
 _LINE = len(b": \r\n")
 
 
@@ -77,7 +77,7 @@ async def framed(scope: Scope, receive: Receive, version: str) -> tuple[Scope, R
             return message
         return await receive()
 
-    return ({**scope, "headers": [*fields, _CHUNKED]} if has_body else scope), again
+    return ({**scope, "headers": [*fields, IN_CHUNKS]} if has_body else scope), again
 
 
 def _target(scope: Scope) -> bytes:

@@ -23,7 +23,7 @@ from proxy.core.gate import Admission, Request
 from proxy.core.http.forwarded import fields_of_forwarded_chain
 from proxy.core.http.headers import Field, content_length, response_for_travel, values_of
 from proxy.core.http.problem import Response
-from proxy.core.http1.framing import bodiless
+from proxy.core.http1.framing import IN_CHUNKS, bodiless
 from proxy.core.http1.reader import SWITCHING_PROTOCOLS
 from proxy.core.signature.base import NotSignable
 from proxy.core.signature.digest import BodyDigest
@@ -59,7 +59,6 @@ from proxy.transfer.spool import Spool
 from proxy.transfer.websocket import RelayLimits, WebSocketRelay
 
 _EMPTY: Field = (b"content-length", b"0")
-_CHUNKED: Field = (b"transfer-encoding", b"chunked")
 _LOOP = b"cdn-loop"
 """RFC 8586: through whom a request came that may not come again."""
 _DROPPED = "a field %s isn't handed on to this app (its name could change what is asked for)"
@@ -109,7 +108,7 @@ class Forwarder:
         with _Failures() as failures:
             outgoing = await self._streamed(request, admission, app, client, own)
             sending = None
-            if client.framing == _CHUNKED and await self._is_of_http_1_0(app, outgoing):
+            if client.framing == IN_CHUNKS and await self._is_of_http_1_0(app, outgoing):
                 sending = self._send_held(outgoing)
             async with sending or self._upstream.send(outgoing) as from_app:
                 if handshake is not None and from_app.status == SWITCHING_PROTOCOLS:

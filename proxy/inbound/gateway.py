@@ -16,6 +16,7 @@ from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Request
 from proxy.core.http.headers import Field, Indexed, values_of
 from proxy.core.http.problem import refusal_response
+from proxy.core.http1.framing import IN_CHUNKS
 from proxy.core.sealing.chunks import CannotOpen
 from proxy.core.sealing.envelope import is_sealed_request
 from proxy.core.sealing.message import MessageOpener
@@ -34,9 +35,6 @@ ENVELOPE_FACTOR, ENVELOPE_MORE = 32, 2 * 1024 * 1024
 A chunk costs up to 19 bytes more than it holds, and a sender may seal single bytes. Without a limit
 there would be padding, or empty chunks, without an end.
 """
-
-
-_CHUNKED = (b"transfer-encoding", b"chunked")
 
 
 class Gateway:
@@ -97,13 +95,13 @@ async def _framing(head: RequestHead, message: OpenedMessage) -> Field | None:
     if lengths := values_of(head.fields, b"content-length"):
         return b"content-length", lengths[0]
     if message.is_known:
-        return _CHUNKED if await message.has_more() else None
+        return IN_CHUNKS if await message.has_more() else None
     try:
         async with asyncio.timeout(BODY_WAIT):
             has_body = await message.has_more()
     except (TimeoutError, Refusal):
         has_body = True  # not there yet, or broken: whoever reads on hears of it
-    return _CHUNKED if has_body else None
+    return IN_CHUNKS if has_body else None
 
 
 def _broken(detail: str) -> Refusal:

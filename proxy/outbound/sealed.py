@@ -21,7 +21,7 @@ from proxy.core.binary_http.writer import request_head
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import indexed
 from proxy.core.http.problem import refusal_mark
-from proxy.core.http1.framing import bodiless
+from proxy.core.http1.framing import IN_CHUNKS, bodiless
 from proxy.core.identity_document import Document
 from proxy.core.sealing.chunks import LARGEST_CHUNK, CannotOpen
 from proxy.core.sealing.envelope import (
@@ -231,7 +231,7 @@ class SealedTransport:
             destination_of(call.contact),
             b"POST",
             GATEWAY,
-            ((b"host", host), CHUNKED_REQUEST, INCREMENTAL, (b"transfer-encoding", b"chunked")),
+            ((b"host", host), CHUNKED_REQUEST, INCREMENTAL, IN_CHUNKS),
             await _body(message, call, body),
             caller=ANYBODY,  # an answer proves what it answers
         )

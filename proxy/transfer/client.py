@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from proxy.core.http.forwarded import ForwardedChain, RemotePeer
 from proxy.core.http.headers import Field, Fields, values_of
+from proxy.core.http1.framing import IN_CHUNKS
 from proxy.core.log_line import RequestLine
 from proxy.core.websocket.handshake import asks_for_websocket
 from proxy.http.scope import HAS_BEGUN, INTERIM, UPGRADE
@@ -71,5 +72,5 @@ def received_framing(fields: Fields) -> Field | None:
     if lengths := values_of(fields, b"content-length"):
         return b"content-length", lengths[0]
     if values_of(fields, b"transfer-encoding"):
-        return b"transfer-encoding", b"chunked"
+        return IN_CHUNKS
     return None

@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from proxy.core.http.headers import Fields, has_too_many_options, values_of
+from proxy.core.http.headers import Field, Fields, has_too_many_options, values_of
 from proxy.core.http1.grammar import Malformed, RequestHead, ResponseHead
 
 _LENGTH = re.compile(rb"[0-9]{1,15}")
+
+IN_CHUNKS: Field = (b"transfer-encoding", b"chunked")
+"""What frames a body whose length isn't known when its head is sent."""
 
 
 class Unmeasured(Enum):
