@@ -109,7 +109,6 @@ def test_two_lengths_and_a_name_with_a_blank_are_refused(world: World) -> None:
     for raw in (
         request("POST", "/", *both) + b"0\r\n\r\nGET /evil HTTP/1.1\r\n\r\n",
         request("GET", "/", host, ("X-Ptl-Client-Id ", "evil")),
-        request("GET", "http://evil/", host),
         request("GET", "private", host),
         request("OPTIONS", "*", host),
         request("GET", "/\x01", host),
@@ -120,6 +119,15 @@ def test_two_lengths_and_a_name_with_a_blank_are_refused(world: World) -> None:
             got = wire.read()
         assert got.status == 400
         assert got.code in {"bad_request", "bad_target"}
+    assert world.bob_app.connections == 0
+
+
+def test_an_absolute_target_at_another_host_is_misdirected(world: World) -> None:
+    host = ("Host", world.bob.app_host("site"))
+    with RawConnection(world.bob.public) as wire:
+        wire.send(request("GET", "http://evil/", host))
+        got = wire.read()
+    assert (got.status, got.code) == (421, "misdirected")
     assert world.bob_app.connections == 0
 
 
