@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINIMUM := import sys; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help demo compose-demo test test-more bench bench-curves bench-workers bench-set-up lint format clean
+.PHONY: help demo compose-demo test test-more bench bench-curves bench-workers bench-dear bench-set-up lint format clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ bench-curves: bench-set-up ## CPU per request as connections, bodies, contacts, 
 
 bench-workers: bench-set-up ## calls a second as workers are added (QUICK=1: for a look)
 	@exec .venv-bench/bin/python -m bench.workers $(if $(QUICK),--quick)
+
+bench-dear: $(VENV)/run.stamp ## CPU of the dearest requests of 16 KB, beside ordinary ones
+	@exec $(BIN)/python -m bench.dear
 
 bench-set-up:
 	@$(MAKE) VENV=.venv-bench .venv-bench/run.stamp

@@ -151,7 +151,11 @@ class WebSocketRelay:
 
     async def _hand_on(self, data: bytes, direction: _Direction, back: _Direction) -> None:
         self.last_moved = self._now()
+        is_first = True
         for part in _slices(data):
+            if not is_first:
+                await asyncio.sleep(0)
+            is_first = False
             # What the filter passes on goes out even where it is the last before a violation: the
             # other side gets whole frames up to there, then our Close.
             passing = direction.frame_filter.feed(part)

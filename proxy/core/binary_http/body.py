@@ -18,6 +18,10 @@ from proxy.core.binary_http.message import Malformed
 from proxy.core.binary_http.varint import read_varint
 
 
+_OWN_BITS = ((1 << 6) - 1, (1 << 14) - 1, (1 << 30) - 1, (1 << 62) - 1)
+"""Of a variable-length integer, by its first two bits."""
+
+
 class _At(Enum):
     LENGTH = auto()
     CONTENT = auto()
@@ -57,6 +61,8 @@ class Body:
             case _At.CONTENT:
                 return self._content(data, position, pieces)
             case _At.LENGTH:
+                if not self._is_known:
+                    position = self._whole_pieces(data, position, pieces)
                 self._left, position = read_varint(data, position)
                 self._announce(self._left)
                 self._at = _At.CONTENT if self._left else _At.TRAILERS
@@ -70,6 +76,31 @@ class Body:
         if data[position:] != bytes(len(data) - position):
             raise Malformed("the padding isn't zeros")
         return len(data)
+
+    def _whole_pieces(self, data: bytes, position: int, pieces: list[bytes]) -> int:
+        """Take the pieces that are there from end to end; return the place behind the last.
+
+        A sender may write thousands of a byte each, and a turn of ``read`` for each would cost
+        more than all the rest of its message.
+        """
+        size, total = len(data), 0
+        while position < size:
+            length, start = data[position], position + 1
+            if length >= 64:  # noqa: PLR2004 - not a varint of one byte
+                form = length >> 6
+                start = position + (1 << form)
+                if start > size:
+                    break
+                length = int.from_bytes(data[position:start]) & _OWN_BITS[form]
+            end = start + length
+            if not length or end > size:
+                break
+            pieces.append(data[start:end])
+            position = end
+            total += length
+        if total:
+            self._announce(total)
+        return position
 
     def _content(self, data: bytes, position: int, pieces: list[bytes]) -> int:
         piece = data[position : position + self._left]

@@ -33,6 +33,10 @@ _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:" + _EXTENSION + rb")*+\r\n")
 # Two that are read faster: of a chunk of less than 16 bytes, and of one without extensions.
 _TINY = re.compile(rb"0{0,14}([0-9A-Fa-f])(?:" + _EXTENSION + rb")*+\r\n")
 _PLAIN = re.compile(rb"([0-9A-Fa-f]{1,15})\r\n")
+# A chunk of one byte whose first line is no longer than such a chunk explains; and a run of them.
+_ONE = rb"0{0,4}1(?:[\t ]?;[\t ]?" + TOKEN.removesuffix(b"+") + rb"{1,5})?\r\n([\x00-\xff])\r\n"
+_ONES = re.compile(rb"(?:" + _ONE + rb")++")
+_EACH = re.compile(_ONE)
 _CRLF = b"\r\n"
 _EXPLAINED = 16
 _DIGITS = {digit.encode(): int(digit, 16) for digit in "0123456789abcdefABCDEF"}
@@ -168,6 +172,9 @@ class ChunkedBody:
                 self._count(content - position, length)
             pieces.append(data[content:end])
             position = end + 2
+            if length == 1 and (run := _ONES.match(data, position)) is not None:
+                pieces += _EACH.findall(data, position, run.end())
+                position = run.end()
 
     def _line(self, data: bytes, position: int) -> int:
         """Read a chunk's first line, or as much of it as has come."""

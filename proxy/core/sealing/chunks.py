@@ -18,6 +18,8 @@ LARGEST_CHUNK = 65536
 
 FINAL = varint(0)
 _LONGEST_INTEGER = 8
+_ONE_BYTE = 64
+"""The first number that takes more, as a variable-length integer."""
 
 
 class CannotOpen(Exception):
@@ -57,8 +59,16 @@ class Splitter:
         A view of ``data`` where it is all in there. Raises ``CannotOpen`` for a chunk that is too
         large, as soon as that is known, and for one that is too short to hold anything.
         """
-        at = 0
-        while at < len(data):
+        at, size = 0, len(data)
+        while at < size:
+            # The smallest chunks, of which there may be many: whole, with a length of one byte.
+            length = data[at]
+            if TAG_LENGTH < length < _ONE_BYTE and at + length < size and self._is_between:
+                if length > self._limit:
+                    raise CannotOpen(f"a chunk of {length} bytes is larger than allowed")
+                yield data[at + 1 : at + 1 + length]
+                at += 1 + length
+                continue
             if self._is_final:
                 if len(self._held) + len(data) - at > self._limit:
                     raise CannotOpen("the final chunk is larger than allowed")
@@ -75,6 +85,10 @@ class Splitter:
                 if len(self._held) == self._length:
                     ciphertext, self._held, self._length = self._held, bytearray(), 0
                     yield ciphertext
+
+    @property
+    def _is_between(self) -> bool:
+        return not (self._length or self._is_final or self._held)
 
     def end(self) -> Bytes:
         """Return the final ciphertext; raises ``CannotOpen`` where the stream ended before it."""

@@ -2,8 +2,10 @@
 
 import pytest
 
+from proxy.core.binary_http.body import Body
 from proxy.core.binary_http.message import COMPLETE, Malformed, RequestHead, ResponseHead
 from proxy.core.binary_http.reader import RequestReader, ResponseReader
+from proxy.core.binary_http.writer import request_head
 from proxy.core.http1.grammar import MAX_HEAD
 from tests.core.binary_http.driving import read, read_message, reader_for
 from tests.core.binary_http.forms import FORMS, REQUESTS, RESPONSES, Form, integer, lines, string
@@ -193,3 +195,24 @@ def test_integers_may_be_as_wide_as_they_like(form: Form, width: int) -> None:
         message = start + fields + end + wide(b"hello") + end + end
     outcome = read(RequestReader() if form.is_request else ResponseReader(b"GET"), [message])
     assert outcome == read_message(form.message(_FIELDS))
+
+
+@pytest.mark.parametrize("width", [1, 2, 4, 8])
+def test_a_flood_of_tiny_pieces_is_read_in_few_steps(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = 0
+    read = Body.read
+
+    def counting(self: Body, data: bytes, position: int, pieces: list[bytes]) -> int:
+        nonlocal steps
+        steps += 1
+        return read(self, data, position, pieces)
+
+    monkeypatch.setattr(Body, "read", counting)
+    form = {1: 0, 2: 1, 4: 2, 8: 3}[width] << (8 * width - 2)
+    piece = (form | 1).to_bytes(width, "big") + b"x"
+    head = request_head(RequestHead(b"POST", b"https", b"a.example", b"/x", ()))
+    reader = RequestReader()
+    assert reader.feed(head + piece * 3000 + b"\0\0")[1:] == [b"x" * 3000, COMPLETE]
+    assert steps < 10

@@ -4,6 +4,7 @@ Counted are the bytes that searches and expressions may look at, not the time th
 """
 
 import re
+from typing import cast
 
 import pytest
 
@@ -49,6 +50,10 @@ class _Pattern:
         match = self._pattern.match(data, pos, endpos)
         self._counted.note(data, pos, endpos if match is None else match.end())
         return match
+
+    def findall(self, data: bytes, pos: int, endpos: int) -> list[bytes]:
+        self._counted.note(data, pos, endpos)
+        return self._pattern.findall(data, pos, endpos)
 
 
 class _Buffer(bytearray):
@@ -111,6 +116,7 @@ _BODIES = {
     "a trailer": b"0\r\nX: " + b"y" * 8000,
     "tiny chunks": b"1\r\nx\r\n" * 1000,
     "tiny chunks with extensions": b"1;a\r\nx\r\n" * 1000,
+    "tiny chunks of several sizes": b"1\r\nx\r\n02\r\nxx\r\n1;b=c\r\nx\r\n" * 1000,
 }
 
 
@@ -122,6 +128,37 @@ def test_a_chunked_body_is_looked_at_a_few_times(chunks: str, size: int, counted
     for place in range(0, len(data), size):
         reader.feed(data[place : place + size], [])
     assert counted.looked_at <= _TIMES * len(data)
+
+
+@pytest.mark.parametrize("size", [1, 5, 1 << 16])
+def test_tiny_chunks_of_all_sorts_are_read_as_they_are(size: int) -> None:
+    lines = (
+        b"1",
+        b"01",
+        b"1;a",
+        b"1 ; a",
+        b"00001;abcde",
+        b"000001;abcdefg",
+        b'1;a="b"',
+        b"1 ;a=b",
+    )
+    contents = (b"x", b"\r", b"\n", b"\0", b"\xff", b"1")
+    data = b"".join(b"%b\r\n%b\r\n" % (line, one) for line in lines for one in contents * 3)
+    data += b"2\r\nyy\r\n" + b"1\r\nz\r\n" * 2 + b"0\r\n\r\n"
+    events: list[object] = []
+    reader = ChunkedBody()
+    for place in range(0, len(data), size):
+        reader.feed(data[place : place + size], events)
+    assert reader.is_complete
+    assert b"".join(cast(list[bytes], events)) == b"".join(contents) * 24 + b"yyzz"
+
+
+@pytest.mark.parametrize("bad", [b"1 \r\nx\r\n", b"1;\r\nx\r\n", b"1\r\nxx\r\n", b"1\nx\r\n"])
+def test_one_bad_chunk_among_tiny_ones_is_refused(bad: bytes) -> None:
+    events: list[object] = []
+    with pytest.raises(Malformed):
+        ChunkedBody().feed(b"1\r\nx\r\n" * 5 + bad + b"1\r\nx\r\n0\r\n\r\n", events)
+    assert b"".join(cast(list[bytes], events)) in (b"x" * 5, b"x" * 6)
 
 
 def test_requests_that_came_together_are_not_copied_for_each_of_them() -> None:

@@ -112,3 +112,20 @@ def test_pieces_change_nothing(data: bytes, size: int) -> None:
     whole, byte_by_byte, cut = _split(data, len(data) or 1), _split(data, 1), _split(data, size)
     assert whole[:2] == byte_by_byte[:2] == cut[:2]
     assert max(whole[2], byte_by_byte[2], cut[2]) <= LIMIT
+
+
+def test_a_flood_of_tiny_chunks_is_cut_without_a_step_for_each_length(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps = 0
+    read = Splitter._read_length
+
+    def counting(self: Splitter, data: memoryview, at: int) -> int:
+        nonlocal steps
+        steps += 1
+        return read(self, data, at)
+
+    monkeypatch.setattr(Splitter, "_read_length", counting)
+    stream = b"".join(not_final(b"c" * 17)) * 900 + FINAL + _LAST
+    assert _split(stream, 1 << 16) == ([b"c" * 17] * 900 + [_LAST], None, len(_LAST))
+    assert steps == 1

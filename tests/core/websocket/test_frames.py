@@ -328,3 +328,39 @@ def test_our_close_never_stands_in_a_payload(
         assert rest == b""
         assert frames[-1] == close(1001)
         assert [frame.opcode for frame in frames].count(CLOSE) == 1
+
+
+@pytest.mark.parametrize("client", [True, False])
+@pytest.mark.parametrize("first", [0x82, 0x89, 0x8A, 0xC1])
+def test_a_flood_of_short_frames_is_not_read_header_by_header(
+    client: bool,  # noqa: FBT001
+    first: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    headers = 0
+    read = FrameFilter._header
+
+    def counting(self: FrameFilter, data: bytes, start: int) -> int:
+        nonlocal headers
+        headers += 1
+        return read(self, data, start)
+
+    monkeypatch.setattr(FrameFilter, "_header", counting)
+    frame = bytes((first, client << 7)) + b"mask" * client
+    passing = FrameFilter(sends_masked=client, deflate=True, limit=10)
+    assert passing.feed(frame * 2000) == frame * 2000
+    assert headers <= 2
+
+
+@pytest.mark.parametrize("first", [0x02, 0x42])
+def test_short_frames_of_one_message_have_its_limit(first: int) -> None:
+    fragment, last = b"\x00\x05hello", b"\x80\x05hello"
+    for count, is_refused in ((3, False), (4, True)):
+        passing = FrameFilter(sends_masked=False, deflate=True, limit=20)
+        data = bytes((first, 5)) + b"hello" + fragment * (count - 1) + last
+        passing.feed(data[: -len(last)] if not is_refused else data)
+        assert (passing.violation is not None) is is_refused
+    passing = FrameFilter(sends_masked=False, deflate=True, limit=20)
+    assert passing.feed(bytes((first | 0x80, 5)) + b"hello") != b""
+    assert passing.feed((bytes((first | 0x80, 5)) + b"hello") * 20) != b""
+    assert passing.violation is None, "each is a message of its own"
