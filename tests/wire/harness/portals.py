@@ -158,6 +158,8 @@ class Portal:
         start = ["-m", "proxy"]
         if self.clock_shift:
             start = [str(Path(__file__).with_name("shifted.py")), str(self.clock_shift)]
+        elif os.geteuid() != 0:
+            start = [str(Path(__file__).with_name("traceable.py"))]
         return [sys.executable, *start, "--config", str(config or self.config), *words]
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
