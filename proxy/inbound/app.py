@@ -86,8 +86,11 @@ class Inbound:
                 self._places.of(admission.caller, line.app, client.chain.client) as place,
             ):
                 client.state[IS_SHORT] = place.is_short
-                if line.mode == "signed" and question is not None:
-                    await self._forwarder.buffer(request, admission, app, question, client)
+                signed = question if line.mode == "signed" else None
+                if app is None:
+                    await self._forwarder.answer_own(request, admission, signed, client)
+                elif signed is not None:
+                    await self._forwarder.buffer(request, admission, app, signed, client)
                 else:
                     await self._forwarder.stream(request, admission, app, client, active, place)
         except Refusal as refusal:

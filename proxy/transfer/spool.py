@@ -1,4 +1,4 @@
-"""Bodies that are held because their apps must be told the length before any of it comes.
+"""Bodies that are buffered because their apps must be told the length before any of it comes.
 
 Servers of HTTP/1.0 can't read chunks: they take such a body for an empty one, and answer 200.
 """
@@ -23,15 +23,15 @@ class Spool:
         self.limit = limit
         self.taken = 0
 
-    def hold(self, request: UpstreamRequest) -> "_Holding":
-        """Hold the body of ``request``; inside the context is the same request with its length.
+    def whole(self, request: UpstreamRequest) -> "_Spooled":
+        """Buffer the body of ``request``; inside the context is the same request with its length.
 
         Raises ``Refusal`` where the body is too large, or isn't what it should be.
         """
-        return _Holding(self, request)
+        return _Spooled(self, request)
 
 
-class _Holding:
+class _Spooled:
     """One body, while it comes and until it has gone."""
 
     def __init__(self, spool: Spool, request: UpstreamRequest) -> None:
@@ -43,11 +43,11 @@ class _Holding:
     async def __aenter__(self) -> UpstreamRequest:
         request = self._request
         if request.body is None:
-            raise TypeError("only a body can be held")
+            raise TypeError("only a body can be spooled")
         try:
             await self._body.fill(self._counted(request.body), limit=Code.CANNOT_HOLD)
         except BaseException as error:
-            self._let_go()
+            self._release()
             if isinstance(error, Refusal) and error.code in (Code.CANNOT_HOLD, Code.STORAGE_FULL):
                 log.warning(
                     "%s speaks HTTP/1.0, so the length of a body must be told: %s",
@@ -64,9 +64,9 @@ class _Holding:
     async def __aexit__(
         self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
     ) -> None:
-        self._let_go()
+        self._release()
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         self._spool.taken -= self._size
         self._size = 0
         self._body.__exit__()
@@ -77,6 +77,6 @@ class _Holding:
             self._size += len(piece)
             spool.taken += len(piece)
             if spool.taken > spool.limit:
-                what = f"{show_size(spool.limit)} are held already"
+                what = f"{show_size(spool.limit)} are buffered already"
                 raise Refusal(Code.CANNOT_HOLD, what)
             yield piece

@@ -1,0 +1,179 @@
+"""Requests as the apps get them: what of each goes on, and what we say of who is calling."""
+
+import re
+from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import replace
+from functools import lru_cache, partial
+
+from proxy.config.apps import App
+from proxy.core.access.policy import Caller
+from proxy.core.app_fields import fields_for_app, fields_from_us, identity_fields
+from proxy.core.errors import Code, Refusal
+from proxy.core.gate import Admission, Request
+from proxy.core.http.forwarded import fields_of_forwarded_chain
+from proxy.core.http.headers import Field, values_of
+from proxy.core.signature.digest import BodyDigest
+from proxy.core.websocket.handshake import fields_for_app as handshake_for_app
+from proxy.http.upstream import OnInterim, UpstreamRequest, UpstreamTimeouts
+from proxy.inbound.dropped_names import DroppedNamesLog
+from proxy.portal import Portal
+from proxy.transfer.body import BufferedBody, limit_body
+from proxy.transfer.client import Client
+from proxy.transfer.response import nothing_follows, send_interim
+
+_EMPTY: Field = (b"content-length", b"0")
+_LOOP = b"cdn-loop"
+"""RFC 8586: through whom a request came that may not come again."""
+_DROPPED = "a field %s isn't handed on to this app (its name could change what is asked for)"
+
+
+class AppRequests:
+    """The requests to one Portal's apps."""
+
+    def __init__(self, portal: Portal, dropped_names: DroppedNamesLog) -> None:
+        self._portal = portal
+        self._dropped_names = dropped_names
+        self._loop_marks: dict[str, tuple[bytes, Callable[[bytes], object]]] = {}
+
+    async def streamed(
+        self,
+        request: Request,
+        admission: Admission,
+        app: App,
+        client: Client,
+        own: Collection[bytes],
+    ) -> UpstreamRequest:
+        """Return the request with a body that is still coming; raises ``Refusal``.
+
+        ``own`` are the hosts by which the client may know the app.
+        """
+        if client.raw is not None:
+            outgoing = self._to_app(request, admission, app, client, None, None)
+            return replace(outgoing, fields=handshake_for_app(outgoing.fields))
+        on_interim = partial(send_interim, client.send, own) if client.takes_interim else None
+        pieces = None
+        if client.framing is not None:
+            pieces = limit_body(client.pieces, client.framing, self._portal.config.limits.body)
+        if pieces is not None and admission.digests:
+            pieces = _proven(pieces, BodyDigest(admission.digests))
+        outgoing = self._to_app(request, admission, app, client, client.framing, pieces, on_interim)
+        if pieces is not None and request.seal is None and values_of(request.fields, b"expect"):
+            # The client's body is asked for when the app asks for it, or a second later; where it
+            # comes unasked, it is sent along.
+            fields = (*outgoing.fields, (b"expect", b"100-continue"))
+            outgoing = replace(outgoing, fields=fields, has_begun=client.has_begun)
+        if pieces is not None and client.framing == _EMPTY:
+            # With the head the app has all of it: first comes the end, and the proof.
+            await nothing_follows(pieces)
+            outgoing = replace(outgoing, body=None)
+        return outgoing
+
+    def buffered(
+        self, request: Request, admission: Admission, app: App, client: Client, body: BufferedBody
+    ) -> UpstreamRequest:
+        """Return the request with a body that is here and proven; raises ``Refusal``."""
+        if client.framing is None:
+            return self._to_app(request, admission, app, client, None, None)
+        framing = (b"content-length", str(body.size).encode("ascii"))
+        return self._to_app(request, admission, app, client, framing, body.pieces())
+
+    def _to_app(
+        self,
+        request: Request,
+        admission: Admission,
+        app: App,
+        client: Client,
+        framing: Field | None,
+        pieces: AsyncIterator[bytes] | None,
+        on_interim: OnInterim | None = None,
+    ) -> UpstreamRequest:
+        """Return the request as the app gets it, with our word on who is calling, and from where.
+
+        What the owner set as the app's Host takes the place of the one that was asked for in the
+        request, and not in what is told.
+        """
+        rule = admission.rule
+        if rule is None:
+            raise TypeError("only a request for an app can be sent to one")
+        mark, names_it = self._loop_mark(app)
+        if any(map(names_it, values_of(request.fields, _LOOP))):
+            raise Refusal(Code.LOOP_DETECTED, f"the upstream of {app.name} leads back to it")
+        host, asked_for = self._hosts(request, admission, app, client)
+        caller, forwarding = admission.caller, fields_of_forwarded_chain(client.chain, asked_for)
+        if rule.headers:
+            ours = fields_from_us(rule, caller, self._portal.variables(caller), forwarding)
+        else:
+            ours = [*identity_fields(caller), *forwarding]
+        if framing is not None:
+            ours.append(framing)
+        theirs, dropped = fields_for_app(admission.fields, app.fields)
+        for name in dropped:
+            self._dropped_names.tell(app.name, caller.type, _DROPPED, name)
+        times = self._portal.config.timeouts
+        silence = times.app_answer if app.answer_timeout is None else app.answer_timeout
+        return UpstreamRequest(
+            app.upstream,
+            request.method,
+            admission.target.raw,
+            # Host stands first, and once: theirs was taken out with what belongs to one hop.
+            ((b"host", app.host or host), *theirs, *ours, (_LOOP, mark)),
+            pieces,
+            _timeouts(times.app_connect, silence),
+            on_interim,
+            _named(caller),
+        )
+
+    def _hosts(
+        self, request: Request, admission: Admission, app: App, client: Client
+    ) -> tuple[bytes, bytes]:
+        """Return the Host that the app gets, and the one that it is told was asked for.
+
+        The latter is what a web server before us was asked for, if that leads to the same app:
+        whoever could name any other would have the app write links to it. A peer's request is for
+        the authority that it signed, whatever Host it came with.
+        """
+        if admission.question is not None:
+            signed = admission.question.message.authority.encode("ascii")
+            return signed, signed
+        host, told = values_of(request.fields, b"host")[0], client.chain.host
+        return host, told if told and self._portal.hosts.leads_to(told, app.name) else host
+
+    def _loop_mark(self, app: App) -> tuple[bytes, Callable[[bytes], object]]:
+        """Return what a request to ``app`` carries, and what finds it in a field: the app's name.
+
+        A name and no secret: who sends it with a request has that one request refused.
+        """
+        mark = self._loop_marks.get(app.name)
+        if mark is None:
+            name = self._portal.hosts.origin.of_app(app.name).host.encode("ascii")
+            member = rb"(?:\A|,)[ \t]*" + re.escape(name) + rb"[ \t]*(?:[;,]|\Z)"
+            mark = self._loop_marks[app.name] = name, re.compile(member, re.IGNORECASE).search
+        return mark
+
+
+def _named(caller: Caller) -> str:
+    """Return who alone may use a connection again that carried a body of ``caller``'s.
+
+    All strangers are one, and so are the owner's devices.
+    """
+    return caller.id if caller.type == "peer" else caller.type
+
+
+@lru_cache
+def _timeouts(connect: float, silence: float) -> UpstreamTimeouts:
+    return UpstreamTimeouts(connect, silence, silence)
+
+
+async def _proven(pieces: AsyncIterator[bytes], digest: BodyDigest) -> AsyncIterator[bytes]:
+    """Yield a body that streams; raises ``Refusal`` at its end unless it has its digest.
+
+    The last piece waits for that: an app that was told the length would take it for the end.
+    """
+    last = b""
+    async for piece in pieces:
+        digest.update(piece)
+        if last:
+            yield last
+        last = piece
+    digest.refuse_mismatch()
+    yield last
