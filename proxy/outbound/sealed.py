@@ -1,6 +1,6 @@
 """A sealed call: only the two Portals can read it, and both bodies stream.
 
-Sealed to a key that the peer's identity signed, so whoever can open it and answer is the peer: the
+Sealed to a key that the peer's identity signed, so whoever can open it and respond is the peer: the
 response needs no signature. Nothing here ever falls back to a signed call. A further try repeats
 the nonce, needs a body of which nothing is forgotten, and is made once for each of the two reasons
 there are, a key that is gone and a wrong clock. So whoever withholds responses and forges problems
@@ -57,7 +57,7 @@ from proxy.outbound.call import (
 from proxy.outbound.destinations import destination_of
 from proxy.outbound.identity_documents import Directory
 from proxy.transfer.body import SMALL, ReplayableBody, beginning, coalesced
-from proxy.transfer.failures import is_safe, peer_failed, unusable
+from proxy.transfer.failures import is_safe, peer_failed, untrusted, unusable
 from proxy.transfer.opened_message import OpenedMessage
 
 EPHEMERAL_BYTES = 32
@@ -135,19 +135,19 @@ class SealedTransport:
             except _KeyProblem as problem:
                 self._directory.forget(call.contact, problem.document)
                 if not tries.for_key or not self._may_repeat(replayable, tries):
-                    refusal = Refusal(Code.PEER_UNTRUSTED, f"{peer_name(call.contact)}: {problem}")
-                    raise unusable(refusal, call.method) from None
+                    detail = f"{peer_name(call.contact)}: {problem}"
+                    raise untrusted(detail, call.method) from None
                 tries.for_key = False
             except _Unsealed as unsealed:
                 has_another = await self._has_another_key(call.contact, unsealed.document)
                 if not (tries.for_key and has_another and self._may_repeat(replayable, tries)):
-                    refusal = Refusal(Code.PEER_UNTRUSTED, f"{peer_name(call.contact)}: {unsealed}")
-                    raise unusable(refusal, call.method) from None
+                    detail = f"{peer_name(call.contact)}: {unsealed}"
+                    raise untrusted(detail, call.method) from None
                 tries.for_key = False
             except Refusal as refusal:
                 if tries.for_key or refusal.code in _UNKNOWN:
                     raise
-                # The first try was answered by nobody knows whom: it may have arrived.
+                # Nobody knows who responded to the first try: it may have arrived.
                 raise unusable(refusal, call.method) from None
 
     def _may_repeat(self, body: ReplayableBody, tries: _Tries) -> bool:
@@ -192,8 +192,7 @@ class SealedTransport:
             self._context.reachability.note(call.contact, reachable=False)
             raise peer_failed(failure, call.method, peer_name(call.contact)) from None
         except (CannotOpen, Malformed) as error:
-            refusal = Refusal(Code.PEER_UNTRUSTED, f"{peer_name(call.contact)}: {error}")
-            raise unusable(refusal, call.method) from None
+            raise untrusted(f"{peer_name(call.contact)}: {error}", call.method) from None
 
     def _sealer(self, contact: Contact, document: Document) -> RequestSealer:
         """Return what seals to the newest key that the document offers; raises ``Refusal``."""
@@ -233,7 +232,7 @@ class SealedTransport:
             GATEWAY,
             ((b"host", host), CHUNKED_REQUEST, INCREMENTAL, IN_CHUNKS),
             await _body(message, call, body),
-            caller=ANYBODY,  # an answer proves what it answers
+            caller=ANYBODY,  # a response proves which call it is for
         )
 
 
@@ -297,4 +296,4 @@ async def _refuse_unsealed(call: Call, document: Document, response: UpstreamRes
     if response.status < _SERVER_ERROR:
         raise _Unsealed(document, response.status)
     detail = f"{peer_name(call.contact)}: {response.status} and nothing sealed"
-    raise unusable(Refusal(Code.PEER_UNTRUSTED, detail), call.method)
+    raise untrusted(detail, call.method)

@@ -33,7 +33,7 @@ from proxy.outbound.call import (
     time_told,
 )
 from proxy.transfer.body import BufferedBody
-from proxy.transfer.failures import peer_failed, unusable
+from proxy.transfer.failures import peer_failed, untrusted, unusable
 
 
 class SignedTransport:
@@ -98,7 +98,7 @@ class SignedTransport:
             call.target,
             ((b"host", message.authority.encode("ascii")), *signed.message.fields, *framing),
             body.pieces() if call.has_body else None,
-            caller=ANYBODY,  # an answer proves what it answers
+            caller=ANYBODY,  # a response proves which call it is for
         )
         try:
             async with self._context.upstream.send(request) as response:
@@ -123,9 +123,10 @@ async def _verify(
         digest.refuse_mismatch()
     except Untrusted as error:
         detail = f"{contact.id} at {contact.address}: {response.status}, {error}"
-        raise unusable(Refusal(Code.PEER_UNTRUSTED, detail), call.method) from None
+        raise untrusted(detail, call.method) from None
     except Refusal as refusal:
-        untrusted = refusal.code is Code.DIGEST_MISMATCH
-        code = Code.PEER_UNTRUSTED if untrusted else refusal.code
-        raise unusable(Refusal(code, f"{contact.id}: {refusal.detail}"), call.method) from None
+        detail = f"{contact.id}: {refusal.detail}"
+        if refusal.code is Code.DIGEST_MISMATCH:
+            raise untrusted(detail, call.method) from None
+        raise unusable(Refusal(refusal.code, detail), call.method) from None
     return verified.fields

@@ -36,3 +36,8 @@ def unusable(refusal: Refusal, method: bytes) -> Refusal:
     if is_safe(method):
         return refusal
     return Refusal(Code.OUTCOME_UNKNOWN, f"{refusal.code.public}: {refusal.detail}")
+
+
+def untrusted(detail: str, method: bytes) -> Refusal:
+    """Return what a response that nobody vouches for amounts to."""
+    return unusable(Refusal(Code.PEER_UNTRUSTED, detail), method)

@@ -15,7 +15,7 @@ from proxy.outbound.call import Call, CallContext
 from proxy.outbound.identity_documents import Directory
 from proxy.outbound.reachability import Reachability
 from proxy.outbound.signed import SignedTransport
-from proxy.transfer.failures import app_failed
+from proxy.transfer.failures import app_failed, untrusted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -97,3 +97,19 @@ def test_an_apps_failure_is_told_from_its_absence(
     code: Code,
 ) -> None:
     assert app_failed(UpstreamFailed("detail", timeout=timeout, sent=sent)).code is code
+
+
+@pytest.mark.parametrize(
+    ("method", "code", "detail"),
+    [
+        (b"GET", Code.PEER_UNTRUSTED, "why"),
+        (b"REPORT", Code.PEER_UNTRUSTED, "why"),
+        (b"POST", Code.OUTCOME_UNKNOWN, "peer_untrusted: why"),
+        (b"get", Code.OUTCOME_UNKNOWN, "peer_untrusted: why"),
+    ],
+)
+def test_a_response_that_nobody_vouches_for_leaves_unknown_what_was_done(
+    method: bytes, code: Code, detail: str
+) -> None:
+    told = untrusted("why", method)
+    assert (told.code, told.detail) == (code, detail)
