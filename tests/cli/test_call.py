@@ -118,7 +118,7 @@ def test_a_get_prints_the_responses_body_and_nothing_else(street: Street, peer: 
     assert {name for name, _ in asked.fields} == {
         b"host", b"x-ptl-client-type", b"x-ptl-client-id", b"x-ptl-client-name",
         b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded",
-        b"x-request-id",
+        b"x-request-id", b"cdn-loop",
     }  # fmt: skip
 
 
