@@ -20,7 +20,7 @@ _SEE_OTHER = 303
 def touch_session(
     portal: Portal, request: Request, admission: Admission, client: Client, now: float
 ) -> Client:
-    """Note that a terminal was here; its cookie is set again with the answer where that is due.
+    """Note that a terminal was here; its cookie is set again with the response where that is due.
 
     With responses from private pages alone, and no cache keeps them: it could hand the cookie to
     whoever asks next.

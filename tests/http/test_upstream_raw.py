@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from proxy.http.client.engine import Http1Upstream
-from proxy.http.client.server import Server
+from proxy.http.client.server_history import ServerHistory
 from proxy.http.tcp_keepalive import PATIENCE as KERNEL_PATIENCE
 from proxy.http.upstream import (
     Destination,
@@ -166,7 +166,7 @@ async def test_the_kernel_looks_whether_a_silent_server_is_still_there(
     made: list[Any] = []
     connect = http1._pool._connect
 
-    async def noting(to: Server) -> Any:
+    async def noting(to: ServerHistory) -> Any:
         made.append(await connect(to))
         return made[-1]
 

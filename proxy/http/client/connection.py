@@ -6,9 +6,11 @@ ended or brought a byte that nobody asked for is never used again; whoever waits
 
 import asyncio
 import math
+import os
 import select
+import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import cast
@@ -16,7 +18,6 @@ from typing import cast
 from proxy.core.http1.framing import Persistence
 from proxy.core.http1.grammar import Malformed
 from proxy.core.http1.reader import END, Interim, ResponseReader, State, Surplus
-from proxy.http.client.transport import arrivals, is_end_genuine, left_unread
 from proxy.http.read_buffer import ReadBuffer
 from proxy.http.tcp_keepalive import keep_alive
 from proxy.http.upstream import ANYBODY, UpstreamFailed
@@ -31,6 +32,8 @@ WATCH = 0.1
 """Seconds in which a connection that won't be used again may show that its server answers twice."""
 _INTERIM_WEIGHT = 4096
 """What an interim response counts for among them: an endless row of these must wait too."""
+_PIECE = 256 * 1024
+"""Bytes that are read at once of what a lost connection left."""
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -100,7 +103,7 @@ class Connection(asyncio.BufferedProtocol):
 
         Behind a 101 it may still listen.
         """
-        if not is_end_genuine(self._transport):
+        if not _is_end_genuine(self._transport):
             self.fail(UpstreamFailed("the stream ended, and TLS didn't say so"))
             return False
         is_raw = self._reader.state is State.RAW
@@ -117,7 +120,7 @@ class Connection(asyncio.BufferedProtocol):
             self._timer.cancel()
             self._timer = None
         if exc is not None and self._failure is None:
-            for data in left_unread(self._transport):
+            for data in _left_unread(self._transport):
                 self._take(self._reader.feed(data))
         detail = f"the connection was lost: {exc}" if exc else "the connection was closed"
         self.fail(UpstreamFailed(detail))
@@ -225,7 +228,7 @@ class Connection(asyncio.BufferedProtocol):
     def is_quiet(self) -> bool:
         """Whether nothing has arrived that the loop hasn't seen; only asked while it is open."""
         if self._arrivals is None:
-            self._arrivals = arrivals(self._transport)
+            self._arrivals = _arrivals(self._transport)
         return not self._arrivals.poll(0)
 
     def fail(self, error: Exception) -> None:
@@ -308,3 +311,44 @@ def _weight(event: object) -> int:
 def _wake(future: asyncio.Future[bool] | None, *, is_late: bool = False) -> None:
     if future is not None and not future.done():
         future.set_result(is_late)
+
+
+# What the socket beneath a transport knows, and asyncio doesn't tell.
+
+
+def _is_end_genuine(transport: asyncio.BaseTransport) -> bool:
+    """Tell whether the other side ended the stream, not somebody between (RFC 9112, 9.8).
+
+    asyncio tells of both in the same way; the TLS object knows whether a close_notify came.
+    """
+    tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+    if tls is None:
+        return True
+    try:
+        return tls.read(1) == b""
+    except ssl.SSLError:
+        return False
+
+
+def _arrivals(transport: asyncio.BaseTransport) -> select.poll:
+    """Return what tells, when polled, of what has arrived and the loop hasn't seen: an end, mostly.
+
+    A server may close right behind its response, and a request sent after that would be lost.
+    """
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return poll
+
+
+def _left_unread(transport: asyncio.BaseTransport) -> Iterator[bytes]:
+    """Yield what the other side said before it broke off: an early response, mostly.
+
+    A server that refuses an upload answers and closes; our next write fails then, and asyncio
+    gives up the connection with the response still unread.
+    """
+    if transport.get_extra_info("sslcontext") is not None:
+        return
+    descriptor = transport.get_extra_info("socket").fileno()
+    with suppress(OSError):
+        while data := os.read(descriptor, _PIECE):
+            yield data

@@ -9,7 +9,7 @@ from proxy.core.http.headers import Field, indexed, values_of
 from proxy.core.http1.grammar import ResponseHead
 from proxy.http.client.exchange import Exchange
 from proxy.http.client.pool import Pool
-from proxy.http.client.server import SILENT_SECONDS, Server
+from proxy.http.client.server_history import SILENT_SECONDS, ServerHistory
 from proxy.http.upstream import (
     Destination,
     UpstreamFailed,
@@ -59,7 +59,7 @@ class Http1Upstream:
         return _Sending(self._pool, request)
 
     async def minor_version(self, request: UpstreamRequest) -> int:
-        """Return what the server of ``request`` speaks, by its last answers or by asking it.
+        """Return what the server of ``request`` speaks, by its last responses or by asking it.
 
         0 where nobody can tell: a body whose length is told is read by every server. Raises
         ``UpstreamFailed`` where it can't be reached.
@@ -78,7 +78,7 @@ class Http1Upstream:
         """Close every idle connection."""
         self._pool.close()
 
-    async def _ask(self, server: Server, request: UpstreamRequest) -> int:
+    async def _ask(self, server: ServerHistory, request: UpstreamRequest) -> int:
         """Ask what ``server`` speaks: ``OPTIONS *`` is about the server, and changes nothing."""
         loop = asyncio.get_running_loop()
         host = (b"host", values_of(request.fields, b"host")[0])

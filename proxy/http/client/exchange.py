@@ -157,7 +157,7 @@ class Exchange(Ending):
 
         A server that answers without having read the body takes it for the next request. Whoever
         sent it may mean that: nobody else may come behind it; nor may the sender, who would get
-        the answer to what no rule has judged, where the body could be a request.
+        the response to what no rule has judged, where the body could be a request.
         """
         caller, connection = self._request.caller, self.connection
         if caller == NOBODY or connection.has_ended_early:

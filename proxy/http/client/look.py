@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from proxy.http.client.connect import dial
+from proxy.http.client.happy_eyeballs import dial
 from proxy.http.client.resolver import Resolver
 from proxy.http.upstream import Destination
 

@@ -11,10 +11,10 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-from proxy.http.client.connect import dial
 from proxy.http.client.connection import Connection
+from proxy.http.client.happy_eyeballs import dial
 from proxy.http.client.resolver import Resolver
-from proxy.http.client.server import Server
+from proxy.http.client.server_history import ServerHistory
 from proxy.http.upstream import ANYBODY, Destination, UpstreamFailed
 
 IDLE_SECONDS = 4.0
@@ -38,7 +38,7 @@ class _Idle:
 
     __slots__ = ("by_caller", "count", "server")
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: ServerHistory) -> None:
         self.server = server
         self.by_caller: dict[str, deque[Connection]] = {}
         self.count = 0
@@ -79,11 +79,11 @@ class Pool:
         self._is_closed = False
         self._on_surplus_response = on_surplus_response
 
-    def server(self, to: Destination) -> Server:
+    def server(self, to: Destination) -> ServerHistory:
         """Return what is known of the server at ``to``."""
         return self._place(to).server
 
-    def take(self, server: Server, caller: str) -> Connection | None:
+    def take(self, server: ServerHistory, caller: str) -> Connection | None:
         """Return an idle connection that ``caller`` may use; None where there is none."""
         place = self._places.get(server.to)
         if place is None or not place.count:
@@ -105,7 +105,7 @@ class Pool:
                 _discard(connection)
         return None
 
-    async def connect(self, server: Server, patience: float) -> Connection:
+    async def connect(self, server: ServerHistory, patience: float) -> Connection:
         """Return a new connection; raises ``UpstreamFailed`` (nothing was sent)."""
         try:
             async with asyncio.timeout(patience):
@@ -118,7 +118,7 @@ class Pool:
         server.forget()  # when it is there again, it may be another one
         raise failure from None
 
-    def release(self, server: Server, connection: Connection) -> None:
+    def release(self, server: ServerHistory, connection: Connection) -> None:
         """Keep a connection that may carry another request."""
         loop = asyncio.get_running_loop()
         now = loop.time()
@@ -150,7 +150,7 @@ class Pool:
     def _place(self, to: Destination) -> _Idle:
         place = self._places.get(to)
         if place is None:
-            place = self._places[to] = _Idle(Server(to, self._on_surplus_response))
+            place = self._places[to] = _Idle(ServerHistory(to, self._on_surplus_response))
         return place
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -178,7 +178,7 @@ class Pool:
                 tls.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         return tls
 
-    async def _connect(self, server: Server) -> Connection:
+    async def _connect(self, server: ServerHistory) -> Connection:
         loop, to = asyncio.get_running_loop(), server.to
         origin = to.origin
         tls = None

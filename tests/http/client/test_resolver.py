@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from proxy.http.client import resolver
-from proxy.http.client.connect import dial
+from proxy.http.client.happy_eyeballs import dial
 from proxy.http.client.resolver import Address, Resolver
 
 LOOPBACK = "127.0.0.1"

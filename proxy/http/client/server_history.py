@@ -14,7 +14,7 @@ from proxy.http.upstream import Destination
 NO_KEEP_ALIVE_SECONDS = 30.0
 """How long no connection is kept to a server that closed one it had promised to keep."""
 KNOWN_SECONDS = 60.0
-"""How long an answer tells what its server speaks."""
+"""How long a response tells what its server speaks."""
 SILENT_SECONDS = 600.0
 """How long a server counts as one that invites no body, after it let one wait."""
 _LOG_SECONDS = 60.0
@@ -25,8 +25,8 @@ _NOT_THE_APPS = frozenset({400, 408, 414, 417, 431, 501, 505})
 log = logging.getLogger("proxy.upstream")
 
 
-class Server:
-    """The server at one destination; times are those of the event loop."""
+class ServerHistory:
+    """What was seen of the server at one destination; times are those of the event loop."""
 
     __slots__ = (
         "_assumed_until",
@@ -66,7 +66,7 @@ class Server:
     def minor(self, now: float) -> int | None:
         """Return the minor version of HTTP that it speaks; None where nothing tells.
 
-        HTTP/1.0, if any answer was so: some pass on what is behind them, as some CGI servers do.
+        HTTP/1.0, if any response was so: some pass on what is behind them, as some CGI servers do.
         """
         if now < self._old_until:
             return 0
@@ -79,14 +79,14 @@ class Server:
         return now >= self.silent_until and now >= self._old_until
 
     def note_response(self, minor: int, status: int, now: float) -> None:
-        """Take note of an answer's version."""
+        """Take note of a response's version."""
         if not minor:
             self._old_until = now + KNOWN_SECONDS
         elif status not in _NOT_THE_APPS:
             self._new_until = now + KNOWN_SECONDS
 
     def assume_old(self, until: float) -> None:
-        """Take it for one of HTTP/1.0 until then, unless an answer tells."""
+        """Take it for one of HTTP/1.0 until then, unless a response tells."""
         self._assumed_until = until
 
     def forget(self) -> None:
