@@ -43,7 +43,7 @@ def _request(data: bytes) -> tuple[Request, bytes]:
     method, target, version = line.split(b" ")
     if version != b"HTTP/1.1" or not method or not set(method) <= _TOKEN:
         raise ValueError(f"not a request line: {line!r}")
-    if not target or not all(33 <= byte <= 126 for byte in target):
+    if not target or not all(byte > 32 and byte != 127 for byte in target):
         raise ValueError(f"not a target: {target!r}")
     fields = []
     while True:
