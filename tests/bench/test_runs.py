@@ -10,6 +10,7 @@ import pytest
 from bench.crew import Crew, NotStarted
 from bench.ratios import IDLE, UPLOAD, WEBSOCKETS
 from bench.sockets import measure_sockets
+from tests.patience import soon
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,5 +65,5 @@ def _bench(module: str, out: Path, *words: str) -> subprocess.CompletedProcess[s
     line = [sys.executable, "-m", module, "--rounds", "1", "--seconds", "0.05", *words]
     return subprocess.run(
         [*line, "--out", str(out)],
-        cwd=_ROOT, capture_output=True, text=True, check=False, timeout=300,
+        cwd=_ROOT, capture_output=True, text=True, check=False, timeout=soon(300),
     )  # fmt: skip

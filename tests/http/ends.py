@@ -23,10 +23,9 @@ from proxy.core.http.origin import Origin
 from proxy.http.server.protocol import TARGET, ServerConnection
 from proxy.http.server.timeouts import ConnectionTimeouts
 from proxy.http.upstream import Destination
+from tests.patience import PATIENCE
 
 LOOPBACK = "127.0.0.1"
-PATIENCE = 10.0
-"""Seconds after which a test that waits has failed."""
 _RESET = struct.pack("ii", 1, 0)
 
 

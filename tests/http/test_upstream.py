@@ -23,7 +23,8 @@ from proxy.http.upstream import (
     UpstreamRequest,
     UpstreamTimeouts,
 )
-from tests.http.ends import LOOPBACK, PATIENCE, Link, Script, scripted, settled
+from tests.http.ends import LOOPBACK, Link, Script, scripted, settled
+from tests.patience import PATIENCE, soon
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 _CHUNKED = (b"transfer-encoding", b"chunked")
@@ -172,12 +173,12 @@ async def test_an_endless_row_of_interim_responses_is_not_piled_up(http1: Http1U
             sent += 28 * 1000
 
     async def slowly(*_: object) -> None:
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     async with scripted(script) as server:
         fetching = asyncio.create_task(_fetch(http1, _ask(server.to, on_interim=slowly)))
         samples = [0]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while not samples[0] or len(set(samples[-5:])) > 1:
                 samples.append(sent)
                 samples = samples[-5:]
@@ -204,7 +205,7 @@ async def test_the_response_may_begin_before_the_request_ends(engine: Upstream) 
         await link.until(b"0\r\n\r\n")
         await link.send(b"3\r\nTWO\r\n0\r\n\r\n")
 
-    async with scripted(script) as server, asyncio.timeout(2):
+    async with scripted(script) as server, asyncio.timeout(soon(2)):
         request = _ask(server.to, _CHUNKED, method=b"POST", body=body())
         async with engine.send(request) as response:
             pieces = response.pieces()
@@ -219,11 +220,11 @@ async def test_the_response_may_end_without_the_request_s_body(engine: Upstream)
     async def body() -> AsyncIterator[bytes]:
         try:
             yield b"one"
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         finally:
             closed.set()
 
-    async with scripted(_ok) as server, asyncio.timeout(2):
+    async with scripted(_ok) as server, asyncio.timeout(soon(2)):
         request = _ask(server.to, _CHUNKED, method=b"POST", body=body())
         assert await _fetch(engine, request) == (200, b"ok")
         assert closed.is_set()
@@ -532,7 +533,7 @@ async def test_an_upgrade_makes_a_raw_stream(engine: Upstream) -> None:
 async def test_an_upgrade_in_the_middle_of_the_request_fails(http1: Http1Upstream) -> None:
     async def body() -> AsyncIterator[bytes]:
         yield b"x"
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     fields = (_CHUNKED, (b"connection", b"upgrade"), (b"upgrade", b"x"))
     answered = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
@@ -581,7 +582,7 @@ async def test_a_body_that_is_not_its_length_is_not_passed_on(
     length = (b"content-length", b"5")
     async with scripted(script) as server:
         body = _pieces(*pieces)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(soon(2)):
             with pytest.raises(UpstreamFailed):
                 await _fetch(engine, _ask(server.to, length, method=b"POST", body=body))
         await settled(lambda: received or server.broken)
@@ -671,7 +672,7 @@ async def test_a_server_that_takes_nothing_is_given_up(engine: Upstream) -> None
 
     async def script(link: Link) -> None:
         link.stop_reading()
-        await asyncio.sleep(30)
+        await asyncio.Event().wait()
 
     async with scripted(script) as server:
         with pytest.raises(UpstreamFailed) as failure:
@@ -692,7 +693,7 @@ async def test_a_server_that_doesn_t_accept_is_given_up(engine: Upstream) -> Non
 
 async def test_a_slow_handshake_is_given_up(engine: Upstream) -> None:
     async def script(_link: Link) -> None:
-        await asyncio.sleep(30)
+        await asyncio.Event().wait()
 
     async with scripted(script) as server:
         assert server.to.connect is not None

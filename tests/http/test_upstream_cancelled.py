@@ -19,7 +19,7 @@ async def _silent(link: Link) -> None:
 
 async def _taking_nothing(link: Link) -> None:
     link.stop_reading()
-    await asyncio.sleep(60)
+    await asyncio.Event().wait()
 
 
 async def _stopping(link: Link) -> None:
@@ -35,7 +35,7 @@ async def _endless() -> AsyncIterator[bytes]:
 
 async def _stalled() -> AsyncIterator[bytes]:
     yield b"x"
-    await asyncio.sleep(60)
+    await asyncio.Event().wait()
 
 
 def _request(to: Destination, body: AsyncIterator[bytes] | None) -> UpstreamRequest:
@@ -108,7 +108,7 @@ async def test_a_cancelled_exchange_stays_cancelled_while_its_body_takes_its_tim
     async def body() -> AsyncIterator[bytes]:
         try:
             yield b"x"
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         finally:
             cleaning.set()
             await asyncio.sleep(0.05)

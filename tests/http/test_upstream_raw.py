@@ -20,6 +20,7 @@ from proxy.http.upstream import (
     UpstreamTimeouts,
 )
 from tests.http.ends import Link, scripted, settled, unchanged_tasks
+from tests.patience import PATIENCE
 
 _SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
 _PIECE = b"x" * 65536
@@ -121,7 +122,7 @@ async def test_two_that_wait_for_space_both_go_on(http1: Http1Upstream) -> None:
         await asyncio.wait(writing, timeout=0.3)
         assert not any(task.done() for task in writing)
         go_on.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await asyncio.gather(*writing)
 
 
@@ -132,7 +133,7 @@ async def _fill(response: UpstreamResponse) -> None:
 
 async def test_a_server_that_takes_nothing_is_given_up(http1: Http1Upstream) -> None:
     async def script(_link: Link) -> None:
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     async with _raw(http1, script, UpstreamTimeouts(write=0.2)) as response:
         with pytest.raises(UpstreamFailed) as failed:

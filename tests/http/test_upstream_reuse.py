@@ -17,7 +17,8 @@ from proxy.http.upstream import (
     UpstreamFailed,
     UpstreamRequest,
 )
-from tests.http.ends import Link, scripted
+from tests.http.ends import Link, scripted, settled
+from tests.patience import soon
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 _SECOND = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret"
@@ -155,7 +156,7 @@ async def test_a_surplus_response_reaches_nobody_and_is_told(
     async with scripted(script) as server:
         with suppress(UpstreamFailed):  # where both come at once, the first can't be believed
             await _fetch(engine, _request(server.to, b"POST", "ada", b"GET /private HTTP/1.1"))
-        await asyncio.sleep(pause + 0.05)
+        await settled(lambda: told)
         assert await _fetch(engine, _request(server.to, b"GET", "ada", None)) == b"ok"
         assert server.connections == 2
         assert told == [server.to]
@@ -233,7 +234,7 @@ async def test_a_server_that_doesn_t_say_what_it_speaks_is_waited_for_a_while(
     async def script(link: Link) -> None:
         await link.rest()
 
-    async with scripted(script) as server, asyncio.timeout(5):
+    async with scripted(script) as server, asyncio.timeout(soon(5)):
         request = _request(server.to, b"POST", "ada", b"x", streams=True)
         assert await http1.minor_version(request) == 0
 
@@ -261,5 +262,5 @@ async def test_a_body_that_comes_unasked_isn_t_kept_waiting(
         asked = UpstreamRequest(
             server.to, b"POST", b"/", fields, BytesBody(b"ok"), has_begun=has_begun
         )
-        async with asyncio.timeout(0.7):
+        async with asyncio.timeout(soon(0.7)):
             await _fetch(http1, asked)

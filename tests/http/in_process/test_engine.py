@@ -11,6 +11,7 @@ from proxy.core.http.origin import parse_origin
 from proxy.http.in_process.engine import AsgiUpstream
 from proxy.http.upstream import Destination, UpstreamFailed, UpstreamRequest
 from tests.http.in_process.messages import ask, body, start
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -68,7 +69,7 @@ async def test_two_requests_run_at_once() -> None:
     engine = AsgiUpstream(app)
 
     each = (fetch(engine, ask(target=path)) for path in (b"/a", b"/b"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         assert await asyncio.gather(*each) == [b"http /a", b"http /b"]
     await engine.close()
 
@@ -98,7 +99,7 @@ async def test_closing_cuts_off_what_still_runs() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await echo(scope, receive, send)
         try:
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         except asyncio.CancelledError:
             cut.append("cut")
             raise

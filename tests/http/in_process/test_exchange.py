@@ -190,7 +190,7 @@ async def test_what_an_app_does_behind_its_response_isn_t_cut_off() -> None:
 async def test_an_app_that_is_cancelled_fails_its_response() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         del scope, receive, send
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     exchange = Exchange(ask())
     running = asyncio.create_task(exchange.run(app))

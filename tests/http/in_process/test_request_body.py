@@ -111,7 +111,7 @@ async def test_who_leaves_in_the_middle_closes_what_the_body_comes_from() -> Non
     async def client() -> AsyncIterator[bytes]:
         try:
             yield b"a"
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         finally:
             ends.append("closed")
 

@@ -24,6 +24,7 @@ from proxy.core.websocket.messages import (
 from proxy.http.in_process.websocket import SocketExchange
 from proxy.http.upstream import UpstreamFailed
 from tests.http.in_process.messages import LENGTH, ask, start
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
@@ -58,7 +59,7 @@ class Socket:
         """Send these frames, and return all that the app says meanwhile until its end."""
         sending = asyncio.create_task(self._send(frames))
         said: list[Event] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             async for piece in self.exchange.pieces():
                 said += self._reader.feed(piece)
             await sending
@@ -93,7 +94,7 @@ async def opened(app: App, *fields: Field, read: float = 10.0) -> AsyncIterator[
         yield socket
     finally:
         await socket.exchange.finish()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await running
 
 

@@ -508,7 +508,7 @@ async def test_a_client_that_leaves_cancels_the_app(way: str) -> None:
     async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
         started.set()
         try:
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         except asyncio.CancelledError:
             cancelled.set()
             await asyncio.sleep(0.01)  # its own clean-up isn't cancelled again
@@ -732,7 +732,7 @@ async def test_shutting_down_lets_requests_finish() -> None:
 
 async def test_shutting_down_has_an_end_where_a_request_has_none() -> None:
     async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     config = config_for(app)
     config.timeout_graceful_shutdown = 0
@@ -755,7 +755,7 @@ async def test_a_client_that_leaves_while_nobody_reads_from_it_cancels_the_app()
 
     async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
         try:
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         except asyncio.CancelledError:
             cancelled.set()
             raise

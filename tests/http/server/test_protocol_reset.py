@@ -4,7 +4,8 @@ import asyncio
 import socket
 from typing import Any
 
-from tests.http.ends import LOOPBACK, PATIENCE, Receive, Send, listening, respond, settled
+from tests.http.ends import LOOPBACK, Receive, Send, listening, respond, settled
+from tests.patience import PATIENCE
 
 _GET = b"GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n"
 

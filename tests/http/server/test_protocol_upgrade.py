@@ -400,7 +400,7 @@ async def test_a_client_that_broke_off_while_it_was_made_to_wait_is_noticed() ->
 
     async def talk(_receive: Receive, _send: Send) -> None:
         try:
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         except asyncio.CancelledError:
             cancelled.set()
             raise
