@@ -7,11 +7,11 @@ match before anything is forwarded (``proxy.inbound.app`` holds that).
 Source: docs/protocol.md, section 3.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from proxy.core.access.decision import RuleMatcher
-from proxy.core.access.destination_header import FIELD, parse_destination
+from proxy.core.access.destination_header import FIELD, names_source, parse_destination
 from proxy.core.access.hosts import Hosts
 from proxy.core.access.policy import (
     ANONYMOUS,
@@ -132,8 +132,7 @@ def _admit_unsigned(
     """Admit a request that no Portal signed: the owner's device's, or a stranger's."""
     target = parse_target(origin_form(request.method, request.target, host), ascii_only=False)
     _refuse_method(request.method, app)
-    destinations = values_of(request.fields, FIELD)
-    rule = _rule(app, target, destinations, context, ascii_only=False)
+    rule = _rule(app, target, request.fields, context, ascii_only=False)
     portal = context.hosts.origin
     terminal = authenticate(request.fields, context.terminals, portal, now)
     caller = ANONYMOUS
@@ -185,7 +184,7 @@ def _admit_peer(
     target = parse_target(message.target)
     _refuse_method(message.method, app)
     covered = {component.field_name for component in read.signature.components}
-    rule = _rule(app, target, values_of(fields, FIELD) if FIELD in covered else (), context)
+    rule = _rule(app, target, [pair for pair in fields if pair[0] in covered], context)
     if rule is not None and not may_enter(rule.access, caller, knows_caller=True):
         raise Refusal(Code.NOT_ALLOWED, f"{app}: {rule.prefix!r} is {rule.access.name.lower()}")
     needs_digest = seal is None or values_of(fields, b"content-digest")
@@ -258,14 +257,15 @@ def _refuse_method(method: bytes, app: str | None) -> None:
 def _rule(
     app: str | None,
     target: Target,
-    destinations: Sequence[bytes],
+    fields: Fields,
     context: AccessContext,
     *,
     ascii_only: bool = True,
 ) -> Rule | None:
     """Return the rule for the target and the second one: the stricter of theirs.
 
-    Where all of an app's paths have the same access, the second target changes nothing.
+    Where all of an app's paths have the same access, the second target changes nothing. ``fields``
+    are those that may reach the app.
     """
     if app is None:
         return None
@@ -273,7 +273,12 @@ def _rule(
     if matcher is None:
         raise Refusal(Code.NO_SUCH_APP, app)
     rule = matcher.decide(target)
-    if not destinations or matcher.rules.uniform_access is not None:
+    if matcher.rules.uniform_access is not None:
+        return rule
+    if names_source(fields):
+        return matcher.rules.strictest
+    destinations = values_of(fields, FIELD)
+    if not destinations:
         return rule
     second = parse_destination(destinations, app, context.hosts, ascii_only=ascii_only)
     return stricter(rule, matcher.decide(second))

@@ -179,6 +179,29 @@ def test_a_destination_that_is_as_open_passes_as_it_came(destination: str) -> No
     assert (b"destination", destination.encode()) in admission.fields
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("x-amz-copy-source", "box/private"),
+        ("x-copy-from", "/private/x"),
+        ("x_copy_from", "/private/x"),
+        ("x-ms-copy-source", "http://elsewhere.example/private"),
+        ("x-object-manifest", "private/x"),
+        ("upload-concat", "final;/private/a /public/b"),
+        ("upload-concat", ""),
+    ],
+)
+def test_what_copies_from_elsewhere_is_judged_by_all_rules(name: str, value: str) -> None:
+    assert ask(_strange("/public/a", (name, value))) is Code.PROOF_REQUIRED
+    context = replace(CONTEXT, apps={"guestbook": RuleMatcher(Rules((Rule(b"", Access.PUBLIC),)))})
+    assert isinstance(ask(_strange("/public/a", (name, value)), context), Admission)
+
+
+@pytest.mark.parametrize("field", [("upload-concat", "partial"), ("x-amz-date", "x")])
+def test_what_copies_nothing_is_not(field: tuple[str, str]) -> None:
+    assert isinstance(ask(_strange("/public/a", field)), Admission)
+
+
 @pytest.mark.parametrize("destination", ["http://elsewhere.example/", "Berlin", "/a/../b"])
 def test_where_an_app_has_one_access_nothing_needs_judging(destination: str) -> None:
     rules = Rules((Rule(b"", Access.PUBLIC), Rule(b"/a", Access.PUBLIC)))

@@ -1,20 +1,48 @@
 """The second target of a request: where ``COPY`` and ``MOVE`` of WebDAV write to.
 
 An app acts on ``Destination`` as it acts on the target, so it is judged like one, whatever the
-method. It goes on as it came.
+method. It goes on as it came. Stores of objects, and tus, have fields of their own by which an
+upload is made of what they have already; what those name is told apart by nobody but them.
 Source: RFC 4918, sections 10.3 and 8.3 (a path, or a whole URI).
 """
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from proxy.core.access.hosts import Hosts
 from proxy.core.access.target import Target, parse_target
 from proxy.core.errors import Code, Refusal
+from proxy.core.http.headers import Fields, spelling
 
 FIELD = b"destination"
 
+_SOURCES = frozenset(
+    {
+        # S3 and those after it; Azure; Swift
+        b"x-amz-copy-source", b"x-goog-copy-source", b"x-oss-copy-source", b"x-obs-copy-source",
+        b"x-cos-copy-source", b"x-bce-copy-source", b"x-tos-copy-source", b"x-ms-copy-source",
+        b"x-ms-rename-source", b"x-copy-from", b"x-object-manifest",
+        b"x-symlink-target",
+    }
+)  # fmt: skip
+_CONCAT = b"upload-concat"
+_OF_ONE_PART = b"partial"
 _REFERENCE = re.compile(rb"(?:https?://([^/?#]*))?((?:/|\?|\Z).*)", re.IGNORECASE | re.DOTALL)
+
+
+def names_source(fields: Fields) -> bool:
+    """Tell whether a field names something else at the app that is copied, moved or linked to."""
+    return any(
+        _is_source(name) and (spelling(name) != _CONCAT or value.strip().lower() != _OF_ONE_PART)
+        for name, value in fields
+    )
+
+
+@lru_cache(maxsize=1024)
+def _is_source(name: bytes) -> bool:
+    key = spelling(name)
+    return key in _SOURCES or key == _CONCAT
 
 
 def parse_destination(

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from proxy.core.access.plain_letters import in_plain_letters
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.percent_encoding import unquote
 
@@ -29,16 +30,22 @@ MAX_BYTES = 24 * 1024
 A path of 8 KB in Japanese or with a few odd marks stays far below. Beyond, it is as one that is
 ambiguous: what wasn't looked at could ask for anything.
 """
+PLAIN_COST = 2
+"""How often a byte counts that was read ``in_plain_letters``, which takes longer than the rest."""
 
 _PATH = re.compile(rb"/[^\x00-\x20#?\\\x7f]*")
 """No blank and no ``#`` (either ends a path for many), no backslash (a slash to some)."""
-_UNAMBIGUOUS = re.compile(rb"(?:/[0-9A-Za-z_~-][0-9A-Za-z_.~-]*)*/?")
-"""Without escapes and without a dot that begins a segment: nearly every path, told by one look."""
+_UNAMBIGUOUS = re.compile(rb"(?:/[0-9A-Za-z_~-][0-9A-Za-z_.~-]*+(?<!\.))*+/?")
+"""Without escapes and without a dot at an end of a segment: nearly every path, told by one look."""
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _QUERY = re.compile(rb"[^\x00-\x20#\x7f]*")
-_WIDE_ESCAPE = re.compile(rb"%u[0-9A-Fa-f]{4}")
-"""What JavaScript's ``unescape`` decodes beside the escapes of RFC 3986."""
+_WIDE_ESCAPE = re.compile(rb"%u[0-9A-Fa-f]{4}", re.IGNORECASE)
+"""What JavaScript's ``unescape`` decodes beside the escapes of RFC 3986, and IIS."""
 _PATH_PARAMETER = re.compile(rb";[^/]*")
+_TRIMMED = re.compile(rb"(?<![ .])[ .]++(?=/|\Z)")
+"""Dots and blanks at the end of a segment: to Windows they aren't there, and who calls for
+``strip`` or compares as SQL does (PAD SPACE) drops the blanks.
+"""
 
 _CONTROLS = bytes([*range(0x20), 0x7F])
 _NOT_PLAIN = bytes([*range(0x20), *range(0x7F, 0x100)])
@@ -68,7 +75,7 @@ class Target:
     """Whether readers differ on what characters the path has, before or after some decoding.
 
     Bytes that aren't UTF-8 are dropped by some, replaced, or read as Latin-1; a backslash is a
-    slash to some, and a control byte is dropped or ends the path.
+    slash to some, a control byte is dropped or ends the path, and full-width dots are dots.
     """
     decodings: tuple[bytes, ...] = field(default=(), compare=False, repr=False)
     """The path and what each decoding makes of it; empty where it can mean nothing but itself."""
@@ -114,6 +121,7 @@ def parse_target(raw: bytes, *, ascii_only: bool = True) -> Target:
     decodings = _decodings(path)
     is_ambiguous = _is_ambiguous(decodings)
     _refuse_outside(decodings[-1], is_ambiguous=is_ambiguous)
+    is_ambiguous = is_ambiguous or _has_hidden_dots(decodings[-1])
     return Target(raw, path, kept, is_ambiguous, decodings)
 
 
@@ -137,9 +145,22 @@ def _is_ambiguous(decodings: tuple[bytes, ...]) -> bool:
     return (
         b"\\" in last
         or len(last.translate(None, _CONTROLS)) < len(last)
-        or (b"%u" in last and _WIDE_ESCAPE.search(last) is not None)
+        or (b"%" in last and _WIDE_ESCAPE.search(last) is not None)
         or not all(each.isascii() or _is_utf8(each) for each in decodings)
     )
+
+
+def _has_hidden_dots(path: bytes) -> bool:
+    """Tell whether some reader sees a dot segment, a backslash or an escape that isn't written so.
+
+    In full-width letters, say, around what isn't seen, or with a blank beside it.
+    """
+    plain = in_plain_letters(path)
+    if plain == path and b" " not in path:
+        return False
+    if b"\\" in plain or (b"%" in plain and unquote(plain, MAX_STRAYS) != plain):
+        return True
+    return _has_dot_segment(plain.replace(b" ", b"").translate(_SEPARATORS))
 
 
 def _is_utf8(path: bytes) -> bool:
@@ -163,21 +184,27 @@ def _refuse_outside(path: bytes, *, is_ambiguous: bool) -> None:
         for spelled, character in _ODD_SPELLINGS:
             seen = seen.replace(spelled, character)
         seen = seen.translate(None, _NOT_PLAIN)
-    if (
+    if _has_dot_segment(seen):
+        raise Refusal(Code.BAD_TARGET, f"dot segment: {path[:200]!r}")
+
+
+def _has_dot_segment(seen: bytes) -> bool:
+    """Tell whether there is one, in a path whose ``_SEPARATORS`` are one."""
+    return (
         seen.endswith((b"/.", b"/.."))
         or b"/./" in seen
         or b"/../" in seen
         or b"/.;" in seen
         or b"/..;" in seen
-    ):
-        raise Refusal(Code.BAD_TARGET, f"dot segment: {path[:200]!r}")
+    )
 
 
 def interpretations(target: Target) -> frozenset[bytes] | None:
     """Return every path that an app could take the target's for, itself included.
 
     The closure of: decode the escapes once more, drop ``;parameters``, cut at ``?`` or ``#`` that
-    came out of an escape, merge slashes. Then the same of what is left where one begins with
+    came out of an escape, merge slashes, drop dots and blanks behind a segment, read characters
+    outside ASCII as plain ones. Then the same of what is left where one begins with
     slashes and is taken for a reference to a host; only once, since nobody parses a URL twice. Case
     and a last slash are for the rules. None where the target is ambiguous, or beyond the bounds.
     """
@@ -223,7 +250,10 @@ def _closure(
         following = _following(current, decoded)
         if following is None:
             return None
-        for path in following:
+        plain = in_plain_letters(current)
+        if plain != current:
+            size += PLAIN_COST * len(current)
+        for path in (*following, plain):
             if path not in found:
                 found.add(path)
                 fresh.append(path)
@@ -241,7 +271,13 @@ def _following(path: bytes, decoded: Mapping[bytes, bytes]) -> tuple[bytes, ...]
         _PATH_PARAMETER.sub(b"", path) if b";" in path else path,
         path.partition(b"?")[0].partition(b"#")[0],
         _merged(path),
+        _trimmed(path),
     )
+
+
+def _trimmed(path: bytes) -> bytes:
+    has_some = path.endswith((b".", b" ")) or b"./" in path or b" /" in path
+    return _TRIMMED.sub(b"", path) if has_some else path
 
 
 def _merged(path: bytes) -> bytes:

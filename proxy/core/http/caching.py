@@ -17,8 +17,11 @@ _FOR_SHARED_CACHES = frozenset(
     {b"surrogate-control", b"edge-control", b"x-accel-expires", b"x-litespeed-cache"}
 )
 _TARGETED = b"-cache-control"
-_ARGUMENT = rb"(?:[ \t]*=[ \t]*(?:" + TOKEN + rb"|" + QUOTED_STRING + rb"))?"
-_DIRECTIVE = re.compile(rb"[ \t]*(?:(" + TOKEN + rb")" + _ARGUMENT + rb")?[ \t]*(?:,|\Z)")
+_LONGEST = 2048
+"""Bytes of ``Cache-Control`` that are read; what apps say has some hundred."""
+# No blank is given back: with two runs of them side by side, many would be read in many ways.
+_ARGUMENT = rb"(?:[ \t]*+=[ \t]*+(?:" + TOKEN + rb"|" + QUOTED_STRING + rb"))?"
+_DIRECTIVE = re.compile(rb"[ \t]*+(?:(" + TOKEN + rb")" + _ARGUMENT + rb")?[ \t]*+(?:,|\Z)")
 _DROPPED = frozenset({b"public", b"s-maxage"})
 _PRIVATE = frozenset({b"private", b"no-store"})
 
@@ -68,8 +71,11 @@ def _directives(value: bytes) -> dict[bytes, bytes] | None:
     """Return each directive as it stands, by its name in lower case; None where it can't be read.
 
     Of a directive that stands more than once the shortest counts for ``private``: the one that
-    names no fields, and so is about the whole response.
+    names no fields, and so is about the whole response. One that is longer than any honest app's
+    isn't read: other requests would wait.
     """
+    if len(value) > _LONGEST:
+        return None
     found: dict[bytes, bytes] = {}
     position = 0
     while position < len(value):

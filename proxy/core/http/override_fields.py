@@ -1,8 +1,9 @@
 """Names of fields by which a server or an app takes another request than the one that was judged.
 
-Another path, mount point, method, scheme, host, address or CGI variable than the request line and
-the connection tell. The rules hold for what the request line says; who could say by a field what
-is served in its place gets past them. So nobody's such field reaches an app, in any spelling.
+Another path, mount point, method, scheme, host, address, caller or CGI variable than the request
+line and the connection tell. The rules hold for what the request line says; who could say by a
+field what is served in its place gets past them. So nobody's such field reaches an app, in any
+spelling.
 
 - A web server in front writes some of them, and an app behind it believes them. Here the proxy
   tells of the way by ``X-Forwarded-For``, ``-Proto``, ``-Host`` and ``Forwarded`` alone.
@@ -78,7 +79,25 @@ _PATHS = frozenset(
         b"x-middleware-set-cookie", b"x-middleware-override-headers",
         b"x-next-resume-state-length", b"x-nextjs-rewrite", b"x-nextjs-matched-path",
         b"x-rewritten-path", b"x-rewritten-query",
+        b"x-astro-path", b"x-astro-locals", b"x-astro-middleware-secret",  # Astro on Vercel
+        b"x-react-router-prerender-data", b"x-react-router-spa-mode",  # CVE-2025-43864, -43865
+        b"x-opennext-initial-url", b"x-opennext-initial-path", b"x-opennext-resolved-routes",
+        b"x-netlify-original-path", b"x-netlify-original-pathname", b"x-netlify-original-url",
+        # a whole request in a field: what runs apps on AWS Lambda
+        b"x-apigateway-event", b"x-apigateway-context", b"x-amzn-request-context",
+        b"x-amzn-lambda-context",
+        b"raw-request-uri",  # Akka, Pekko
+        b"request-base",  # Dancer
+        b"x-http2-path", b"x-http2-scheme", b"x-http2-stream-id",  # Netty
+        b"x-webserver-context", b"x-modcfml-sharedkey",  # mod_cfml, beside x-tomcat-docroot
+        b"x-auth-request-uri", b"x-auth-request-url", b"x-original-request", b"x-ms-request-url",
     }
+) | frozenset(
+    before + b"-" + what
+    for before in (b"x-orig", b"x-original", b"x-override", b"x-proxied", b"x-proxy", b"x-real",
+                   b"x-replaced", b"x-rewrite", b"x-rewritten")
+    for what in (b"host", b"method", b"path", b"pathname", b"port", b"prefix", b"proto",
+                 b"protocol", b"query", b"request-uri", b"scheme", b"uri", b"url")
 )  # fmt: skip
 _SCHEMES_AND_HOSTS = frozenset(
     {
@@ -89,14 +108,22 @@ _SCHEMES_AND_HOSTS = frozenset(
         b"x-proxied-host", b"x-proxy-host", b"x-proxy-port", b"x-proxy-proto", b"x-proxy-scheme",
         b"x-backend-host", b"x-backend-server", b"x-server-name", b"x-server-port",
         b"cloudfront-forwarded-proto", b"x-cloudfront-forwarded-proto", b"cf-visitor",
-        b"x-alt-host", b"x-real-port",
+        b"x-alt-host",
+        b"x-proxied-https", b"proxy-ssl-id", b"proxy-auth-cert",  # Jetty
+        b"wl-proxy-ssl", b"wl-proxy-client-cert", b"wl-proxy-client-keysize",  # WebLogic
+        # WebSphere, which writes them with a $: scheme, host, port, address, user, certificate
+        b"-wsat", b"-wscc", b"-wscs", b"-wsis", b"-wspc", b"-wspr", b"-wspt", b"-wsra", b"-wsrh",
+        b"-wsru", b"-wssc", b"-wssi", b"-wssn", b"-wssp",
     }
 )  # fmt: skip
 _FORWARDED = frozenset(
     b"x-forwarded-" + what
     for what in (
         b"access-token", b"base", b"base-path", b"base-url", b"basepath", b"client-cert",
-        b"client-ip", b"context", b"context-path", b"email", b"for-ip", b"for-original", b"groups",
+        b"client-ip", b"context", b"context-path", b"contextpath", b"http-method", b"mount",
+        b"mount-path", b"original-path", b"original-uri", b"original-url", b"pathname",
+        b"query-string", b"servlet-path", b"subpath", b"tls-client-cert", b"tls-client-cert-info",
+        b"email", b"for-ip", b"for-original", b"groups",
         b"host-name", b"hostname", b"https", b"method", b"original-host", b"path", b"path-prefix",
         b"pathbase", b"pathinfo", b"preferred-username", b"protocol", b"query", b"remote-addr",
         b"remote-user", b"request", b"request-uri", b"resource", b"root", b"root-path", b"schema",
@@ -118,8 +145,45 @@ _ADDRESSES = frozenset(
         b"proxy-client-ip", b"x-sucuri-clientip", b"incap-client-ip",
     }
 )  # fmt: skip
+_CALLERS = frozenset(
+    {
+        # What stands in front of an app with a log-in of its own tells by these who is calling. An
+        # app.json sets one of them, and its app reads the others of the same product, too.
+        b"remote-name", b"remote-email", b"remote-groups",  # Authelia; Remote-User is CGI's
+        b"x-remote-user", b"x-remote-group", b"x-remote-groups", b"x-remote-email",
+        b"x-remote-name", b"x-remote-uid", b"x-remote-extra-scopes", b"x-remote-user-id",
+        b"x-remote-user-name", b"x-remote-user-display-name",  # Kubernetes, Home Assistant
+        b"x-auth-request-user", b"x-auth-request-email", b"x-auth-request-groups",
+        b"x-auth-request-preferred-username", b"x-auth-request-access-token",  # oauth2-proxy
+        b"x-webauth-user", b"x-webauth-name", b"x-webauth-fullname", b"x-webauth-email",
+        b"x-webauth-groups", b"x-webauth-role", b"x-webauth-roles",  # Grafana, Gitea
+        b"x-authentik-username", b"x-authentik-email", b"x-authentik-groups",
+        b"x-authentik-name", b"x-authentik-uid", b"x-authentik-entitlements",
+        b"x-authenticated-user", b"x-authenticated-userid", b"x-authenticated-groups",
+        b"x-consumer-id", b"x-consumer-custom-id", b"x-consumer-username",
+        b"x-consumer-groups", b"x-credential-identifier", b"x-anonymous-consumer",  # Kong
+        b"x-vouch-user", b"x-vouch-idp-claims-email", b"x-pomerium-claim-email",
+        b"x-pomerium-claim-user", b"x-pomerium-claim-groups",
+        b"x-goog-authenticated-user-email", b"x-goog-authenticated-user-id",
+        b"cf-access-authenticated-user-email", b"x-amzn-oidc-identity",
+        b"x-ms-client-principal", b"x-ms-client-principal-id", b"x-ms-client-principal-idp",
+        b"x-ms-client-principal-name", b"x-arr-clientcert",  # Azure
+        b"ms-aspnetcore-clientcert", b"ms-aspnetcore-token", b"ms-aspnetcore-winauthtoken",
+        b"tailscale-user-login", b"tailscale-user-name", b"tailscale-user-profile-pic",
+        b"ssl-client-cert", b"ssl-client-s-dn", b"ssl-client-subject-dn", b"ssl-client-verify",
+        b"x-ssl-client-cert", b"x-ssl-client-cn", b"x-ssl-client-dn", b"x-ssl-client-s-dn",
+        b"x-ssl-client-verify", b"x-client-cert", b"x-client-dn", b"x-client-verify",
+        b"client-cert", b"client-cert-chain",  # RFC 9440
+        b"auth-user", b"oidc-claim-sub", b"oidc-claim-email", b"oidc-claim-preferred-username",
+        b"eppn", b"shib-session-id", b"sm-user", b"sm-universalid", b"sm-userdn",
+        b"tls-session-info", b"remote-address",  # Akka, Pekko
+        b"x-envoy-internal",
+    }
+)  # fmt: skip
 
-OVERRIDE_FIELDS = (_CGI | _PATHS | _SCHEMES_AND_HOSTS | _FORWARDED | _ADDRESSES) - INTERMEDIARY
+OVERRIDE_FIELDS = (
+    _CGI | _PATHS | _SCHEMES_AND_HOSTS | _FORWARDED | _ADDRESSES | _CALLERS
+) - INTERMEDIARY
 """Each as its ``spelling``, less what is dropped before (``INTERMEDIARY``)."""
 _KEPT = 1024
 

@@ -4,9 +4,11 @@ With the domain of its Portal, or of several, an app would set a cookie for othe
 app's session, or so many cookies that browsers forget ours. Its own host is a host below those.
 """
 
+import re
 from collections.abc import Collection
 
 _BLANKS = b" \t"
+_DOMAIN = re.compile(rb";[ \t]*+domain[ \t]*+=([^;]*)", re.IGNORECASE)
 
 
 def reaches_beyond(value: bytes, own: Collection[bytes]) -> bool:
@@ -19,11 +21,7 @@ def reaches_beyond(value: bytes, own: Collection[bytes]) -> bool:
     ``Domain`` browsers take the last one, others the first: each of them must be its own. An empty
     one, which leaves the cookie to the one host, takes nothing back of those before it.
     """
-    return b"=" in value and any(
-        not _is_own(domain, own)
-        for name, _, domain in (part.partition(b"=") for part in value.split(b";")[1:])
-        if name.strip(_BLANKS).lower() == b"domain"
-    )
+    return any(not _is_own(domain, own) for domain in _DOMAIN.findall(value))
 
 
 def _is_own(domain: bytes, own: Collection[bytes]) -> bool:

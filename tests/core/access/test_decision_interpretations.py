@@ -7,6 +7,7 @@ for what its author wrote for the path that it ends up with.
 
 import posixpath
 import re
+import unicodedata
 import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -139,11 +140,41 @@ def drop_last_slash(path: str) -> str:
     return path.rstrip("/") or "/"
 
 
-CASE = (lower, fold, upper_and_lower)
+def simple_lower(path: str) -> str:
+    """One character for each, as Go, glibc and Java's ``equalsIgnoreCase`` have it."""
+    return _as_text(path, lambda text: text.replace("\u0130", "i").lower())
+
+
+def compatible(path: str) -> str:
+    """Who normalises whole paths; ZFS with ``normalization=formKC``."""
+    return _as_text(path, lambda text: unicodedata.normalize("NFKC", text))
+
+
+def drop_unseen(path: str) -> str:
+    """ext4's and HFS+'s look-up: characters that aren't seen aren't there."""
+    return _as_text(path, lambda text: re.sub("[\u00ad\u200b-\u200f\u2060\ufeff\ufe0f]", "", text))
+
+
+def drop_marks(path: str) -> str:
+    """Tables of databases by which e is é."""
+
+    def bare(text: str) -> str:
+        parts = unicodedata.normalize("NFD", text)
+        return "".join(each for each in parts if not unicodedata.combining(each))
+
+    return _as_text(path, bare)
+
+
+def trim(path: str) -> str:
+    """Windows; for blanks who calls for ``strip``, and SQL's comparisons."""
+    return "/".join(segment.rstrip(" .") for segment in path.split("/"))
+
+
+CASE = (lower, fold, upper_and_lower, simple_lower)
 STEPS: tuple[Step, ...] = (
     decode, drop_parameters, merge_slashes, normalise, cut_query, cut_fragment, *CASE,
     drop_invalid, replace_invalid, decode_overlong, drop_controls, cut_at_control,
-    slash_for_backslash, unescape, drop_last_slash,
+    slash_for_backslash, unescape, drop_last_slash, compatible, drop_unseen, drop_marks, trim,
 )  # fmt: skip
 
 
@@ -191,10 +222,37 @@ def _rules(rules: dict[bytes, Access]) -> Rules:
 
 PREFIXES = (b"", b"/a", b"/A", b"/a/b", b"/b", b"/b/", b"/ab", b"/key", b"/class", b"/a/b/key")
 RULES = st.dictionaries(st.sampled_from(PREFIXES), st.sampled_from(Access), max_size=5)
-_DROPPED = ("%80", "\x80", "%C3", "%ED%A0%80", "%F5", "%2580", "%0A", "%09", "%250D", "\xff")
+_DROPPED = (
+    "%80",
+    "\x80",
+    "%C3",
+    "%ED%A0%80",
+    "%F5",
+    "%2580",
+    "%0A",
+    "%09",
+    "%250D",
+    "\xff",
+    "%C2%AD",
+    "%E2%80%8B",
+    "\xef\xbb\xbf",
+    "%25EF%25B8%258F",
+)
 _SPELLED = {
-    "/": ["%5C", "%255c", "%C0%AF", "%25E0%2580%25AF", "\xc0\xaf", "%25u002f"],
-    "a": ["%C1%A1", "%E0%81%A1", "\xc1\xa1", "%25u0061"],
+    "/": [
+        "%5C",
+        "%255c",
+        "%C0%AF",
+        "%25E0%2580%25AF",
+        "\xc0\xaf",
+        "%25u002f",
+        "%EF%BC%8F",
+        "%20/",
+        "./",
+        "..%20/",
+        "%EF%BC%8E%EF%BC%8F",
+    ],
+    "a": ["%C1%A1", "%E0%81%A1", "\xc1\xa1", "%25u0061", "%EF%BD%81", "%C3%A4", "%F0%9D%90%80"],
 }
 _FRONTS = (
     "",
@@ -223,7 +281,9 @@ def targets(draw: st.DrawFn) -> bytes:
     wanted = draw(st.sampled_from(PREFIXES)).decode() + draw(st.sampled_from(["", "/", "/x", "x"]))
     front = draw(st.sampled_from(_FRONTS))
     behind = draw(
-        st.sampled_from(["", "", "?q", "%3fq", "%23f", "%253fq", ";p", "/;p", "%3bp", "/"])
+        st.sampled_from(
+            ["", "", "?q", "%3fq", "%23f", "%253fq", ";p", "/;p", "%3bp", "/", "%20", "."]
+        )
     )
     disguised = (_disguise(draw, character) for character in wanted)
     return (front + "".join(disguised) + behind or "/").encode("latin-1")
@@ -304,6 +364,15 @@ _BELOW = {b"": Access.PUBLIC, b"/a/b": Access.PRIVATE}
         (b"/%5C%5Ch/a", (decode, split_as_whatwg), _OPEN),
         (b"/%09/h/a", (decode, split_as_whatwg), _OPEN),
         (b"/a/b", (drop_last_slash,), {b"": Access.PUBLIC, b"/a/b/": Access.PRIVATE}),
+        (b"/%EF%BD%81", (decode, compatible), _OPEN),
+        (b"/a%EF%BC%8Fb", (decode, compatible), _BELOW),
+        (b"/%EF%BC%8Fh/a", (decode, compatible, split_as_url), _OPEN),
+        (b"/k%E2%80%8Be%C2%ADy", (decode, drop_unseen), _OPEN),
+        (b"/k%C3%A9y", (decode, drop_marks), _OPEN),
+        (b"/F%C4%B0L", (decode, simple_lower), {b"": Access.PUBLIC, b"/fil": Access.PRIVATE}),
+        (b"/a./b", (trim,), _BELOW),
+        (b"/a%20/b", (decode, trim), _BELOW),
+        (b"/a.%20%20./b.", (decode, trim), _BELOW),
         (b"/cla%C5%BFs", (decode, upper_and_lower), {b"": Access.PUBLIC, b"/class": Access.PEER}),
     ],
 )

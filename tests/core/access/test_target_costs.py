@@ -61,6 +61,8 @@ class Counter:
             (target, "_refuse_outside"),
             (target, "_following"),
             (target, "_merged"),
+            (target, "_trimmed"),
+            (target, "in_plain_letters"),
             (target, "_from_slash"),
             (decision, "_folds"),
         ):

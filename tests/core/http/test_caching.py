@@ -51,6 +51,12 @@ def _control(*values: bytes) -> list[Field]:
         ([b"max-age=1, max-age=9999"], b"no-store"),
         ([b"max age"], b"no-store"),
         ([b"private\xa0"], b"no-store"),
+        # A reader that gave blanks back took seconds for these.
+        ([b"public," + b" " * 16_000 + b"@"], b"no-store"),
+        ([b"public" + b"\t " * 900 + b"@"], b"no-store"),
+        ([b"a=" + b" " * 1900 + b"@"], b"no-store"),
+        ([b"," * 16_000], b"no-store"),
+        ([b"public" + b" " * 2000 + b", max-age=5"], b"max-age=5, private"),
     ],
 )
 def test_what_was_somebodys_own_is_private(values: list[bytes], expected: bytes) -> None:

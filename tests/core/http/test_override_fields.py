@@ -30,8 +30,18 @@ def test_an_override_field_is_one_in_every_spelling(name: bytes) -> None:
         b"soapaction", b"te", b"traceparent", b"upgrade-insecure-requests", b"user-agent",
         b"x-api-key", b"x-csrf-token", b"x-requested-with", b"x-nextjs-data", b"tus-resumable",
         b"upload-offset", b"x-original-filename", b"x-transmission-session-id", b"hx-request",
-        b"x-file-name", b"x-path", b"x-url", b"url", b"path", b"script", b"method", b"scheme",
+        b"x-file-name", b"x-path", b"x-url", b"x-user", b"x-auth-user", b"next-url", b"rsc",
+        b"x-amz-date", b"url", b"path", b"script", b"method", b"scheme",
     ],
 )  # fmt: skip
 def test_what_clients_send_is_none(name: bytes) -> None:
     assert not is_override_field(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"$WSRA", b"$wssn", b"X-Astro-Path", b"X_Proxied.Https", b"Raw-Request-URI", b"Remote-Groups",
+     b"x-http2-path", b"X-ApiGateway-Event", b"X-Orig-Request-Uri", b"x-original-pathname"],
+)  # fmt: skip
+def test_further_ones_of_products(name: bytes) -> None:
+    assert is_override_field(name.lower())

@@ -26,7 +26,9 @@ _BEYOND = [
     # Browsers split at each semicolon.
     b'a="b; Domain=p.example"', b'a=b; Path="/; Domain=p.example', b"a=; ; ;Domain=p.example",
     b"=b; Domain=p.example", b"__Host-a=b; Domain=p.example", b"a=b; Domain=evil.example",
-    b"a=b; Domain=127.0.0.1", b"a; Domain=p.example",
+    b"a=b; Domain=127.0.0.1", b"a; Domain=p.example", b"a=b; Domain=\xef\xbd\x90.example",
+    b"a=b;" + b";" * 60_000 + b"Domain=p.example", b"a=b;" + b" " * 60_000 + b"Domain=p.example",
+    b"a=b; Domain==p.example",
 ]  # fmt: skip
 
 
