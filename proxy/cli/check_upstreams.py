@@ -63,9 +63,9 @@ def about_trusting_apps(catalogue: Catalogue) -> Iterator[Problem]:
         if _is_open(app) and _is_local(app.upstream):
             what = (
                 "what no rule names is public, and it gets every request from "
-                f"{_from(app.upstream)}. An app that asks nobody there for a password (Transmission, Syncthing and "
-                "others do so) is open to the world. Make its paths private, or have it ask for "
-                "one whoever comes"
+                f"{_from(app.upstream)}. An app that asks nobody there for a password "
+                "(Transmission, Syncthing and others do so) is open to the world. Make its paths "
+                "private, or have it ask for one whoever comes"
             )
             yield Problem(f"apps/{app.name}", "", what)
 

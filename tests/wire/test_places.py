@@ -84,8 +84,8 @@ def stage(
     with ExitStack() as stack:
         portal = Portal(tmp_path_factory.mktemp("places") / "sam", "Sam", settings=SETTINGS)
         stack.callback(portal.release)
-        for name, app in zip(("sock", "holding"), apps, strict=True):
-            portal.add_app(name, OPEN, app.port)
+        portal.add_app("sock", OPEN, apps[0].port)
+        portal.add_app("holding", OPEN, apps[1].port)
         holder, refusing = reserve_port()
         stack.enter_context(holder)
         known = contact(peer.public.portal_id, "Key", refusing, refusing)

@@ -17,7 +17,6 @@ from enum import Enum, auto
 from proxy.core.binary_http.message import Malformed
 from proxy.core.binary_http.varint import read_varint
 
-
 _OWN_BITS = ((1 << 6) - 1, (1 << 14) - 1, (1 << 30) - 1, (1 << 62) - 1)
 """Of a variable-length integer, by its first two bits."""
 
