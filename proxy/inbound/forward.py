@@ -4,12 +4,10 @@ What comes sealed, or from a stranger, streams both ways. A signed request and i
 buffered whole, since neither may be believed in part.
 """
 
-import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -24,7 +22,6 @@ from proxy.core.http1.reader import SWITCHING_PROTOCOLS
 from proxy.core.signature.base import NotSignable
 from proxy.core.signature.digest import BodyDigest
 from proxy.core.signature.response import Question
-from proxy.core.websocket.frames import Close
 from proxy.core.websocket.handshake import Handshake, read_handshake
 from proxy.http.upstream import AppUpstream, UpstreamFailed, UpstreamRequest, UpstreamResponse
 from proxy.inbound.app_request import AppRequests
@@ -39,9 +36,8 @@ from proxy.transfer.failures import app_failed
 from proxy.transfer.places import Place
 from proxy.transfer.response import nothing_follows, send_buffered, send_response, send_stream
 from proxy.transfer.spool import Spool
-from proxy.transfer.websocket import RelayLimits, WebSocketRelay
+from proxy.transfer.websocket import RelayLimits, WebSocketRelay, run_until_revoked
 
-_EVICTED = Refusal(Code.APP_BUSY, "places are short, and it was quiet for longest")
 _PROOF = frozenset({b"signature", b"signature-input", b"portal-key", b"content-digest"})
 
 
@@ -112,7 +108,7 @@ class Forwarder:
                     relay = self._relay(request, handshake, from_app, client, own)
                     failures.has_begun = True
                     client.line.status = from_app.status
-                    await _run(relay, active, place)
+                    await run_until_revoked(relay, active, place)
                 else:
                     await self._stream_response(request, admission, from_app, client, own, failures)
 
@@ -255,16 +251,3 @@ async def _receive(body: BufferedBody, admission: Admission, client: Client) -> 
     digest = BodyDigest(admission.digests)
     await body.fill(client.pieces, limit=Code.TOO_LARGE, digest=digest)
     digest.refuse_mismatch()
-
-
-async def _run(relay: WebSocketRelay, active: ActiveRequest, place: Place) -> None:
-    """Run a WebSocket to its end; if it is revoked, both sides that can be told hear so."""
-    place.hold_socket(relay, partial(active.revoke, _EVICTED))
-    try:
-        await relay.run()
-    except asyncio.CancelledError:
-        # Told in WebSocket's own words, the end is a proper one, and nothing need be broken off.
-        # Who cancels for any other reason (the client left, the server ends) wants it over.
-        code = Close.TRY_AGAIN_LATER if active.revoked_for is Code.APP_BUSY else Close.NOT_ALLOWED
-        if active.revoked_for is None or not await relay.revoke(code):
-            raise

@@ -16,18 +16,23 @@ import secrets
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.types import Receive, Send
 
 from proxy.config.limits import DEFAULT_LIMITS
+from proxy.core.errors import Code, Refusal
 from proxy.core.websocket.frames import Close, FrameFilter, State, close_frame
 from proxy.core.websocket.handshake import Handshake, NotAgreed, fields_for_client, read_response
 from proxy.http.scope import RAW, STOP, UPGRADE
 from proxy.http.upstream import UpstreamFailed, UpstreamResponse
+from proxy.transfer.active_requests import ActiveRequest
+from proxy.transfer.places import Place
 from proxy.transfer.response import passing_fields
 
 log = logging.getLogger("proxy.websocket")
 
+_EVICTED = Refusal(Code.APP_BUSY, "places are short, and it was quiet for longest")
 _SLICE = 32 * 1024
 """Bytes that are looked at in one go: a flood of empty frames must not keep the others waiting."""
 
@@ -272,3 +277,16 @@ def _slices(data: bytes) -> Iterator[bytes]:
         view = memoryview(data)
         for start in range(0, len(data), _SLICE):
             yield bytes(view[start : start + _SLICE])
+
+
+async def run_until_revoked(relay: WebSocketRelay, active: ActiveRequest, place: Place) -> None:
+    """Run a WebSocket to its end; if it is revoked, both sides that can be told hear so."""
+    place.hold_socket(relay, partial(active.revoke, _EVICTED))
+    try:
+        await relay.run()
+    except asyncio.CancelledError:
+        # Told in WebSocket's own words, the end is a proper one, and nothing need be broken off.
+        # Who cancels for any other reason (the client left, the server ends) wants it over.
+        code = Close.TRY_AGAIN_LATER if active.revoked_for is Code.APP_BUSY else Close.NOT_ALLOWED
+        if active.revoked_for is None or not await relay.revoke(code):
+            raise
