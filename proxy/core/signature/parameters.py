@@ -27,6 +27,11 @@ from proxy.core.signature.own_form import Signature, read_own_form
 
 NONCE_BYTES = 32
 MAX_COMPONENTS = 512
+MAX_MARKS = {b"signature-input": 640, b"signature": 32}
+"""Blanks, commas, semicolons and per cents: more take milliseconds to read, and strangers send them
+for nothing. It is enough for a component each, or for as many fields as there may be with ``;bs``.
+"""
+_MARKS = b" ,;%"
 _NONCE = re.compile(r"[A-Za-z0-9_-]{43}")
 _COMPONENT_PARAMETERS = frozenset({"bs", "req"})
 
@@ -89,6 +94,9 @@ def find_signature(fields: Fields, tag: str) -> Signature:
 
 def find_by_parsing(fields: Fields, tag: str) -> Signature:
     """Return what ``find_signature`` does, whatever form it is in; raises ``Refusal``."""
+    for name, most in MAX_MARKS.items():
+        if sum(_marks_in(line) for line in values_of(fields, name)) > most:
+            raise malformed(f"{name.decode('ascii')} has more than {most} marks")
     inputs = cast(dict[str, object], parse_field(fields, b"signature-input", "dictionary"))
     values = cast(dict[str, object], parse_field(fields, b"signature", "dictionary"))
     ours = [
@@ -114,6 +122,10 @@ def find_by_parsing(fields: Fields, tag: str) -> Signature:
         text=http_sf.ser([member]),
         value=value,
     )
+
+
+def _marks_in(line: bytes) -> int:
+    return len(line) - len(line.translate(None, _MARKS))
 
 
 def _components(items: list[object]) -> Covered:

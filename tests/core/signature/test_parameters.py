@@ -2,15 +2,17 @@
 
 import base64
 
+import http_sf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.errors import Refusal
+from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Field
 from proxy.core.signature.base import Component
 from proxy.core.signature.parameters import (
     MAX_COMPONENTS,
+    MAX_MARKS,
     decode_nonce,
     encode_nonce,
     find_signature,
@@ -48,6 +50,35 @@ def test_there_is_a_limit_to_components() -> None:
     assert len(at_most.components) == MAX_COMPONENTS
     with pytest.raises(Refusal, match="signature_malformed"):
         find_signature(_fields(covering(MAX_COMPONENTS + 1)), "t")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (b"signature-input", b"a=(" + b"a " * 3900 + b")"),
+        (b"signature-input", b"a=(" + b"1 " * 3900 + b")"),
+        (b"signature-input", b",".join(b"a%d" % number for number in range(1500))),
+        (b"signature-input", b"a=()" + b"".join(b";a%d" % number for number in range(1500))),
+        (b"signature-input", b'a=%"' + b"%c3%a4" * 1350 + b'"'),
+        (b"signature", b"p=(" + b"a " * 3900 + b")"),
+        (b"signature", b",".join(b"a%d" % number for number in range(1500))),
+    ],
+)
+def test_what_takes_long_to_read_isnt_read(
+    monkeypatch: pytest.MonkeyPatch, name: bytes, value: bytes
+) -> None:
+    monkeypatch.setattr(http_sf, "parse", None)
+    fields = dict(_fields(b'p=();tag="t"')) | {name: value}
+    with pytest.raises(Refusal) as caught:
+        find_signature(list(fields.items()), "t")
+    assert caught.value.code is Code.SIGNATURE_MALFORMED
+
+
+def test_as_many_fields_as_there_may_be_can_be_covered_in_two_ways() -> None:
+    names = b" ".join(b'"x%d";bs' % number for number in range(256))
+    found = find_signature(_fields(b"p=(" + names + b');created=1;expires=2;tag="t"'), "t")
+    assert len(found.components) == 256
+    assert MAX_MARKS[b"signature-input"] > MAX_COMPONENTS
 
 
 @given(st.binary(min_size=32, max_size=32))
