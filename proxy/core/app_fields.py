@@ -62,7 +62,8 @@ def fields_for_app(fields: Fields, policy: FieldPolicy) -> tuple[Fields, Sequenc
     ]
     if not dropped:
         return fields, ()
-    return [pair for pair in fields if pair[0] not in dropped], dropped
+    names = frozenset(dropped)
+    return [pair for pair in fields if pair[0] not in names], dropped
 
 
 @lru_cache
