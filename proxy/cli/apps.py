@@ -40,7 +40,7 @@ def describe() -> None:
 
 @apps.command("list", cls=Command)
 def show(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
-    """Show every app: where it runs, whether it is there, what its paths ask for, whom it may know.
+    """Show every app: where it runs and whether it answers, its paths, and whom it may know.
 
     The exit status doesn't depend on what an app does.
 

@@ -96,6 +96,9 @@ def listens(port: int) -> bool:
 
 def test_who_is_in_the_queue_when_it_stops_is_served(gina: Portal, app: Recorder) -> None:
     grant_an_hour(gina)
+    # All come from one network, which has a quarter of an app's places.
+    with (gina.config / "portal.yaml").open("a") as yaml:
+        yaml.write(f"limits:\n  requests_per_app: {5 * QUEUED}\n")
     gina.start()
     process = process_of(gina)
     process.send_signal(signal.SIGSTOP)

@@ -136,7 +136,7 @@ def test_bytes_that_no_host_holds_are_refused(world: World, trap: Trap) -> None:
     dots = "127\uff0e0\uff0e0\uff0e1".encode()
     raw = b"GET http://%s:%d/ HTTP/1.1\r\nHost: x\r\n\r\n" % (dots, trap.port)
 
-    assert world.call(raw).status == 400
+    assert world.call(raw).status == 403
     assert trap.connections == 0
 
 

@@ -196,8 +196,8 @@ def _plain_base(
             return None
         if is_wrapped:
             values = [b":" + base64.b64encode(value.strip(b" \t")) + b":" for value in values]
-        one = values[0] if len(values) == 1 else b", ".join(map(_stripped, values))
-        lines.append(prefix + one.strip(b" \t"))
+        # Each line is stripped, not what they make: two empty ones are ", ".
+        lines.append(prefix + b", ".join(map(_stripped, values)))
     lines.append(b'"@signature-params": ' + signature_params.encode("ascii"))
     base = b"\n".join(lines)
     is_clean = base.isascii() and b"\r" not in base and base.count(b"\n") == len(lines) - 1

@@ -206,6 +206,7 @@ _COMPONENTS = st.lists(
 
 @given(_COMPONENTS, _MESSAGES, _MESSAGES | st.none(), st.sampled_from([None, 200]))
 @example([Component("a")], [(b"a", b" x "), (b"a", b" y ")], None, None)
+@example([Component("a")], [(b"a", b""), (b"a", b"")], None, None)
 def test_a_base_is_the_same_however_it_is_built(
     components: list[Component],
     fields: list[Field],
