@@ -252,6 +252,7 @@ class Visitors:
                     return
 
 
+@pytest.mark.more
 def test_a_restart_under_load_loses_no_request_that_it_took(gina: Portal, app: Recorder) -> None:
     gina.start()
     restarts_lose_nothing(gina, app, times=3)
@@ -296,6 +297,7 @@ def inheriting(portal: Portal, names: list[str]) -> Iterator[Callable[[], subpro
         yield start
 
 
+@pytest.mark.more
 def test_with_inherited_sockets_a_restart_refuses_nobody(gina: Portal, app: Recorder) -> None:
     visitors = Visitors(gina)
     with inheriting(gina, ["public", "apps", "owner"]) as start:

@@ -12,6 +12,8 @@ from tests.wire.harness.raw import RawConnection
 if TYPE_CHECKING:
     from .conftest import World
 
+pytestmark = pytest.mark.more  # http/server runs the same rows at the same reader
+
 
 def at_the_app(world: World, data: bytes) -> bytes:
     """Return the case's bytes for the host of an app that is public."""

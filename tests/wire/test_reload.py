@@ -96,6 +96,7 @@ def visitors(visit: Callable[[], None], count: int = 3) -> Iterator[None]:
     assert visits[0] > 20
 
 
+@pytest.mark.more
 def test_a_changed_app_is_followed_under_load_and_no_request_is_lost_or_of_two_moments(
     gina: Portal, versions: tuple[Version, Version]
 ) -> None:

@@ -186,6 +186,7 @@ def test_error_pages_for_ever_ask_for_the_document_once_in_ten_seconds(
     assert sealed.meddler.documents <= 2
 
 
+@pytest.mark.more
 def test_an_error_page_in_the_place_of_a_response_has_the_call_carried_out_once(
     sealed: World,
 ) -> None:

@@ -340,6 +340,7 @@ def test_a_body_in_flight_takes_little_memory(live: World, method: str) -> None:
     assert max(peak - idle for peak, idle in zip(found, before, strict=True)) < AT_ONCE * IN_FLIGHT
 
 
+@pytest.mark.more
 @needs_proc
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_body_that_nobody_takes_takes_little_memory(live: World, method: str) -> None:

@@ -276,6 +276,7 @@ def test_several_workers_share_codes_wrong_tries_and_devices(app: Recorder, tmp_
         portal.release()
 
 
+@pytest.mark.more
 def test_a_thousand_wrong_codes_open_nothing_and_use_nothing_up(
     app: Recorder, tmp_path: Path
 ) -> None:

@@ -15,6 +15,8 @@ from tests.wire.harness.portals import Portal
 from tests.wire.harness.sockets import RawSocket, WebSocketApp, handshake
 from tests.wire.harness.websocket_cases import CASES, STRICTER, Case, Step
 
+pytestmark = pytest.mark.more  # core/websocket has the same rows; this is every one of them twice
+
 _OPEN = """{"v": "3.2", "port": 80, "paths": {"": {"access": "public"}}}"""
 _DEFLATE = ("Sec-WebSocket-Extensions", "permessage-deflate; server_no_context_takeover")
 Ends = tuple[tuple[int, str], tuple[int, str]]

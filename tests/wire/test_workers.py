@@ -191,6 +191,7 @@ def test_a_worker_that_ends_by_itself_ends_all(gina: Portal) -> None:
     assert not any(is_running(worker) for worker in workers)
 
 
+@pytest.mark.more
 def test_a_restart_under_load_loses_no_request(gina: Portal, app: Recorder) -> None:
     restarts_lose_nothing(gina, app, times=2)
 

@@ -266,6 +266,7 @@ def test_changes_that_make_no_list_are_refused() -> None:
         with_visibility(LIST, "guestbook", BOB_ID)
 
 
+@pytest.mark.more
 def test_ten_thousand_contacts_and_one_app_that_may_know_each_by_name_are_a_list() -> None:
     ids = [encode_base32(hashlib.sha512(b"%d" % number).digest()) for number in range(10_000)]
     peers = tuple(

@@ -127,6 +127,7 @@ def killed_at_each_line(start: Path, copies: Path) -> list[Path]:
     return sorted(copies.iterdir(), key=lambda path: int(path.name))
 
 
+@pytest.mark.more
 def test_killed_at_any_line_of_a_rotation_no_call_is_lost(state: State, tmp_path: Path) -> None:
     folders = killed_at_each_line(state.folder, tmp_path / "copies")
     assert len(folders) > 100  # lines, up to a process that came to its end
@@ -147,6 +148,7 @@ def test_killed_at_any_line_of_a_rotation_no_call_is_lost(state: State, tmp_path
     assert told >= 1
 
 
+@pytest.mark.more
 def test_killed_at_any_line_of_a_first_start_the_next_one_works(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     folders = killed_at_each_line(tmp_path / "state", tmp_path / "copies")

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from proxy.core.errors import Refusal
 from proxy.core.terminals.terminals import LIFETIME
 from proxy.state.terminals import PairingStore, TerminalStore
@@ -51,6 +53,7 @@ while status != 0:
 """
 
 
+@pytest.mark.more
 def test_a_pairing_that_is_killed_anywhere_lets_at_most_one_device_in(tmp_path: Path) -> None:
     start, copies = tmp_path / "start", tmp_path / "copies"
     start.mkdir()
