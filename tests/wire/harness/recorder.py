@@ -111,8 +111,8 @@ class Recorder(Server):
 
     @property
     def request(self) -> Raw:
-        """The one request that came."""
-        (request,) = self.requests
+        """The one request that came; what the proxy asks a server for itself is none."""
+        (request,) = (got for got in self.requests if not got.head.startswith(b"OPTIONS * "))
         return request
 
     def handle(self, accepted: socket.socket) -> None:
