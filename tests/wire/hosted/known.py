@@ -35,6 +35,9 @@ DIFFERS = {
         **_ALL,
         **dict.fromkeys(_BAD_METHODS, _UNKNOWN_METHODS),
         "an_absolute_target_at_another_host_is_misdirected": _OWN_WORDS,
+        "bytes_behind_a_response_that_has_none_arent_passed_on[GET-304]": (
+            "it wants the body whose length a 304 tells, and closes"
+        ),
         "another_version_of_http_is_refused_as_such": _VERSION,
         "a_client_that_breaks_off_is_known_to_the_app": _LOST_CLOSE,
         "no_trailer_reaches_an_app[X-Other]": "it makes fields of trailers",
