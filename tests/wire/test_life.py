@@ -119,14 +119,20 @@ def test_a_broken_contact_list_keeps_the_last_good_one_and_the_owner_is_told(gin
         {"status": "ok", "id": gina.id, "problems": []},
     )
 
-    contacts.write_text("peers: [}")
+    # Whole at once: a look at a file that is half written would find another mistake.
+    beside = contacts.with_name("contacts.new")
+    beside.write_text("peers: [}")
+    beside.chmod(0o600)
+    beside.replace(contacts)
     eventually(lambda: health(gina).json()["status"] == "degraded")
     assert "contacts.yaml" in health(gina).json()["problems"][0]
     refused_change = gina.command("apps", "allow", "site", "all")
     assert refused_change.returncode == 1
     assert contacts.read_text() == "peers: [}"
 
-    contacts.write_bytes(good)
+    beside.write_bytes(good)
+    beside.chmod(0o600)
+    beside.replace(contacts)
     eventually(lambda: health(gina).json()["status"] == "ok")
     assert gina.log.count("the contact list is broken") == 1
 
