@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 HOSTLESS = {"host_twice_in_http_1_0"}
 """Whose twin names no host: it is well formed, and for nobody here."""
-BROKEN_IN_ITS_BODY = ("chunk_", "extension_", "trailer")
+BROKEN_IN_ITS_BODY = ("extensions_many_times_the_content", "chunk_", "extension_", "trailer")
 
 
 HOSTS = {row.name: b"site.bob.example:%d" % port for port, row in enumerate(requests.ROWS, 1000)}
