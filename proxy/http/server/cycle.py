@@ -11,7 +11,7 @@ from collections.abc import Iterable, MutableMapping
 from typing import Any, Protocol
 
 from proxy.core.http.headers import Field, Indexed, values_of
-from proxy.core.http1.framing import Persistence, bodiless, persistence, request_framing
+from proxy.core.http1.framing import IN_CHUNKS, Persistence, bodiless, persistence, request_framing
 from proxy.core.http1.grammar import RequestHead
 from proxy.core.http1.reader import SWITCHING_PROTOCOLS
 from proxy.core.http1.writer import CONTINUE, LAST_CHUNK, chunk, response_head
@@ -196,7 +196,7 @@ class Cycle:
             self._left = int(lengths[0])
         elif self._head.minor == 1:
             self._is_chunked = True
-            fields.append((b"transfer-encoding", b"chunked"))
+            fields.append(IN_CHUNKS)
         else:
             self.keeps = False
         self.keeps = self.keeps and persistence(given, 1).keeps and self._may_keep()

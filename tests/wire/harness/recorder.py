@@ -110,9 +110,14 @@ class Recorder(Server):
         self._script = Script(data, before_body, close)
 
     @property
+    def forwarded(self) -> list[Raw]:
+        """The requests that came, but for what the proxy asks a server for itself."""
+        return [got for got in self.requests if not got.head.startswith(b"OPTIONS * ")]
+
+    @property
     def request(self) -> Raw:
-        """The one request that came; what the proxy asks a server for itself is none."""
-        (request,) = (got for got in self.requests if not got.head.startswith(b"OPTIONS * "))
+        """The one request that came."""
+        (request,) = self.forwarded
         return request
 
     def handle(self, accepted: socket.socket) -> None:
