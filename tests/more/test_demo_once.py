@@ -51,7 +51,7 @@ def test_the_demo_ends_by_itself_with_every_step_as_it_should_be() -> None:
         "It sees Bob, and not Cleo",
         "X-Ptl-Client-Type: peer",
         "-> POST /.well-known/ohttp-gateway\n",
-        "Ada's ID, Ada's key, the app, the path, the card, the app's answer.",
+        "Ada's ID, Ada's key, the app, the path, the card, the app's response.",
         "404 no_such_peer",
         "All is well.",
         "refused: replayed",
