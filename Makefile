@@ -26,7 +26,8 @@ test: $(VENV)/dev.stamp lint ## lint, types, import rules and the tests that nee
 
 test-more: $(VENV)/dev.stamp ## the tests that need a browser, an engine, others' apps or a long time (SKIP=1: without what can't be got)
 	@SKIP=$(SKIP) ./tests/more/set-up
-	$(BIN)/pytest -m more -rs
+	$(BIN)/pytest -m more -rs -n 4 --dist loadfile --ignore tests/more
+	$(BIN)/pytest -m more -rs tests/more
 
 # In an environment of its own: what others' proxies need must not change what ours is tested with.
 bench: bench-set-up ## CPU per request against other proxies, as ratios (QUICK=1: within three minutes)
