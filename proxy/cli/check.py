@@ -6,7 +6,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from proxy.cli.check_upstreams import (
@@ -24,6 +24,7 @@ from proxy.core.access.policy import MODES, Access, ContactList, Mode
 from proxy.core.errors import Invalid, Problem
 from proxy.http.client.look import Finding, look_at_all
 from proxy.state.files import Unsafe, check_private
+from proxy.state.identity_key import has_id_line
 from proxy.state.sealing_keys import SealingKeyStore
 from proxy.state.surplus_responses import SurplusResponses
 
@@ -72,9 +73,9 @@ def check(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> 
             {
                 "ok": not findings.problems,
                 "accept": findings.accept,
-                "problems": [asdict(problem) for problem in findings.problems],
-                "warnings": [asdict(warning) for warning in findings.warnings],
-                "notices": [asdict(notice) for notice in findings.notices],
+                "problems": [problem.members() for problem in findings.problems],
+                "warnings": [warning.members() for warning in findings.warnings],
+                "notices": [notice.members() for notice in findings.notices],
                 "upstreams": dict(findings.upstreams),
             }
         )
@@ -112,6 +113,7 @@ def inspect(folder: Path) -> Findings:
     warnings += _about_the_portal(portal)
     try:
         own_id = portal.identity().public.portal_id
+        warnings += _about_the_key(portal.state.identity_key, own_id)
     except Invalid as invalid:
         own_id = ""
         problems += invalid.problems
@@ -195,6 +197,16 @@ def _about_the_portal(portal: PortalFiles) -> Iterator[Problem]:
     if config.trusted_proxies.unix and not config.listen.public.unix:
         what = f"unix is for a unix socket, and listen.public is at {config.listen.public}"
         yield Problem(file, _TRUSTED, what)
+
+
+def _about_the_key(path: Path, own_id: str) -> Iterator[Problem]:
+    """Tell of a key that a damaged disk could make another Portal's."""
+    if not has_id_line(path):
+        what = (
+            "doesn't say whose key it is, so a damaged one would pass for another Portal's. If "
+            f"this is your Portal's ID, put a line before its first one: Portal ID: {own_id}"
+        )
+        yield Problem(str(path), "", what)
 
 
 def _notices(file: str, config: Config) -> Iterator[Problem]:

@@ -9,6 +9,8 @@ that is raised is our own bug and becomes a 500 in ``proxy.transfer.catch_all``.
 from dataclasses import dataclass
 from enum import Enum, unique
 
+from proxy.core.epoch import Epoch
+
 
 @unique
 class Code(Enum):
@@ -84,6 +86,10 @@ class Code(Enum):
         self.title = title
 
 
+_NO_UTF_8 = {chr(0xDC00 + byte): f"\\x{byte:02x}" for byte in range(0x80, 0x100)}
+"""What stands for a byte of a file's name that isn't UTF-8 (PEP 383), and how it is shown."""
+
+
 class Refusal(Exception):
     """A request that is refused: ``code`` for the caller, ``detail`` for the owner's log alone."""
 
@@ -93,6 +99,7 @@ class Refusal(Exception):
         detail: str = "",
         *,
         now: int | None = None,
+        epoch: Epoch | None = None,
         allow: str = "GET, HEAD",
         retry_after: int | None = None,
     ) -> None:
@@ -101,6 +108,8 @@ class Refusal(Exception):
         self.detail = detail
         self.now = now
         """Our clock in Unix seconds, with ``OUT_OF_TIME`` alone: a sender corrects its own."""
+        self.epoch = epoch
+        """The epoch to sign under, told with ``now``; None where the replay store is down."""
         self.allow = allow
         """The methods that are served, for ``METHOD_NOT_ALLOWED``."""
         self.retry_after = retry_after
@@ -112,7 +121,9 @@ class Problem:
     """One thing that is wrong with one file, for a person who will mend it.
 
     ``file`` is the path as the user knows it, ``place`` where in it ("line 3, column 5",
-    "paths./peer.access", or "" for the whole file), ``what`` says what is wrong and expected.
+    "paths./peer.access", or "" for the whole file), ``what`` says what is wrong and expected. A
+    file's name may be no text, and what a program says of it several lines; as a string a problem
+    is one line that can be shown anywhere.
     """
 
     file: str
@@ -121,7 +132,23 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"{self.file}: {self.place}" if self.place else self.file
-        return f"{where}: {self.what}"
+        return shown(f"{where}: {self.what}")
+
+    def members(self) -> dict[str, str]:
+        """Return the three as text that can be shown anywhere, for JSON."""
+        parts = {"file": self.file, "place": self.place, "what": self.what}
+        return {name: shown(text) for name, text in parts.items()}
+
+
+def shown(text: str) -> str:
+    """Return ``text`` with what isn't printable escaped, bytes that are no UTF-8 likewise."""
+    return text if text.isprintable() else "".join(map(_shown_character, text))
+
+
+def _shown_character(character: str) -> str:
+    if character.isprintable():
+        return character
+    return _NO_UTF_8.get(character) or repr(character)[1:-1]
 
 
 class Invalid(Exception):

@@ -4,12 +4,16 @@ Whoever reads the key is this Portal, and whoever replaces it makes another Port
 file is ours alone (0600), and nobody else can write to the folder that holds it. PKCS#8 PEM,
 Ed25519 (RFC 8410), without a passphrase: the proxy starts without a person. From then on nobody
 may dump the memory of the process that holds it.
+
+A flipped bit would make another key of it, and so another Portal. So the file says whose key it is:
+``Portal ID: <full ID>``, in a line before the PEM block, where RFC 7468 lets text stand. Keys
+that openssl made, or an earlier version, have no such line and are taken as they are.
 """
 
 import re
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -30,10 +34,15 @@ from proxy.state.files import (
 )
 
 _KEY_FILE_LIMIT = 16_384
-_PEM = re.compile(
+_FILE = re.compile(
+    rb"(?:Portal ID: (?P<portal_id>[^\n]*?)\r?\n)?(?P<pem>"
     rb"-----BEGIN (?P<label>[A-Z0-9 ]+)-----\r?\n"
     rb"(?:[A-Za-z0-9+/=]+\r?\n)+"
-    rb"-----END (?P=label)-----(?:\r?\n)?"
+    rb"-----END (?P=label)-----(?:\r?\n)?)"
+)
+_DAMAGED = (
+    "is damaged, or of two Portals: the key in it isn't that of the Portal ID above it. Put the "
+    "file of your backup in its place"
 )
 
 
@@ -48,16 +57,35 @@ def create_identity(path: Path) -> PrivateKey:
     _check_folder(path)
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    create_atomically(path, pem)
-    return PrivateKey(key.private_bytes_raw())
+    made = PrivateKey(key.private_bytes_raw())
+    create_atomically(path, id_line(made).encode("ascii") + pem)
+    return made
+
+
+def id_line(key: PrivateKey) -> str:
+    """Return the line that says whose key is in the file."""
+    return f"Portal ID: {key.public.portal_id}\n"
 
 
 def load_identity(path: Path) -> PrivateKey:
-    """Read the identity; raises ``Invalid`` for anything but an Ed25519 key that is ours alone."""
+    """Read the identity; raises ``Invalid`` for anything but an Ed25519 key that is ours alone.
+
+    So it does where the file says that its key is another Portal's.
+    """
+    return _load(path)[0]
+
+
+def has_id_line(path: Path) -> bool:
+    """Tell whether the file says whose key it is; raises what ``load_identity`` does."""
+    return _load(path)[1]
+
+
+def _load(path: Path) -> tuple[PrivateKey, bool]:
+    """Return the identity, and whether the file says whose it is."""
     forbid_dumps()
     _check_folder(path)
     try:
-        return PrivateKey(_parse(read_private(path, limit=_KEY_FILE_LIMIT)))
+        return _parse(read_private(path, limit=_KEY_FILE_LIMIT))
     except FileNotFoundError:
         raise _invalid(path, "is missing: `portal-proxy init` makes it") from None
     except OSError as error:
@@ -66,22 +94,32 @@ def load_identity(path: Path) -> PrivateKey:
         raise _invalid(path, str(error)) from None
 
 
-def _parse(data: bytes) -> bytes:
-    """Return the seed (32 bytes); raises ``ValueError`` whose text holds nothing of the file."""
-    match = _PEM.fullmatch(data)
+def _parse(data: bytes) -> tuple[PrivateKey, bool]:
+    """Return the key, and whether the file says whose it is.
+
+    Raises ``ValueError`` whose text holds nothing of the file.
+    """
+    match = _FILE.fullmatch(data)
     if match is None:
-        raise ValueError("isn't one PEM block and nothing else")
+        raise ValueError(
+            "isn't one PEM block and nothing else, but for a line `Portal ID: ...` before it. If "
+            "it was one, put the file of your backup in its place"
+        )
     if match["label"] == b"ENCRYPTED PRIVATE KEY":
         raise ValueError("is encrypted: the proxy needs a key without a passphrase")
     if match["label"] != b"PRIVATE KEY":
         raise ValueError("isn't a private key in PKCS#8 (BEGIN PRIVATE KEY)")
     try:
-        key = load_pem_private_key(data, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = load_pem_private_key(match["pem"], password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm, InternalError):
         raise ValueError("isn't a private key in PKCS#8: what it holds can't be read") from None
     if not isinstance(key, Ed25519PrivateKey):
         raise ValueError("isn't an Ed25519 key")  # noqa: TRY004 - the file is wrong, not a type
-    return key.private_bytes_raw()
+    identity = PrivateKey(key.private_bytes_raw())
+    stated = match["portal_id"]
+    if stated is not None and stated != identity.public.portal_id.encode("ascii"):
+        raise ValueError(_DAMAGED)
+    return identity, stated is not None
 
 
 def _check_folder(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 from contextlib import closing
@@ -106,6 +107,42 @@ def test_before_init_check_says_what_to_do(home: Home) -> None:
     outcome = home.run("check")
     assert outcome.status == 1
     assert "portal-proxy init" in outcome.stdout
+
+
+def test_a_key_that_doesnt_say_whose_it_is_gets_a_warning_with_the_line(ada: Home) -> None:
+    path = ada.state / "identity.key"
+    line, _, pem = path.read_text().partition("\n")
+    path.write_text(pem)
+    outcome = ada.call("check")
+    assert outcome.status == 0
+    assert f"put a line before its first one: {line}\n" in outcome.stdout
+    path.write_text(f"{line}\n{pem}")
+    assert "whose key" not in ada.call("check").stdout
+
+
+def test_a_damaged_key_is_a_problem_for_check_and_serve(ada: Home) -> None:
+    path = ada.state / "identity.key"
+    text = path.read_text()
+    path.write_text(text[:-40] + ("A" if text[-40] != "A" else "B") + text[-39:])
+    for command in ("check", "serve", "id"):
+        outcome = ada.call(command)
+        assert outcome.status == 1
+        assert "Put the file of your backup in its place" in outcome.stdout + outcome.stderr
+
+
+def test_names_that_are_no_text_are_shown_escaped(ada: Home) -> None:
+    (ada.state / "sealing").mkdir(mode=0o700)
+    odd = os.fsencode(ada.state / "sealing") + b"/7\xff\x1b.key"
+    os.close(os.open(odd, os.O_CREAT | os.O_WRONLY, 0o600))
+    (ada.config / "apps" / os.fsdecode(b"app\xfe")).mkdir(parents=True)
+    outcome = ada.run("check")
+    assert r"sealing/7\xff\x1b.key: isn't the proxy's" in outcome.stdout
+    assert r"app\udcfe" in outcome.stdout or r"app\xfe" in outcome.stdout
+    assert "Traceback" not in outcome.stderr
+    problems = json.loads(ada.run("check", "--json").stdout)["problems"]
+    assert r"7\xff\x1b.key" in json.dumps(problems, ensure_ascii=False).encode().decode().replace(
+        "\\\\", "\\"
+    )
 
 
 def test_check_changes_nothing(ada: Home) -> None:

@@ -21,12 +21,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.errors import Invalid
-from proxy.state.identity_key import create_identity, load_identity
+from proxy.core.identity import PrivateKey
+from proxy.state.identity_key import create_identity, has_id_line, id_line, load_identity
 
 # A busy machine is no failure.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SPAWN = multiprocessing.get_context("spawn")
 ED25519 = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+OTHER = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
+STATED = id_line(PrivateKey(bytes(range(32)))).encode()
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 IS_ROOT = os.geteuid() == 0
 
@@ -168,6 +171,14 @@ def test_a_pipe_in_the_keys_place_is_refused_and_not_waited_for(tmp_path: Path) 
         (pem(ED25519)[:-30], "one PEM block"),
         (pem(ED25519) + pem(ED25519), "one PEM block"),
         (b"\n" + pem(ED25519), "one PEM block"),
+        (b"# a comment\n" + pem(ED25519), "one PEM block"),
+        (STATED * 2 + pem(ED25519), "one PEM block"),
+        (STATED.rstrip(b"\n") + pem(ED25519), "one PEM block"),
+        (STATED, "one PEM block"),
+        (b"Portal ID: \n" + pem(ED25519), "Put the file of your backup"),
+        (STATED[:11] + STATED[11:].upper() + pem(ED25519), "Put the file of your backup"),
+        (STATED.replace(b"\n", b" \n") + pem(ED25519), "Put the file of your backup"),
+        (STATED + pem(OTHER), "Put the file of your backup"),
         (pem(ED25519) + b"x", "one PEM block"),
         (pem(ED25519, encryption=BestAvailableEncryption(b"secret")), "encrypted"),
         (pem(ED25519, PrivateFormat.OpenSSH), "PKCS#8"),
@@ -190,8 +201,50 @@ def test_a_refusal_tells_nothing_of_the_key(tmp_path: Path) -> None:
     )
 
 
-def test_windows_line_ends_are_taken(tmp_path: Path) -> None:
-    load_identity(put(tmp_path / "identity.key", pem(ED25519).replace(b"\n", b"\r\n")))
+@pytest.mark.parametrize("stated", [b"", STATED])
+def test_windows_line_ends_are_taken(tmp_path: Path, stated: bytes) -> None:
+    data = (stated + pem(ED25519)).replace(b"\n", b"\r\n")
+    load_identity(put(tmp_path / "identity.key", data))
+
+
+def test_a_made_key_says_whose_it_is_and_one_of_openssl_is_taken_as_it_is(tmp_path: Path) -> None:
+    made = create_identity(tmp_path / "identity.key")
+    first = (tmp_path / "identity.key").read_text().splitlines()[0]
+    assert first == f"Portal ID: {made.public.portal_id}"
+    assert has_id_line(tmp_path / "identity.key")
+
+    plain = put(tmp_path / "plain.key", pem(ED25519))
+    assert not has_id_line(plain)
+    assert load_identity(plain).public == PrivateKey(bytes(range(32))).public
+
+
+def test_openssl_reads_a_made_key(tmp_path: Path) -> None:
+    create_identity(tmp_path / "identity.key")
+    command = ["openssl", "pkey", "-in", str(tmp_path / "identity.key"), "-pubout"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("there is no openssl here")
+    assert done.stdout == load_identity(tmp_path / "identity.key").public.pem
+
+
+def test_no_flipped_bit_makes_another_portal_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "identity.key"
+    own_id, whole = create_identity(path).public.portal_id, path.read_bytes()
+    for at in range(len(whole) * 8):
+        damaged = bytearray(whole)
+        damaged[at // 8] ^= 1 << at % 8
+        path.write_bytes(damaged)
+        with suppress(Invalid):
+            assert load_identity(path).public.portal_id == own_id, at
+
+
+@pytest.mark.parametrize("length", range(0, 237, 7))
+def test_no_part_of_it_is_another_portal(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "identity.key"
+    create_identity(path)
+    path.write_bytes(path.read_bytes()[:length])
+    assert "backup" in refusal_of(path)
 
 
 def test_a_missing_key_names_the_command_that_makes_it(tmp_path: Path) -> None:
