@@ -4,7 +4,6 @@ Only here can an app be behind a unix socket, TLS or another machine's address: 
 says no more than a port of the app's own container.
 """
 
-import os
 import re
 import ssl
 from contextlib import suppress
@@ -14,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from proxy.config.config_file import read_config_file
+from proxy.config.config_file import is_there, read_config_file
 from proxy.config.listen import socket_path, socket_path_problem
 from proxy.config.timeouts import Silence
 from proxy.core.app_fields import DEFAULT_POLICY, FieldPolicy
@@ -55,21 +54,26 @@ class Settings:
 def load_settings(folder: Path) -> Settings:
     """Read the settings of the app in ``folder``; raises ``Invalid`` with every problem."""
     path = folder / FILE_NAME
-    if not os.path.lexists(path):
+    if not is_there(path):
         return Settings()
     file = validate(str(path), SettingsFile, parse_yaml(str(path), read_config_file(path)))
     problems: list[Problem] = []
+    kind: type[Invalid] = Invalid
     authorities = ""
     if file.upstream_ca is not None:
         if file.upstream is None or not file.upstream.startswith("https:"):
             what = "says whom to believe that the app is the app, which only an https upstream asks"
             problems.append(Problem(str(path), "upstream_ca", what))
-        authorities = _authorities(folder / file.upstream_ca, problems)
+        try:
+            authorities = _authorities(folder / file.upstream_ca)
+        except Invalid as invalid:
+            kind = type(invalid)
+            problems += invalid.problems
     upstream = _destination(folder, file.upstream, authorities) if file.upstream else None
     if upstream is not None and (what := socket_path_problem(upstream.unix)):
         problems.append(Problem(str(path), "upstream", what))
     if problems:
-        raise Invalid(problems)
+        raise kind(problems)
     return Settings(
         upstream,
         folder / file.token_file if file.token_file is not None else None,
@@ -92,18 +96,16 @@ def _destination(folder: Path, upstream: str, authorities: str) -> Destination:
     return Destination(parse_origin(upstream), authorities=authorities)
 
 
-def _authorities(path: Path, problems: list[Problem]) -> str:
-    """Return the certificates in a file, as text in PEM and nothing else."""
+def _authorities(path: Path) -> str:
+    """Return the certificates in a file, as text in PEM and nothing else; raises ``Invalid``."""
+    data = read_config_file(path)
     try:
-        found = b"\n".join(_CERTIFICATE.findall(read_config_file(path))).decode("ascii")
+        found = b"\n".join(_CERTIFICATE.findall(data)).decode("ascii")
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=found)
-    except Invalid as invalid:
-        problems += invalid.problems
     except (ssl.SSLError, ValueError):
-        problems.append(Problem(str(path), "", "holds no certificates in PEM that can be read"))
-    else:
-        return found
-    return ""
+        what = "holds no certificates in PEM that can be read"
+        raise Invalid([Problem(str(path), "", what)]) from None
+    return found
 
 
 def _upstream(text: str) -> str:

@@ -6,15 +6,16 @@ all files, in one pass. On a reload, ``Catalogue.after`` keeps its last good ver
 
 import logging
 import os
+import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from proxy.config.app_settings import FILE_NAME as SETTINGS_FILE
 from proxy.config.app_settings import Settings, load_settings
-from proxy.config.config_file import read_config_file
+from proxy.config.config_file import is_there, read_config_file
 from proxy.core.access.manifest import Manifest, parse_manifest
 from proxy.core.access.manifest_schema import Kind
 from proxy.core.access.rules import Rules
@@ -23,8 +24,8 @@ from proxy.core.errors import Invalid, Problem
 from proxy.core.http.origin import is_dns_label
 from proxy.core.text_files.text import shown
 from proxy.http.upstream import Destination
-from proxy.state.file_watch import FileWatch, Versions
-from proxy.state.files import FileVersion, Unreadable, file_version
+from proxy.state.file_watch import STALE_AFTER, FileWatch, Look, Versions
+from proxy.state.files import FileVersion, Unreadable, file_version, unreadable
 
 APPS_FOLDER = "apps"
 KINDS: tuple[Kind, ...] = ("app.json", "app_meta.json")
@@ -34,6 +35,11 @@ SETTLING = 0.1
 _log = logging.getLogger("proxy.apps")
 _FILES = (*KINDS, SETTINGS_FILE)
 _ANY_FOLDER = FileVersion(0, 0, 0, 0, 0)
+_NO_APPS: frozenset[str] = frozenset()
+_WHILE_UNREAD = (
+    f"a file in it couldn't be read for {STALE_AFTER:g} seconds or more: nobody reaches the app "
+    "until it can be read"
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,10 @@ class Catalogue:
     """Names of the apps that are there, but can't be served as they are."""
     sources: frozenset[Path] = frozenset()
     """Further files that settings were read from, or would be if they were right."""
+    unreadable: frozenset[str] = frozenset()
+    """Those of the broken ones of which a file couldn't be read: that may pass by itself."""
+    chosen_by_author: frozenset[str] = frozenset()
+    """Those of which the author's file says where they listen."""
     is_whole: bool = True
     """Whether the folder of the apps could be read: otherwise nobody can tell which are gone."""
 
@@ -74,24 +84,48 @@ class Catalogue:
         An app whose folder is gone, or its author's file, stays gone.
         """
         kept = {name: app for name, app in previous.apps.items() if name in self.broken}
-        return replace(self, apps=MappingProxyType({**kept, **self.apps}))
+        hosts = {app.upstream.origin.host for app in kept.values()}
+        # Had their files been right, it would have shown: the author's file aims at another app.
+        borrowed = {
+            name
+            for name in self.chosen_by_author & self.apps.keys()
+            if (host := self.apps[name].upstream.origin.host) in hosts and host != name
+        }
+        found = {name: app for name, app in self.apps.items() if name not in borrowed}
+        return replace(self, apps=MappingProxyType({**kept, **found}))
 
 
 def load_catalogue(folder: Path) -> Catalogue:
     """Read every app under ``folder``/apps; never raises for what is in there."""
     try:
-        names = sorted(path.name for path in (folder / APPS_FOLDER).iterdir())
-    except FileNotFoundError:
-        return Catalogue()
-    except OSError as error:
-        what = f"can't be read: {error.strerror}"
-        problem = Problem(str(folder / APPS_FOLDER), "", what)
-        return Catalogue(problems=(problem,), is_whole=False)
+        names = sorted(_names(folder / APPS_FOLDER))
+    except Unreadable as failure:
+        return Catalogue(problems=tuple(failure.problems), is_whole=False)
     reading = _Reading(folder / APPS_FOLDER)
     for name in names:
         if not name.startswith("."):
             reading.add(name)
     return reading.catalogue()
+
+
+def _names(apps: Path) -> list[str]:
+    """Return what is in the folder of the apps; raises ``Unreadable``."""
+    try:
+        return os.listdir(apps)  # noqa: PTH208 - names are enough
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise unreadable(apps, error) from None
+
+
+def _is_folder(path: Path) -> bool:
+    """Tell whether there is a folder; raises ``Unreadable`` where nobody can tell."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise unreadable(path, error) from None
 
 
 def is_without_author(folder: Path) -> bool:
@@ -110,9 +144,19 @@ def is_without_author(folder: Path) -> bool:
 class CatalogueWatch(FileWatch[Catalogue]):
     """The current apps of the config ``folder``; the last good version of each that is broken."""
 
-    def __init__(self, folder: Path, settling: float = SETTLING) -> None:
-        super().__init__(Catalogue())
+    _while_stale = "no app is served until it can be read"
+
+    def __init__(
+        self,
+        folder: Path,
+        settling: float = SETTLING,
+        *,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(Catalogue(), steady=steady)
         self._folder = folder
+        self._unread: dict[str, float] = {}
+        """Since when files of single apps can't be read, by the steady clock."""
         self._settling = settling * 1e9
         self._has_waited = False
         self.refresh()
@@ -121,15 +165,43 @@ class CatalogueWatch(FileWatch[Catalogue]):
     @property
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong with the files as they are; those apps are older, or missing."""
-        return (*super().problems, *self.current.problems)
+        stale = (
+            Problem(str(self._folder / APPS_FOLDER / name), "", _WHILE_UNREAD)
+            for name in sorted(self.unavailable)
+            if not self.is_stale
+        )
+        return (*super().problems, *self.current.problems, *stale)
+
+    @property
+    def unavailable(self) -> frozenset[str]:
+        """The apps that nobody reaches now: their files couldn't be read for too long.
+
+        By an old rule somebody could be let in who isn't any more, or by an app that is gone.
+        """
+        if self.is_stale:
+            return frozenset(self.current.apps)
+        if not self._unread:
+            return _NO_APPS
+        now = self._steady()
+        return frozenset(n for n, since in self._unread.items() if now - since >= STALE_AFTER)
+
+    def apply(self, look: Look[Catalogue]) -> bool:
+        """Take over what a look found; note which apps' files can't be read."""
+        changed = super().apply(look)
+        names, now = self.current.unreadable, self._steady()
+        self._unread = {name: self._unread.get(name, now) for name in names}
+        return changed
+
+    @property
+    def _name(self) -> str:
+        return str(self._folder / APPS_FOLDER)
 
     def _look(self) -> Versions:
         apps = self._folder / APPS_FOLDER
-        try:
-            folders = [apps / name for name in os.listdir(apps)]  # noqa: PTH208 - names are enough
-        except OSError:
-            folders = []
-        named = (folder / name for folder in folders for name in _FILES)
+        folders = [apps / name for name in _names(apps)]
+        # Nothing else can be an app's: what nobody may read, lost+found say, mustn't matter.
+        of_apps = (folder for folder in folders if is_dns_label(folder.name))
+        named = (folder / name for folder in of_apps for name in _FILES)
         return {path: _version_of(path) for path in (*folders, *named, *self.current.sources)}
 
     def _is_settled(self, versions: Versions) -> bool:
@@ -152,6 +224,9 @@ class CatalogueWatch(FileWatch[Catalogue]):
             raise Unreadable(list(found.problems))
         return found.after(self.current)
 
+    def _is_complete(self, value: Catalogue) -> bool:
+        return not value.unreadable
+
     def _log_change(self) -> None:
         _log.info("the apps changed: %s", ", ".join(sorted(self.current.apps)) or "none")
         self._log_faults()
@@ -169,8 +244,16 @@ class CatalogueWatch(FileWatch[Catalogue]):
 
 
 def _version_of(path: Path) -> FileVersion | None:
-    """Return a file's version. Every folder has the same: what else is in it is the app's own."""
-    version = file_version(path, follow_links=True)
+    """Return a file's version. Every folder has the same: what else is in it is the app's own.
+
+    One that can't be told is another one at each look: that app is read again, and no other.
+    """
+    try:
+        version = file_version(path, follow_links=True)
+    except Unreadable:
+        if not os.path.isdir(path.parent):  # noqa: PTH112 - never raises
+            return None  # a file in the place of an app's folder
+        return FileVersion(0, 0, 0, 0, time.monotonic_ns())
     if version is None or path.name in _FILES:
         return version
     return _ANY_FOLDER if os.path.isdir(path) else version  # noqa: PTH112 - never raises
@@ -191,6 +274,7 @@ class _Reading:
         self._notices: list[Problem] = []
         self._broken: set[str] = set()
         self._sources: set[Path] = set()
+        self._unreadable: set[str] = set()
         self._chosen_by_author: set[str] = set()
 
     def catalogue(self) -> Catalogue:
@@ -201,11 +285,20 @@ class _Reading:
             tuple(self._notices),
             frozenset(self._broken),
             frozenset(self._sources),
+            frozenset(self._unreadable),
+            frozenset(self._chosen_by_author),
         )
 
     def add(self, name: str) -> None:
         folder = self._folder / name
-        if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises where it may not look
+        try:
+            is_folder = _is_folder(folder)
+        except Unreadable as failure:
+            self._problems += failure.problems
+            self._broken.add(name)
+            self._unreadable.add(name)
+            return
+        if not is_folder:
             what = "isn't a folder, so it isn't an app"
             self._notices.append(Problem(str(self._folder), shown(name), what))
             return
@@ -225,16 +318,19 @@ class _Reading:
             self._broken.add(name)
 
     def _manifest(self, folder: Path, problems: list[Problem]) -> Manifest | None:
-        kinds = [kind for kind in KINDS if os.path.lexists(folder / kind)]
-        if len(kinds) != 1:
-            what = "both app.json and app_meta.json" if kinds else "no app.json or app_meta.json"
-            problems.append(Problem(str(folder), "", f"{what}; expected one of the two"))
-            return None
-        path = folder / kinds[0]
         try:
+            kinds = [kind for kind in KINDS if is_there(folder / kind)]
+            if len(kinds) != 1:
+                both = "both app.json and app_meta.json"
+                what = (
+                    f"{both if kinds else 'no app.json or app_meta.json'}; expected one of the two"
+                )
+                problems.append(Problem(str(folder), "", what))
+                return None
+            path = folder / kinds[0]
             manifest = parse_manifest(str(path), folder.name, kinds[0], read_config_file(path))
         except Invalid as error:
-            problems.extend(error.problems)
+            self._note(error, folder.name, problems)
             return None
         self._notices.extend(manifest.notices)
         return manifest
@@ -243,11 +339,16 @@ class _Reading:
         try:
             settings = load_settings(folder)
         except Invalid as error:
-            problems.extend(error.problems)
+            self._note(error, folder.name, problems)
             self._sources |= {Path(problem.file) for problem in error.problems}
             return None
         self._sources |= settings.sources
         return settings
+
+    def _note(self, error: Invalid, name: str, problems: list[Problem]) -> None:
+        problems.extend(error.problems)
+        if isinstance(error, Unreadable):
+            self._unreadable.add(name)
 
     def _app(
         self, folder: Path, manifest: Manifest, settings: Settings, problems: list[Problem]
@@ -289,7 +390,7 @@ class _Reading:
                 app.name for app in self._apps.values() if app.upstream.origin.host == upstream.host
             } - {name}
             folders = {upstream.host} - {name}
-            if others or any((self._folder / host).is_dir() for host in folders):
+            if others or any(self._may_be_app(host) for host in folders):
                 what = (
                     f"its author's file leads to {upstream}, which is "
                     f"{', '.join(sorted(others or folders))}'s; expected a container of its own, "
@@ -299,6 +400,12 @@ class _Reading:
                 self._broken.add(name)
         for name in self._broken & self._apps.keys():
             del self._apps[name]
+
+    def _may_be_app(self, name: str) -> bool:
+        try:
+            return _is_folder(self._folder / name)
+        except Unreadable:
+            return True
 
     def _refuse_shared(self, folder: Path, token_file: Path, problems: list[Problem]) -> None:
         """Two apps with one token file: each would hold the other's token in turn."""

@@ -25,11 +25,12 @@ from cryptography.hazmat.primitives.serialization import (
 from proxy.config.config_file import read_config_file
 from proxy.core.errors import Invalid, Problem
 from proxy.state.file_watch import FileWatch, Versions
-from proxy.state.files import Unreadable, Unsafe, file_version, read_external
+from proxy.state.files import Unreadable, Unsafe, file_version, read_external, unreadable
 
 SOON = 14 * 86_400
 """Seconds before its end at which a certificate that wasn't renewed is worth a word."""
 
+_UNTRUSTED = "neither browsers nor peers take it there"
 _log = logging.getLogger("proxy.certificate")
 _Read = TypeVar("_Read")
 _KEY = re.compile(
@@ -63,6 +64,20 @@ class Certificate:
             return Problem(self.file, "", f"isn't valid before {_date(self.begins)}")
         return None
 
+    def why_not_over(self, used: "Certificate", host: str, now: float) -> str:
+        """Say why it mustn't take the place of ``used``; "" where it may.
+
+        ``host`` is the Portal's own, "" where nobody knows it. One that nobody can trust now is in
+        nobody's way.
+        """
+        if used.problem(now) is not None:
+            return ""
+        if problem := self.problem(now):
+            return problem.what
+        lost = [name for name in (host, f"*.{host}") if host and used.covers(name)]
+        lost = [name for name in lost if not self.covers(name)]
+        return f"isn't for {' and '.join(lost)}" if lost else ""
+
     def warning(self, now: float) -> Problem | None:
         """Say that it ends soon and wasn't renewed."""
         if now < self.ends <= now + SOON:
@@ -93,34 +108,66 @@ class CertificateWatch(FileWatch[Certificate]):
     """The certificate in two files; reads them when made, and raises ``Invalid``.
 
     Connections are accepted with the last good pair. Two files can't be replaced at once: a pair
-    that doesn't match is given until the next look before anybody is told.
+    that doesn't match is given until the next look before anybody is told. ``current`` is the pair
+    in the files, ``in_use`` the better one: a pair that expired, isn't valid yet, or is for other
+    names than ``host``, the Portal's own, doesn't take the place of one that others trust. That is
+    judged anew at each look.
     """
 
     told_at_look = 2
 
-    def __init__(self, certificate: Path, key: Path) -> None:
+    def __init__(self, certificate: Path, key: Path, host: str = "") -> None:
         self._paths = certificate, key
-        self._news: Problem | None = None
+        self._host = host
+        self._told: Problem | None = None
+        self._refused: Problem | None = None
         versions = self._look()
         super().__init__(self._read(), versions)
+        self.in_use = self.current
+        """What connections are accepted with."""
 
     @property
     def context(self) -> ssl.SSLContext:
         """What a connection that comes now is accepted with."""
-        return self.current.context
+        return self.in_use.context
 
     def problems_at(self, now: float) -> tuple[Problem, ...]:
         """Return what is wrong with the files, or with the certificate that is in use."""
-        problem = self.current.problem(now)
-        return (*self.problems, problem) if problem else self.problems
+        wrong = (self._refused, self.in_use.problem(now), self._other_name())
+        return (*self.problems, *(problem for problem in wrong if problem is not None))
 
     def follow(self, now: float) -> None:
-        """Read the files again if one changed; say in the log what is new about them."""
+        """Read the files again if one changed, and ``choose``."""
         self.refresh()
-        news = self.current.problem(now) or self.current.warning(now)
-        if news != self._news and news is not None:
-            _log.error("the certificate: %s", news)
-        self._news = news
+        self.choose(now)
+
+    def choose(self, now: float) -> None:
+        """Use the better one; say in the log what is new about them."""
+        before, self._refused = self._refused, None
+        if self.current is not self.in_use:
+            why_not = self.current.why_not_over(self.in_use, self._host, now)
+            if why_not:
+                what = f"the one in there now {why_not}: the one before stays in use"
+                self._refused = Problem(str(self._paths[0]), "", what)
+            else:
+                self.in_use = self.current
+                _log.info("the certificate is a new one, from %s", self._paths[0])
+        if self._refused is not None and self._refused != before:
+            _log.error("the certificate: %s", self._refused)
+        told = self.in_use.problem(now) or self._other_name() or self.in_use.warning(now)
+        if told is not None and told != self._told:
+            _log.error("the certificate: %s", told)
+        self._told = told
+
+    def _other_name(self) -> Problem | None:
+        if not self._host or self.in_use.covers(self._host):
+            return None
+        what = f"isn't for {self._host}, the Portal's own host: {_UNTRUSTED}"
+        return Problem(self.in_use.file, "", what)
+
+    @property
+    def _name(self) -> str:
+        return str(self._paths[0])
 
     def _look(self) -> Versions:
         return {path: file_version(path, follow_links=True) for path in self._paths}
@@ -129,7 +176,7 @@ class CertificateWatch(FileWatch[Certificate]):
         return load_certificate(*self._paths)
 
     def _log_change(self) -> None:
-        _log.info("the certificate is a new one, from %s", self._paths[0])
+        """Nothing yet: ``choose`` tells which one is used."""
 
     def _log_problems(self, invalid: Invalid) -> None:
         for problem in invalid.problems:
@@ -144,8 +191,7 @@ def _read(path: Path, read: Callable[[Path], _Read], failures: list[Invalid]) ->
     except FileNotFoundError:
         failures.append(Invalid([Problem(str(path), "", "is missing")]))
     except OSError as error:
-        problem = Problem(str(path), "", f"can't be read: {error.strerror}")
-        failures.append(Unreadable([problem]))
+        failures.append(unreadable(path, error))
     except (Unsafe, ValueError) as error:
         failures.append(Invalid([Problem(str(path), "", str(error))]))
     return None
@@ -194,9 +240,11 @@ def _context(certificate: Path, key: Path) -> ssl.SSLContext:
     try:
         # Nobody is at a terminal to be asked for a passphrase.
         context.load_cert_chain(certificate, key, password="")
-    except (OSError, ValueError) as error:
+    except (ssl.SSLError, FileNotFoundError, ValueError) as error:
         what = f"can't be used together with {key}: {error}"
         raise Invalid([Problem(str(certificate), "", what)]) from None
+    except OSError as error:
+        raise unreadable(certificate, error) from None
     return context
 
 

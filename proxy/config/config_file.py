@@ -9,7 +9,7 @@ from pathlib import Path
 
 from proxy.core.errors import Invalid, Problem
 from proxy.core.text_files.text import MAX_BYTES
-from proxy.state.files import Unreadable
+from proxy.state.files import unreadable
 
 
 def read_config_file(path: Path) -> bytes:
@@ -24,7 +24,19 @@ def read_config_file(path: Path) -> bytes:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise Invalid([Problem(str(path), "", "expected a file")])
             return file.read(MAX_BYTES + 1)
-    except OSError as error:
-        kind = Invalid if isinstance(error, FileNotFoundError) else Unreadable
+    except FileNotFoundError as error:
         problem = Problem(str(path), "", f"can't be read: {error.strerror}")
-        raise kind([problem]) from None
+        raise Invalid([problem]) from None
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether anything is there, be it a link to nowhere; raises ``Unreadable``."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise unreadable(path, error) from None
+    return True

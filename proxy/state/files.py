@@ -111,8 +111,7 @@ def read_file(path: Path, *, forbidden: int = OTHERS, limit: int = SMALL) -> byt
     except FileNotFoundError:
         return None
     except OSError as error:
-        problem = Problem(str(path), "", f"can't be read: {error.strerror}")
-        raise Unreadable([problem]) from None
+        raise unreadable(path, error) from None
     except Unsafe as error:
         raise Invalid([Problem(str(path), "", str(error))]) from None
 
@@ -134,11 +133,21 @@ def version_of(status: os.stat_result) -> FileVersion:
 
 
 def file_version(path: Path, *, follow_links: bool = False) -> FileVersion | None:
-    """Return which version of a file is there now, None where there is none; raises nothing."""
+    """Return which version of a file is there now, None where there is none.
+
+    Raises ``Unreadable`` where nobody can tell: that is no missing file.
+    """
     try:
         return version_of(path.stat(follow_symlinks=follow_links))
-    except OSError:
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: Path, error: OSError) -> Unreadable:
+    """Return what is told of a file that can't be read just now."""
+    return Unreadable([Problem(str(path), "", f"can't be read: {error.strerror or error}")])
 
 
 def delete(path: Path) -> None:

@@ -1,15 +1,24 @@
 """The running proxy's view of its apps."""
 
+from __future__ import annotations
+
+import errno
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from proxy.config.apps import CatalogueWatch
+from proxy.state.file_watch import STALE_AFTER
 from tests.certificates import Authority
 
 PUBLIC = '{"v": "3.2", "port": 80, "paths": {"": {"access": "public"}}}'
 PRIVATE = PUBLIC.replace("public", "private")
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def put(config: Path, app: str, text: str) -> Path:
@@ -174,3 +183,142 @@ def test_an_app_cannot_aim_at_another_apps_container(tmp_path: Path) -> None:
     (tmp_path / "apps/photos/proxy.yaml").write_text("upstream: http://photos-server\n")
     watch.refresh()
     assert sorted(watch.current.apps) == ["diary", "photos"]
+
+
+PASSING = [errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM, errno.EACCES]
+
+
+def failing_at(path: Path, number: int, call: Callable[..., object]) -> Callable[..., object]:
+    """Return ``call``, but for this path: there it fails."""
+
+    def wrapped(first: object, *others: object, **named: object) -> object:
+        if str(first) == str(path):
+            raise OSError(number, os.strerror(number))
+        return call(first, *others, **named)
+
+    return wrapped
+
+
+@pytest.mark.parametrize("number", PASSING, ids=errno.errorcode.get)
+@pytest.mark.parametrize("name", ["app.json", "proxy.yaml", "ca.pem"])
+def test_a_file_of_an_app_that_can_t_be_read_is_read_when_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int
+) -> None:
+    path = put(tmp_path, "box", PUBLIC)
+    put(tmp_path, "other", PUBLIC)
+    pem = Authority().pem
+    (path.parent / "ca.pem").write_bytes(pem)
+    (path.parent / "proxy.yaml").write_text("upstream: https://nas.local\nupstream_ca: ca.pem\n")
+    watch = CatalogueWatch(tmp_path, settling=0)
+    put(tmp_path, "box", PRIVATE)
+    put(tmp_path, "other", PRIVATE)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", failing_at(path.parent / name, number, os.open))
+        assert watch.refresh()
+        assert access(watch, "box") == "PUBLIC"
+        assert access(watch, "other") == "PRIVATE"
+        assert [each.what for each in watch.problems] == [f"can't be read: {os.strerror(number)}"]
+        assert not watch.refresh()
+    assert watch.refresh()
+    assert access(watch, "box") == "PRIVATE"
+    assert not watch.problems
+
+
+@pytest.mark.parametrize("number", PASSING[2:], ids=errno.errorcode.get)
+@pytest.mark.parametrize("name", ["app.json", "app_meta.json", "proxy.yaml", "."])
+def test_what_can_t_be_looked_at_is_neither_gone_nor_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int
+) -> None:
+    path = put(tmp_path, "box", PUBLIC)
+    (path.parent / "proxy.yaml").write_text("upstream: http://127.0.0.1:9001\n")
+    watch = CatalogueWatch(tmp_path, settling=0)
+    before = dict(watch.current.apps)
+    with monkeypatch.context() as patched:
+        for call in ("stat", "lstat"):
+            fails = failing_at(path.parent / name, number, getattr(Path, call))
+            patched.setattr(Path, call, fails)
+        assert watch.refresh()
+        assert dict(watch.current.apps) == before
+        assert [each.what for each in watch.problems] == [f"can't be read: {os.strerror(number)}"]
+    watch.refresh()
+    watch.refresh()
+    assert dict(watch.current.apps) == before
+    assert not watch.problems
+
+
+def test_an_app_whose_files_can_t_be_read_for_long_is_unavailable_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    path = put(tmp_path, "box", PUBLIC)
+    put(tmp_path, "other", PUBLIC)
+    watch = CatalogueWatch(tmp_path, settling=0, steady=lambda: clock[0])
+    put(tmp_path, "box", PRIVATE)
+    found = []
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", failing_at(path, errno.EIO, os.open))
+        for seconds in (0, STALE_AFTER - 0.1, 0.1):
+            clock[0] += seconds
+            watch.refresh()
+            found.append(set(watch.unavailable))
+    assert found == [set(), set(), {"box"}]
+    assert "nobody reaches the app" in str(watch.problems[-1])
+    watch.refresh()
+    assert not watch.unavailable
+    assert not watch.problems
+
+
+def test_where_the_folder_can_t_be_listed_for_long_every_app_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    put(tmp_path, "box", PUBLIC)
+    put(tmp_path, "other", PUBLIC)
+    watch = CatalogueWatch(tmp_path, settling=0, steady=lambda: clock[0])
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "listdir", failing_at(tmp_path / "apps", errno.EMFILE, os.listdir))
+        watch.refresh()
+        clock[0] += STALE_AFTER
+        watch.refresh()
+        assert watch.unavailable == {"box", "other"}
+    assert watch.refresh()
+    assert not watch.unavailable
+    assert sorted(watch.current.apps) == ["box", "other"]
+
+
+def test_who_may_not_be_looked_into_and_is_no_app_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, "box", PUBLIC)
+    (tmp_path / "apps/lost+found").mkdir()
+    (tmp_path / "apps/.git").mkdir()
+    real = Path.stat
+
+    def refuse(path: Path, **named: bool) -> os.stat_result:
+        if path.parent.name in {"lost+found", ".git"}:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, **named)
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    watch = CatalogueWatch(tmp_path, settling=0)
+    assert watch.look().value is None
+
+
+def test_an_app_that_can_t_be_read_is_not_replaced_by_one_that_aims_at_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meta = (
+        '{"v": "1.3", "name": "x", "entrypoints": [{"container_name": "photos-server",'
+        ' "container_port": 80, "entrypoint_port": "http"}], "paths": {"": {"access": "%s"}}}'
+    )
+    photos = tmp_path / "apps/photos/app_meta.json"
+    photos.parent.mkdir(parents=True)
+    photos.write_text(meta % "private")
+    watch = CatalogueWatch(tmp_path, settling=0)
+    thief = tmp_path / "apps/thief/app_meta.json"
+    thief.parent.mkdir()
+    thief.write_text(meta % "public")
+    photos.write_text(meta % "private" + " ")
+    monkeypatch.setattr(os, "open", failing_at(photos, errno.EIO, os.open))
+    watch.refresh()
+    assert list(watch.current.apps) == ["photos"]

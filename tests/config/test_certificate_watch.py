@@ -1,5 +1,9 @@
 """The running proxy's view of its certificate."""
 
+import errno
+import os
+import ssl
+import time
 from pathlib import Path
 
 import pytest
@@ -105,3 +109,112 @@ def test_its_end_is_told_before_and_after(
     assert watch.problems_at(ends - 1) == ()
     (problem,) = watch.problems_at(ends)
     assert "has expired" in problem.what
+
+
+NAMES = HOST, f"*.{HOST}"
+
+
+def replaced(tmp_path: Path, used: dict[str, float], names: tuple[str, ...]) -> CertificateWatch:
+    """Return a watch that uses a certificate for ``names``, valid as ``used`` says."""
+    return CertificateWatch(*write_pair(tmp_path, authority().issue(*names, **used)), HOST)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("names", "valid", "why"),
+    [
+        (NAMES, {"ends": -1.0}, "has expired, on"),
+        (NAMES, {"begins": float(DAY)}, "isn't valid before"),
+        (("other.example",), {}, f"isn't for {HOST} and *.{HOST}"),
+        ((HOST,), {}, f"isn't for *.{HOST}"),
+        ((f"*.{HOST}",), {}, f"isn't for {HOST}"),
+    ],
+)
+def test_a_worse_pair_does_not_replace_a_good_one(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    names: tuple[str, ...],
+    valid: dict[str, float],
+    why: str,
+) -> None:
+    watch = replaced(tmp_path, {}, NAMES)
+    before = watch.context
+    write_pair(tmp_path, authority().issue(*names, **valid))  # type: ignore[arg-type]
+    for _ in range(3):
+        watch.follow(time.time())
+    assert watch.context is before
+    (problem,) = watch.problems_at(time.time())
+    assert f"the one in there now {why}" in problem.what
+    assert caplog.text.count("the one before stays in use") == 1
+    write_pair(tmp_path, authority().issue(*NAMES))
+    watch.follow(time.time())
+    assert watch.context is not before
+    assert watch.problems_at(time.time()) == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "valid"),
+    [
+        (NAMES, {"ends": -1.0}),
+        (NAMES, {"begins": float(DAY)}),
+        (("other.example",), {}),
+    ],
+)
+def test_a_bad_pair_makes_room_for_another(
+    tmp_path: Path, names: tuple[str, ...], valid: dict[str, float]
+) -> None:
+    watch = replaced(tmp_path, valid, names)
+    assert watch.problems_at(time.time())
+    write_pair(tmp_path, authority().issue(HOST))
+    watch.follow(time.time())
+    assert watch.in_use.names == {HOST}
+    assert watch.problems_at(time.time()) == ()
+
+
+def test_which_one_is_better_is_judged_anew_at_each_look(tmp_path: Path) -> None:
+    watch = replaced(tmp_path, {"ends": float(DAY)}, NAMES)
+    now, before = time.time(), watch.context
+    write_pair(tmp_path, authority().issue(*NAMES, begins=3600.0))
+    watch.follow(now)
+    assert watch.context is before
+    watch.follow(now + 3700)
+    assert watch.context is not before
+    assert watch.problems_at(now + 3700) == ()
+
+
+def test_one_for_another_name_takes_over_when_the_good_one_has_expired(tmp_path: Path) -> None:
+    watch = replaced(tmp_path, {"ends": float(DAY)}, NAMES)
+    now = time.time()
+    write_pair(tmp_path, authority().issue("other.example"))
+    watch.follow(now)
+    assert watch.in_use.names == set(NAMES)
+    watch.follow(now + 2 * DAY)
+    assert watch.in_use.names == {"other.example"}
+    (problem,) = watch.problems_at(now + 2 * DAY)
+    assert f"isn't for {HOST}, the Portal's own host" in problem.what
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.EACCES, errno.ENOMEM])
+def test_a_pair_that_can_t_be_read_now_is_read_when_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    watch = replaced(tmp_path, {}, NAMES)
+    before = watch.context
+    write_pair(tmp_path, authority().issue(*NAMES))
+
+    def fail(*_: object, **__: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    for _ in range(2):
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "open", fail)
+            watch.follow(time.time())
+            watch.follow(time.time())
+        assert watch.context is before
+        assert {each.what for each in watch.problems} == {f"can't be read: {os.strerror(number)}"}
+    with monkeypatch.context() as patched:
+        patched.setattr(ssl.SSLContext, "load_cert_chain", fail)
+        watch.follow(time.time())
+        assert watch.context is before
+    watch.follow(time.time())
+    assert watch.context is not before
+    assert watch.problems_at(time.time()) == ()

@@ -1,14 +1,20 @@
 """One follower of files: it reads what changed, keeps the last good value, and tells each once."""
 
+from __future__ import annotations
+
 import errno
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from proxy.core.errors import Invalid, Problem
-from proxy.state.file_watch import FileWatch, Versions
+from proxy.state.file_watch import STALE_AFTER, FileWatch, Versions
 from proxy.state.files import Unreadable, Unsafe, file_version, read_external, read_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class NumberWatch(FileWatch[int]):
@@ -22,6 +28,10 @@ class NumberWatch(FileWatch[int]):
         self.reads = 0
         self.told: list[str] = []
         self.refresh()
+
+    @property
+    def _name(self) -> str:
+        return "the number"
 
     def _look(self) -> Versions:
         return {self.path: file_version(self.path)}
@@ -188,3 +198,143 @@ def test_a_version_follows_links_only_where_it_is_told_to(path: Path) -> None:
     assert file_version(link) != file_version(path)
     path.unlink()
     assert file_version(link, follow_links=True) is None
+
+
+PASSING = [errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM, errno.EACCES, errno.ENOTDIR]
+
+
+class Clock:
+    """A steady clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class TextWatch(NumberWatch):
+    """The same, read as lists are read."""
+
+    def __init__(self, path: Path, steady: Clock) -> None:
+        super().__init__(path)
+        self._steady = steady
+
+    def _read(self) -> int:
+        data = read_file(self.path)
+        if data is None:
+            raise Invalid([Problem(str(self.path), "", "is missing")])
+        return int(data)
+
+
+@pytest.fixture
+def text_watch(path: Path) -> TextWatch:
+    path.chmod(0o600)
+    return TextWatch(path, Clock())
+
+
+def private(path: Path, text: str) -> None:
+    write(path, text)
+    path.chmod(0o600)
+
+
+@pytest.mark.parametrize("number", PASSING, ids=errno.errorcode.get)
+@pytest.mark.parametrize("call", ["open", "fstat"])
+def test_a_fault_that_passes_is_borne_until_it_has_passed(
+    text_watch: TextWatch, monkeypatch: pytest.MonkeyPatch, number: int, call: str
+) -> None:
+    private(text_watch.path, "2")
+    fails = _failing(number)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, call, fails)
+        assert text_watch.refresh()
+        assert not text_watch.refresh()
+        assert text_watch.current == 1
+        assert [each.what for each in text_watch.problems] == [
+            f"can't be read: {os.strerror(number)}"
+        ]
+    assert text_watch.refresh()
+    assert (text_watch.current, text_watch.problems) == (2, ())
+
+
+@pytest.mark.parametrize(
+    "number", [n for n in PASSING if n not in {errno.EMFILE, errno.ENFILE}], ids=errno.errorcode.get
+)
+def test_a_file_that_cannot_be_looked_at_is_not_a_missing_one(
+    text_watch: TextWatch, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "stat", _failing(number))
+        assert text_watch.refresh()
+        assert not text_watch.refresh()
+        assert text_watch.current == 1
+        assert [each.what for each in text_watch.problems] == [
+            f"can't be read: {os.strerror(number)}"
+        ]
+    assert text_watch.refresh()  # the file is as before, and is read again to be sure
+    assert (text_watch.current, text_watch.problems) == (1, ())
+
+
+def test_what_cannot_be_read_for_long_is_stale_and_told_once(
+    text_watch: TextWatch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    text_watch._steady = clock
+    private(text_watch.path, "2")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", _failing(errno.EIO))
+        found = []
+        for seconds in (0, STALE_AFTER - 0.1, 0.1, 1, 1):
+            clock.now += seconds
+            text_watch.refresh()
+            found.append(text_watch.is_stale)
+        assert found == [False, False, True, True, True]
+        assert "couldn't be read for 5 seconds" in text_watch.problems[-1].what
+    assert text_watch.refresh()
+    assert (text_watch.is_stale, text_watch.current, text_watch.problems) == (False, 2, ())
+    assert caplog.text.count("couldn't be read for 5 seconds") == 1
+    assert caplog.text.count("can be read again") == 1
+
+
+def test_what_is_read_before_that_was_never_stale(
+    text_watch: TextWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    text_watch._steady = clock
+    for _ in range(3):
+        private(text_watch.path, "1")
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "open", _failing(errno.EMFILE))
+            text_watch.refresh()
+            clock.now += STALE_AFTER - 0.1
+        private(text_watch.path, "2")
+        text_watch.refresh()
+        assert not text_watch.is_stale
+
+
+def test_a_look_that_does_not_end_makes_it_stale_too(text_watch: TextWatch) -> None:
+    clock = Clock()
+    text_watch._steady = clock
+    text_watch.miss()
+    clock.now += STALE_AFTER
+    text_watch.miss()
+    assert text_watch.is_stale
+    text_watch.refresh()
+    assert not text_watch.is_stale
+
+
+def test_a_look_that_began_earlier_and_ended_later_changes_nothing(path: Path) -> None:
+    watch = NumberWatch(path)
+    write(path, "2")
+    slow = watch.look()
+    write(path, "3")
+    assert watch.refresh()
+    assert not watch.apply(slow)
+    assert (watch.current, watch.told) == (3, ["3"])
+
+
+def _failing(number: int) -> Callable[..., object]:
+    def fail(*_: object, **__: object) -> object:
+        raise OSError(number, os.strerror(number))
+
+    return fail

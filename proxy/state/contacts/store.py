@@ -11,6 +11,7 @@ from pathlib import Path
 
 from proxy.core.access.policy import ContactList
 from proxy.core.errors import Invalid, Problem
+from proxy.state.checksum import is_intact, with_checksum, without_checksum
 from proxy.state.contacts.format import MAX_BYTES, parse_contacts, serialise_contacts
 from proxy.state.file_watch import FileWatch, Versions
 from proxy.state.files import (
@@ -77,20 +78,24 @@ class ContactStore:
         """
         with locked(self.path):
             old = self._read()
-            text = editor(old.decode("utf-8", "replace"))
+            shown = without_checksum(old)
+            text = editor(shown.decode("utf-8", "replace"))
             while True:
-                new = text.encode("utf-8", "surrogateescape")
+                typed = without_checksum(text.encode("utf-8", "surrogateescape"))
+                new = with_checksum(typed)
                 try:
-                    contacts = self._parse(new)
+                    contacts = self._parse(typed)  # lines are counted as they were typed
+                    self._parse(new)
                 except Invalid as invalid:
-                    write_atomically(self._rejected, new)
+                    write_atomically(self._rejected, typed)
                     if not again(tuple(invalid.problems)):
                         kept = Problem(str(self._rejected), "", "what you wrote is kept here")
                         raise Invalid([*invalid.problems, kept]) from None
                     text = editor(text)
                 else:
                     break
-            if new != old:
+            # A damaged list that the owner looked at, and left as it was, is the owner's own.
+            if typed != shown or not is_intact(old):
                 self._replace(old, new)
             self._rejected.unlink(missing_ok=True)
             return contacts
@@ -117,6 +122,17 @@ class ContactWatch(FileWatch[ContactList]):
         super().__init__(ContactList())
         self._store = store
         self.refresh()
+
+    @property
+    def available(self) -> ContactList | None:
+        """The list that holds now; None where that isn't known: nobody is let in by an old one."""
+        return None if self.is_stale else self.current
+
+    @property
+    def _name(self) -> str:
+        return str(self._store.path)
+
+    _while_stale = "no peer is let in, and no app can call one, until it can be read"
 
     def _look(self) -> Versions:
         return {self._store.path: file_version(self._store.path)}

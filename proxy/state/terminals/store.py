@@ -7,6 +7,7 @@ When a terminal was last used is kept in memory, and written now and then.
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from proxy.core.errors import Invalid
@@ -28,6 +29,7 @@ FLUSH = 60.0
 """Seconds at least between two times that are written."""
 _LAST_WAIT = 1.0
 """Seconds that the end waits for somebody else's change."""
+_NONE = TerminalList()
 _log = logging.getLogger("proxy.terminals")
 
 
@@ -73,6 +75,11 @@ class TerminalWatch(FileWatch[TerminalList]):
         self._complaint = ""
         self.refresh()
 
+    @property
+    def available(self) -> TerminalList:
+        """The terminals that come in now: none where the list isn't known."""
+        return _NONE if self.is_stale else self.current
+
     def saw(self, terminal_id: str, now: float) -> None:
         """Note that a terminal was used; cheap."""
         if self.current.find(terminal_id) is not None:
@@ -88,14 +95,33 @@ class TerminalWatch(FileWatch[TerminalList]):
         """Return when this process last set a terminal's cookie again; 0 where it didn't."""
         return self._renewed.get(terminal_id, 0)
 
+    def to_flush(self, now: float) -> Callable[[], None] | None:
+        """Return what writes who was seen, to be called in a thread; None where nothing is due.
+
+        It is due each ``FLUSH`` seconds at most. What is returned raises nothing.
+        """
+        if not self._seen or abs(now - self._flushed) < FLUSH:
+            return None
+        self._flushed = now
+        return partial(self._write_seen, dict(self._seen), now, wait=0)
+
     def flush(self, now: float) -> None:
         """Write who was seen, at most each ``FLUSH`` seconds; raises nothing."""
-        if abs(now - self._flushed) >= FLUSH:
-            self._write_seen(now, wait=0)
+        write = self.to_flush(now)
+        if write is not None:
+            write()
 
     def close(self) -> None:
         """Write what wasn't written yet; raises nothing."""
-        self._write_seen(max(self._seen.values(), default=0.0), wait=_LAST_WAIT)
+        seen = dict(self._seen)
+        if seen:
+            self._write_seen(seen, max(seen.values()), wait=_LAST_WAIT)
+
+    @property
+    def _name(self) -> str:
+        return str(self._store.path)
+
+    _while_stale = "every device is a stranger until it can be read"
 
     def _look(self) -> Versions:
         return {self._store.path: file_version(self._store.path)}
@@ -113,18 +139,18 @@ class TerminalWatch(FileWatch[TerminalList]):
     def _log_problems(self, invalid: Invalid) -> None:
         _log.error("the list of terminals is broken, the last good one is used: %s", invalid)
 
-    def _write_seen(self, now: float, *, wait: float) -> None:
-        if not self._seen:
-            return
-        self._flushed = now
+    def _write_seen(self, seen: dict[str, float], now: float, *, wait: float) -> None:
         try:
-            self._store.change(lambda before: with_seen(before, self._seen, now), wait=wait)
+            self._store.change(lambda before: with_seen(before, seen, now), wait=wait)
         except (OSError, Invalid, Unsafe, Busy) as error:
             if str(error) != self._complaint:
                 _log.warning("when terminals were seen can't be written: %s", error)
             self._complaint = str(error)
         else:
-            self._seen.clear()
+            # Who was seen meanwhile, perhaps by another thread, is written the next time.
+            for terminal_id, at in seen.items():
+                if self._seen.get(terminal_id) == at:
+                    self._seen.pop(terminal_id, None)
             self._complaint = ""
 
 
