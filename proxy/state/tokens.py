@@ -10,33 +10,57 @@ import logging
 import os
 import re
 import secrets
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from proxy.core.errors import Invalid, Problem
 from proxy.core.http.origin import is_dns_label
+from proxy.state.file_watch import FileWatch, Look, Versions
 from proxy.state.files import (
     FileVersion,
     Unsafe,
     locked,
     make_private_folder,
     read_private,
+    unreadable,
     version_of,
     write_atomically,
 )
 
 _TOKEN_BYTES = 32
 _TOKEN = re.compile(rb"[A-Za-z0-9_-]{43}\n?")
+_NONE: Mapping[str, bytes] = MappingProxyType({})
 _log = logging.getLogger("proxy.tokens")
 
 
-class TokenStore:
-    """The tokens in ``folder``, held in memory as of the last ``refresh``; made where missing."""
+@dataclass(frozen=True)
+class Tokens:
+    """Every app's token as a digest, and which file it was read from."""
 
-    def __init__(self, folder: Path) -> None:
+    digests: Mapping[str, bytes] = field(default_factory=lambda: MappingProxyType({}))
+    versions: Mapping[str, FileVersion] = field(default_factory=lambda: MappingProxyType({}))
+    """Of the files that were read, whatever was in them."""
+    problems: tuple[Problem, ...] = ()
+    is_complete: bool = True
+    """Whether every file could be read."""
+
+
+class TokenStore(FileWatch[Tokens]):
+    """The tokens in ``folder``, held in memory as of the last ``refresh``; made where missing.
+
+    A file that is broken, or has changed and can't be read, is no token.
+    """
+
+    _while_stale = "no app is known by its token until it can be read"
+
+    def __init__(self, folder: Path, *, steady: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(Tokens(), steady=steady)
         self._folder = folder
-        self._digests: dict[str, bytes] = {}
-        self._versions: dict[str, FileVersion] = {}
+        self._listed: Mapping[str, FileVersion] = {}
         make_private_folder(folder)
         self.refresh()
 
@@ -52,7 +76,7 @@ class TokenStore:
                 token = _read(path)
             except FileNotFoundError:
                 token = _write_new(path)
-        self._digests[app] = _digest(token)
+        self._note(app, token)
         return token
 
     def rotate(self, app: str) -> str:
@@ -63,14 +87,14 @@ class TokenStore:
         path = self._path(app)
         with locked(path):
             token = _write_new(path)
-        self._digests[app] = _digest(token)
+        self._note(app, token)
         return token
 
     def app_of(self, token: str) -> str | None:
         """Return whose token this is. Compares with every app's, so that time tells nothing."""
         given = _digest(token)
         found = None
-        for app, digest in self._digests.items():
+        for app, digest in self._held().items():
             if hmac.compare_digest(given, digest):
                 found = app
         return found
@@ -78,25 +102,16 @@ class TokenStore:
     def matches(self, app: str, token: str) -> bool:
         """Tell whether ``token`` is the app's."""
         # An unknown app is compared too: with what nothing hashes to in a lifetime.
-        return hmac.compare_digest(_digest(token), self._digests.get(app, bytes(32)))
+        return hmac.compare_digest(_digest(token), self._held().get(app, bytes(32)))
 
-    def refresh(self) -> bool:
-        """Follow the folder; tells whether a token changed. A file that is broken is no token."""
-        versions = self._file_versions()
-        if versions == self._versions:
-            return False
-        before = self._digests
-        changed = {app for app in versions if versions[app] != self._versions.get(app)}
-        self._digests = {app: before[app] for app in before.keys() & versions.keys() - changed}
-        for app in sorted(changed):
-            try:
-                self._digests[app] = _digest(_read(self._folder / app))
-            except Invalid as invalid:
-                _log.error("a token is broken, its app is refused: %s", invalid)
-            except OSError:
-                continue
-        self._versions = versions
-        return self._digests != before
+    def apply(self, look: Look[Tokens]) -> bool:
+        """Take over what a look found; tells whether a token, or what is wrong, changed."""
+        before = self.current
+        changed = super().apply(look)
+        for problem in self.current.problems:
+            if problem not in before.problems:
+                _log.error("a token can't be used, its app is refused: %s", problem)
+        return changed
 
     def deliver(self, app: str, token_file: Path) -> bool:
         """Write the app's token to the file shared with it; tells whether that changed.
@@ -118,16 +133,81 @@ class TokenStore:
             raise ValueError(f"{app!r} can't be an app's name: it is a DNS label (a-z, 0-9, -)")
         return self._folder / app
 
-    def _file_versions(self) -> dict[str, FileVersion]:
+    def _held(self) -> Mapping[str, bytes]:
+        return _NONE if self.is_stale else self.current.digests
+
+    def _note(self, app: str, token: str) -> None:
+        """Hold a token that was made or read here; as a whole, since others may be reading."""
+        digests = MappingProxyType({**self._current.digests, app: _digest(token)})
+        self._current = replace(self._current, digests=digests)
+
+    @property
+    def _name(self) -> str:
+        return str(self._folder)
+
+    def _look(self) -> Versions:
         """Return the version of each app's file. Other files here have a dot: no label."""
         versions: dict[str, FileVersion] = {}
-        with os.scandir(self._folder) as entries:
-            for entry in entries:
-                if not is_dns_label(entry.name):
-                    continue
-                with suppress(FileNotFoundError):
-                    versions[entry.name] = version_of(entry.stat(follow_symlinks=False))
-        return versions
+        try:
+            with os.scandir(self._folder) as entries:
+                for entry in entries:
+                    if is_dns_label(entry.name):
+                        with suppress(FileNotFoundError):
+                            versions[entry.name] = _version(entry)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise unreadable(self._folder, error) from None
+        self._listed = versions
+        return {self._folder / name: version for name, version in versions.items()}
+
+    def _read(self) -> Tokens:
+        before, listed = self.current, self._listed
+        same = {app for app, version in listed.items() if before.versions.get(app) == version}
+        digests = {app: digest for app, digest in before.digests.items() if app in same}
+        versions = {app: listed[app] for app in same}
+        # A file that was broken, and is as it was, stays a problem.
+        known = {str(self._folder / app) for app in same}
+        problems = [problem for problem in before.problems if problem.file in known]
+        is_complete = True
+        for app in sorted(listed.keys() - same):
+            path = self._folder / app
+            try:
+                digests[app] = _digest(_read(path))
+            except Invalid as invalid:
+                problems += invalid.problems
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                problems += unreadable(path, error).problems
+                is_complete = False
+                continue
+            versions[app] = listed[app]
+        return Tokens(
+            MappingProxyType(digests), MappingProxyType(versions), tuple(problems), is_complete
+        )
+
+    def _is_complete(self, value: Tokens) -> bool:
+        return value.is_complete
+
+    def _is_news(self, before: Tokens, after: Tokens) -> bool:
+        return before.digests != after.digests
+
+    def _log_change(self) -> None:
+        """Nothing: whose token is another one is told where it is made."""
+
+    def _log_problems(self, invalid: Invalid) -> None:
+        _log.error("the tokens can't be looked at, the last ones stay in use: %s", invalid)
+
+
+def _version(entry: os.DirEntry[str]) -> FileVersion:
+    """Return a file's version; one that can't be told is another one at each look."""
+    try:
+        return version_of(entry.stat(follow_symlinks=False))
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return FileVersion(0, 0, 0, 0, time.monotonic_ns())
 
 
 def _write_new(path: Path) -> str:

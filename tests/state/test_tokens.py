@@ -1,17 +1,25 @@
 """Tokens: the same each time, replaced within a refresh, private, and told apart without a leak."""
 
+from __future__ import annotations
+
+import errno
 import logging
 import multiprocessing
 import os
-from multiprocessing.synchronize import Barrier
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.errors import Invalid
+from proxy.state.file_watch import STALE_AFTER
 from proxy.state.tokens import TokenStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.synchronize import Barrier
+    from pathlib import Path
 
 # A busy machine is no failure.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -147,7 +155,7 @@ def test_a_broken_token_is_mended_by_rotating(folder: Path, data: bytes) -> None
     assert TokenStore(folder).app_of(token) == "guestbook"
 
 
-def _tell_token(folder: Path, barrier: Barrier, results: "multiprocessing.Queue[str]") -> None:
+def _tell_token(folder: Path, barrier: Barrier, results: multiprocessing.Queue[str]) -> None:
     barrier.wait()
     results.put(TokenStore(folder).token("guestbook"))
 
@@ -201,3 +209,62 @@ def test_delivery_replaces_what_an_app_planted_and_never_follows_it(
 def test_delivery_to_a_missing_folder_fails_aloud(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         TokenStore(folder).deliver("guestbook", tmp_path / "nowhere" / "token")
+
+
+PASSING = [errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM, errno.EACCES]
+
+
+def failing_at(path: Path, number: int, call: Callable[..., object]) -> Callable[..., object]:
+    """Return ``call``, but for this path: there it fails."""
+
+    def wrapped(first: object, *others: object, **named: object) -> object:
+        if str(first) == str(path):
+            raise OSError(number, os.strerror(number))
+        return call(first, *others, **named)
+
+    return wrapped
+
+
+@pytest.mark.parametrize("number", PASSING, ids=errno.errorcode.get)
+def test_a_token_that_cannot_be_read_is_none_until_it_can(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
+) -> None:
+    command, running = TokenStore(folder), TokenStore(folder)
+    old, other = command.token("guestbook"), command.token("notes")
+    running.refresh()
+    new = command.rotate("guestbook")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", failing_at(folder / "guestbook", number, os.open))
+        for _ in range(3):
+            running.refresh()
+            assert running.app_of(old) is running.app_of(new) is None
+            assert running.app_of(other) == "notes"
+        assert [each.what for each in running.current.problems] == [
+            f"can't be read: {os.strerror(number)}"
+        ]
+    assert running.refresh()
+    assert running.app_of(new) == "guestbook"
+    assert running.app_of(old) is None
+    assert not running.current.problems
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("number", PASSING, ids=errno.errorcode.get)
+def test_where_the_folder_cannot_be_listed_for_long_there_is_no_token(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    clock = [100.0]
+    command, running = TokenStore(folder), TokenStore(folder, steady=lambda: clock[0])
+    token = command.token("guestbook")
+    running.refresh()
+    found = []
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", failing_at(folder, number, os.scandir))
+        for seconds in (0, STALE_AFTER - 0.1, 0.1):
+            clock[0] += seconds
+            running.refresh()
+            found.append((running.app_of(token), running.matches("guestbook", token)))
+    assert found == [("guestbook", True), ("guestbook", True), (None, False)]
+    running.refresh()
+    assert running.app_of(token) == "guestbook"
+    assert not running.problems
