@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from proxy import logging_setup as logs
 from proxy.core.access.hosts import Hosts
 from proxy.core.errors import Code, Problem, Refusal
 from proxy.core.http.headers import values_of
@@ -36,11 +37,14 @@ def owner_app(portal: Portal, problems: Callable[[], tuple[Problem, ...]]) -> St
             raise Refusal(Code.MISDIRECTED, "the owner's listener has no apps")
         line_of(request.scope).is_quiet = True  # health checks ask every few seconds
         found = [str(problem) for problem in problems()]
+        if stands_still := logs.problem():
+            found.append(f"log: {stands_still}")
         upstreams = {name: app.upstream for name, app in sorted(portal.apps.items())}
         members = {
             "status": "degraded" if found else "ok",
             "id": portal.id,
             "problems": found,
+            "log": {"dropped": logs.dropped()},
             # For the owner to see. No status depends on it: apps may wait for ours.
             "apps": await looks.findings(upstreams),
         }

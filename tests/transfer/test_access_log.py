@@ -5,9 +5,10 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
-from io import StringIO
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
 
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,6 +18,7 @@ from proxy.core.errors import Code, Refusal
 from proxy.core.log_line import LEFT, RequestLine
 from proxy.http.scope import RAW, UPGRADE
 from proxy.http.upstream import UpstreamFailed
+from proxy.log_writer import LogWriter
 from proxy.transfer.access_log import Logged, line_of
 
 _SCOPE: Scope = {
@@ -166,33 +168,46 @@ async def test_without_one_who_writes_it_nobody_has_to_know() -> None:
 # How it is written.
 
 
+SetUp = Callable[[logs.LogForm], TextIO]
+
+
 @pytest.fixture
-def logging_restored() -> Iterator[None]:
+def set_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[SetUp]:
+    """Give what sets the log up, with a file as stderr, and returns what reads that file."""
     root = logging.getLogger()
     before = root.handlers[:], root.level
     flags = logging.logThreads, logging.logProcesses, logging.logMultiprocessing
-    yield
+    hooks = sys.unraisablehook, threading.excepthook
+    path = tmp_path / "stderr"
+    with path.open("w") as file, path.open() as reader:
+
+        def set_up(form: logs.LogForm) -> TextIO:
+            monkeypatch.setattr(sys, "stderr", file)
+            logs.set_up(form)
+            return reader
+
+        yield set_up
     root.handlers[:], root.level = before
+    sys.unraisablehook, threading.excepthook = hooks
+    logging.captureWarnings(capture=False)
     logging.logThreads, logging.logProcesses, logging.logMultiprocessing = flags
     logging.getLogger("uvicorn").setLevel(logging.NOTSET)
     logging.getLogger("httpx").setLevel(logging.NOTSET)
 
 
-@pytest.mark.usefixtures("logging_restored")
 @pytest.mark.parametrize("form", ["auto", "json", "text"])
 def test_each_record_is_a_line_in_the_form_that_was_asked_for(
-    form: logs.LogForm, monkeypatch: pytest.MonkeyPatch
+    form: logs.LogForm, set_up: SetUp
 ) -> None:
-    written = StringIO()
-    monkeypatch.setattr(sys, "stderr", written)
-    logs.set_up(form)
+    stderr = set_up(form)
     logging.getLogger("proxy.contacts").info("the list changed: %s", "b\xf6b\n\x1b[31m")
     try:
         raise ValueError("forged\nline")  # noqa: TRY301 - what it looks like is asked here
     except ValueError:
         logging.getLogger("proxy").exception("a mistake of our own")
     logging.getLogger("proxy").debug("unheard")
-    lines = written.getvalue().splitlines()
+    logs.finish()
+    lines = stderr.read().splitlines()
     if form == "text":
         assert (
             lines[0].partition("Z ")[2] == "INFO contacts: the list changed: b\\u00f6b \\u001b[31m"
@@ -207,21 +222,8 @@ def test_each_record_is_a_line_in_the_form_that_was_asked_for(
         assert second["traceback"].endswith("ValueError: forged\nline")
 
 
-class _Writes(StringIO):
-    """A stream that remembers what it was given at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.writes: list[list[str]] = []
-
-    def write(self, text: str) -> int:
-        self.writes.append(text.splitlines())
-        return len(text)
-
-
-@pytest.mark.usefixtures("logging_restored")
 async def test_the_lines_of_one_turn_of_the_loop_are_written_at_once_at_its_end(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, set_up: SetUp
 ) -> None:
     async def app(_: Scope, _receive: Receive, send: Send) -> None:
         await respond(send)
@@ -232,32 +234,51 @@ async def test_the_lines_of_one_turn_of_the_loop_are_written_at_once_at_its_end(
     async def never() -> Message:
         raise NotImplementedError
 
-    monkeypatch.setattr(sys, "stderr", stream := _Writes())
-    logs.set_up("json")
+    put: list[tuple[list[bytes], int]] = []
+    monkeypatch.setattr(LogWriter, "put", lambda _, data, n: put.append((data.splitlines(), n)))
+    set_up("json")
     for _ in range(3):
         await Logged(app, "public")(_SCOPE, never, nothing)
-    assert stream.writes == []
+    assert put == []
     await asyncio.sleep(0)
-    [lines] = stream.writes
+    [(lines, number)] = put
     assert [json.loads(line)["outcome"] for line in lines] == ["answered"] * 3
+    assert number == 3
     await asyncio.sleep(0)
-    assert len(stream.writes) == 1
+    assert len(put) == 1
 
 
-@pytest.mark.usefixtures("logging_restored")
 async def test_no_other_message_comes_before_a_line_that_waits_and_none_is_lost_at_the_end(
-    monkeypatch: pytest.MonkeyPatch,
+    set_up: SetUp,
 ) -> None:
-    monkeypatch.setattr(sys, "stderr", stream := _Writes())
-    logs.set_up("json")
+    stderr = set_up("json")
     line = RequestLine()
     logs.write(line, logging.INFO)
     logs.write(line, logging.DEBUG)  # unheard
     logging.getLogger("proxy").error("a message")
     logs.write(line, logging.WARNING)
     logging.root.handlers[0].close()
-    written = [json.loads(text) for lines in stream.writes for text in lines]
+    written = [json.loads(text) for text in stderr.read().splitlines()]
     assert [each["level"] for each in written] == ["info", "error", "warning"]
+
+
+def test_what_python_would_write_to_stderr_itself_is_logged(set_up: SetUp) -> None:
+    stderr = set_up("json")
+    logging.getLogger("proxy").info("%d", "no number")
+
+    class Unraisable:
+        def __del__(self) -> None:
+            raise ZeroDivisionError
+
+    Unraisable()
+    thread = threading.Thread(target=[].pop)
+    thread.start()
+    thread.join()
+    logs.finish()
+    told = [json.loads(line) for line in stderr.read().splitlines()]
+    assert told[0]["message"] == "a message that can't be shown: '%d'"
+    assert "ZeroDivisionError" in told[-2]["traceback"]
+    assert "IndexError" in told[-1]["traceback"]
 
 
 def test_times_are_utc_to_the_millisecond() -> None:
