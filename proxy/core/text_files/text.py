@@ -5,6 +5,8 @@ quoted from a file in a message is printable and short: a key in a stranger's ap
 reach the owner's terminal as an escape code.
 """
 
+import re
+
 from proxy.core.errors import Invalid, Problem
 
 MAX_BYTES = 1024 * 1024
@@ -13,6 +15,7 @@ MAX_DEPTH = 32
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LONGEST_QUOTE = 60
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
 
 def decode_text(file: str, data: bytes, limit: int = MAX_BYTES) -> str:
@@ -33,6 +36,17 @@ def step(place: str, key: str | int) -> str:
     plain = 0 < len(key) <= _LONGEST_QUOTE and key.isprintable()
     name = key if plain else shown(key)
     return f"{place}.{name}" if place else name
+
+
+def later_version(file: str, stated: object, newest: int) -> Problem | None:
+    """Return what is told of a file whose form (``v``) is one of a later version; else None."""
+    if not isinstance(stated, str) or _VERSION.fullmatch(stated) is None or int(stated) <= newest:
+        return None
+    what = (
+        f"{stated} is a form of a later version than this one, which knows {newest}: update the "
+        "proxy, or put the file of a backup in its place"
+    )
+    return Problem(file, "v", what)
 
 
 def shown(text: str) -> str:

@@ -1,7 +1,8 @@
 """contacts.yaml as text: read with every problem at once, and written (docs/glossary.md).
 
 The file may be written by hand, so each problem names its place. What is trusted is the full ID;
-the name is the owner's, the address only says where to look.
+the name is the owner's, the address only says where to look. What commands write begins with a
+checksum and tells the version of its form, ``v``; the owner may leave out both.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,8 @@ from proxy.core.errors import Invalid, Problem
 from proxy.core.http.origin import is_dns_label, parse_connect, parse_origin
 from proxy.core.identity import ID_LENGTH, is_portal_id, short_id
 from proxy.core.text_files.strict_yaml import parse_yaml
-from proxy.core.text_files.text import listed, shown, step
+from proxy.core.text_files.text import later_version, listed, shown, step
+from proxy.state.checksum import check_intact, with_checksum
 
 HEAD = """\
 # The contact list: who is a peer of this Portal, and which app may know whom.
@@ -25,6 +27,8 @@ HEAD = """\
 """
 MAX_BYTES = 8 * 1024 * 1024
 """Ten thousand contacts have 2 MB, and 1 MB more for each app that may know each of them by ID."""
+VERSION = 1
+_DAMAGED = "put contacts.yaml.before or a backup in its place. `portal-proxy peers edit` shows it"
 _CONTACT_KEYS = ("id", "name", "address", "connect", "mode")
 _LONG_LINE = 1 << 16
 
@@ -40,6 +44,7 @@ def parse_contacts(file: str, data: bytes, domain: str) -> ContactList:
     Raises ``Invalid`` with every problem. ``peers`` must be there: an editor that empties the file
     before it writes would otherwise show a list without a peer.
     """
+    check_intact(file, data, _DAMAGED)
     return _Reader(file, domain).read(parse_yaml(file, data, MAX_BYTES))
 
 
@@ -47,6 +52,7 @@ def serialise_contacts(contacts: ContactList) -> bytes:
     """Write the list as the file's bytes; ``parse_contacts`` of them gives the same list."""
     order = {contact.id: index for index, contact in enumerate(contacts.peers)}
     tree = {
+        "v": VERSION,
         "peers": [_contact_tree(contact) for contact in contacts.peers],
         "apps": {
             app: setting if isinstance(setting, str) else sorted(setting, key=order.__getitem__)
@@ -54,7 +60,7 @@ def serialise_contacts(contacts: ContactList) -> bytes:
         },
     }
     text = yaml.safe_dump(tree, allow_unicode=True, sort_keys=False, width=_LONG_LINE)
-    return (HEAD + text).encode()
+    return with_checksum((HEAD + text).encode())
 
 
 def _contact_tree(contact: Contact) -> dict[str, str]:
@@ -71,10 +77,14 @@ class _Reader:
         self._problems: list[Problem] = []
 
     def read(self, tree: object) -> ContactList:
-        root = self._mapping("", tree, known=("peers", "apps"))
+        if isinstance(tree, dict) and (later := later_version(self._file, tree.get("v"), VERSION)):
+            raise Invalid([later])
+        root = self._mapping("", tree, known=("v", "peers", "apps"))
         if root is not None and "peers" not in root:
             self._problem("peers", "is missing; a list without a peer is `peers: []`")
         root = root or {}
+        if root.get("v", str(VERSION)) != str(VERSION):
+            self._problem("v", f"is {_kind(root['v'])}; expected {VERSION}, or nothing")
         peers = self._peers(root.get("peers", ""))
         apps = self._apps(root.get("apps", ""), {contact.id for contact in peers})
         if self._problems:

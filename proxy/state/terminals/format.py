@@ -1,9 +1,9 @@
 """terminals.yaml and pairing.yaml as text: read with every problem at once, and written.
 
-Both begin with the version of their format, ``v``: what a later one adds is refused here, and never
-lost by being read in part and written again. pairing.yaml is at its second, in which a code has a
-link's form too; one of the first is read, and written as the second. Neither file holds a token or
-a code, only SHA-256 of them.
+Both tell the version of their format, ``v``: what a later one adds is refused here, and never lost
+by being read in part and written again. pairing.yaml is at its second, in which a code has a
+link's form too; one of the first is read, and written as the second. What we write begins with a
+checksum. Neither file holds a token or a code, only SHA-256 of them.
 """
 
 import re
@@ -19,7 +19,8 @@ from proxy.core.terminals.pairing_code import OpenCode, Pairing, WrongTry
 from proxy.core.terminals.terminals import Terminal, TerminalList, is_terminal_id
 from proxy.core.text_files.schema import Section, validate
 from proxy.core.text_files.strict_yaml import parse_yaml
-from proxy.core.text_files.text import shown, step
+from proxy.core.text_files.text import later_version, shown, step
+from proxy.state.checksum import check_intact, with_checksum
 
 VERSION = 1
 PAIRING_VERSION = 2
@@ -30,6 +31,8 @@ _TERMINALS_HEAD = """\
 _PAIRING_HEAD = """\
 # Pairing codes that are open, and wrong tries of the last minute. Don't write it by hand.
 """
+_DAMAGED_TERMINALS = "put a backup in its place, or delete it and pair your devices again"
+_DAMAGED_PAIRING = "delete the file: open codes are lost, and nothing else"
 _LONG_LINE = 1 << 16
 _LONGEST_ADDRESS = 64
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -118,7 +121,9 @@ def parse_terminals(file: str, data: bytes) -> TerminalList:
 
     ``terminals`` must be there: an emptied file doesn't mean that there are none.
     """
-    read = validate(file, _TerminalsFile, parse_yaml(file, data))
+    check_intact(file, data, _DAMAGED_TERMINALS)
+    tree = _of_known_version(file, parse_yaml(file, data), VERSION)
+    read = validate(file, _TerminalsFile, tree)
     terminals = tuple(Terminal(**entry.model_dump()) for entry in read.terminals)
     problems = [
         *_repeated(file, "id", [terminal.id for terminal in terminals]),
@@ -146,7 +151,8 @@ def serialise_terminals(terminals: TerminalList) -> bytes:
 
 def parse_pairing(file: str, data: bytes) -> Pairing:
     """Read pairing.yaml; raises ``Invalid`` with every problem."""
-    tree = parse_yaml(file, data)
+    check_intact(file, data, _DAMAGED_PAIRING)
+    tree = _of_known_version(file, parse_yaml(file, data), PAIRING_VERSION)
     codes: list[OpenCode]
     if isinstance(tree, dict) and tree.get("v") == "1":
         first = validate(file, _FirstPairingFile, tree)
@@ -172,7 +178,14 @@ def _written_code(code: OpenCode) -> dict[str, object]:
 
 def _written(head: str, tree: dict[str, object]) -> bytes:
     text = yaml.safe_dump(tree, allow_unicode=True, sort_keys=False, width=_LONG_LINE)
-    return (head + text).encode()
+    return with_checksum((head + text).encode())
+
+
+def _of_known_version(file: str, tree: object, newest: int) -> object:
+    """Return ``tree``; of a later form nothing is told but that: it may be right."""
+    if isinstance(tree, dict) and (later := later_version(file, tree.get("v"), newest)):
+        raise Invalid([later])
+    return tree
 
 
 def _repeated(file: str, key: str, values: list[str]) -> Iterable[Problem]:

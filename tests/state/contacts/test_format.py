@@ -124,7 +124,7 @@ def peer(**fields: str) -> str:
         ("peers: bob", "peers", "where a list is expected"),
         ("peers: {}", "peers", "is a mapping, where a list is expected"),
         ("- a", "", "is a list"),
-        ("peers: []\npears: []", "pears", "isn't known; expected peers or apps"),
+        ("peers: []\npears: []", "pears", "isn't known; expected v, peers or apps"),
         ("peers: []\napps: [a]", "apps", "is a list"),
         ("peers: []\napps: {Guest_Book: all}", "apps.Guest_Book", "DNS label"),
         ("peers: []\napps: {'../x': all}", "apps.../x", "DNS label"),
@@ -281,3 +281,46 @@ def test_a_list_of_more_than_its_bound_is_no_list() -> None:
     assert problems_of(b"#" * (MAX_BYTES + 1)) == [
         "contacts.yaml: larger than 8388608 bytes, which is the most"
     ]
+
+
+# Damage, and other versions
+
+
+def test_no_flipped_bit_makes_another_list_of_what_was_written() -> None:
+    written = serialise_contacts(LIST)
+    for at in range(len(written) * 8):
+        damaged = bytearray(written)
+        damaged[at // 8] ^= 1 << at % 8
+        with suppress(Invalid):
+            assert parse(bytes(damaged)) == LIST, at
+
+
+def test_no_part_of_what_was_written_passes_for_the_whole() -> None:
+    written = serialise_contacts(LIST)
+    for length in range(len(written)):
+        with pytest.raises(Invalid):
+            parse(written[:length])
+
+
+def test_an_owner_who_deletes_the_first_line_may_write_anything() -> None:
+    text = serialise_contacts(LIST).decode().replace("name: Bob", "name: Robert")
+    [told] = problems_of(text)
+    assert "delete its first line" in told
+    assert "contacts.yaml.before" in told
+    assert parse(text.partition("\n")[2]).peers[0].name == "Robert"
+
+
+@pytest.mark.parametrize("version", ["", "v: 1\n", 'v: "1"\n'])
+def test_the_version_may_be_left_out(version: str) -> None:
+    assert parse(f"{version}peers: []\n") == ContactList()
+
+
+def test_a_later_version_is_told_alone() -> None:
+    [told] = problems_of("v: 2\npeers: 3\nfriends: []\n")
+    assert told.startswith("contacts.yaml: v: 2 is a form of a later version than this one")
+
+
+@pytest.mark.parametrize("version", ["0", "01", "x", "-1", "1.0", "", "[]", "{}", "9" * 5000])
+def test_what_is_no_version_is_a_problem(version: str) -> None:
+    [told] = problems_of(f"v: {version}\npeers: []\n")
+    assert told.startswith("contacts.yaml: v: is ")

@@ -21,7 +21,9 @@ def store(tmp_path: Path) -> ContactStore:
 def test_the_owner_edits_the_text_and_it_stays_as_typed(store: ContactStore) -> None:
     text = f"# mine\npeers: [{{id: {BOB.id}, name: Bob}}]\n"
     assert store.change_text(lambda _old: text).peers == (BOB,)
-    assert store.path.read_text() == text
+    assert store.path.read_text().partition("\n")[2] == text
+    assert "checksum: " in store.path.read_text().partition("\n")[0]
+    assert store.load().peers == (BOB,)
 
 
 def test_an_editor_left_without_a_change_writes_nothing(store: ContactStore) -> None:
@@ -81,3 +83,31 @@ def test_while_the_owner_edits_a_command_is_told_and_loses_nothing(
 
     store.change_text(editor)
     store.change(adding(BOB))
+
+
+def test_a_list_that_was_changed_elsewhere_is_refused_until_the_owner_looked_at_it(
+    store: ContactStore,
+) -> None:
+    store.change(adding(BOB))
+    changed = store.path.read_bytes().replace(b"name: Bob", b"name: Rob")
+    store.path.write_bytes(changed)
+    with pytest.raises(Invalid, match="was changed by hand, or is damaged"):
+        store.change(lambda contacts: contacts)
+    assert store.path.read_bytes() == changed
+
+    seen: list[str] = []
+
+    def editor(old: str) -> str:
+        seen.append(old)
+        return old
+
+    assert store.change_text(editor).peers[0].name == "Rob"
+    assert "checksum" not in seen[0]
+    assert store.load().peers[0].name == "Rob"
+
+
+def test_a_checksum_that_the_owner_pastes_means_nothing(store: ContactStore) -> None:
+    pasted = store.path.read_text().replace("peers: []", f"peers: [{{id: {BOB.id}, name: Bob}}]")
+    assert store.change_text(lambda _old: pasted).peers == (BOB,)
+    assert store.load().peers == (BOB,)
+    assert store.path.read_text().count("checksum: ") == 1

@@ -1,5 +1,8 @@
 """terminals.yaml and pairing.yaml as text: what is written is read, and all else is told."""
 
+from collections.abc import Callable
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +22,10 @@ from tests.terminal_lists import BOTH, NOW, PHONE
 ENTRY = f"- id: abc123\n  name: Phone\n  token_sha256: {PHONE.token_sha256.hex()}\n"
 TIMES = "  paired: 1699999000\n  seen: 1699999900\n"
 WHOLE = f"v: 1\nterminals:\n{ENTRY}{TIMES}"
+LATER = (
+    "a later version than this one, which knows 1: update the proxy, or put the file of a backup "
+    "in its place"
+)
 NAMES = st.text(min_size=1, max_size=64).filter(lambda text: name_problem(text) is None)
 
 
@@ -49,7 +56,7 @@ def test_a_file_as_a_person_would_write_it_is_read() -> None:
         ("", ["v: is missing", "terminals: is missing"]),
         ("v: 1\n", ["terminals: is missing"]),
         ("terminals: []\n", ["v: is missing"]),
-        ("v: 2\nterminals: []\n", ["v: expected '1', not '2'"]),
+        ("v: 2\nterminals: []\n", [f"v: 2 is a form of {LATER}"]),
         ("v: 1\nterminals:\n", ["terminals: expected a list, not nothing"]),
         ("- 1\n", [": expected keys with values, not a list"]),
         (WHOLE + "owner: me\n", ["owner: isn't known; expected terminals or v"]),
@@ -154,3 +161,34 @@ def test_a_pairing_file_of_the_first_version_is_read_and_written_as_the_second()
 def test_a_broken_pairing_file_is_refused(text: str) -> None:
     with pytest.raises(Invalid):
         parse_pairing("p", text.encode())
+
+
+# Damage, and other versions
+
+
+def test_no_flipped_bit_makes_another_list_of_what_was_written() -> None:
+    pairing = Pairing((OpenCode(b"\1" * 32, NOW, b"\2" * 32),), (WrongTry("192.0.2.1", NOW),))
+    rows: list[tuple[Callable[[bytes], object], bytes]] = [
+        (lambda data: parse_terminals("t", data), serialise_terminals(BOTH)),
+        (lambda data: parse_pairing("p", data), serialise_pairing(pairing)),
+    ]
+    for parse, written in rows:
+        whole = parse(written)
+        for at in range(len(written) * 8):
+            damaged = bytearray(written)
+            damaged[at // 8] ^= 1 << at % 8
+            with suppress(Invalid):
+                assert parse(bytes(damaged)) == whole, at
+
+
+def test_what_is_changed_by_hand_is_refused_until_its_first_line_is_gone() -> None:
+    changed = serialise_terminals(BOTH).replace(b"name: Phone", b"name: Fon")
+    with pytest.raises(Invalid, match="delete its first line; otherwise put a backup"):
+        parse_terminals("t", changed)
+    assert parse_terminals("t", changed.partition(b"\n")[2]).terminals[0].name == "Fon"
+
+
+def test_a_later_version_of_pairing_is_told_alone() -> None:
+    with pytest.raises(Invalid, match="v: 3 is a form of a later version") as caught:
+        parse_pairing("p", b"v: 3\ncodes: 1\nmore: 1\n")
+    assert len(caught.value.problems) == 1
