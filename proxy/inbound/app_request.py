@@ -17,7 +17,8 @@ from proxy.core.websocket.handshake import fields_for_app as handshake_for_app
 from proxy.http.upstream import OnInterim, UpstreamRequest, UpstreamTimeouts
 from proxy.inbound.dropped_names import DroppedNamesLog
 from proxy.portal import Portal
-from proxy.transfer.body import BufferedBody, limit_body
+from proxy.transfer.body import limit_body
+from proxy.transfer.buffered_body import BufferedBody
 from proxy.transfer.client import Client
 from proxy.transfer.response import nothing_follows, send_interim
 

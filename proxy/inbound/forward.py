@@ -30,7 +30,8 @@ from proxy.inbound.dropped_names import DroppedNamesLog
 from proxy.portal import Portal
 from proxy.transfer.access_log import named
 from proxy.transfer.active_requests import ActiveRequest
-from proxy.transfer.body import BufferedBody, Prepended, beginning, refuse_large
+from proxy.transfer.body import Prepended, beginning, refuse_large
+from proxy.transfer.buffered_body import BufferedBody
 from proxy.transfer.client import Client
 from proxy.transfer.failures import app_failed
 from proxy.transfer.places import Place

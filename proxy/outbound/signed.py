@@ -32,7 +32,7 @@ from proxy.outbound.call import (
     refuse_replayed,
     time_told,
 )
-from proxy.transfer.body import BufferedBody
+from proxy.transfer.buffered_body import BufferedBody
 from proxy.transfer.failures import peer_failed, untrusted, unusable
 
 

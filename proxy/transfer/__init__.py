@@ -1,7 +1,8 @@
 """What the ways in and out share, for a request that is let through.
 
 ``client`` is whoever sent it; ``body``, ``response``, ``websocket`` and ``opened_message`` are what
-moves, and ``spool`` buffers a body whose length must be told first. ``limiters``, ``places`` and
-``active_requests`` know what runs, ``failures``, ``catch_all`` and ``starlette_errors`` what became
-of it; ``access_log`` writes that down. Nothing here knows apps, peers or tokens.
+moves; ``buffered_body`` keeps a body whole, and ``spool`` one whose length must be told first.
+``limiters``, ``places`` and ``active_requests`` know what runs, ``failures``, ``catch_all`` and
+``starlette_errors`` what became of it; ``access_log`` writes that down. Nothing here knows apps,
+peers or tokens.
 """

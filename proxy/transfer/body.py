@@ -1,39 +1,33 @@
 """Bodies: streamed in the pieces they came in, or buffered where a signature needs it.
 
-In signed mode a body is buffered up to a limit, because nothing of it may reach an app before its
-digest was compared; above ``MEMORY`` it spills into an unlinked file.
+In signed mode a body is buffered up to a limit (``buffered_body``), because nothing of it may reach
+an app before its digest was compared.
 """
 
 import asyncio
-import hashlib
-import tempfile
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import BinaryIO, Self, cast
+from typing import Self, cast
 
 from starlette.types import Receive
 
-from proxy.config.limits import DEFAULT_LIMITS
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Field
-from proxy.core.signature.digest import BodyDigest
 from proxy.core.text_files.size import show_size
-from proxy.http.upstream import BytesBody
 
 BODY_WAIT = 0.1
 """Seconds that a request without a stated length waits for its body, or its end: sealed, or HTTP/2.
 
 An app should see whether there is a body; a client may want a response before it sends one.
 """
-MEMORY = 512 * 1024
 SMALL = 16 * 1024
 """Bytes of a body that are sealed together with its head, if they are there in time."""
+PIECE = 64 * 1024
 COALESCING = 0.02
 """Seconds that the head of such a message waits for its body."""
 REPLAYABLE = 128 * 1024
 """Bytes of a sealed call's body that are kept for a second try."""
-PIECE = 64 * 1024
 
 
 class ClientLeft(Exception):
@@ -151,86 +145,6 @@ class Prepended:
             return await anext(self._pieces)
         first, self._first = self._first, None
         return first
-
-
-class BufferedBody:
-    """A whole body and its SHA-256 digest; a context manager that lets go of both."""
-
-    def __init__(self, limit: int = DEFAULT_LIMITS.held_body) -> None:
-        """``limit`` is in bytes: what is larger needs sealed mode."""
-        self.limit = limit
-        self._file: BinaryIO = cast(
-            BinaryIO,
-            tempfile.SpooledTemporaryFile(max_size=MEMORY, mode="w+b"),  # noqa: SIM115
-        )
-        self._hash = hashlib.sha256()
-        self.size = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(OSError):  # what couldn't be written isn't missed any more
-            self._file.close()
-
-    @property
-    def sha256(self) -> bytes:
-        """The digest of what is buffered, 32 bytes."""
-        return self._hash.digest()
-
-    async def fill(
-        self,
-        pieces: AsyncIterator[bytes],
-        *,
-        limit: Code,
-        full: Code = Code.STORAGE_FULL,
-        digest: BodyDigest | None = None,
-    ) -> None:
-        """Take in all ``pieces``; raises ``Refusal`` with the code ``limit`` above our limit.
-
-        With the code ``full`` where the temporary folder can't take it. ``digest`` is fed along
-        the way.
-        """
-        async for piece in pieces:
-            self.size += len(piece)
-            if self.size > self.limit:
-                raise Refusal(limit, f"more than {show_size(self.limit)}")
-            self._hash.update(piece)
-            if digest is not None:
-                digest.update(piece)
-            self._keep(piece, full)
-        self._keep(b"", full)
-
-    def _keep(self, piece: bytes, full: Code) -> None:
-        """Write ``piece``; an empty one writes what is still on its way to the file."""
-        try:
-            if piece:
-                self._file.write(piece)
-            else:
-                self._file.flush()
-        except OSError as error:
-            raise Refusal(full, f"{self.size} bytes can't be buffered: {error}") from None
-
-    def clear(self) -> None:
-        """Forget what is buffered, for another try."""
-        self._file.seek(0)
-        self._file.truncate()
-        self._hash = hashlib.sha256()
-        self.size = 0
-
-    def pieces(self) -> AsyncIterator[bytes]:
-        """Return what is buffered, from its beginning; in one piece where it is small."""
-        return BytesBody(self.read(SMALL)) if self.size <= SMALL else self._in_pieces()
-
-    async def _in_pieces(self) -> AsyncIterator[bytes]:
-        self._file.seek(0)
-        while piece := self._file.read(PIECE):
-            yield piece
-
-    def read(self, limit: int) -> bytes:
-        """Return the first ``limit`` bytes."""
-        self._file.seek(0)
-        return self._file.read(limit)
 
 
 def refuse_large(framing: Field | None, limit: int) -> None:

@@ -15,7 +15,7 @@ from proxy.core.http1.framing import NO_BODY, bodiless
 from proxy.core.terminals.cookie import sets_ours
 from proxy.http.scope import INTERIM
 from proxy.http.upstream import Ending
-from proxy.transfer.body import BufferedBody
+from proxy.transfer.buffered_body import BufferedBody
 
 
 def passing_fields(

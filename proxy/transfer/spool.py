@@ -11,7 +11,7 @@ from types import TracebackType
 from proxy.core.errors import Code, Refusal
 from proxy.core.text_files.size import show_size
 from proxy.http.upstream import UpstreamRequest
-from proxy.transfer.body import BufferedBody
+from proxy.transfer.buffered_body import BufferedBody
 
 log = logging.getLogger("proxy.upstream")
 

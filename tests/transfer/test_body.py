@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from proxy.core.errors import Code, Refusal
 from proxy.transfer.body import (
     COALESCING,
-    MEMORY,
     REPLAYABLE,
     SMALL,
-    BufferedBody,
     ClientLeft,
     ReplayableBody,
     RequestPieces,
@@ -25,7 +21,6 @@ from proxy.transfer.body import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from starlette.types import Message
 
@@ -252,16 +247,3 @@ async def test_a_small_body_that_breaks_off_is_no_body() -> None:
     client = Client(sent(b"a", more=True), {"type": "http.disconnect"})
     with pytest.raises(ClientLeft):
         await whole(coalesced(RequestPieces(client), 2))
-
-
-async def test_a_body_that_finds_no_space_is_refused_and_a_small_one_needs_none(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
-    with BufferedBody() as buffered:
-        await buffered.fill(Source(bytes(MEMORY)), limit=Code.TOO_LARGE)
-        assert buffered.size == MEMORY
-    for code in (Code.STORAGE_FULL, Code.APP_FAILED):
-        with BufferedBody() as buffered, pytest.raises(Refusal) as caught:
-            await buffered.fill(Source(bytes(MEMORY), b"1"), limit=Code.TOO_LARGE, full=code)
-        assert caught.value.code is code
