@@ -14,7 +14,7 @@ from proxy.config.apps import App, CatalogueWatch
 from proxy.config.portal_yaml import Config
 from proxy.core.access.decision import RuleMatcher
 from proxy.core.access.hosts import Hosts
-from proxy.core.access.policy import MODES, Caller, Contact, Mode
+from proxy.core.access.policy import MODES, Caller, Contact, ContactList, Mode
 from proxy.core.access.template import Variables
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import AccessContext
@@ -90,18 +90,37 @@ class Portal:
     @property
     def context(self) -> AccessContext:
         """What a request is admitted against, as of now."""
-        parts = (self.rule_matchers, self.contacts.current, self.modes, self.terminals.current)
+        parts = (
+            self.rule_matchers,
+            self.contacts.available,
+            self.modes,
+            self.terminals.available,
+            self.catalogue.unavailable,
+        )
         if self._context is None or any(map(is_not, self._context_parts, parts)):
-            self._context, self._context_parts = AccessContext(self.id, self.hosts, *parts), parts
+            apps, contacts, modes, terminals, unavailable = parts
+            if unavailable:
+                apps = {name: apps[name] for name in apps.keys() - unavailable}
+            self._context = AccessContext(
+                self.id, self.hosts, apps, contacts, modes, terminals, unavailable
+            )
+            self._context_parts = parts
         return self._context
+
+    def contact_list(self) -> ContactList:
+        """Return the contacts; raises ``Refusal`` where nobody knows just now who is one."""
+        contacts = self.contacts.available
+        if contacts is None:
+            raise Refusal(Code.CONTACTS_UNAVAILABLE, "the contact list can't be read")
+        return contacts
 
     def peer(self, app: str, prefix: str) -> Contact:
         """Return the one peer that ``prefix`` names to ``app``.
 
-        Raises ``Refusal`` (``NO_SUCH_PEER``), the same for hidden and unknown; its detail tells the
-        owner which it was.
+        Raises ``Refusal``: ``CONTACTS_UNAVAILABLE``, and ``NO_SUCH_PEER``, the same for hidden and
+        unknown; its detail tells the owner which it was.
         """
-        contacts = self.contacts.current
+        contacts = self.contact_list()
         contact = contacts.resolve(app, prefix)
         if contact is None:
             fitting = [peer.id for peer in contacts.fitting(prefix)] if prefix else []

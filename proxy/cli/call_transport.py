@@ -35,6 +35,8 @@ _ADVICE = {
     ),
     "too_many_requests": "Calls from here are still running there.",
     "app_busy": "Its app is asked by too many at once; try again in a while.",
+    "contacts_unavailable": "Its contact list can't be read just now; its owner's log says why.",
+    "app_unavailable": "Its app's files can't be read just now; its owner's log says why.",
     "replay_store_down": "Its owner finds the reason in its log.",
 }
 """By the code of a refusal of the peer's proxy: what may be behind it."""

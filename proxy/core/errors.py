@@ -65,6 +65,12 @@ class Code(Enum):
     NO_SEALING_KEY = ("no_sealing_key", 502, "The peer offers no key to seal a call with.")
     OUTCOME_UNKNOWN = ("outcome_unknown", 502, "The call was perhaps carried out; don't repeat it.")
     REPLAY_STORE_DOWN = ("replay_store_down", 503, "Replays can't be ruled out just now.")
+    CONTACTS_UNAVAILABLE = (
+        "contacts_unavailable",
+        503,
+        "Who is a contact can't be told just now.",
+    )
+    APP_UNAVAILABLE = ("app_unavailable", 503, "What the app asks for can't be told just now.")
     STORAGE_FULL = ("storage_full", 503, "There is no room to hold the body just now.")
     APP_BUSY = ("app_busy", 503, "The app has as many requests running as it may.")
     TOO_MANY_CONNECTIONS = ("too_many_connections", 503, "No more connections are taken just now.")

@@ -65,11 +65,14 @@ class AccessContext:
     portal_id: str
     hosts: Hosts
     apps: Mapping[str, RuleMatcher]
-    contacts: ContactList
+    contacts: ContactList | None
+    """None where nobody knows who is a contact just now: then no peer is let in."""
     modes: frozenset[Mode] = frozenset({"signed"})
     """The modes in which the owner accepts calls."""
     terminals: TerminalList = field(default_factory=TerminalList)
     """The owner's own devices."""
+    unavailable: frozenset[str] = frozenset()
+    """Apps that aren't among ``apps``, since nobody knows just now what they ask for."""
 
 
 @dataclass(frozen=True)
@@ -235,6 +238,8 @@ def _contact(portal_id: str, app: str | None, context: AccessContext) -> Contact
 
     Unknown and hidden look alike to the sender; the detail tells the owner which it was.
     """
+    if context.contacts is None:
+        raise Refusal(Code.CONTACTS_UNAVAILABLE, "the contact list can't be read")
     contact = context.contacts.find(portal_id)
     if contact is None:
         raise Refusal(Code.NOT_ALLOWED, f"{portal_id} isn't a contact")
@@ -271,6 +276,8 @@ def _rule(
         return None
     matcher = context.apps.get(app)
     if matcher is None:
+        if app in context.unavailable:
+            raise Refusal(Code.APP_UNAVAILABLE, f"the files of {app} can't be read")
         raise Refusal(Code.NO_SUCH_APP, app)
     rule = matcher.decide(target)
     if matcher.rules.uniform_access is not None:

@@ -1,7 +1,8 @@
 """What a running request depends on, its subject, and whether that was removed: then it ends.
 
-Removals alone (of a terminal its end, too): an app whose rules change, or a contact that is
-renamed, moves or is called in another mode, is there as before, and what began goes on.
+Removals alone (of a terminal its end, too; and that nobody can tell any more who was removed): an
+app whose rules change, or a contact that is renamed, moves or is called in another mode, is there
+as before, and what began goes on.
 """
 
 from typing import Literal, NamedTuple
@@ -9,6 +10,8 @@ from typing import Literal, NamedTuple
 from proxy.core.access.policy import Caller
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import AccessContext
+
+_NO_CONTACTS = Refusal(Code.CONTACTS_UNAVAILABLE, "the contact list can't be read")
 
 
 class Subject(NamedTuple):
@@ -45,6 +48,8 @@ def revocation_reason(subject: Subject, context: AccessContext, now: float) -> R
     if subject.kind == "peer" and (reason := _reason_of_peer(subject, context)):
         return reason
     if subject.app is not None and subject.app not in context.apps:
+        if subject.app in context.unavailable:
+            return _unavailable(subject.app)
         return Refusal(Code.NO_SUCH_APP, f"{subject.app} was removed")
     if subject.kind == "terminal":
         terminal = context.terminals.find(subject.id)
@@ -55,6 +60,8 @@ def revocation_reason(subject: Subject, context: AccessContext, now: float) -> R
 
 def _reason_of_peer(subject: Subject, context: AccessContext) -> Refusal | None:
     """Look for a contact that is gone, or hidden from an app that is still there."""
+    if context.contacts is None:
+        return _NO_CONTACTS
     if context.contacts.find(subject.id) is None:
         return Refusal(Code.NOT_ALLOWED, f"{subject.id} isn't a contact any more")
     app = subject.app
@@ -68,7 +75,17 @@ def _reason_of_call(subject: Subject, context: AccessContext) -> Refusal | None:
     if app is None:
         return None
     if app not in context.apps:
+        if app in context.unavailable:
+            return _unavailable(app)
         return Refusal(Code.TOKEN_UNKNOWN, f"{app} was removed")
-    if subject.id and not context.contacts.may_know(app, subject.id):
+    if not subject.id:
+        return None
+    if context.contacts is None:
+        return _NO_CONTACTS
+    if not context.contacts.may_know(app, subject.id):
         return Refusal(Code.NO_SUCH_PEER, f"{app} may not know {subject.id} any more")
     return None
+
+
+def _unavailable(app: str) -> Refusal:
+    return Refusal(Code.APP_UNAVAILABLE, f"the files of {app} can't be read")

@@ -103,7 +103,8 @@ class Outbound:
     def _app_of(self, request: Request) -> str | None:
         """Return the app whose token the request shows; None where it shows none.
 
-        Raises ``Refusal`` (``TOKEN_UNKNOWN``) for a wrong one, and for two that disagree.
+        Raises ``Refusal``: ``TOKEN_UNKNOWN`` for a wrong one, and for two that disagree, and
+        ``APP_UNAVAILABLE``.
         """
         apps = {self._tokens.app_of(_text(v)) for v in values_of(request.fields, b"portal-token")}
         for value in values_of(request.fields, b"proxy-authorization"):
@@ -112,6 +113,8 @@ class Outbound:
         apps = {app if app in self._portal.apps else None for app in apps}
         if not apps:
             return None
+        if unavailable := apps & self._portal.catalogue.unavailable:
+            raise Refusal(Code.APP_UNAVAILABLE, f"the files of {unavailable} can't be read")
         if len(apps) != 1 or None in apps:
             proxied = is_absolute(request.target)
             code = Code.PROXY_TOKEN_UNKNOWN if proxied else Code.TOKEN_UNKNOWN
@@ -143,7 +146,7 @@ class Outbound:
         It must fit exactly one of all contacts, hidden ones counted: an address holds a short ID
         alone. Nothing but a contact's address is ever connected to, whatever ``host`` says.
         """
-        contacts = self._portal.contacts.current
+        contacts = self._portal.contact_list()
         portal = host.removeprefix(f"{app}.")
         fitting = () if portal == host else contacts.at_host(portal)
         if len(fitting) == 1 and contacts.may_know(app, fitting[0].id):

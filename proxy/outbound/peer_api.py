@@ -29,7 +29,7 @@ def peer_service(portal: Portal, reachability: Reachability) -> Starlette:
         ]
 
     async def list_peers(request: Request) -> Response:
-        peers = portal.contacts.current.known_to(request.scope["portal.app"])
+        peers = portal.contact_list().known_to(request.scope["portal.app"])
         wanted = request.query_params.get("name", "").casefold()
         matching = tuple(peer for peer in peers if wanted in peer.name.casefold())
         return JSONResponse(await as_members(matching))

@@ -42,17 +42,18 @@ RULES = Rules(
         Rule(b"/public/secret", Access.PRIVATE),
     )
 )
+CONTACTS = ContactList(
+    (
+        Contact(ADAS, "Ada", "https://ada.example"),
+        Contact(CLEOS, "Cleo", "https://cleo.example"),
+    ),
+    {"guestbook": frozenset({ADAS}), "postcards": "all"},
+)
 CONTEXT = AccessContext(
     BOBS,
     Hosts(ORIGIN, ("bob.example",)),
     {"guestbook": RuleMatcher(RULES), "postcards": RuleMatcher(RULES)},
-    ContactList(
-        (
-            Contact(ADAS, "Ada", "https://ada.example"),
-            Contact(CLEOS, "Cleo", "https://cleo.example"),
-        ),
-        {"guestbook": frozenset({ADAS}), "postcards": "all"},
-    ),
+    CONTACTS,
 )
 
 DERIVED = ("@method", "@authority", "@path", "@query", "@request-target")

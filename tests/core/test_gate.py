@@ -10,6 +10,7 @@ import pytest
 from proxy.core.access.policy import MODES, Caller, Contact, ContactList, Mode
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import AccessContext, Admission, RefusedPeer, Request, admit
+from proxy.core.http.headers import Indexed
 from proxy.core.signature.parameters import decode_nonce
 from tests.core.attack_rows import Row, draft_of, rows
 from tests.core.peering import (
@@ -17,6 +18,7 @@ from tests.core.peering import (
     ADAS,
     BOBS,
     CLEOS,
+    CONTACTS,
     CONTEXT,
     EVES,
     HOST,
@@ -143,7 +145,7 @@ def test_of_two_contacts_that_share_a_prefix_only_the_one_whose_key_it_is_comes_
     twin = Contact(ADAS[:100] + "aaa", "Not Ada", "https://ada.example")
     alone = replace(context, contacts=ContactList((twin,), {"guestbook": "all"}))
     assert ask(request, alone) is Code.NOT_ALLOWED
-    contacts = ContactList((twin, *CONTEXT.contacts.peers), {"guestbook": "all"})
+    contacts = ContactList((twin, *CONTACTS.peers), {"guestbook": "all"})
     both = ask(request, replace(context, contacts=contacts))
     assert isinstance(both, Admission)
     assert both.caller.name == "Ada"
@@ -160,6 +162,31 @@ def test_hidden_and_unknown_look_alike_to_the_sender(mode: Mode) -> None:
     assert CLEOS in details[0]
     assert "isn't a contact" in details[1]
     assert EVES in details[1]
+
+
+@modes
+@pytest.mark.parametrize("key", ["ada", "cleo", "eve"])
+def test_where_nobody_knows_the_contacts_each_signed_call_is_refused_alike(
+    mode: Mode, key: str
+) -> None:
+    context = replace(CONTEXTS[mode], contacts=None)
+    claims = Claims()
+    with pytest.raises(RefusedPeer) as caught:
+        admit(_draft(mode, key=key).sign(), context, NOW, claims)
+    assert caught.value.code is Code.CONTACTS_UNAVAILABLE
+    assert not claims.made
+
+
+@modes
+def test_where_nobody_knows_what_an_app_asks_for_nobody_enters_it(mode: Mode) -> None:
+    apps = {n: matcher for n, matcher in CONTEXTS[mode].apps.items() if n != "guestbook"}
+    context = replace(CONTEXTS[mode], apps=apps, unavailable=frozenset({"guestbook"}))
+    with pytest.raises(RefusedPeer) as caught:
+        admit(_draft(mode).sign(), context, NOW, Claims())
+    assert caught.value.code is Code.APP_UNAVAILABLE
+    with pytest.raises(Refusal) as stranger:
+        admit(Request(b"GET", b"/", Indexed(((b"host", HOST.encode()),))), context, NOW, Claims())
+    assert stranger.value.code is Code.APP_UNAVAILABLE
 
 
 # --- replay, and the order of the checks ---------------------------------------------------

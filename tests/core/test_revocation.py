@@ -11,7 +11,7 @@ from proxy.core.errors import Code
 from proxy.core.gate import AccessContext
 from proxy.core.revocation import Subject, revocation_reason, subject_of_call, subject_of_request
 from proxy.core.terminals.terminals import LIFETIME, Terminal, TerminalList, token_digest
-from tests.core.peering import ADAS, CLEOS, CONTEXT, EVES, NOW, Draft, ask
+from tests.core.peering import ADAS, CLEOS, CONTACTS, CONTEXT, EVES, NOW, Draft, ask
 
 ADA = Caller("peer", ADAS, "Ada")
 CLEO = Caller("peer", CLEOS, "Cleo")
@@ -41,11 +41,11 @@ def without_app(app: str) -> AccessContext:
 
 
 def with_contacts(*peers: Contact, **apps: object) -> AccessContext:
-    visible = {**CONTEXT.contacts.apps, **apps}
+    visible = {**CONTACTS.apps, **apps}
     return replace(FULL, contacts=ContactList(peers, visible))  # type: ignore[arg-type]
 
 
-ALL = CONTEXT.contacts.peers
+ALL = CONTACTS.peers
 
 
 def lost_in(context: AccessContext) -> dict[str, Code]:
@@ -143,3 +143,25 @@ def test_it_is_the_refusal_that_the_gate_gives(subject: Subject, context: Access
     lost = revocation_reason(subject, context, NOW)
     assert lost is not None
     assert ask(Draft().sign(), context) is lost.code
+
+
+def test_where_nobody_knows_the_contacts_all_that_runs_on_them_is_lost() -> None:
+    lost = lost_in(replace(FULL, contacts=None))
+    assert lost == dict.fromkeys(
+        [
+            "Ada at an app", "Ada at another", "Ada at the Portal", "Cleo at the other",
+            "a call to Ada", "another app's", "a call to Cleo",
+        ],
+        Code.CONTACTS_UNAVAILABLE,
+    )  # fmt: skip
+
+
+def test_where_nobody_knows_what_an_app_asks_for_all_of_it_is_lost() -> None:
+    unknown = replace(without_app("guestbook"), unavailable=frozenset({"guestbook"}))
+    assert lost_in(unknown) == dict.fromkeys(
+        [
+            "a stranger at an app", "Ada at an app", "the tablet at an app", "a call to Ada",
+            "an app's question",
+        ],
+        Code.APP_UNAVAILABLE,
+    )  # fmt: skip

@@ -13,15 +13,13 @@ from proxy.core.errors import Code, Refusal
 from proxy.core.log_line import REVOKED, RequestLine
 from proxy.core.revocation import Subject, subject_of_call, subject_of_request
 from proxy.transfer.active_requests import ActiveRequest, ActiveRequests, Revoked
-from tests.core.peering import ADAS, CLEOS, CONTEXT, NOW
+from tests.core.peering import ADAS, CLEOS, CONTACTS, CONTEXT, NOW
 
 ADA = subject_of_request(Caller("peer", ADAS, "Ada"), "guestbook")
 CLEO = subject_of_request(Caller("peer", CLEOS, "Cleo"), "postcards")
 STRANGER = subject_of_request(ANONYMOUS, "guestbook")
 CALL = subject_of_call("guestbook", ADAS)
-WITHOUT_ADA = replace(
-    CONTEXT, contacts=ContactList(CONTEXT.contacts.peers[1:], CONTEXT.contacts.apps)
-)
+WITHOUT_ADA = replace(CONTEXT, contacts=ContactList(CONTACTS.peers[1:], CONTACTS.apps))
 WITHOUT_APPS = replace(CONTEXT, apps={})
 
 Serve = Callable[[ActiveRequest], Awaitable[None]]

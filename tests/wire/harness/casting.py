@@ -7,7 +7,7 @@ import json
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from tests.core.peering import BOB, CONTEXT, ORIGIN, RULES
+from tests.core.peering import BOB, CONTACTS, CONTEXT, ORIGIN, RULES
 from tests.wire.harness.portals import Portal
 from tests.wire.harness.troubled import Drifting
 
@@ -31,7 +31,7 @@ class BobsPortal(Drifting):
         told = [line for line in lines if not line.startswith(replaced)]
         told += [f"domain: {domain}", f"public_url: https://{{short_id}}.{domain}:{ORIGIN.port}"]
         file.write_text("\n".join(told), "utf-8")
-        self.knows(*CONTEXT.contacts.peers, apps=CONTEXT.contacts.apps)
+        self.knows(*CONTACTS.peers, apps=CONTACTS.apps)
 
     @property
     def host(self) -> str:
