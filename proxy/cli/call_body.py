@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, Self
 
 from proxy.cli.output import Stop, printable
+from proxy.state.system_errors import naming
 from proxy.transfer.body import PIECE
 
 
@@ -113,11 +114,13 @@ class Descriptor:
     """Takes bytes as they are."""
 
     number: int
+    path: Path = Path("stdout")
 
     def write(self, piece: bytes) -> None:
         view = memoryview(piece)
-        while view:
-            view = view[os.write(self.number, view) :]
+        with naming(self.path):
+            while view:
+                view = view[os.write(self.number, view) :]
 
 
 class Terminal:
@@ -154,4 +157,4 @@ def stdout() -> Sink:
 def created(path: Path, stack: ExitStack) -> Sink:
     """Return the file ``path``, made or emptied; ``stack`` closes it."""
     file: BinaryIO = stack.enter_context(path.open("wb", buffering=0))
-    return Descriptor(file.fileno())
+    return Descriptor(file.fileno(), path)

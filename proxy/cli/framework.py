@@ -5,6 +5,7 @@ Anything else is our own bug and keeps its traceback.
 """
 
 import inspect
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn, Protocol
@@ -15,6 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from proxy.cli.output import FAILED, PROGRAM, Stop, complain, complain_of
 from proxy.core.errors import Invalid, Refusal
 from proxy.state.files import Busy, Unsafe
+from proxy.state.system_errors import explained
 
 
 class _Formatter(Protocol):
@@ -95,8 +97,8 @@ def _explain(fault: Exception) -> int:
     elif isinstance(fault, Refusal):
         complain(f"{fault.code.title} {fault.detail}".strip())
     elif isinstance(fault, OSError):
-        what = fault.strerror or str(fault)
-        complain(f"{fault.filename}: {what}" if fault.filename else what)
+        named = f"{os.fsdecode(fault.filename)}: {explained(fault)}" if fault.filename else ""
+        complain(named or fault.strerror or str(fault))
     elif isinstance(fault, (Busy, Unsafe)):
         complain(str(fault))
     else:

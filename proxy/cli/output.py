@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from proxy.core.errors import Problem
+from proxy.state.system_errors import naming
 
 PROGRAM = "portal-proxy"
 DEFAULT_FOLDER = Path("config")
@@ -128,4 +129,5 @@ def why_unreachable(error: OSError) -> str:
 
 
 def _print(line: str, stream: TextIO) -> None:
-    print(printable(line), file=stream, flush=True)
+    with naming(Path("stdout" if stream is sys.stdout else "stderr")):
+        print(printable(line), file=stream, flush=True)

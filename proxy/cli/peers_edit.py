@@ -13,6 +13,7 @@ import typer
 from proxy.cli.output import FAILED, Stop, complain_of
 from proxy.core.errors import Invalid, Problem
 from proxy.state.contacts import ContactStore
+from proxy.state.system_errors import naming
 
 _EDITORS = ("vi", "nano", "ed")
 """Tried in this order where neither VISUAL nor EDITOR is set."""
@@ -33,7 +34,8 @@ def _edited(text: str) -> str:
     """Return what the owner makes of ``text`` in the editor; a failed editor changes nothing."""
     with tempfile.TemporaryDirectory(prefix="portal-peers-") as folder:
         path = Path(folder) / "contacts.yaml"
-        path.write_text(text, encoding="utf-8", errors="surrogateescape")
+        with naming(path):
+            path.write_text(text, encoding="utf-8", errors="surrogateescape")
         command = [*_editor(), str(path)]
         try:
             # The owner's own editor, named by the owner's own environment.

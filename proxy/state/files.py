@@ -11,11 +11,12 @@ import re
 import stat
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from proxy.core.errors import Invalid, Problem
+from proxy.state.system_errors import explained, naming
 
 LOCK_WAIT = 10.0
 """Seconds that a change waits for another one. ``peers edit`` may hold a lock for hours."""
@@ -63,13 +64,9 @@ def make_private_folder(path: Path) -> None:
 
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """Make or replace the file; a link in its place is replaced, never followed. Raises OSError."""
-    new = _write_beside(path, data, mode)
-    try:
+    with naming(path), _written_beside(path, data, mode) as new:
         new.replace(path)
-    except BaseException:
-        new.unlink()
-        raise
-    sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def create_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
@@ -78,12 +75,10 @@ def create_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     A hard link and not a rename: of two that do this at once exactly one passes, and what
     is there is never replaced.
     """
-    new = _write_beside(path, data, mode)
-    try:
+    with naming(path), _written_beside(path, data, mode) as new:
         os.link(new, path, follow_symlinks=False)
-    finally:
-        new.unlink()
-    sync_folder(path.parent)
+    with naming(path):
+        sync_folder(path.parent)
 
 
 def read_private(path: Path, *, forbidden: int = OTHERS, limit: int = SMALL) -> bytes:
@@ -147,13 +142,14 @@ def file_version(path: Path, *, follow_links: bool = False) -> FileVersion | Non
 
 def unreadable(path: Path, error: OSError) -> Unreadable:
     """Return what is told of a file that can't be read just now."""
-    return Unreadable([Problem(str(path), "", f"can't be read: {error.strerror or error}")])
+    return Unreadable([Problem(str(path), "", f"can't be read: {explained(error)}")])
 
 
 def delete(path: Path) -> None:
     """Delete the file for good: it doesn't come back when the power fails. Raises OSError."""
-    path.unlink()
-    sync_folder(path.parent)
+    with naming(path):
+        path.unlink()
+        sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -171,6 +167,37 @@ def is_leftover(name: str) -> bool:
     Once its writer is gone, as where the writer held the lock that is ours now, a crash left it.
     """
     return _LEFTOVER.fullmatch(name) is not None
+
+
+def sweep(folder: Path) -> list[Path]:
+    """Delete the new versions in ``folder`` whose writers were killed; return which they were.
+
+    Each may be the copy of a secret. One that is being written is left alone, whoever writes it:
+    its writer holds a lock on it. Raises OSError; a missing folder has none.
+    """
+    names: list[str] = []
+    with suppress(FileNotFoundError):
+        names = os.listdir(folder)  # noqa: PTH208 - names are enough
+    found = [folder / name for name in names if is_leftover(name)]
+    return [path for path in found if _delete_abandoned(path)]
+
+
+def _delete_abandoned(path: Path) -> bool:
+    """Delete a new version whose writer is gone; tells whether it was one."""
+    try:
+        fd = os.open(path, _READ)
+    except OSError:
+        return False  # gone by now, or nothing that we wrote
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return False
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink(missing_ok=True)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(fd)
+    return True
 
 
 def check_folder(path: Path) -> None:
@@ -208,7 +235,8 @@ def locked(path: Path, *, wait: float = LOCK_WAIT) -> Iterator[None]:
     lock = path.with_name(path.name + ".lock")
     fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        _take(fd, path, time.monotonic() + wait)
+        with naming(lock):
+            _take(fd, path, time.monotonic() + wait)
         yield
     finally:
         os.close(fd)
@@ -258,16 +286,31 @@ def _why_not_private(
     return None
 
 
-def _write_beside(path: Path, data: bytes, mode: int) -> Path:
-    new = path.with_name(f".{path.name}.{os.urandom(_RANDOM_BYTES).hex()}.new")
-    fd = os.open(new, _NEW_FILE, mode)
+@contextmanager
+def _written_beside(path: Path, data: bytes, mode: int) -> Iterator[Path]:
+    """Write ``data`` to a new file beside ``path``, for the block to give it that name.
+
+    Whatever name the block left it under is taken away again.
+    """
+    fd, new = _new_file(path, mode)
     try:
         with os.fdopen(fd, "wb") as file:
             os.fchmod(fd, mode)  # whatever the umask took away
             file.write(data)
             file.flush()
             os.fsync(fd)
-    except BaseException:
-        new.unlink()
-        raise
-    return new
+            yield new
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _new_file(path: Path, mode: int) -> tuple[int, Path]:
+    """Make a file beside ``path`` that ``sweep`` leaves alone while it is open."""
+    while True:
+        new = path.with_name(f".{path.name}.{os.urandom(_RANDOM_BYTES).hex()}.new")
+        fd = os.open(new, _NEW_FILE, mode)
+        with suppress(OSError):  # some file systems have no locks; nothing is swept on those
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        if os.fstat(fd).st_nlink:
+            return fd, new
+        os.close(fd)  # swept before it was locked

@@ -32,6 +32,7 @@ from proxy.state.files import (
     make_private_folder,
     read_private,
 )
+from proxy.state.system_errors import explained
 
 _KEY_FILE_LIMIT = 16_384
 _FILE = re.compile(
@@ -89,7 +90,7 @@ def _load(path: Path) -> tuple[PrivateKey, bool]:
     except FileNotFoundError:
         raise _invalid(path, "is missing: `portal-proxy init` makes it") from None
     except OSError as error:
-        raise _invalid(path, f"can't be read: {error.strerror}") from None
+        raise _invalid(path, f"can't be read: {explained(error)}") from None
     except (Unsafe, ValueError) as error:
         raise _invalid(path, str(error)) from None
 
@@ -130,7 +131,7 @@ def _check_folder(path: Path) -> None:
     except FileNotFoundError:
         raise _invalid(path, "is missing: `portal-proxy init` makes it") from None
     except OSError as error:
-        raise _invalid(path, f"can't be read: {error.strerror}") from None
+        raise _invalid(path, f"can't be read: {explained(error)}") from None
     except Unsafe as error:
         raise _invalid(folder, str(error)) from None
 
