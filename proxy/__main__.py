@@ -1,6 +1,32 @@
-"""``python -m proxy``: the same as ``portal-proxy``."""
+"""``portal-proxy``, and ``python -m proxy``, which is the same."""
 
-from proxy.cli import main
+import sys
+from collections.abc import Iterable
+
+from proxy.server import signals
+
+_WITH_VALUE = "--config"
+
+
+def main() -> None:
+    """Run the command; ``serve`` is ready for signals before anything large is imported."""
+    if _is_serve(sys.argv[1:]):
+        signals.begin()
+    from proxy.cli import main as run  # noqa: PLC0415 - the large part
+
+    run()
+
+
+def _is_serve(words: Iterable[str]) -> bool:
+    """Tell whether the command is ``serve``: others keep what signals do by default."""
+    rest = iter(words)
+    for word in rest:
+        if word == _WITH_VALUE:
+            next(rest, "")
+        elif not word.startswith("-"):
+            return word == "serve"
+    return False
+
 
 if __name__ == "__main__":
     main()

@@ -2,5 +2,6 @@
 
 ``run`` is what the command serve does: it has ``compose`` put the parts together, opens
 ``sockets`` and runs a ``listener`` at each of them, in one process or in several ``workers``.
-``tuning`` is about memory.
+These know of each other by a ``worker_table``, and are ``orphans`` when the first process is gone.
+``signals`` says what each signal does. ``tuning`` is about memory.
 """

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -60,6 +61,14 @@ class Running:
     """What the public listener speaks TLS with; None where it doesn't."""
     undelivered: tuple[Problem, ...] = ()
     """Tokens that couldn't be written where their apps look for them."""
+    more_problems: Callable[[], tuple[Problem, ...]] = tuple
+    """Tells what is wrong with other processes of this Portal."""
+    _looks: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set where the files are to be looked at without waiting for the next time."""
+
+    def open(self) -> None:
+        """Open what each process that serves has for itself; raises ``Invalid`` and ``Busy``."""
+        self.replays.open(self.portal.clock())
 
     def problems(self) -> tuple[Problem, ...]:
         """Return what is wrong with the files just now."""
@@ -67,7 +76,7 @@ class Running:
         watched = (portal.catalogue, portal.contacts, portal.terminals, portal.sealing)
         found = chain.from_iterable(each.problems for each in watched)
         certificate = self.certificate.problems_at(portal.clock()) if self.certificate else ()
-        return (*found, *certificate, *self.undelivered)
+        return (*found, *certificate, *self.undelivered, *self.more_problems())
 
     def listeners(self, sockets: Mapping[str, ListeningSocket]) -> tuple[Listener, ...]:
         """Return every listener, with its app behind it, at its socket of ``sockets``."""
@@ -108,6 +117,25 @@ class Running:
         context = CallContext(key, upstream, reachability, clock)
         return transports(context, directory, config.limits)
 
+    def look_at_once(self) -> None:
+        """Have ``follow_files`` look now."""
+        self._looks.set()
+
+    def refresh(self) -> None:
+        """Take over what changed on disk; raises nothing. For who serves nobody meanwhile."""
+        now, portal = self.portal.clock(), self.portal
+        follow: list[Callable[[], object]] = [
+            portal.contacts.refresh, portal.terminals.refresh, portal.follow_apps,
+            self.tokens.refresh, partial(portal.sealing.follow, now),
+        ]  # fmt: skip
+        if self.certificate is not None:
+            follow.append(partial(self.certificate.follow, now))
+        for step in follow:
+            try:
+                step()
+            except Exception as error:  # noqa: BLE001 - one that fails keeps no other one back
+                log.error("a file can't be followed: %r", error)  # noqa: TRY400 - as below
+
     async def follow_files(self) -> None:
         """Follow what changes on disk and show the replay store alive, until cancelled.
 
@@ -116,7 +144,9 @@ class Running:
         """
         complaint = ""
         while True:
-            await asyncio.sleep(TICK)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._looks.wait(), TICK)
+            self._looks.clear()
             contacts, terminals = self.portal.contacts, self.portal.terminals
             for follow in (contacts.refresh, terminals.refresh, self._follow_apps_and_tokens):
                 try:
@@ -166,6 +196,15 @@ def compose(
 
     ``only`` is the one app to serve, ``upstream`` what leads to it; by default all, over sockets.
     """
+    running = prepare(config, only=only, upstream=upstream)
+    running.open()
+    return running
+
+
+def prepare(
+    config: Config, *, only: str | None = None, upstream: AppUpstream | None = None
+) -> Running:
+    """Read everything a proxy needs, and open nothing: it may be served by who is forked later."""
     state = State(config.state)
     store = ContactStore(state.contacts, config.domain)
     store.load()  # a first list must be good; later, a broken one keeps the last good one
@@ -182,7 +221,6 @@ def compose(
     portal = Portal(config, key, ContactWatch(store), catalogue, sealing, watch, pairing, only=only)
     sealing.open(portal.clock())
     replays = ReplayStore(state.replays)
-    replays.open(portal.clock())
     tokens = TokenStore(state.tokens)
     surplus_responses = SurplusResponses(state.surplus_responses)
 

@@ -3,9 +3,8 @@
 import asyncio
 import logging
 import os
-import signal
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -13,7 +12,8 @@ from proxy import logging_setup as logs
 from proxy.config.listen import LISTENERS, Address, Listen
 from proxy.config.portal_yaml import Config
 from proxy.core.errors import Invalid
-from proxy.server.compose import compose
+from proxy.server import signals
+from proxy.server.compose import Running, prepare
 from proxy.server.listener import Stop, run
 from proxy.server.sockets import (
     ListeningSocket,
@@ -23,25 +23,128 @@ from proxy.server.sockets import (
     raise_descriptor_limit,
 )
 from proxy.server.tuning import collect_rarely, keep_buffers
+from proxy.server.worker_table import BEAT, WorkerTable
 from proxy.server.workers import Workers
+from proxy.state.files import Busy, Unsafe
 
 log = logging.getLogger("proxy")
 
 OpenSockets = Callable[[], Mapping[str, ListeningSocket]]
 """Opens every listener's socket, or returns those that were opened; raises ``OSError``."""
 
-_ENDING = {signal.SIGINT, signal.SIGTERM}
+
+class Alone:
+    """The one process, or one of several workers: when it is to end, and whom it tells it lives."""
+
+    def __init__(self) -> None:
+        self._stop = Stop()
+
+    @contextmanager
+    def living(self, running: Running) -> Iterator[Stop]:
+        """Hear signals until the block ends; gives what tells when to end."""
+
+        def reload() -> None:
+            log.info("SIGHUP: looking at all files (portal.yaml is read at a start alone)")
+            running.look_at_once()
+
+        loop = asyncio.get_running_loop()
+        for number in signals.ENDING:
+            loop.add_signal_handler(number, self.end)
+        loop.add_signal_handler(signals.RELOADING, reload)
+        for number in signals.IGNORED:
+            loop.add_signal_handler(number, signals.tell_ignored, number)
+        signals.unblock()
+        try:
+            yield self._stop
+        finally:
+            # The loop puts the defaults back when it closes, and a second signal would then kill.
+            signals.block()
+            for number in signals.HANDLED:
+                loop.remove_signal_handler(number)
+            signals.leave_at_once()
+            signals.unblock()
+
+    def end(self) -> None:
+        """End in order; the second time at once."""
+        self._stop.want()
+
+    def serves(self) -> None:
+        """Note that connections are taken from now on."""
+
+
+class Worker(Alone):
+    """One of several."""
+
+    def __init__(
+        self, table: WorkerTable, number: int, sockets: Mapping[str, ListeningSocket], pipe: int
+    ) -> None:
+        """``pipe`` is at its end when the first process has gone."""
+        super().__init__()
+        self._table = table
+        self._number = number
+        self._sockets = sockets
+        self._pipe = pipe
+        self._is_ending = False
+
+    @contextmanager
+    def living(self, running: Running) -> Iterator[Stop]:
+        loop = asyncio.get_running_loop()
+
+        def orphaned() -> None:
+            loop.remove_reader(self._pipe)
+            self._end_once()
+
+        loop.add_reader(self._pipe, orphaned)
+        self._beat()
+        with super().living(running) as stop:
+            yield stop
+
+    def end(self) -> None:
+        """End in order, or at once where all do.
+
+        What reaches the whole group, as Ctrl-C does, comes twice: from outside, and from the first
+        process, which alone counts for all.
+        """
+        stage = self._table.stage
+        if stage == 0:
+            if not self._is_ending:
+                # Another one takes over, and the others go on taking connections.
+                for listening in self._sockets.values():
+                    listening.is_inherited = True
+            self._is_ending = True
+            self._stop.want()
+            return
+        self._end_once()
+        if stage > 1:
+            self._stop.want()
+
+    def serves(self) -> None:
+        self._table.serves(self._number)
+
+    def _end_once(self) -> None:
+        if not self._is_ending:
+            self._is_ending = True
+            self._stop.want()
+
+    def _beat(self) -> None:
+        self._table.beat(self._number)
+        asyncio.get_running_loop().call_later(BEAT, self._beat)
 
 
 def serve(config: Config, workers: int = 1) -> int:
-    """Run the proxy until SIGINT or SIGTERM, in so many processes; returns the exit status."""
+    """Run the proxy until a signal ends it, in so many processes; returns the exit status.
+
+    Raises ``Invalid`` where something is wrong without which it can't begin.
+    """
+    signals.leave_at_once()
     logs.set_up(config.log)
     raise_descriptor_limit()
     keep_buffers()
-    # From its first moment a socket lets clients in: a signal has to wait until they are served.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    signals.block()
     if workers == 1:
-        return _run(config, partial(_open_sockets, config.listen), None)
+        running = prepare(config)
+        return _run(running, Alone(), partial(_open_sockets, config.listen))
+    running = prepare(replace(config, limits=config.limits.shared_by(workers)))
     try:
         sockets = _open_sockets(config.listen)
     except OSError as error:
@@ -49,9 +152,26 @@ def serve(config: Config, workers: int = 1) -> int:
         return 1
     for listening in sockets.values():
         listening.is_shared = True
-    config = replace(config, limits=config.limits.shared_by(workers))
     log.info("%d workers serve", workers)
-    return Workers(workers, partial(_work, config, sockets), partial(_close, sockets)).run()
+    table = WorkerTable(workers)
+    running.more_problems = table.problems
+
+    def work(number: int, pipe: int) -> int:
+        running.refresh()  # what a worker begins with is the last good state, and the newest
+        try:
+            return _run(running, Worker(table, number, sockets, pipe), lambda: sockets)
+        except (Invalid, Unsafe, Busy) as error:
+            log.error("%s", error)  # noqa: TRY400 - the owner's mistake, not ours
+            return 1
+
+    def look() -> None:
+        logging.disable()  # each worker tells what it finds; once more would say nothing
+        try:
+            running.refresh()
+        finally:
+            logging.disable(logging.NOTSET)
+
+    return Workers(table, work, config.grace, look, partial(_close, sockets)).run()
 
 
 def _open_sockets(listen: Listen) -> dict[str, ListeningSocket]:
@@ -76,57 +196,32 @@ def _close(sockets: Mapping[str, ListeningSocket]) -> None:
         listening.close()
 
 
-def _work(config: Config, sockets: Mapping[str, ListeningSocket], end: int) -> int:
-    """Be one of several workers, until ``end`` is at its end: then the first process has gone."""
+def _run(running: Running, life: Alone, sockets: OpenSockets) -> int:
     try:
-        return _run(config, lambda: sockets, end)
-    except Invalid as invalid:
-        log.error("%s", invalid)  # noqa: TRY400 - the owner's mistake, not ours
-        return 1
-
-
-def _run(config: Config, sockets: OpenSockets, end: int | None) -> int:
-    try:
-        return asyncio.run(_serve(config, sockets, end))
+        return asyncio.run(_serve(running, life, sockets))
     except OSError as error:
         log.error("%s", error)  # noqa: TRY400 - the owner's mistake, not ours
         return 1
 
 
-async def _serve(config: Config, sockets: OpenSockets, end: int | None) -> int:
-    running = compose(config)
-    try:
-        running.deliver_tokens()
-        listeners = running.listeners(sockets())  # opened last: who is let in can be served
-        stop = _stop_of(end)
-        follower = asyncio.create_task(running.follow_files())
-        log.info("Portal %s at %s", running.portal.id, running.portal.hosts.origin)
-        for listener in listeners:
-            log.info("%s listener: %s", listener.name, listener.where)
-        collect_rarely()
+async def _serve(running: Running, life: Alone, sockets: OpenSockets) -> int:
+    with life.living(running) as stop:
         try:
-            await run(listeners, stop, config.grace)
+            running.open()
+            running.deliver_tokens()
+            listeners = running.listeners(sockets())  # opened last: who is let in can be served
+            follower = asyncio.create_task(running.follow_files())
+            log.info("Portal %s at %s", running.portal.id, running.portal.hosts.origin)
+            for listener in listeners:
+                log.info("%s listener: %s", listener.name, listener.where)
+            collect_rarely()
+            life.serves()
+            try:
+                await run(listeners, stop, running.portal.config.grace)
+            finally:
+                follower.cancel()
+                with suppress(asyncio.CancelledError):
+                    await follower
         finally:
-            follower.cancel()
-            with suppress(asyncio.CancelledError):
-                await follower
-    finally:
-        await running.close()
+            await running.close()
     return 0
-
-
-def _stop_of(end: int | None) -> Stop:
-    """Return what tells when to end: by a signal, or because the first process has gone."""
-    loop, stop = asyncio.get_running_loop(), Stop()
-
-    def orphaned(end: int) -> None:
-        loop.remove_reader(end)
-        stop.want()
-
-    loop.add_signal_handler(signal.SIGTERM, stop.want)
-    if end is None:
-        loop.add_signal_handler(signal.SIGINT, stop.want)
-    else:
-        loop.add_reader(end, orphaned, end)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
-    return stop

@@ -1,115 +1,289 @@
 """Several processes that serve one Portal: forked with its listening sockets, and ended together.
 
-The first process only watches. A worker that something killed is replaced; one that ended by itself
-had its reason, and all end with it. What workers share is on disk (``proxy.state.layout``) and in
-the kernel's queues of connections; nothing is shared in memory.
+The first process takes no connection. It watches: whatever ends a worker, another one takes its
+place, and one that doesn't run any more is killed for it. Only where none of them can start at all
+does it give up. It looks at the Portal's files as each worker does, so that what is forked later
+begins with what was last good, whatever the files hold by then.
 """
 
 import logging
 import os
+import select
 import signal
-import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from types import FrameType
+
+from proxy.server.orphans import end_without_parent
+from proxy.server.signals import ENDING, HANDLED, IGNORED, RELOADING, tell_ignored
+from proxy.server.worker_table import WorkerTable
 
 log = logging.getLogger("proxy.workers")
 
+SILENCE = 30.0
+"""Seconds without a sign of life after which a worker is killed: far longer than the event loop
+of a machine that is very busy stands still."""
+STARTING = 120.0
+"""The same for one that hasn't served yet."""
+LATE = 5.0
+"""Seconds beyond ``grace`` until workers that haven't ended are killed: what is cut off unwinds."""
+AT_ONCE = 3.0
+"""The same after a second signal."""
+LOOK = 0.5
+"""Seconds between two looks at the workers, and at the files."""
+
 _SOONEST = 1.0
 """Seconds between two starts in the same place: what dies at once isn't started all the time."""
-_FORWARDED = {signal.SIGINT, signal.SIGTERM}
+_LATEST = 10.0
+"""The same after several in a row."""
+_LONG_ENOUGH = 10.0
+"""Seconds of serving after which a worker that ends counts as one that could work."""
+_SIGNALS = HANDLED | {signal.SIGCHLD}
 
-Work = Callable[[int], int]
-"""What a worker does: given a descriptor that is at its end when the first process has gone, it
-returns the exit status. SIGTERM is blocked until it lets it through, and ends it then."""
+Work = Callable[[int, int], int]
+"""What a worker does: given its number, and a descriptor that is at its end when the first process
+has gone, it returns the exit status. Signals are blocked until it lets them through."""
+
+
+@dataclass
+class _Place:
+    """The place of one worker, whichever process has it."""
+
+    number: int
+    process: int = 0
+    started: float = 0.0
+    due: float = 0.0
+    """When the next one is to be started, while there is none."""
+    failures: int = 0
+    """How many in a row couldn't work."""
+    last_beat: float = 0.0
+    silence: float = 0.0
+    """Seconds for which we looked and it showed no life."""
+    is_killed: bool = False
 
 
 class Workers:
-    """The first process; ``count`` workers do ``work``."""
+    """The first process; the workers of ``table`` do ``work``."""
 
-    def __init__(self, count: int, work: Work, close_sockets: Callable[[], None]) -> None:
-        """``close_sockets`` closes what only workers use, once no further one will be started."""
-        self._count = count
+    def __init__(
+        self,
+        table: WorkerTable,
+        work: Work,
+        grace: float,
+        look: Callable[[], None],
+        close_sockets: Callable[[], None],
+    ) -> None:
+        """``look`` is called every ``LOOK`` seconds.
+
+        ``close_sockets`` closes what only workers use, once no further one will be started.
+        """
+        self._table = table
         self._work = work
+        self._grace = grace
+        self._look = look
         self._close_sockets = close_sockets
-        self._started: dict[int, float] = {}
-        """When each running worker was started, by its process ID."""
-        self._is_ending = False
+        self._places = [_Place(number) for number in range(table.count)]
+        self._has_served = False
+        self._kill_at = 0.0
+        """When whoever still runs is killed; 0 while nobody has to end."""
         self._status = 0
+        self._looked = 0.0
+        self._signals: list[int] = []
         self._pipe_reader, self._pipe_writer = os.pipe()
+        self._wakeup_reader, self._wakeup_writer = os.pipe()
 
     def run(self) -> int:
         """Run until every worker has ended; returns the exit status."""
-        before = {number: signal.signal(number, self._forward) for number in _FORWARDED}
         try:
-            for _ in range(self._count):
-                self._start()
-            while self._started:
-                self._await_one()
+            with self._receiving():
+                while self._goes_on():
+                    self._take_turn()
+        finally:
+            for descriptor in (self._pipe_reader, self._pipe_writer, self._wakeup_reader,
+                               self._wakeup_writer):  # fmt: skip
+                os.close(descriptor)
+        return self._status
+
+    def _goes_on(self) -> bool:
+        if any(place.process for place in self._places):
+            return True
+        if self._kill_at:
+            return False
+        if self._has_served or not any(place.failures for place in self._places):
+            return True
+        log.error("no worker could start")
+        self._status = 1
+        return False
+
+    def _take_turn(self) -> None:
+        self._has_served = self._has_served or self._any_serves()
+        if not self._kill_at:
+            self._start_due()
+        select.select([self._wakeup_reader], [], [], LOOK)
+        with suppress(BlockingIOError):
+            os.read(self._wakeup_reader, 4096)
+        while self._signals:
+            self._obey(self._signals.pop(0))
+        self._reap()
+        now = time.monotonic()
+        if self._kill_at:
+            if now >= self._kill_at:
+                self._kill_late()
+        elif now - self._looked >= LOOK:
+            self._kill_silent(min(now - self._looked, 2 * LOOK))
+            self._looked = now
+            self._look()
+
+    @contextmanager
+    def _receiving(self) -> Iterator[None]:
+        """Have signals noted, and wake us up."""
+        for descriptor in (self._wakeup_reader, self._wakeup_writer):
+            os.set_blocking(descriptor, False)
+        signal.set_wakeup_fd(self._wakeup_writer, warn_on_full_buffer=False)
+        before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        try:
+            yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-            os.close(self._pipe_reader)
-            os.close(self._pipe_writer)
-        return self._status
+            signal.set_wakeup_fd(-1)
 
-    def _start(self) -> None:
-        """Fork, unless the end has come; while it isn't known whom to tell, signals wait."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        self._signals.append(number)
+
+    # Starting.
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        for place in self._places:
+            if place.process or now < place.due:
+                continue
+            if place.failures and not self._has_served:
+                continue  # it may be that none can
+            self._start(place)
+
+    def _start(self, place: _Place) -> None:
+        """Fork; until a worker is ready for signals, those to it wait."""
+        place.started = time.monotonic()
+        place.silence, place.is_killed = 0.0, False
+        self._table.begin(place.number)
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
-            if self._is_ending:
-                return
             process = os.fork()
             if process == 0:
-                self._be_worker()
-            self._started[process] = time.monotonic()
+                self._be_worker(place.number)
+            place.process = process
+            self._table.started(place.number, process)
+        except OSError as error:
+            log.error("no worker can be started: %s", error)  # noqa: TRY400 - the machine's fault
+            self._wait_longer(place)
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
-    def _be_worker(self) -> None:
+    def _be_worker(self, number: int) -> None:
         """Work, and never return to what the first process does."""
         status = 1
         try:
-            os.close(self._pipe_writer)  # or no worker would ever see its end
-            # Ctrl-C reaches every process of a terminal; to the workers the first one passes it on.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            status = self._work(self._pipe_reader)
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGCHLD,))
+            for descriptor in (self._pipe_writer, self._wakeup_reader, self._wakeup_writer):
+                os.close(descriptor)  # or no worker would ever see the pipe's end
+            end_without_parent(self._pipe_reader, self._grace + LATE)
+            status = self._work(number, self._pipe_reader)
         except BaseException:
             log.exception("a worker failed")
         finally:
-            with suppress(OSError, ValueError):
-                sys.stderr.flush()
+            logging.shutdown()
             os._exit(status)
 
-    def _await_one(self) -> None:
-        process, how = os.wait()
-        started = self._started.pop(process, None)
-        if started is None or self._is_ending:
-            self._status = self._status or _status(how)
-            return
-        if os.WIFSIGNALED(how):
-            log.error("worker %d was ended by signal %d; another takes over", process,
-                      os.WTERMSIG(how))  # fmt: skip
-            time.sleep(max(0.0, started + _SOONEST - time.monotonic()))
-            self._start()
-            return
-        self._status = _status(how)
-        log.error("worker %d ended by itself: so all end", process)
-        self._tell_all()
+    # Watching.
 
-    def _forward(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
-        self._tell_all()
+    def _reap(self) -> None:
+        while any(place.process for place in self._places):
+            process, how = os.waitpid(-1, os.WNOHANG)
+            if process == 0:
+                return
+            for place in self._places:
+                if place.process == process:
+                    place.process = 0
+                    self._ended(place, process, how)
 
-    def _tell_all(self) -> None:
-        self._is_ending = True
+    def _ended(self, place: _Place, process: int, how: int) -> None:
+        self._has_served = self._has_served or self._any_serves()
+        code = os.waitstatus_to_exitcode(how)
+        if self._kill_at:
+            if code != 0 and not place.is_killed:
+                self._status = max(1, code)
+            return
+        self._wait_longer(place)
+        if place.is_killed:
+            return  # that was told
+        how_it_ended = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
+        log.error("worker %d %s; another takes over", process, how_it_ended)
+
+    def _wait_longer(self, place: _Place) -> None:
+        """Settle when the next one is started in this place."""
+        now = time.monotonic()
+        could_work = now - place.started >= _LONG_ENOUGH and self._table.is_serving(place.number)
+        place.failures = 0 if could_work else place.failures + 1
+        wait = min(_SOONEST * 2 ** min(place.failures, 10) / 2, _LATEST)
+        place.due = now if could_work else now + wait
+
+    def _any_serves(self) -> bool:
+        return any(self._table.is_serving(place.number) for place in self._places)
+
+    def _kill_silent(self, elapsed: float) -> None:
+        """Kill who shows no life; only the time counts in which we ran ourselves."""
+        for place in self._places:
+            beat = self._table.last_beat(place.number)
+            place.silence = place.silence + elapsed if beat == place.last_beat else 0.0
+            place.last_beat = beat
+            serves = self._table.is_serving(place.number)
+            is_over = place.silence > (SILENCE if serves else STARTING)
+            if place.process and not place.is_killed and is_over:
+                log.error("worker %d hasn't run for %.0f s: it is killed, and another takes over",
+                          place.process, place.silence)  # fmt: skip
+                self._table.replaces_silent(place.number)
+                self._kill(place)
+
+    def _kill(self, place: _Place) -> None:
+        place.is_killed = True
+        with suppress(ProcessLookupError):
+            os.kill(place.process, signal.SIGKILL)
+
+    # Ending.
+
+    def _obey(self, number: int) -> None:
+        if number in ENDING:
+            self._end()
+        elif number == RELOADING:
+            self._looked = 0.0
+            self._tell_all(number)
+        elif number in IGNORED:
+            tell_ignored(number)
+
+    def _end(self) -> None:
+        """Have all end: the first time in order, the second time at once."""
+        patience = AT_ONCE if self._kill_at else self._grace + LATE
+        until = time.monotonic() + patience
+        self._kill_at = min(self._kill_at, until) if self._kill_at else until
+        self._table.stage += 1
         self._close_sockets()
-        for process in list(self._started):
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGTERM)
+        self._tell_all(signal.SIGTERM)
 
+    def _kill_late(self) -> None:
+        for place in self._places:
+            if place.process and not place.is_killed:
+                log.error("worker %d doesn't end: it is killed", place.process)
+                self._kill(place)
 
-def _status(how: int) -> int:
-    """Return the exit status that a worker's end calls for."""
-    return os.waitstatus_to_exitcode(how) if os.WIFEXITED(how) else 1
+    def _tell_all(self, number: int) -> None:
+        for place in self._places:
+            if place.process:
+                with suppress(ProcessLookupError):
+                    os.kill(place.process, number)

@@ -49,7 +49,7 @@ def gina(gina: Portal, app: Recorder, friend: PrivateKey) -> Portal:
     gina.add_app("wide", WIDE, app.port)
     gina.knows(contact(friend.public.portal_id, "Friend", 9, 9), apps={"wide": "all"})
     gina.start()
-    eventually(lambda: len(workers_of(gina)) == WORKERS)
+    eventually(lambda: gina.log.count("owner listener:") == WORKERS)
     return gina
 
 
@@ -88,17 +88,18 @@ def test_a_request_is_carried_out_once_whoever_of_them_gets_it(
 
 def test_every_worker_gets_some_of_the_work(gina: Portal) -> None:
     with ExitStack() as stack:
+        idle = {process: sockets_of(process) for process in workers_of(gina)}
         for _ in range(AT_ONCE):
             wire = stack.enter_context(RawConnection(gina.public))
             wire.send(get(gina))
             assert wire.read().body == b"ok"
-        busy = [process for process in workers_of(gina) if connections_of(process) > 1]
+        busy = [process for process, before in idle.items() if sockets_of(process) > before]
     assert len(busy) == WORKERS
 
 
-def connections_of(process: int) -> int:
+def sockets_of(process: int) -> int:
     links = [link.readlink().name for link in Path(f"/proc/{process}/fd").iterdir()]
-    return sum(link.startswith("socket:") for link in links) - 3  # those that listen
+    return sum(link.startswith("socket:") for link in links)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the limits of others")
@@ -183,12 +184,23 @@ def test_workers_whose_first_process_is_killed_end(gina: Portal) -> None:
     eventually(lambda: not any(is_running(worker) for worker in workers))
 
 
-def test_a_worker_that_ends_by_itself_ends_all(gina: Portal) -> None:
-    process, workers = process_of(gina), workers_of(gina)
-    os.kill(workers[1], signal.SIGTERM)
-    assert process.wait(PATIENCE) == 0
-    assert f"worker {workers[1]} ended by itself" in gina.log
-    assert not any(is_running(worker) for worker in workers)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
+def test_a_worker_that_is_told_to_end_does_so_in_order_and_is_replaced(
+    gina: Portal, app: Recorder, number: signal.Signals
+) -> None:
+    before = {process: sockets_of(process) for process in workers_of(gina)}
+    with half_sent(gina, app) as wire:
+        [busy] = [process for process, idle in before.items() if sockets_of(process) > idle]
+        os.kill(busy, number)
+        assert all(exchange(gina.public, get(gina)).body == b"ok" for _ in range(AT_ONCE))
+        wire.send(b"cd")
+        assert wire.read().body == b"ok"
+    eventually(lambda: not is_running(busy))
+    eventually(lambda: len(workers_of(gina)) == WORKERS)
+    assert set(before) - {busy} < set(workers_of(gina))
+    assert f"worker {busy} ended with status 0; another takes over" in gina.log
+    assert all(exchange(gina.public, get(gina)).body == b"ok" for _ in range(AT_ONCE))
+    assert gina.stop() == 0
 
 
 @pytest.mark.more

@@ -1,0 +1,63 @@
+"""What signals do to ``serve`` before it serves, and while it leaves; ``run`` has what is between.
+
+TERM, INT and QUIT end it in order, HUP has it look at its files, and no other one that a person or
+a program sends ends it without a word. A signal with no handler would: by its default it kills, or
+in a container, where this is the first process, it does nothing and the stop waits for the kill.
+
+Nothing large is imported here: until this has run, what the system does by default holds.
+"""
+
+import atexit
+import os
+import signal
+from types import FrameType
+
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+RELOADING = signal.SIGHUP
+IGNORED = (
+    signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF,
+)  # fmt: skip
+"""What means nothing here."""
+HANDLED = frozenset((*ENDING, RELOADING, *IGNORED))
+
+_told: set[int] = set()
+
+
+def begin() -> None:
+    """Be ready for signals while the program is still being imported."""
+    leave_at_once()
+    # Behind everything else that is done at the exit, when Python puts the defaults back.
+    atexit.register(signal.pthread_sigmask, signal.SIG_BLOCK, HANDLED)
+
+
+def leave_at_once() -> None:
+    """Have whoever ends it now end it at once, with status 0: nothing was begun, or all is done."""
+    for number in ENDING:
+        signal.signal(number, _leave)
+    for number in (RELOADING, *IGNORED):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def block() -> None:
+    """Let signals wait: from its first moment a socket lets clients in, who have to be served."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+
+
+def unblock() -> None:
+    """Have what waits done."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+
+
+def tell_ignored(number: int) -> None:
+    """Log that a signal has no effect, the first time that it comes."""
+    import logging  # noqa: PLC0415 - as above: this module is the first to be there
+
+    if number not in _told:
+        _told.add(number)
+        log = logging.getLogger("proxy.signals")
+        log.warning("%s means nothing to the proxy", signal.Signals(number).name)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    os._exit(0)
