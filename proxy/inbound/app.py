@@ -17,12 +17,13 @@ from proxy.core.revocation import subject_of_request
 from proxy.core.sealing.envelope import GATEWAY
 from proxy.core.signature.response import Question
 from proxy.core.terminals.return_address import PAIR, is_navigation
+from proxy.core.terminals.session import brings_token
 from proxy.http.scope import IS_SHORT, target_of
 from proxy.http.upstream import AppUpstream
 from proxy.inbound.forward import Forwarder
 from proxy.inbound.gateway import Gateway
 from proxy.inbound.pairing_page import PairingPage
-from proxy.inbound.terminal_session import sent_to_pair, touch_session
+from proxy.inbound.terminal_session import look_for_terminals, sent_to_pair, touch_session
 from proxy.portal import Portal
 from proxy.state.replay import ReplayStore
 from proxy.transfer.access_log import line_of
@@ -63,7 +64,7 @@ class Inbound:
         question = None
         line.mode = "plain" if request.seal is None else "sealed"
         try:
-            admission = self._admit(request, now)
+            admission = self._admit(request, now) or await self._admit_later(request, now)
             # Looked up at once: later, the rules and the address could be of two moments.
             app = self._portal.apps.get(admission.app) if admission.app is not None else None
             question = admission.question
@@ -102,15 +103,20 @@ class Inbound:
         except ClientLeft:
             line.outcome = LEFT
 
-    def _admit(self, request: Request, now: float) -> Admission:
+    def _admit(self, request: Request, now: float) -> Admission | None:
+        """Ask the gate; None where a device isn't known that may have been paired just now."""
         claim = partial(self._replays.claim, now=now)
         try:
             return admit(request, self._portal.context, now, claim)
         except Unpaired:
-            if not self._portal.terminals.refresh():
+            if not brings_token(request.fields, self._portal.hosts.origin):
                 raise
-            # Paired a moment ago, in another process.
-            return admit(request, self._portal.context, now, claim)
+            return None
+
+    async def _admit_later(self, request: Request, now: float) -> Admission:
+        """Ask the gate once more: another process may have paired the device a moment ago."""
+        await look_for_terminals(self._portal)
+        return admit(request, self._portal.context, now, partial(self._replays.claim, now=now))
 
     async def _refuse(
         self, refusal: Refusal, request: Request, question: Question | None, client: Client

@@ -6,6 +6,7 @@ says where a browser lands but this Portal's own addresses.
 """
 
 import asyncio
+from concurrent.futures.thread import ThreadPoolExecutor
 
 from proxy.core.access.policy import Caller
 from proxy.core.errors import Code, Refusal
@@ -18,11 +19,14 @@ from proxy.core.terminals.pairing_page import View, page_fields, render
 from proxy.core.terminals.request_origin import is_same_portal_request
 from proxy.core.terminals.return_address import PAIR, return_address_of, safe_return_address
 from proxy.core.terminals.session import cookie_field
+from proxy.inbound.terminal_session import look_for_terminals
 from proxy.portal import Portal
 from proxy.transfer.client import Client
 from proxy.transfer.response import send_response
 
 _MINUTE = 60
+_pairing = ThreadPoolExecutor(4, "pairing")
+"""For pairing alone: whoever floods it with codes keeps nobody else waiting."""
 
 
 class PairingPage:
@@ -77,11 +81,11 @@ class PairingPage:
     async def _redeem(self, form: Form, client: Client) -> str:
         """Use the code up; returns the new terminal's token. Raises ``Refusal``."""
         portal, address = self._portal, client.chain.client
-        # In a thread: other processes may have locked the codes just now.
-        terminal, token = await asyncio.to_thread(
-            portal.pairing.redeem, form.code, address, form.name, portal.clock()
+        # In a thread: other processes may have locked the codes just now, and disks are slow.
+        terminal, token = await asyncio.get_running_loop().run_in_executor(
+            _pairing, portal.pairing.redeem, form.code, address, form.name, portal.clock()
         )
-        portal.terminals.refresh()  # at once: the browser will be here again in a moment
+        await look_for_terminals(portal)  # at once: the browser will be here again in a moment
         client.line.caller = Caller("terminal", terminal.id, terminal.name)
         return token
 

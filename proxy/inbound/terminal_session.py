@@ -1,5 +1,7 @@
 """Browsers, known or not: a terminal is noted, and its cookie kept; a stranger is sent to pair."""
 
+import asyncio
+from concurrent.futures.thread import ThreadPoolExecutor
 from dataclasses import replace
 
 from starlette.types import Message, Send
@@ -15,6 +17,8 @@ from proxy.portal import Portal
 from proxy.transfer.client import Client
 
 _SEE_OTHER = 303
+_looking = ThreadPoolExecutor(1, "terminals")
+"""One, since whoever waits for a look waits for a disk: more threads could only wait beside it."""
 
 
 def touch_session(
@@ -34,6 +38,12 @@ def touch_session(
         return client
     terminals.renewed(admission.caller.id, now)
     return replace(client, send=_with(cookie, client.send))
+
+
+async def look_for_terminals(portal: Portal) -> None:
+    """Take over the list of terminals as it is now."""
+    look = await asyncio.get_running_loop().run_in_executor(_looking, portal.terminals.look)
+    portal.terminals.apply(look)
 
 
 def sent_to_pair(refusal: Unpaired, request_id: str) -> Response:

@@ -225,7 +225,9 @@ def prepare(
     surplus_responses = SurplusResponses(state.surplus_responses)
 
     def note(to: Destination) -> None:
-        surplus_responses.note([app.name for app in portal.apps.values() if app.upstream == to])
+        surplus_responses.note_soon(
+            [app.name for app in portal.apps.values() if app.upstream == to]
+        )
 
     if upstream is None:
         upstream = Http1Upstream(on_surplus_response=note)

@@ -6,6 +6,7 @@ Such a server takes a request's body for the next request, which no rule has jud
 import json
 import logging
 import re
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ class SurplusResponses:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._writing = threading.Lock()
 
     def load(self) -> Mapping[str, int]:
         """Return when each app was seen to, in Unix seconds; none where the file can't be read."""
@@ -41,8 +43,20 @@ class SurplusResponses:
             if type(seen) is int and _APP.fullmatch(app) and seen > time.time() - KEPT
         }
 
+    def note_soon(self, apps: Iterable[str]) -> None:
+        """Take note in a thread, as ``note`` does; waits for nothing."""
+        note = threading.Thread(target=self.note, args=(tuple(apps),), name="note", daemon=True)
+        try:
+            note.start()
+        except RuntimeError as error:
+            log.error("that an app answered twice can't be noted: %s", error)  # noqa: TRY400
+
     def note(self, apps: Iterable[str]) -> None:
-        """Take note that these apps answered twice just now."""
+        """Take note that these apps answered twice just now; may wait for the disk."""
+        with self._writing:
+            self._note(apps)
+
+    def _note(self, apps: Iterable[str]) -> None:
         seen = {**self.load(), **dict.fromkeys(apps, int(time.time()))}
         latest = sorted(seen.items(), key=lambda each: each[1])[-_MOST:]
         try:

@@ -22,6 +22,11 @@ def authenticate(
     return held[0] if held is not None else None
 
 
+def brings_token(fields: Fields, portal: Origin) -> bool:
+    """Tell whether these fields bring something that could be a terminal's token."""
+    return bool(presented(fields, _name(portal)))
+
+
 def cookie_field(portal: Origin, token: bytes) -> Field:
     """Return the field that gives a browser its token."""
     return (b"set-cookie", set_cookie(_name(portal), token, portal.host, LIFETIME))

@@ -4,7 +4,7 @@ import pytest
 
 from proxy.core.http.origin import parse_origin
 from proxy.core.terminals.cookie import COOKIE_PLAIN, COOKIE_SECURE
-from proxy.core.terminals.session import authenticate, cookie_field, renewal
+from proxy.core.terminals.session import authenticate, brings_token, cookie_field, renewal
 from proxy.core.terminals.terminals import (
     LIFETIME,
     RENEW_AFTER,
@@ -61,3 +61,10 @@ def test_nobody_gets_a_cookie_who_holds_none() -> None:
     assert renewal(_fields(COOKIE_SECURE, b"O" * 43), LIST, HTTPS, now, 0) is None
     assert renewal((), LIST, HTTPS, now, 0) is None
     assert renewal(_fields(COOKIE_SECURE), LIST, HTTPS, DAY + LIFETIME, 0) is None
+
+
+def test_what_could_be_a_token_is_told_from_what_cant() -> None:
+    assert brings_token(_fields(COOKIE_SECURE, b"U" * 43), HTTPS)
+    assert not brings_token(_fields(COOKIE_SECURE, b"short"), HTTPS)
+    assert not brings_token(_fields(COOKIE_PLAIN), HTTPS)
+    assert not brings_token((), HTTPS)
