@@ -132,7 +132,10 @@ class Forwarder:
             size = content_length(fields)
             if size is not None:
                 # An app that breaks off meanwhile can be told of: nothing of its response has gone.
-                pieces = Prepended(await beginning(pieces, size), pieces)
+                first = await beginning(pieces, size, to_end=True)
+                if len(first) > size:
+                    raise UpstreamFailed("the response is longer than it said")
+                pieces = Prepended(first, pieces)
         failures.has_begun = True
         client.line.status = from_app.status
         await send_stream(client.send, from_app.status, fields, pieces)

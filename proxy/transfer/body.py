@@ -120,12 +120,16 @@ async def coalesced(pieces: AsyncIterator[bytes], size: int | None) -> AsyncIter
             yield await anext(pieces)
 
 
-async def beginning(pieces: AsyncIterator[bytes], size: int) -> bytes:
-    """Return the beginning of a body of ``size`` bytes, as ``coalesced`` does."""
+async def beginning(pieces: AsyncIterator[bytes], size: int, *, to_end: bool = False) -> bytes:
+    """Return the beginning of a body of ``size`` bytes, as ``coalesced`` does.
+
+    ``to_end``: the end of a small one is waited for, too. What is wrong with it is known then.
+    """
     got = bytearray()
+    wanted = size + 1 if to_end and size < SMALL else min(size, SMALL)
     with suppress(TimeoutError, StopAsyncIteration):
         async with asyncio.timeout(COALESCING):
-            while len(got) < min(size, SMALL):
+            while len(got) < wanted:
                 got += await anext(pieces)
     return bytes(got)
 

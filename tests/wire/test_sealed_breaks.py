@@ -11,8 +11,11 @@ import pytest
 from tests.patience import PATIENCE
 from tests.wire.harness.meddler import hang_up
 from tests.wire.harness.raw import RawConnection, exchange, read_message, request, response
+from tests.wire.harness.signer import sign_call
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .conftest import World
     from .harness.recorder import Accepted
 
@@ -82,6 +85,76 @@ def test_an_app_that_breaks_off_in_a_small_response_has_failed(
     sealed.live.act = break_off
     got = exchange(sealed.eda.apps, live_request(sealed, method))
     assert (got.status, got.json()["code"]) == (502, "app_failed")
+
+
+_OK = b"HTTP/1.1 200 OK\r\n"
+_LENGTH, _CHUNKED = _OK + b"Content-Length: %d\r\n\r\n", _OK + b"Transfer-Encoding: chunked\r\n\r\n"
+SPOILT = {
+    "a byte more than its length": _LENGTH % 5 + b"five!!",
+    "many bytes more": _LENGTH % 5 + b"five!" + bytes(10_000),
+    "another response behind it": _LENGTH % 5 + b"five!" + _LENGTH % 2 + b"no",
+    "a body where there is none": _LENGTH % 0 + b"x",
+    "a byte less": _LENGTH % 5 + b"five",
+    "nothing of it": _LENGTH % 5,
+    "a byte less than 16 KiB": _LENGTH % 16_383 + bytes(16_382),
+    "a length that is none": _OK + b"Content-Length: 5x\r\n\r\nfive!",
+    "two lengths": _OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nfive!",
+    "half a head": _OK + b"Content-Le",
+}
+"""What an app sends before it closes; when that is known nothing of it has reached the peer."""
+SPOILT_LATE = {
+    "a chunk's size that is none": _CHUNKED + b"5\r\nfive!\r\nZZ\r\n",
+    "half a chunk": _CHUNKED + b"5\r\nfi",
+    "no last chunk": _CHUNKED + b"5\r\nfive!\r\n",
+    "a large one that is short": _LENGTH % 100_000 + bytes(99_999),
+}
+
+ANY_SPOILT = SPOILT | SPOILT_LATE
+
+
+def _play(app_sends: bytes) -> Callable[[Accepted], None]:
+    def act(wire: Accepted) -> None:
+        read_message(wire)
+        wire.send(app_sends)
+        hang_up(wire.socket, reset=False)
+
+    return act
+
+
+@pytest.mark.parametrize("spoilt", SPOILT.values(), ids=SPOILT)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_app_whose_small_response_is_spoilt_has_failed(
+    sealed: World, method: str, spoilt: bytes
+) -> None:
+    """What the calling app is told is the same whatever was wrong: the peer was reached."""
+    sealed.live.act = _play(spoilt)
+    got = exchange(sealed.eda.apps, live_request(sealed, method))
+    assert (got.status, got.json()["code"]) == (502, "app_failed")
+
+
+@pytest.mark.parametrize("spoilt", SPOILT_LATE.values(), ids=SPOILT_LATE)
+def test_a_response_that_has_begun_is_never_taken_for_a_whole_one(
+    sealed: World, spoilt: bytes
+) -> None:
+    sealed.live.act = _play(spoilt)
+    sealed.meddler.stream()
+    with RawConnection(sealed.eda.apps) as wire:
+        wire.send(live_request(sealed, "GET"))
+        try:
+            got = wire.read()
+        except EOFError:
+            return
+    assert (got.status, got.json()["code"]) in {(502, "app_failed"), (502, "peer_unreachable")}
+
+
+@pytest.mark.parametrize("spoilt", ANY_SPOILT.values(), ids=ANY_SPOILT)
+def test_a_spoilt_response_to_a_signed_call_is_the_apps_failure(
+    sealed: World, spoilt: bytes
+) -> None:
+    sealed.live.act = _play(spoilt)
+    call = sign_call(sealed.cleo, sealed.bob, "live")
+    got = exchange(sealed.bob.public, call.raw)
+    assert (got.status, got.code) == (502, "app_failed")
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 100000", "Transfer-Encoding: chunked"])
