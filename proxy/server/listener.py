@@ -18,9 +18,12 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from proxy.core.errors import Code, Refusal
+from proxy.core.http.forwarded import NOBODY, client_network
 from proxy.http.server.last_response import Refusing, last_response
 from proxy.http.server.protocol import ServerConnection
 from proxy.http.server.timeouts import ConnectionTimeouts
+from proxy.http.tls.handshakes import HandshakeLimiter
+from proxy.http.tls.opening import accept
 from proxy.server.sockets import ListeningSocket
 from proxy.transfer.limiters import ConnectionLimiter, Full
 
@@ -36,6 +39,8 @@ _UNWINDING = 1.0
 """Seconds in which cancelled tasks can end."""
 REFUSED_AT_ONCE = 64
 """Connections above the limit that get the time to hear so, one that TLS takes too."""
+HANDSHAKES_AT_ONCE = 64
+"""TLS handshakes of one client's network that run; the others wait, within their time."""
 _QUIET = 10.0
 """Seconds between two messages of the log about them."""
 _FULL = last_response(Refusal(Code.TOO_MANY_CONNECTIONS))
@@ -74,6 +79,7 @@ class Listener:
         )
         self._config.load()
         self._state = ServerState()
+        self._handshakes = HandshakeLimiter(HANDSHAKES_AT_ONCE)
         self._arriving: set[asyncio.Task[None]] = set()
         self._refused: dict[Refusing, None] = {}
         """Connections that are being refused, the oldest first."""
@@ -154,7 +160,7 @@ class Listener:
         try:
             leave = self._limiter.enter(client)
         except Full as full:
-            self._refuse(accepted, full)
+            self._refuse(accepted, client, full)
         else:
             self._start(self._serve(accepted, client, leave))
         return True
@@ -186,9 +192,10 @@ class Listener:
         protocol.on_end = leave
         protocol.is_short = partial(self._limiter.is_short, client)
         try:
-            await self._connect(accepted, protocol, self._timeouts.head)
+            await self._connect(accepted, client, protocol, self._timeouts.head)
         except OSError as error:  # ssl.SSLError is one
-            log.info("no connection to the %s listener was made: %s", self.name, error)
+            who = client or "a client"
+            log.info("no connection of %s to the %s listener was made: %s", who, self.name, error)
             leave()
             return
         except asyncio.CancelledError:
@@ -198,29 +205,30 @@ class Listener:
             protocol.shutdown()
 
     async def _connect(
-        self, accepted: socket.socket, protocol: asyncio.BaseProtocol, patience: float
-    ) -> asyncio.BaseTransport:
+        self,
+        accepted: socket.socket,
+        client: str,
+        protocol: asyncio.BufferedProtocol,
+        patience: float,
+    ) -> None:
         """Have ``protocol`` speak, behind TLS where we have it; raises ``OSError``."""
-        times = {}
-        tls = self._tls() if self._tls is not None else None
-        if tls is not None:
-            times["ssl_handshake_timeout"] = patience
-            times["ssl_shutdown_timeout"] = self._timeouts.ending
-        transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
-            lambda: protocol, accepted, ssl=tls, **times
-        )
-        return transport
+        if self._tls is None:
+            loop = asyncio.get_running_loop()
+            await loop.connect_accepted_socket(lambda: protocol, accepted)
+        else:
+            network = client_network(client, NOBODY)
+            await accept(accepted, self._tls, lambda: protocol, patience, self._handshakes, network)
 
     # Refusing connections.
 
-    def _refuse(self, accepted: socket.socket, full: Full) -> None:
+    def _refuse(self, accepted: socket.socket, client: str, full: Full) -> None:
         """Tell the client of a connection that is one too many, at as little cost as can be."""
         now = asyncio.get_running_loop().time()
         if now >= self._silent_until:
             self._silent_until = now + _QUIET
-            log.warning("the %s listener turns connections away: there are %s", self.name, full)
+            log.warning("the %s listener limiter connections away: there are %s", self.name, full)
         if len(self._refused) < REFUSED_AT_ONCE:
-            self._start(self._answer_full(accepted))
+            self._start(self._answer_full(accepted, client))
             return
         for refusing in self._refused:
             refusing.shutdown()
@@ -229,13 +237,13 @@ class Listener:
                 accepted.send(_FULL)
         accepted.close()
 
-    async def _answer_full(self, accepted: socket.socket) -> None:
+    async def _answer_full(self, accepted: socket.socket, client: str) -> None:
         """Answer 503, and let the client come to read it."""
         protocol = Refusing(_FULL, self._timeouts)
         self._refused[protocol] = None
         try:
             async with asyncio.timeout(self._timeouts.ending):
-                await self._connect(accepted, protocol, self._timeouts.ending)
+                await self._connect(accepted, client, protocol, self._timeouts.ending)
             await protocol.over
         except OSError:  # TimeoutError is one
             pass

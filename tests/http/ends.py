@@ -22,6 +22,8 @@ from uvicorn.server import ServerState
 from proxy.core.http.origin import Origin
 from proxy.http.server.protocol import TARGET, ServerConnection
 from proxy.http.server.timeouts import ConnectionTimeouts
+from proxy.http.tls.handshakes import HandshakeLimiter
+from proxy.http.tls.opening import accept
 from proxy.http.upstream import Destination
 from tests.patience import PATIENCE
 
@@ -221,21 +223,53 @@ async def listening(
     tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Listening]:
     """Serve ``app`` by the listener's protocol, as uvicorn would; nothing may be left over."""
-    loop = asyncio.get_running_loop()
     state = ServerState()
     config = config_for(app)
     protocol = protocol_with(timeouts or ConnectionTimeouts(), base)
-    server = await loop.create_server(
-        lambda: protocol(config, state, {}), LOOPBACK, 0, start_serving=True, ssl=tls
-    )
-    try:
-        yield Listening(server.sockets[0].getsockname()[1], state)
-        await settled(lambda: not state.tasks)
-    finally:
-        server.close()
-        for connection in list(state.connections):
-            connection.shutdown()
-        await settled(lambda: not state.connections)
+    async with accepting(lambda: protocol(config, state, {}), tls) as port:
+        try:
+            yield Listening(port, state)
+            await settled(lambda: not state.tasks)
+        finally:
+            for connection in list(state.connections):
+                connection.shutdown()
+            await settled(lambda: not state.connections)
+
+
+@asynccontextmanager
+async def accepting(
+    make: Callable[[], asyncio.BufferedProtocol], tls: ssl.SSLContext | None = None
+) -> AsyncIterator[int]:
+    """Serve each connection by what ``make`` makes, as the listener does; gives the port."""
+    loop = asyncio.get_running_loop()
+    if tls is None:
+        async with await loop.create_server(make, LOOPBACK, 0) as server:
+            yield server.sockets[0].getsockname()[1]
+        return
+    context, limiter = tls, HandshakeLimiter(64)
+    arriving: set[asyncio.Task[None]] = set()
+
+    async def arrive(accepted: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            await accept(accepted, lambda: context, make, PATIENCE, limiter, None)
+
+    def take() -> None:
+        accepted, _ = listener.accept()
+        accepted.setblocking(False)  # noqa: FBT003 - the socket API
+        task = asyncio.create_task(arrive(accepted))
+        arriving.add(task)
+        task.add_done_callback(arriving.discard)
+
+    with socket.create_server((LOOPBACK, 0), backlog=128) as listener:
+        listener.setblocking(False)  # noqa: FBT003 - the socket API
+        loop.add_reader(listener, take)
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            loop.remove_reader(listener)
+            for task in arriving:
+                task.cancel()
+            await asyncio.gather(*arriving, return_exceptions=True)
 
 
 def protocol_with(

@@ -88,7 +88,7 @@ async def test_the_server_hears_us_after_its_end(http1: Http1Upstream) -> None:
     assert heard == [b"hello"]
 
 
-async def test_over_tls_our_end_is_the_connection_s_behind_what_was_written(
+async def test_over_tls_our_end_stands_behind_what_was_written(
     http1: Http1Upstream, serving: ssl.SSLContext
 ) -> None:
     heard: list[bytes] = []
@@ -105,9 +105,25 @@ async def test_over_tls_our_end_is_the_connection_s_behind_what_was_written(
         await response.write(_PIECE)
         response.write_end()
         await settled(lambda: heard)
+        assert [piece async for piece in response.pieces()] == []
+    assert heard == [_PIECE]
+
+
+async def test_over_tls_a_stream_that_somebody_cut_hasn_t_ended(
+    http1: Http1Upstream, serving: ssl.SSLContext
+) -> None:
+    async def script(link: Link) -> None:
+        await link.head()
+        await link.send(_SWITCHED)
+        link.writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
+        await link.rest()
+
+    async with (
+        scripted(script, tls=serving) as server,
+        http1.send(_ask(server.to, UpstreamTimeouts())) as response,
+    ):
         with pytest.raises(UpstreamFailed):
             assert [piece async for piece in response.pieces()] == []
-    assert heard == [_PIECE]
 
 
 async def test_two_that_wait_for_space_both_go_on(http1: Http1Upstream) -> None:

@@ -8,7 +8,6 @@ import asyncio
 import math
 import os
 import select
-import ssl
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -20,6 +19,7 @@ from proxy.core.http1.grammar import Malformed
 from proxy.core.http1.reader import END, Interim, ResponseReader, State, Surplus
 from proxy.http.read_buffer import ReadBuffer
 from proxy.http.tcp_keepalive import keep_alive
+from proxy.http.tls.transport import TlsTransport
 from proxy.http.upstream import ANYBODY, UpstreamFailed
 
 HIGH = 128 * 1024
@@ -103,12 +103,12 @@ class Connection(asyncio.BufferedProtocol):
 
         Behind a 101 it may still listen.
         """
-        if not _is_end_genuine(self._transport):
+        if not self._transport.get_extra_info("ended_properly", default=True):
             self.fail(UpstreamFailed("the stream ended, and TLS didn't say so"))
             return False
         is_raw = self._reader.state is State.RAW
         self._take(self._reader.end_of_stream())
-        if is_raw and self._transport.can_write_eof():
+        if is_raw:
             return True
         self._end(UpstreamFailed("the connection was closed"))
         return False
@@ -149,12 +149,9 @@ class Connection(asyncio.BufferedProtocol):
         self._transport.write(data)
 
     def write_end(self) -> None:
-        """Send our end behind what was written; where only a whole connection can end, end it."""
-        if self._transport.can_write_eof():
-            with suppress(OSError):  # the other side reset it: the loop tells of it soon
-                self._transport.write_eof()
-        else:
-            self._transport.close()
+        """Send our end behind what was written; the other side's may still be to come."""
+        with suppress(OSError):  # the other side reset it: the loop tells of it soon
+            self._transport.write_eof()
 
     def disable_timeouts(self) -> None:
         """Take silence for no failure: the kernel looks whether the other side is there."""
@@ -316,20 +313,6 @@ def _wake(future: asyncio.Future[bool] | None, *, is_late: bool = False) -> None
 # What the socket beneath a transport knows, and asyncio doesn't tell.
 
 
-def _is_end_genuine(transport: asyncio.BaseTransport) -> bool:
-    """Tell whether the other side ended the stream, not somebody between (RFC 9112, 9.8).
-
-    asyncio tells of both in the same way; the TLS object knows whether a close_notify came.
-    """
-    tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
-    if tls is None:
-        return True
-    try:
-        return tls.read(1) == b""
-    except ssl.SSLError:
-        return False
-
-
 def _arrivals(transport: asyncio.BaseTransport) -> select.poll:
     """Return what tells, when polled, of what has arrived and the loop hasn't seen: an end, mostly.
 
@@ -346,7 +329,8 @@ def _left_unread(transport: asyncio.BaseTransport) -> Iterator[bytes]:
     A server that refuses an upload answers and closes; our next write fails then, and asyncio
     gives up the connection with the response still unread.
     """
-    if transport.get_extra_info("sslcontext") is not None:
+    if isinstance(transport, TlsTransport):
+        yield from transport.left_unread()
         return
     descriptor = transport.get_extra_info("socket").fileno()
     with suppress(OSError):

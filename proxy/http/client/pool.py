@@ -6,6 +6,7 @@ hasn't heard of it yet. One that carried somebody's body is handed out to nobody
 """
 
 import asyncio
+import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -13,8 +14,9 @@ from functools import partial
 
 from proxy.http.client.connection import Connection
 from proxy.http.client.happy_eyeballs import dial
-from proxy.http.client.resolver import Resolver
+from proxy.http.client.resolver import Address, Resolver
 from proxy.http.client.server_history import ServerHistory
+from proxy.http.tls.opening import connect
 from proxy.http.upstream import ANYBODY, Destination, UpstreamFailed
 
 IDLE_SECONDS = 4.0
@@ -174,30 +176,30 @@ class Pool:
         tls = self._tls.get(authorities)
         if tls is None:
             tls = self._tls[authorities] = ssl.create_default_context(cadata=authorities or None)
+            tls.options |= ssl.OP_NO_RENEGOTIATION
             if authorities:  # be it the server's own certificate
                 tls.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         return tls
 
     async def _connect(self, server: ServerHistory) -> Connection:
-        loop, to = asyncio.get_running_loop(), server.to
-        origin = to.origin
-        tls = None
+        make, opened = partial(Connection, server.note_surplus), await self._dial(server.to)
+        origin = server.to.origin
         if origin.scheme == "https":
-            tls = self._context(to.authorities)
-        name = origin.host.strip("[]") if tls is not None else None
-        make = partial(Connection, server.note_surplus)
-        if to.unix:
-            _, connection = await loop.create_unix_connection(
-                make, to.unix, ssl=tls, server_hostname=name
-            )
-            return connection
-        host, port = to.connect or (origin.host.strip("[]"), origin.port)
-        addresses = await self._resolver.look_up(host, port)
-        opened = await dial(addresses, None if to.connect else HAPPY_EYEBALLS)
-        _, connection = await loop.create_connection(
-            make, sock=opened, ssl=tls, server_hostname=name
-        )
+            context = self._context(server.to.authorities)
+            return await connect(opened, context, origin.host.strip("[]"), make)
+        loop = asyncio.get_running_loop()
+        if opened.family == socket.AF_UNIX:
+            _, connection = await loop.create_unix_connection(make, sock=opened)
+        else:
+            _, connection = await loop.create_connection(make, sock=opened)
         return connection
+
+    async def _dial(self, to: Destination) -> socket.socket:
+        if to.unix:
+            return await dial([Address(socket.AF_UNIX, 0, to.unix)], None)
+        host, port = to.connect or (to.origin.host.strip("[]"), to.origin.port)
+        addresses = await self._resolver.look_up(host, port)
+        return await dial(addresses, None if to.connect else HAPPY_EYEBALLS)
 
 
 def _discard(connection: Connection) -> None:

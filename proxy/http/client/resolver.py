@@ -23,7 +23,7 @@ class Address:
 
     family: int
     protocol: int
-    where: tuple[str | int, ...] | tuple[int, bytes]
+    where: tuple[str | int, ...] | tuple[int, bytes] | str
 
 
 Addresses = Sequence[Address]

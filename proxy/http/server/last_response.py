@@ -6,6 +6,7 @@ from typing import cast
 from proxy.core.errors import Refusal
 from proxy.core.http.problem import refusal_response
 from proxy.core.http1.writer import response_head
+from proxy.http.read_buffer import ReadBuffer
 from proxy.http.server.lingering import Lingering
 from proxy.http.server.pacing import WriteSide
 from proxy.http.server.timeouts import ConnectionTimeouts, Deadline
@@ -19,7 +20,7 @@ def last_response(refusal: Refusal) -> bytes:
     return response_head(response.status, fields) + response.body
 
 
-class Refusing(asyncio.Protocol):
+class Refusing(asyncio.BufferedProtocol):
     """A connection that gets ``response`` at once; nobody looks at what its client asks.
 
     It is read from until the client closes it, or ``Lingering`` says that it is time.
@@ -32,6 +33,7 @@ class Refusing(asyncio.Protocol):
         self._deadline = Deadline(self._loop)
         self._transport: asyncio.Transport | None = None
         self._lingering: Lingering | None = None
+        self._read_buffer = ReadBuffer(1)
         self.over = self._loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -44,10 +46,14 @@ class Refusing(asyncio.Protocol):
         write_side.write(self._response)
         self._lingering.begin(is_hurried=False)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        """Return where to read to."""
+        return self._read_buffer.view()
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Read past it."""
         if self._lingering is not None:
-            self._lingering.note(len(data))
+            self._lingering.note(nbytes)
 
     def shutdown(self) -> None:
         """Linger no longer than needed for who reads at once: this place is needed, or we end."""

@@ -7,15 +7,10 @@ longer than is bearable. Nothing of it is looked at.
 """
 
 import asyncio
-import ssl
 from collections.abc import Callable
-from contextlib import suppress
 
 from proxy.http.server.pacing import WriteSide
 from proxy.http.server.timeouts import ConnectionTimeouts, Deadline
-
-_SOON = 0.02
-"""Seconds between two tries to end TLS's own stream."""
 
 
 class Lingering:
@@ -36,8 +31,6 @@ class Lingering:
         self._write_side = write_side
         self._is_short = is_short
         self._loop = asyncio.get_running_loop()
-        self._is_tls = transport.get_extra_info("sslcontext") is not None
-        self._is_end_due = False
         self._left = timeouts.linger_bytes
         self._came_at = 0.0
         self._since: float | None = None
@@ -46,14 +39,10 @@ class Lingering:
 
     def begin(self, *, is_hurried: bool) -> None:
         """Send our end behind what was written, and read past whatever still comes."""
-        self._is_end_due, self._is_hurried = True, is_hurried
+        self._is_hurried = is_hurried
         self._came_at = self._loop.time()
         self._write_side.begin()
-        if self._is_tls:
-            # What has come already must be read first: see ``_end_tls``.
-            self._loop.call_soon(self._send_end)
-        else:
-            self._send_end()
+        self._write_side.write_end()
         self._look()
 
     def note(self, size: int) -> None:
@@ -67,17 +56,6 @@ class Lingering:
         """Linger no longer than needed for who reads at once: the listener ends."""
         self._is_hurried = True
         self._look()
-
-    def _send_end(self) -> None:
-        if not self._is_end_due or self._transport.is_closing():
-            return
-        if self._is_tls:
-            self._is_end_due = not _end_tls(self._transport)
-            if self._is_end_due:
-                self._loop.call_later(_SOON, self._send_end)
-        else:
-            self._is_end_due = False
-            self._write_side.write_end()
 
     def _look(self) -> None:
         """End it where it is time, or look again then."""
@@ -101,23 +79,3 @@ class Lingering:
             self._transport.abort()
         else:
             self._deadline.within(min(left, self._timeouts.ending), self._look)
-
-
-def _end_tls(transport: asyncio.Transport) -> bool:
-    """Send TLS's end, close_notify, and go on reading; tell whether that was possible now.
-
-    asyncio ends both ways at once. OpenSSL knows the half, but once it is asked to end it takes
-    whatever was left unread for an error, and reads nothing any more. So all must be read before.
-    """
-    protocol, tls = (
-        getattr(transport, "_ssl_protocol", None),
-        transport.get_extra_info("ssl_object"),
-    )
-    if protocol is None or tls is None:
-        return True
-    if protocol._incoming.pending or tls.pending():  # noqa: SLF001 - nothing public tells
-        return False
-    with suppress(ssl.SSLError):  # that the client's end hasn't come yet
-        tls.unwrap()
-    protocol._process_outgoing()  # noqa: SLF001 - writing nothing would send nothing
-    return True

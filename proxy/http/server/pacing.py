@@ -146,7 +146,7 @@ class WriteSide:
     @property
     def is_busy(self) -> bool:
         """Whether something is still on its way out."""
-        return bool(_unsent(self._transport))
+        return bool(self._transport.get_write_buffer_size())
 
     def write(self, data: bytes) -> None:
         """Send ``data``."""
@@ -154,12 +154,9 @@ class WriteSide:
         self._transport.write(data)
 
     def write_end(self) -> None:
-        """Send our end behind what is written; where only a whole connection can end, end it."""
-        if self._transport.can_write_eof():
-            with suppress(OSError):  # the client reset the connection: the loop tells of it soon
-                self._transport.write_eof()
-        else:
-            self._transport.close()
+        """Send our end behind what is written; the client's may still be to come."""
+        with suppress(OSError):  # the client reset the connection: the loop tells of it soon
+            self._transport.write_eof()
 
     def shut(self) -> None:
         """Make whoever writes wait."""
@@ -210,7 +207,8 @@ class WriteSide:
 
     def _left(self) -> int:
         """Return how many bytes the client's machine has."""
-        return self._written - _unsent(self._transport) - _in_kernel(self._transport)
+        unsent = self._transport.get_write_buffer_size()
+        return self._written - unsent - _in_kernel(self._transport)
 
     def disable_timeouts(self) -> None:
         """Ask for no rate any more: the client only has to take something of what waits for it."""
@@ -246,16 +244,6 @@ class WriteSide:
             self.break_off()
         else:
             self._deadline.within(min(left, self._timeouts.send / 4), self.watch_rest)
-
-
-def _unsent(transport: asyncio.Transport) -> int:
-    """Return how many bytes wait in this process to be sent.
-
-    asyncio doesn't count what TLS has handed down to the socket's own transport.
-    """
-    size = transport.get_write_buffer_size()
-    below = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
-    return size if below is None else size + below.get_write_buffer_size()
 
 
 def _in_kernel(transport: asyncio.Transport) -> int:

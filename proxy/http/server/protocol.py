@@ -62,7 +62,6 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._write_side = cast(WriteSide, None)
         self._lingering: Lingering | None = None
         self._requests = cast(ConnectionRequests, None)
-        self._is_tls = False
         self._window_ends = 0.0
         self._unread_ends = 0.0
         self.on_end: Callable[[], None] | None = None
@@ -78,8 +77,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._server_state.connections.add(self)  # type: ignore[arg-type]
         names = map(transport.get_extra_info, ("peername", "sockname"))
         client, server = map(socket_address, names)
-        self._is_tls = transport.get_extra_info("sslcontext") is not None
-        scheme = "https" if self._is_tls else "http"
+        is_tls = transport.get_extra_info("sslcontext") is not None
+        scheme = "https" if is_tls else "http"
         scope = connection_scope((client, server), scheme, self._app_state)
         self._requests = ConnectionRequests(self, self._app, scope, self._server_state)
         self.await_head()
@@ -114,8 +113,12 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         """Take the client for gone, but for a stream's; it may still read what was written."""
+        is_genuine = self._transport.get_extra_info("ended_properly", default=True)
+        if not is_genuine and self._requests.is_upgraded:
+            self._transport.abort()  # a stream that somebody cut hasn't ended
+            return False
         if self._requests.end():
-            return not self._is_tls  # which has no half of a connection
+            return True
         self._write_side.begin()
         self._write_side.watch_rest()
         return False

@@ -118,6 +118,11 @@ class ConnectionRequests:
         return self._reader.held
 
     @property
+    def is_upgraded(self) -> bool:
+        """Whether the connection has left HTTP."""
+        return self._stream is not None
+
+    @property
     def _stream(self) -> Stream | None:
         return self._cycle.stream if self._cycle is not None else None
 

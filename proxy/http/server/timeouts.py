@@ -35,7 +35,7 @@ class ConnectionTimeouts:
     """For all of that body, read past so that the client gets to read its response."""
     linger_bytes: int = 256 * 1024 * 1024
     ending: float = 2.0
-    """The same where places are short or the listener ends; for the client's part of TLS's end."""
+    """The same where places are short or the listener ends."""
     last_call: float = 1.0
     """For a client that has connected and not asked yet, when the listener ends."""
     buffered: int = 128 * 1024

@@ -24,6 +24,7 @@ from tests.http.ends import (
     Listening,
     Receive,
     Send,
+    accepting,
     connected,
     listening,
     respond,
@@ -282,9 +283,7 @@ async def test_a_connection_that_is_one_too_many_may_send_slowly_and_still_reads
         made.append(Refusing(full, _FOR_LONG))
         return made[-1]
 
-    server = await asyncio.get_running_loop().create_server(refusing, LOOPBACK, 0, ssl=contexts[0])
-    async with server:
-        port = server.sockets[0].getsockname()[1]
+    async with accepting(refusing, contexts[0]) as port:
         head = _HEAD + b"Content-Length: 20000\r\n\r\n"
         told = await asyncio.to_thread(_told, port, contexts[1], head)
         async with asyncio.timeout(PATIENCE):
