@@ -8,7 +8,8 @@ Source: docs/protocol.md, section 5; RFC 9458; RFC 9540.
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Self
 
 from proxy.core.binary_http.message import Malformed, RequestHead
 from proxy.core.binary_http.reader import RequestReader
@@ -26,6 +27,7 @@ from proxy.portal import Portal
 from proxy.transfer.body import BODY_WAIT, limit_body
 from proxy.transfer.catch_all import InternalErrors
 from proxy.transfer.client import Client
+from proxy.transfer.disk_thread import DiskThread
 from proxy.transfer.opened_message import OpenedMessage
 from proxy.transfer.response import send_response
 
@@ -36,6 +38,9 @@ A chunk costs up to 19 bytes more than it holds, and a sender may seal single by
 there would be padding, or empty chunks, without an end.
 """
 
+_LOOK_WAIT = 1.0
+"""Seconds that an envelope waits for a look at the sealing keys."""
+
 
 class Gateway:
     """Where envelopes are opened; ``serve`` answers the requests in them."""
@@ -43,6 +48,8 @@ class Gateway:
     def __init__(self, portal: Portal, serve: Callable[[Request, Client], Awaitable[None]]) -> None:
         self._portal = portal
         self._serve = serve
+        self._disk = DiskThread("sealing keys of others")
+        self._looking: asyncio.Task[None] | None = None
 
     async def open(self, request: Request, client: Client) -> None:
         """Open the envelope that ``request`` brings, and answer what is in it.
@@ -56,7 +63,7 @@ class Gateway:
         opener = RequestOpener(self._portal.sealing.find)
         reader = RequestReader()
         most = ENVELOPE_FACTOR * self._portal.config.limits.body + ENVELOPE_MORE
-        pieces = limit_body(client.pieces, client.framing, most)
+        pieces = _KeySeen(limit_body(client.pieces, client.framing, most), self._look_for)
         message = OpenedMessage(pieces, MessageOpener(opener, reader), _broken)
         try:
             head = await message.begin(RequestHead)
@@ -84,10 +91,42 @@ class Gateway:
                 inner, Client(framing, message, send, client.chain, line, state=client.state)
             )
 
+    async def _look_for(self, key_id: int) -> None:
+        """Look once more where nobody here knows the key: another process may have just made it.
+
+        One look at a time, however many bring such envelopes, and none that takes for ever.
+        """
+        if self._portal.sealing.find(key_id) is not None:
+            return
+        if self._looking is None or self._looking.done():
+            look = self._disk.run(self._portal.sealing.look_again)
+            self._looking = asyncio.create_task(look)
+        await asyncio.wait((self._looking,), timeout=_LOOK_WAIT)
+
     @staticmethod
     def _response(opener: RequestOpener, client: Client, method: bytes) -> SealedResponse:
         nonce = secrets.token_bytes(opener.response_nonce_length)
         return SealedResponse(client.send, opener.response_sealer(nonce), method)
+
+
+class _KeySeen:
+    """The pieces of an envelope; ``seen`` is told the key's ID, its first byte, before any."""
+
+    def __init__(
+        self, pieces: AsyncIterator[bytes], seen: Callable[[int], Awaitable[None]]
+    ) -> None:
+        self._pieces = pieces
+        self._seen: Callable[[int], Awaitable[None]] | None = seen
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece = await anext(self._pieces)
+        if piece and self._seen is not None:
+            seen, self._seen = self._seen, None
+            await seen(piece[0])
+        return piece
 
 
 async def _framing(head: RequestHead, message: OpenedMessage) -> Field | None:

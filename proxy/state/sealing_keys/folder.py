@@ -2,10 +2,11 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 from proxy.core.errors import Problem
 from proxy.core.sealing_rotation import Age
@@ -18,6 +19,7 @@ from proxy.state.files import (
     version_of,
 )
 from proxy.state.sealing_keys.format import CACHE_TAG, StoredKey, file_name, key_id_of, parse
+from proxy.state.system_errors import explained
 
 _KEY_FILE_LIMIT = 1024
 
@@ -41,12 +43,16 @@ class KeyFile:
 
 
 class KeyFolder:
-    """The folder at ``path``. ``steady`` is a clock that nobody can set."""
+    """The folder at ``path``. ``steady`` is a clock that nobody can set.
+
+    One thread may look while others read: ``files`` is replaced whole.
+    """
 
     def __init__(self, path: Path, steady: Callable[[], float] = time.monotonic) -> None:
         self.path = path
         self.steady = steady
-        self.files: dict[int, KeyFile] = {}
+        self.files: Mapping[int, KeyFile] = {}
+        self._looking = Lock()
         self._others: list[str] = []
 
     def look(self, now: float) -> None:
@@ -54,6 +60,16 @@ class KeyFolder:
 
         Raises OSError where the folder can't be listed; a missing one is an empty one.
         """
+        with self._looking:  # of two looks the later one must have the last word
+            self._take_over(now)
+
+    def forget(self, key_id: int) -> KeyFile:
+        """Take out the file of a key that was deleted, and return it."""
+        file = self.files[key_id]
+        self.files = {other: kept for other, kept in self.files.items() if other != key_id}
+        return file
+
+    def _take_over(self, now: float) -> None:
         files: dict[int, KeyFile] = {}
         others: list[str] = []
         with suppress(FileNotFoundError), os.scandir(self.path) as entries:
@@ -63,7 +79,7 @@ class KeyFolder:
                     others.append(entry.name)
                     continue
                 with suppress(FileNotFoundError):  # another process deleted it just now
-                    files[key_id] = self._read(key_id, entry.stat(follow_symlinks=False), now)
+                    files[key_id] = self._read(key_id, entry, now)
         if files.keys() - self.files.keys():
             sync_folder(self.path)  # whoever made it perhaps died, or waits, before this
         self.files, self._others = files, sorted(others)
@@ -100,10 +116,18 @@ class KeyFolder:
                 what = "isn't the proxy's and is never deleted by it: is it a copy of a key?"
                 yield Problem(str(self.path / name), "", what)
 
-    def _read(self, key_id: int, status: os.stat_result, now: float) -> KeyFile:
+    def _read(self, key_id: int, entry: os.DirEntry[str], now: float) -> KeyFile:
         """Return the file, read anew if it changed; raises FileNotFoundError."""
-        version: FileVersion | None = version_of(status)
         before = self.files.get(key_id)
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            raise
+        except OSError as error:  # nobody can tell whether it is as before: it opens nothing
+            made = before.made if before is not None else int(now)
+            born = before.born if before is not None else self.steady()
+            return KeyFile(None, made, born, fault=_cannot_be_read(error))
+        version: FileVersion | None = version_of(status)
         if before is not None and before.version == version:
             return before
         # What can't be read is as old as the file, and not from the future: nobody can tell that.
@@ -116,10 +140,7 @@ class KeyFolder:
         except FileNotFoundError:
             raise
         except OSError as error:
-            version, fault = (
-                None,
-                f"can't be read: {error.strerror}",
-            )  # now; perhaps at the next look
+            version, fault = None, _cannot_be_read(error)  # perhaps at the next look
         except (Unsafe, ValueError) as error:
             fault = str(error)
         if before is not None and before.made == made:
@@ -127,3 +148,7 @@ class KeyFolder:
         else:
             born = self.steady() - max(0.0, now - made)
         return KeyFile(version, made, born, stored, fault)
+
+
+def _cannot_be_read(error: OSError) -> str:
+    return f"can't be read: {explained(error)}"

@@ -30,6 +30,7 @@ from proxy.state.files import (
 )
 from proxy.state.sealing_keys.folder import KeyFolder
 from proxy.state.sealing_keys.format import CACHE_TAG, CACHE_TAG_TEXT, serialise
+from proxy.state.system_errors import explained
 
 _AEADS = (Aead.AES_128_GCM, Aead.CHACHA20_POLY1305)
 _log = logging.getLogger("proxy.sealing_keys")
@@ -79,6 +80,7 @@ class SealingKeyStore:
     def follow(self, now: float) -> None:
         """Take over what other processes did, and do what is due; cheap where nothing is.
 
+        For a thread: it waits for the disk, and ``find`` and ``published`` may be called meanwhile.
         Raises nothing: what goes wrong is among the ``problems``, and logged once.
         """
         path = self._folder.path
@@ -101,22 +103,28 @@ class SealingKeyStore:
     def find(self, key_id: int) -> SealingKey | None:
         """Return the key, for opening what was sealed to it; None where there is none (any more).
 
-        One that another process has just made is found too: it is offered from its first moment.
+        Of the last look: ``look_again`` finds one that another process has just made.
         """
-        if not self._lives(key_id):
-            with suppress(OSError):
-                self._look(self._now)
-        file = self._folder.files[key_id] if self._lives(key_id) else None
-        return file.stored.key if file is not None and file.stored is not None else None
+        file = self._folder.files.get(key_id)
+        if file is None or file.stored is None:
+            return None
+        is_dead = is_over(file.age(self._folder.steady()), self._now, self._rotation)
+        return None if is_dead else file.stored.key
+
+    def look_again(self) -> None:
+        """Look for keys that another process has just made; each is offered from its first moment.
+
+        Waits for the disk; raises nothing.
+        """
+        with suppress(OSError):
+            self._look(self._now)
 
     def published(self, now: float) -> tuple[OfferedKey, ...]:
         """Return what documents name: a key's configuration, and until when it may be used."""
         offered = self._plan(now).offered if self._accepting else None
-        if offered is None:
-            return ()
-        file = self._folder.files[offered]
-        if file.stored is None:
-            return ()
+        file = self._folder.files.get(offered) if offered is not None else None
+        if offered is None or file is None or file.stored is None:
+            return ()  # as where another thread has taken it over between two lines
         config = KeyConfig(offered, file.stored.key.public, _AEADS)
         until = use_until(file.age(self._folder.steady()), now, self._rotation)
         return (OfferedKey(config, until),)
@@ -135,11 +143,6 @@ class SealingKeyStore:
     def _look(self, now: float) -> None:
         self._now = now
         self._folder.look(now)
-
-    def _lives(self, key_id: int) -> bool:
-        """Tell whether the key is there and its time isn't over, be its file still there or not."""
-        age = self._folder.ages(readable=True).get(key_id)
-        return age is not None and not is_over(age, self._now, self._rotation)
 
     def _plan(self, now: float) -> Plan:
         return plan(self._folder.ages(readable=True), now, self._rotation)
@@ -183,7 +186,7 @@ class SealingKeyStore:
         path = self._folder.path_of(key_id)
         with _trying(path, "its time is over, and it can't be deleted", found):
             delete(path)
-            file = self._folder.files.pop(key_id)
+            file = self._folder.forget(key_id)
             _log.info("deleted sealing key %d%s", key_id, file.fault and f", which {file.fault}")
 
     def _make(self, free: list[int], now: float) -> None:
@@ -215,4 +218,4 @@ def _trying(path: Path, otherwise: str, found: list[Problem]) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return explained(error) if isinstance(error, OSError) else str(error)
