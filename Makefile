@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINIMUM := import sys; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help demo compose-demo test test-more bench bench-curves bench-workers bench-dear bench-set-up lint format clean
+.PHONY: help demo compose-demo test test-more faults bench bench-curves bench-workers bench-dear bench-set-up lint format clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ test-more: $(VENV)/dev.stamp ## the tests that need a browser, an engine, others
 	@SKIP=$(SKIP) ./tests/more/set-up
 	$(BIN)/pytest -m more -rs -n 4 --dist loadfile --ignore tests/more
 	$(BIN)/pytest -m more -rs tests/more
+
+faults: $(VENV)/dev.stamp ## make each fault many times, and write what was seen into docs/reliability.md (some twenty minutes)
+	@SKIP=$(SKIP) ./tests/more/set-up faults
+	@exec $(BIN)/python -m tests.more.faults --write
 
 # In an environment of its own: what others' proxies need must not change what ours is tested with.
 bench: bench-set-up ## CPU per request against other proxies, as ratios (QUICK=1: within three minutes)

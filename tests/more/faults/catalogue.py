@@ -1,0 +1,13 @@
+"""All faults, by the part of the machine that they are in."""
+
+from __future__ import annotations
+
+from . import kills, lists, upstreams, workers
+from .fault import Fault
+
+GROUPS: dict[str, tuple[Fault, ...]] = {
+    "Processes": kills.FAULTS + workers.FAULTS,
+    "Apps, peers and names": upstreams.FAULTS,
+    "Files": lists.FAULTS,
+}
+FAULTS = [fault for group in GROUPS.values() for fault in group]
