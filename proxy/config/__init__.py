@@ -1,6 +1,7 @@
 """What the owner and the authors of apps wrote: portal.yaml, the apps' files, the certificate.
 
-``portal_yaml`` is the Portal's own file, with ``listen``, ``timeouts`` and ``limits`` in it;
+``portal_yaml`` is the Portal's own file, with ``listen``, ``timeouts`` and ``limits`` in it, and
+``portal_yaml_watch`` looks at it while a proxy runs;
 ``apps`` is the apps' folders, with the ``app_settings`` that the owner made for each;
 ``certificate`` is for TLS. ``config_file`` is how any of them is read.
 

@@ -14,6 +14,7 @@ from proxy.admin import owner_app
 from proxy.config.apps import CatalogueWatch
 from proxy.config.certificate import CertificateWatch
 from proxy.config.portal_yaml import Config
+from proxy.config.portal_yaml_watch import PortalYamlWatch
 from proxy.core.access.policy import Mode
 from proxy.core.errors import Invalid, Problem
 from proxy.core.http.forwarded import NOBODY
@@ -31,12 +32,14 @@ from proxy.portal import Portal
 from proxy.server.listener import Listener
 from proxy.server.sockets import ListeningSocket
 from proxy.state.contacts import ContactStore, ContactWatch
-from proxy.state.files import Busy, Unsafe
+from proxy.state.files import Busy, Unsafe, sweep
 from proxy.state.identity_key import load_identity
 from proxy.state.layout import State
 from proxy.state.replay import ReplayStore
 from proxy.state.sealing_keys import SealingKeyStore
+from proxy.state.state_folder import StateFolder
 from proxy.state.surplus_responses import SurplusResponses
+from proxy.state.system_errors import explained
 from proxy.state.terminals import PairingStore, TerminalStore, TerminalWatch
 from proxy.state.tokens import TokenStore
 from proxy.transfer.access_log import Logged
@@ -61,10 +64,16 @@ class Running:
     """What the public listener speaks TLS with; None where it doesn't."""
     undelivered: tuple[Problem, ...] = ()
     """Tokens that couldn't be written where their apps look for them."""
+    state_folder: StateFolder = field(init=False)
+    portal_yaml: PortalYamlWatch = field(init=False)
     more_problems: Callable[[], tuple[Problem, ...]] = tuple
     """Tells what is wrong with other processes of this Portal."""
     _looks: asyncio.Event = field(default_factory=asyncio.Event)
     """Set where the files are to be looked at without waiting for the next time."""
+
+    def __post_init__(self) -> None:
+        self.state_folder = StateFolder(self.portal.config.state)
+        self.portal_yaml = PortalYamlWatch(self.portal.config)
 
     def open(self) -> None:
         """Open what each process that serves has for itself; raises ``Invalid`` and ``Busy``."""
@@ -73,10 +82,14 @@ class Running:
     def problems(self) -> tuple[Problem, ...]:
         """Return what is wrong with the files just now."""
         portal = self.portal
-        watched = (portal.catalogue, portal.contacts, portal.terminals, portal.sealing)
+        watched = (
+            *(self.state_folder, self.portal_yaml, portal.catalogue, portal.contacts),
+            *(portal.terminals, portal.pairing, portal.sealing, self.tokens, self.tokens.current),
+        )
         found = chain.from_iterable(each.problems for each in watched)
         certificate = self.certificate.problems_at(portal.clock()) if self.certificate else ()
-        return (*found, *certificate, *self.undelivered, *self.more_problems())
+        others = (*certificate, *self.undelivered, *self.more_problems())
+        return tuple(dict.fromkeys((*found, *others)))
 
     def listeners(self, sockets: Mapping[str, ListeningSocket]) -> tuple[Listener, ...]:
         """Return every listener, with its app behind it, at its socket of ``sockets``."""
@@ -117,6 +130,12 @@ class Running:
         context = CallContext(key, upstream, reachability, clock)
         return transports(context, directory, config.limits)
 
+    def look_around(self) -> None:
+        """Look at what nobody takes over, but the owner is told of; may wait for the disk."""
+        self.state_folder.follow()
+        self.portal.pairing.follow()
+        self.portal_yaml.refresh()
+
     def look_at_once(self) -> None:
         """Have ``follow_files`` look now."""
         self._looks.set()
@@ -126,7 +145,7 @@ class Running:
         now, portal = self.portal.clock(), self.portal
         follow: list[Callable[[], object]] = [
             portal.contacts.refresh, portal.terminals.refresh, portal.follow_apps,
-            self.tokens.refresh, partial(portal.sealing.follow, now),
+            self.tokens.refresh, partial(portal.sealing.follow, now), self.look_around,
         ]  # fmt: skip
         if self.certificate is not None:
             follow.append(partial(self.certificate.follow, now))
@@ -161,6 +180,7 @@ class Running:
             if self.certificate is not None:
                 self.certificate.follow(now)
             self.portal.sealing.follow(now)
+            self.look_around()
             self.replays.keep_alive(now)
 
     def _follow_apps_and_tokens(self) -> None:
@@ -206,6 +226,7 @@ def prepare(
 ) -> Running:
     """Read everything a proxy needs, and open nothing: it may be served by who is forked later."""
     state = State(config.state)
+    _sweep(state)
     store = ContactStore(state.contacts, config.domain)
     store.load()  # a first list must be good; later, a broken one keeps the last good one
     catalogue = CatalogueWatch(config.folder)
@@ -232,3 +253,13 @@ def prepare(
     if upstream is None:
         upstream = Http1Upstream(on_surplus_response=note)
     return Running(portal, tokens, replays, upstream, certificate)
+
+
+def _sweep(state: State) -> None:
+    """Delete what writers left that were killed: each is perhaps the copy of a secret."""
+    for folder in (state.folder, state.tokens):
+        try:
+            for leftover in sweep(folder):
+                log.info("deleted %s, which a crash had left", leftover)
+        except OSError as error:
+            log.error("%s can't be swept: %s", folder, explained(error))  # noqa: TRY400

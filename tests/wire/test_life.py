@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import stat
 import time
+from pathlib import Path
 
 import pytest
 
@@ -249,3 +251,51 @@ def test_health_tells_which_apps_are_there_and_depends_on_none(gina: Portal) -> 
     apps = got.json()["apps"]
     assert (apps["gone"], apps["there"]) == ("refuses", "answers")
     assert gina.command("health").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("state/pairing.yaml", b"v: 2\ncodes: 3\n"),
+        ("state/terminals.yaml", b"v: 9\n"),
+        ("state/sealing/7\xff\x1b.key", b"x"),
+        ("state/tokens/site", b"no token"),
+        ("config/portal.yaml", b"nmae: Gina\n"),
+    ],
+)
+def test_whatever_keeps_requests_out_is_told_by_health(
+    gina: Portal, file: str, text: bytes
+) -> None:
+    gina.start()
+    assert health(gina).json()["problems"] == []
+    path = Path(os.fsdecode(os.fsencode(gina.folder) + b"/" + file.encode("latin-1")))
+    kept = path.read_bytes() if path.exists() else None
+    beside = path.with_name(".beside")
+    beside.write_bytes(text)
+    beside.chmod(0o600)
+    beside.replace(path)
+
+    eventually(lambda: health(gina).json()["status"] == "degraded")
+    assert file.rpartition("/")[2].encode("unicode_escape").decode() in str(
+        health(gina).json()["problems"]
+    ).replace("\\\\", "\\")
+
+    path.unlink() if kept is None else beside.write_bytes(kept)
+    if kept is not None:
+        beside.chmod(0o600)
+        beside.replace(path)
+    eventually(lambda: health(gina).json()["status"] == "ok")
+
+
+def test_what_a_crash_left_is_swept_at_the_start(gina: Portal) -> None:
+    left = [
+        gina.state / ".identity.key.0123456789abcdef.new",
+        gina.state / "tokens" / ".site.0123456789abcdef.new",
+        gina.state / "sealing" / ".7.key.0123456789abcdef.new",
+    ]
+    for path in left:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        path.write_bytes(b"a secret")
+    gina.start()
+    assert [path for path in left if path.exists()] == []
+    assert health(gina).status == 200

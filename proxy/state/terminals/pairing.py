@@ -8,11 +8,13 @@ link's code is wrong nothing is locked or written: a flood of them costs next to
 
 import logging
 import secrets
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from proxy.core.display_names import clean_name
-from proxy.core.errors import Code, Invalid, Refusal
+from proxy.core.errors import Code, Invalid, Problem, Refusal
 from proxy.core.terminals.pairing_code import (
     CODE_BYTES,
     LINK_CODE_BYTES,
@@ -38,6 +40,7 @@ from proxy.state.files import (
     read_file,
     write_atomically,
 )
+from proxy.state.system_errors import explained
 from proxy.state.terminals.edits import with_terminal
 from proxy.state.terminals.format import parse_pairing, serialise_pairing
 from proxy.state.terminals.store import TerminalStore
@@ -45,6 +48,8 @@ from proxy.state.terminals.store import TerminalStore
 NAMELESS = "Unnamed device"
 """What a device is called whose owner typed no name, or none that can be shown."""
 _NO_SUCH_CODE = "no such code is open"
+_TOLD = 60.0
+"""Seconds for which it is told that a try failed; nobody may try for weeks."""
 _LOCK_WAIT = 2.0
 """Seconds that a try waits for another one's; each takes milliseconds."""
 _log = logging.getLogger("proxy.terminals")
@@ -63,10 +68,38 @@ class PairingStore:
     Times are Unix seconds. Waits for locks and disks: not to be called where that holds others up.
     """
 
-    def __init__(self, path: Path, terminals: TerminalStore) -> None:
+    def __init__(
+        self,
+        path: Path,
+        terminals: TerminalStore,
+        *,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.path = path
         self._terminals = terminals
         self._read: tuple[FileVersion | None, Pairing] | None = None
+        self._unreadable: tuple[Problem, ...] = ()
+        self._failed: tuple[float, Problem] | None = None
+        self._steady = steady
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Why nobody can be paired: the file as it is, and what kept a try from being noted."""
+        if self._failed is not None and self._steady() - self._failed[0] < _TOLD:
+            return (*self._unreadable, self._failed[1])
+        return self._unreadable
+
+    def follow(self) -> None:
+        """Look at the file; may wait for the disk. Raises nothing: what is wrong is told."""
+        before = self._unreadable
+        try:
+            self.load()
+        except Invalid as invalid:
+            self._unreadable = tuple(invalid.problems)
+            if self._unreadable != before:
+                _log.error("nobody can be paired: %s", invalid)
+        else:
+            self._unreadable = ()
 
     def load(self) -> Pairing:
         """Read the file if it changed; raises ``Invalid``. A missing one is an empty one."""
@@ -99,8 +132,13 @@ class PairingStore:
             self._refuse_early(self.load(), code, address, now)
             with locked(self.path, wait=_LOCK_WAIT):
                 self._use_up(code, address, now)
-                return self._make_terminal(clean_name(name) or NAMELESS, now)
+                made = self._make_terminal(clean_name(name) or NAMELESS, now)
+                self._failed = None
+                return made
         except (OSError, Invalid, Unsafe, Busy) as error:
+            reason = explained(error) if isinstance(error, OSError) else str(error)
+            problem = Problem(str(self.path), "", f"a device couldn't be paired: {reason}")
+            self._failed = self._steady(), problem
             raise Refusal(Code.PAIRING_STORE_DOWN, str(error)) from error
 
     def _use_up(self, code: str, address: str, now: float) -> None:

@@ -1,5 +1,6 @@
 """Pairing codes on disk: each makes one terminal, whoever tries it, and guesses come to nothing."""
 
+import errno
 import multiprocessing
 import os
 from collections import Counter
@@ -369,3 +370,46 @@ def test_who_waits_for_the_lock_too_long_is_refused(
         assert outcome(pairing, code) is Code.PAIRING_STORE_DOWN  # and the code is used up
     assert outcome(pairing, code) is Code.PAIRING_REFUSED
     assert paired(pairing) == []
+
+
+# What the owner is told
+
+
+def test_a_file_that_keeps_everybody_out_is_told_before_anybody_comes(
+    pairing: PairingStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    pairing.follow()
+    assert pairing.problems == ()
+    pairing.path.write_text("v: 2\ncodes: 3\n")
+    pairing.path.chmod(0o600)
+    pairing.follow()
+    pairing.follow()
+    assert {problem.file for problem in pairing.problems} == {str(pairing.path)}
+    assert caplog.text.count("nobody can be paired") == 1
+    pairing.path.unlink()
+    pairing.follow()
+    assert pairing.problems == ()
+
+
+def test_a_try_that_couldnt_be_noted_is_told_for_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steady = 0.0
+    path, terminals = tmp_path / "pairing.yaml", TerminalStore(tmp_path / "terminals.yaml")
+    store = PairingStore(path, terminals, steady=lambda: steady)
+
+    def is_full(_fd: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", is_full)
+        assert outcome(store, WRONG) is Code.PAIRING_STORE_DOWN
+    told = "a device couldn't be paired: No space left on device: make room on its disk"
+    assert told in "\n".join(map(str, store.problems))
+    steady = 61.0
+    assert not store.problems
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", is_full)
+        assert outcome(store, WRONG) is Code.PAIRING_STORE_DOWN
+    assert outcome(store, store.new_code(NOW).typed) is None
+    assert store.problems == ()

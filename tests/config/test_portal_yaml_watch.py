@@ -1,0 +1,48 @@
+"""portal.yaml while a proxy runs: a mistake in it is told, and changes nothing until then."""
+
+from pathlib import Path
+
+import pytest
+
+from proxy.config.portal_yaml import FILE_NAME, load_config
+from proxy.config.portal_yaml_watch import PortalYamlWatch
+
+WELL = "name: Ada\ndomain: p.getportal.org\n"
+
+
+@pytest.fixture
+def watch(tmp_path: Path) -> PortalYamlWatch:
+    (tmp_path / FILE_NAME).write_text(WELL)
+    watch = PortalYamlWatch(load_config(tmp_path))
+    watch.refresh()
+    return watch
+
+
+def test_a_file_as_it_was_read_is_well(watch: PortalYamlWatch) -> None:
+    watch.refresh()
+    assert watch.problems == ()
+
+
+def test_a_mistake_is_told_until_it_is_mended(
+    watch: PortalYamlWatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / FILE_NAME).write_text(WELL + "nmae: Ada\n")
+    watch.refresh()
+    watch.refresh()
+    assert [problem.place for problem in watch.problems] == ["nmae"]
+    assert caplog.text.count("wouldn't start again") == 1
+    (tmp_path / FILE_NAME).unlink()
+    watch.refresh()
+    assert "there is no such file" in str(watch.problems)
+    (tmp_path / FILE_NAME).write_text(WELL)
+    watch.refresh()
+    assert watch.problems == ()
+
+
+def test_a_change_is_no_problem_and_the_log_says_when_it_holds(
+    watch: PortalYamlWatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / FILE_NAME).write_text(WELL + "grace: 3s\n")
+    watch.refresh()
+    assert watch.problems == ()
+    assert "it holds from the next start" in caplog.text

@@ -1,0 +1,78 @@
+"""The state folder: full, read-only or gone is told before anybody is refused for it."""
+
+import logging
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from proxy.state.state_folder import StateFolder, problem_of
+
+
+def mount(*words: str) -> bool:
+    return os.geteuid() == 0 and subprocess.run(["mount", *words], check=False).returncode == 0
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if not mount("-t", "tmpfs", "-o", "size=256k,nr_inodes=64", "tmpfs", str(folder)):
+        pytest.skip("no file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_folder_that_can_be_written_to_is_well(tmp_path: Path) -> None:
+    before = list(tmp_path.iterdir())
+    assert problem_of(tmp_path) is None
+    assert list(tmp_path.iterdir()) == before
+
+
+def test_what_is_no_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    assert "is missing" in str(problem_of(tmp_path / "nowhere"))
+    assert "isn't a folder" in str(problem_of(tmp_path / "file"))
+    assert "Not a directory" in str(problem_of(tmp_path / "file" / "state"))
+
+
+def test_a_full_disk_is_told_with_its_remedy_and_when_it_is_over(
+    disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    folder = StateFolder(disk)
+    folder.follow()
+    assert folder.problems == ()
+    (disk / "filler").write_bytes(bytes(240 * 1024))
+    folder.follow()
+    folder.follow()
+    told = "\n".join(map(str, folder.problems))
+    assert told.startswith(f"{disk}: has no room left on its disk")
+    assert told.endswith("make some")
+    (disk / "filler").unlink()
+    folder.follow()
+    assert folder.problems == ()
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+
+
+def test_a_disk_that_takes_no_more_files_is_full(disk: Path) -> None:
+    with suppress(OSError):
+        for number in range(65):
+            (disk / str(number)).write_bytes(b"")
+    assert "no room for another file" in str(problem_of(disk))
+
+
+def test_a_disk_that_is_mounted_read_only_is_told(disk: Path) -> None:
+    assert mount("-o", "remount,ro", str(disk))
+    assert "is read-only" in str(problem_of(disk))
+
+
+def test_a_folder_that_others_alone_may_write_to_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert f"can't be written to by user {os.geteuid()}" in str(problem_of(tmp_path))
