@@ -1,9 +1,9 @@
 """The command line, ``portal-proxy``: a file is named for its command.
 
 They are ``apps``, ``call``, ``check``, ``health``, ``init``, ``peers``, ``ping``, ``serve`` and
-``terminals``. ``call_*`` are parts of ``call``, and likewise ``check_*``, ``peers_*``, ``ping_*``
-and ``terminals_*``; what all share is in ``framework``, ``arguments``, ``portal_files``, ``output``
-and ``http_client``.
+``terminals``. ``call_*`` are parts of ``call``, and likewise ``check_*``, ``health_*``,
+``peers_*``, ``ping_*`` and ``terminals_*``; what all share is in ``framework``, ``arguments``,
+``portal_files``, ``output`` and ``http_client``.
 
 Exit status: 0; 1 for a refusal, with its reason in a line on stderr; 2 for a command line that
 can't be meant.

@@ -1,32 +1,33 @@
-"""``health``: whether every listener of this Portal answers."""
+"""``health``: whether every listener of this Portal answers, and what its proxy says is wrong."""
 
 import asyncio
 import ssl
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import typer
 
+from proxy.cli.health_answer import (
+    PATH,
+    TIMEOUT,
+    HealthAnswer,
+    destination,
+    read_answer,
+    response_to,
+)
 from proxy.cli.output import FAILED, remark, say, say_json, why_unreachable
 from proxy.cli.portal_files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, open_portal
 from proxy.config.listen import Address
-from proxy.core.errors import Invalid
-from proxy.core.http.origin import Origin
-from proxy.http.upstream import Destination, UpstreamFailed, UpstreamRequest, UpstreamTimeouts
+from proxy.core.errors import Invalid, shown
+from proxy.http.upstream import UpstreamFailed, UpstreamRequest, UpstreamTimeouts
 
-TIMEOUT = 3.0
-"""Seconds for all of it: connecting, asking and the head of the response."""
-
+_WELL = "ok"
 _PATHS = {
     "public": b"/core/public/meta/whoareyou",
     "apps": b"/public/meta/whoareyou",
-    "owner": b"/health",
+    "owner": PATH,
 }
 """What anybody may ask: a health check every ten seconds must fill no log with refusals."""
-
-_LOOPBACK = "127.0.0.1"
-_LOCAL = {"0.0.0.0": _LOOPBACK, "[::]": "::1"}  # noqa: S104 - not bound, mapped
-"""What to connect to where a listener takes every address."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,17 @@ class Finding:
     listener: str
     address: str
     trouble: str
+    answer: HealthAnswer | None = None
+    """What the proxy says of itself, at the owner's listener."""
 
 
 def health(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
-    """Ask every listener whether it answers.
+    """Ask every listener whether it answers, and the proxy what is wrong.
 
-    Exit status 0 when each one does: any HTTP response within three seconds. Made for
-    health checks of a running proxy.
+    Exit status 0 when each one does, with any HTTP response within three seconds, and
+    the proxy says at the owner's listener that all is well. Each of its problems is
+    shown; what to do about most of them, check says too. Made for health checks of a
+    running proxy.
 
     For example:
       portal-proxy health --config config/ada
@@ -51,38 +56,65 @@ def health(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) ->
     listen = portal.config.listen
     listeners = {"public": listen.public, "apps": listen.apps, "owner": listen.owner}
     secure = {"public"} if portal.config.tls is not None else set[str]()
-    findings = asyncio.run(_ask_all(listeners, secure, _own_host(portal)))
-    healthy = not any(finding.trouble for finding in findings)
+    findings = asyncio.run(_ask_all(listeners, secure, *_who(portal)))
+    answer = next((finding.answer for finding in findings if finding.answer), None)
+    problems = answer.problems if answer is not None else ()
+    is_degraded = answer is not None and answer.status != _WELL
+    healthy = not any(finding.trouble for finding in findings) and not is_degraded
     if as_json:
         rows = [
             {"name": f.listener, "address": f.address, "ok": not f.trouble, "trouble": f.trouble}
             for f in findings
         ]
-        say_json({"ok": healthy, "listeners": rows})
+        status = answer.status if answer is not None else None
+        shown_problems = [shown(problem) for problem in problems]
+        said = {"status": status, "problems": shown_problems}
+        say_json({"ok": healthy, "listeners": rows, **said})
     for finding in findings:
         if finding.trouble:
             remark(f"The {finding.listener} listener at {finding.address} {finding.trouble}.")
         elif not as_json:
             say(f"The {finding.listener} listener at {finding.address} answers.")
+    if is_degraded:
+        for problem in problems:
+            remark(f"problem: {problem}")
+        if not problems:
+            remark("The proxy says that it isn't well.")
     if not healthy:
         raise typer.Exit(FAILED)
 
 
-def _own_host(portal: PortalFiles) -> str:
-    """Return the public Host of the Portal itself; a key that can't be read is for ``check``."""
+def _who(portal: PortalFiles) -> tuple[str, str]:
+    """Return the public Host and the ID of the Portal; a key that can't be read is for ``check``.
+
+    Then nobody can tell whose proxy answers.
+    """
     try:
-        return portal.config.public_origin(portal.identity().public.portal_id).authority
+        portal_id = portal.identity().public.portal_id
     except Invalid:
-        return "localhost"
+        return "localhost", ""
+    return portal.config.public_origin(portal_id).authority, portal_id
 
 
 async def _ask_all(
-    listeners: dict[str, Address], secure: Collection[str], host: str
+    listeners: dict[str, Address], secure: Collection[str], host: str, portal_id: str
 ) -> list[Finding]:
     """Ask all listeners at once, with TLS those that are ``secure``."""
-    return await asyncio.gather(
+    found = await asyncio.gather(
         *(_ask(name, at, host, tls=name in secure) for name, at in listeners.items())
     )
+    return [_judged(finding, portal_id) for finding in found]
+
+
+def _judged(finding: Finding, portal_id: str) -> Finding:
+    """Return the finding with what is wrong about who answered at the owner's listener."""
+    if finding.listener != "owner" or finding.trouble:
+        return finding
+    if finding.answer is None:
+        return replace(finding, trouble="answers, but doesn't say how the proxy is")
+    if portal_id not in ("", finding.answer.portal_id):
+        return replace(finding, trouble="is another Portal's", answer=None)
+    return finding
 
 
 async def _ask(listener: str, address: Address, host: str, *, tls: bool) -> Finding:
@@ -91,39 +123,19 @@ async def _ask(listener: str, address: Address, host: str, *, tls: bool) -> Find
         (b"host", (host if listener == "public" else "localhost").encode("ascii")),
         (b"connection", b"close"),
     )
-    to = _destination(address, tls=tls)
+    to = destination(address, tls=tls)
     timeouts = UpstreamTimeouts(TIMEOUT, TIMEOUT, TIMEOUT)
-    trouble = ""
+    request = UpstreamRequest(to, b"GET", _PATHS[listener], fields, None, timeouts)
+    trouble, answer = "", None
     try:
         async with asyncio.timeout(TIMEOUT):
-            await _send(UpstreamRequest(to, b"GET", _PATHS[listener], fields, None, timeouts))
+            got = await response_to(request, with_body=listener == "owner")
+            answer = read_answer(*got) if listener == "owner" else None
     except TimeoutError:
         trouble = f"didn't answer within {TIMEOUT:g} seconds"
     except UpstreamFailed as failure:
         trouble = _trouble(failure)
-    return Finding(listener, str(address), trouble)
-
-
-async def _send(request: UpstreamRequest) -> None:
-    """Return once there is a response, whatever it is."""
-    from proxy.cli.http_client import HttpxUpstream, unverified_tls  # noqa: PLC0415 - heavy
-
-    # Any certificate will do: whether others take it is what ``check`` looks at.
-    upstream = HttpxUpstream(unverified_tls())
-    try:
-        async with upstream.send(request):
-            pass
-    finally:
-        await upstream.close()
-
-
-def _destination(address: Address, *, tls: bool) -> Destination:
-    # TLS asks for no name by an address: the listener has one certificate.
-    origin = Origin("https" if tls else "http", _LOOPBACK, address.port)
-    if address.unix:
-        return Destination(origin, unix=address.unix)
-    host = _LOCAL.get(address.host, address.host.strip("[]"))
-    return Destination(origin, connect=(host, address.port))
+    return Finding(listener, str(address), trouble, answer)
 
 
 def _trouble(failure: UpstreamFailed) -> str:

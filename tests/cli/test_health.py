@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,7 +48,8 @@ def answering(
                 return
             with tls.wrap_socket(connection, server_side=True) if tls else connection as opened:
                 opened.recv(65536)
-                opened.sendall(response)
+                with suppress(ConnectionError):  # who has read enough closes
+                    opened.sendall(response)
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -68,16 +69,32 @@ def listen(home: Home, public: str, apps: str, owner: str) -> None:
     )
 
 
+def health_of(home: Home, **said: object) -> bytes:
+    """Return what a proxy of this Portal says, all well but for what is ``said``."""
+    body = json.dumps({"status": "ok", "id": home.own_id(), "problems": [], **said}).encode()
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+
+
 def at(server: socket.socket, host: str = "127.0.0.1") -> str:
     return f"{host}:{server.getsockname()[1]}"
+
+
+@contextmanager
+def serving(home: Home, owner: bytes) -> Iterator[Path]:
+    """Answer at every listener, at the owner's with ``owner``; gives where that one is."""
+    public, apps, path = tcp(), tcp(), home.path / "owner.sock"
+    listen(home, at(public), at(apps), f"unix:{path}")
+    with answering(public), answering(apps), answering(unix(path), owner):
+        yield path
 
 
 def test_it_is_healthy_when_every_listener_answers_anything(ada: Home) -> None:
     every, local, path = tcp("0.0.0.0"), tcp(), ada.path / "owner.sock"
     listen(ada, at(every, "0.0.0.0"), at(local, "localhost"), f"unix:{path}")
     with ExitStack() as stack:
-        for server in (every, local, unix(path)):
+        for server in (every, local):
             stack.enter_context(answering(server))
+        stack.enter_context(answering(unix(path), health_of(ada)))
         outcome = ada.run("health")
         in_json = ada.call("health", "--json")
     assert (outcome.status, outcome.stderr) == (0, "")
@@ -85,7 +102,60 @@ def test_it_is_healthy_when_every_listener_answers_anything(ada: Home) -> None:
     assert in_json.status == 0
     parsed = json.loads(in_json.stdout)
     assert parsed["ok"] is True
+    assert (parsed["status"], parsed["problems"]) == ("ok", [])
     assert [listener["name"] for listener in parsed["listeners"]] == ["public", "apps", "owner"]
+
+
+@pytest.mark.parametrize(
+    ("said", "problems"),
+    [
+        ({"status": "degraded", "problems": ["state: full\x1b[31m", "b: c"]}, 2),
+        ({"status": "degraded"}, 0),
+        ({"status": "odd"}, 0),
+    ],
+)
+def test_a_proxy_that_says_it_isnt_well_is_not_healthy(
+    ada: Home, said: dict[str, object], problems: int
+) -> None:
+    with serving(ada, health_of(ada, **said)):
+        outcome = ada.call("health")
+        in_json = ada.call("health", "--json")
+    assert (outcome.status, in_json.status) == (1, 1)
+    assert outcome.stdout.count(" answers.") == 3
+    assert outcome.stderr.count("problem: ") == problems
+    assert "\x1b" not in outcome.stderr
+    parsed = json.loads(in_json.stdout)
+    assert (parsed["ok"], parsed["status"]) == (False, said["status"])
+    assert len(parsed["problems"]) == problems
+    assert all(listener["ok"] for listener in parsed["listeners"])
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        REFUSED,
+        b"HTTP/1.1 500 Oops\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n[",
+        b'HTTP/1.1 200 OK\r\n\r\n{"status": "ok", "id": "x", "problems": [1]}',
+        b'HTTP/1.1 200 OK\r\n\r\n{"status": "ok", "id": "x", "problems": ["' + b"x" * (1 << 21),
+    ],
+)
+def test_an_owners_listener_that_says_nothing_of_the_proxy_is_not_healthy(
+    ada: Home, response: bytes
+) -> None:
+    with serving(ada, response) as path:
+        outcome = ada.call("health")
+    assert outcome.status == 1
+    told = f"The owner listener at unix:{path} answers, but doesn't say how the proxy is.\n"
+    assert outcome.stderr == told
+
+
+def test_another_portals_proxy_is_not_this_one(ada: Home) -> None:
+    with serving(ada, health_of(ada, id="z" * 103)) as path:
+        assert ada.call("health").stderr.endswith(f"unix:{path} is another Portal's.\n")
+        (ada.state / "identity.key").chmod(0o644)
+        assert ada.call("health").status == 0  # nobody can tell whose it is
 
 
 def test_each_listener_that_does_not_answer_gets_its_sentence(ada: Home) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -31,6 +32,12 @@ def quiet(ada_with_apps: Home) -> Home:
     return ada_with_apps
 
 
+def answers(home: Home) -> bool:
+    """Tell whether each listener answers, whatever the proxy says of itself."""
+    told = json.loads(home.run("health", "--json").stdout)
+    return all(listener["ok"] for listener in told["listeners"])
+
+
 @contextmanager
 def running(home: Home) -> Iterator[subprocess.Popen[bytes]]:
     """Run the proxy until the block ends."""
@@ -40,7 +47,7 @@ def running(home: Home) -> Iterator[subprocess.Popen[bytes]]:
         process = subprocess.Popen(command, cwd=home.path, env=environment, stderr=log)
     try:
         deadline = time.monotonic() + PATIENCE
-        while home.run("health").status != 0:
+        while not answers(home):
             assert process.poll() is None, (home.path / "log").read_text()
             assert time.monotonic() < deadline
         yield process
@@ -82,7 +89,10 @@ def test_a_broken_app_is_reported_and_the_others_are_served(quiet: Home) -> None
     quiet.add_app("broken", '{"v": "9"}')
     with running(quiet):
         log = (quiet.path / "log").read_text()
+        outcome = quiet.run("health")
     assert "apps/broken/app.json" in log
+    assert outcome.status == 1
+    assert "problem: config/apps/broken/app.json: v: " in outcome.stderr
 
 
 def test_a_key_and_a_list_that_are_wrong_are_both_reported_and_nothing_starts(quiet: Home) -> None:

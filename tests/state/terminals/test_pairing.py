@@ -379,7 +379,7 @@ def test_a_file_that_keeps_everybody_out_is_told_before_anybody_comes(
     pairing: PairingStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     pairing.follow()
-    assert pairing.problems == ()
+    assert not pairing.problems
     pairing.path.write_text("v: 2\ncodes: 3\n")
     pairing.path.chmod(0o600)
     pairing.follow()
