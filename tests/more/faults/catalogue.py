@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from . import kills, lists, upstreams, workers
+from . import disks, kills, lists, machine, tls, upstreams, workers
 from .fault import Fault
 
 GROUPS: dict[str, tuple[Fault, ...]] = {
     "Processes": kills.FAULTS + workers.FAULTS,
     "Apps, peers and names": upstreams.FAULTS,
     "Files": lists.FAULTS,
+    "Disks, descriptors and the log": disks.FAULTS + machine.FAULTS,
+    "TLS": tls.FAULTS,
 }
 FAULTS = [fault for group in GROUPS.values() for fault in group]

@@ -69,7 +69,8 @@ class Fault:
                 self.run(Path(folder), rounds, seen)
             except Exception as error:  # noqa: BLE001 - it is what was seen
                 traceback.print_exc()
-                seen.otherwise[f"{type(error).__name__}: {str(error)[:200]}"] += 1
+                said = " ".join(str(error).split())[:200]
+                seen.otherwise[f"{type(error).__name__}: {said}"] += 1
         return seen
 
 

@@ -128,7 +128,7 @@ FAULTS = (
     Fault(
         "A worker that stands still",
         "One of three is stopped by SIGSTOP",
-        "It is killed and replaced within seconds; what it had on its connections breaks off",
+        "It is killed and replaced after half a minute; what it had on its connections breaks off",
         "Its process ID in the log, and why it was ended",
         _stopped_worker,
         rounds=6,
