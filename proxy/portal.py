@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from operator import is_not
 from types import MappingProxyType
 
-from proxy.config.apps import App, CatalogueWatch
+from proxy.config.apps import App, Catalogue, CatalogueWatch
 from proxy.config.portal_yaml import Config
 from proxy.core.access.decision import RuleMatcher
 from proxy.core.access.hosts import Hosts
@@ -26,6 +26,7 @@ from proxy.core.signature.base import Message
 from proxy.core.signature.digest import content_digest
 from proxy.core.signature.response import Question, sign_response
 from proxy.state.contacts import ContactWatch
+from proxy.state.file_watch import Look
 from proxy.state.sealing_keys import SealingKeyStore
 from proxy.state.terminals import PairingStore, TerminalWatch
 from proxy.transfer.active_requests import ActiveRequests
@@ -65,7 +66,11 @@ class Portal:
 
     def follow_apps(self) -> bool:
         """Take over what changed in the apps' files; tells whether something did."""
-        changed = self.catalogue.refresh()
+        return self.take_apps(self.catalogue.look())
+
+    def take_apps(self, look: Look[Catalogue]) -> bool:
+        """Take over what a look at the apps' files found; tells whether something changed."""
+        changed = self.catalogue.apply(look)
         if changed:
             self._prepare()
         return changed

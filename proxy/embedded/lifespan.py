@@ -8,7 +8,6 @@ Source: the ASGI specification, its lifespan part, version 2.0.
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -42,6 +41,7 @@ class Lifespan:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         follower = asyncio.create_task(running.follow_files())
+        follower.add_done_callback(self._close_if_unfollowed)
         inner = _Inner(self._app, scope)
         try:
             running.deliver_tokens()
@@ -56,10 +56,15 @@ class Lifespan:
             self.running = None
             await inner.end()
             follower.cancel()
-            with suppress(asyncio.CancelledError):
-                await follower
+            await asyncio.wait((follower,))
             await running.close()
         await send(response)
+
+    def _close_if_unfollowed(self, follower: asyncio.Task[None]) -> None:
+        """Serve nobody any more where removals aren't followed: the process is somebody else's."""
+        if not follower.cancelled():
+            log.critical("nothing is followed any more: restart", exc_info=follower.exception())
+            self.running = None
 
     async def _end(self, running: Running, inner: "_Inner") -> Message:
         """Let end what still runs, then the app."""

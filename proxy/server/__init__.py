@@ -3,5 +3,7 @@
 ``run`` is what the command serve does: it has ``compose`` put the parts together, opens
 ``sockets`` and runs a ``listener`` at each of them, in one process or in several ``workers``.
 These know of each other by a ``worker_table``, and are ``orphans`` when the first process is gone.
-``signals`` says what each signal does. ``tuning`` is about memory.
+``follower`` follows what changes on disk, ``followed`` says in which steps, with
+``spare_descriptors`` for the time when there are no others, and ``token_delivery``. ``signals``
+says what each signal does. ``tuning`` is about memory.
 """

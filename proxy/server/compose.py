@@ -1,9 +1,7 @@
 """The composition root: puts one running proxy together, keeps it up to date, and closes it."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -16,7 +14,7 @@ from proxy.config.certificate import CertificateWatch
 from proxy.config.portal_yaml import Config
 from proxy.config.portal_yaml_watch import PortalYamlWatch
 from proxy.core.access.policy import Mode
-from proxy.core.errors import Invalid, Problem
+from proxy.core.errors import Problem
 from proxy.core.http.forwarded import NOBODY
 from proxy.http.client.engine import Http1Upstream
 from proxy.http.server.timeouts import ConnectionTimeouts
@@ -29,10 +27,14 @@ from proxy.outbound.peer_api import peer_service
 from proxy.outbound.reachability import Reachability
 from proxy.outbound.transports import transports
 from proxy.portal import Portal
+from proxy.server.followed import Followed
+from proxy.server.follower import Follower
 from proxy.server.listener import Listener
 from proxy.server.sockets import ListeningSocket
+from proxy.server.spare_descriptors import SpareDescriptors
+from proxy.server.token_delivery import TokenDelivery
 from proxy.state.contacts import ContactStore, ContactWatch
-from proxy.state.files import Busy, Unsafe, sweep
+from proxy.state.files import sweep
 from proxy.state.identity_key import load_identity
 from proxy.state.layout import State
 from proxy.state.replay import ReplayStore
@@ -48,9 +50,6 @@ from proxy.transfer.limiters import ConnectionLimiter
 
 log = logging.getLogger("proxy")
 
-TICK = 0.5
-"""Seconds between two looks at the files that change; each change is followed within a second."""
-
 
 @dataclass
 class Running:
@@ -62,22 +61,32 @@ class Running:
     upstream: AppUpstream = field(default_factory=Http1Upstream)
     certificate: CertificateWatch | None = None
     """What the public listener speaks TLS with; None where it doesn't."""
-    undelivered: tuple[Problem, ...] = ()
-    """Tokens that couldn't be written where their apps look for them."""
     state_folder: StateFolder = field(init=False)
     portal_yaml: PortalYamlWatch = field(init=False)
     more_problems: Callable[[], tuple[Problem, ...]] = tuple
     """Tells what is wrong with other processes of this Portal."""
-    _looks: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set where the files are to be looked at without waiting for the next time."""
+    _delivery: TokenDelivery = field(init=False)
+    _spare: SpareDescriptors | None = field(init=False, default=None)
+    _follower: Follower | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.state_folder = StateFolder(self.portal.config.state)
         self.portal_yaml = PortalYamlWatch(self.portal.config)
+        self._delivery = TokenDelivery(self.tokens)
 
     def open(self) -> None:
         """Open what each process that serves has for itself; raises ``Invalid`` and ``Busy``."""
         self.replays.open(self.portal.clock())
+        self._spare = SpareDescriptors()
+        parts = Followed(
+            self.portal,
+            self.tokens,
+            self._delivery,
+            self.replays,
+            self.certificate,
+            self.look_around,
+        )
+        self._follower = Follower(parts.steps(), self._spare)
 
     def problems(self) -> tuple[Problem, ...]:
         """Return what is wrong with the files just now."""
@@ -88,7 +97,8 @@ class Running:
         )
         found = chain.from_iterable(each.problems for each in watched)
         certificate = self.certificate.problems_at(portal.clock()) if self.certificate else ()
-        others = (*certificate, *self.undelivered, *self.more_problems())
+        unfollowed = self._follower.problems() if self._follower is not None else ()
+        others = (*certificate, *self._delivery.problems, *unfollowed, *self.more_problems())
         return tuple(dict.fromkeys((*found, *others)))
 
     def listeners(self, sockets: Mapping[str, ListeningSocket]) -> tuple[Listener, ...]:
@@ -118,8 +128,13 @@ class Running:
             trusted = portal.config.trusted_proxies if name == "public" else NOBODY
             limiter = ConnectionLimiter(portal.config.limits, trusted)
             within = Logged(CatchAll(app), name)
-            opened.append(Listener(name, within, sockets[name], for_clients, limiter, tls))
+            listener = Listener(name, within, sockets[name], for_clients, limiter, tls)
+            listener.is_held = self._are_descriptors_lent
+            opened.append(listener)
         return tuple(opened)
+
+    def _are_descriptors_lent(self) -> bool:
+        return self._spare is not None and self._spare.is_lent
 
     def _transports(
         self, directory: Directory, reachability: Reachability
@@ -138,7 +153,8 @@ class Running:
 
     def look_at_once(self) -> None:
         """Have ``follow_files`` look now."""
-        self._looks.set()
+        if self._follower is not None:
+            self._follower.look_at_once()
 
     def refresh(self) -> None:
         """Take over what changed on disk; raises nothing. For who serves nobody meanwhile."""
@@ -156,51 +172,14 @@ class Running:
                 log.error("a file can't be followed: %r", error)  # noqa: TRY400 - as below
 
     async def follow_files(self) -> None:
-        """Follow what changes on disk and show the replay store alive, until cancelled.
-
-        What goes wrong with one file is logged and never ends the following of the others: a
-        contact that was removed must not stay one because some folder couldn't be read.
-        """
-        complaint = ""
-        while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._looks.wait(), TICK)
-            self._looks.clear()
-            contacts, terminals = self.portal.contacts, self.portal.terminals
-            for follow in (contacts.refresh, terminals.refresh, self._follow_apps_and_tokens):
-                try:
-                    follow()
-                except (OSError, Invalid, Unsafe, Busy) as error:
-                    if str(error) != complaint:
-                        complaint = str(error)
-                        log.error("a file can't be followed: %s", error)  # noqa: TRY400
-            now = self.portal.clock()
-            self.portal.active_requests.revoke_lost(self.portal.context, now)
-            self.portal.terminals.flush(now)
-            if self.certificate is not None:
-                self.certificate.follow(now)
-            self.portal.sealing.follow(now)
-            self.look_around()
-            self.replays.keep_alive(now)
-
-    def _follow_apps_and_tokens(self) -> None:
-        apps, tokens = self.portal.follow_apps(), self.tokens.refresh()
-        if apps or tokens:
-            self.deliver_tokens()
+        """Follow what changes on disk, until cancelled. Where it ends, what serves must end too."""
+        if self._follower is None:
+            raise RuntimeError("what isn't open can't be followed")
+        await self._follower.run()
 
     def deliver_tokens(self) -> None:
-        """Write each app's token where its proxy.yaml asks for it."""
-        undelivered = []
-        for name, app in self.portal.apps.items():
-            try:
-                if app.token_file is not None and self.tokens.deliver(name, app.token_file):
-                    log.info("wrote the token of %s to %s", name, app.token_file)
-                else:
-                    self.tokens.token(name)
-            except (OSError, Invalid, Unsafe, Busy) as error:
-                log.error("no token for %s: %s", name, error)  # noqa: TRY400 - not our own mistake
-                undelivered.append(Problem(name, "token_file", str(error)))
-        self.undelivered = tuple(undelivered)
+        """Write each app's token where its proxy.yaml asks for it; waits for the disk."""
+        self._delivery.deliver(self.portal.apps)
 
     async def close(self) -> None:
         """Close what was opened."""
@@ -235,7 +214,10 @@ def prepare(
     )
     key = load_identity(state.identity_key)
     tls = config.tls
-    certificate = CertificateWatch(tls.certificate, tls.key) if tls is not None else None
+    certificate = None
+    if tls is not None:
+        host = config.public_origin(key.public.portal_id).host
+        certificate = CertificateWatch(tls.certificate, tls.key, host)
     terminals = TerminalStore(state.terminals)
     terminals.load()  # as above
     watch, pairing = TerminalWatch(terminals), PairingStore(state.pairing, terminals)

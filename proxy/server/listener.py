@@ -85,6 +85,8 @@ class Listener:
         """Connections that are being refused, the oldest first."""
         self._silent_until = 0.0
         self._is_ending = False
+        self.is_held: Callable[[], bool] = lambda: False
+        """Tells whether connections are to be taken a moment later."""
 
     @property
     def where(self) -> str:
@@ -139,6 +141,11 @@ class Listener:
     # Taking connections.
 
     def _accept(self) -> None:
+        if self.is_held():
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._listening.socket)
+            loop.call_later(LOOK, self._resume)
+            return
         # One at a time where others look too: else the first to wake up would have them all.
         for _ in range(1 if self._listening.is_shared else _BURST):
             if not self._accept_one():

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -14,7 +14,7 @@ from proxy.config.portal_yaml import Config
 from proxy.core.errors import Invalid
 from proxy.server import signals
 from proxy.server.compose import Running, prepare
-from proxy.server.listener import Stop, run
+from proxy.server.listener import Listener, Stop, run
 from proxy.server.sockets import (
     ListeningSocket,
     inherit_socket,
@@ -217,11 +217,28 @@ async def _serve(running: Running, life: Alone, sockets: OpenSockets) -> int:
             collect_rarely()
             life.serves()
             try:
-                await run(listeners, stop, running.portal.config.grace)
+                return await _run_followed(listeners, stop, running.portal.config.grace, follower)
             finally:
                 follower.cancel()
-                with suppress(asyncio.CancelledError):
-                    await follower
+                await asyncio.wait((follower,))
         finally:
             await running.close()
-    return 0
+
+
+async def _run_followed(
+    listeners: Sequence[Listener], stop: Stop, grace: float, follower: asyncio.Task[None]
+) -> int:
+    """Run ``listeners`` as long as the files are followed; returns the exit status.
+
+    Whoever doesn't hear of removals mustn't serve: then all ends at once, as after two signals.
+    """
+    serving = asyncio.create_task(run(listeners, stop, grace))
+    await asyncio.wait((serving, follower), return_when=asyncio.FIRST_COMPLETED)
+    is_followed = serving.done()
+    if not is_followed:
+        failure = None if follower.cancelled() else follower.exception()
+        log.critical("nothing is followed any more, so the proxy ends", exc_info=failure)
+        stop.want()
+        stop.want()
+    await serving
+    return 0 if is_followed else 1

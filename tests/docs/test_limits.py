@@ -27,7 +27,7 @@ from proxy.http.server.timeouts import ConnectionTimeouts
 from proxy.http.upstream import UpstreamTimeouts
 from proxy.inbound.gateway import ENVELOPE_FACTOR, ENVELOPE_MORE
 from proxy.outbound.identity_documents import PATIENCE
-from proxy.server.compose import TICK
+from proxy.server.follower import TICK
 from proxy.server.listener import REFUSED_AT_ONCE
 from proxy.server.sockets import BACKLOG
 from proxy.transfer import places

@@ -1,0 +1,97 @@
+"""What a running proxy follows: each list and file as one step, and what depends on them.
+
+Where a list changes, or isn't known any more, what runs on it ends in the same turn of the event
+loop in which the list is replaced.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from proxy.config.certificate import CertificateWatch
+from proxy.portal import Portal
+from proxy.server.follower import Step
+from proxy.server.token_delivery import TokenDelivery
+from proxy.state.file_watch import FileWatch
+from proxy.state.replay import ReplayStore
+from proxy.state.tokens import TokenStore
+from proxy.transfer.disk_thread import DiskThread
+
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True)
+class Followed:
+    """The parts of one proxy that are followed."""
+
+    portal: Portal
+    tokens: TokenStore
+    delivery: TokenDelivery
+    replays: ReplayStore
+    certificate: CertificateWatch | None
+    look_around: Callable[[], object]
+    """Looks at what nobody takes over, but the owner is told of; waits for the disk."""
+
+    def steps(self) -> tuple[Step, ...]:
+        """Return a step for each of them."""
+        contacts, terminals = self.portal.contacts, self.portal.terminals
+        steps = [
+            Step("contacts", partial(self._follow_list, contacts), contacts.miss),
+            Step("terminals", partial(self._follow_list, terminals), terminals.miss),
+            Step("apps", self._follow_apps, self.portal.catalogue.miss),
+            Step("tokens", self._follow_tokens, self.tokens.miss),
+            Step("token files", self._deliver_tokens),
+            Step("sealing keys", self._follow_sealing_keys),
+            Step("replay store", self._show_replays_alive),
+            Step("removals", self._revoke_lost),
+            Step("when devices were seen", self._write_who_was_seen),
+            Step("state", self._look_around),
+        ]
+        watch = self.certificate
+        if watch is not None:
+            steps.append(Step("certificate", partial(self._follow_certificate, watch), watch.miss))
+        return tuple(steps)
+
+    async def _follow_list(self, watch: FileWatch[_Value], thread: DiskThread) -> None:
+        watch.apply(await thread.run(watch.look))
+        self._revoke()
+
+    async def _follow_apps(self, thread: DiskThread) -> None:
+        if self.portal.take_apps(await thread.run(self.portal.catalogue.look)):
+            self.delivery.want()
+        self._revoke()
+
+    async def _follow_tokens(self, thread: DiskThread) -> None:
+        if self.tokens.apply(await thread.run(self.tokens.look)):
+            self.delivery.want()
+
+    async def _deliver_tokens(self, thread: DiskThread) -> None:
+        # By itself: the folder of an app that is slow must keep no token from being followed.
+        if self.delivery.is_due():
+            await thread.run(partial(self.delivery.deliver, dict(self.portal.apps)))
+
+    async def _follow_certificate(self, watch: CertificateWatch, thread: DiskThread) -> None:
+        watch.apply(await thread.run(watch.look))
+        watch.choose(self.portal.clock())
+
+    async def _follow_sealing_keys(self, thread: DiskThread) -> None:
+        await thread.run(partial(self.portal.sealing.follow, self.portal.clock()))
+
+    async def _write_who_was_seen(self, thread: DiskThread) -> None:
+        write = self.portal.terminals.to_flush(self.portal.clock())
+        if write is not None:
+            await thread.run(write)
+
+    async def _look_around(self, thread: DiskThread) -> None:
+        await thread.run(self.look_around)
+
+    async def _show_replays_alive(self, _: DiskThread) -> None:
+        self.replays.keep_alive(self.portal.clock())
+
+    async def _revoke_lost(self, _: DiskThread) -> None:
+        # Those that began while a list was replaced, and terminals whose time is over.
+        self._revoke()
+
+    def _revoke(self) -> None:
+        self.portal.active_requests.revoke_lost(self.portal.context, self.portal.clock())
