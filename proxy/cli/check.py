@@ -5,10 +5,11 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from proxy.cli.check_state import about_running, about_state_folder, about_the_key
 from proxy.cli.check_upstreams import (
     about_loops,
     about_surplus_responses,
@@ -24,7 +25,6 @@ from proxy.core.access.policy import MODES, Access, ContactList, Mode
 from proxy.core.errors import Invalid, Problem
 from proxy.http.client.look import Finding, look_at_all
 from proxy.state.files import Unsafe, check_private
-from proxy.state.identity_key import has_id_line
 from proxy.state.sealing_keys import SealingKeyStore
 from proxy.state.surplus_responses import SurplusResponses
 
@@ -61,13 +61,17 @@ def check(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> 
     terminals, the certificate, the sealing keys and the replay store; exit status 1
     when there is a problem. Warnings and notices don't count. It changes nothing,
     and the proxy may be running meanwhile. It also says in which modes calls are
-    accepted.
+    accepted. If the proxy runs, what it says is wrong with it is a problem, too.
 
     For example:
       portal-proxy check --config config/ada
     """
     findings = inspect(config)
-    findings = replace(findings, upstreams=_upstreams(config))
+    findings = replace(
+        findings,
+        problems=(*findings.problems, *_told_by_the_proxy(config, findings)),
+        upstreams=_upstreams(config),
+    )
     if as_json:
         say_json(
             {
@@ -113,7 +117,7 @@ def inspect(folder: Path) -> Findings:
     warnings += _about_the_portal(portal)
     try:
         own_id = portal.identity().public.portal_id
-        warnings += _about_the_key(portal.state.identity_key, own_id)
+        warnings += about_the_key(portal.state.identity_key, own_id)
     except Invalid as invalid:
         own_id = ""
         problems += invalid.problems
@@ -122,7 +126,12 @@ def inspect(folder: Path) -> Findings:
         hosts = Hosts(portal.config.public_origin(own_id), portal.config.aliases)
     problems += about_loops(catalogue, portal.config.listen, hosts)
     warnings += about_trusting_apps(catalogue)
-    warnings += about_surplus_responses(SurplusResponses(portal.state.surplus_responses), catalogue)
+    problems += about_state_folder(portal)
+    try:
+        sightings = SurplusResponses(portal.state.surplus_responses)
+        warnings += about_surplus_responses(sightings, catalogue)
+    except Invalid as invalid:
+        warnings += invalid.problems
     try:
         warnings += _about_contacts(portal, catalogue, portal.contacts.load(), own_id)
     except Invalid as invalid:
@@ -144,6 +153,16 @@ def inspect(folder: Path) -> Findings:
     problems += SealingKeyStore(portal.state.sealing, portal.config.sealing_rotation).inspect(now)
     notices = _notices(str(portal.folder / FILE_NAME), portal.config)
     return Findings(tuple(problems), tuple(warnings), portal.config, tuple(notices))
+
+
+def _told_by_the_proxy(folder: Path, findings: Findings) -> Iterator[Problem]:
+    """Tell what a proxy that runs now says is wrong with it."""
+    if findings.config is None:
+        return
+    portal = open_portal(folder)
+    with suppress(Invalid):  # of a key that can't be read is told already
+        own_id = portal.identity().public.portal_id
+        yield from about_running(portal, own_id, findings.problems)
 
 
 def _upstreams(folder: Path) -> dict[str, Finding]:
@@ -197,16 +216,6 @@ def _about_the_portal(portal: PortalFiles) -> Iterator[Problem]:
     if config.trusted_proxies.unix and not config.listen.public.unix:
         what = f"unix is for a unix socket, and listen.public is at {config.listen.public}"
         yield Problem(file, _TRUSTED, what)
-
-
-def _about_the_key(path: Path, own_id: str) -> Iterator[Problem]:
-    """Tell of a key that a damaged disk could make another Portal's."""
-    if not has_id_line(path):
-        what = (
-            "doesn't say whose key it is, so a damaged one would pass for another Portal's. If "
-            f"this is your Portal's ID, put a line before its first one: Portal ID: {own_id}"
-        )
-        yield Problem(str(path), "", what)
 
 
 def _notices(file: str, config: Config) -> Iterator[Problem]:

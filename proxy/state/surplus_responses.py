@@ -11,15 +11,22 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from proxy.core.errors import Invalid
-from proxy.state.files import Unsafe, read_file, write_atomically
+from proxy.core.errors import Invalid, Problem
+from proxy.core.text_files.strict_json import parse_json
+from proxy.core.text_files.text import later_version
+from proxy.state.files import read_file, write_atomically
 
 KEPT = 30 * 86_400
 """Seconds for which a sighting is told."""
+VERSION = 1
 _MOST = 1000
 _APP = re.compile(r"[a-z0-9-]{1,63}")
 
 log = logging.getLogger("proxy.apps")
+
+
+class Later(Invalid):
+    """The file is of a later version, and is left as it is."""
 
 
 class SurplusResponses:
@@ -30,18 +37,10 @@ class SurplusResponses:
         self._writing = threading.Lock()
 
     def load(self) -> Mapping[str, int]:
-        """Return when each app was seen to, in Unix seconds; none where the file can't be read."""
-        try:
-            found = json.loads(read_file(self._path) or b"{}")
-        except (OSError, Invalid, Unsafe, ValueError, RecursionError):
-            return {}
-        if not isinstance(found, dict):
-            return {}
-        return {
-            app: seen
-            for app, seen in found.items()
-            if type(seen) is int and _APP.fullmatch(app) and seen > time.time() - KEPT
-        }
+        """Return when each app was seen to, in Unix seconds; raises ``Invalid``."""
+        data = read_file(self._path)
+        found = {} if data is None else _sightings(str(self._path), data)
+        return {app: seen for app, seen in found.items() if seen > time.time() - KEPT}
 
     def note_soon(self, apps: Iterable[str]) -> None:
         """Take note in a thread, as ``note`` does; waits for nothing."""
@@ -57,9 +56,36 @@ class SurplusResponses:
             self._note(apps)
 
     def _note(self, apps: Iterable[str]) -> None:
-        seen = {**self.load(), **dict.fromkeys(apps, int(time.time()))}
-        latest = sorted(seen.items(), key=lambda each: each[1])[-_MOST:]
         try:
-            write_atomically(self._path, json.dumps(dict(latest)).encode("ascii"))
+            before = self.load()
+        except Later as later:
+            log.error("that an app answered twice can't be noted: %s", later)  # noqa: TRY400
+            return
+        except Invalid as invalid:
+            log.warning("what was noted of apps that answered twice is lost: %s", invalid)
+            before = {}
+        seen = {**before, **dict.fromkeys(apps, int(time.time()))}
+        latest = sorted(seen.items(), key=lambda each: each[1])[-_MOST:]
+        data = json.dumps({"v": VERSION, "seen": dict(latest)}).encode("ascii")
+        try:
+            write_atomically(self._path, data)
         except OSError as error:
             log.error("that an app answered twice can't be noted: %s", error)  # noqa: TRY400
+
+
+def _sightings(file: str, data: bytes) -> Mapping[str, int]:
+    """Read the file's bytes; before it had a version it was the sightings alone."""
+    tree = parse_json(file, data)
+    if isinstance(tree, dict) and isinstance(tree.get("seen"), dict):
+        if later := later_version(file, str(tree.get("v")), VERSION):
+            raise Later([later])
+        tree = tree["seen"] if tree.get("v") == VERSION else None
+    if not isinstance(tree, dict) or not all(map(_is_sighting, tree.items())):
+        what = "isn't what the proxy writes, or is damaged: delete it"
+        raise Invalid([Problem(file, "", what)])
+    return tree
+
+
+def _is_sighting(item: tuple[str, object]) -> bool:
+    app, seen = item
+    return type(seen) is int and _APP.fullmatch(app) is not None

@@ -6,12 +6,14 @@ import json
 import os
 import re
 import socket
+import subprocess
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.certificates import DAY, authority, write_pair
+from tests.cli.test_health import answering, health_of, unix
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Home
@@ -413,3 +415,46 @@ def test_trust_that_nobody_can_mean_is_a_warning(ada: Home, proxies: str, doubt:
         assert f"config/portal.yaml: trusted_proxies: {doubt}" in outcome.stdout
     else:
         assert "warning" not in outcome.stdout
+
+
+# The state folder, and the proxy that runs
+
+
+def test_a_state_folder_that_is_read_only_is_a_problem(ada: Home) -> None:
+    mounted = ["mount", "--bind", "-o", "ro", str(ada.state), str(ada.state)]
+    if os.geteuid() != 0 or subprocess.run(mounted, check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        outcome = ada.call("check")
+    finally:
+        subprocess.run(["umount", str(ada.state)], check=True)
+    assert outcome.status == 1
+    assert f"problem: {ada.state}: is read-only, so calls of peers are refused" in outcome.stdout
+
+
+@pytest.mark.parametrize("kind", ["a folder", "no token", "others' too"])
+def test_a_token_that_is_none_is_a_problem(ada_with_apps: Home, kind: str) -> None:
+    path = ada_with_apps.state / "tokens" / "files"
+    path.parent.mkdir(mode=0o700)
+    if kind == "a folder":
+        path.mkdir()
+    else:
+        path.write_text("short" if kind == "no token" else "x" * 43)
+        path.chmod(0o600 if kind == "no token" else 0o644)
+    outcome = ada_with_apps.call("check")
+    assert outcome.status == 1
+    assert f"problem: {path}: " in outcome.stdout
+
+
+@pytest.mark.parametrize("whose", ["ours", "another Portal's"])
+def test_what_the_running_proxy_says_is_a_problem_too(ada: Home, whose: str) -> None:
+    path = ada.path / "owner.sock"
+    portal_yaml = ada.config / "portal.yaml"
+    text = portal_yaml.read_text()
+    portal_yaml.write_text(text.replace("owner: 127.0.0.1:8082", f"owner: 'unix:{path}'"))
+    own_id = ada.own_id() if whose == "ours" else "z" * 103
+    with answering(unix(path), health_of(ada, id=own_id, problems=["worker 2: stands still"])):
+        outcome = ada.call("check")
+    told = "problem: the running proxy: worker 2: stands still" in outcome.stdout
+    assert told == (whose == "ours")
+    assert outcome.status == int(told)

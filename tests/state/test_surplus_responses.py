@@ -1,5 +1,6 @@
 """When an app answered twice: noted for ``check``, and nobody waits for that."""
 
+import json
 import logging
 import threading
 import time
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.core.errors import Invalid
 from proxy.state.files import make_private_folder
 from proxy.state.surplus_responses import KEPT, SurplusResponses
 from tests.patience import PATIENCE
@@ -33,11 +35,41 @@ def test_what_was_noted_is_told_and_what_is_old_isnt(
     assert SurplusResponses(path).load() == {"notes": later, "files": later}
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"wiki": "x", "../up": 9999999999}'])
-def test_a_file_that_says_something_else_tells_nothing(path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "[]", "{", '{"wiki": "x"}', '{"../up": 9999999999}', '{"wiki": true}',
+        '{"v": 1, "seen": {"wiki": 1.5}}', '{"v": 0, "seen": {}}', '{"v": "1", "seen": {}}',
+        "[" * 1000, "\0",
+    ],
+)  # fmt: skip
+def test_a_file_that_says_something_else_is_told_and_written_anew(path: Path, text: str) -> None:
     path.write_text(text)
     path.chmod(0o600)
-    assert SurplusResponses(path).load() == {}
+    seen = SurplusResponses(path)
+    with pytest.raises(Invalid, match="surplus-responses"):
+        seen.load()
+    seen.note(["wiki"])
+    assert seen.load().keys() == {"wiki"}
+
+
+def test_a_file_of_before_it_had_a_version_is_read(path: Path) -> None:
+    path.write_text(json.dumps({"v": 9_999_999_999, "seen": 9_999_999_999}))
+    path.chmod(0o600)
+    assert SurplusResponses(path).load().keys() == {"v", "seen"}
+
+
+def test_a_file_of_a_later_version_is_left_as_it_is(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = '{"v": 2, "seen": {"wiki": [1, 2]}}'
+    path.write_text(text)
+    path.chmod(0o600)
+    with pytest.raises(Invalid, match="v: 2 is a form of a later version"):
+        SurplusResponses(path).load()
+    SurplusResponses(path).note(["wiki"])
+    assert "later version" in caplog.text
+    assert path.read_text() == text
 
 
 def test_a_disk_that_takes_nothing_is_a_line_in_the_log(

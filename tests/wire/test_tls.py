@@ -239,7 +239,9 @@ def test_health_asks_with_tls(gina: Portal) -> None:
     renew_as_expired(gina)
     eventually(lambda: health(gina))
     assert "has expired" in health(gina)[0]
-    assert gina.command("health").returncode == 0
+    done = gina.command("health")
+    assert done.returncode == 1
+    assert "has expired" in done.stderr
 
 
 def renew_as_expired(portal: Portal) -> None:

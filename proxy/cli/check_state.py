@@ -1,0 +1,65 @@
+"""What ``check`` says of the state folder as a whole, and what the running proxy says of itself."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from proxy.cli.health_answer import running_problems
+from proxy.cli.portal_files import PortalFiles
+from proxy.core.errors import Invalid, Problem
+from proxy.core.http.origin import is_dns_label
+from proxy.state.files import unreadable
+from proxy.state.identity_key import has_id_line
+from proxy.state.state_folder import problem_of
+from proxy.state.tokens import read_token
+
+
+def about_state_folder(portal: PortalFiles) -> Iterator[Problem]:
+    """Tell why nothing can be remembered, and of tokens that are none."""
+    problem = problem_of(portal.state.folder)
+    if problem is not None:
+        yield problem
+        return
+    yield from _about_tokens(portal.state.tokens)
+
+
+def about_the_key(path: Path, own_id: str) -> Iterator[Problem]:
+    """Tell of a key that a damaged disk could make another Portal's."""
+    if not has_id_line(path):
+        what = (
+            "doesn't say whose key it is, so a damaged one would pass for another Portal's. If "
+            f"this is your Portal's ID, put a line before its first one: Portal ID: {own_id}"
+        )
+        yield Problem(str(path), "", what)
+
+
+def about_running(
+    portal: PortalFiles, own_id: str, found: tuple[Problem, ...]
+) -> Iterator[Problem]:
+    """Tell what the proxy says that runs now, but for what was ``found`` in the files.
+
+    Some of it is in no file: that a worker stands still, or that nothing more can be written.
+    """
+    known = {str(problem) for problem in found}
+    for told in running_problems(portal.config.listen.owner, own_id):
+        if told not in known:
+            yield Problem("the running proxy", "", told)
+
+
+def _about_tokens(folder: Path) -> Iterator[Problem]:
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208 - names are enough
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        yield from unreadable(folder, error).problems
+        return
+    for name in filter(is_dns_label, names):
+        try:
+            read_token(folder / name)
+        except FileNotFoundError:
+            continue
+        except Invalid as invalid:
+            yield from invalid.problems
+        except OSError as error:
+            yield from unreadable(folder / name, error).problems
