@@ -61,6 +61,8 @@ class TokenStore(FileWatch[Tokens]):
         super().__init__(Tokens(), steady=steady)
         self._folder = folder
         self._listed: Mapping[str, FileVersion] = {}
+        self._made: dict[str, tuple[int, bytes]] = {}
+        """Tokens that were made or read here, and with which look in progress."""
         make_private_folder(folder)
         self.refresh()
 
@@ -108,6 +110,11 @@ class TokenStore(FileWatch[Tokens]):
         """Take over what a look found; tells whether a token, or what is wrong, changed."""
         before = self.current
         changed = super().apply(look)
+        for app, (number, digest) in tuple(self._made.items()):
+            if number < look.number:
+                self._made.pop(app, None)  # that look has seen its file, or that it is gone
+            else:
+                self._hold(app, digest)
         for problem in self.current.problems:
             if problem not in before.problems:
                 _log.error("a token can't be used, its app is refused: %s", problem)
@@ -138,7 +145,12 @@ class TokenStore(FileWatch[Tokens]):
 
     def _note(self, app: str, token: str) -> None:
         """Hold a token that was made or read here; as a whole, since others may be reading."""
-        digests = MappingProxyType({**self._current.digests, app: _digest(token)})
+        digest = _digest(token)
+        self._made[app] = next(self._numbers), digest
+        self._hold(app, digest)
+
+    def _hold(self, app: str, digest: bytes) -> None:
+        digests = MappingProxyType({**self._current.digests, app: digest})
         self._current = replace(self._current, digests=digests)
 
     @property
