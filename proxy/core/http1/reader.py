@@ -144,7 +144,8 @@ class _Reader:
 
     def _fail(self, error: Malformed, events: list[object]) -> list[object]:
         self.state = State.FAILED
-        events.append(error)
+        # Its traceback holds this list, which holds it: they and all callers would be garbage.
+        events.append(error.with_traceback(None))
         return events
 
     def _content(self, data: bytes, events: list[object]) -> None:

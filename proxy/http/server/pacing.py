@@ -84,6 +84,11 @@ class ReadSide:
             self._look.cancel()
             self._look = None
 
+    def lose(self) -> None:
+        """Look no more, and hold nobody who would be told: the connection is gone."""
+        self.forget()
+        self._on_gone = _nothing
+
     def _look_soon(self) -> None:
         self._look = self._loop.call_later(LOOK, self._look_for_client)
 
@@ -244,6 +249,10 @@ class WriteSide:
             self.break_off()
         else:
             self._deadline.within(min(left, self._timeouts.send / 4), self.watch_rest)
+
+
+def _nothing() -> None:
+    """Do nothing: nobody is left to be told."""
 
 
 def _in_kernel(transport: asyncio.Transport) -> int:

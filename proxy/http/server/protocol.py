@@ -35,6 +35,13 @@ def _never() -> bool:
     return False
 
 
+def _let_go_of_itself(transport: asyncio.Transport) -> None:
+    """Have asyncio's transport, of a connection that is gone, hold none of its own methods."""
+    own = getattr(transport, "__dict__", {})
+    if "_read_ready_cb" in own:
+        own["_read_ready_cb"] = None
+
+
 class ServerConnection(asyncio.BufferedProtocol):
     """One client's connection."""
 
@@ -129,10 +136,14 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._server_state.connections.discard(self)
         if self.on_end is not None:
             self.on_end()
-        self._deadline.cancel()
-        self._read_side.forget()
+            self.on_end = None
+        # Whatever refers to itself stays until Python looks for garbage, which is seldom: all that
+        # the client had sent, and a task, for each connection that ended.
+        self._deadline.end()
+        self._read_side.lose()
         self._requests.lose()
         self._write_side.open()
+        _let_go_of_itself(self._transport)
 
     def pause_writing(self) -> None:
         """Make the app wait: the client takes nothing more for now."""

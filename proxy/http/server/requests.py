@@ -7,7 +7,7 @@ that was answered with a 101 is the connection's last: from then on its bytes ar
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from uvicorn.server import ServerState
 
@@ -84,6 +84,7 @@ class ConnectionRequests:
         self._unread = 0
         self._is_new = True
         self._is_halted = False
+        self._is_lost = False
         self.is_stopping = False
         """Whether no request may follow the one that runs."""
         self.is_reading_past = False
@@ -145,10 +146,20 @@ class ConnectionRequests:
 
         A stream that ended before is read to its end: what the client said last counts.
         """
+        self._is_lost = True
         if self._cycle is not None and self._has_client_ended(self._cycle):
             self._cycle.is_gone = True
         else:
             self.leave()
+        if self._task is None or self._task.done():
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Hold nothing of a connection that is gone, nor of its last request: they hold us."""
+        self._cycle = self._task = None
+        self._state = {}
+        self._reader = RequestReader()
+        self._control = cast(ConnectionControl, None)
 
     def leave(self) -> None:
         """Cancel what runs for a client that isn't there any more."""
@@ -163,7 +174,7 @@ class ConnectionRequests:
         self.is_stopping = True
         if self._stream is not None:
             self._stream.stop()
-        elif self._cycle is None:
+        elif self._cycle is None and not self._is_lost:
             self._end_unless_asked()
 
     def _end_unless_asked(self) -> None:
@@ -232,6 +243,13 @@ class ConnectionRequests:
         task.add_done_callback(self._server_state.tasks.discard)
 
     async def _run(self, cycle: Cycle, scope: dict[str, Any]) -> None:
+        try:
+            await self._serve(cycle, scope)
+        finally:
+            if self._is_lost:
+                self._let_go()
+
+    async def _serve(self, cycle: Cycle, scope: dict[str, Any]) -> None:
         try:
             await self._app(scope, cycle.receive, cycle.send)
         except asyncio.CancelledError:

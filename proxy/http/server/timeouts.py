@@ -72,6 +72,11 @@ class Deadline:
             self._timer.cancel()
             self._timer = None
 
+    def end(self) -> None:
+        """Expect nothing, and hold nobody who did: the connection is gone."""
+        self.cancel()
+        self._otherwise = _nothing
+
     def _look(self) -> None:
         self._timer = None
         if self._loop.time() < self._end:
