@@ -38,6 +38,9 @@ class ResponseWriter(Protocol):
     async def drained(self) -> None:
         """Wait until the client takes more."""
 
+    async def handed_over(self) -> bool:
+        """Wait until the client's side of the socket has all of it; tell whether it has."""
+
     @property
     def unread_limit(self) -> int:
         """How many bytes of a body are read past when its request has its response."""
@@ -149,8 +152,14 @@ class Cycle:
         return self._is_handed_over and not self.is_gone and not self.is_complete
 
     async def send(self, message: Message) -> None:
-        """Send what the app says, and wait while the client takes nothing."""
+        """Send what the app says, and wait while the client takes nothing.
+
+        A response is over when all of it was handed to the client's side of the socket: whose
+        connection ends before has left. While it still sends, and perhaps doesn't read before it
+        has sent all, nobody waits for that.
+        """
         if self.is_gone:
+            await asyncio.sleep(0)  # an app that never waits would never hear that it is cancelled
             return
         if self.stream is not None:
             await self.stream.send(message)
@@ -168,7 +177,10 @@ class Cycle:
         else:
             raise RuntimeError(f"{kind} isn't expected here")
         del message  # what can't be sent yet is kept by the transport
-        await self._writer.drained()
+        if not (self.is_complete and self.is_received):
+            await self._writer.drained()
+        elif not await self._writer.handed_over():
+            raise asyncio.CancelledError
 
     def _interim(self, status: int, fields: list[Field]) -> None:
         """Pass on an interim response; HTTP/1.0 has none (RFC 9110, section 15.2)."""

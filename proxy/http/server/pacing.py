@@ -145,8 +145,8 @@ class WriteSide:
         self._window_left = 0
         self._had_to_take = False
         self._has_no_rate = False
-        self.writable: asyncio.Future[None] | None = None
-        """What to wait for while the client takes nothing more."""
+        self.writable: asyncio.Future[bool] | None = None
+        """What to wait for while the client takes nothing more: whether it did, or is gone."""
 
     @property
     def is_busy(self) -> bool:
@@ -170,12 +170,21 @@ class WriteSide:
             self.begin()
             self._watch_stall()
 
-    def open(self) -> None:
-        """Let whoever writes go on."""
+    def open(self, *, is_lost: bool = False) -> None:
+        """Let whoever writes go on; ``is_lost`` is a connection that is gone."""
         if self.writable is not None and not self.writable.done():
-            self.writable.set_result(None)
+            self.writable.set_result(not is_lost)
         self.writable = None
         self._had_to_take = False
+
+    async def handed_over(self) -> bool:
+        """Wait until the socket has taken all that was written; tell whether it has."""
+        self._transport.set_write_buffer_limits(high=0)
+        is_taken = True
+        while is_taken and self.writable is not None:
+            is_taken = await self.writable
+        self._transport.set_write_buffer_limits()
+        return is_taken
 
     # The client's pace.
 

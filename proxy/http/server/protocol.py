@@ -68,6 +68,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._read_side = cast(ReadSide, None)
         self._write_side = cast(WriteSide, None)
         self._lingering: Lingering | None = None
+        self._is_lost = False
         self._requests = cast(ConnectionRequests, None)
         self._window_ends = 0.0
         self._unread_ends = 0.0
@@ -142,7 +143,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._deadline.end()
         self._read_side.lose()
         self._requests.lose()
-        self._write_side.open()
+        self._is_lost = True
+        self._write_side.open(is_lost=True)
         _let_go_of_itself(self._transport)
 
     def pause_writing(self) -> None:
@@ -173,6 +175,15 @@ class ServerConnection(asyncio.BufferedProtocol):
         """Wait until the client takes more."""
         if self._write_side.writable is not None:
             await self._write_side.writable
+        elif self._transport.is_closing():
+            await asyncio.sleep(0)  # it broke just now; ``connection_lost`` is on its way
+
+    async def handed_over(self) -> bool:
+        """Wait until the client's side of the socket has all that was written, if it takes it."""
+        if self._write_side.is_busy:
+            return await self._write_side.handed_over()
+        await self.drained()
+        return not self._is_lost
 
     def resume_reading(self) -> None:
         """Read on once enough was taken."""

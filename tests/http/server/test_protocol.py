@@ -458,11 +458,15 @@ async def test_the_rest_of_a_response_that_nobody_takes_is_given_up(request_byte
 
 async def test_the_rest_of_a_response_is_given_up_for_a_client_that_left_but_stays() -> None:
     """It has ended its side, and reads nothing: closing waits for it, but not for ever."""
-    answered = asyncio.Event()
+    answering, ended = asyncio.Event(), []
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
-        await respond(send, b"x" * 20_000_000)
-        answered.set()
+        answering.set()  # who waits for it has a turn when all is written
+        try:
+            await respond(send, b"x" * 20_000_000)
+        except asyncio.CancelledError:
+            ended.append("given up")
+            raise
 
     timeouts = ConnectionTimeouts(send=0.2)
     async with (
@@ -471,9 +475,10 @@ async def test_the_rest_of_a_response_is_given_up_for_a_client_that_left_but_sta
     ):
         link.stop_reading()
         await link.send(_GET)
-        await answered.wait()
+        await answering.wait()
         link.end()
         await settled(lambda: not listener.state.connections)
+    assert ended == ["given up"]
 
 
 async def test_a_slow_client_still_gets_all_of_a_response_that_ends_the_connection() -> None:
