@@ -8,7 +8,7 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -95,14 +95,17 @@ class Catalogue:
         return replace(self, apps=MappingProxyType({**kept, **found}))
 
 
-def load_catalogue(folder: Path) -> Catalogue:
-    """Read every app under ``folder``/apps; never raises for what is in there."""
+def load_catalogue(folder: Path, names: Collection[str] | None = None) -> Catalogue:
+    """Read every app under ``folder``/apps; never raises for what is in there.
+
+    ``names`` is what is there, where that is known.
+    """
     try:
-        names = sorted(_names(folder / APPS_FOLDER))
+        found = _names(folder / APPS_FOLDER) if names is None else names
     except Unreadable as failure:
         return Catalogue(problems=tuple(failure.problems), is_whole=False)
     reading = _Reading(folder / APPS_FOLDER)
-    for name in names:
+    for name in sorted(found):
         if not name.startswith("."):
             reading.add(name)
     return reading.catalogue()
@@ -157,6 +160,8 @@ class CatalogueWatch(FileWatch[Catalogue]):
         self._folder = folder
         self._unread: dict[str, float] = {}
         """Since when files of single apps can't be read, by the steady clock."""
+        self._listing: tuple[FileVersion | None, list[str]] | None = None
+        """The version of the folder of the apps, and what was in it then."""
         self._settling = settling * 1e9
         self._has_waited = False
         self.refresh()
@@ -198,11 +203,26 @@ class CatalogueWatch(FileWatch[Catalogue]):
 
     def _look(self) -> Versions:
         apps = self._folder / APPS_FOLDER
-        folders = [apps / name for name in _names(apps)]
+        folders = [apps / name for name in self._list(apps)]
         # Nothing else can be an app's: what nobody may read, lost+found say, mustn't matter.
         of_apps = (folder for folder in folders if is_dns_label(folder.name))
         named = (folder / name for folder in of_apps for name in _FILES)
         return {path: _version_of(path) for path in (*folders, *named, *self.current.sources)}
+
+    def _list(self, apps: Path) -> list[str]:
+        """Return what is in the folder; raises ``Unreadable``.
+
+        One that is as it was when it was listed holds what it held: without a descriptor, too.
+        """
+        version, before = file_version(apps, follow_links=True), self._listing
+        try:
+            names = _names(apps)
+        except Unreadable:
+            if before is None or version is None or before[0] != version:
+                raise
+            return before[1]
+        self._listing = version, names
+        return names
 
     def _is_settled(self, versions: Versions) -> bool:
         """Wait for one look where a file changed a moment ago, or is gone.
@@ -219,10 +239,8 @@ class CatalogueWatch(FileWatch[Catalogue]):
         return any(is_without_author(folder) for folder in folders if folder in versions)
 
     def _read(self) -> Catalogue:
-        found = load_catalogue(self._folder)
-        if not found.is_whole:
-            raise Unreadable(list(found.problems))
-        return found.after(self.current)
+        names = self._listing[1] if self._listing is not None else ()
+        return load_catalogue(self._folder, names).after(self.current)
 
     def _is_complete(self, value: Catalogue) -> bool:
         return not value.unreadable

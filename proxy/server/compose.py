@@ -180,6 +180,7 @@ class Running:
     def deliver_tokens(self) -> None:
         """Write each app's token where its proxy.yaml asks for it; waits for the disk."""
         self._delivery.deliver(self.portal.apps)
+        self.tokens.refresh()  # from now on it is known what is in the folder
 
     async def close(self) -> None:
         """Close what was opened."""

@@ -23,6 +23,7 @@ from proxy.state.file_watch import FileWatch, Look, Versions
 from proxy.state.files import (
     FileVersion,
     Unsafe,
+    file_version,
     locked,
     make_private_folder,
     read_private,
@@ -61,6 +62,8 @@ class TokenStore(FileWatch[Tokens]):
         super().__init__(Tokens(), steady=steady)
         self._folder = folder
         self._listed: Mapping[str, FileVersion] = {}
+        self._listing: tuple[FileVersion | None, list[str]] | None = None
+        """The version of the folder, and the apps that had a file in it then."""
         self._made: dict[str, tuple[int, bytes]] = {}
         """Tokens that were made or read here, and with which look in progress."""
         make_private_folder(folder)
@@ -160,18 +163,28 @@ class TokenStore(FileWatch[Tokens]):
     def _look(self) -> Versions:
         """Return the version of each app's file. Other files here have a dot: no label."""
         versions: dict[str, FileVersion] = {}
-        try:
-            with os.scandir(self._folder) as entries:
-                for entry in entries:
-                    if is_dns_label(entry.name):
-                        with suppress(FileNotFoundError):
-                            versions[entry.name] = _version(entry)
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            raise unreadable(self._folder, error) from None
+        for name in self._list():
+            with suppress(FileNotFoundError):
+                versions[name] = _version(self._folder / name)
         self._listed = versions
         return {self._folder / name: version for name, version in versions.items()}
+
+    def _list(self) -> list[str]:
+        """Return the names of the apps that have a file; raises ``Unreadable``.
+
+        A folder that is as it was when it was listed holds what it held: without a descriptor, too.
+        """
+        version, before = file_version(self._folder), self._listing
+        try:
+            names = [name for name in os.listdir(self._folder) if is_dns_label(name)]  # noqa: PTH208
+        except FileNotFoundError:
+            names = []
+        except OSError as error:
+            if before is None or version is None or before[0] != version:
+                raise unreadable(self._folder, error) from None
+            return before[1]
+        self._listing = version, names
+        return names
 
     def _read(self) -> Tokens:
         before, listed = self.current, self._listed
@@ -212,10 +225,10 @@ class TokenStore(FileWatch[Tokens]):
         _log.error("the tokens can't be looked at, the last ones stay in use: %s", invalid)
 
 
-def _version(entry: os.DirEntry[str]) -> FileVersion:
+def _version(path: Path) -> FileVersion:
     """Return a file's version; one that can't be told is another one at each look."""
     try:
-        return version_of(entry.stat(follow_symlinks=False))
+        return version_of(path.lstat())
     except FileNotFoundError:
         raise
     except OSError:

@@ -283,10 +283,35 @@ def test_where_the_folder_can_t_be_listed_for_long_every_app_is_unavailable(
         watch.refresh()
         clock[0] += STALE_AFTER
         watch.refresh()
+        assert not watch.unavailable  # nothing in it was added or removed: that shows
+        (tmp_path / "apps/third").mkdir()
+        watch.refresh()
+        clock[0] += STALE_AFTER
+        watch.refresh()
         assert watch.unavailable == {"box", "other"}
     assert watch.refresh()
     assert not watch.unavailable
     assert sorted(watch.current.apps) == ["box", "other"]
+
+
+def test_without_a_listing_one_app_that_changed_is_unavailable_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    path = put(tmp_path, "box", PUBLIC)
+    put(tmp_path, "other", PUBLIC)
+    watch = CatalogueWatch(tmp_path, settling=0, steady=lambda: clock[0])
+    path.write_text(PRIVATE)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "listdir", failing_at(tmp_path / "apps", errno.EMFILE, os.listdir))
+        patched.setattr(os, "open", failing_at(path, errno.EMFILE, os.open))
+        for _ in range(2):
+            watch.refresh()
+            clock[0] += STALE_AFTER
+        assert watch.unavailable == {"box"}
+    watch.refresh()
+    assert not watch.unavailable
+    assert access(watch, "box") == "PRIVATE"
 
 
 def test_who_may_not_be_looked_into_and_is_no_app_costs_nothing(

@@ -258,7 +258,12 @@ def test_where_the_folder_cannot_be_listed_for_long_there_is_no_token(
     running.refresh()
     found = []
     with monkeypatch.context() as patched:
-        patched.setattr(os, "scandir", failing_at(folder, number, os.scandir))
+        patched.setattr(os, "listdir", failing_at(folder, number, os.listdir))
+        for _ in range(2):
+            running.refresh()
+            assert running.app_of(token) == "guestbook"  # nothing in it was added or removed
+            clock[0] += STALE_AFTER
+        (folder / "changed").mkdir()
         for seconds in (0, STALE_AFTER - 0.1, 0.1):
             clock[0] += seconds
             running.refresh()
