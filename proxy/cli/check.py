@@ -276,18 +276,19 @@ def _about_the_certificate(
     if portal.config.is_plain_http:
         what = "is plain http, but the public listener speaks TLS: others can't reach it there"
         warnings.append(Problem(str(portal.folder / FILE_NAME), "public_url", what))
+    problems = [problem] if problem else []
     if own_id:
-        warnings += _about_certified_names(certificate, portal, catalogue, own_id)
-    return [problem] if problem else [], warnings
+        host = portal.config.public_origin(own_id).host
+        if not certificate.covers(host):
+            what = f"isn't for {host}, the Portal's own host: sealed calls of peers don't get here"
+            problems.append(Problem(certificate.file, "", what))
+        warnings += _about_certified_apps(certificate, host, catalogue)
+    return problems, warnings
 
 
-def _about_certified_names(
-    certificate: Certificate, portal: PortalFiles, catalogue: Catalogue, own_id: str
+def _about_certified_apps(
+    certificate: Certificate, host: str, catalogue: Catalogue
 ) -> Iterator[Problem]:
-    host = portal.config.public_origin(own_id).host
-    if not certificate.covers(host):
-        what = f"isn't for {host}, the Portal's own host: sealed calls of peers don't get here"
-        yield Problem(certificate.file, "", what)
     apps = [f"{name}.{host}" for name in sorted(catalogue.apps)] or [f"*.{host}"]
     missing = [name for name in apps if not certificate.covers(name)]
     if missing and not certificate.covers(f"*.{host}"):

@@ -303,26 +303,28 @@ def test_a_certificate_without_mistakes_passes(ada_with_apps: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "warnings"),
+    ("names", "problems", "warnings"),
     [
-        (["HOST"], ["isn't for files.HOST, guestbook.HOST: expected *.HOST among its names"]),
-        (["*.HOST"], ["isn't for HOST, the Portal's own host"]),
-        (["HOST", "files.HOST"], ["isn't for guestbook.HOST: expected *.HOST among its names"]),
-        (["HOST", "files.HOST", "guestbook.HOST"], []),
-        (["other.example"], ["isn't for HOST,", "isn't for files.HOST, guestbook.HOST:"]),
+        (["HOST"], [], ["isn't for files.HOST, guestbook.HOST: expected *.HOST among its names"]),
+        (["*.HOST"], ["isn't for HOST, the Portal's own host"], []),
+        (["HOST", "files.HOST"], [], ["isn't for guestbook.HOST: expected *.HOST among its names"]),
+        (["HOST", "files.HOST", "guestbook.HOST"], [], []),
+        (["other.example"], ["isn't for HOST,"], ["isn't for files.HOST, guestbook.HOST:"]),
     ],
 )
-def test_a_certificate_for_other_names_is_a_warning(
-    ada_with_apps: Home, names: list[str], warnings: list[str]
+def test_a_certificate_for_another_host_is_a_problem_and_for_other_apps_a_warning(
+    ada_with_apps: Home, names: list[str], problems: list[str], warnings: list[str]
 ) -> None:
     ada_with_apps.call("apps", "allow", "guestbook", "all")
     give_certificate(ada_with_apps, *names)
     outcome = ada_with_apps.call("check")
-    assert outcome.status == 0
+    assert outcome.status == bool(problems)
     host = ada_with_apps.own_id()[:6] + ".p.getportal.org"
-    for warning in warnings:
-        assert f"tls/fullchain.pem: {warning.replace('HOST', host)}" in outcome.stdout
-    assert outcome.stdout.count("warning: ") == len(warnings)
+    for kind, told in (("problem", problems), ("warning", warnings)):
+        for what in told:
+            assert f"{kind}: {ada_with_apps.config}/tls/fullchain.pem: " in outcome.stdout
+            assert f"tls/fullchain.pem: {what.replace('HOST', host)}" in outcome.stdout
+        assert outcome.stdout.count(f"{kind}: ") == len(told)
 
 
 @pytest.mark.parametrize(
