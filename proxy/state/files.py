@@ -76,7 +76,10 @@ def create_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     is there is never replaced.
     """
     with naming(path), _written_beside(path, data, mode) as new:
-        os.link(new, path, follow_symlinks=False)
+        try:
+            os.link(new, path, follow_symlinks=False)
+        finally:
+            new.unlink()
     with naming(path):
         sync_folder(path.parent)
 
@@ -290,7 +293,7 @@ def _why_not_private(
 def _written_beside(path: Path, data: bytes, mode: int) -> Iterator[Path]:
     """Write ``data`` to a new file beside ``path``, for the block to give it that name.
 
-    Whatever name the block left it under is taken away again.
+    Where that fails, the new file is taken away again.
     """
     fd, new = _new_file(path, mode)
     try:
@@ -300,8 +303,10 @@ def _written_beside(path: Path, data: bytes, mode: int) -> Iterator[Path]:
             file.flush()
             os.fsync(fd)
             yield new
-    finally:
-        new.unlink(missing_ok=True)
+    except BaseException:
+        with suppress(OSError):  # what went wrong first is what its owner must know
+            new.unlink()
+        raise
 
 
 def _new_file(path: Path, mode: int) -> tuple[int, Path]:

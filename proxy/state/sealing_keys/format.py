@@ -1,10 +1,13 @@
 """A sealing key's file: one line of text, under a name that says which key it is.
 
 The name is the key's ID, so that the file system itself keeps two keys from having one. What can't
-be read is described without a byte of it: it may be most of a key.
+be read is described without a byte of it: it may be most of a key. The line ends with SHA-256 of
+what stands before it, for a flipped bit would make another key of it, or one that lives longer.
+Version 1 had none, and is read.
 """
 
 import base64
+import hashlib
 import re
 from dataclasses import dataclass
 
@@ -18,10 +21,10 @@ CACHE_TAG_TEXT = (
 )
 
 _NAME = re.compile(r"(0|[1-9][0-9]{0,2})\.key")
-_LINE = re.compile(
-    rb"portal-sealing-key-1 (?P<key_id>[0-9]{1,3}) (?P<made>[0-9]{1,11}) "
-    rb"(?P<private>[A-Za-z0-9+/]{43}=)\n"
-)
+_KEY = rb" (?P<key_id>[0-9]{1,3}) (?P<made>[0-9]{1,11}) (?P<private>[A-Za-z0-9+/]{43}=)"
+_LINE = re.compile(rb"portal-sealing-key-2" + _KEY + rb" [0-9a-f]{64}\n")
+_FIRST = re.compile(rb"portal-sealing-key-1" + _KEY + rb"\n")
+_LATER = re.compile(rb"portal-sealing-key-(?:[3-9]|[1-9][0-9]{1,8}) ")
 _LAST_KEY_ID = 255
 
 
@@ -49,18 +52,28 @@ def key_id_of(name: str) -> int | None:
 
 def serialise(key_id: int, made: int, private: bytes) -> bytes:
     """Return the file of a key; ``private`` is its 32 bytes (RFC 7748)."""
-    return b"portal-sealing-key-1 %d %d %s\n" % (key_id, made, base64.b64encode(private))
+    line = b"portal-sealing-key-2" + _key(key_id, made, private)
+    return b"%s %s\n" % (line, hashlib.sha256(line).hexdigest().encode("ascii"))
+
+
+def _key(key_id: int, made: int, private: bytes) -> bytes:
+    return b" %d %d %s" % (key_id, made, base64.b64encode(private))
 
 
 def parse(key_id: int, data: bytes) -> StoredKey:
     """Read the file that is named after ``key_id``; raises ``ValueError``."""
-    match = _LINE.fullmatch(data)
+    if _LATER.match(data):
+        raise ValueError("is in the form of a later version: update the proxy, or delete the file")
+    is_first = data.startswith(b"portal-sealing-key-1")
+    match = (_FIRST if is_first else _LINE).fullmatch(data)
     if match is None:
         raise ValueError("isn't a sealing key")
     if int(match["key_id"]) != key_id:
         raise ValueError("is the file of another sealing key under this one's name")
     private = base64.b64decode(match["private"], validate=True)
     stored = StoredKey(key_id, int(match["made"]), SealingKey(private))
-    if serialise(key_id, stored.made, private) != data:
-        raise ValueError("isn't a sealing key")  # leading zeros, stray bits of base64
+    first = b"portal-sealing-key-1%s\n" % _key(key_id, stored.made, private)
+    if data != (first if is_first else serialise(key_id, stored.made, private)):
+        # a flipped bit, leading zeros, stray bits of base64
+        raise ValueError("isn't a sealing key as it was written: delete the file")
     return stored

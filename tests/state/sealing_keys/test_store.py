@@ -225,6 +225,8 @@ def test_a_machine_that_slept_deletes_by_the_clock_that_went_on(folder: Path) ->
         (b"portal-sealing-key-1 07 1699999999 " + b"A" * 43 + b"=\n", "isn't a sealing key"),
         (b"portal-sealing-key-1 7 1699999999 " + b"A" * 42 + b"B=\n", "isn't a sealing key"),
         (b"portal-sealing-key-2 7 1699999999 " + b"A" * 43 + b"=\n", "isn't a sealing key"),
+        (b"portal-sealing-key-3 7 1699999999 " + b"A" * 43 + b"=\n", "later version"),
+        (b"portal-sealing-key-10 x", "later version"),
         (b"portal-sealing-key-1 8 1699999999 " + b"A" * 43 + b"=\n", "of another sealing key"),
         (b"A" * 2000, "larger than"),
     ],

@@ -97,7 +97,7 @@ def state(tmp_path: Path) -> State:
     store.follow(NOW - ROTATION)
     (current,) = store.published(NOW - ROTATION)
     line = (folder / "sealing" / f"{first.config.key_id}.key").read_bytes()
-    secret = base64.b64decode(line.split()[-1])
+    secret = base64.b64decode(line.split()[3])
     return State(folder, sealed_to(first.config), sealed_to(current.config), secret)
 
 
@@ -172,9 +172,9 @@ class Disk:
         real_unlink = Path.unlink
         monkeypatch.setattr("proxy.state.files.os", self)
 
-        def unlink(path: Path) -> None:
+        def unlink(path: Path, *, missing_ok: bool = False) -> None:
             self._count()
-            real_unlink(path)
+            real_unlink(path, missing_ok=missing_ok)
 
         monkeypatch.setattr(Path, "unlink", unlink)
 
@@ -294,7 +294,8 @@ def test_on_a_full_disk_the_old_key_is_offered_as_long_as_it_may_be_and_that_is_
     assert not opens(store, state.current)
     assert not path.exists()
     errors = [record.message for record in caplog.records if record.levelno >= logging.ERROR]
-    expected = f"{state.sealing}: no new sealing key can be made: No space left on device"
+    why = "No space left on device: make room on its disk, then try again"
+    expected = f"{state.sealing}: no new sealing key can be made: {why}"
     assert errors == [expected]
     assert [str(problem) for problem in store.problems] == [expected]
     monkeypatch.undo()
