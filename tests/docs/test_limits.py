@@ -32,7 +32,8 @@ from proxy.server.listener import REFUSED_AT_ONCE
 from proxy.server.sockets import BACKLOG
 from proxy.transfer import places
 from proxy.transfer import websocket as relay
-from proxy.transfer.body import BODY_WAIT, COALESCING, MEMORY, REPLAYABLE, SMALL
+from proxy.transfer.body import BODY_WAIT, COALESCING, REPLAYABLE, SMALL
+from proxy.transfer.buffered_body import MEMORY
 from tests.docs.page import page
 
 _DOCS = Path(__file__).resolve().parents[2] / "docs"
