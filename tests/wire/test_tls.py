@@ -125,6 +125,35 @@ def test_the_versions_of_today_are_spoken_and_http_1_1_in_them(
             assert wire.read().body == b"ok"
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_session_is_resumed_until_there_is_a_new_certificate(
+    gina: Portal, version: ssl.TLSVersion
+) -> None:
+    """Its keys belong to one worker and one certificate; else the handshake is a whole one."""
+    gina.start()
+    context = ssl.create_default_context(cadata=authority().pem.decode())
+    context.minimum_version = context.maximum_version = version
+
+    def visit(session: ssl.SSLSession | None) -> tuple[bool | None, ssl.SSLSession | None, str]:
+        name = gina.app_host("site").partition(":")[0]
+        with (
+            socket.create_connection((LOOPBACK, gina.public), PATIENCE) as sock,
+            context.wrap_socket(sock, server_hostname=name, session=session) as tls,
+        ):
+            tls.sendall(request("GET", "/", ("Host", gina.app_host("site"))))
+            assert tls.recv(65536).startswith(b"HTTP/1.1 200 ")
+            return tls.session_reused, tls.session, str(tls.getpeercert())
+
+    _, session, _ = visit(None)
+    is_resumed, session, _ = visit(session)
+    assert is_resumed
+    renew(gina, "new.example")
+    eventually(lambda: "new.example" in visit(None)[2])
+    is_resumed, _, shown = visit(session)
+    assert not is_resumed
+    assert "new.example" in shown
+
+
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
 def test_older_versions_are_refused(gina: Portal) -> None:
     gina.start()
