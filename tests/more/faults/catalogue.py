@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from . import disks, kills, lists, machine, tls, upstreams, workers
+from . import clients, disks, kills, lists, machine, tls, upstreams, workers
 from .fault import Fault
 
 GROUPS: dict[str, tuple[Fault, ...]] = {
     "Processes": kills.FAULTS + workers.FAULTS,
+    "Clients": clients.FAULTS,
     "Apps, peers and names": upstreams.FAULTS,
     "Files": lists.FAULTS,
     "Disks, descriptors and the log": disks.FAULTS + machine.FAULTS,

@@ -117,7 +117,6 @@ FAULTS = (
         "carried out. Strangers are served. All is well as soon as there is room",
         _TELLS,
         _full,
-        is_open=True,
         needs=("root", "mkfs.ext4"),
     ),
     Fault(
@@ -126,7 +125,6 @@ FAULTS = (
         "The same",
         f"{_TELLS}; `check` says that it is read-only",
         _read_only,
-        is_open=True,
         needs=("root", "mkfs.ext4"),
     ),
 )

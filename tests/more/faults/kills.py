@@ -29,6 +29,9 @@ def _killed(folder: Path, rounds: int, seen: Seen) -> None:
             seen.rounds += 1
         load.wait_for_all(1)
         load.replay()
+        stage.bob.restart()
+        left = sorted(path.name for path in stage.bob.state.rglob("*.new"))
+        seen.expect(not left, f"left over in the state folder: {left}")
     load.judge(seen)
 
 

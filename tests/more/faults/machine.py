@@ -77,7 +77,6 @@ FAULTS = (
         "one connection too many is refused",
         "A warning at the start that the limits were made smaller; a problem in `check`",
         _no_descriptors,
-        is_open=True,
     ),
     Fault(
         "A log that nobody reads",

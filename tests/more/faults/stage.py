@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 CLOSED = '{"v": "3.2", "port": 80, "paths": {"": {"access": "private"}}}'
 OPEN = '{"v": "3.2", "port": 80, "paths": {"": {"access": "public"}}}'
+FINE = ("ok",) * 3
 PEERS = '{"v": "3.2", "port": 80, "paths": {"": {"access": "peer"}}}'
 
 
@@ -192,15 +194,13 @@ class Stage:
 
     def recovers(self) -> None:
         """Wait until all of them pass, and hold that they go on to."""
-        eventually(lambda: self._passes(3))
-
-    def _passes(self, times: int) -> bool:
-        with suppress(OSError, EOFError):
-            return all(self.all_ways() == ("ok",) * 3 for _ in range(times))
-        return False
-
-
-FINE = ("ok",) * 3
+        end, got = time.monotonic() + PATIENCE, FINE
+        while True:
+            with suppress(OSError, EOFError):
+                if all((got := self.all_ways()) == FINE for _ in range(3)):
+                    return
+            assert time.monotonic() < end, f"they never passed again: {got}"
+            time.sleep(0.05)
 
 
 @contextmanager
