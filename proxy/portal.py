@@ -30,6 +30,7 @@ from proxy.state.file_watch import Look
 from proxy.state.sealing_keys import SealingKeyStore
 from proxy.state.terminals import PairingStore, TerminalWatch
 from proxy.transfer.active_requests import ActiveRequests
+from proxy.transfer.shared_counts import ALONE, Counts
 
 SUPPORTED: frozenset[Mode] = frozenset(MODES)
 """The modes that this version supports."""
@@ -52,6 +53,8 @@ class Portal:
     """The one app that this process serves; None serves all that are there."""
     active_requests: ActiveRequests = field(default_factory=ActiveRequests)
     """What runs just now, to be revoked when its subject is removed."""
+    counts: Counts = ALONE
+    """How much runs, here and in other workers."""
     rule_matchers: Mapping[str, RuleMatcher] = field(init=False)
     hosts: Hosts = field(init=False)
     modes: frozenset[Mode] = field(init=False)

@@ -24,6 +24,7 @@ from proxy.core.access.hosts import Hosts
 from proxy.core.access.policy import MODES, Access, ContactList, Mode
 from proxy.core.errors import Invalid, Problem
 from proxy.http.client.look import Finding, look_at_all
+from proxy.server.sockets import most_descriptors
 from proxy.state.files import Unsafe, check_private
 from proxy.state.sealing_keys import SealingKeyStore
 from proxy.state.surplus_responses import SurplusResponses
@@ -209,6 +210,8 @@ def _about_the_portal(portal: PortalFiles) -> Iterator[Problem]:
             "such a host, so no device can be paired; ada.localhost would do"
         )
         yield Problem(file, "public_url", what)
+    if shortage := replace(config.limits, descriptors=most_descriptors()).shortage():
+        yield Problem(file, "limits.connections", shortage)
     for network in config.trusted_proxies.networks:
         if network.prefixlen == 0:
             what = f"{network} is everybody: any client can tell apps any address, scheme and ID"

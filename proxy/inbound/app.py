@@ -39,7 +39,8 @@ class Inbound:
     def __init__(self, portal: Portal, upstream: AppUpstream, replays: ReplayStore) -> None:
         self._portal = portal
         self._replays = replays
-        self._places = PlaceLimiter(portal.config.limits, portal.config.trusted_proxies)
+        config = portal.config
+        self._places = PlaceLimiter(config.limits, config.trusted_proxies, portal.counts)
         self._forwarder = Forwarder(portal, upstream)
         self._gateway = Gateway(portal, self._answer)
         self._pairing = PairingPage(portal)

@@ -49,7 +49,8 @@ class Outbound:
         self._tokens = tokens
         self._service = service
         self._limits = portal.config.limits
-        self._concurrency = ConcurrencyLimiter(self._limits, app_full=Code.TOO_MANY_REQUESTS)
+        full, counts = Code.TOO_MANY_REQUESTS, portal.counts
+        self._concurrency = ConcurrencyLimiter(self._limits, full, counts, "apps")
         self._own_names = frozenset({"localhost", portal.config.listen.apps.host.lower()})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -126,7 +126,8 @@ class Running:
             tls = partial(getattr, watch, "context") if watch and name == "public" else None
             # At the others nobody is in front: those are this Portal's apps, and its owner.
             trusted = portal.config.trusted_proxies if name == "public" else NOBODY
-            limiter = ConnectionLimiter(portal.config.limits, trusted)
+            limits = portal.config.limits.at(name)
+            limiter = ConnectionLimiter(limits, trusted, portal.counts, name)
             within = Logged(CatchAll(app), name)
             listener = Listener(name, within, sockets[name], for_clients, limiter, tls)
             listener.is_held = self._are_descriptors_lent

@@ -37,8 +37,6 @@ _OUT_OF_DESCRIPTORS = 1.0
 """Seconds without accepting, where the process may open no more."""
 _UNWINDING = 1.0
 """Seconds in which cancelled tasks can end."""
-REFUSED_AT_ONCE = 64
-"""Connections above the limit that get the time to hear so, one that TLS takes too."""
 HANDSHAKES_AT_ONCE = 64
 """TLS handshakes of one client's network that run; the others wait, within their time."""
 _QUIET = 10.0
@@ -233,9 +231,12 @@ class Listener:
         now = asyncio.get_running_loop().time()
         if now >= self._silent_until:
             self._silent_until = now + _QUIET
-            log.warning("the %s listener limiter connections away: there are %s", self.name, full)
-        if len(self._refused) < REFUSED_AT_ONCE:
-            self._start(self._answer_full(accepted, client))
+            log.warning("the %s listener turns connections away: there are %s", self.name, full)
+        if len(self._refused) < self._limiter.refused_at_once:
+            # Noted here: a whole burst is accepted before the first of these tasks runs.
+            protocol = Refusing(_FULL, self._timeouts)
+            self._refused[protocol] = None
+            self._start(self._answer_full(accepted, client, protocol))
             return
         for refusing in self._refused:
             refusing.shutdown()
@@ -244,10 +245,8 @@ class Listener:
                 accepted.send(_FULL)
         accepted.close()
 
-    async def _answer_full(self, accepted: socket.socket, client: str) -> None:
+    async def _answer_full(self, accepted: socket.socket, client: str, protocol: Refusing) -> None:
         """Answer 503, and let the client come to read it."""
-        protocol = Refusing(_FULL, self._timeouts)
-        self._refused[protocol] = None
         try:
             async with asyncio.timeout(self._timeouts.ending):
                 await self._connect(accepted, client, protocol, self._timeouts.ending)

@@ -26,6 +26,7 @@ from proxy.server.tuning import collect_rarely, keep_buffers
 from proxy.server.worker_table import BEAT, WorkerTable
 from proxy.server.workers import Workers
 from proxy.state.files import Busy, Unsafe
+from proxy.transfer.shared_counts import SharedCounts
 
 log = logging.getLogger("proxy")
 
@@ -138,13 +139,13 @@ def serve(config: Config, workers: int = 1) -> int:
     """
     signals.leave_at_once()
     logs.set_up(config.log)
-    raise_descriptor_limit()
+    config = _within_descriptors(config)
     keep_buffers()
     signals.block()
     if workers == 1:
         running = prepare(config)
         return _run(running, Alone(), partial(_open_sockets, config.listen))
-    running = prepare(replace(config, limits=config.limits.shared_by(workers)))
+    running = prepare(config)
     try:
         sockets = _open_sockets(config.listen)
     except OSError as error:
@@ -153,10 +154,11 @@ def serve(config: Config, workers: int = 1) -> int:
     for listening in sockets.values():
         listening.is_shared = True
     log.info("%d workers serve", workers)
-    table = WorkerTable(workers)
+    table, counts = WorkerTable(workers), SharedCounts(workers)
     running.more_problems = table.problems
 
     def work(number: int, pipe: int) -> int:
+        running.portal.counts = counts.of_worker(number)
         running.refresh()  # what a worker begins with is the last good state, and the newest
         try:
             return _run(running, Worker(table, number, sockets, pipe), lambda: sockets)
@@ -171,7 +173,17 @@ def serve(config: Config, workers: int = 1) -> int:
         finally:
             logging.disable(logging.NOTSET)
 
-    return Workers(table, work, config.grace, look, partial(_close, sockets)).run()
+    close = partial(_close, sockets)
+    return Workers(table, work, config.grace, look, close, counts.forget).run()
+
+
+def _within_descriptors(config: Config) -> Config:
+    """Have as many descriptors as the limits need, or lower these to what there is."""
+    allowed = raise_descriptor_limit(config.limits.needed_descriptors)
+    limits = replace(config.limits, descriptors=allowed)
+    if shortage := limits.shortage():
+        log.warning("limits.connections: %s", shortage)
+    return replace(config, limits=limits)
 
 
 def _open_sockets(listen: Listen) -> dict[str, ListeningSocket]:

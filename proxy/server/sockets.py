@@ -7,6 +7,7 @@ Sources: sd_listen_fds(3); Linux's Documentation/networking/filter.rst.
 
 import contextlib
 import ctypes
+import errno
 import os
 import resource
 import socket
@@ -20,9 +21,10 @@ from typing import Any
 
 from proxy.config.listen import LISTENERS, Address
 from proxy.core.text_files.text import listed, shown
+from proxy.server.address_holder import holder_of
 
 DESCRIPTORS = 65536
-"""How many the process asks for; each connection takes one."""
+"""How many the process asks for at least."""
 BACKLOG = 2048
 """Connections that wait to be taken."""
 
@@ -87,9 +89,9 @@ def open_socket(address: Address) -> ListeningSocket:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(where)
         bound.listen(BACKLOG)
-    except OSError:
+    except OSError as error:
         bound.close()
-        raise
+        raise _told(error, family, where) from None
     bound.setblocking(False)  # noqa: FBT003 - the socket API
     return ListeningSocket(bound)
 
@@ -138,16 +140,26 @@ def inherit_socket(inherited: socket.socket, address: Address) -> ListeningSocke
     return listening
 
 
-def raise_descriptor_limit() -> None:
-    """Let this process open as many descriptors as it may: a WebSocket takes two of them.
+def most_descriptors() -> int:
+    """Return how many descriptors this process may have open, if it asks for them."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
 
-    The usual limit of 1024 would end at some five hundred; it can be raised without being asked.
+
+def raise_descriptor_limit(needed: int = DESCRIPTORS) -> int:
+    """Let this process open as many descriptors as it needs, and more; return how many it may.
+
+    The usual limit of 1024 would end at some five hundred WebSockets, which take two each. It can
+    be raised without being asked, as far as the hard limit.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
+    if soft == resource.RLIM_INFINITY:
+        return sys.maxsize
+    wanted = min(max(DESCRIPTORS, needed), most_descriptors())
+    if soft < wanted:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def _resolved(address: Address) -> tuple[int, int, int, tuple[Any, ...]]:
@@ -168,13 +180,19 @@ def _open_unix(path: Path, mode: int) -> ListeningSocket:
     try:
         bound.bind(str(path))
         bound.listen(BACKLOG)
-    except OSError:
+    except OSError as error:
         bound.close()
-        raise
+        raise _told(error, socket.AF_UNIX, path) from None
     finally:
         os.umask(before)
     bound.setblocking(False)  # noqa: FBT003 - the socket API
     return ListeningSocket(bound, file=(path, path.lstat().st_ino))
+
+
+def _told(error: OSError, family: int, where: object) -> OSError:
+    """Return ``error`` with who has the address, where that is what it is about."""
+    holder = holder_of(family, where) if error.errno == errno.EADDRINUSE else ""
+    return OSError(error.errno, f"{error.strerror}: {holder}") if holder else error
 
 
 def _is_answered(path: Path) -> bool:

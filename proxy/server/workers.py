@@ -74,8 +74,9 @@ class Workers:
         grace: float,
         look: Callable[[], None],
         close_sockets: Callable[[], None],
+        forget: Callable[[int], None],
     ) -> None:
-        """``look`` is called every ``LOOK`` seconds.
+        """``look`` is called every ``LOOK`` seconds, ``forget`` when a worker has ended.
 
         ``close_sockets`` closes what only workers use, once no further one will be started.
         """
@@ -84,6 +85,7 @@ class Workers:
         self._grace = grace
         self._look = look
         self._close_sockets = close_sockets
+        self._forget = forget
         self._places = [_Place(number) for number in range(table.count)]
         self._has_served = False
         self._kill_at = 0.0
@@ -215,6 +217,7 @@ class Workers:
 
     def _ended(self, place: _Place, process: int, how: int) -> None:
         self._has_served = self._has_served or self._any_serves()
+        self._forget(place.number)
         code = os.waitstatus_to_exitcode(how)
         if self._kill_at:
             if code != 0 and not place.is_killed:

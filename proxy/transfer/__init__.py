@@ -2,7 +2,8 @@
 
 ``client`` is whoever sent it; ``body``, ``response``, ``websocket`` and ``opened_message`` are what
 moves; ``buffered_body`` keeps a body whole, and ``spool`` one whose length must be told first.
-``limiters``, ``places`` and ``active_requests`` know what runs, ``failures``, ``catch_all`` and
-``starlette_errors`` what became of it; ``access_log`` writes that down. ``disk_thread`` is for
-what may wait for a disk. Nothing here knows apps, peers or tokens.
+``limiters``, ``places`` and ``active_requests`` know what runs, ``shared_counts`` how much runs in
+other workers; ``failures``, ``catch_all`` and ``starlette_errors`` what became of it;
+``access_log`` writes that down. ``disk_thread`` is for what may wait for a disk. Nothing here knows
+apps, peers or tokens.
 """

@@ -7,6 +7,8 @@ taken, a WebSocket on which nobody speaks.
 
 A quiet WebSocket is no failure, so no time ends it. But where places are short, the one of a
 stranger's that was quiet for longest makes room, of the network that holds most places.
+
+Of several workers each counts what all of them have; only one's own WebSockets make room in it.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,6 +20,7 @@ from proxy.core.access.policy import Caller
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.forwarded import NOBODY, Address, Trusted, client_network
 from proxy.transfer.limiters import Slots
+from proxy.transfer.shared_counts import ALONE, Count, Counts
 
 SHARE = 4
 """One client network holds one in so many of an app's places."""
@@ -40,9 +43,14 @@ class QuietSocket(Protocol):
 class PlaceLimiter:
     """The requests that run at the public listener."""
 
-    def __init__(self, limits: Limits, trusted: Trusted = NOBODY) -> None:
-        """``trusted`` are web servers, whose own requests count to no network."""
-        self._callers = Slots(limits.requests_per_peer, Code.TOO_MANY_REQUESTS)
+    def __init__(self, limits: Limits, trusted: Trusted = NOBODY, counts: Counts = ALONE) -> None:
+        """``trusted`` are web servers, whose own requests count to no network.
+
+        ``counts`` are those of all workers.
+        """
+        of_peers = limits.requests_per_peer
+        self._callers = Slots(of_peers, Code.TOO_MANY_REQUESTS, counts, "public callers")
+        self._counts = counts
         self._most = limits.requests_per_app
         self._apps: dict[str, _AppPlaces] = {}
 
@@ -71,7 +79,8 @@ class PlaceLimiter:
         if place.app:
             places = self._apps.get(place.app)
             if places is None:
-                places = self._apps[place.app] = _AppPlaces(place.app, self._most)
+                places = _AppPlaces(place.app, self._most, self._counts)
+                self._apps[place.app] = places
             try:
                 places.take(place)
             except Refusal:
@@ -151,9 +160,15 @@ class Place:
 class _AppPlaces:
     """The places of one app."""
 
-    def __init__(self, app: str, most: int) -> None:
+    def __init__(self, app: str, most: int, counts: Counts) -> None:
         self._app = app
         self._most = most
+        self._counts = counts
+        self._kinds: dict[_Kind, Count] = {
+            "anonymous": counts.of("places", app, "anonymous"),
+            "peer": counts.of("places", app, "peer"),
+            "terminal": counts.of("places", app, "terminal"),
+        }
         self._share = max(1, most // SHARE)
         self._kept = most // KEPT or int(most > 2)  # noqa: PLR2004 - one for each of the three
         self._taken: dict[_Kind, int] = {"anonymous": 0, "peer": 0, "terminal": 0}
@@ -163,31 +178,34 @@ class _AppPlaces:
         """Those of them that can make room, for each network; None for those not told apart."""
 
     def __len__(self) -> int:
+        """Return how many places this worker's requests hold."""
         return sum(self._taken.values())
 
     def take(self, place: Place) -> None:
         """Count a place; raises ``Refusal``."""
         kind, network = place.caller.type, place.network
-        if kind == "anonymous":
-            here = self._of_network.get(network, 0)
-            if network is not None and here >= self._share:
-                raise Refusal(Code.APP_BUSY, f"{self._app}: {here} at once from {network}")
-        else:
-            here = 0
+        here = self._held_by(network) if kind == "anonymous" and network is not None else 0
+        if here >= self._share:
+            raise Refusal(Code.APP_BUSY, f"{self._app}: {here} at once from {network}")
         if self._is_short(kind):
-            quiet = self._quietest(above=here if network is not None else 0)
+            quiet = self._quietest(above=here)
             if quiet is None:
-                raise Refusal(Code.APP_BUSY, f"{self._app}: {len(self)} at once")
+                taken = sum(map(self._taken_by, self._kinds))
+                raise Refusal(Code.APP_BUSY, f"{self._app}: {taken} at once")
             quiet.evict()
         self._taken[kind] += 1
+        self._kinds[kind].add(1)
         if kind == "anonymous":
             self._of_network[network] = self._of_network.get(network, 0) + 1
+            self._count_of(network).add(1)
 
     def give_back(self, place: Place) -> None:
         """Count a place no more."""
         self._taken[place.caller.type] -= 1
+        self._kinds[place.caller.type].add(-1)
         if place.caller.type == "anonymous":
             _decrease(self._of_network, place.network)
+            self._count_of(place.network).add(-1)
             if place.socket is not None:
                 sockets = self.sockets[place.network]
                 del sockets[place]
@@ -196,15 +214,15 @@ class _AppPlaces:
 
     def is_nearly_short(self, place: Place) -> bool:
         """Tell whether the network of ``place``, or its kind, holds nearly all that it can."""
-        here = self._of_network.get(place.network, 0) if place.network is not None else 0
+        here = self._held_by(place.network) if place.network is not None else 0
         if here >= _NEARLY * self._share:
             return True
         return self._is_short(place.caller.type, more=int((1 - _NEARLY) * self._most))
 
     def _is_short(self, kind: _Kind, more: int = 0) -> bool:
         """Tell whether one of this kind and ``more`` would take what is kept, or isn't there."""
-        taken = self._taken
-        strangers, peers, terminals = taken["anonymous"], taken["peer"], taken["terminal"]
+        taken = self._taken_by
+        strangers, peers, terminals = taken("anonymous"), taken("peer"), taken("terminal")
         if kind != "terminal":
             terminals = max(terminals, self._kept)
         if kind == "anonymous":
@@ -219,13 +237,24 @@ class _AppPlaces:
         """
         if not self.sockets:
             return None
-        most = max(self._of_network[network] for network in self.sockets)
+        most = max(map(self._held_by, self.sockets))
         return min(self._those_of(most), key=_last_moved) if most > above else None
 
     def _those_of(self, most: int) -> Iterator[Place]:
         for network, places in self.sockets.items():
-            if self._of_network[network] == most:
+            if self._held_by(network) == most:
                 yield from places
+
+    def _taken_by(self, kind: _Kind) -> int:
+        """Return how many places all workers' requests of this kind hold."""
+        return self._taken[kind] + self._kinds[kind].others()
+
+    def _held_by(self, network: Address | None) -> int:
+        """Return how many places a network of strangers holds, in all workers."""
+        return self._of_network.get(network, 0) + self._count_of(network).others()
+
+    def _count_of(self, network: Address | None) -> Count:
+        return self._counts.of("places", self._app, network)
 
 
 def _last_moved(place: Place) -> float:

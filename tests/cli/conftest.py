@@ -37,6 +37,12 @@ class Outcome:
         return lines[0]
 
 
+@pytest.fixture(autouse=True)
+def _enough_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test see that this machine allows few descriptors, which ``check`` warns of."""
+    monkeypatch.setattr("proxy.cli.check.most_descriptors", lambda: sys.maxsize)
+
+
 @dataclass
 class Home:
     """The folder that holds ``config`` and ``state``."""

@@ -28,7 +28,7 @@ def test_a_portal_without_mistakes_passes(ada_with_apps: Home) -> None:
     ada_with_apps.call("apps", "allow", "guestbook", "all")
     with (ada_with_apps.config / "portal.yaml").open("a") as file:
         file.write("trusted_proxies: [127.0.0.1]\n")
-    outcome = ada_with_apps.run("check")
+    outcome = ada_with_apps.call("check")
     accepted, apps, none = outcome.stdout.splitlines()
     assert (accepted, none) == ("Accepted: sealed and signed calls.", "No problems found.")
     assert re.fullmatch(r"Apps: files [a-z' ]+, guestbook [a-z' ]+\.", apps)

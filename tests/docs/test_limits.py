@@ -28,7 +28,6 @@ from proxy.http.upstream import UpstreamTimeouts
 from proxy.inbound.gateway import ENVELOPE_FACTOR, ENVELOPE_MORE
 from proxy.outbound.identity_documents import PATIENCE
 from proxy.server.follower import TICK
-from proxy.server.listener import REFUSED_AT_ONCE
 from proxy.server.sockets import BACKLOG
 from proxy.transfer import places
 from proxy.transfer import websocket as relay
@@ -78,7 +77,7 @@ _SHOWN = {
     "requests and WebSockets at": f"**{_MOST.requests_per_peer}**; **{_MOST.requests_per_app}**",
     "an app's own calls at": f"**{_MOST.requests_per_peer}**; **{_MOST.requests_per_app}**",
     "a connection that is one too": f"503, and {_LIMITS.ending:g} s for its TLS handshake; "
-    f"then its body is read past like a refused one's. For {REFUSED_AT_ONCE} at a time",
+    f"then its body is read past like a refused one's. For {_MOST.refused_at_once} at a time",
     "a sealed body, and": f"chunks of {LARGEST_CHUNK:,} bytes",
     "a sealed message": f"to {SMALLEST_PADDED} bytes at least",
     f"a sealed body of known length, its first {SMALL // _KIB} KiB": f"{COALESCING * 1000:g} ms",

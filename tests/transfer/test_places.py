@@ -13,6 +13,7 @@ from proxy.core.access.policy import ANONYMOUS, Caller
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.forwarded import Trusted, read_network
 from proxy.transfer.places import Place, PlaceLimiter
+from proxy.transfer.shared_counts import SharedCounts
 
 MOST = 16
 SHARE, KEPT = 4, 2
@@ -164,12 +165,10 @@ def test_some_places_are_kept(most: int, strangers: int, peers: int) -> None:
             assert App(stack, most, of_peer=most + 1).many(kind) == count
 
 
-def test_it_is_an_eighth_by_default_and_with_several_workers() -> None:
-    for workers in (1, 4, 64):
-        limits = DEFAULT_LIMITS.shared_by(workers)
-        with ExitStack() as stack:
-            most = limits.requests_per_app
-            assert App(stack, most).many("stranger") == most - 2 * (most // 8)
+def test_it_is_an_eighth_by_default() -> None:
+    with ExitStack() as stack:
+        most = DEFAULT_LIMITS.requests_per_app
+        assert App(stack, most).many("stranger") == most - 2 * (most // 8)
 
 
 def test_strangers_in_all_places_of_theirs_keep_nobody_else_out(app: App) -> None:
@@ -333,3 +332,46 @@ def test_what_was_given_back_or_is_the_portals_own_is_never_short(app: App) -> N
         assert place.is_short()
     assert not place.is_short()
     assert not own.is_short()
+
+
+# Several workers
+
+
+@pytest.fixture
+def two(app: App) -> tuple[App, App]:
+    """Two workers that serve the same apps."""
+    counts, limits = SharedCounts(2), Limits(requests_per_app=MOST)
+    trusted = Trusted((read_network("192.0.2.0/24"),))
+    other = App(app._stack)
+    for number, worker in enumerate((app, other)):
+        worker.places = PlaceLimiter(limits, trusted, counts.of_worker(number))
+    return app, other
+
+
+def test_workers_count_together(two: tuple[App, App]) -> None:
+    for number in range(STRANGERS):
+        two[number % 2].stranger(address(number))
+    for worker in two:
+        with busy(f"{STRANGERS} at once"):
+            worker.stranger("203.0.113.7")
+    assert two[0].many("peer") == KEPT
+    assert two[1].many("peer") == 0
+    assert two[1].many("terminal") == KEPT
+
+
+def test_a_network_holds_a_quarter_of_all_workers_places(two: tuple[App, App]) -> None:
+    for number in range(SHARE):
+        two[number % 2].stranger("203.0.113.7")
+    for worker in two:
+        with busy(f"{SHARE} at once from"):
+            worker.stranger("203.0.113.7")
+        worker.stranger("203.0.113.8")
+
+
+def test_only_a_worker_s_own_sockets_make_room_in_it(two: tuple[App, App]) -> None:
+    for number in range(STRANGERS):
+        two[0].socket(address(number), number)
+    with busy():
+        two[1].stranger("203.0.113.7")
+    two[0].stranger("203.0.113.7")
+    assert two[0].closed == [address(0)]

@@ -73,6 +73,13 @@ def test_a_port_in_use_is_named(gina: Portal, name: str) -> None:
     assert f"{LOOPBACK}:{port}" in said
 
 
+def test_who_serves_twice_is_told_which_process_has_the_address(gina: Portal) -> None:
+    gina.start()
+    pid = gina._process.pid if gina._process is not None else 0
+
+    assert f": process {pid} (" in refused(gina)
+
+
 def test_it_stops_at_once_with_0_though_connections_are_open(gina: Portal) -> None:
     gina.start()
     with RawConnection(gina.public) as idle, RawConnection(gina.apps), RawConnection(gina.owner):

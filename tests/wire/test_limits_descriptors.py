@@ -1,0 +1,85 @@
+"""A process that may open few descriptors: it says so, and never runs out of them."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from proxy.config.limits import DEFAULT_LIMITS
+from tests.wire.conftest import SITE
+from tests.wire.harness.portals import Portal, environment
+from tests.wire.harness.raw import RawConnection, exchange, request
+from tests.wire.harness.recorder import Recorder, eventually
+from tests.wire.test_life import health
+from tests.wire.test_limits_connections import keep
+
+FEW = 64
+LIMITS = replace(DEFAULT_LIMITS, descriptors=FEW)
+FIT = LIMITS.at("public").connections
+
+
+class Poor(Portal):
+    """A Portal whose processes may open ``FEW`` descriptors and no more."""
+
+    def command_line(self, *words: str, config: Path | None = None) -> list[str]:
+        usual = super().command_line(*words, config=config)
+        return ["sh", "-c", f'ulimit -n {FEW}; exec "$@"', "sh", *usual]
+
+    def said_by(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command as poorly."""
+        return subprocess.run(
+            self.command_line(command), env=environment(), capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def paula(tmp_path: Path, app: Recorder) -> Iterator[Poor]:
+    portal = Poor(tmp_path / "paula", "Paula")
+    for name in ("site", "other", "third"):
+        portal.add_app(name, SITE, app.port)
+    portal.start()
+    yield portal
+    portal.release()
+    assert "Traceback" not in portal.log, portal.log
+
+
+def ask(portal: Portal, app: str = "site") -> bytes:
+    return request("GET", "/", ("Host", portal.app_host(app)))
+
+
+def test_who_doesn_t_fit_is_told_and_who_is_there_goes_on(paula: Poor) -> None:
+    with ExitStack() as stack:
+        kept = keep(paula, stack, "127.0.0.1", FIT)
+        crowd = [stack.enter_context(RawConnection(paula.public)) for _ in range(2 * FEW)]
+        for number, wire in enumerate(kept):
+            wire.send(ask(paula, ("site", "other", "third")[number % 3]))
+            assert wire.read().body == b"ok"
+        # Those that can't be told are closed; nobody waits.
+        heard = [wire.rest() for wire in crowd]
+        assert all(text.startswith(b"HTTP/1.1 503 ") for text in heard if text)
+        assert any(b"too_many_connections" in text for text in heard)
+        assert health(paula).status == 200
+    eventually(lambda: exchange(paula.public, ask(paula)).status == 200)
+    assert "Too many open files" not in paula.log
+
+
+def test_the_owner_is_told_by_check_and_by_the_log(paula: Poor) -> None:
+    told = LIMITS.shortage()
+    assert f"limits.connections: {told}" in paula.log
+    done = paula.said_by("check")
+    assert f"limits.connections: {told}" in done.stdout
+    assert done.returncode == 0
+
+
+def test_with_enough_nobody_is_told_anything(gina: Portal) -> None:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if 0 <= hard < DEFAULT_LIMITS.needed_descriptors:
+        pytest.skip("this machine allows too few")
+    assert "limits.connections" not in gina.command("check").stdout
