@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from proxy.cli.health_answer import running_problems
+from proxy.cli.health_report import running_problems
 from proxy.cli.portal_files import PortalFiles
 from proxy.core.errors import Invalid, Problem
 from proxy.core.http.origin import is_dns_label

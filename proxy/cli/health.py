@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import typer
 
-from proxy.cli.health_answer import (
+from proxy.cli.health_report import (
     PATH,
     TIMEOUT,
-    HealthAnswer,
+    HealthReport,
     destination,
-    read_answer,
+    read_report,
     response_to,
 )
 from proxy.cli.output import FAILED, remark, say, say_json, why_unreachable
@@ -37,7 +37,7 @@ class Finding:
     listener: str
     address: str
     trouble: str
-    answer: HealthAnswer | None = None
+    report: HealthReport | None = None
     """What the proxy says of itself, at the owner's listener."""
 
 
@@ -57,16 +57,16 @@ def health(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) ->
     listeners = {"public": listen.public, "apps": listen.apps, "owner": listen.owner}
     secure = {"public"} if portal.config.tls is not None else set[str]()
     findings = asyncio.run(_ask_all(listeners, secure, *_who(portal)))
-    answer = next((finding.answer for finding in findings if finding.answer), None)
-    problems = answer.problems if answer is not None else ()
-    is_degraded = answer is not None and answer.status != _WELL
+    report = next((finding.report for finding in findings if finding.report), None)
+    problems = report.problems if report is not None else ()
+    is_degraded = report is not None and report.status != _WELL
     healthy = not any(finding.trouble for finding in findings) and not is_degraded
     if as_json:
         rows = [
             {"name": f.listener, "address": f.address, "ok": not f.trouble, "trouble": f.trouble}
             for f in findings
         ]
-        status = answer.status if answer is not None else None
+        status = report.status if report is not None else None
         shown_problems = [shown(problem) for problem in problems]
         said = {"status": status, "problems": shown_problems}
         say_json({"ok": healthy, "listeners": rows, **said})
@@ -110,10 +110,10 @@ def _judged(finding: Finding, portal_id: str) -> Finding:
     """Return the finding with what is wrong about who answered at the owner's listener."""
     if finding.listener != "owner" or finding.trouble:
         return finding
-    if finding.answer is None:
+    if finding.report is None:
         return replace(finding, trouble="answers, but doesn't say how the proxy is")
-    if portal_id not in ("", finding.answer.portal_id):
-        return replace(finding, trouble="is another Portal's", answer=None)
+    if portal_id not in ("", finding.report.portal_id):
+        return replace(finding, trouble="is another Portal's", report=None)
     return finding
 
 
@@ -126,16 +126,16 @@ async def _ask(listener: str, address: Address, host: str, *, tls: bool) -> Find
     to = destination(address, tls=tls)
     timeouts = UpstreamTimeouts(TIMEOUT, TIMEOUT, TIMEOUT)
     request = UpstreamRequest(to, b"GET", _PATHS[listener], fields, None, timeouts)
-    trouble, answer = "", None
+    trouble, report = "", None
     try:
         async with asyncio.timeout(TIMEOUT):
             got = await response_to(request, with_body=listener == "owner")
-            answer = read_answer(*got) if listener == "owner" else None
+            report = read_report(*got) if listener == "owner" else None
     except TimeoutError:
         trouble = f"didn't answer within {TIMEOUT:g} seconds"
     except UpstreamFailed as failure:
         trouble = _trouble(failure)
-    return Finding(listener, str(address), trouble, answer)
+    return Finding(listener, str(address), trouble, report)
 
 
 def _trouble(failure: UpstreamFailed) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from proxy.core.errors import Problem
 from proxy.state.system_errors import explained
 
-LEAST_ROOM = 64 * 1024
+LEAST_SPACE = 64 * 1024
 """Bytes: less than this is a full disk to SQLite, which writes whole pages and a log of them."""
 
 _REFUSED = "calls of peers are refused, no device is paired and no sealing key made"
@@ -28,7 +28,7 @@ def problem_of(folder: Path) -> Problem | None:
         return Problem(str(folder), "", f"can't be used: {explained(error)}")
     # Of some file systems nobody can tell how large they are; root may use what others may not.
     blocks = status.f_bfree if os.geteuid() == 0 else status.f_bavail
-    is_full = status.f_blocks > 0 and blocks * status.f_frsize < LEAST_ROOM
+    is_full = status.f_blocks > 0 and blocks * status.f_frsize < LEAST_SPACE
     if not folder.is_dir():
         what = "isn't a folder: move away what is in its place"
     elif status.f_flag & os.ST_RDONLY:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_ROOM = "make room on its disk, then try again"
+_SPACE = "make room on its disk, then try again"
 _OWNER = "run this as the user whom it belongs to, or give that user the right"
 _NEXT = {
-    errno.ENOSPC: _ROOM,
+    errno.ENOSPC: _SPACE,
     errno.EDQUOT: "make room, or have its user's quota raised",
     errno.EFBIG: "raise the limit for the size of a file (ulimit -f)",
     errno.EROFS: "its file system is mounted read-only: mount it to be written, or move the folder",

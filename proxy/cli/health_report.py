@@ -21,7 +21,7 @@ _LOCAL = {"0.0.0.0": _LOOPBACK, "[::]": "::1"}  # noqa: S104 - not bound, mapped
 
 
 @dataclass(frozen=True)
-class HealthAnswer:
+class HealthReport:
     """The response to ``GET /health``, as far as anybody must know it."""
 
     status: str
@@ -30,7 +30,7 @@ class HealthAnswer:
     problems: tuple[str, ...]
 
 
-def read_answer(status: int, body: bytes) -> HealthAnswer | None:
+def read_report(status: int, body: bytes) -> HealthReport | None:
     """Read a response of the owner's listener; None for any but what a proxy says of itself."""
     try:
         members = parse_json("health", body) if status == _OK else None
@@ -43,24 +43,24 @@ def read_answer(status: int, body: bytes) -> HealthAnswer | None:
         return None
     if not isinstance(problems, list) or not all(isinstance(each, str) for each in problems):
         return None
-    return HealthAnswer(said, portal_id, tuple(problems))
+    return HealthReport(said, portal_id, tuple(problems))
 
 
 def running_problems(owner: Address, portal_id: str) -> tuple[str, ...]:
     """Return what the Portal's running proxy says is wrong; nothing where none runs."""
     try:
-        answer = asyncio.run(_ask_owner(owner))
+        report = asyncio.run(_ask_owner(owner))
     except (TimeoutError, UpstreamFailed):
         return ()
-    return answer.problems if answer is not None and answer.portal_id == portal_id else ()
+    return report.problems if report is not None and report.portal_id == portal_id else ()
 
 
-async def _ask_owner(owner: Address) -> HealthAnswer | None:
+async def _ask_owner(owner: Address) -> HealthReport | None:
     fields = ((b"host", b"localhost"), (b"connection", b"close"))
     timeouts = UpstreamTimeouts(TIMEOUT, TIMEOUT, TIMEOUT)
     request = UpstreamRequest(destination(owner), b"GET", PATH, fields, None, timeouts)
     async with asyncio.timeout(TIMEOUT):
-        return read_answer(*await response_to(request, with_body=True))
+        return read_report(*await response_to(request, with_body=True))
 
 
 async def response_to(request: UpstreamRequest, *, with_body: bool) -> tuple[int, bytes]:
