@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,16 +12,21 @@ from pathlib import Path
 
 import pytest
 
+from tests.certificates import authority
 from tests.core.websocket.framing import TEXT, Frame, close
 from tests.wire.harness.portals import Portal
 from tests.wire.harness.sockets import RawSocket, WebSocketApp, handshake, resident
+from tests.wire.test_tls import secure
 
 pytestmark = pytest.mark.more
 
+TLS = "tls: {certificate: tls/fullchain.pem, key: tls/privkey.pem}\n"
 MANY = 1000
 KIB = 1024
 MOST = 48 * KIB
-"""Bytes of memory for each, both of its sockets; half of it is usual."""
+"""Bytes of memory for each, both of its sockets; two thirds of it are usual."""
+OF_TLS = 24 * KIB
+"""Bytes more with TLS, at most; two thirds of it are usual."""
 _OPEN = """{"v": "3.2", "port": 80, "paths": {"": {"access": "public"}}}"""
 _AS_BROWSERS_DO = (
     ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0"),
@@ -49,12 +55,20 @@ def _descriptors(soft: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-def test_a_thousand_quiet_websockets_cost_little_and_stay(tmp_path: Path) -> None:
+@pytest.mark.parametrize("with_tls", [False, True], ids=["plain", "tls"])
+def test_a_thousand_quiet_websockets_cost_little_and_stay(
+    tmp_path: Path, *, with_tls: bool
+) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < MANY * 2 + 500:
         pytest.skip("this machine allows too few descriptors")
     # One address holds a quarter of an app's places, unless it is a web server's.
-    portal = Portal(tmp_path / "wendy", "Wendy", settings="trusted_proxies: [127.0.0.1]\n")
+    settings = "trusted_proxies: [127.0.0.1]\n" + (TLS if with_tls else "")
+    portal = Portal(tmp_path / "wendy", "Wendy", settings=settings)
+    context = ssl.create_default_context(cadata=authority().pem.decode()) if with_tls else None
+    if with_tls:
+        secure(portal)
+    most = MOST + (OF_TLS if with_tls else 0)
     with ExitStack() as stack:
         stack.enter_context(_descriptors(MANY * 2 + 500))
         app = stack.enter_context(WebSocketApp())
@@ -62,10 +76,14 @@ def test_a_thousand_quiet_websockets_cost_little_and_stay(tmp_path: Path) -> Non
         portal.add_app("sock", _OPEN, app.port)
         with _descriptors(1024):  # as usual: the proxy has to raise it
             portal.start()
+        name = portal.app_host("sock").partition(":")[0]
         asked = handshake(portal.app_host("sock"), "/public/echo", *_AS_BROWSERS_DO)
 
         def opened() -> RawSocket:
             wire = stack.enter_context(RawSocket(portal.public))
+            if context is not None:
+                wire.socket = context.wrap_socket(wire.socket, server_hostname=name)
+                stack.callback(wire.socket.close)
             wire.open(asked)
             return wire
 
@@ -73,7 +91,7 @@ def test_a_thousand_quiet_websockets_cost_little_and_stay(tmp_path: Path) -> Non
         before = resident(portal)
         sockets = [opened() for _ in range(MANY)]
         each = (resident(portal) - before) / MANY
-        assert each < MOST
+        assert each < most
 
         used = _cpu(portal)
         time.sleep(3)
@@ -84,7 +102,7 @@ def test_a_thousand_quiet_websockets_cost_little_and_stay(tmp_path: Path) -> Non
             wire.say(hello)
         for wire in sockets:
             wire.hear(hello)
-        assert (resident(portal) - before) / MANY < MOST
+        assert (resident(portal) - before) / MANY < most
 
         for wire in sockets:
             wire.say(close(1000))
