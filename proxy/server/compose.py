@@ -32,7 +32,7 @@ from proxy.server.follower import Follower
 from proxy.server.listener import Listener
 from proxy.server.sockets import ListeningSocket
 from proxy.server.spare_descriptors import SpareDescriptors
-from proxy.server.token_delivery import TokenDelivery
+from proxy.server.token_files import TokenFiles
 from proxy.state.contacts import ContactStore, ContactWatch
 from proxy.state.files import sweep
 from proxy.state.identity_key import load_identity
@@ -65,14 +65,14 @@ class Running:
     portal_yaml: PortalYamlWatch = field(init=False)
     more_problems: Callable[[], tuple[Problem, ...]] = tuple
     """Tells what is wrong with other processes of this Portal."""
-    _delivery: TokenDelivery = field(init=False)
+    _token_files: TokenFiles = field(init=False)
     _spare: SpareDescriptors | None = field(init=False, default=None)
     _follower: Follower | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.state_folder = StateFolder(self.portal.config.state)
         self.portal_yaml = PortalYamlWatch(self.portal.config)
-        self._delivery = TokenDelivery(self.tokens)
+        self._token_files = TokenFiles(self.tokens)
 
     def open(self) -> None:
         """Open what each process that serves has for itself; raises ``Invalid`` and ``Busy``."""
@@ -81,7 +81,7 @@ class Running:
         parts = Followed(
             self.portal,
             self.tokens,
-            self._delivery,
+            self._token_files,
             self.replays,
             self.certificate,
             self.look_around,
@@ -98,7 +98,7 @@ class Running:
         found = chain.from_iterable(each.problems for each in watched)
         certificate = self.certificate.problems_at(portal.clock()) if self.certificate else ()
         unfollowed = self._follower.problems() if self._follower is not None else ()
-        others = (*certificate, *self._delivery.problems, *unfollowed, *self.more_problems())
+        others = (*certificate, *self._token_files.problems, *unfollowed, *self.more_problems())
         return tuple(dict.fromkeys((*found, *others)))
 
     def listeners(self, sockets: Mapping[str, ListeningSocket]) -> tuple[Listener, ...]:
@@ -130,12 +130,12 @@ class Running:
             limiter = ConnectionLimiter(limits, trusted, portal.counts, name)
             within = Logged(CatchAll(app), name)
             listener = Listener(name, within, sockets[name], for_clients, limiter, tls)
-            listener.is_held = self._are_descriptors_lent
+            listener.is_held = self._are_descriptors_released
             opened.append(listener)
         return tuple(opened)
 
-    def _are_descriptors_lent(self) -> bool:
-        return self._spare is not None and self._spare.is_lent
+    def _are_descriptors_released(self) -> bool:
+        return self._spare is not None and self._spare.are_released
 
     def _transports(
         self, directory: Directory, reachability: Reachability
@@ -180,7 +180,7 @@ class Running:
 
     def deliver_tokens(self) -> None:
         """Write each app's token where its proxy.yaml asks for it; waits for the disk."""
-        self._delivery.deliver(self.portal.apps)
+        self._token_files.deliver(self.portal.apps)
         self.tokens.refresh()  # from now on it is known what is in the folder
 
     async def close(self) -> None:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from proxy.config.certificate import CertificateWatch
 from proxy.portal import Portal
 from proxy.server.follower import Step
-from proxy.server.token_delivery import TokenDelivery
+from proxy.server.token_files import TokenFiles
 from proxy.state.file_watch import FileWatch
 from proxy.state.replay import ReplayStore
 from proxy.state.tokens import TokenStore
@@ -27,7 +27,7 @@ class Followed:
 
     portal: Portal
     tokens: TokenStore
-    delivery: TokenDelivery
+    token_files: TokenFiles
     replays: ReplayStore
     certificate: CertificateWatch | None
     look_around: Callable[[], object]
@@ -59,17 +59,17 @@ class Followed:
 
     async def _follow_apps(self, thread: DiskThread) -> None:
         if self.portal.take_apps(await thread.run(self.portal.catalogue.look)):
-            self.delivery.want()
+            self.token_files.want()
         self._revoke()
 
     async def _follow_tokens(self, thread: DiskThread) -> None:
         if self.tokens.apply(await thread.run(self.tokens.look)):
-            self.delivery.want()
+            self.token_files.want()
 
     async def _deliver_tokens(self, thread: DiskThread) -> None:
         # By itself: the folder of an app that is slow must keep no token from being followed.
-        if self.delivery.is_due():
-            await thread.run(partial(self.delivery.deliver, dict(self.portal.apps)))
+        if self.token_files.is_due():
+            await thread.run(partial(self.token_files.deliver, dict(self.portal.apps)))
 
     async def _follow_certificate(self, watch: CertificateWatch, thread: DiskThread) -> None:
         watch.apply(await thread.run(watch.look))

@@ -21,7 +21,7 @@ TICK = 0.5
 """Seconds between two looks; each change is followed within a second."""
 HANGING = 15.0
 """Seconds after which a step that hasn't come to its end is a problem."""
-LENT = 2.0
+RELEASED = 2.0
 """Seconds for which the steps may have the spare descriptors, while no connection is taken."""
 _LAST_WAIT = 1.0
 """Seconds that the end waits for a step that is under way."""
@@ -117,7 +117,7 @@ class Follower:
         self._steps = steps
         self._spare = spare
         self._wanted = asyncio.Event()
-        self._lending: asyncio.Task[None] | None = None
+        self._releasing: asyncio.Task[None] | None = None
         self.has_ended = False
         """Whether nothing is followed any more, though nobody wanted it to end."""
 
@@ -144,7 +144,7 @@ class Follower:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wanted.wait(), TICK)
                 self._wanted.clear()
-                self._lend()
+                self._release()
                 for step in self._steps:
                     step.begin()
         except asyncio.CancelledError:
@@ -154,18 +154,18 @@ class Follower:
             raise
         finally:
             await asyncio.gather(*(step.end() for step in self._steps))
-            if self._lending is not None:
-                self._lending.cancel()
+            if self._releasing is not None:
+                self._releasing.cancel()
             if self._spare is not None:
                 self._spare.close()
 
-    def _lend(self) -> None:
+    def _release(self) -> None:
         """Give the steps what they need to open files, where nobody else could open any."""
-        if self._spare is None or (self._lending is not None and not self._lending.done()):
+        if self._spare is None or (self._releasing is not None and not self._releasing.done()):
             return
         self._spare.take_back()
-        if self._spare.lend():
-            self._lending = asyncio.create_task(self._take_back(self._spare))
+        if self._spare.release():
+            self._releasing = asyncio.create_task(self._take_back(self._spare))
 
     async def _take_back(self, spare: SpareDescriptors) -> None:
         """Take them back once all have looked, or not long after: a disk may take for ever."""
@@ -174,5 +174,5 @@ class Follower:
         for step in self._steps:
             under_way |= step.under_way
         if under_way:
-            await asyncio.wait(under_way, timeout=LENT)
+            await asyncio.wait(under_way, timeout=RELEASED)
         spare.take_back()

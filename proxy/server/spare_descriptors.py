@@ -1,8 +1,8 @@
 """Descriptors that are kept free for the follower: a removal must be followed when all are used.
 
 Whoever holds idle connections enough takes every descriptor that the process may open. They are
-lent in the event loop, which takes no connection until they are back: what the follower's threads
-open meanwhile can't be taken from them by the next one who waits to be let in. A request of
+closed for it in the event loop, which takes no connection until they are back: what the follower's
+threads open meanwhile can't be taken from them by the next one who waits to be let in. A request of
 somebody who is in may still take one, to connect to an app; then the next look has another chance.
 """
 
@@ -27,13 +27,13 @@ _log = logging.getLogger("proxy.follower")
 
 
 class SpareDescriptors:
-    """``count`` of them, open from the first ``take_back`` on until they are lent."""
+    """``count`` of them, open from the first ``take_back`` on until they are released."""
 
     def __init__(self, count: int = COUNT) -> None:
         self._count = count
         self._held: list[int] = []
         self._is_told = False
-        self.is_lent = False
+        self.are_released = False
         """Whether whoever opens something now would take what the follower needs."""
 
     @property
@@ -41,8 +41,8 @@ class SpareDescriptors:
         """That no further ones could be opened at the last look."""
         return (_NO_MORE,) if self._is_told else ()
 
-    def lend(self) -> bool:
-        """Close them where no further one can be opened; tells whether they are lent."""
+    def release(self) -> bool:
+        """Close them where no further one can be opened; tells whether they are released."""
         try:
             os.close(_open())
         except OSError as error:
@@ -55,12 +55,12 @@ class SpareDescriptors:
             self._is_told = False
             return False
         self._close()
-        self.is_lent = True
+        self.are_released = True
         return True
 
     def take_back(self) -> None:
         """Open as many of them as are missing, or as can be opened."""
-        self.is_lent = False
+        self.are_released = False
         while len(self._held) < self._count:
             try:
                 self._held.append(_open())
@@ -69,7 +69,7 @@ class SpareDescriptors:
 
     def close(self) -> None:
         """Keep none any more."""
-        self.is_lent = False
+        self.are_released = False
         self._close()
 
     def _close(self) -> None:

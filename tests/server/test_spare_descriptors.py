@@ -29,24 +29,24 @@ def use_up():
 
 _SOME_ARE_TAKEN = """
 use_up()
-spare.lend()
+spare.release()
 more = [os.open("/dev/null", 0) for _ in range(3)]
 spare.take_back()
-print(spare.is_lent, len(use_up()))
+print(spare.are_released, len(use_up()))
 for each in more:
     os.close(each)
 spare.take_back()
 print(len(use_up()))
-print(spare.lend(), len(use_up()) == COUNT)
+print(spare.release(), len(use_up()) == COUNT)
 """
 _THERE_ARE_SOME_AGAIN = """
 taken = use_up()
-spare.lend()
+spare.release()
 print(*spare.problems)
 for each in taken:
     os.close(each)
 spare.take_back()
-print(spare.lend(), spare.problems)
+print(spare.release(), spare.problems)
 """
 _PROBLEM = (
     "descriptors: no more files or connections can be opened: give the proxy more of them "
@@ -67,8 +67,11 @@ def run(program: str) -> str:
 @pytest.mark.parametrize(
     ("program", "printed"),
     [
-        ("print(spare.lend(), spare.is_lent, spare.problems)", "False False ()"),
-        ("use_up(); print(spare.lend(), spare.is_lent, len(use_up()) == COUNT)", "True True True"),
+        ("print(spare.release(), spare.are_released, spare.problems)", "False False ()"),
+        (
+            "use_up(); print(spare.release(), spare.are_released, len(use_up()) == COUNT)",
+            "True True True",
+        ),
         (_SOME_ARE_TAKEN, "False 0\n0\nTrue True"),
         (_THERE_ARE_SOME_AGAIN, f"{_PROBLEM}\nFalse ()"),
         ("use_up(); spare.close(); print(len(use_up()) == COUNT)", "True"),

@@ -15,7 +15,7 @@ AGAIN = 5.0
 _log = logging.getLogger("proxy")
 
 
-class TokenDelivery:
+class TokenFiles:
     """Of the tokens in ``tokens``."""
 
     def __init__(self, tokens: TokenStore, steady: Callable[[], float] = time.monotonic) -> None:

@@ -10,7 +10,7 @@ from proxy.config.apps import App
 from proxy.core.access.rules import Rules
 from proxy.core.http.origin import Origin
 from proxy.http.upstream import Destination
-from proxy.server.token_delivery import AGAIN, TokenDelivery
+from proxy.server.token_files import AGAIN, TokenFiles
 from proxy.state.tokens import TokenStore
 
 if TYPE_CHECKING:
@@ -36,41 +36,41 @@ def app(token_file: Path) -> App:
 
 
 def test_it_is_due_when_something_changed_and_once(tokens: TokenStore, tmp_path: Path) -> None:
-    delivery = TokenDelivery(tokens)
-    assert not delivery.is_due()
-    delivery.want()
-    assert delivery.is_due()
-    delivery.deliver({"box": app(tmp_path / "token")})
-    assert not delivery.is_due()
+    files = TokenFiles(tokens)
+    assert not files.is_due()
+    files.want()
+    assert files.is_due()
+    files.deliver({"box": app(tmp_path / "token")})
+    assert not files.is_due()
     assert tokens.app_of((tmp_path / "token").read_text()) == "box"
-    assert delivery.problems == ()
+    assert files.problems == ()
 
 
 def test_what_could_not_be_written_is_told_once_and_tried_again(
     tokens: TokenStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = Clock()
-    delivery = TokenDelivery(tokens, clock)
+    files = TokenFiles(tokens, clock)
     apps = {"box": app(tmp_path / "there" / "token")}
     for _ in range(3):
-        delivery.deliver(apps)
-        assert [each.file for each in delivery.problems] == ["box"]
-        assert not delivery.is_due()
+        files.deliver(apps)
+        assert [each.file for each in files.problems] == ["box"]
+        assert not files.is_due()
         clock.now += AGAIN
-        assert delivery.is_due()
+        assert files.is_due()
     assert caplog.text.count("no token for box") == 1
     (tmp_path / "there").mkdir()
-    delivery.deliver(apps)
-    assert delivery.problems == ()
+    files.deliver(apps)
+    assert files.problems == ()
     clock.now += AGAIN
-    assert not delivery.is_due()
+    assert not files.is_due()
 
 
 def test_a_token_that_was_made_is_held_although_a_look_began_before(
     tokens: TokenStore, tmp_path: Path
 ) -> None:
     look = tokens.look()
-    TokenDelivery(tokens).deliver({"box": app(tmp_path / "token")})
+    TokenFiles(tokens).deliver({"box": app(tmp_path / "token")})
     token = (tmp_path / "token").read_text()
     (tmp_path / "tokens" / "other").touch()
     tokens.apply(look)
