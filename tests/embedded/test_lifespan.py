@@ -11,8 +11,10 @@ import pytest
 from proxy.embedded import lifespan as module
 from proxy.embedded.lifespan import Lifespan
 from proxy.embedded.middleware import open_for, open_portal
+from proxy.server.follower import Step
 from proxy.state.files import Busy
 from tests.embedded.server import living
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -188,3 +190,18 @@ async def test_what_an_app_still_does_is_waited_for_before_it_is_stopped(home: H
         async with upstream.send(ask()) as response:
             assert [piece async for piece in response.pieces()] == []
     assert order == ["done", "stopped"]
+
+
+async def test_a_portal_whose_files_are_followed_no_more_serves_nobody(
+    home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: Step) -> None:
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr(Step, "begin", fail)
+    lifespan = Lifespan(partial(open_portal, home.config), None)
+    async with living(lifespan) as sent, asyncio.timeout(PATIENCE):
+        while lifespan.running is not None:  # noqa: ASYNC110 - of the follower
+            await asyncio.sleep(0.01)
+    assert types(sent) == [STARTED, STOPPED]
+    assert "nothing is followed any more" in caplog.text

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import resource
+import sys
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.wire.harness.holding import HoldingApp
 from tests.wire.harness.portals import Portal, contact
 from tests.wire.harness.raw import Raw, RawConnection, exchange, request
@@ -36,6 +38,25 @@ class Limited(Portal):
         if "serve" not in words:
             return line
         return ["sh", "-c", f'ulimit -n {LIMIT}; exec "$@"', "sh", *line]
+
+
+class Unfollowed(Portal):
+    """A Portal whose follower ends by itself, which nothing foreseen makes it do."""
+
+    PROGRAM = """
+import runpy
+from proxy.server.follower import Step
+
+def fail(step):
+    raise RuntimeError("unforeseen")
+
+Step.begin = fail
+runpy.run_module("proxy", run_name="__main__", alter_sys=True)
+"""
+
+    def command_line(self, *words: str, config: Path | None = None) -> list[str]:
+        config = config or self.config
+        return [sys.executable, "-c", self.PROGRAM, "--config", str(config), *words]
 
 
 class Cast:
@@ -166,6 +187,17 @@ def test_a_removal_is_followed_although_an_app_is_broken(usual: Cast) -> None:
         assert usual.call(friend) == "ok"
         usual.portal.knows(apps={})
         eventually(lambda: usual.call(friend) == "403 not_allowed")
+
+
+def test_a_proxy_that_follows_nothing_any_more_ends(tmp_path: Path) -> None:
+    portal = Unfollowed(tmp_path / "portal", "Portal")
+    process = portal.launch()
+    try:
+        assert process.wait(PATIENCE) == 1
+        assert "nothing is followed any more, so the proxy ends" in portal.log
+    finally:
+        process.kill()
+        portal.release()
 
 
 @pytest.mark.more
