@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import resource
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,40 @@ def test_who_doesn_t_fit_is_told_and_who_is_there_goes_on(paula: Poor) -> None:
         assert health(paula).status == 200
     eventually(lambda: exchange(paula.public, ask(paula)).status == 200)
     assert "Too many open files" not in paula.log
+
+
+class _Ok(BaseHTTPRequestHandler):
+    """Answers, and keeps the connection."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_idle_connections_to_apps_take_none_that_is_needed(paula: Poor) -> None:
+    """One client may ask many apps, each of which keeps a connection for a while."""
+    with ThreadingHTTPServer(("0.0.0.0", 0), _Ok) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        paula.stop()
+        for number in range(FEW):
+            name = f"app{number}"
+            paula.add_app(name, SITE, 9)
+            upstream = f"upstream: http://127.0.1.{number + 1}:{server.server_port}\n"
+            (paula.config / "apps" / name / "proxy.yaml").write_text(upstream)
+        paula.start()
+        with ExitStack() as stack:
+            [wire] = keep(paula, stack, "127.0.0.1", 1)
+            for number in range(FEW):
+                wire.send(ask(paula, f"app{number}"))
+                assert wire.read().body == b"ok", number
+        server.shutdown()
 
 
 def test_the_owner_is_told_by_check_and_by_the_log(paula: Poor) -> None:

@@ -1,12 +1,16 @@
 """Connecting to one of a name's addresses: the first that answers (RFC 8305, section 5)."""
 
 import asyncio
+import errno
 import socket
 from collections import deque
 from collections.abc import Iterable
 from itertools import chain, zip_longest
 
 from proxy.http.client.resolver import Address, Addresses
+
+OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
+"""That this process, or the machine, can open no more."""
 
 
 async def dial(addresses: Addresses, delay: float | None) -> socket.socket:
@@ -29,6 +33,8 @@ async def dial(addresses: Addresses, delay: float | None) -> socket.socket:
                 error = attempt.exception()
                 if error is None:
                     return attempt.result()
+                if isinstance(error, OSError) and error.errno in OUT_OF_DESCRIPTORS:
+                    raise error  # no other address would help
                 errors.append(str(error))
     finally:
         _give_up(trying)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 
 from proxy.http.client.connection import Connection
-from proxy.http.client.happy_eyeballs import dial
+from proxy.http.client.happy_eyeballs import OUT_OF_DESCRIPTORS, dial
 from proxy.http.client.resolver import Address, Resolver
 from proxy.http.client.server_history import ServerHistory
 from proxy.http.tls.opening import connect
@@ -111,7 +111,12 @@ class Pool:
         """Return a new connection; raises ``UpstreamFailed`` (nothing was sent)."""
         try:
             async with asyncio.timeout(patience):
-                return await self._connect(server)
+                try:
+                    return await self._connect(server)
+                except OSError as error:
+                    if error.errno not in OUT_OF_DESCRIPTORS or not self._close_idle():
+                        raise
+                    return await self._connect(server)
         except TimeoutError:
             detail = f"no connection within {patience:g} s"
             failure = UpstreamFailed(detail, timeout=True, sent=False)
@@ -143,11 +148,20 @@ class Pool:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
+        self._close_idle()
+        self._places.clear()
+
+    def _close_idle(self) -> bool:
+        """Close what is idle: its descriptors are needed. Tells whether there was anything."""
+        found = False
         for place in self._places.values():
             for idle in place.by_caller.values():
                 for connection in idle:
                     connection.close()
-        self._places.clear()
+            found = found or bool(place.count)
+            place.by_caller.clear()
+            place.count = 0
+        return found
 
     def _place(self, to: Destination) -> _Idle:
         place = self._places.get(to)
