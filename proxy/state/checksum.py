@@ -7,10 +7,13 @@ read as it stands. With the line a change by hand and damage look alike, and bot
 """
 
 import hashlib
+import re
 
 from proxy.core.errors import Invalid, Problem
 
 _BEGINNING = b"# Written by portal-proxy. To change the file by hand, delete this line; checksum: "
+_LIKE_OURS = re.compile(rb"# Written by portal-proxy|#[^\n]*hand, delete this line")
+"""A damaged one is no comment of the owner's."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -47,7 +50,7 @@ def check_intact(file: str, data: bytes, otherwise: str) -> None:
 def _split(data: bytes) -> tuple[bytes, bytes]:
     """Return the line with the checksum, b"" where there is none, and the rest."""
     text = data.removeprefix(_BYTE_ORDER_MARK)  # an editor's doing
-    if not text.startswith(_BEGINNING):
+    if _LIKE_OURS.match(text) is None:
         return b"", data
     line, newline, rest = text.partition(b"\n")
     return line + newline, rest

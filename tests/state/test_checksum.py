@@ -38,6 +38,9 @@ def test_what_has_no_checksum_in_its_first_line_is_the_owners(data: bytes) -> No
         WHOLE.partition(b"\n")[0],
         WHOLE.partition(b"\n")[0] + b"\n",
         WHOLE.replace(b"checksum: ", b"checksum: 0"),
+        WHOLE.replace(b"checksum: ", b"checksum:"),
+        WHOLE.replace(b"Written", b"written"),
+        WHOLE.replace(b"by hand, delete", b"by land, delete"),
         b"\xef\xbb\xbf" + WHOLE[:-1],
     ],
 )
