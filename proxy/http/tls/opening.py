@@ -40,7 +40,7 @@ async def accept(
             await _until(loop.add_reader, loop.remove_reader, sock)
             async with limiter.slot(network):
                 stream = TlsStream(context(), is_server=True)
-                await _shake(loop, sock, stream)
+                await _shake(loop, sock, stream, begins=False)
     except TimeoutError:
         sock.close()
         raise ConnectionAbortedError(f"no TLS handshake within {patience:g} s") from None
@@ -56,7 +56,7 @@ async def connect(
     """Return what ``make`` made, connected by TLS to the server ``name``; raises ``OSError``."""
     try:
         stream = TlsStream(context, is_server=False, server_hostname=name)
-        await _shake(asyncio.get_running_loop(), sock, stream)
+        await _shake(asyncio.get_running_loop(), sock, stream, begins=True)
     except BaseException:
         sock.close()
         raise
@@ -72,10 +72,15 @@ def _connected(sock: socket.socket, stream: TlsStream, make: Callable[[], _Proto
     return protocol
 
 
-async def _shake(loop: asyncio.AbstractEventLoop, sock: socket.socket, stream: TlsStream) -> None:
-    """Carry out the handshake; raises ``OSError``."""
+async def _shake(
+    loop: asyncio.AbstractEventLoop, sock: socket.socket, stream: TlsStream, *, begins: bool
+) -> None:
+    """Carry out the handshake, which a client ``begins``; raises ``OSError``."""
     received, came = shared_buffer(loop), 0
     while True:
+        while not (begins or (came := _receive(sock, received))):
+            await _until(loop.add_reader, loop.remove_reader, sock)
+        begins = False
         try:
             is_done = stream.shake(received[:came])
         except ssl.SSLError:
@@ -86,8 +91,6 @@ async def _shake(loop: asyncio.AbstractEventLoop, sock: socket.socket, stream: T
             await _send(loop, sock, out)
         if is_done:
             return
-        while not (came := _receive(sock, received)):
-            await _until(loop.add_reader, loop.remove_reader, sock)
 
 
 def _receive(sock: socket.socket, into: memoryview) -> int:
