@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -33,6 +33,11 @@ SOON = 14 * 86_400
 _UNTRUSTED = "neither browsers nor peers take it there"
 _log = logging.getLogger("proxy.certificate")
 _Read = TypeVar("_Read")
+_UNREADABLE = (
+    *(ValueError, TypeError, OverflowError, UnsupportedAlgorithm, InternalError),
+    *(x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType),
+)
+"""What the library raises for what is damaged, or none of its kind."""
 _KEY = re.compile(
     rb"-----BEGIN (?P<label>(?:[A-Z0-9]+ )*PRIVATE KEY)-----.*?-----END (?P=label)-----", re.DOTALL
 )
@@ -198,11 +203,19 @@ def _read(path: Path, read: Callable[[Path], _Read], failures: list[Invalid]) ->
 
 
 def _leaf(path: Path) -> x509.Certificate:
-    """Return the first certificate of the file: the one that the others vouch for."""
+    """Return the first certificate of the file: the one that the others vouch for.
+
+    Every part of it that is used can be read: they are decoded when they are asked for.
+    """
     try:
-        return x509.load_pem_x509_certificates(read_config_file(path))[0]
-    except (ValueError, UnsupportedAlgorithm):
+        leaf = x509.load_pem_x509_certificates(read_config_file(path))[0]
+        _plain(leaf.public_key())
+        _names(leaf)
+        _date(leaf.not_valid_before_utc.timestamp())
+        _date(leaf.not_valid_after_utc.timestamp())
+    except _UNREADABLE:
         raise ValueError("holds no certificate in PEM that can be read") from None
+    return leaf
 
 
 def _public_key(path: Path) -> PublicKeyTypes:
@@ -214,7 +227,7 @@ def _public_key(path: Path) -> PublicKeyTypes:
         return load_pem_private_key(match[0], password=None).public_key()
     except TypeError:
         raise ValueError("is encrypted: the proxy needs a key without a passphrase") from None
-    except (ValueError, UnsupportedAlgorithm):
+    except _UNREADABLE:
         raise ValueError("holds a private key that can't be read") from None
 
 

@@ -1,12 +1,14 @@
 """The owner's certificate: what is taken, what is refused, and what is said about it."""
 
 import os
+import random
 import ssl
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -167,3 +169,31 @@ def test_what_openssl_takes_for_too_weak_is_refused(tmp_path: Path) -> None:
     (problem,) = problems(*write_pair(tmp_path, (weak, pem)))
     assert problem.startswith("fullchain.pem: can't be used together with")
     assert "small" in problem.lower()
+
+
+def _damaged(data: bytes, chance: random.Random) -> bytes:
+    spoilt = bytearray(data)
+    spoilt[chance.randrange(len(spoilt))] ^= 1 << chance.randrange(8)
+    return bytes(spoilt)
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a")  # the library's own opinion of a serial number
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_damaged_file_is_refused_or_does_no_harm(pair: tuple[Path, Path], which: int) -> None:
+    path, chance = pair[which], random.Random(which)
+    whole = path.read_bytes()
+    for _ in range(400):
+        path.write_bytes(_damaged(whole, chance))
+        with suppress(Invalid):
+            load_certificate(*pair)
+
+
+def test_no_flipped_bit_of_a_key_is_a_mistake_of_ours(pair: tuple[Path, Path]) -> None:
+    key = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    whole = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    for at in range(len(whole) * 8):
+        damaged = bytearray(whole)
+        damaged[at // 8] ^= 1 << at % 8
+        pair[1].write_bytes(damaged)
+        with pytest.raises(Invalid):
+            load_certificate(*pair)
