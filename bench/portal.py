@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from proxy.core.identity import PrivateKey, short_id
 from proxy.state.contacts.format import serialise_contacts
 from proxy.state.files import write_atomically
 from proxy.state.identity_key import create_identity
+from proxy.state.replay_file import connect, read_stand
 from proxy.state.tokens import TokenStore
 
 DOMAIN = "portal.localhost"
@@ -52,6 +54,11 @@ class Portal:
     def host(self) -> str:
         """The Portal's own authority."""
         return f"{short_id(self.id)}.{DOMAIN}:{self.public}"
+
+    def epoch(self) -> bytes:
+        """Return the epoch under which calls to it are to be signed; it must be running."""
+        with closing(connect(self.folder / "state" / "replay.sqlite3", 1)) as store:
+            return read_stand(store).epoch
 
     def add_app(self, name: str, upstream: int, paths: Paths) -> None:
         """Add an app that is behind the port ``upstream``."""

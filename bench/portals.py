@@ -1,6 +1,7 @@
 """Portals as subjects: a public hop, the two hops of a call, and each of these two alone."""
 
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -52,7 +53,9 @@ def direct_to_peer(crew: Crew, _apps: Apps) -> Running:
     """Start that peer alone, asked with requests that were signed before; raises ``NotStarted``."""
     peer, answerer = _answerer(crew)
     endpoint = Endpoint(answerer.port, f"{LOOPBACK}:{answerer.port}")
-    return Running(*_signed(endpoint, endpoint, peer.public.portal_id), (), (answerer,))
+    to = peer.public.portal_id
+    pages, taker = (_signed(endpoint, to, app, lambda: None) for app in (PAGES, TAKER))
+    return Running(pages, taker, (), (answerer,))
 
 
 def verifying_hop(crew: Crew, apps: Apps) -> Running:
@@ -66,7 +69,8 @@ def loads_peer(bob: Portal, apps: Apps) -> tuple[Endpoint, Endpoint]:
     """Make a Portal the load's peer; return where the load calls its two apps."""
     _with_apps(bob, apps, PEERS)
     bob.knows(portal.contact(_LOAD, "Load", 1, "signed"), apps=(PAGES, TAKER))
-    return _signed(bob.way_in(PAGES), bob.way_in(TAKER), bob.id)
+    pages, taker = (_signed(bob.way_in(app), bob.id, app, bob.epoch) for app in (PAGES, TAKER))
+    return pages, taker
 
 
 def _two_hops(mode: Mode, crew: Crew, apps: Apps) -> Running:
@@ -87,12 +91,9 @@ def _ways_out(ada: Portal, peer: str) -> tuple[Endpoint, Endpoint]:
     return ada.way_out(PAGES, peer), ada.way_out(TAKER, peer)
 
 
-def _signed(pages: Endpoint, taker: Endpoint, to: str) -> tuple[Endpoint, Endpoint]:
-    """Return the endpoints as the load asks there, a peer."""
-    return (
-        replace(pages, signer=PeerSigner(_LOAD, to, PAGES, pages.host)),
-        replace(taker, signer=PeerSigner(_LOAD, to, TAKER, taker.host)),
-    )
+def _signed(endpoint: Endpoint, to: str, app: str, epoch: Callable[[], bytes | None]) -> Endpoint:
+    """Return the endpoint as the load asks there, a peer."""
+    return replace(endpoint, signer=PeerSigner(_LOAD, to, app, endpoint.host, epoch))
 
 
 def _answerer(crew: Crew) -> tuple[PrivateKey, Member]:

@@ -8,7 +8,7 @@ import base64
 import hashlib
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bench.work import Case, content
@@ -24,12 +24,16 @@ _PLACE = bytes(32)
 
 @dataclass(frozen=True)
 class PeerSigner:
-    """Signs as the Portal with ``key``, for an app of the Portal ``to``, found at ``authority``."""
+    """Signs as the Portal with ``key``, for an app of the Portal ``to``, found at ``authority``.
+
+    ``epoch`` returns under which epoch calls to it are to be signed.
+    """
 
     key: PrivateKey
     to: str
     app: str
     authority: str
+    epoch: Callable[[], bytes | None]
 
     def signed(self, case: Case, count: int) -> Iterator[bytes]:
         """Return ``count`` requests, each with a nonce of its own; they hold for a minute."""
@@ -46,7 +50,8 @@ class PeerSigner:
             scheme="http",
         )
         now = int(time.time())
-        made = sign_request(self.key, message, Recipient(self.to, self.app), nonce=_PLACE, now=now)
+        to = Recipient(self.to, self.app, self.epoch())
+        made = sign_request(self.key, message, to, nonce=_PLACE, now=now)
         fields = dict(made.message.fields)
         text = fields[b"signature-input"].partition(b"=")[2].decode("ascii")
         base = signature_base(made.components, text, made.message)

@@ -57,12 +57,11 @@ def _start(
     ada.knows(*others, bob.as_contact("sealed"), apps=(_APP,))
     bob.knows(*others, ada.as_contact("sealed"), caller, apps=(_APP,))
     out, way_in = ada.way_out(_APP, bob.id), bob.way_in(_APP)
+    signer = PeerSigner(load, bob.id, _APP, way_in.host, bob.epoch)
     members = portal.serve(crew, ada, bob)
     return {
         "two hops, sealed": _asked(out, members),
-        "verifying hop": _asked(
-            replace(way_in, signer=PeerSigner(load, bob.id, _APP, way_in.host)), members[1:]
-        ),
+        "verifying hop": _asked(replace(way_in, signer=signer), members[1:]),
         "public hop": _asked(replace(way_in, prefix="/open"), members[1:]),
     }
 

@@ -27,6 +27,7 @@ from proxy.core.signature.digest import content_digest
 from proxy.core.signature.response import Question, sign_response
 from proxy.state.contacts import ContactWatch
 from proxy.state.file_watch import Look
+from proxy.state.replay import ReplayStore
 from proxy.state.sealing_keys import SealingKeyStore
 from proxy.state.terminals import PairingStore, TerminalWatch
 from proxy.transfer.active_requests import ActiveRequests
@@ -48,6 +49,7 @@ class Portal:
     sealing: SealingKeyStore
     terminals: TerminalWatch
     pairing: PairingStore
+    replays: ReplayStore
     clock: Clock = time.time
     only: str | None = None
     """The one app that this process serves; None serves all that are there."""

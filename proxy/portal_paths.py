@@ -45,6 +45,7 @@ def identity_document(portal: Portal) -> Response:
         tuple(sorted(portal.modes)),
         portal.sealing.published(now),
         LARGEST_CHUNK,
+        portal.replays.told(now),
     )
     digest = content_digest(hashlib.sha256(body).digest())
     return Response(200, sign_document(portal.key, digest, now=int(now)), body)

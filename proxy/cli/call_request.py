@@ -159,7 +159,7 @@ async def _exchange(
         async with ready(upstream, directory).carry_out(call, body) as response:
             report.first_byte = report.seconds
             report.status, report.fields = response.status, response.fields
-            report.refusal = response.refusal[0]
+            report.refusal = response.refusal.code
             tell(f"status       {response.status}")
             tell(f"first byte   {report.first_byte:.3f} s")
             await _print_response(response, report, output)

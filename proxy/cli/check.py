@@ -26,6 +26,7 @@ from proxy.core.errors import Invalid, Problem
 from proxy.http.client.look import Finding, look_at_all
 from proxy.server.sockets import most_descriptors
 from proxy.state.files import Unsafe, check_private
+from proxy.state.replay_file import Damaged, is_damage, read_stand
 from proxy.state.sealing_keys import SealingKeyStore
 from proxy.state.surplus_responses import SurplusResponses
 
@@ -142,11 +143,9 @@ def inspect(folder: Path) -> Findings:
             read()
         except Invalid as invalid:
             problems += invalid.problems
-    if portal.state.replays.exists():
-        problems += _replay_problems(portal.state.replays)
-    else:
-        what = "is missing; the proxy makes it, and refuses what was signed before"
-        warnings.append(Problem(str(portal.state.replays), "", what))
+    wrong, doubtful = _about_the_replay_store(portal.state.replays)
+    problems += wrong
+    warnings += doubtful
     now = time.time()
     wrong, doubtful = _about_the_certificate(portal, catalogue, own_id, now)
     problems += wrong
@@ -181,14 +180,27 @@ def _accepted(config: Config) -> str:
     return f"sealed calls alone; signed ones are refused{why if config.is_plain_http else ''}"
 
 
-def _replay_problems(path: Path) -> Iterator[Problem]:
-    """Say why the replay store can't be read; a running proxy may have it open meanwhile."""
+def _about_the_replay_store(path: Path) -> tuple[list[Problem], list[Problem]]:
+    """Return why no store can be there, and what is wrong with this one, which is made anew.
+
+    A running proxy may have it open meanwhile.
+    """
+    wrong: list[Problem] = []
+    doubtful: list[Problem] = []
+    then = "the proxy makes a new one, and each peer's next call is sent twice"
     try:
         check_private(path)
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as store:
-            store.execute("SELECT floor FROM store").fetchone()
-    except (sqlite3.Error, OSError, Unsafe) as error:
-        yield Problem(str(path), "", f"can't be read as a replay store: {error}")
+            read_stand(store)
+    except FileNotFoundError:
+        doubtful.append(Problem(str(path), "", f"is missing; {then}"))
+    except (sqlite3.Error, Damaged) as error:
+        kind = doubtful if is_damage(error) else wrong
+        what = f"can't be read as a replay store: {error}"
+        kind.append(Problem(str(path), "", f"{what}; {then}" if kind is doubtful else what))
+    except (OSError, Unsafe) as error:
+        wrong.append(Problem(str(path), "", f"can't be used: {error}"))
+    return wrong, doubtful
 
 
 def _about_the_portal(portal: PortalFiles) -> Iterator[Problem]:

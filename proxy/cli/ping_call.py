@@ -92,4 +92,5 @@ class PingCall:
             raise NoResponse(f"its response broke off: {failure.detail}") from None
         except TimeoutError:
             raise NoResponse(f"it doesn't answer within {self.patience:g} s.") from None
-        return Response(response.status, *response.refusal, time.monotonic() - started)
+        told = response.refusal
+        return Response(response.status, told.code, told.now, time.monotonic() - started)

@@ -43,8 +43,11 @@ _OF_APPS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 """What every app may be asked; it answers for itself where it has no such method, or further ones.
 """
 
-Claim = Callable[[str, bytes, int], None]
-"""Claims (sender's full ID, nonce, created) once and for all; raises ``Refusal`` when it can't."""
+Claim = Callable[[str, bytes, bytes | None], None]
+"""Claims (sender's full ID, nonce, epoch that was signed) once and for all.
+
+Raises ``Refusal`` when it can't: ``OUT_OF_TIME`` for another epoch than ours, or none.
+"""
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,8 @@ def _admit_peer(
         raise Refusal(Code.SIGNATURE_MALFORMED, "portal-seal outside an envelope")
     signed.refuse_bad_coverage(read, fields, is_sealed=seal is not None)
     key = signed.sender_key(read, fields)
-    signed.refuse_other_recipient(fields, signed.Recipient(context.portal_id, app))
+    recipient = signed.read_recipient(fields)
+    signed.refuse_other_recipient(recipient, context.portal_id, app)
     if seal is not None:
         signed.refuse_other_envelope(fields, seal)
     signed.refuse_forged(read, key, message)
@@ -192,7 +196,7 @@ def _admit_peer(
         raise Refusal(Code.NOT_ALLOWED, f"{app}: {rule.prefix!r} is {rule.access.name.lower()}")
     needs_digest = seal is None or values_of(fields, b"content-digest")
     digests = announced_digests(fields) if needs_digest else {}
-    claim(contact.id, decode_nonce(read.nonce), read.created)
+    claim(contact.id, decode_nonce(read.nonce), recipient.epoch)
     reserved = context.apps[app].reserved if app else frozenset()
     forwarded = fields_of_peer(fields, read.signature.components, reserved)
     return Admission(caller, app, rule, target, forwarded, question, digests)

@@ -6,11 +6,11 @@ app's JSON that its Portal signed as a response has another tag and can't pass f
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from proxy.core.access.policy import MODES, Mode
 from proxy.core.display_names import clean_name
+from proxy.core.epoch import Epoch, read_epoch
 from proxy.core.errors import Invalid, Refusal
 from proxy.core.http.headers import Field, values_of
 from proxy.core.identity import BadKey, PrivateKey, PublicKey
@@ -69,6 +69,8 @@ class Document:
     """The keys of kinds that are known here; whether their time is over is the sender's to see."""
     largest_chunk: int = ASSUMED_CHUNK
     """Bytes that a chunk of a sealed call may have, before it is sealed."""
+    epoch: bytes | None = None
+    """What calls are to be signed under; None where it doesn't say."""
 
     def sealing_key(self, now: float) -> OfferedKey | None:
         """Return the newest key that a call may be sealed to; None where there is none."""
@@ -85,9 +87,10 @@ def document_body(
     modes: tuple[Mode, ...],
     sealing_keys: tuple[OfferedKey, ...] = (),
     largest_chunk: int = ASSUMED_CHUNK,
+    epoch: Epoch | None = None,
 ) -> bytes:
     """Return the JSON of our own document: nothing in it but what a stranger may know."""
-    members: Mapping[str, object] = {
+    members: dict[str, object] = {
         "id": key.public.portal_id,
         "name": name,
         "public_key_pem": key.public.pem,
@@ -96,6 +99,8 @@ def document_body(
         "sealing_keys": write_offers(sealing_keys),
         "largest_chunk": largest_chunk,
     }
+    if epoch is not None:
+        members["epoch"] = epoch.text
     return json.dumps(members, ensure_ascii=False, indent=2).encode("utf-8")
 
 
@@ -159,10 +164,11 @@ def _document(key: PublicKey, body: bytes, expires: int) -> Document:
         raise Untrusted("identity document: name, domain or modes is missing")
     known = frozenset(mode for mode in MODES if mode in modes)
     try:
-        # An older document has neither.
+        # An older document has none of them.
         offers = read_offers(members.get("sealing_keys", []))
         largest = read_largest_chunk(members.get("largest_chunk", ASSUMED_CHUNK))
+        epoch = read_epoch(members["epoch"]) if "epoch" in members else None
     except ValueError as error:
         raise Untrusted(f"identity document: {error}") from None
     name, domain = clean_name(name), clean_name(domain)
-    return Document(key.portal_id, key, name, domain, known, expires, offers, largest)
+    return Document(key.portal_id, key, name, domain, known, expires, offers, largest, epoch)

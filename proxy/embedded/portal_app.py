@@ -75,7 +75,7 @@ class PortalApp:
                 "and whatever this app is mounted in must pass it on"
             )
         if self._opened is None or self._opened[0] is not running:
-            inbound = Inbound(running.portal, running.upstream, running.replays)
+            inbound = Inbound(running.portal, running.upstream)
             self._opened = (running, CatchAll(inbound))
         return self._opened[1]
 

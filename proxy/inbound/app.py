@@ -4,17 +4,19 @@ Nothing is decided here: ``proxy.core.gate`` decides, for whatever comes in an e
 module reads the request, asks the gate, and has the request forwarded or refused.
 """
 
+import asyncio
 from functools import partial
 
 from starlette.types import Receive, Scope, Send
 
-from proxy.core.errors import Refusal
+from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Admission, RefusedPeer, Request, Unpaired, admit
 from proxy.core.http.forwarded import read_forwarded_chain
 from proxy.core.http.problem import hint_for, refusal_response, wants_page
 from proxy.core.log_line import LEFT
 from proxy.core.revocation import subject_of_request
 from proxy.core.sealing.envelope import GATEWAY
+from proxy.core.signature.request import is_meant_as_ours
 from proxy.core.signature.response import Question
 from proxy.core.terminals.return_address import PAIR, is_navigation
 from proxy.core.terminals.session import brings_token
@@ -25,7 +27,7 @@ from proxy.inbound.gateway import Gateway
 from proxy.inbound.pairing_page import PairingPage
 from proxy.inbound.terminal_session import look_for_terminals, sent_to_pair, touch_session
 from proxy.portal import Portal
-from proxy.state.replay import ReplayStore
+from proxy.state.replay import Later
 from proxy.transfer.access_log import line_of
 from proxy.transfer.body import ClientLeft
 from proxy.transfer.client import Client, client_of, remote_peer_of
@@ -36,9 +38,8 @@ from proxy.transfer.response import send_response
 class Inbound:
     """The ASGI app behind the public listener."""
 
-    def __init__(self, portal: Portal, upstream: AppUpstream, replays: ReplayStore) -> None:
+    def __init__(self, portal: Portal, upstream: AppUpstream) -> None:
         self._portal = portal
-        self._replays = replays
         config = portal.config
         self._places = PlaceLimiter(config.limits, config.trusted_proxies, portal.counts)
         self._forwarder = Forwarder(portal, upstream)
@@ -105,23 +106,41 @@ class Inbound:
             line.outcome = LEFT
 
     def _admit(self, request: Request, now: float) -> Admission | None:
-        """Ask the gate; None where a device isn't known that may have been paired just now."""
-        claim = partial(self._replays.claim, now=now)
+        """Ask the gate; None where it has to be asked again, behind something that takes time."""
+        claim = partial(self._portal.replays.claim_at_once, now=now)
         try:
             return admit(request, self._portal.context, now, claim)
+        except Later:
+            return None
         except Unpaired:
             if not brings_token(request.fields, self._portal.hosts.origin):
                 raise
             return None
 
     async def _admit_later(self, request: Request, now: float) -> Admission:
-        """Ask the gate once more: another process may have paired the device a moment ago."""
-        await look_for_terminals(self._portal)
-        return admit(request, self._portal.context, now, partial(self._replays.claim, now=now))
+        """Ask the gate once more, in a thread, where waiting stops nobody else.
+
+        A claim has to wait, and none was made. Or another process may have paired the device a
+        moment ago.
+        """
+        if not is_meant_as_ours(request.fields):
+            await look_for_terminals(self._portal)
+        claim = partial(self._portal.replays.claim, now=now)
+        return await asyncio.to_thread(admit, request, self._portal.context, now, claim)
+
+    async def _tell_epoch(self, refusal: Refusal) -> None:
+        """Have the refusal tell the epoch as well: one more try then suffices, whatever was wrong.
+
+        A new one may be due, and nobody has noticed yet that the clock was set.
+        """
+        replays, now = self._portal.replays, self._portal.clock()
+        refusal.epoch = replays.told(now) or await asyncio.to_thread(replays.look_again, now)
 
     async def _refuse(
         self, refusal: Refusal, request: Request, question: Question | None, client: Client
     ) -> None:
+        if refusal.code is Code.OUT_OF_TIME:
+            await self._tell_epoch(refusal)
         if request.seal is not None:
             await send_response(client.send, refusal_response(refusal), request.method)
         elif question is not None:

@@ -94,7 +94,7 @@ class Outbound:
         running = self._portal.active_requests.run(subject_of_call(app, contact.id), line)
         with running, self._concurrency.of(f"{line.app} {contact.id}", line.app):
             async with transport.carry_out(call, body) as response:
-                line.peer_code = response.refusal[0]
+                line.peer_code = response.refusal.code
                 try:
                     await send_stream(send, response.status, response.fields, response.pieces)
                 except Refusal as refusal:

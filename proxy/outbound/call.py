@@ -6,20 +6,23 @@
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 from proxy.core.access.policy import Contact
+from proxy.core.epoch import read_epoch
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Field, Fields, restored_after_travel
 from proxy.core.http.origin import Origin
-from proxy.core.http.problem import refusal_mark
+from proxy.core.http.problem import RefusalMark, refusal_mark
 from proxy.core.identity import PrivateKey
 from proxy.core.signature.base import Message
 from proxy.core.signature.request import LIFETIME, Recipient
 from proxy.http.upstream import Destination, Upstream
 from proxy.outbound.destinations import app_destination, destination_of
+from proxy.outbound.epochs import Epochs
 from proxy.outbound.reachability import Reachability
+from proxy.transfer.failures import is_safe
 from proxy.transfer.response import passing_fields
 
 PROBLEM_LIMIT = 65536
@@ -56,10 +59,9 @@ class Call:
             return destination_of(self.contact)
         return app_destination(self.contact, self.app)
 
-    @property
-    def recipient(self) -> Recipient:
-        """Whom the request is signed for."""
-        return Recipient(self.contact.id, self.app)
+    def recipient(self, epoch: bytes | None) -> Recipient:
+        """Return whom the request is signed for, under which epoch."""
+        return Recipient(self.contact.id, self.app, epoch)
 
     def message(self, *more: Field) -> Message:
         """Return the request as it is to be signed, with ``more`` fields."""
@@ -82,8 +84,8 @@ class CallResponse:
     """With ``content-length`` where the length is known."""
     pieces: AsyncIterator[bytes]
     """The body; raises ``UpstreamFailed`` where it breaks off."""
-    refusal: tuple[str, int | None] = ("", None)
-    """The code with which the peer's proxy refused, and the time it told; "": its app answered."""
+    refusal: RefusalMark = field(default_factory=RefusalMark)
+    """With what the peer's proxy refused."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ class CallContext:
     """Is told of each call whether its peer answered."""
     clock: Callable[[], float]
     """Unix seconds."""
+    epochs: Epochs = field(default_factory=Epochs)
+    """Under which epochs calls are signed."""
 
 
 class CallTransport(Protocol):
@@ -115,20 +119,46 @@ def peer_name(contact: Contact) -> str:
     return f"{contact.id} at {contact.connect or contact.address}"
 
 
-def time_told(fields: Fields, problem: bytes) -> int | None:
-    """Return the peer's clock, where its (verified) response refuses a request for its time.
+class Told(NamedTuple):
+    """What a peer says with ``OUT_OF_TIME``: what a call would have to be signed with."""
+
+    now: int
+    epoch: bytes | None
+    memory: int | None
+
+
+def time_told(fields: Fields, problem: bytes) -> Told | None:
+    """Return what the peer's (verified) response tells that refuses a request for its time.
 
     ``problem`` is the beginning of the body. None where it isn't that refusal, or tells no time.
     """
-    code, told = refusal_mark(fields)
+    code, now, epoch, memory = refusal_mark(fields)
     if code != Code.OUT_OF_TIME.public:
         return None
-    if told is None:
+    if now is None:
         try:
-            told = json.loads(problem[:PROBLEM_LIMIT]).get("now")
+            members = json.loads(problem[:PROBLEM_LIMIT])
+            now, memory = members.get("now"), members.get("memory")
+            epoch = read_epoch(members["epoch"]) if "epoch" in members else None
         except (ValueError, AttributeError, RecursionError):
             return None
-    return told if type(told) is int and told > 0 else None
+    if type(now) is not int or now <= 0:
+        return None
+    return Told(now, epoch, memory if type(memory) is int else None)
+
+
+def refuse_forgotten(call: Call, signed: bytes | None, told: Told, seconds: float) -> None:
+    """Refuse to send a call again that may have been carried out, and forgotten.
+
+    It was ``signed`` under another epoch than the one that was ``told``, the first time so many
+    ``seconds`` ago. With its replay store a peer may have lost what it claimed since; unless its
+    memory reaches back that far, the same nonce could pass once more.
+    """
+    if signed is None or signed == told.epoch or is_safe(call.method):
+        return
+    if told.memory is None or told.memory <= 1000 * seconds:
+        detail = f"{peer_name(call.contact)}: its replay store was replaced meanwhile"
+        raise Refusal(Code.OUTCOME_UNKNOWN, detail)
 
 
 def is_repeatable(started: float, now: float) -> bool:
@@ -141,7 +171,7 @@ def is_repeatable(started: float, now: float) -> bool:
 
 def refuse_replayed(call: Call, fields: Fields) -> None:
     """Refuse a response that says that the call was seen before: it was perhaps carried out."""
-    if refusal_mark(fields)[0] == Code.REPLAYED.public:
+    if refusal_mark(fields).code == Code.REPLAYED.public:
         raise Refusal(Code.OUTCOME_UNKNOWN, f"{call.contact.id}: the nonce was already claimed")
 
 

@@ -10,9 +10,10 @@ Source: docs/protocol.md, section 5.
 
 import base64
 import secrets
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from proxy.core.access.policy import Contact
 from proxy.core.binary_http.message import Malformed, RequestHead, ResponseHead
@@ -48,9 +49,11 @@ from proxy.outbound.call import (
     Call,
     CallContext,
     CallResponse,
+    Told,
     fields_for_app,
     is_repeatable,
     peer_name,
+    refuse_forgotten,
     refuse_replayed,
     time_told,
 )
@@ -92,6 +95,10 @@ class _Tries:
     nonce: bytes
     now: int
     """The time to sign with."""
+    epoch: bytes | None = None
+    """The epoch to sign under: once chosen, only the peer itself changes it."""
+    began: float = field(default_factory=time.monotonic)
+    """The same as ``started``, by a clock that nobody sets."""
     for_key: bool = True
     for_time: bool = True
 
@@ -119,19 +126,20 @@ class SealedTransport:
         while True:
             try:
                 async with self._attempt(call, replayable, tries) as response:
-                    theirs = time_told(response.fields, b"")
+                    told = self._told(call, response)
                     may_repeat = tries.for_time and self._may_repeat(replayable, tries)
-                    if theirs is None or not may_repeat:
+                    if told is None or not may_repeat:
                         refuse_replayed(call, response.fields)
                         mark = refusal_mark(response.fields)
-                        if mark[0] and not tries.for_key:
-                            _refuse_unproven(call, mark[0])
+                        if mark.code and not tries.for_key:
+                            _refuse_unproven(call, mark.code)
                         fields = fields_for_app(
                             call, response.status, response.fields, streams=True
                         )
                         yield CallResponse(response.status, fields, response.pieces, mark)
                         return
-                    tries.for_time, tries.now = False, theirs
+                    refuse_forgotten(call, tries.epoch, told, time.monotonic() - tries.began)
+                    tries.for_time, tries.now, tries.epoch = False, told.now, told.epoch
             except _KeyProblem as problem:
                 self._directory.forget(call.contact, problem.document)
                 if not tries.for_key or not self._may_repeat(replayable, tries):
@@ -149,6 +157,12 @@ class SealedTransport:
                     raise
                 # Nobody knows who responded to the first try: it may have arrived.
                 raise unusable(refusal, call.method) from None
+
+    def _told(self, call: Call, response: CallResponse) -> Told | None:
+        told = time_told(response.fields, b"")
+        if told is not None:
+            self._context.epochs.learn(call.contact.id, told.epoch)
+        return told
 
     def _may_repeat(self, body: ReplayableBody, tries: _Tries) -> bool:
         return body.is_whole and is_repeatable(tries.started, self._context.clock())
@@ -172,6 +186,9 @@ class SealedTransport:
     ) -> AsyncIterator[CallResponse]:
         """Send once; inside the context is the response, with its fields as they travelled."""
         document = await self._directory.document(call.contact)
+        self._context.epochs.learn_from(document)
+        if tries.epoch is None:
+            tries.epoch = self._context.epochs.of(call.contact.id)
         sealer = self._sealer(call.contact, document)
         request = await self._request(call, sealer, body, tries)
         is_open = False
@@ -214,8 +231,9 @@ class SealedTransport:
         own = [(b"portal-seal", b":" + base64.b64encode(sealer.enc) + b":")]
         if call.size is not None:
             own.append((b"content-length", str(call.size).encode("ascii")))
+        to = call.recipient(tries.epoch)
         signed = sign_request(
-            self._context.key, call.message(*own), call.recipient, nonce=tries.nonce, now=tries.now
+            self._context.key, call.message(*own), to, nonce=tries.nonce, now=tries.now
         ).message
         head = RequestHead(
             signed.method,

@@ -1,12 +1,13 @@
 """A signed call: authenticated both ways, readable for whoever carries it.
 
 Both bodies are buffered: the request's so that its digest can be signed (and the call tried again
-when the peer proves that our clock is off), the response's so that the app sees none of it before
-its signature and its digest were verified.
+when the peer proves that our clock is off, or tells us its epoch), the response's so that the app
+sees none of it before its signature and its digest were verified.
 Source: docs/protocol.md, sections 3, 4 and 6.
 """
 
 import secrets
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -29,6 +30,7 @@ from proxy.outbound.call import (
     fields_for_app,
     is_repeatable,
     peer_name,
+    refuse_forgotten,
     refuse_replayed,
     time_told,
 )
@@ -70,24 +72,42 @@ class SignedTransport:
             yield CallResponse(response.status, fields, theirs.pieces(), mark)
 
     async def _converse(self, call: Call, body: BufferedBody, buffered: BufferedBody) -> Response:
+        """Send, and once more where the peer says with what it would have to be signed.
+
+        The first call to a peer has no epoch, and is sent again: its document, which would tell
+        one, isn't needed for signed calls, and costs as much.
+        """
         nonce = secrets.token_bytes(NONCE_BYTES)
-        started = self._context.clock()
+        started, began = self._context.clock(), time.monotonic()
         now = int(started) if call.at is None else call.at
-        first = await self._attempt(call, body, buffered, nonce, now)
-        if call.at is not None or refusal_mark(first.fields)[0] != Code.OUT_OF_TIME.public:
+        epoch = self._context.epochs.of(call.contact.id)
+        first = await self._attempt(call, body, buffered, nonce, now, epoch)
+        if refusal_mark(first.fields).code != Code.OUT_OF_TIME.public:
             return first
-        theirs = time_told(first.fields, buffered.read(PROBLEM_LIMIT))
-        if theirs is None or not is_repeatable(started, self._context.clock()):
+        told = time_told(first.fields, buffered.read(PROBLEM_LIMIT))
+        if told is not None:
+            self._context.epochs.learn(call.contact.id, told.epoch)
+        if call.at is not None:
+            return first
+        if told is None or not is_repeatable(started, self._context.clock()):
             raise Refusal(Code.PEER_UNTRUSTED, f"{call.contact.id}: out of time, tells no time")
+        refuse_forgotten(call, epoch, told, time.monotonic() - began)
         buffered.clear()
-        return await self._attempt(call, body, buffered, nonce, theirs)
+        return await self._attempt(call, body, buffered, nonce, told.now, told.epoch)
 
     async def _attempt(
-        self, call: Call, body: BufferedBody, buffered: BufferedBody, nonce: bytes, now: int
+        self,
+        call: Call,
+        body: BufferedBody,
+        buffered: BufferedBody,
+        nonce: bytes,
+        now: int,
+        epoch: bytes | None,
     ) -> Response:
         """Send once; return the verified head, fields under their travelling names."""
         message = call.message(content_digest(body.sha256))
-        signed = sign_request(self._context.key, message, call.recipient, nonce=nonce, now=now)
+        to = call.recipient(epoch)
+        signed = sign_request(self._context.key, message, to, nonce=nonce, now=now)
         question = Question(signed.message, signed.components, encode_nonce(nonce))
         framing: tuple[Field, ...] = ()
         if call.has_body:

@@ -99,7 +99,7 @@ class Running:
         certificate = self.certificate.problems_at(portal.clock()) if self.certificate else ()
         unfollowed = self._follower.problems() if self._follower is not None else ()
         others = (*certificate, *self._token_files.problems, *unfollowed, *self.more_problems())
-        return tuple(dict.fromkeys((*found, *others)))
+        return tuple(dict.fromkeys((*found, *others, *self.replays.problems)))
 
     def listeners(self, sockets: Mapping[str, ListeningSocket]) -> tuple[Listener, ...]:
         """Return every listener, with its app behind it, at its socket of ``sockets``."""
@@ -117,7 +117,7 @@ class Running:
             send=timeouts.client_send,
         )
         apps: dict[str, ASGIApp] = {
-            "public": Inbound(portal, self.upstream, self.replays),
+            "public": Inbound(portal, self.upstream),
             "apps": Outbound(portal, by_mode, self.tokens, service),
             "owner": owner_app(portal, self.problems),
         }
@@ -223,9 +223,9 @@ def prepare(
     terminals = TerminalStore(state.terminals)
     terminals.load()  # as above
     watch, pairing = TerminalWatch(terminals), PairingStore(state.pairing, terminals)
-    portal = Portal(config, key, ContactWatch(store), catalogue, sealing, watch, pairing, only=only)
+    replays, contacts = ReplayStore(state.replays), ContactWatch(store)
+    portal = Portal(config, key, contacts, catalogue, sealing, watch, pairing, replays, only=only)
     sealing.open(portal.clock())
-    replays = ReplayStore(state.replays)
     tokens = TokenStore(state.tokens)
     surplus_responses = SurplusResponses(state.surplus_responses)
 

@@ -86,8 +86,9 @@ class Followed:
     async def _look_around(self, thread: DiskThread) -> None:
         await thread.run(self.look_around)
 
-    async def _show_replays_alive(self, _: DiskThread) -> None:
-        self.replays.keep_alive(self.portal.clock())
+    async def _show_replays_alive(self, thread: DiskThread) -> None:
+        # The clock is asked in the thread: else a wait would look like a clock that was set back.
+        await thread.run(lambda: self.replays.keep_alive(self.portal.clock()))
 
     async def _revoke_lost(self, _: DiskThread) -> None:
         # Those that began while a list was replaced, and terminals whose time is over.

@@ -1,234 +1,374 @@
 """The replay store: every signed request is carried out at most once (docs/protocol.md, section 6).
 
-SQLite, shared by all processes that serve this Portal, kept over restarts. It stands on one fact,
-kept in the file itself: *every nonce that was ever claimed with a* ``created`` *above* ``floor``
-*is still in here*. So a signature at or below the floor is refused, and what can't vouch for that
-fact raises the floor, which nothing ever lowers:
+SQLite, shared by all processes that serve this Portal, kept over restarts. Each signature is made
+under the store's *epoch*, and counts under no other. It stands on one fact: *every nonce that was
+claimed in this epoch, and whose signature could still be good, is in here*. Where that can't be
+vouched for a new epoch begins, with which all older signatures are dead: the store is new, was
+restored from a backup or a snapshot, is damaged, wasn't kept alive for more than ``SILENCE``
+seconds, the clock was set, or the machine was started anew. That costs each peer one try that is
+repeated, and its owner nothing.
 
-- purging raises it to the newest ``created`` of the rows it deletes. It follows the rows and not
-  the clock, so a clock that is set back can't bring an old signature back to life;
-- a store that wasn't kept alive for more than ``SILENCE`` seconds (it is new, was restored from a
-  backup or a snapshot, lost its last writes with the power, or the clock jumped either way)
-  raises it to the present: claims may have been made that it doesn't know of.
+Two things follow. No clock that is set, back or ahead, makes an old signature good or a new one
+bad for longer than it takes to notice. And nothing need be safe from a power cut, so nothing here
+waits for a disk to have written it.
 
+What a process does in its event loop waits for nobody: ``claim_at_once`` and ``told`` give up
+where another process holds the database or anything is wrong, and a thread goes on from there.
 Anything that the database can't do refuses the request (503). Signatures are claimed after they
 verified, so strangers leave no row; nothing evicts a row that is still needed.
 """
 
+import errno
 import logging
+import os
 import sqlite3
+import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
+from proxy.core.epoch import Epoch
 from proxy.core.errors import Code, Invalid, Problem, Refusal
-from proxy.state.files import Unsafe, check_private, create_atomically, locked
-
-KEPT = 600
-"""Seconds that a claim is kept: far longer than any signature is valid (60 s, and 60 s of skew)."""
-
-SILENCE = 5
-"""Seconds without a sign of life after which a store no longer vouches for the past.
-
-Short enough that nobody restores a backup, or boots after a power cut, within it; long enough for
-a busy machine, where too short a limit refuses honest requests that were signed just before.
-"""
+from proxy.state.boot_clock import BootClock
+from proxy.state.files import LOCK_WAIT, Busy, Unsafe, check_private, locked
+from proxy.state.replay_file import (
+    Damaged,
+    Moment,
+    Outdated,
+    Stand,
+    checkpoint,
+    claim,
+    connect,
+    examine,
+    is_damage,
+    make_database,
+    purge,
+    read_stand,
+    show_life,
+)
 
 _LOCK_WAIT = 1.0
-"""Seconds that a claim waits for another process's; each takes well under a millisecond."""
+"""Seconds that a thread waits for another process; each claim takes well under a millisecond."""
+_MOMENT = 0.005
+"""Seconds that the event loop waits for one."""
+_MOST_PURGES = 20
+"""Purges at one sign of life: more are due only where thousands of calls come each second."""
+_PAUSE = 0.005
+"""Seconds between two of them, in which others claim."""
+_TROUBLED = 10.0
+"""Seconds for which a claim that failed is a problem of the store's."""
 
-_PURGE_ROWS = 5000
-"""Rows deleted in one go, so that claims needn't wait long for it."""
-
-_APPLICATION_ID = 0x50724C79
-_VERSION = 1
-_SCHEMA = (
-    """CREATE TABLE claim (
-        portal_id TEXT NOT NULL, nonce BLOB NOT NULL, created INTEGER NOT NULL,
-        claimed REAL NOT NULL, PRIMARY KEY (portal_id, nonce)) WITHOUT ROWID""",
-    "CREATE INDEX claim_by_age ON claim (claimed, created)",
-    "CREATE TABLE store (floor INTEGER NOT NULL, alive_until REAL NOT NULL)",
-    f"PRAGMA application_id = {_APPLICATION_ID}",
-    f"PRAGMA user_version = {_VERSION}",
-)
-_CLAIM = """
-INSERT INTO claim SELECT :portal_id, :nonce, :created, :now FROM store
-WHERE :created > floor AND abs(:now - alive_until) <= :silence
-"""
-"""One statement, so that no other process can purge or claim between the check and the row."""
-
-_OLDEST = f"FROM claim WHERE claimed < ? ORDER BY claimed LIMIT {_PURGE_ROWS}"
-_REMEDY = "stop the proxy, remove the file and start again; what was signed before is then refused"
 _log = logging.getLogger("proxy.replay")
+_Result = TypeVar("_Result")
+
+
+class Later(Exception):
+    """It can't be done without waiting: a thread has to do it. Nothing was done yet."""
+
+
+class _Replaced(Exception):
+    """The path leads to another file than the one that is open, or to none."""
+
+
+class _Seat:
+    """A connection, for one thread at a time."""
+
+    def __init__(self, path: Path, wait: float) -> None:
+        self._path = path
+        self._wait = wait
+        self._lock = threading.Lock()
+        self._db: sqlite3.Connection | None = None
+        self._inode = (0, 0)
+
+    @property
+    def inode(self) -> tuple[int, int]:
+        """Which file it leads to."""
+        return self._inode
+
+    @contextmanager
+    def use(self, seconds: float) -> Iterator[sqlite3.Connection]:
+        """Take the connection, within ``seconds``.
+
+        Raises ``_Replaced`` where the path doesn't lead to its file any more: a deleted one still
+        takes rows, which nobody would ever find again. And ``Later`` where it isn't free.
+        """
+        if not self._lock.acquire(blocking=seconds > 0, timeout=seconds if seconds > 0 else -1):
+            raise Later
+        try:
+            if self._db is None:
+                raise sqlite3.ProgrammingError("the replay store isn't open")
+            if self._inode != _inode(self._path):
+                raise _Replaced
+            yield self._db
+        finally:
+            self._lock.release()
+
+    def renew(self) -> None:
+        """Connect to the file that is there."""
+        with self._lock:
+            if self._db is not None and self._inode == _inode(self._path):
+                return
+            inode = _inode(self._path)
+            db = connect(self._path, self._wait)
+            if self._db is not None:
+                self._db.close()
+            self._db, self._inode = db, inode
+
+    def close(self) -> None:
+        with self._lock:
+            if self._db is not None:
+                self._db.close()
+            self._db = None
+
+
+_FAILURES = (sqlite3.Error, OSError, Unsafe, Damaged, Busy, Later, _Replaced)
 
 
 class ReplayStore:
-    """The store in the file at ``path``; one object for each process and thread that uses it.
+    """The store in the file at ``path``; one object for each process that uses it.
 
-    Times are Unix seconds, given by the caller.
+    ``now`` is Unix seconds, given by the caller. ``claim_at_once`` and ``told`` are for the event
+    loop, the rest for any thread.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: BootClock | None = None) -> None:
         self._path = path
-        self._db: sqlite3.Connection | None = None
-        self._inode = (0, 0)
-        self._is_down = False
-        self._is_future = False
+        self._clock = clock or BootClock()
+        self._at_once = _Seat(path, _MOMENT)
+        self._waiting = _Seat(path, _LOCK_WAIT)
+        self._keeper = _Seat(path, _LOCK_WAIT)
+        self._mending = threading.Lock()
+        self._fault = ""
+        self._failing_until = 0.0
+        self._is_open = False
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Why calls are refused just now, for the owner; nothing where they aren't."""
+        fault = self._fault
+        if not fault:
+            return ()
+        what = f"the replay store is down, and every call of a peer is refused: {fault}"
+        return (Problem(str(self._path), "", what),)
 
     def open(self, now: float) -> None:
-        """Open the store, made if the file is missing: then whatever was signed before is refused.
+        """Open the store; made anew where it is missing, or can't vouch for the past.
 
-        Raises ``Invalid`` for a file that is corrupt, not ours alone or can't be used (it is never
-        replaced by a new one silently), and ``Busy``.
+        Raises ``Invalid`` for a file that isn't ours alone or can't be used.
         """
         try:
-            with locked(self._path):
-                with suppress(FileExistsError):
-                    create_atomically(self._path, b"")
-                    _log.info("made a new replay store: what was signed before now is refused")
-                check_private(self._path)
-                self._connect(now)
-                self._show_life(now)
-        except (sqlite3.Error, OSError, Unsafe) as error:
+            self._settle(now, LOCK_WAIT)
+        except _FAILURES as error:
             self.close()
-            what = f"can't be used: {error}; if it is damaged, {_REMEDY}"
-            raise Invalid([Problem(str(self._path), "", what)]) from None
+            raise Invalid([Problem(str(self._path), "", f"can't be used: {_why(error)}")]) from None
+        self._is_open = True
 
-    def claim(self, portal_id: str, nonce: bytes, created: int, now: float) -> None:
+    def claim_at_once(
+        self, portal_id: str, nonce: bytes, epoch: bytes | None, *, now: float
+    ) -> None:
+        """Do what ``claim`` does, and raise ``Later`` rather than wait."""
+        at = self._at(now)
+        try:
+            with self._at_once.use(0) as db:
+                if claim(db, portal_id, nonce, epoch, at):
+                    return
+                stand = read_stand(db)
+        except sqlite3.IntegrityError as error:
+            raise _refusal(error, nonce) from None
+        except (sqlite3.Error, OSError, Damaged, _Replaced):
+            raise Later from None
+        if not stand.is_current(at):
+            raise Later  # a late sign of life isn't the sender's fault
+        raise _other_epoch(epoch, now)
+
+    def claim(self, portal_id: str, nonce: bytes, epoch: bytes | None, *, now: float) -> None:
         """Claim the nonce for one request, which is carried out only if this returns.
 
-        ``created`` is the signature's. Raises ``Refusal``: ``REPLAYED``, ``OUT_OF_TIME`` where a
-        claim could have been forgotten, ``REPLAY_STORE_DOWN`` for whatever goes wrong.
+        ``epoch`` is the one that it was signed under. Raises ``Refusal``: ``REPLAYED``,
+        ``OUT_OF_TIME`` for another epoch than the store's, ``REPLAY_STORE_DOWN`` for whatever goes
+        wrong.
         """
-        row: dict[str, object] = {"portal_id": portal_id, "nonce": nonce, "created": created}
-        row |= {"now": now, "silence": SILENCE}
+
+        def claimed(db: sqlite3.Connection) -> bool:
+            at = self._at(now)
+            if claim(db, portal_id, nonce, epoch, at):
+                return True
+            if read_stand(db).is_current(at):
+                return False
+            self._show_life(db, at)
+            return claim(db, portal_id, nonce, epoch, at)
+
         try:
-            if self._insert(row):
-                return
-            self._show_life(now)  # a late sign of life isn't the sender's fault; a second look
-            if self._insert(row):
-                return
+            is_claimed = self._patiently(self._waiting, claimed, now)
         except sqlite3.IntegrityError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
-                raise Refusal(Code.REPLAYED, f"nonce {nonce.hex()}") from None
-            raise Refusal(Code.REPLAY_STORE_DOWN, str(error)) from error
-        except (sqlite3.Error, OSError) as error:
-            raise Refusal(Code.REPLAY_STORE_DOWN, str(error)) from error
-        except OverflowError:
-            raise Refusal(Code.OUT_OF_TIME, "created beyond 64 bits", now=int(now)) from None
-        detail = f"created {created} isn't after the replay store's floor"
-        raise Refusal(Code.OUT_OF_TIME, detail, now=int(now))
+            raise _refusal(error, nonce) from None
+        except _FAILURES as error:
+            self._failed(error, _TROUBLED)
+            raise Refusal(Code.REPLAY_STORE_DOWN, _why(error)) from error
+        if not is_claimed:
+            raise _other_epoch(epoch, now)
+
+    def told(self, now: float) -> Epoch | None:
+        """Return the epoch, to be told to a sender; None where ``look_again`` has to tell."""
+        at = self._at(now)
+        try:
+            with self._at_once.use(0) as db:
+                stand = read_stand(db)
+        except (sqlite3.Error, OSError, Damaged, _Replaced, Later):
+            return None
+        return stand.told(at) if stand.is_current(at) else None
+
+    def look_again(self, now: float) -> Epoch | None:
+        """Return the epoch, a new one where it is due; None where the store is down."""
+
+        def look(db: sqlite3.Connection) -> Epoch:
+            at = self._at(now)
+            stand = read_stand(db)
+            return (stand if stand.is_current(at) else self._show_life(db, at)).told(at)
+
+        try:
+            return self._patiently(self._waiting, look, now)
+        except _FAILURES as error:
+            self._failed(error, _TROUBLED)
+            return None
 
     def keep_alive(self, now: float) -> None:
-        """Show that the store lives, and purge; called every second by each process that uses it.
+        """Show that the store lives, purge, and empty its log; called every half second.
 
-        Raises nothing: it logs once when the store goes down, and once when it works again.
+        In a thread, since it may wait for a lock. Raises nothing: it logs once when the store goes
+        down, and once when it works again.
         """
+
+        def keep(db: sqlite3.Connection) -> None:
+            at = self._at(now)
+            self._show_life(db, at)
+            for _ in range(_MOST_PURGES):
+                if not purge(db, at):
+                    break
+                time.sleep(_PAUSE)
+            checkpoint(db)
+
         try:
-            self._show_life(now)
-        except (sqlite3.Error, OSError) as error:
-            if not self._is_down:
-                _log.error("the replay store is down, signed calls are refused: %s", error)
-            self._is_down = True
+            self._patiently(self._keeper, keep, now)
+        except _FAILURES as error:
+            self._failed(error, 0)
         else:
-            if self._is_down:
-                _log.warning("the replay store works again")
-            self._is_down = False
+            self._works()
 
     def close(self) -> None:
         """Close the store; every claim after this is refused."""
-        if self._db is not None:
-            self._db.close()
-        self._db = None
+        self._is_open = False
+        for seat in self._seats:
+            seat.close()
 
-    def _connect(self, now: float) -> None:
-        """Connect, and check that this is a sound store of ours before it is written to."""
-        # mode=rw: SQLite itself must never make a file, which would have other rights than ours.
-        uri = f"{self._path.absolute().as_uri()}?mode=rw"
-        db = sqlite3.connect(uri, uri=True, timeout=_LOCK_WAIT, isolation_level=None)
-        self._db = db
-        status = self._path.stat()
-        self._inode = (status.st_dev, status.st_ino)
-        is_empty = _value(db, "SELECT count(*) FROM sqlite_master") == 0
-        kind = (_value(db, "PRAGMA application_id"), _value(db, "PRAGMA user_version"))
-        if not is_empty and kind != (_APPLICATION_ID, _VERSION):
-            raise sqlite3.DatabaseError("it isn't a replay store of this version")
-        if _value(db, "PRAGMA journal_mode = WAL") != "wal":
-            raise sqlite3.OperationalError("its file system has no write-ahead log")
-        # In WAL mode NORMAL can lose the last writes with the power, but not break the file; the
-        # rule about SILENCE covers the loss. FULL would wait for the disk at every claim.
-        db.execute("PRAGMA synchronous = NORMAL")
-        if is_empty:
-            self._make_tables(db, now)
-        fault = _value(db, "PRAGMA quick_check(1)")
-        if fault != "ok":
-            raise sqlite3.DatabaseError(f"its pages are damaged ({fault})")
+    @property
+    def _seats(self) -> tuple[_Seat, ...]:
+        return self._at_once, self._waiting, self._keeper
 
-    @staticmethod
-    def _make_tables(db: sqlite3.Connection, now: float) -> None:
-        """Make the tables, in one transaction: killed in its middle, it leaves an empty file."""
-        db.execute("BEGIN IMMEDIATE")
-        for statement in _SCHEMA:
-            db.execute(statement)
-        db.execute("INSERT INTO store VALUES (?, ?)", (_just_before(now), now))
-        db.execute("COMMIT")
+    def _at(self, now: float) -> Moment:
+        return Moment.of(now, self._clock)
 
-    def _usable(self) -> sqlite3.Connection:
-        """Return the connection; raises OSError where the path doesn't lead to its file any more.
+    def _show_life(self, db: sqlite3.Connection, at: Moment) -> Stand:
+        stand, why = show_life(db, at)
+        if why:
+            _log.warning("a new epoch began, so peers sign their next call anew: %s", why)
+        return stand
 
-        A deleted file still takes rows, which nobody would ever find again.
-        """
-        status = self._path.stat()
-        if self._db is None or (status.st_dev, status.st_ino) != self._inode:
-            raise FileNotFoundError(f"{self._path} isn't open, or was replaced: restart the proxy")
-        return self._db
-
-    def _insert(self, row: dict[str, object]) -> bool:
-        return self._usable().execute(_CLAIM, row).rowcount == 1
-
-    def _show_life(self, now: float) -> None:
-        """Write that the store lived at ``now``, raise the floor where it must be, and purge."""
-        db = self._usable()
-        db.execute("BEGIN IMMEDIATE")
+    def _patiently(
+        self, seat: _Seat, action: Callable[[sqlite3.Connection], _Result], now: float
+    ) -> _Result:
+        """Return what ``action`` does with the database; where that is damaged, with a new one."""
+        distrusted = None
         try:
-            floor, alive_until = db.execute("SELECT floor, alive_until FROM store").fetchone()
-            if abs(now - alive_until) > SILENCE:
-                floor = max(floor, _just_before(now))
-            purged = _value(db, f"SELECT max(created) FROM (SELECT created {_OLDEST})", now - KEPT)  # noqa: S608 - a constant
-            if purged is not None:
-                floor = max(floor, purged)
-                rows = f"SELECT portal_id, nonce {_OLDEST}"
-                db.execute(f"DELETE FROM claim WHERE (portal_id, nonce) IN ({rows})", (now - KEPT,))  # noqa: S608 - a constant
-            db.execute("UPDATE store SET floor = ?, alive_until = ?", (floor, now))
-            db.execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):  # some errors have ended the transaction already
-                db.execute("ROLLBACK")
-            raise
-        self._warn_of_future(floor, now)
+            with seat.use(_LOCK_WAIT) as db:
+                return action(db)
+        except (_Replaced, FileNotFoundError):
+            pass
+        except (sqlite3.Error, Damaged) as error:
+            if not is_damage(error):
+                raise
+            distrusted = seat.inode
+            _log.error("the replay store is damaged: %s", error)
+        with self._mending:
+            if not self._is_open:
+                raise sqlite3.ProgrammingError("the replay store isn't open")
+            self._settle(now, _LOCK_WAIT, distrusted)
+        with seat.use(_LOCK_WAIT) as db:
+            return action(db)
 
-    def _warn_of_future(self, floor: int, now: float) -> None:
-        """Say once why everything is refused: the clock was ahead, and is right again."""
-        is_future = floor > now
-        if is_future and not self._is_future:
-            _log.error(
-                "the clock went back: what is signed before %s is refused (or: %s)",
-                time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(floor)),
-                _REMEDY,
-            )
-        self._is_future = is_future
+    def _settle(self, now: float, wait: float, distrusted: tuple[int, int] | None = None) -> None:
+        """See to it that a sound store is at the path, and that each connection leads to it.
+
+        The file ``distrusted`` proved to be damaged, whatever it looks like.
+        """
+        with locked(self._path, wait=wait):
+            if not self._is_sound(now) or _inode(self._path) == distrusted:
+                make_database(self._path, self._at(now))
+            for seat in self._seats:
+                seat.renew()
+
+    def _is_sound(self, now: float) -> bool:
+        """Tell whether the store that is there can be gone on with; says so where it can't."""
+        try:
+            check_private(self._path)
+        except FileNotFoundError:
+            _log.info("made a new replay store, %s", self._path)
+            return False
+        try:
+            with closing(connect(self._path, _LOCK_WAIT)) as db:
+                examine(db, self._at(now))
+                self._show_life(db, self._at(now))
+        except (sqlite3.Error, Damaged) as error:
+            if not is_damage(error) and not self._only_says_that_it_is_read_only(error):
+                raise
+            level = logging.INFO if isinstance(error, Outdated) else logging.ERROR
+            _log.log(level, "made a new replay store in the place of %s: %s", self._path, error)
+            return False
+        return True
+
+    def _only_says_that_it_is_read_only(self, error: Exception) -> bool:
+        """Tell whether nothing but a damaged header keeps it from being written to."""
+        code = getattr(error, "sqlite_errorcode", None)
+        return code == sqlite3.SQLITE_READONLY and os.access(self._path, os.W_OK)
+
+    def _failed(self, error: Exception, lasting: float) -> None:
+        """Note that calls are refused; what a claim met may pass by every sign of life."""
+        if not self._fault:
+            _log.error("the replay store is down, every call of a peer is refused: %s", _why(error))
+        self._fault = _why(error)
+        self._failing_until = max(self._failing_until, self._clock.seconds() + lasting)
+
+    def _works(self) -> None:
+        if self._fault and self._clock.seconds() >= self._failing_until:
+            _log.warning("the replay store works again")
+            self._fault = ""
 
 
-def _just_before(now: float) -> int:
-    """Return the floor that refuses what was created before this second.
-
-    The second itself is let through: a request signed just after the start must pass, and nobody
-    takes a backup, carries out a call and restores the backup within one second.
-    """
-    return int(now) - 1
+def _inode(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
-def _value(db: sqlite3.Connection, statement: str, *values: object) -> Any:  # noqa: ANN401 - SQLite's
-    """Return the first column of the statement's first row."""
-    return db.execute(statement, values).fetchone()[0]
+def _other_epoch(epoch: bytes | None, now: float) -> Refusal:
+    what = "signed under no epoch" if epoch is None else f"signed under the epoch {epoch.hex()}"
+    return Refusal(Code.OUT_OF_TIME, what, now=int(now))
+
+
+def _refusal(error: sqlite3.IntegrityError, nonce: bytes) -> Refusal:
+    if error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
+        return Refusal(Code.REPLAYED, f"nonce {nonce.hex()}")
+    return Refusal(Code.REPLAY_STORE_DOWN, str(error))
+
+
+def _why(error: Exception) -> str:
+    """Say what is wrong, and what helps against it."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    number = getattr(error, "errno", None)
+    what = str(error) or type(error).__name__.lower()
+    if code == sqlite3.SQLITE_FULL or number in (errno.ENOSPC, errno.EDQUOT):
+        return f"{what}; make room on its disk"
+    if code == sqlite3.SQLITE_READONLY or number in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return f"{what}; let the proxy write to its folder"
+    return what

@@ -18,7 +18,14 @@ from proxy.core.http.headers import values_of
 from proxy.core.identity import PrivateKey
 from proxy.core.signature.base import Message
 from proxy.core.signature.parameters import find_signature
-from proxy.core.signature.request import TAG, read_signature, refuse_forged, sender_key
+from proxy.core.signature.request import (
+    TAG,
+    Recipient,
+    read_recipient,
+    read_signature,
+    refuse_forged,
+    sender_key,
+)
 
 _ROOT = Path(__file__).resolve().parents[2]
 _ONE = Case("one", "GET", "small", 1)
@@ -118,7 +125,8 @@ def test_a_body_is_named_after_its_size() -> None:
 def test_each_request_signed_beforehand_is_good_and_has_a_nonce_of_its_own() -> None:
     key = PrivateKey(bytes(31) + b"1")
     to = PrivateKey(bytes(31) + b"2").public.portal_id
-    signer = PeerSigner(key, to, "pages", "pages.abcdef.portal.localhost:1")
+    authority, epoch = "pages.abcdef.portal.localhost:1", bytes(16)
+    signer = PeerSigner(key, to, "pages", authority, lambda: epoch)
     nonces = set()
     for raw in signer.signed(POST, 3):
         head, _, body = raw.partition(b"\r\n\r\n")
@@ -128,6 +136,7 @@ def test_each_request_signed_beforehand_is_good_and_has_a_nonce_of_its_own() -> 
         message = Message(fields, b"POST", signer.authority, b"/take/small", "http")
         read = read_signature(fields)
         refuse_forged(read, sender_key(read, fields), message)
+        assert read_recipient(fields) == Recipient(to, "pages", epoch)
         assert values_of(fields, b"content-length") == [b"%d" % len(body)]
         assert body == content("small")
         nonces.add(find_signature(fields, TAG).parameters["nonce"])

@@ -60,7 +60,7 @@ def test_every_problem_of_every_file_is_shown_at_once(ada: Home) -> None:
     )
     (ada.state / "identity.key").chmod(0o644)
     (ada.state / "contacts.yaml").write_text("peers: [{id: x, name: y}, {id: z}]\n")
-    (ada.state / "replay.sqlite3").write_bytes(b"no database at all")
+    (ada.state / "replay.sqlite3").chmod(0o644)
     outcome = ada.run("check")
     assert outcome.status == 1
     for expected in (
@@ -102,7 +102,16 @@ def test_a_missing_replay_store_is_a_warning_since_the_proxy_makes_it(ada: Home)
     (ada.state / "replay.sqlite3").unlink()
     outcome = ada.call("check")
     assert outcome.status == 0
-    assert "replay.sqlite3: is missing" in outcome.stdout
+    assert "replay.sqlite3: is missing; the proxy makes a new one" in outcome.stdout
+
+
+def test_a_damaged_replay_store_is_a_warning_too(ada: Home) -> None:
+    (ada.state / "replay.sqlite3").write_bytes(b"no database at all")
+    outcome = ada.call("check")
+    assert outcome.status == 0
+    assert "warning: " in outcome.stdout
+    assert "can't be read as a replay store" in outcome.stdout
+    assert "the proxy makes a new one" in outcome.stdout
 
 
 def test_before_init_check_says_what_to_do(home: Home) -> None:

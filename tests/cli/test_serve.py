@@ -123,8 +123,8 @@ def test_a_symbolic_link_is_no_key(quiet: Home) -> None:
     assert "symbolic link" in outcome.stderr
 
 
-def test_a_replay_store_that_is_none_is_a_reason_and_no_traceback(quiet: Home) -> None:
-    (quiet.state / "replay.sqlite3").write_bytes(b"no database at all")
+def test_a_replay_store_that_cant_be_used_is_a_reason_and_no_traceback(quiet: Home) -> None:
+    (quiet.state / "replay.sqlite3").chmod(0o644)
     outcome = quiet.run("serve")
     assert outcome.status == 1
     assert "replay.sqlite3" in outcome.stderr

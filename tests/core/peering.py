@@ -23,6 +23,8 @@ from proxy.core.identity import PrivateKey, short_id
 
 NOW = 1_750_000_000
 NONCE = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+EPOCH = bytes(range(128, 144))
+"""Under which Bob's replay store stands."""
 KEYS = {
     "ada": PrivateKey(bytes(32)),
     "bob": PrivateKey(bytes(range(32))),
@@ -71,18 +73,25 @@ def seal_field(seal: bytes | None = None) -> str:
     return f":{base64.b64encode(seal or SEAL).decode('ascii')}:"
 
 
+def epoch_field(epoch: bytes) -> str:
+    """Return an epoch as a parameter's value."""
+    return f":{base64.b64encode(epoch).decode('ascii')}:"
+
+
 def filled(text: str) -> str:
     """Replace ``{ada}`` by Ada's ID, ``{ada-key}`` by her key as a field; the others likewise.
 
     ``{seal}`` is the envelope's ``portal-seal``, ``{other-seal}`` another envelope's, ``{8000}`` a
     text of so many characters, ``{host}`` the authority of Bob's guestbook, ``{now}`` and
-    ``{now+1}`` Unix seconds, ``{nonce}`` and ``{other-nonce}`` what they say.
+    ``{now+1}`` Unix seconds, ``{nonce}``, ``{epoch}`` and the others of these what they say.
     """
     text = text.replace("{host}", HOST).replace("{nonce}", NONCE)
     text = text.replace("{other-nonce}", ("B" if NONCE[0] != "B" else "C") + NONCE[1:])
     text = re.sub(r"\{now(?:\+(\d+))?\}", lambda match: str(NOW + int(match[1] or 0)), text)
     text = re.sub(r"\{(\d+)\}", lambda match: "x" * int(match[1]), text)
     text = text.replace("{seal}", seal_field()).replace("{other-seal}", seal_field(bytes(32)))
+    text = text.replace("{epoch}", epoch_field(EPOCH))
+    text = text.replace("{other-epoch}", epoch_field(bytes(16)))
     for name, key in KEYS.items():
         text = text.replace(f"{{{name}}}", key.public.portal_id)
         text = text.replace(f"{{{name}-key}}", key_field(key))
@@ -122,7 +131,7 @@ class Draft:
         own: dict[str, str | None] = {
             "content-digest": f"sha-256=:{digest.decode('ascii')}:",
             "portal-key": key_field(KEYS[self.key]),
-            "portal-to": f'"{BOBS}";app="guestbook"',
+            "portal-to": '"{bob}";app="guestbook";epoch={epoch}',
         }
         if self.sealed:
             own |= {"portal-seal": seal_field(), "content-length": str(len(self.body))}
@@ -208,17 +217,20 @@ def _seconds(text: str) -> str:
 
 
 class Claims:
-    """A replay store that only takes notes."""
+    """A replay store that only takes notes of what was signed under its epoch."""
 
     def __init__(self, refusal: Refusal | None = None) -> None:
-        self.made: list[tuple[str, bytes, int]] = []
+        self.made: list[tuple[str, bytes, bytes]] = []
         self._refusal = refusal
 
-    def __call__(self, portal_id: str, nonce: bytes, created: int) -> None:
+    def __call__(self, portal_id: str, nonce: bytes, epoch: bytes | None) -> None:
         """Take the note, or refuse."""
         if self._refusal is not None:
             raise self._refusal
-        self.made.append((portal_id, nonce, created))
+        if epoch != EPOCH:
+            what = "no epoch" if epoch is None else f"the epoch {epoch.hex()}"
+            raise Refusal(Code.OUT_OF_TIME, what, now=NOW)
+        self.made.append((portal_id, nonce, epoch))
 
 
 def ask(

@@ -20,6 +20,7 @@ from tests.core.peering import (
     CLEOS,
     CONTACTS,
     CONTEXT,
+    EPOCH,
     EVES,
     HOST,
     NONCE,
@@ -85,12 +86,12 @@ def test_a_peer_is_admitted_with_what_its_app_sent_and_nothing_else() -> None:
     assert admission.digests == {"sha-256": hashlib.sha256(b"Hello").digest()}
     assert admission.question is not None
     assert admission.question.nonce == NONCE
-    assert claims.made == [(ADAS, decode_nonce(NONCE), NOW)]
+    assert claims.made == [(ADAS, decode_nonce(NONCE), EPOCH)]
 
 
 @modes
 def test_a_peer_may_ask_the_portal_itself(mode: Mode) -> None:
-    to = {"portal-to": f'"{BOBS}"'}
+    to = {"portal-to": '"{bob}";epoch={epoch}'}
     draft = _draft(mode, authority=CONTEXT.hosts.origin.authority, protocol=to)
     admission = ask(draft.sign(), CONTEXTS[mode])
     assert isinstance(admission, Admission)
@@ -99,7 +100,7 @@ def test_a_peer_may_ask_the_portal_itself(mode: Mode) -> None:
 
 
 def test_a_contact_hidden_from_an_app_may_still_ask_the_portal_itself() -> None:
-    to = {"portal-to": f'"{BOBS}"'}
+    to = {"portal-to": '"{bob}";epoch={epoch}'}
     draft = Draft(key="cleo", authority=CONTEXT.hosts.origin.authority, protocol=to)
     assert isinstance(ask(draft.sign()), Admission)
 

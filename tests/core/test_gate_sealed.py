@@ -15,6 +15,7 @@ from tests.core.peering import (
     ADAS,
     BOBS,
     CONTEXT,
+    EPOCH,
     HOST,
     NONCE,
     NOW,
@@ -50,7 +51,7 @@ def test_a_sealed_call_is_admitted_with_what_its_app_sent_and_nothing_else() -> 
     assert admission.fields == ((b"x-app", b"1"),)
     assert admission.digests == {}
     assert admission.question is not None
-    assert claims.made == [(ADAS, decode_nonce(NONCE), NOW)]
+    assert claims.made == [(ADAS, decode_nonce(NONCE), EPOCH)]
 
 
 def test_a_digest_is_no_duty_in_an_envelope_and_verified_where_it_is_sent() -> None:

@@ -14,7 +14,7 @@ _PAGE = Path(__file__).resolve().parents[2] / "docs" / "protocol.md"
 
 ADA_SEED, BOB_SEED = bytes([1]) * 32, bytes([2]) * 32
 ADA, BOB = PrivateKey(ADA_SEED), PrivateKey(BOB_SEED)
-NONCE = bytes(range(32))
+NONCE, EPOCH = bytes(range(32)), bytes(range(128, 144))
 SENT, ANSWERED = 1_700_000_000, 1_700_000_001
 ORIGIN = parse_origin(f"https://{BOB.public.portal_id[:6]}.p.getportal.org").of_app("guestbook")
 METHOD, TARGET = b"POST", b"/peer/entries?lang=en"

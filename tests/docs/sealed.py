@@ -27,6 +27,7 @@ from tests.docs.page import (
     ADA,
     BOB,
     BODY,
+    EPOCH,
     METHOD,
     ORIGIN,
     RESPONSE_BODY,
@@ -66,7 +67,7 @@ def signed_request() -> Message:
         (b"content-length", str(len(BODY)).encode()),
     )
     message = Message(fields, METHOD, ORIGIN.authority, TARGET, ORIGIN.scheme)
-    to = Recipient(BOB.public.portal_id, "guestbook")
+    to = Recipient(BOB.public.portal_id, "guestbook", EPOCH)
     return sign_request(ADA, message, to, nonce=NONCE, now=SENT).message
 
 

@@ -9,7 +9,8 @@ from proxy.core.access.decision import RuleMatcher
 from proxy.core.access.hosts import Hosts
 from proxy.core.access.policy import Access, Contact, ContactList
 from proxy.core.access.rules import Rule, Rules
-from proxy.core.errors import Code
+from proxy.core.epoch import Epoch
+from proxy.core.errors import Code, Refusal
 from proxy.core.gate import AccessContext, Request, admit
 from proxy.core.http.headers import (
     FRAMING,
@@ -20,6 +21,7 @@ from proxy.core.http.headers import (
     Fields,
 )
 from proxy.core.http.origin import parse_origin
+from proxy.core.http.problem import REFUSAL_FIELD, refusal_response
 from proxy.core.identity import PrivateKey
 from proxy.core.identity_document import (
     LIFETIME,
@@ -43,6 +45,7 @@ from tests.docs.page import (
     BOB,
     BOB_SEED,
     BODY,
+    EPOCH,
     METHOD,
     NONCE,
     ORIGIN,
@@ -77,7 +80,7 @@ def _signed_request() -> tuple[Message, Question]:
         target=TARGET,
         scheme=ORIGIN.scheme,
     )
-    to = Recipient(BOB.public.portal_id, "guestbook")
+    to = Recipient(BOB.public.portal_id, "guestbook", EPOCH)
     signed = sign_request(ADA, message, to, nonce=NONCE, now=SENT)
     return signed.message, Question(signed.message, signed.components, encode_nonce(NONCE))
 
@@ -100,9 +103,19 @@ def _wire(start: bytes, fields: Fields, body: bytes) -> str:
 
 def _document() -> str:
     domain = ORIGIN.host.removeprefix("guestbook.")
-    body = document_body(BOB, "Bob", domain, ("sealed", "signed"), (_OFFER,), LARGEST_CHUNK)
+    epoch = Epoch(EPOCH, 0)
+    body = document_body(BOB, "Bob", domain, ("sealed", "signed"), (_OFFER,), LARGEST_CHUNK, epoch)
     fields = sign_document(BOB, _digest(body), now=SENT)
     return _wire(b"HTTP/1.1 200 OK", fields, body)
+
+
+def _out_of_time() -> str:
+    """Return what the page shows of the refusal of a call that was signed under no epoch."""
+    refusal = Refusal(Code.OUT_OF_TIME, now=ANSWERED, epoch=Epoch(EPOCH, 600_000))
+    response = refusal_response(refusal)
+    shown = (REFUSAL_FIELD, b"content-type")
+    fields = [pair for pair in response.fields if pair[0] in shown]
+    return wire(b"HTTP/1.1 401 Unauthorized", fields, response.body)
 
 
 def examples() -> dict[str, str]:
@@ -124,6 +137,7 @@ def examples() -> dict[str, str]:
         "response": _wire(b"HTTP/1.1 201 Created", response.fields, RESPONSE_BODY),
         "response base": base(response, RESPONSE_TAG, question.message),
         "document": _document(),
+        "out of time": _out_of_time(),
     }
 
 
@@ -194,11 +208,11 @@ def test_the_request_on_the_page_is_admitted() -> None:
         {"guestbook": RuleMatcher(Rules((Rule(b"/peer", Access.PEER),)))},
         ContactList((Contact(ada, "Ada", "https://ada.test"),), {"guestbook": "all"}),
     )
-    claimed: list[tuple[str, bytes, int]] = []
+    claimed: list[tuple[str, bytes, bytes | None]] = []
     admission = admit(
         Request(method, target, fields), context, SENT, lambda *claim: claimed.append(claim)
     )
-    assert claimed == [(ada, NONCE, SENT)]
+    assert claimed == [(ada, NONCE, EPOCH)]
     assert admission.caller.id == ada
     digest = BodyDigest(admission.digests)
     digest.update(body)
@@ -225,3 +239,4 @@ def test_the_identity_document_on_the_page_is_believed() -> None:
     assert document.modes == {"sealed", "signed"}
     assert document.sealing_keys == (_OFFER,)
     assert document.largest_chunk == LARGEST_CHUNK
+    assert document.epoch == EPOCH

@@ -17,7 +17,18 @@ from proxy.core.http.origin import parse_origin
 from proxy.core.sealing.key_config import parse_key_config
 from proxy.core.sealing.message import Event, MessageOpener
 from proxy.core.sealing.request import RequestOpener
-from tests.docs.page import ADA, BOB, BODY, METHOD, ORIGIN, RESPONSE_BODY, SENT, TARGET, example
+from tests.docs.page import (
+    ADA,
+    BOB,
+    BODY,
+    EPOCH,
+    METHOD,
+    ORIGIN,
+    RESPONSE_BODY,
+    SENT,
+    TARGET,
+    example,
+)
 from tests.docs.sealed import (
     CONFIG,
     KEY,
@@ -70,11 +81,11 @@ def _admitted(head: RequestHead, seal: bytes) -> Admission:
         ),
         frozenset({"sealed"}),
     )
-    claimed: list[tuple[str, bytes, int]] = []
+    claimed: list[tuple[str, bytes, bytes | None]] = []
     fields = ((b"host", head.authority), *head.fields)
     request = Request(head.method, head.target, fields, seal)
     admission = admit(request, context, SENT, lambda *claim: claimed.append(claim))
-    assert claimed == [(ADA.public.portal_id, NONCE, SENT)]
+    assert claimed == [(ADA.public.portal_id, NONCE, EPOCH)]
     return admission
 
 

@@ -219,6 +219,19 @@ def test_a_wrong_clock_is_told_the_time_and_the_second_try_is_carried_out(
     assert world.app.request.body == b"once"
 
 
+@pytest.mark.parametrize("epoch", ["", base64.b64encode(bytes(16)).decode()])
+def test_a_call_signed_under_another_epoch_is_told_the_right_one_and_carried_out(
+    world: World, epoch: str
+) -> None:
+    first, second = world.call("POST", body=b"once", epoch=epoch)
+    assert (first.told["status"], first.told["code"]) == (401, "out_of_time")
+    assert base64.b64decode(first.told["epoch"]) == world.bob.epoch
+    problem = json.loads(first.body)
+    assert all(problem[name] == first.told[name] for name in ("now", "epoch", "memory"))
+    assert (second.told["status"], second.body) == (200, b"ok")
+    assert world.app.request.body == b"once"
+
+
 def test_a_flipped_bit_is_a_problem_with_the_key_and_the_second_try_is_carried_out(
     world: World,
 ) -> None:

@@ -1,4 +1,4 @@
-"""The replay store's file: private, never replaced silently, and nothing passes where it fails."""
+"""The replay store's file: private, made anew where damaged, and what fails lets nothing pass."""
 
 import logging
 import sqlite3
@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from proxy.core.errors import Code, Invalid
-from proxy.state.replay import ReplayStore
-from tests.claims import NOW, opened, response
+from proxy.state.replay import Later
+from tests.claims import NONCE, Machine, Process
+
+NOTHING_FITS = b"\xff" * 1000
 
 
 @pytest.fixture
@@ -19,102 +21,174 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(path: Path) -> Iterator[ReplayStore]:
-    with closing(opened(path)) as store:
-        yield store
+def process(path: Path) -> Iterator[Process]:
+    with closing(Process(path)) as process:
+        yield process
+
+
+def execute(process: Process, *statements: str) -> None:
+    """Run statements on all connections of a process."""
+    for seat in process.store._seats:
+        with seat.use(1) as db:
+            for statement in statements:
+                db.execute(statement)
 
 
 # A store that fails
 
 
-def _delete(_store: ReplayStore, path: Path) -> None:
-    path.unlink()
-
-
-def _replace(_store: ReplayStore, path: Path) -> None:
-    new = path.with_name("new.db")
-    opened(new).close()
-    new.replace(path)
-
-
-def _fill_the_disk(store: ReplayStore, _path: Path) -> None:
-    assert store._db is not None
-    pages = store._db.execute("PRAGMA page_count").fetchone()[0]
-    store._db.execute(f"PRAGMA max_page_count = {pages}")
+def _fill_the_disk(process: Process) -> None:
+    execute(process, "PRAGMA max_page_count = 1")
     for number in range(1000):
-        if response(store, nonce=number.to_bytes(1000, "big")) is not None:
+        if process.claim(number.to_bytes(1000, "big")) is not None:
             return
 
 
-def _forbid_writing(store: ReplayStore, _path: Path) -> None:
-    assert store._db is not None
-    store._db.execute("PRAGMA query_only = ON")
+def _forbid_writing(process: Process) -> None:
+    execute(process, "PRAGMA query_only = ON")
 
 
-def _drop_the_table(store: ReplayStore, _path: Path) -> None:
-    assert store._db is not None
-    store._db.execute("DROP TABLE claim")
-
-
-def _close(store: ReplayStore, _path: Path) -> None:
-    store.close()
-
-
-@pytest.mark.parametrize(
-    "fault", [_delete, _replace, _fill_the_disk, _forbid_writing, _drop_the_table, _close]
-)
-def test_a_store_that_fails_lets_nothing_through(
-    store: ReplayStore, path: Path, fault: Callable[[ReplayStore, Path], None]
+@pytest.mark.parametrize("fault", [_fill_the_disk, _forbid_writing])
+def test_a_store_that_fails_lets_nothing_through_and_says_so(
+    process: Process, fault: Callable[[Process], None]
 ) -> None:
-    assert response(store) is None
-    fault(store, path)
-    assert response(store, nonce=b"\xff" * 1000) is Code.REPLAY_STORE_DOWN
-
-
-def test_a_store_that_is_locked_too_long_lets_nothing_through_and_recovers(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("proxy.state.replay._LOCK_WAIT", 0.02)
-    store = opened(path)
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    assert response(store) is Code.REPLAY_STORE_DOWN
-    other.execute("ROLLBACK")
-    other.close()
-    assert response(store) is None
-    store.close()
-
-
-def test_a_number_that_no_database_holds_is_out_of_time(store: ReplayStore) -> None:
-    assert response(store, created=2**63) is Code.OUT_OF_TIME
-    assert response(store, created=-(2**70)) is Code.OUT_OF_TIME
+    assert process.claim() is None
+    epoch = process.epoch()
+    fault(process)
+    assert process.claim(NOTHING_FITS, epoch) is Code.REPLAY_STORE_DOWN
+    with pytest.raises(Later):
+        process.at_once(NOTHING_FITS, epoch)
+    (problem,) = process.store.problems
+    assert problem.file == str(process.path)
+    assert "every call of a peer is refused" in problem.what
 
 
 def test_going_down_and_coming_back_is_said_once_each(
-    store: ReplayStore, path: Path, caplog: pytest.LogCaptureFixture
+    process: Process, caplog: pytest.LogCaptureFixture
 ) -> None:
-    aside = path.with_name("aside")
-    path.rename(aside)
+    execute(process, "PRAGMA query_only = ON")
     for _ in range(3):
-        store.keep_alive(NOW)
-    aside.rename(path)
+        process.keep_alive()
+    assert "let the proxy write to its folder" in process.store.problems[0].what
+    execute(process, "PRAGMA query_only = OFF")
     for _ in range(3):
-        store.keep_alive(NOW)
+        process.keep_alive()
+    assert process.store.problems == ()
     assert [record.levelno for record in caplog.records] == [logging.ERROR, logging.WARNING]
 
 
-# The file
+def test_a_claim_that_failed_is_a_problem_for_a_while(process: Process) -> None:
+    """A sign of life may find room where a claim finds none."""
+    execute(process, "PRAGMA query_only = ON")
+    assert process.claim(epoch=bytes(16)) is Code.REPLAY_STORE_DOWN
+    execute(process, "PRAGMA query_only = OFF")
+    process.live(9)
+    assert process.store.problems
+    process.live(1)
+    assert process.store.problems == ()
 
 
-def test_the_files_are_private(store: ReplayStore, path: Path) -> None:
-    assert response(store) is None
-    modes = {file.name: file.stat().st_mode & 0o7777 for file in path.parent.iterdir()}
-    assert modes.keys() >= {"replay.db", "replay.db-wal", "replay.db-shm"}
-    assert set(modes.values()) == {0o600}
+# What is found damaged while it is open
+
+
+def _delete(process: Process) -> None:
+    process.path.unlink()
+
+
+def _delete_all(process: Process) -> None:
+    for path in process.path.parent.glob(process.path.name + "*"):
+        path.unlink()
+
+
+def _replace(process: Process) -> None:
+    new = process.path.with_name("new.db")
+    Process(new, process.machine).close()
+    new.replace(process.path)
+
+
+def _drop_the_table(process: Process) -> None:
+    with closing(sqlite3.connect(process.path)) as db:
+        db.execute("DROP TABLE claim")
+
+
+def _lose_the_row(process: Process) -> None:
+    with closing(sqlite3.connect(process.path, isolation_level=None)) as db:
+        db.execute("DELETE FROM store")
+
+
+def _change_a_type(column: str, value: str) -> Callable[[Process], None]:
+    def change(process: Process) -> None:
+        with closing(sqlite3.connect(process.path, isolation_level=None)) as db:
+            db.execute(f"UPDATE store SET {column} = {value}")
+
+    return change
+
+
+def _add_a_row(process: Process) -> None:
+    with closing(sqlite3.connect(process.path, isolation_level=None)) as db:
+        db.execute("INSERT INTO store SELECT x'00', boot, ahead, since, alive FROM store")
+
+
+def _overwrite(process: Process) -> None:
+    for path in process.path.parent.glob(process.path.name + "*"):
+        if not path.name.endswith(".lock"):
+            path.write_bytes(b"garbage " * 4096)
+
+
+DAMAGE = [
+    _delete,
+    _delete_all,
+    _replace,
+    _drop_the_table,
+    _lose_the_row,
+    _change_a_type("epoch", "'text'"),
+    _change_a_type("epoch", "x'00'"),
+    _change_a_type("boot", "7"),
+    _change_a_type("ahead", "'soon'"),
+    _change_a_type("alive", "x'00'"),
+    _overwrite,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_store_that_is_damaged_while_it_is_open_is_made_anew(
+    process: Process, damage: Callable[[Process], None]
+) -> None:
+    old = process.epoch()
+    assert process.claim() is None
+    damage(process)
+    assert process.claim(NONCE, old) is Code.OUT_OF_TIME
+    assert process.claim(b"unused", old) is Code.OUT_OF_TIME
+    new = process.epoch()
+    assert new != old
+    assert process.claim(b"anew", new) is None
+    assert process.at_once(b"and at once", new) is None
+    process.keep_alive()
+    assert process.store.problems == ()
+
+
+@pytest.mark.parametrize("damage", [*DAMAGE, _add_a_row])
+def test_the_sign_of_life_mends_a_damaged_store(
+    process: Process, damage: Callable[[Process], None]
+) -> None:
+    old = process.epoch()
+    damage(process)
+    process.keep_alive()
+    told = process.store.told(process.machine.now)
+    assert told is not None
+    assert told.value != old
+    assert process.store.problems == ()
+
+
+# What is found damaged when it is opened
 
 
 def _garbage(path: Path) -> None:
     path.write_bytes(b"garbage" * 1000)
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
 
 
 def _another_database(path: Path) -> None:
@@ -124,10 +198,9 @@ def _another_database(path: Path) -> None:
 
 
 def _damaged_pages(path: Path) -> None:
-    store = opened(path)
-    for number in range(500):
-        assert response(store, nonce=number.to_bytes(32, "big")) is None
-    store.close()
+    with closing(Process(path)) as process:
+        for number in range(500):
+            assert process.claim(number.to_bytes(32, "big")) is None
     data = bytearray(path.read_bytes())
     data[5 * 4096 : 6 * 4096] = bytes([0xA5]) * 4096
     path.write_bytes(data)
@@ -138,42 +211,101 @@ def _cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: 3 * 4096 + 100])
 
 
-@pytest.mark.parametrize("damage", [_garbage, _another_database, _damaged_pages, _cut_short])
-def test_a_damaged_store_is_refused_and_not_replaced(
-    path: Path, damage: Callable[[Path], None]
+def _another_version(path: Path) -> None:
+    Process(path).close()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 1")
+
+
+def _a_log_without_its_database(path: Path) -> None:
+    """Beside a new database it would be replayed into it."""
+    with closing(Process(path)) as process:
+        assert process.claim() is None
+        log = path.with_name(path.name + "-wal").read_bytes()
+    path.unlink()
+    path.with_name(path.name + "-wal").write_bytes(log)
+
+
+@pytest.mark.parametrize(
+    ("damage", "level"),
+    [
+        (_garbage, logging.ERROR),
+        (_empty, logging.ERROR),
+        (_another_database, logging.ERROR),
+        (_damaged_pages, logging.ERROR),
+        (_cut_short, logging.ERROR),
+        (_another_version, logging.INFO),
+        (_a_log_without_its_database, logging.INFO),
+    ],
+)
+def test_a_store_that_isnt_one_is_made_anew_and_the_log_says_so(
+    path: Path, damage: Callable[[Path], None], level: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     damage(path)
-    path.chmod(0o600)
-    before = path.read_bytes()
-    with pytest.raises(Invalid, match="remove the file"):
-        opened(path, NOW + 1)
-    assert path.read_bytes() == before
+    if path.exists():
+        path.chmod(0o600)
+    caplog.clear()
+    with caplog.at_level(logging.INFO), closing(Process(path)) as process:
+        assert process.rows() == 0
+        assert process.claim() is None
+        assert process.memory() == 0
+    (record,) = caplog.records
+    assert record.levelno == level
+    assert "made a new replay store" in record.getMessage()
+    assert str(path) in record.getMessage()
+
+
+def test_with_a_bit_that_flips_nothing_passes_twice(path: Path, tmp_path: Path) -> None:
+    machine = Machine()
+    with closing(Process(path, machine)) as process:
+        epoch = process.epoch()
+        assert process.claim() is None
+    whole = path.read_bytes()
+    used = [at for at in range(len(whole)) if whole[at]]
+    for at in used[:: max(1, len(used) // 150)]:
+        flipped = bytearray(whole)
+        flipped[at] ^= 0x10
+        copy = tmp_path / "copy.db"
+        for old in tmp_path.glob("copy.db*"):
+            old.unlink()
+        copy.write_bytes(flipped)
+        copy.chmod(0o600)
+        with closing(Process(copy, machine)) as process:
+            assert process.claim(NONCE, epoch) in {Code.REPLAYED, Code.OUT_OF_TIME}
+
+
+# The file
+
+
+def test_the_files_are_private(process: Process, path: Path) -> None:
+    assert process.claim() is None
+    modes = {file.name: file.stat().st_mode & 0o7777 for file in path.parent.iterdir()}
+    assert modes.keys() >= {"replay.db", "replay.db-wal", "replay.db-shm"}
+    assert set(modes.values()) == {0o600}
 
 
 def test_a_store_that_others_can_reach_is_refused(path: Path) -> None:
-    opened(path).close()
+    Process(path).close()
     path.chmod(0o644)
     with pytest.raises(Invalid, match="chmod 0600"):
-        opened(path)
+        Process(path)
 
 
 def test_a_link_to_a_store_is_refused(path: Path) -> None:
-    opened(path.with_name("real.db")).close()
+    Process(path.with_name("real.db")).close()
     path.symlink_to("real.db")
     with pytest.raises(Invalid, match="regular file"):
-        opened(path)
+        Process(path)
 
 
 def test_a_store_without_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Invalid):
-        opened(tmp_path / "nowhere" / "replay.db")
+        Process(tmp_path / "nowhere" / "replay.db")
 
 
-def test_a_removed_store_starts_anew_and_refuses_what_was_before(path: Path) -> None:
-    first = opened(path)
-    assert response(first) is None
-    first.close()
-    path.unlink()
-    second = opened(path, NOW + 2)
-    assert response(second, now=NOW + 2) is Code.OUT_OF_TIME
-    second.close()
+def test_nothing_waits_for_a_disk(process: Process) -> None:
+    """0 is ``OFF``; a checkpoint of its own would come in the middle of a claim."""
+    for seat in process.store._seats:
+        with seat.use(1) as db:
+            assert db.execute("PRAGMA synchronous").fetchone() == (0,)
+            assert db.execute("PRAGMA wal_autocheckpoint").fetchone() == (0,)

@@ -160,8 +160,10 @@ def on_stage(folder: Path, bobs: type[Portal] = Portal) -> Iterator[World]:
         )
         ada.start()
         bob.start()
-        yield World(ada, bob, ada_app, bob_app, relay, fake, cleo, dora, mallory,
-                    gone.public.portal_id, eda, meddler, peer, live)  # fmt: skip
+        world = World(ada, bob, ada_app, bob_app, relay, fake, cleo, dora, mallory,
+                      gone.public.portal_id, eda, meddler, peer, live)  # fmt: skip
+        assert world.ask(bob.id).status == 200  # she has learnt his epoch: calls are sent once
+        yield world
         for portal in (ada, bob, eda):
             if portal.log_file.exists():
                 assert portal.MISTAKE not in portal.log, portal.log

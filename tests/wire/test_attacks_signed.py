@@ -87,8 +87,9 @@ def stage(built: Stage) -> Stage:
 
 
 @pytest.fixture
-def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have what is signed be of this second, with a nonce of its own."""
+def fresh(monkeypatch: pytest.MonkeyPatch, stage: Stage) -> None:
+    """Have what is signed be of this second, under Bob's epoch, with a nonce of its own."""
+    monkeypatch.setattr(peering, "EPOCH", stage.bob.epoch)
     eventually(lambda: time.time() % 1 < 0.6)
     monkeypatch.setattr(peering, "NOW", int(time.time()))
     monkeypatch.setattr(peering, "NONCE", encode_nonce(secrets.token_bytes(32)))
@@ -174,7 +175,8 @@ def test_a_body_that_ends_after_its_signature_expired_is_taken(
     """In time is what had its whole head then: an upload may last."""
     row = {"then": [["add", "expect", "100-continue"]]}
     with built_in(tmp_path) as stage, RawConnection(stage.bob.public) as wire:
-        monkeypatch.setattr(peering, "NOW", int(time.time()) + 1)  # later than the proxy's start
+        monkeypatch.setattr(peering, "NOW", int(time.time()))
+        monkeypatch.setattr(peering, "EPOCH", stage.bob.epoch)
         head, body = signed(row)[:-5], b"Hello"
         wire.send(head)
         assert wire.until(b"\r\n\r\n").startswith(b"HTTP/1.1 100 ")

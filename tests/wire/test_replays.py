@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from proxy.core.access.policy import MODES, Mode
+from proxy.core.http.problem import refusal_mark
 from proxy.core.identity import PrivateKey
+from proxy.core.identity_document import PATH
+from proxy.core.signature.request import Recipient
+from proxy.state.replay_file import SILENCE
 from tests.wire.conftest import SITE, WIDE, World
 from tests.wire.harness.meddler import Passing
 from tests.wire.harness.portals import Portal, contact, end, reserve_port, wait_for_ports
@@ -22,8 +28,12 @@ from tests.wire.harness.raw import Raw, RawConnection, exchange, request, respon
 from tests.wire.harness.recorder import Recorder, eventually
 from tests.wire.harness.sealer import Sender
 from tests.wire.harness.signer import new_key, sign_call
+from tests.wire.harness.troubled import Drifting
 
 AT_ONCE = {"signed": 200, "sealed": 100}
+
+REFUSED = ("replayed", "out_of_time")
+"""How what was carried out before a restart is refused: the latter where that took seconds."""
 
 modes = pytest.mark.parametrize("mode", MODES)
 
@@ -44,13 +54,13 @@ class Carol:
     app: Recorder
     friend: PrivateKey
 
-    def call(self, mode: Mode, body: bytes = b"once") -> Call:
+    def call(self, mode: Mode, body: bytes = b"once", **signing: Any) -> Call:
         """Return a call of the friend's that wasn't sent yet."""
         if mode == "sealed":
             sender = Sender(self.friend, self.portal)
-            whole = sender.whole(sender.head("wide", method=b"POST"), body)
+            whole = sender.whole(sender.head("wide", method=b"POST", **signing), body)
             return Call(sender.around(whole), sender.opened)
-        signed = sign_call(self.friend, self.portal, "wide", method=b"POST", body=body)
+        signed = sign_call(self.friend, self.portal, "wide", method=b"POST", body=body, **signing)
 
         def proven(got: Raw) -> Raw:
             assert signed.believes(got, self.portal.id)
@@ -228,7 +238,7 @@ def test_a_restart_forgets_nothing(carol: Carol, mode: Mode) -> None:
     assert carol.portal.stop() == 0
     carol.portal.start()
 
-    assert carol.get(call).code == "replayed"
+    assert carol.get(call).code in REFUSED
     assert carol.get(carol.call(mode)).status == 200
     assert len(carol.app.forwarded) == 2
 
@@ -244,34 +254,135 @@ def test_a_killed_proxy_forgets_nothing(carol: Carol, mode: Mode) -> None:
 
     carol.portal.start()
 
-    assert carol.get(call).code == "replayed"
+    assert carol.get(call).code in REFUSED
 
 
-def test_without_its_store_every_call_is_refused_and_strangers_are_served(doomed: Carol) -> None:
-    for path in doomed.portal.state.glob("replay.sqlite3*"):
-        path.unlink()
-
-    for mode in MODES:
-        got = doomed.get(doomed.call(mode))
-        assert (got.status, got.code) == (503, "replay_store_down")
-
-    assert doomed.app.received == b""
-    host = ("Host", doomed.portal.app_host("site"))
-    assert exchange(doomed.portal.public, request("GET", "/", host)).status == 200
-    eventually(lambda: "the replay store is down" in doomed.portal.log)
+def _remove(path: Path) -> None:
+    path.unlink()
 
 
-def test_a_corrupt_store_refuses_every_call(doomed: Carol) -> None:
-    assert doomed.get(doomed.call("signed")).status == 200
+def _spoil(path: Path) -> None:
+    path.write_bytes(b"garbage " * 4096)
+
+
+@pytest.mark.parametrize("deed", [_remove, _spoil])
+def test_a_lost_store_is_made_anew_and_what_was_signed_before_is_refused(
+    doomed: Carol, deed: Callable[[Path], None]
+) -> None:
+    """Nobody is refused longer than it takes to sign under the new epoch."""
+    carried_out = [doomed.call(mode) for mode in MODES]
+    for call in carried_out:
+        assert doomed.get(call).status == 200
+    never_sent = [doomed.call(mode) for mode in MODES]
+
     for path in doomed.portal.state.glob("replay.sqlite3*"):
         if not path.name.endswith(".lock"):
-            path.write_bytes(b"garbage " * 4096)
+            deed(path)
 
-    eventually(lambda: "the replay store is down" in doomed.portal.log)
-
+    for call in (*carried_out, *never_sent):
+        got = doomed.get(call)
+        assert (got.status, got.code) == (401, "out_of_time")
+    assert len(doomed.app.forwarded) == 2
     for mode in MODES:
-        assert doomed.get(doomed.call(mode)).code == "replay_store_down"
-    assert len(doomed.app.requests) == 1
+        assert doomed.get(doomed.call(mode)).status == 200
+    host = ("Host", doomed.portal.app_host("site"))
+    assert exchange(doomed.portal.public, request("GET", "/", host)).status == 200
+    assert "made a new replay store" in doomed.portal.log
+
+
+@modes
+def test_the_epoch_is_told_by_the_document_and_by_each_refusal_for_the_time(
+    carol: Carol, mode: Mode
+) -> None:
+    epoch = carol.portal.epoch
+    document = exchange(carol.portal.public, request("GET", PATH, ("Host", carol.portal.host)))
+    assert document.json()["epoch"] == base64.b64encode(epoch).decode()
+    to = Recipient(carol.portal.id, "wide")
+    for told in (
+        carol.get(carol.call(mode, recipient=to)),
+        carol.get(carol.call(mode, recipient=replace(to, epoch=bytes(16)))),
+        carol.get(carol.call(mode, now=time.time() - 3600)),
+    ):
+        assert (told.status, told.code) == (401, "out_of_time")
+        problem = told.json()
+        assert problem["epoch"] == base64.b64encode(epoch).decode()
+        assert abs(problem["now"] - time.time()) < 30
+        assert 0 <= problem["memory"] <= 600_000
+        mark = refusal_mark(told.fields)
+        assert (mark.now, mark.epoch, mark.memory) == (problem["now"], epoch, problem["memory"])
+    assert carol.app.forwarded == []
+
+
+@modes
+def test_the_caller_learns_the_epoch_once_and_again_when_it_changed(
+    tmp_path: Path, mode: Mode
+) -> None:
+    """Each call is carried out once; a signed first one is sent twice, a sealed one isn't."""
+    with ExitStack() as stack:
+        portals, apps = [], []
+        for name in ("Ann", "Ben"):
+            portal = Portal(tmp_path / name.lower(), name)
+            stack.callback(portal.release)
+            apps.append(stack.enter_context(Recorder()))
+            portal.add_app("wide", WIDE, apps[-1].port)
+            portals.append(portal)
+        ann, ben = portals
+        ann.knows(ben.as_contact(mode=mode), apps={"wide": "all"})
+        ben.knows(ann.as_contact(), apps={"wide": "all"})
+        ann.start()
+        ben.start()
+        fields = (("Host", "x"), ("Portal-Token", ann.token("wide")))
+
+        def call(number: int) -> None:
+            path = f"/internal/call_peer/{ben.id}/{number}"
+            got = exchange(ann.apps, request("POST", path, *fields, body=b"once"))
+            assert (got.status, got.body) == (200, b"ok")
+
+        call(1)
+        call(2)
+        assert ben.log.count("out_of_time") == (mode == "signed")
+        for path in ben.state.glob("replay.sqlite3*"):
+            path.unlink()
+        eventually(lambda: "made a new replay store" in ben.log)
+        time.sleep(0.2)  # its memory must reach back further than a call takes
+        call(3)
+        call(4)
+        assert ben.log.count("out_of_time") == (mode == "signed") + 1
+        assert [raw.target for raw in apps[1].forwarded] == [b"/1", b"/2", b"/3", b"/4"]
+
+
+@pytest.mark.parametrize("is_set_back", [False, True])
+def test_a_state_that_was_put_back_carries_nothing_out_again(
+    tmp_path: Path, *, is_set_back: bool
+) -> None:
+    """The whole folder, and the clock set back to when it was copied as well."""
+    with ExitStack() as stack:
+        app = stack.enter_context(Recorder())
+        portal = Drifting(tmp_path / "rolled", "Rolled", settings="accept: [sealed, signed]\n")
+        stack.callback(portal.release)
+        portal.add_app("wide", WIDE, app.port)
+        friend = new_key()
+        portal.knows(contact(friend.public.portal_id, "Friend", 9, 9), apps={"wide": "all"})
+        carol = Carol(portal.start(), app, friend)
+        portal.stop()
+        copied = time.time()
+        shutil.copytree(portal.state, tmp_path / "copy")
+        portal.start()
+        calls = [carol.call(mode) for mode in MODES]
+        for call in calls:
+            assert carol.get(call).status == 200
+        portal.stop()
+        for path in portal.state.glob("replay.sqlite3*"):
+            path.unlink()
+        for path in (tmp_path / "copy").glob("replay.sqlite3*"):
+            shutil.copy2(path, portal.state)
+        eventually(lambda: time.time() - copied > SILENCE)
+        portal.set_clock(copied - time.time() if is_set_back else 0)
+        portal.start()
+
+        for call in calls:
+            assert carol.get(call).code == "out_of_time"
+        assert len(app.forwarded) == len(calls)
 
 
 def test_a_refused_call_claims_nothing(world: World) -> None:

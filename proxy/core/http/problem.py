@@ -8,7 +8,9 @@ import html
 import json
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from proxy.core.epoch import Epoch, read_epoch
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import REQUEST_ID, Field, Fields, values_of
 
@@ -18,7 +20,8 @@ KEY_PROBLEM = "https://iana.org/assignments/http-problem-types#ohttp-key"
 REFUSAL_FIELD = b"portal-refusal"
 """Marks a response as the proxy's own: those of apps never carry it.
 
-A Token, the code; with ``;now=`` where the refusal tells our time, since HEAD gets no body.
+A Token, the code; with ``;now=`` where the refusal tells our time, and ``;epoch=;memory=`` where it
+tells those, since HEAD gets no body.
 """
 
 WEBSOCKET_VERSION = b"13"
@@ -27,7 +30,9 @@ RETRY_AFTER = 5
 """Seconds after which one who came when all places were taken may try again."""
 _FULL = frozenset({Code.TOO_MANY_REQUESTS, Code.APP_BUSY, Code.TOO_MANY_CONNECTIONS})
 
-_MARK = re.compile(rb"([a-z_]+)(?:;now=([0-9]{1,15}))?")
+_MARK = re.compile(
+    rb"([a-z_]+)(?:;now=([0-9]{1,15})(?:;epoch=:([A-Za-z0-9+/=]{24}):;memory=([0-9]{1,15}))?)?"
+)
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta name="color-scheme" content="light dark"><title>{title}</title>
@@ -52,6 +57,19 @@ class Response:
     body: bytes
 
 
+class RefusalMark(NamedTuple):
+    """What a proxy's refusal says in its head."""
+
+    code: str = ""
+    """Why; "": the app answered."""
+    now: int | None = None
+    """The time there."""
+    epoch: bytes | None = None
+    """The epoch to sign under."""
+    memory: int | None = None
+    """Milliseconds for which the replay store there has kept every claim."""
+
+
 def refusal_response(
     refusal: Refusal, *, page: bool = False, request_id: str = "", hint: str = ""
 ) -> Response:
@@ -66,9 +84,11 @@ def refusal_response(
         "status": code.status,
         "code": code.public,
     }
+    mark = code.public
     if refusal.now is not None:
-        members["now"] = refusal.now
-    mark = code.public if refusal.now is None else f"{code.public};now={refusal.now}"
+        told, parameters = _told(refusal.now, refusal.epoch)
+        members |= told
+        mark += parameters
     fields = [(REFUSAL_FIELD, mark.encode("ascii")), (b"cache-control", b"no-store")]
     if request_id:
         fields.append((REQUEST_ID, request_id.encode("ascii")))
@@ -104,6 +124,14 @@ def refusal_response(
     return Response(code.status, tuple(fields), body)
 
 
+def _told(now: int, epoch: Epoch | None) -> tuple[dict[str, object], str]:
+    """Return what a sender is to sign with, as members and as parameters of the mark."""
+    if epoch is None:
+        return {"now": now}, f";now={now}"
+    parameters = f";now={now};epoch=:{epoch.text}:;memory={epoch.memory}"
+    return {"now": now, "epoch": epoch.text, "memory": epoch.memory}, parameters
+
+
 def hint_for(refusal: Refusal, fields: Fields) -> str:
     """Say what a person can do whose request was refused for the page that sent it; "": nothing."""
     if refusal.code not in (Code.FOREIGN_PAGE, Code.PROOF_REQUIRED):
@@ -113,12 +141,17 @@ def hint_for(refusal: Refusal, fields: Fields) -> str:
     return _FOREIGN if refusal.code is Code.FOREIGN_PAGE else ""
 
 
-def refusal_mark(fields: Fields) -> tuple[str, int | None]:
-    """Return the code in ``portal-refusal`` and the time that it tells; ("", None) without it."""
+def refusal_mark(fields: Fields) -> RefusalMark:
+    """Return what ``portal-refusal`` tells; no code without it."""
     match = _MARK.fullmatch(b",".join(values_of(fields, REFUSAL_FIELD)))
     if match is None:
-        return "", None
-    return match[1].decode("ascii"), int(match[2]) if match[2] else None
+        return RefusalMark()
+    code, now = match[1].decode("ascii"), int(match[2]) if match[2] else None
+    try:
+        epoch = read_epoch(match[3].decode("ascii")) if match[3] else None
+    except ValueError:
+        return RefusalMark(code, now)
+    return RefusalMark(code, now, epoch, int(match[4]) if match[4] else None)
 
 
 def wants_page(method: bytes, fields: Fields) -> bool:

@@ -4,8 +4,11 @@ Signing and verifying stand side by side. Verifying is split into the steps that
 ``proxy.core.gate`` takes in its order; each raises a ``Refusal`` of its own.
 """
 
+import base64
+import re
 from dataclasses import dataclass
 
+from proxy.core.epoch import EPOCH_BYTES
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import HOP_BY_HOP, Fields, index_of, values_of
 from proxy.core.identity import BadKey, PrivateKey, PublicKey
@@ -48,6 +51,10 @@ _EVIDENCE = frozenset({b"signature", b"signature-input", b"host"})
 MAX_PROOF = 8192
 """Bytes of ``Signature-Input``, and of ``Signature``: reading them is a stranger's to spend."""
 _MAX_RECIPIENT = 512
+_RECIPIENT = re.compile(
+    rb"\"([a-z0-9]{103})\"(?:;app=\"([a-z0-9-]{1,63})\")?(?:;epoch=:([A-Za-z0-9+/]{22}==):)?"
+)
+"""``portal-to`` as our own signer writes it."""
 SEAL_BYTES = 32
 """Bytes of an envelope's encapsulated key: an X25519 public key."""
 
@@ -58,11 +65,17 @@ class Recipient:
 
     portal_id: str
     app: str | None
+    epoch: bytes | None = None
+    """The epoch there that it is signed under; None where the sender knows of none."""
 
     def field(self) -> tuple[bytes, bytes]:
         """Return the field ``portal-to``."""
-        app = f';app="{self.app}"' if self.app is not None else ""
-        return b"portal-to", f'"{self.portal_id}"{app}'.encode("ascii")
+        text = f'"{self.portal_id}"'
+        if self.app is not None:
+            text += f';app="{self.app}"'
+        if self.epoch is not None:
+            text += f";epoch=:{base64.b64encode(self.epoch).decode('ascii')}:"
+        return b"portal-to", text.encode("ascii")
 
 
 @dataclass(frozen=True)
@@ -191,22 +204,43 @@ def sender_key(read: RequestSignature, fields: Fields) -> PublicKey:
     return key
 
 
-def refuse_other_recipient(fields: Fields, expected: Recipient) -> None:
-    """Refuse a request that was signed for another Portal, or another app than the Host's."""
+def read_recipient(fields: Fields) -> Recipient:
+    """Return whom a request says that it is for; raises ``Refusal`` where it isn't well formed."""
     lines = values_of(fields, b"portal-to")
-    if lines == [expected.field()[1]]:
-        return
     if len(lines) != 1 or _size(fields, b"portal-to") > _MAX_RECIPIENT:
         raise malformed(f"portal-to must stand on exactly one line of {_MAX_RECIPIENT} bytes")
+    if own := _RECIPIENT.fullmatch(lines[0]):
+        read = Recipient(
+            own[1].decode("ascii"),
+            own[2].decode("ascii") if own[2] else None,
+            base64.b64decode(own[3]) if own[3] else None,
+        )
+        if read.field()[1] == lines[0]:  # else with stray bits in its base64
+            return read
     parsed = parse_field(fields, b"portal-to", "item")
     portal_id, parameters = parsed if isinstance(parsed, tuple) else (parsed, {})
-    if type(portal_id) is not str or not set(parameters) <= {"app"}:
-        raise malformed('portal-to must be "<full ID>" or "<full ID>";app="<app>"')
-    app = parameters.get("app")
+    if type(portal_id) is not str or not set(parameters) <= {"app", "epoch"}:
+        raise malformed('portal-to must be "<full ID>", with no parameters but app and epoch')
+    app, epoch = parameters.get("app"), parameters.get("epoch")
     if app is not None and type(app) is not str:
         raise malformed("portal-to: app must be a String")
-    if (portal_id, app) != (expected.portal_id, expected.app):
-        raise Refusal(Code.WRONG_RECIPIENT, f"for {portal_id} {app!r}, asked of {expected.app!r}")
+    if epoch is not None and not _is_epoch(epoch, lines[0]):
+        raise malformed(f"portal-to: epoch must be a Byte Sequence of {EPOCH_BYTES} bytes")
+    return Recipient(portal_id, app, epoch)
+
+
+def _is_epoch(value: object, line: bytes) -> bool:
+    """Tell whether this is an epoch that stands in ``line`` in the one spelling of its base64."""
+    if not isinstance(value, bytes) or len(value) != EPOCH_BYTES:
+        return False
+    return b":" + base64.b64encode(value) + b":" in line
+
+
+def refuse_other_recipient(recipient: Recipient, portal_id: str, app: str | None) -> None:
+    """Refuse a request that was signed for another Portal, or another app than the Host's."""
+    if (recipient.portal_id, recipient.app) != (portal_id, app):
+        detail = f"for {recipient.portal_id} {recipient.app!r}, asked of {app!r}"
+        raise Refusal(Code.WRONG_RECIPIENT, detail)
 
 
 def refuse_other_envelope(fields: Fields, seal: bytes) -> None:

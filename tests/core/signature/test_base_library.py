@@ -36,6 +36,7 @@ from tests.core.peering import (
     NONCE,
     ORIGIN,
     ask,
+    filled,
     key_field,
 )
 
@@ -181,7 +182,7 @@ def test_a_request_that_the_library_signs_is_admitted(target: str) -> None:
     lines += [
         (name, digest),
         ("portal-key", key_field(ADA)),
-        ("portal-to", f'"{BOBS}";app="guestbook"'),
+        ("portal-to", filled('"{bob}";app="guestbook";epoch={epoch}')),
     ]
     asked = _Asked("POST", target, _Headers(lines))
     _signer().sign(

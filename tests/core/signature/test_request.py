@@ -2,6 +2,7 @@
 
 import hashlib
 
+import http_sf
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
@@ -18,12 +19,13 @@ from proxy.core.signature.request import (
     Recipient,
     RequestSignature,
     is_meant_as_ours,
+    read_recipient,
     refuse_forged,
     refuse_other_recipient,
     sign_request,
 )
 from proxy.core.signature.writer import Signed
-from tests.core.peering import ADA, ADAS, BOBS, CONTEXT, HOST, NOW, Claims, Draft, ask
+from tests.core.peering import ADA, ADAS, BOBS, CLEOS, CONTEXT, EPOCH, HOST, NOW, Claims, Draft, ask
 
 _TOKEN = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -58,7 +60,7 @@ _SUFFIXES = st.sampled_from(
 def _signed(method: bytes, target: bytes, fields: list[Field], body: bytes = b"") -> Signed:
     digest = content_digest(hashlib.sha256(body).digest())
     message = Message(fields=(*fields, digest), method=method, authority=HOST, target=target)
-    to = Recipient(BOBS, "guestbook")
+    to = Recipient(BOBS, "guestbook", EPOCH)
     return sign_request(ADA, message, to, nonce=bytes(range(32)), now=NOW)
 
 
@@ -97,6 +99,8 @@ def test_we_sign_exactly_what_another_implementation_of_the_profile_signs() -> N
 def test_the_field_that_names_the_recipient() -> None:
     assert Recipient(BOBS, "a-b").field() == (b"portal-to", f'"{BOBS}";app="a-b"'.encode())
     assert Recipient(BOBS, None).field() == (b"portal-to", f'"{BOBS}"'.encode())
+    under = f'"{BOBS}";app="a-b";epoch=:gIGCg4SFhoeIiYqLjI2Ojw==:'
+    assert Recipient(BOBS, "a-b", EPOCH).field() == (b"portal-to", under.encode())
 
 
 @given(
@@ -197,10 +201,45 @@ def test_an_ordinary_field_makes_no_request_ours(name: bytes, value: bytes) -> N
 
 @pytest.mark.parametrize("lines", [0, 2])
 def test_a_recipient_stands_on_one_line_whoever_asks(lines: int) -> None:
-    to = Recipient(BOBS, "guestbook")
-    refuse_other_recipient([to.field()], to)
+    to = Recipient(BOBS, "guestbook", EPOCH)
+    assert read_recipient([to.field()]) == to
     with pytest.raises(Refusal, match="signature_malformed"):
-        refuse_other_recipient([to.field()] * lines, to)
+        read_recipient([to.field()] * lines)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f'"{BOBS}"',
+        f'"{BOBS}";epoch=:gIGCg4SFhoeIiYqLjI2Ojw==:',
+        f'"{BOBS}";app="a-b"',
+        f'"{BOBS}";epoch=:gIGCg4SFhoeIiYqLjI2Ojw==:;app="a-b"',
+        f'"{BOBS}" ; app="x";  epoch=:gIGCg4SFhoeIiYqLjI2Ojw==:',
+        '"short";app="A"',
+    ],
+)
+def test_a_recipient_is_read_as_a_structured_field_whatever_its_form(value: str) -> None:
+    """What is in our own form is read in another way."""
+    try:
+        parsed = http_sf.parse(value.encode(), tltype="item")
+    except http_sf.StructuredFieldError:
+        with pytest.raises(Refusal, match="signature_malformed"):
+            read_recipient([(b"portal-to", value.encode())])
+        return
+    portal_id, parameters = parsed if isinstance(parsed, tuple) else (parsed, {})
+    read = read_recipient([(b"portal-to", value.encode())])
+    assert (read.portal_id, read.app) == (portal_id, parameters.get("app"))
+    assert read.epoch == parameters.get("epoch")
+    assert read.epoch in {None, EPOCH}
+
+
+@pytest.mark.parametrize(
+    ("portal_id", "app"), [(BOBS, None), (BOBS, "postcards"), (CLEOS, "guestbook")]
+)
+def test_another_recipient_is_refused(portal_id: str, app: str | None) -> None:
+    refuse_other_recipient(Recipient(BOBS, "guestbook", EPOCH), BOBS, "guestbook")
+    with pytest.raises(Refusal, match="wrong_recipient"):
+        refuse_other_recipient(Recipient(BOBS, "guestbook", EPOCH), portal_id, app)
 
 
 def test_a_signature_over_what_is_not_there_is_refused_whoever_asks() -> None:

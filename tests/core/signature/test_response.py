@@ -142,7 +142,7 @@ def test_the_response_to_another_call_is_not_believed() -> None:
         Draft(fields=[("content-type", "text/plain"), ("x-app", "two")]),
         Draft(body="Other"),
         Draft(key="cleo", authority="postcards.sl3fal.p.example:8443",
-              protocol={"portal-to": f'"{BOBS}";app="postcards"'}),
+              protocol={"portal-to": '"{bob}";app="postcards";epoch={epoch}'}),
     ],
 )  # fmt: skip
 def test_the_response_to_another_question_with_the_same_nonce_is_not_believed(draft: Draft) -> None:

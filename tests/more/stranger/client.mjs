@@ -8,14 +8,15 @@
 // The plan is JSON: `key` (a file), `id`, `authority` (the Portal's own), `connect` (a port), `app`,
 // `method`, `path`, `fields`, `body` (base64); `writer` is "library" or "hand", `chunk` the bytes of
 // plaintext in a chunk, `aead` 1 or 3, `skew` how many seconds our clock is ahead, `flip` the chunk
-// of which a bit is flipped in the first try.
+// of which a bit is flipped in the first try, `epoch` the one to sign the first try under instead of
+// the document's ("" is none).
 
 import { randomBytes } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { text as readAll } from "node:stream/consumers";
 import { Envelope } from "./envelope.mjs";
 import { exchange, one } from "./http.mjs";
-import { Key, newPem, readDocument } from "./identity.mjs";
+import { Key, newPem, readDocument, readEpoch } from "./identity.mjs";
 import { pad, readAnswer, writeByHand, writeByLibrary } from "./message.mjs";
 import { fail, readItem, Token, write, writeBytes } from "./structured.mjs";
 
@@ -27,6 +28,7 @@ const RENAMED_BACK = [
   ...["date", "server", "x-pad", "x-sendfile"],
   ...ACCEL.map((name) => `x-accel-${name}`),
 ];
+const SAFE = ["GET", "HEAD", "OPTIONS"];
 const PROTOCOL = /^portal-(key|to|seal|token|refusal)$/;
 
 const travelling = (name) => (RENAMED_THERE.includes(name) ? `portal-app-${name}` : name);
@@ -47,13 +49,13 @@ function chooseKey(document, plan) {
 }
 
 /** The request inside, signed for this envelope; every field is covered. */
-function signInside(plan, key, nonce, created, enc) {
+function signInside(plan, key, { nonce, created, epoch }, enc) {
   const host = `${plan.app}.${plan.authority}`;
   const fields = [
     ...plan.fields.map(([name, value]) => [travelling(name), value]),
     ["portal-seal", writeBytes(enc)],
     ["portal-key", writeBytes(key.raw)],
-    ["portal-to", `"${plan.id}";app="${plan.app}"`],
+    ["portal-to", `"${plan.id}";app="${plan.app}"` + (epoch ? `;epoch=:${epoch}:` : "")],
   ];
   const query = plan.path.includes("?") ? plan.path.slice(plan.path.indexOf("?")) : "?";
   const lines = [
@@ -79,10 +81,10 @@ function signInside(plan, key, nonce, created, enc) {
   return { scheme: "http", authority: host, fields };
 }
 
-async function attempt(plan, document, key, nonce, created, flip) {
+async function attempt(plan, document, key, signing, flip) {
   const envelope = await Envelope.to(chooseKey(document, plan), plan.aead);
   const body = Buffer.from(plan.body ?? "", "base64");
-  const inside = signInside(plan, key, nonce, created, envelope.enc);
+  const inside = signInside(plan, key, signing, envelope.enc);
   const request = { method: plan.method, path: plan.path, body, ...inside };
   const message =
     plan.writer === "library" ? await writeByLibrary(request) : writeByHand(request, plan.chunk);
@@ -119,24 +121,33 @@ function judge({ fields, ...answer }) {
   const kept = fields
     .map(([name, value]) => [own(name), value])
     .filter(([name]) => !PROTOCOL.test(name));
-  const now = refusal?.parameters.get("now");
-  return { ...answer, fields: kept, code: refusal?.value.text ?? null, now };
+  const told = Object.fromEntries(refusal?.parameters ?? []);
+  const epoch = told.epoch && readEpoch(told.epoch.toString("base64"));
+  return { ...answer, fields: kept, code: refusal?.value.text ?? null, ...told, epoch };
+}
+
+/** Whether an earlier try may have been carried out under another epoch, and its claim be lost. */
+function mayBeForgotten(plan, signing, told, started) {
+  if (!signing.epoch || signing.epoch === told.epoch || SAFE.includes(plan.method)) return false;
+  return !(told.memory > performance.now() - started);
 }
 
 /** A first try, and what may follow: another one for the key, another one for the time. */
 async function call(plan) {
   const key = new Key(readFileSync(plan.key));
-  const nonce = randomBytes(32);
   let document = await fetchDocument(plan);
-  let created = clock(plan);
-  const tries = [await attempt(plan, document, key, nonce, created, plan.flip)];
+  const epoch = plan.epoch ?? document.epoch;
+  const signing = { nonce: randomBytes(32), created: clock(plan), epoch };
+  const started = performance.now();
+  const tries = [await attempt(plan, document, key, signing, plan.flip)];
   if (tries.at(-1).problem?.type === UNKNOWN_KEY && tries.at(-1).outer < 500) {
     document = await fetchDocument(plan);
-    tries.push(await attempt(plan, document, key, nonce, created));
+    tries.push(await attempt(plan, document, key, signing));
   }
-  if (tries.at(-1).code === "out_of_time") {
-    created = tries.at(-1).now;
-    tries.push(await attempt(plan, document, key, nonce, created));
+  const last = tries.at(-1);
+  if (last.code === "out_of_time" && !mayBeForgotten(plan, signing, last, started)) {
+    Object.assign(signing, { created: last.now, epoch: last.epoch });
+    tries.push(await attempt(plan, document, key, signing));
   }
   return { document, tries };
 }

@@ -68,7 +68,14 @@ export function readDocument(answer, id, now) {
   if (typeof domain !== "string" || !Array.isArray(modes)) fail("no domain or modes");
   const { sealing_keys: entries = [], largest_chunk: largest = 16384 } = document;
   if (!Number.isInteger(largest) || largest < 16384) fail("largest_chunk");
-  return { id, name, domain, modes, expires, largest, keys: readKeys(entries) };
+  const epoch = document.epoch === undefined ? undefined : readEpoch(document.epoch);
+  return { id, name, domain, modes, expires, largest, epoch, keys: readKeys(entries) };
+}
+
+/** An epoch, in base64: 16 bytes, in the one way to write them. */
+export function readEpoch(text) {
+  if (typeof text !== "string" || fromBase64(text).length !== 16) fail("an epoch");
+  return text;
 }
 
 function readPortalKey(fields) {

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,6 +20,7 @@ from proxy.state.contacts import ContactStore
 from proxy.state.files import make_private_folder
 from proxy.state.identity_key import create_identity
 from proxy.state.replay import ReplayStore
+from proxy.state.replay_file import connect, read_stand
 from proxy.state.tokens import TokenStore
 from tests.patience import PATIENCE
 from tests.wire.harness import preloaded
@@ -91,7 +93,7 @@ class Portal:
         self.write_config(self.config)
         ContactStore(self.state / "contacts.yaml", DOMAIN).create()
         store = ReplayStore(self.state / "replay.sqlite3")
-        store.open(time.time() + self.clock_shift - 60)
+        store.open(time.time() + self.clock_shift)
         store.close()
 
     @property
@@ -109,6 +111,12 @@ class Portal:
     @property
     def id(self) -> str:
         return self.key.public.portal_id
+
+    @property
+    def epoch(self) -> bytes:
+        """Under which calls to it are signed just now."""
+        with closing(connect(self.state / "replay.sqlite3", 1)) as store:
+            return read_stand(store).epoch
 
     @property
     def host(self) -> str:

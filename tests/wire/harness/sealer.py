@@ -116,7 +116,7 @@ class Sender:
             scheme="http",
         )
         signed = sign_request(
-            self._key, message, recipient or Recipient(self._to.id, app),
+            self._key, message, recipient or Recipient(self._to.id, app, self._to.epoch),
             nonce=nonce or secrets.token_bytes(32), now=int(time.time() if now is None else now),
         ).message  # fmt: skip
         where = (authority or signed.authority).encode()

@@ -79,7 +79,7 @@ def sign_call(  # noqa: PLR0913 - each of them spoils one thing
     )
     nonce = nonce or secrets.token_bytes(32)
     moment = int(time.time() if now is None else now)
-    recipient = recipient or Recipient(to.id, app)
+    recipient = recipient or Recipient(to.id, app, to.epoch)
     signed = sign_request(key, message, recipient, nonce=nonce, now=moment)
     lines = [method + b" " + target + b" HTTP/1.1", b"host: " + (host or authority).encode()]
     lines += [name + b": " + value for name, value in signed.message.fields]
