@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINIMUM := import sys; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help demo compose-demo test test-more faults bench bench-curves bench-workers bench-dear bench-set-up lint format clean
+.PHONY: help demo compose-demo test test-more faults soak bench bench-curves bench-workers bench-dear bench-set-up lint format clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ test-more: $(VENV)/dev.stamp ## the tests that need a browser, an engine, others
 faults: $(VENV)/dev.stamp ## make each fault many times, and write what was seen into docs/reliability.md (some twenty minutes)
 	@SKIP=$(SKIP) ./tests/more/set-up faults
 	@exec $(BIN)/python -m tests.more.faults --write
+
+soak: $(VENV)/dev.stamp ## a Portal under mixed load for MINUTES=10: memory, descriptors and tasks; fails where they grow
+	@exec $(BIN)/python -m tests.more.soak --minutes $(or $(MINUTES),10)
 
 # In an environment of its own: what others' proxies need must not change what ours is tested with.
 bench: bench-set-up ## CPU per request against other proxies, as ratios (QUICK=1: within three minutes)

@@ -4,6 +4,7 @@ Bound to loopback by default, and never to a network that a peer can reach. It a
 names of the machine itself, so that no web page can read it by pointing its own name here.
 """
 
+import asyncio
 from collections.abc import Callable
 
 from starlette.applications import Starlette
@@ -45,6 +46,7 @@ def owner_app(portal: Portal, problems: Callable[[], tuple[Problem, ...]]) -> St
             "id": portal.id,
             "problems": found,
             "log": {"dropped": logs.dropped()},
+            "tasks": len(asyncio.all_tasks()),
             # For the owner to see. No status depends on it: apps may wait for ours.
             "apps": await looks.findings(upstreams),
         }
