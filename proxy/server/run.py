@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,7 +25,7 @@ from proxy.server.sockets import (
 )
 from proxy.server.tuning import collect_rarely, keep_buffers
 from proxy.server.worker_table import BEAT, WorkerTable
-from proxy.server.workers import Workers
+from proxy.server.workers import LOOKER, Workers
 from proxy.state.files import Busy, Unsafe
 from proxy.transfer.shared_counts import SharedCounts
 
@@ -166,15 +167,11 @@ def serve(config: Config, workers: int = 1) -> int:
             log.error("%s", error)  # noqa: TRY400 - the owner's mistake, not ours
             return 1
 
-    def look() -> None:
-        logging.disable()  # each worker tells what it finds; once more would say nothing
-        try:
-            running.refresh()
-        finally:
-            logging.disable(logging.NOTSET)
-
+    # Each worker tells what it finds; once more would say nothing.
+    for handler in logging.root.handlers:
+        handler.addFilter(lambda _: threading.current_thread().name != LOOKER)
     close = partial(_close, sockets)
-    return Workers(table, work, config.grace, look, close, counts.forget).run()
+    return Workers(table, work, config.grace, running.refresh, close, counts.forget).run()
 
 
 def _within_descriptors(config: Config) -> Config:

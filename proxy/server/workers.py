@@ -10,6 +10,7 @@ import logging
 import os
 import select
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -33,6 +34,10 @@ AT_ONCE = 3.0
 """The same after a second signal."""
 LOOK = 0.5
 """Seconds between two looks at the workers, and at the files."""
+HANGING = 5.0
+"""Seconds after which a look at the files is waited for no longer."""
+LOOKER = "look"
+"""The name of the thread that looks at the files."""
 
 _SOONEST = 1.0
 """Seconds between two starts in the same place: what dies at once isn't started all the time."""
@@ -92,6 +97,8 @@ class Workers:
         """When whoever still runs is killed; 0 while nobody has to end."""
         self._status = 0
         self._looked = 0.0
+        self._looker: threading.Thread | None = None
+        self._look_began = 0.0
         self._signals: list[int] = []
         self._pipe_reader, self._pipe_writer = os.pipe()
         self._wakeup_reader, self._wakeup_writer = os.pipe()
@@ -136,7 +143,7 @@ class Workers:
         elif now - self._looked >= LOOK:
             self._kill_silent(min(now - self._looked, 2 * LOOK))
             self._looked = now
-            self._look()
+            self._begin_look(now)
 
     @contextmanager
     def _receiving(self) -> Iterator[None]:
@@ -159,8 +166,28 @@ class Workers:
 
     # Starting.
 
+    def _begin_look(self, now: float) -> None:
+        """Look at the files in a thread: a disk that hangs must hold up no signal and no end."""
+        if self._is_looking():
+            return
+        # A signal that this thread took would not wake the one that waits for it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            self._looker = threading.Thread(target=self._look, name=LOOKER, daemon=True)
+            self._looker.start()
+            self._look_began = now
+        except RuntimeError as error:  # no thread can be had just now
+            log.error("the files can't be followed: %s", error)  # noqa: TRY400 - the machine's fault
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _is_looking(self) -> bool:
+        return self._looker is not None and self._looker.is_alive()
+
     def _start_due(self) -> None:
         now = time.monotonic()
+        if self._is_looking() and now - self._look_began < HANGING:
+            return  # what is read just now is what the next worker is to begin with
         for place in self._places:
             if place.process or now < place.due:
                 continue
