@@ -31,10 +31,8 @@ from tests.wire.harness.raw import (
 from tests.wire.harness.recorder import Recorder, eventually
 from tests.wire.harness.sockets import WebSocketApp
 
-_TLS = (
-    "accept: [sealed, signed]\ntls: {certificate: tls/fullchain.pem, key: tls/privkey.pem}\n"
-    "timeouts: {head: 2s}\n"
-)
+_TLS = "accept: [sealed, signed]\ntls: {certificate: tls/fullchain.pem, key: tls/privkey.pem}\n"
+_IMPATIENT = _TLS + "timeouts: {head: 2s}\n"
 _BODY = hashlib.shake_128(b"body").digest(4 << 20)
 
 
@@ -221,6 +219,7 @@ def test_half_a_new_pair_keeps_the_last_good_one_and_is_reported(gina: Portal) -
     assert len(gina.lines(level="error")) <= 1
 
 
+@pytest.mark.parametrize("settings", [_IMPATIENT])
 def test_plain_http_is_closed_and_a_silent_handshake_too_and_neither_holds_others_up(
     gina: Portal,
 ) -> None:
@@ -277,6 +276,7 @@ def renew_as_expired(portal: Portal) -> None:
     write_pair(portal.config / "tls", authority().issue("a.example", begins=-9, ends=-1))
 
 
+@pytest.mark.parametrize("settings", [_IMPATIENT])
 def test_it_stops_at_once_though_clients_are_there(gina: Portal) -> None:
     gina.start()
     with Secure(gina) as used, Secure(gina), RawConnection(gina.public):
