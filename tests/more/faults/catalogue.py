@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import clients, disks, kills, lists, machine, tls, upstreams, workers
+from . import clients, clocks, disks, kills, lists, machine, slow_disks, tls, upstreams, workers
 from .fault import Fault
 
 GROUPS: dict[str, tuple[Fault, ...]] = {
@@ -10,7 +10,8 @@ GROUPS: dict[str, tuple[Fault, ...]] = {
     "Clients": clients.FAULTS,
     "Apps, peers and names": upstreams.FAULTS,
     "Files": lists.FAULTS,
-    "Disks, descriptors and the log": disks.FAULTS + machine.FAULTS,
+    "Disks, descriptors and the log": disks.FAULTS + slow_disks.FAULTS + machine.FAULTS,
     "TLS": tls.FAULTS,
+    "Clocks": clocks.FAULTS,
 }
 FAULTS = [fault for group in GROUPS.values() for fault in group]

@@ -1,0 +1,105 @@
+"""Disks on which each sync takes long: a library that is preloaded makes them so."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from tests.patience import PATIENCE, soon
+from tests.wire.harness.raw import RawConnection, request
+from tests.wire.harness.recorder import eventually
+from tests.wire.harness.slow_disk import library
+from tests.wire.harness.terminals import pair
+
+from .fault import Fault, Seen
+from .load import Load
+from .stage import FINE, Placed, on_stage
+
+if TYPE_CHECKING:
+    from tests.wire.harness.portals import Portal
+
+_SYNC = 1.5
+"""Seconds."""
+
+
+class Probe:
+    """Asks all the time on one connection, and notes how long it had to wait at most."""
+
+    def __init__(self, portal: Portal) -> None:
+        self.longest = 0.0
+        self._portal = portal
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(PATIENCE)
+
+    def _ask(self) -> None:
+        raw = request("GET", "/none", ("Host", self._portal.host))
+        with RawConnection(self._portal.public) as wire:
+            while not self._over.wait(0.01):
+                began = time.monotonic()
+                wire.send(raw)
+                wire.read()
+                self.longest = max(self.longest, time.monotonic() - began)
+
+
+def _slow_syncs(folder: Path, rounds: int, seen: Seen) -> None:
+    slow, report = folder / "slow", folder / "report"
+    report.touch()
+    with on_stage(folder) as stage:
+        for portal in stage.portals:
+            portal.more |= {
+                "LD_PRELOAD": str(library()), "SLOW_DISK": str(slow), "SLOW_REPORT": str(report),
+            }  # fmt: skip
+            portal.start()
+        stage.recovers()
+        longest = 0.0
+        for _ in range(rounds):
+            slow.write_text(str(int(_SYNC * 1000)), "ascii")
+            with Load(stage).at_work() as load, Probe(stage.bob) as probe:
+                load.wait_for_all(3)
+                _write_state(stage.bob)
+                load.wait_for_all(3)
+                load.replay()
+            load.judge(seen)
+            longest = max(longest, probe.longest)
+            slow.unlink()
+            seen.equal(stage.all_ways(), FINE, "afterwards")
+            seen.rounds += 1
+        syncs = [json.loads(line) for line in report.read_text("ascii").splitlines()]
+        waited = sum(sync["main"] for sync in syncs)
+        seen.counts["syncs by threads of their own"] += len(syncs) - waited
+        seen.expect(not waited, f"{waited} syncs in the event loop")
+        seen.expect(longest < soon(1), "a request of a stranger's waited for more than a second")
+
+
+def _write_state(portal: Placed) -> None:
+    """Have what is written while a proxy runs written: keys, devices, contacts."""
+    for key in (portal.state / "sealing").glob("*.key"):
+        key.unlink()
+    pair(portal)
+    assert portal.command("apps", "allow", "open", "none").returncode == 0
+    eventually(lambda: list((portal.state / "sealing").glob("*.key")))
+
+
+FAULTS = (
+    Fault(
+        "A disk on which each sync takes 1.5 s",
+        "For three Portals under load; meanwhile sealing keys are made, a device is paired and "
+        "the contact list changed",
+        "Requests and calls go on: nothing that serves them waits for a sync. What has to be on "
+        "the disk (a new key, a device) takes as long as the disk",
+        "Nothing",
+        _slow_syncs,
+        needs=("cc",),
+    ),
+)
