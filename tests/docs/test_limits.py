@@ -28,6 +28,7 @@ from proxy.http.upstream import UpstreamTimeouts
 from proxy.inbound.gateway import ENVELOPE_FACTOR, ENVELOPE_MORE
 from proxy.outbound.identity_documents import PATIENCE
 from proxy.server.follower import TICK
+from proxy.server.listener import HANDSHAKES_AT_ONCE
 from proxy.server.sockets import BACKLOG
 from proxy.transfer import places
 from proxy.transfer import websocket as relay
@@ -51,7 +52,7 @@ _SHOWN = {
     "fields, and trailer": f"{MAX_FIELDS} each; trailers {MAX_TRAILERS // _KIB} KiB",
     "path": f"{MAX_PATH} bytes",
     "between two requests": f"**{_CLIENTS.idle:g} s**",
-    "a TLS handshake": f"**{_CLIENTS.head:g} s**; {_LIMITS.ending:g} s",
+    "a TLS handshake": f"**{_CLIENTS.head:g} s**; {HANDSHAKES_AT_ONCE} of one address",
     "a new client": f"{_LIMITS.last_call:g} s",
     "connections that wait": f"{BACKLOG} for each listener",
     "a body that comes in": (
