@@ -21,6 +21,8 @@ from tests.wire.harness.signer import new_key, sign_call
 from .ledger import Ledger
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proxy.core.identity import PrivateKey
 
 CLOSED = '{"v": "3.2", "port": 80, "paths": {"": {"access": "private"}}}'
@@ -183,6 +185,21 @@ class Stage:
         target = b"/do/%d" % number
         call = sign_call(self.friend, self.bob, "peers", target, method=b"POST", body=body, now=now)
         return number, call.raw
+
+    def acknowledged(self, clock: Callable[[], float]) -> tuple[int, bytes]:
+        """Return a call likewise that was sent and carried out.
+
+        A new epoch may begin meanwhile, for instance where a busy machine stood still; an honest
+        caller then signs anew.
+        """
+        made: list[tuple[int, bytes]] = []
+
+        def passes() -> bool:
+            made.append(self.record(clock()))
+            return self.send(made[-1][1]) == "ok"
+
+        eventually(passes)
+        return made[-1]
 
     def send(self, raw: bytes) -> str:
         """Send bytes to Bob; return what came of it."""
