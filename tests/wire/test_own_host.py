@@ -58,6 +58,7 @@ def test_the_document_tells_nothing_else(world: World) -> None:
         "modes",
         "sealing_keys",
         "largest_chunk",
+        "epoch",
     }
 
 
