@@ -49,22 +49,15 @@ class Alone:
             log.info("SIGHUP: looking at all files (portal.yaml is read at a start alone)")
             running.look_at_once()
 
-        loop = asyncio.get_running_loop()
-        for number in signals.ENDING:
-            loop.add_signal_handler(number, self.end)
-        loop.add_signal_handler(signals.RELOADING, reload)
-        for number in signals.IGNORED:
-            loop.add_signal_handler(number, signals.tell_ignored, number)
+        actions: dict[int, Callable[[], None]] = dict.fromkeys(signals.ENDING, self.end)
+        actions[signals.RELOADING] = reload
+        actions |= {each: partial(signals.tell_ignored, each) for each in signals.IGNORED}
+        signals.hear(asyncio.get_running_loop(), actions)
         signals.unblock()
         try:
             yield self._stop
         finally:
-            # The loop puts the defaults back when it closes, and a second signal would then kill.
-            signals.block()
-            for number in signals.HANDLED:
-                loop.remove_signal_handler(number)
             signals.leave_at_once()
-            signals.unblock()
 
     def end(self) -> None:
         """End in order; the second time at once."""

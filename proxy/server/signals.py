@@ -10,7 +10,12 @@ Nothing large is imported here: until this has run, what the system does by defa
 import atexit
 import os
 import signal
+from collections.abc import Callable, Mapping
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
 
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 RELOADING = signal.SIGHUP
@@ -36,6 +41,28 @@ def leave_at_once() -> None:
         signal.signal(number, _leave)
     for number in (RELOADING, *IGNORED):
         signal.signal(number, signal.SIG_IGN)
+
+
+def hear(loop: "asyncio.AbstractEventLoop", actions: Mapping[int, Callable[[], None]]) -> None:
+    """From now on do in ``loop`` what belongs to a signal's number; of several at once, one.
+
+    Not by the loop's own handlers: those pass each signal through a socket, and once that is full,
+    as while the process is busy and somebody sends hundreds, the one that ends it would be lost.
+    """
+    waiting: set[int] = set()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        del frame
+        if number not in waiting:
+            waiting.add(number)
+            loop.call_soon_threadsafe(act, number)
+
+    def act(number: int) -> None:
+        waiting.discard(number)
+        actions[number]()
+
+    for number in actions:
+        signal.signal(number, note)
 
 
 def block() -> None:
