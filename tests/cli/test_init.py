@@ -39,10 +39,12 @@ def test_init_makes_a_portal_that_check_finds_nothing_wrong_with(home: Home) -> 
     assert f"Portal ID  {portal_id}" in outcome.stdout
     assert f"Address    https://{portal_id[:6]}.p.getportal.org\n" in outcome.stdout
     checked = home.run("check")
-    # It can't know yet what will stand in front.
-    notice, rest = checked.stdout.split("\n", 1)
+    # It can't know yet what will stand in front. Of descriptors this machine may have too few.
+    about_the_machine = "warning: config/portal.yaml: limits.connections"
+    said = checked.stdout.splitlines(keepends=True)
+    notice, *rest = [line for line in said if not line.startswith(about_the_machine)]
     assert notice.startswith("notice: ")
-    assert (checked.status, rest) == (0, CLEAN)
+    assert (checked.status, "".join(rest)) == (0, CLEAN)
 
 
 def test_init_makes_secrets_for_the_owner_alone(home: Home) -> None:

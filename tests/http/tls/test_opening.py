@@ -115,7 +115,7 @@ async def test_a_failed_handshake_says_why_and_leaves_nothing(
     before = descriptors()
     with _no_cycles():
         await once()
-    assert descriptors() == before
+    assert descriptors() <= before  # what an earlier test left may have gone meanwhile
 
 
 @contextmanager
