@@ -318,7 +318,7 @@ class ReplayStore:
             return False
         try:
             with closing(connect(self._path, _LOCK_WAIT)) as db:
-                examine(db, self._at(now))
+                examine(db, self._path, self._at(now))
                 self._show_life(db, self._at(now))
         except (sqlite3.Error, Damaged) as error:
             if not is_damage(error) and not self._only_says_that_it_is_read_only(error):

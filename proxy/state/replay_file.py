@@ -47,7 +47,7 @@ _SCHEMA = (
     # Seconds are the boot clock's; ``ahead`` is by how much the wall's was ahead of it.
     """CREATE TABLE store (
         epoch BLOB NOT NULL, boot TEXT NOT NULL, ahead REAL NOT NULL,
-        since REAL NOT NULL, alive REAL NOT NULL)""",
+        since REAL NOT NULL, alive REAL NOT NULL, file TEXT NOT NULL)""",
     f"PRAGMA application_id = {_APPLICATION_ID}",
     f"PRAGMA user_version = {_VERSION}",
 )
@@ -135,7 +135,8 @@ def make_database(path: Path, at: Moment) -> None:
             for statement in _SCHEMA:
                 db.execute(statement)
             stand = _begun(at, at.seconds)
-            db.execute("INSERT INTO store VALUES (?, ?, ?, ?, ?)", _row(stand))
+            row = (*_row(stand), _file_at(path))
+            db.execute("INSERT INTO store VALUES (?, ?, ?, ?, ?, ?)", row)
     finally:
         db.close()
 
@@ -160,8 +161,12 @@ def connect(path: Path, wait: float) -> sqlite3.Connection:
     return db
 
 
-def examine(db: sqlite3.Connection, at: Moment) -> None:
-    """Raise ``Damaged`` unless this is a whole store of ours, made since the machine started."""
+def examine(db: sqlite3.Connection, path: Path, at: Moment) -> None:
+    """Raise ``Damaged`` unless this is a whole store of ours, made since the machine started.
+
+    ``path`` is where it was opened. A copy isn't gone on with, be it a second old: a backup that
+    somebody put back knows nothing of what was claimed since.
+    """
     if value(db, "PRAGMA application_id") != _APPLICATION_ID:
         raise Damaged("it isn't a replay store")
     if value(db, "PRAGMA user_version") != _VERSION:
@@ -174,6 +179,8 @@ def examine(db: sqlite3.Connection, at: Moment) -> None:
         raise Damaged(f"its pages are damaged ({fault})")
     if read_stand(db).boot != at.boot:
         raise Outdated("it is from before the machine was started")
+    if value(db, "SELECT file FROM store") != _file_at(path):
+        raise Outdated("it is a copy, as one that was restored")
 
 
 def read_stand(db: sqlite3.Connection) -> Stand:
@@ -257,6 +264,12 @@ def _begun(at: Moment, since: float) -> Stand:
     """Return how a store stands whose epoch begins now."""
     epoch = secrets.token_bytes(EPOCH_BYTES)
     return Stand(epoch, at.boot, at.now - at.seconds, since, at.seconds)
+
+
+def _file_at(path: Path) -> str:
+    """Return what no copy of the file shares with it, but for one that was written over it."""
+    status = path.stat()
+    return f"{status.st_dev}:{status.st_ino}"
 
 
 def _row(stand: Stand) -> tuple[object, ...]:

@@ -242,6 +242,20 @@ def test_a_restored_store_refuses_what_it_forgot(process: Process, *, is_set_bac
     assert process.claim(NONCE, epoch) is Code.OUT_OF_TIME
 
 
+def test_a_copy_is_not_gone_on_with_be_it_a_moment_old(process: Process) -> None:
+    epoch = process.epoch()
+    process.close()
+    copy = process.path.with_name("copy")
+    shutil.copy(process.path, copy)
+    process.__post_init__()
+    assert process.epoch() == epoch
+    assert process.claim(NONCE, epoch) is None
+    process.close()
+    copy.replace(process.path)
+    process.__post_init__()
+    assert process.claim(NONCE, epoch) is Code.OUT_OF_TIME
+
+
 def test_a_store_kept_alive_by_another_process_vouches(path: Path) -> None:
     machine = Machine()
     with closing(Process(path, machine)) as first, closing(Process(path, machine)) as second:

@@ -126,7 +126,7 @@ def _change_a_type(column: str, value: str) -> Callable[[Process], None]:
 
 def _add_a_row(process: Process) -> None:
     with closing(sqlite3.connect(process.path, isolation_level=None)) as db:
-        db.execute("INSERT INTO store SELECT x'00', boot, ahead, since, alive FROM store")
+        db.execute("INSERT INTO store SELECT x'00', boot, ahead, since, alive, file FROM store")
 
 
 def _overwrite(process: Process) -> None:
