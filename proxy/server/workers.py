@@ -96,6 +96,7 @@ class Workers:
         self._kill_at = 0.0
         """When whoever still runs is killed; 0 while nobody has to end."""
         self._status = 0
+        self._watched = 0.0
         self._looked = 0.0
         self._looker: threading.Thread | None = None
         self._look_began = 0.0
@@ -140,8 +141,11 @@ class Workers:
         if self._kill_at:
             if now >= self._kill_at:
                 self._kill_late()
-        elif now - self._looked >= LOOK:
-            self._kill_silent(min(now - self._looked, 2 * LOOK))
+            return
+        if now - self._watched >= LOOK:
+            self._kill_silent(min(now - self._watched, 2 * LOOK))
+            self._watched = now
+        if now - self._looked >= LOOK:  # SIGHUP has this one come sooner, and no worker seem silent
             self._looked = now
             self._begin_look(now)
 

@@ -151,6 +151,18 @@ def problems_of(portal: Portal) -> list[str]:
     return found
 
 
+def test_none_is_taken_for_a_stopped_one_however_often_the_files_are_to_be_looked_at(
+    gina: Portal,
+) -> None:
+    for _ in range(200):
+        process_of(gina).send_signal(signal.SIGHUP)
+        time.sleep(0.005)  # so that the first process hears each by itself
+    eventually(lambda: gina.log.count("SIGHUP: looking at all files") >= WORKERS)
+    assert gina.stop() == 0
+    assert "hasn't run" not in gina.log
+    assert serving(gina) == WORKERS
+
+
 @pytest.mark.more
 def test_one_that_is_stuck_is_replaced(gina: Portal) -> None:
     with RawConnection(gina.public) as wire:
