@@ -141,8 +141,11 @@ class Follower:
             if self._spare is not None:
                 self._spare.take_back()
             while True:
+                # Not wait_for: until Python 3.12 it forgets that it was cancelled where a look is
+                # asked for in the same turn, and nothing would ever end this.
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wanted.wait(), TICK)
+                    async with asyncio.timeout(TICK):
+                        await self._wanted.wait()
                 self._wanted.clear()
                 self._release()
                 for step in self._steps:

@@ -169,6 +169,20 @@ async def test_a_look_can_be_had_at_once(steps: Steps, monkeypatch: pytest.Monke
     await end(task)
 
 
+async def test_a_look_that_is_asked_for_as_it_ends_does_not_keep_it_going(steps: Steps) -> None:
+    follower = Follower([Step("good", steps.good)])
+    running = asyncio.create_task(follower.run())
+    while not steps.others:
+        follower.look_at_once()
+        await asyncio.sleep(0)
+    for _ in range(3):  # until it waits again
+        await asyncio.sleep(0)
+    follower.look_at_once()
+    running.cancel()
+    ended, _ = await asyncio.wait((running,), timeout=PATIENCE)
+    assert running in ended
+
+
 async def test_one_that_has_ended_says_so(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
     follower = steps.follower()
 
