@@ -31,6 +31,10 @@ from proxy.transfer.shared_counts import SharedCounts
 
 log = logging.getLogger("proxy")
 
+TOGETHER = 0.5
+"""Seconds that a worker which is told to end waits to hear whether all are: the last ones have to
+take who is in the sockets' queues, where one alone leaves them to the others."""
+
 OpenSockets = Callable[[], Mapping[str, ListeningSocket]]
 """Opens every listener's socket, or returns those that were opened; raises ``OSError``."""
 
@@ -97,21 +101,28 @@ class Worker(Alone):
     def end(self) -> None:
         """End in order, or at once where all do.
 
-        What reaches the whole group, as Ctrl-C does, comes twice: from outside, and from the first
-        process, which alone counts for all.
+        What reaches the whole group, as Ctrl-C does and what a service manager sends, comes twice:
+        from outside, and from the first process, which alone counts for all.
         """
         stage = self._table.stage
         if stage == 0:
-            if not self._is_ending:
-                # Another one takes over, and the others go on taking connections.
-                for listening in self._sockets.values():
-                    listening.is_inherited = True
-            self._is_ending = True
-            self._stop.want()
+            if self._is_ending:
+                self._stop.want()
+            else:
+                self._is_ending = True
+                asyncio.get_running_loop().call_later(TOGETHER, self._leave)
             return
         self._end_once()
         if stage > 1:
             self._stop.want()
+
+    def _leave(self) -> None:
+        """End in order, now that it shows whether the others end too."""
+        if self._table.stage == 0:
+            # Another one takes over, and the others go on taking connections.
+            for listening in self._sockets.values():
+                listening.is_inherited = True
+        self._stop.want()
 
     def serves(self) -> None:
         self._table.serves(self._number)

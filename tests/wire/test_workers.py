@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from proxy.server.run import TOGETHER
 from tests.patience import PATIENCE, soon
 from tests.wire.conftest import WIDE
 from tests.wire.harness.portals import Portal, contact, wait_for_ports
@@ -174,6 +175,26 @@ def test_control_c_reaches_all_and_counts_once(gina: Portal, app: Recorder) -> N
         eventually(lambda: not listens(gina.public))
         wire.send(b"cd")
         assert wire.read().body == b"ok"
+    assert process.wait(PATIENCE) == 0
+
+
+def test_where_all_are_told_to_end_at_once_the_queue_is_emptied_too(gina: Portal) -> None:
+    """A service manager signals every process: no worker may leave the queue to the others."""
+    process, workers = process_of(gina), workers_of(gina)
+    everybody = (*workers, process.pid)
+    for number in everybody:
+        os.kill(number, signal.SIGSTOP)
+    with ExitStack() as stack:
+        wires = [stack.enter_context(RawConnection(gina.public)) for _ in range(AT_ONCE)]
+        for wire in wires:
+            wire.send(get(gina))
+        for number in everybody:
+            os.kill(number, signal.SIGTERM)
+        for number in workers:
+            os.kill(number, signal.SIGCONT)
+        time.sleep(TOGETHER / 2)  # they hear it before the first process does
+        os.kill(process.pid, signal.SIGCONT)
+        assert [wire.read().body for wire in wires] == [b"ok"] * AT_ONCE
     assert process.wait(PATIENCE) == 0
 
 
