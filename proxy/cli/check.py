@@ -29,6 +29,7 @@ from proxy.state.files import Unsafe, check_private
 from proxy.state.replay_file import Damaged, is_damage, read_stand
 from proxy.state.sealing_keys import SealingKeyStore
 from proxy.state.surplus_responses import SurplusResponses
+from proxy.state.system_errors import explained
 
 _TRUSTED = "trusted_proxies"
 
@@ -198,7 +199,9 @@ def _about_the_replay_store(path: Path) -> tuple[list[Problem], list[Problem]]:
         kind = doubtful if is_damage(error) else wrong
         what = f"can't be read as a replay store: {error}"
         kind.append(Problem(str(path), "", f"{what}; {then}" if kind is doubtful else what))
-    except (OSError, Unsafe) as error:
+    except OSError as error:
+        wrong.append(Problem(str(path), "", f"can't be used: {explained(error)}"))
+    except Unsafe as error:
         wrong.append(Problem(str(path), "", f"can't be used: {error}"))
     return wrong, doubtful
 

@@ -10,15 +10,15 @@ from proxy.core.errors import Invalid, Problem
 from proxy.core.http.origin import is_dns_label
 from proxy.state.files import unreadable
 from proxy.state.identity_key import has_id_line
-from proxy.state.state_folder import problem_of
+from proxy.state.state_folder import problems_of
 from proxy.state.tokens import read_token
 
 
 def about_state_folder(portal: PortalFiles) -> Iterator[Problem]:
     """Tell why nothing can be remembered, and of tokens that are none."""
-    problem = problem_of(portal.state.folder)
-    if problem is not None:
-        yield problem
+    problems = problems_of(portal.state.folder)
+    yield from problems
+    if any(problem.file == str(portal.state.folder) for problem in problems):
         return
     yield from _about_tokens(portal.state.tokens)
 

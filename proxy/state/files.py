@@ -211,7 +211,7 @@ def check_folder(path: Path) -> None:
     """
     status = path.stat()
     if not stat.S_ISDIR(status.st_mode):
-        raise Unsafe("isn't a folder")
+        raise Unsafe("isn't a folder: move away what is in its place")
     if status.st_uid not in {0, os.geteuid()}:
         raise Unsafe(f"belongs to user {status.st_uid}, who could replace the key in it")
     if status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX:
@@ -278,7 +278,7 @@ def _why_not_private(
     status: os.stat_result, forbidden: int, owners: Collection[int] = ()
 ) -> str | None:
     if not stat.S_ISREG(status.st_mode):
-        return "isn't a regular file"
+        return "isn't a regular file: move away what is in its place"
     us = os.geteuid()
     if status.st_uid not in (owners or (us,)):
         return f"belongs to user {status.st_uid}, and this runs as user {us}: run it as the owner"

@@ -41,6 +41,10 @@ _FILE = re.compile(
     rb"(?:[A-Za-z0-9+/=]+\r?\n)+"
     rb"-----END (?P=label)-----(?:\r?\n)?)"
 )
+_MISSING = (
+    "is missing: `portal-proxy init` makes a new Portal. If there was one before, put the file of "
+    "your backup in its place instead: a new key has another ID, which no peer knows"
+)
 _DAMAGED = (
     "is damaged, or of two Portals: the key in it isn't that of the Portal ID above it. Put the "
     "file of your backup in its place"
@@ -88,7 +92,7 @@ def _load(path: Path) -> tuple[PrivateKey, bool]:
     try:
         return _parse(read_private(path, limit=_KEY_FILE_LIMIT))
     except FileNotFoundError:
-        raise _invalid(path, "is missing: `portal-proxy init` makes it") from None
+        raise _invalid(path, _MISSING) from None
     except OSError as error:
         raise _invalid(path, f"can't be read: {explained(error)}") from None
     except (Unsafe, ValueError) as error:
@@ -129,7 +133,7 @@ def _check_folder(path: Path) -> None:
     try:
         check_folder(folder)
     except FileNotFoundError:
-        raise _invalid(path, "is missing: `portal-proxy init` makes it") from None
+        raise _invalid(path, _MISSING) from None
     except OSError as error:
         raise _invalid(path, f"can't be read: {explained(error)}") from None
     except Unsafe as error:

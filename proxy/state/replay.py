@@ -18,7 +18,6 @@ Anything that the database can't do refuses the request (503). Signatures are cl
 verified, so strangers leave no row; nothing evicts a row that is still needed.
 """
 
-import errno
 import logging
 import os
 import sqlite3
@@ -48,6 +47,7 @@ from proxy.state.replay_file import (
     read_stand,
     show_life,
 )
+from proxy.state.system_errors import explained
 
 _LOCK_WAIT = 1.0
 """Seconds that a thread waits for another process; each claim takes well under a millisecond."""
@@ -364,11 +364,13 @@ def _refusal(error: sqlite3.IntegrityError, nonce: bytes) -> Refusal:
 
 def _why(error: Exception) -> str:
     """Say what is wrong, and what helps against it."""
+    if isinstance(error, OSError):
+        where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        return f"{where}{explained(error)}"
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    number = getattr(error, "errno", None)
     what = str(error) or type(error).__name__.lower()
-    if code == sqlite3.SQLITE_FULL or number in (errno.ENOSPC, errno.EDQUOT):
+    if code == sqlite3.SQLITE_FULL:
         return f"{what}; make room on its disk"
-    if code == sqlite3.SQLITE_READONLY or number in (errno.EROFS, errno.EACCES, errno.EPERM):
+    if code == sqlite3.SQLITE_READONLY:
         return f"{what}; let the proxy write to its folder"
     return what

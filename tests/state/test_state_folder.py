@@ -3,13 +3,13 @@
 import logging
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from proxy.state.state_folder import StateFolder, problem_of
+from proxy.state.state_folder import StateFolder, problem_of, problems_of
 
 
 def mount(*words: str) -> bool:
@@ -76,3 +76,47 @@ def test_a_folder_that_others_alone_may_write_to_is_told(
 ) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert f"can't be written to by user {os.geteuid()}" in str(problem_of(tmp_path))
+
+
+@pytest.mark.parametrize("part", ["sealing", "tokens"])
+def test_a_part_on_a_disk_of_its_own_is_told(disk: Path, part: str) -> None:
+    state = disk.parent / "state"
+    state.mkdir()
+    (state / part).mkdir()
+    assert problems_of(state) == ()
+    assert mount("--bind", str(disk), str(state / part))
+    try:
+        assert problems_of(state) == ()
+        (disk / "filler").write_bytes(bytes(240 * 1024))
+        (problem,) = problems_of(state)
+        assert str(problem).startswith(f"{state / part}: has no room left on its disk, so no ")
+    finally:
+        subprocess.run(["umount", str(state / part)], check=True)
+
+
+@pytest.mark.parametrize(
+    "name", ["contacts.yaml", "terminals.yaml", "pairing.yaml", "replay.sqlite3", "sealing",
+             "tokens/guestbook"],
+)  # fmt: skip
+def test_a_lock_that_cant_be_taken_is_told(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tokens").mkdir()
+    lock = tmp_path / f"{name}.lock"
+    lock.write_bytes(b"")
+    assert problems_of(tmp_path) == ()
+    may = os.access
+    with monkeypatch.context() as another_users:
+        another_users.setattr(os, "access", lambda path, mode: path != lock and may(path, mode))
+        (problem,) = problems_of(tmp_path)
+    assert "let it belong to them" in problem.what
+    lock.unlink()
+    places: list[Callable[[], None]] = [
+        lock.mkdir, lambda: lock.symlink_to("nowhere"), lambda: os.mkfifo(lock),
+    ]  # fmt: skip
+    for make in places:
+        make()
+        (problem,) = problems_of(tmp_path)
+        assert problem.file == str(lock)
+        assert problem.what.endswith("can't be changed: move it away")
+        lock.rmdir() if lock.is_dir() else lock.unlink()

@@ -103,7 +103,10 @@ class ContactStore:
     def _read(self) -> bytes:
         data = read_file(self.path, forbidden=_WRITABLE_BY_OTHERS, limit=MAX_BYTES)
         if data is None:
-            what = "is missing: `portal-proxy init` makes it"
+            what = (
+                f"is missing: put {self._before.name} or a backup in its place, or have an empty "
+                "one made with `portal-proxy init`"
+            )
             raise Invalid([Problem(str(self.path), "", what)])
         return data
 
