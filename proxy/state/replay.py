@@ -371,6 +371,10 @@ def _why(error: Exception) -> str:
     what = str(error) or type(error).__name__.lower()
     if code == sqlite3.SQLITE_FULL:
         return f"{what}; make room on its disk"
+    if code == sqlite3.SQLITE_CANTOPEN:
+        return f"{what}; see what is in the place of it, and of the files beside it (-wal, -shm)"
+    if code == sqlite3.SQLITE_IOERR:
+        return f"{what}; look at its disk, of which the system's own log tells"
     if code == sqlite3.SQLITE_READONLY:
         return f"{what}; let the proxy write to its folder"
     return what

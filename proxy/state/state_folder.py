@@ -8,6 +8,7 @@ that nobody can take: a command that was run as another user may have left one.
 import logging
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +24,7 @@ LEAST_SPACE = 64 * 1024
 _REFUSED = "calls of peers are refused, no device is paired and no sealing key made"
 _NO_SEALING_KEY = "no sealing key is made, and sealed calls are refused once the last one is over"
 _NONE_NEW = "no app gets a token that has none, or another one"
+_NOTHING_HELD = "bodies above 512 KiB that must be held are refused (503 storage_full)"
 _LOCK = ".lock"
 _log = logging.getLogger("proxy.state")
 
@@ -47,7 +49,7 @@ def problem_of(folder: Path, refused: str = _REFUSED) -> Problem | None:
     try:
         status = os.statvfs(folder)
     except FileNotFoundError:
-        return Problem(str(folder), "", "is missing: put your backup or its disk in its place")
+        return Problem(str(folder), "", "is missing: put it back, from a backup or with its disk")
     except OSError as error:
         return Problem(str(folder), "", f"can't be used: {explained(error)}")
     # Of some file systems nobody can tell how large they are; root may use what others may not.
@@ -88,20 +90,32 @@ def _about_locks(state: State) -> Iterator[Problem]:
             yield Problem(str(lock), "", what)
 
 
+def temporary_problems() -> tuple[Problem, ...]:
+    """Return why no body can be held in the temporary folder; raises nothing."""
+    try:
+        folder = Path(tempfile.gettempdir())
+    except OSError as error:
+        what = f"can't be used, so {_NOTHING_HELD}: {explained(error)}"
+        return (Problem("the temporary folder (TMPDIR)", "", what),)
+    problem = problem_of(folder, _NOTHING_HELD)
+    return (problem,) if problem is not None else ()
+
+
 class StateFolder:
-    """A running proxy's view of the folder."""
+    """A running proxy's view of the state folder, and of the temporary one."""
 
     def __init__(self, path: Path) -> None:
         self.problems: tuple[Problem, ...] = ()
-        """What was wrong with it at the last look."""
+        """What was wrong with them at the last look."""
         self._path = path
 
     def follow(self) -> None:
         """Look; may wait for the disk. What is new is logged."""
-        found = problems_of(self._path)
+        found = (*problems_of(self._path), *temporary_problems())
         for problem in found:
             if problem not in self.problems:
                 _log.error("%s", problem)
-        if self.problems and not found:
-            _log.warning("%s can be written to again", self._path)
+        still = {problem.file for problem in found}
+        for file in dict.fromkeys(each.file for each in self.problems if each.file not in still):
+            _log.warning("%s can be written to again", file)
         self.problems = found

@@ -3,6 +3,7 @@
 import logging
 import os
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -120,3 +121,33 @@ def test_a_lock_that_cant_be_taken_is_told(
         assert problem.file == str(lock)
         assert problem.what.endswith("can't be changed: move it away")
         lock.rmdir() if lock.is_dir() else lock.unlink()
+
+
+def test_a_temporary_folder_that_is_full_is_told(
+    disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(disk))
+    state = tmp_path / "state"
+    state.mkdir()
+    folder = StateFolder(state)
+    folder.follow()
+    assert folder.problems == ()
+    (disk / "filler").write_bytes(bytes(240 * 1024))
+    folder.follow()
+    told = "\n".join(map(str, folder.problems))
+    assert told.startswith(f"{disk}: has no room left on its disk, so bodies above 512 KiB")
+    (disk / "filler").unlink()
+    folder.follow()
+    assert folder.problems == ()
+
+
+def test_no_temporary_folder_at_all_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_there() -> str:
+        raise FileNotFoundError("no usable one")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none_there)
+    folder = StateFolder(tmp_path)
+    folder.follow()
+    assert "(503 storage_full): no usable one" in str(folder.problems[0])
