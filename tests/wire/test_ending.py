@@ -87,8 +87,9 @@ def test_the_second_signal_ends_it_at_once(gina: Portal, app: Recorder) -> None:
 
 
 def listens(port: int) -> bool:
+    """Tell whether the kernel makes connections to ``port``: at once, or it drops who begins."""
     try:
-        socket.create_connection((LOOPBACK, port), timeout=PATIENCE).close()
+        socket.create_connection((LOOPBACK, port), timeout=5).close()
     except OSError:
         return False
     return True
