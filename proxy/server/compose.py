@@ -35,7 +35,7 @@ from proxy.server.spare_descriptors import SpareDescriptors
 from proxy.server.token_files import TokenFiles
 from proxy.state.contacts import ContactStore, ContactWatch
 from proxy.state.files import sweep
-from proxy.state.identity_key import load_identity
+from proxy.state.identity_key import IdentityWatch, load_identity
 from proxy.state.layout import State
 from proxy.state.replay import ReplayStore
 from proxy.state.sealing_keys import SealingKeyStore
@@ -63,6 +63,7 @@ class Running:
     """What the public listener speaks TLS with; None where it doesn't."""
     state_folder: StateFolder = field(init=False)
     portal_yaml: PortalYamlWatch = field(init=False)
+    identity: IdentityWatch = field(init=False)
     more_problems: Callable[[], tuple[Problem, ...]] = tuple
     """Tells what is wrong with other processes of this Portal."""
     _token_files: TokenFiles = field(init=False)
@@ -72,6 +73,8 @@ class Running:
     def __post_init__(self) -> None:
         self.state_folder = StateFolder(self.portal.config.state)
         self.portal_yaml = PortalYamlWatch(self.portal.config)
+        path = State(self.portal.config.state).identity_key
+        self.identity = IdentityWatch(path, self.portal.id)
         self._token_files = TokenFiles(self.tokens)
 
     def open(self) -> None:
@@ -92,7 +95,8 @@ class Running:
         """Return what is wrong with the files just now."""
         portal = self.portal
         watched = (
-            *(self.state_folder, self.portal_yaml, portal.catalogue, portal.contacts),
+            *(self.state_folder, self.portal_yaml, self.identity),
+            *(portal.catalogue, portal.contacts),
             *(portal.terminals, portal.pairing, portal.sealing, self.tokens, self.tokens.current),
         )
         found = chain.from_iterable(each.problems for each in watched)
@@ -151,6 +155,7 @@ class Running:
         self.state_folder.follow()
         self.portal.pairing.follow()
         self.portal_yaml.refresh()
+        self.identity.refresh()
 
     def look_at_once(self) -> None:
         """Have ``follow_files`` look now."""

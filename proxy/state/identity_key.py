@@ -10,6 +10,7 @@ A flipped bit would make another key of it, and so another Portal. So the file s
 that openssl made, or an earlier version, have no such line and are taken as they are.
 """
 
+import logging
 import re
 from pathlib import Path
 
@@ -25,14 +26,16 @@ from cryptography.hazmat.primitives.serialization import (
 from proxy.core.errors import Invalid, Problem
 from proxy.core.identity import PrivateKey
 from proxy.state.dumps import forbid_dumps
+from proxy.state.file_watch import FileWatch, Versions
 from proxy.state.files import (
     Unsafe,
     check_folder,
     create_atomically,
+    file_version,
     make_private_folder,
     read_private,
+    unreadable,
 )
-from proxy.state.system_errors import explained
 
 _KEY_FILE_LIMIT = 16_384
 _FILE = re.compile(
@@ -45,6 +48,8 @@ _MISSING = (
     "is missing: `portal-proxy init` makes a new Portal. If there was one before, put the file of "
     "your backup in its place instead: a new key has another ID, which no peer knows"
 )
+_OTHERWISE = "put the file of your backup in its place, or start the proxy again to be that Portal"
+_log = logging.getLogger("proxy.state")
 _DAMAGED = (
     "is damaged, or of two Portals: the key in it isn't that of the Portal ID above it. Put the "
     "file of your backup in its place"
@@ -85,6 +90,38 @@ def has_id_line(path: Path) -> bool:
     return _load(path)[1]
 
 
+class IdentityWatch(FileWatch[str]):
+    """What is wrong with the key's file while the proxy runs with the key that it read from it.
+
+    ``current`` is the Portal ID. Whoever starts the proxy again must not be the first to notice.
+    """
+
+    _while_stale = "the proxy runs on with the key that it has"
+
+    def __init__(self, path: Path, portal_id: str) -> None:
+        super().__init__(portal_id)
+        self._path = path
+
+    @property
+    def _name(self) -> str:
+        return str(self._path)
+
+    def _look(self) -> Versions:
+        return {self._path: file_version(self._path)}
+
+    def _read(self) -> str:
+        found = load_identity(self._path).public.portal_id
+        if found != self.current:
+            raise _invalid(self._path, f"is the key of another Portal, {found}: {_OTHERWISE}")
+        return found
+
+    def _log_change(self) -> None:
+        _log.warning("%s is there again, and in order", self._path)
+
+    def _log_problems(self, invalid: Invalid) -> None:
+        _log.error("the proxy runs on with its key, but wouldn't start again with it: %s", invalid)
+
+
 def _load(path: Path) -> tuple[PrivateKey, bool]:
     """Return the identity, and whether the file says whose it is."""
     forbid_dumps()
@@ -94,7 +131,7 @@ def _load(path: Path) -> tuple[PrivateKey, bool]:
     except FileNotFoundError:
         raise _invalid(path, _MISSING) from None
     except OSError as error:
-        raise _invalid(path, f"can't be read: {explained(error)}") from None
+        raise unreadable(path, error) from None
     except (Unsafe, ValueError) as error:
         raise _invalid(path, str(error)) from None
 
@@ -135,7 +172,7 @@ def _check_folder(path: Path) -> None:
     except FileNotFoundError:
         raise _invalid(path, _MISSING) from None
     except OSError as error:
-        raise _invalid(path, f"can't be read: {explained(error)}") from None
+        raise unreadable(path, error) from None
     except Unsafe as error:
         raise _invalid(folder, str(error)) from None
 

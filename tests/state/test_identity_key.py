@@ -22,7 +22,13 @@ from hypothesis import strategies as st
 
 from proxy.core.errors import Invalid
 from proxy.core.identity import PrivateKey
-from proxy.state.identity_key import create_identity, has_id_line, id_line, load_identity
+from proxy.state.identity_key import (
+    IdentityWatch,
+    create_identity,
+    has_id_line,
+    id_line,
+    load_identity,
+)
 
 # A busy machine is no failure.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -286,3 +292,25 @@ def test_a_damaged_byte_gives_a_refusal_or_a_key(
     path = put(tmp_path_factory.getbasetemp() / "damaged.key", bytes(data))
     with suppress(Invalid):
         assert len(load_identity(path).sign(b"x")) == 64
+
+
+def test_a_running_proxy_tells_what_became_of_its_key(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, aside = tmp_path / "identity.key", tmp_path / "aside"
+    watch = IdentityWatch(path, create_identity(path).public.portal_id)
+
+    def told() -> str:
+        watch.refresh()
+        return "; ".join(problem.what for problem in watch.problems)
+
+    assert told() == ""
+    path.rename(aside)
+    assert "put the file of your backup in its place" in told()
+    other = create_identity(path).public.portal_id
+    assert told().startswith(f"is the key of another Portal, {other}: put the file")
+    path.write_bytes(b"junk")
+    assert "isn't one PEM block" in told()
+    aside.replace(path)
+    assert told() == ""
+    assert caplog.text.count("wouldn't start again with it") == 3
