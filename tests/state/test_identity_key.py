@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.errors import Invalid
@@ -30,8 +30,6 @@ from proxy.state.identity_key import (
     load_identity,
 )
 
-# A busy machine is no failure.
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SPAWN = multiprocessing.get_context("spawn")
 ED25519 = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHER = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
@@ -282,7 +280,6 @@ def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
     assert "12345" in refusal_of(path)
 
 
-@UNHURRIED
 @given(st.integers(0, len(pem(ED25519)) - 1), st.integers(0, 255))
 def test_a_damaged_byte_gives_a_refusal_or_a_key(
     tmp_path_factory: pytest.TempPathFactory, index: int, byte: int

@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.errors import Invalid
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
     from pathlib import Path
 
-# A busy machine is no failure.
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -50,7 +48,6 @@ def test_a_token_names_its_app_and_no_other(folder: Path) -> None:
     assert not store.matches("unknown", guestbook)
 
 
-@UNHURRIED
 @given(st.text())
 def test_what_is_not_a_token_names_nobody(
     tmp_path_factory: pytest.TempPathFactory, text: str

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Literal
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.access.policy import Contact, ContactList
@@ -25,8 +25,6 @@ from proxy.state.contacts import (
 )
 from proxy.state.contacts.format import MAX_BYTES, derived_address
 
-# A busy machine is no failure.
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 DOMAIN = "p.example.org"
 BOB_ID = "8271dd" + "q" * 97
 EVE_ID = "8271dd" + "r" * 97
@@ -153,7 +151,6 @@ def test_every_problem_is_told_at_once() -> None:
     assert len(problems_of(text)) == 6
 
 
-@UNHURRIED
 @given(st.binary(max_size=200))
 def test_any_bytes_give_a_list_or_problems(data: bytes) -> None:
     with suppress(Invalid):
@@ -184,7 +181,6 @@ def contact_lists(draw: st.DrawFn) -> ContactList:
     return ContactList(tuple(peers), MappingProxyType(draw(st.dictionaries(LABELS, settings))))
 
 
-@UNHURRIED
 @given(contact_lists())
 def test_what_is_written_is_read_back_the_same(contacts: ContactList) -> None:
     assert parse(serialise_contacts(contacts)) == contacts
