@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -182,14 +183,16 @@ def portal_limit(process: subprocess.Popen[bytes], limit: int | None) -> None:
 
 def test_without_any_stderr_it_serves(portal: Portal) -> None:
     process = subprocess.Popen(
-        ["sh", "-c", 'exec "$@" 2>&-', "sh", *portal.command_line("serve")], env=environment(),
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+        ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *portal.command_line("serve")],
+        env=environment(),
+    )
     try:
         portal.log_file.touch()
         wait_for_ports(process, portal.public, portal.owner, log=portal.log_file)
         ask(portal, _AT_ONCE)
         eventually(lambda: health(portal)["log"]["dropped"] >= _AT_ONCE)
+        for number in range(3):  # no socket has it, to which a library would write
+            assert Path(f"/proc/{process.pid}/fd/{number}").samefile(os.devnull)
     finally:
         assert end(process) == 0
 
