@@ -24,7 +24,6 @@ from tests.wire.harness.recorder import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _AT_ONCE = 50
 _PIPE = 4096
