@@ -253,7 +253,8 @@ def test_an_app_s_own_call_has_a_limit_too(stage: Stage, mode: str) -> None:
 
 def test_a_call_that_passes_the_limit_while_it_is_answered_is_broken_off(tmp_path: Path) -> None:
     """No refusal can follow a response that has begun: only the connection tells."""
-    begun = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"5\r\nbegun\r\n"
+    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    begun = head + b"5\r\nbegun\r\n"
 
     def answer_at_once(wire: Accepted) -> None:
         wire.put_back(wire.until(b"\r\n\r\n"))
