@@ -176,7 +176,7 @@ def test_removals_are_followed_while_idle_connections_hold_every_descriptor(limi
                 return who(wire)
 
         # The ends of the idle ones take a moment to be seen.
-        eventually(lambda: ask() != "503 too_many_connections")  # noqa: B023 - over before the next
+        eventually(lambda: ask() != "503 too_many_connections")
         assert ask() == refused
     host = ("Host", portal.app_host("site"))
     eventually(lambda: outcome(exchange(portal.public, request("GET", "/", host))) == "ok")
