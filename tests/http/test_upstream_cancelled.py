@@ -60,6 +60,7 @@ async def _use(engine: Upstream, request: UpstreamRequest) -> None:
             pass
 
 
+@pytest.mark.more
 @pytest.mark.parametrize("row", POINTS)
 async def test_nothing_is_left_of_an_exchange_that_is_cancelled(engine: Upstream, row: str) -> None:
     script, body, scheme = POINTS[row]

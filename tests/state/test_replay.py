@@ -311,6 +311,7 @@ class AnyClock(RuleBasedStateMachine):
             process.close()
 
 
+@pytest.mark.more
 def test_nothing_passes_twice_whatever_the_clock_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

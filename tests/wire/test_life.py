@@ -261,6 +261,7 @@ def test_health_tells_which_apps_are_there_and_depends_on_none(gina: Portal) -> 
     assert gina.command("health").returncode == 0
 
 
+@pytest.mark.more
 @pytest.mark.parametrize(
     ("file", "text"),
     [

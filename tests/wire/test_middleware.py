@@ -243,6 +243,7 @@ def test_several_workers_carry_a_call_out_once(example: Example) -> None:
     assert stage.call(b"GET", b"/public/entries").status == 200
 
 
+@pytest.mark.more
 def test_the_app_calls_peers_by_a_proxy_beside_it(example: Example, tmp_path: Path) -> None:
     """The same config and state, and a public listener that nobody uses."""
     yaml = example.config / "portal.yaml"

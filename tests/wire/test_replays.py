@@ -351,6 +351,7 @@ def test_the_caller_learns_the_epoch_once_and_again_when_it_changed(
         assert [raw.target for raw in apps[1].forwarded] == [b"/1", b"/2", b"/3", b"/4"]
 
 
+@pytest.mark.more
 @pytest.mark.parametrize("is_set_back", [False, True])
 def test_a_state_that_was_put_back_carries_nothing_out_again(
     tmp_path: Path, *, is_set_back: bool

@@ -331,6 +331,7 @@ def test_memory_does_not_grow_with_a_body(live: World, method: str) -> None:
     assert max(after - before for before, after in zip(small, large, strict=True)) < MIB
 
 
+@pytest.mark.more
 @needs_proc
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_body_in_flight_takes_little_memory(live: World, method: str) -> None:

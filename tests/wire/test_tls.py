@@ -296,6 +296,7 @@ def test_without_its_key_it_doesnt_start(gina: Portal) -> None:
     assert "privkey.pem: others can read" in done.stderr
 
 
+@pytest.mark.more
 @pytest.mark.parametrize("mode", ["sealed", "signed"])
 def test_peers_call_each_other_with_tls_of_their_own(
     tmp_path: Path, app: Recorder, monkeypatch: pytest.MonkeyPatch, mode: str

@@ -115,6 +115,7 @@ def test_downloads_on_kept_connections_outlive_the_request_to_end(gina: Portal) 
     assert _outcomes(gina) == [("answered", len(_BODY))] * 5
 
 
+@pytest.mark.more
 def test_one_that_takes_nothing_was_not_answered(gina: Portal) -> None:
     with _Slow(gina) as wire:
         wire.send(_get(gina, b"Connection: close\r\n"))

@@ -111,6 +111,7 @@ def _put(portal: Portal, *pieces: bytes, app: str = "site") -> Raw:
     return exchange(portal.public, head + chunked(*pieces))
 
 
+@pytest.mark.more
 @pytest.mark.parametrize("server", _SERVERS)
 @pytest.mark.parametrize("asked_before", [False, True])
 def test_a_chunked_upload_is_stored_whole_by_a_server_of_http_1_0(

@@ -26,6 +26,8 @@ from tests.wire.test_workers import is_running, workers_of
 if TYPE_CHECKING:
     from proxy.core.identity import PrivateKey
 
+pytestmark = pytest.mark.more  # each starts several processes, and waits for what they do
+
 WORKERS = 2
 GRACE = 2.0
 FOLLOWED = 2.0
@@ -122,7 +124,6 @@ def test_a_replacement_begins_with_what_was_last_good(
     assert gina.stop() == 0
 
 
-@pytest.mark.more
 def test_one_that_can_t_start_is_tried_again_and_the_others_go_on(gina: Portal) -> None:
     (gina.state / "replay.sqlite3").chmod(0o644)
     first = workers_of(gina)[0]
@@ -134,7 +135,6 @@ def test_one_that_can_t_start_is_tried_again_and_the_others_go_on(gina: Portal) 
     assert gina.stop() == 0
 
 
-@pytest.mark.more
 def test_one_that_was_stopped_is_replaced_and_the_owner_is_told(gina: Portal) -> None:
     stopped = workers_of(gina)[0]
     os.kill(stopped, signal.SIGSTOP)
@@ -163,7 +163,6 @@ def test_none_is_taken_for_a_stopped_one_however_often_the_files_are_to_be_looke
     assert serving(gina) == WORKERS
 
 
-@pytest.mark.more
 def test_one_that_is_stuck_is_replaced(gina: Portal) -> None:
     with RawConnection(gina.public) as wire:
         wire.send(get(gina, "/stuck"))
@@ -193,7 +192,6 @@ def test_a_stop_is_over_soon_whatever_they_do(gina: Portal) -> None:
     assert gina.log.count("doesn't end: it is killed") == WORKERS
 
 
-@pytest.mark.more
 def test_a_second_signal_is_obeyed_whatever_they_do(gina: Portal) -> None:
     yaml = gina.config / "portal.yaml"
     gina.stop()

@@ -78,6 +78,7 @@ async def test_it_is_over_when_the_socket_has_all_of_it(opened: Opened) -> None:
         assert (await link.response())[2] == _BODY
 
 
+@pytest.mark.more
 async def test_one_that_nobody_took_wasn_t_answered(opened: Opened) -> None:
     app = _Noting()
     async with opened(app, _IMPATIENT) as (_, link):
