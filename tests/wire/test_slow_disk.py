@@ -6,11 +6,9 @@ load. How long requests had to wait is only told: on a loaded machine that says 
 
 from __future__ import annotations
 
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,11 +16,11 @@ from proxy.core.sealing.envelope import GATEWAY
 from proxy.transfer.buffered_body import MEMORY
 from tests.patience import PATIENCE
 from tests.wire.conftest import SITE, WIDE
-from tests.wire.harness.portals import Portal, contact
-from tests.wire.harness.raw import RawConnection, exchange, request, response
+from tests.wire.harness.portals import contact
+from tests.wire.harness.raw import exchange, request, response
 from tests.wire.harness.recorder import Recorder, eventually
 from tests.wire.harness.signer import new_key, sign_call
-from tests.wire.harness.slow_disk import SlowPortal
+from tests.wire.harness.slow_disk import Probe, SlowPortal
 from tests.wire.harness.terminals import (
     HTML,
     Device,
@@ -166,33 +164,6 @@ def is_a_disks(wait: dict[str, Any]) -> bool:
     """
     of = wait.get("of", "")
     return not ("'/dev/null'" in of or ("'stat'" in of and "replay.sqlite3'" in of))
-
-
-class Probe:
-    """Asks all the time, each time on the same connection."""
-
-    def __init__(self, portal: Portal) -> None:
-        self.longest = 0.0
-        self._portal = portal
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._ask)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join(PATIENCE)
-
-    def _ask(self) -> None:
-        raw = request("GET", "/none", ("Host", self._portal.host))
-        with RawConnection(self._portal.public) as wire:
-            while not self._over.wait(0.005):
-                began = time.monotonic()
-                wire.send(raw)
-                assert wire.read().status == 404
-                self.longest = max(self.longest, time.monotonic() - began)
 
 
 def test_the_event_loop_waits_for_no_disk(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,11 +66,14 @@ def _killed_first(folder: Path, rounds: int, seen: Seen) -> None:
     load.judge(seen)
 
 
-def _told_to_end(folder: Path, rounds: int, seen: Seen) -> None:
+def told_to_end(
+    folder: Path, rounds: int, seen: Seen, number: signal.Signals = signal.SIGTERM
+) -> None:
+    """End a Portal under load, by a signal that lets it finish, and start it again."""
     with running(folder, workers=2) as stage, Load(stage).at_work() as load:
         for _ in range(rounds):
             load.wait_for_all(1)
-            stage.bob.signal(signal.SIGTERM)
+            stage.bob.signal(number)
             seen.equal(stage.bob.wait(), 0, "exit status")
             stage.bob.start()
             eventually(lambda: len(stage.bob.children) == 2)
@@ -114,7 +117,7 @@ FAULTS = (
         "To a Portal of two workers, with the same load; then it is started again",
         "The same; what runs is answered first, and the status is 0",
         "New connections are refused until it is started again",
-        _told_to_end,
+        told_to_end,
         rounds=10,
     ),
 )

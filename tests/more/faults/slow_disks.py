@@ -3,53 +3,19 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
 
-from tests.patience import PATIENCE, soon
-from tests.wire.harness.raw import RawConnection, request
+from tests.patience import soon
 from tests.wire.harness.recorder import eventually
-from tests.wire.harness.slow_disk import library
+from tests.wire.harness.slow_disk import Probe, library
 from tests.wire.harness.terminals import pair
 
 from .fault import Fault, Seen
 from .load import Load
 from .stage import FINE, Placed, on_stage
 
-if TYPE_CHECKING:
-    from tests.wire.harness.portals import Portal
-
 _SYNC = 1.5
 """Seconds."""
-
-
-class Probe:
-    """Asks all the time on one connection, and notes how long it had to wait at most."""
-
-    def __init__(self, portal: Portal) -> None:
-        self.longest = 0.0
-        self._portal = portal
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._ask)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join(PATIENCE)
-
-    def _ask(self) -> None:
-        raw = request("GET", "/none", ("Host", self._portal.host))
-        with RawConnection(self._portal.public) as wire:
-            while not self._over.wait(0.01):
-                began = time.monotonic()
-                wire.send(raw)
-                wire.read()
-                self.longest = max(self.longest, time.monotonic() - began)
 
 
 def _slow_syncs(folder: Path, rounds: int, seen: Seen) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 from tests.patience import soon
 from tests.wire.harness.recorder import eventually
 
 from .fault import Fault, Seen
+from .kills import told_to_end
 from .load import Load
 from .stage import FINE, Stage, is_running, running
 
@@ -100,19 +102,6 @@ def _harmless_signals(folder: Path, rounds: int, seen: Seen) -> None:
     seen.expect(not refused, f"requests failed: {refused}")
 
 
-def _told_to_quit(folder: Path, rounds: int, seen: Seen) -> None:
-    with running(folder, workers=2) as stage, Load(stage).at_work() as load:
-        for _ in range(rounds):
-            load.wait_for_all(1)
-            stage.bob.signal(signal.SIGQUIT)
-            seen.equal(stage.bob.wait(), 0, "exit status")
-            stage.bob.start()
-            eventually(lambda: len(stage.bob.children) == 2)
-            seen.rounds += 1
-        load.wait_for_all(1)
-    load.judge(seen)
-
-
 def _served_twice(folder: Path, rounds: int, seen: Seen) -> None:
     with running(folder) as stage:
         for _ in range(rounds):
@@ -171,7 +160,7 @@ FAULTS = (
         "To a Portal of two workers",
         "Ends it as SIGTERM does: what runs is answered first, and the status is 0",
         "New connections are refused until it is started again",
-        _told_to_quit,
+        partial(told_to_end, number=signal.SIGQUIT),
         rounds=5,
     ),
     Fault(

@@ -6,14 +6,18 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.wire.harness.portals import Portal, environment
+from tests.wire.harness.raw import RawConnection, request
 
 _HERE = Path(__file__).parent
 
@@ -65,3 +69,30 @@ class SlowPortal(Portal):
                 env={**environment(), **own, "LD_PRELOAD": str(library())},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
+
+
+class Probe:
+    """Asks all the time on one connection, and notes how long it had to wait at most."""
+
+    def __init__(self, portal: Portal) -> None:
+        self.longest = 0.0
+        self._portal = portal
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(PATIENCE)
+
+    def _ask(self) -> None:
+        raw = request("GET", "/none", ("Host", self._portal.host))
+        with RawConnection(self._portal.public) as wire:
+            while not self._over.wait(0.005):
+                began = time.monotonic()
+                wire.send(raw)
+                assert wire.read().status == 404
+                self.longest = max(self.longest, time.monotonic() - began)
