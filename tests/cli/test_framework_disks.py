@@ -5,8 +5,6 @@ Nothing is lost, nothing is half written, and the status is 1.
 
 from __future__ import annotations
 
-import os
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +15,7 @@ from proxy.state.terminals import TerminalStore
 from proxy.state.terminals.edits import with_terminal
 from tests.cli.conftest import FILES, GUESTBOOK, Home
 from tests.contact_lists import BOB, adding
+from tests.small_disk import mount, small_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,18 +38,10 @@ COMMANDS = {
 FAULTS = {"full": "No space left on device: make room", "ro": "Read-only file system: "}
 
 
-def mount(*words: str) -> bool:
-    return os.geteuid() == 0 and subprocess.run(["mount", *words], check=False).returncode == 0
-
-
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if not mount("-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)):
-        pytest.skip("no file system can be mounted here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small_disk(tmp_path / "disk", "size=512k") as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -11,21 +11,14 @@ from pathlib import Path
 import pytest
 
 from proxy.state.state_folder import StateFolder, problem_of, problems_of
-
-
-def mount(*words: str) -> bool:
-    return os.geteuid() == 0 and subprocess.run(["mount", *words], check=False).returncode == 0
+from tests.small_disk import mount, small_disk
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 256 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if not mount("-t", "tmpfs", "-o", "size=256k,nr_inodes=64", "tmpfs", str(folder)):
-        pytest.skip("no file system can be mounted here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small_disk(tmp_path / "disk", "size=256k,nr_inodes=64") as folder:
+        yield folder
 
 
 def test_a_folder_that_can_be_written_to_is_well(tmp_path: Path) -> None:
