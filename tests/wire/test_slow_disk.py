@@ -17,7 +17,7 @@ from proxy.transfer.buffered_body import MEMORY
 from tests.patience import PATIENCE
 from tests.wire.conftest import SITE, WIDE
 from tests.wire.harness.portals import contact
-from tests.wire.harness.raw import exchange, request, response
+from tests.wire.harness.raw import Raw, exchange, request, response
 from tests.wire.harness.recorder import Recorder, eventually
 from tests.wire.harness.signer import new_key, sign_call
 from tests.wire.harness.slow_disk import Probe, SlowPortal
@@ -78,9 +78,13 @@ class Stage:
         assert exchange(self.bob.public, call.raw).status == 200
 
     def sealed(self) -> None:
+        answer = self.sealed_call()
+        assert answer.status == 200, answer
+
+    def sealed_call(self) -> Raw:
         token = ("Portal-Token", self.eda.token("wide"))
         raw = request("GET", f"/internal/call_peer/{self.bob.id}/x", ("Host", "a"), token)
-        assert exchange(self.eda.apps, raw).status == 200
+        return exchange(self.eda.apps, raw)
 
     def spooled(self) -> None:
         head = request(
@@ -175,6 +179,9 @@ def test_the_event_loop_waits_for_no_disk(stage: Stage, capsys: pytest.CaptureFi
     for work in everything:
         work()  # what is done once and never again, as reading a module, is done
     stage.keys()
+    # The new key's file is there before the Portal offers it: without this wait the disk is slow
+    # in between, and there is rightly no key to seal to.
+    eventually(lambda: stage.sealed_call().status == 200)
     for portal in stage.portals:
         portal.slow_down(SYNC)
     with Probe(stage.bob) as probe, ThreadPoolExecutor(len(everything)) as pool:
