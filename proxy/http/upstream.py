@@ -9,8 +9,20 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
-from proxy.core.http.headers import Field
+from proxy.core.errors import Refusal
+from proxy.core.http.headers import Field, Fields
 from proxy.core.http.origin import Origin
+
+
+class UpstreamFailed(Exception):
+    """The other side couldn't be reached, was too slow, or broke off."""
+
+    def __init__(self, detail: str, *, timeout: bool = False, sent: bool = True) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.timeout = timeout
+        self.sent = sent
+        """Whether any of the request may have been received."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +77,67 @@ class UpstreamRequest:
     """
     has_begun: Callable[[], Awaitable[None]] | None = None
     """Returns once the body has begun to come unasked: then nothing need be waited for."""
+    streams: bool = False
+    """Whether a body comes by the exchange's ``send``, and ``body`` is None."""
+
+
+class ResponseReceiver(Protocol):
+    """Who gets what comes back on one exchange. It raises nothing.
+
+    It is called from the event loop, never from within ``begin``, ``resume`` or ``finish``, and
+    told nothing behind the exchange's end: the response's end, a failure, or ``finish``.
+    """
+
+    def interim_received(self, status: int, fields: Fields) -> None:
+        """Take an interim response (1xx), any but 100 and 101."""
+
+    def head_received(self, status: int, fields: Fields) -> None:
+        """Take the head of the response: names in lower case, values as received."""
+
+    def content_received(self, piece: bytes, *, ends: bool) -> None:
+        """Take a piece of the response's content, b"" where only its end came.
+
+        Behind a 101 it is what comes on the raw stream. Isn't called while paused.
+        """
+
+    def exchange_failed(self, failure: UpstreamFailed | Refusal) -> None:
+        """Take note that nothing more comes, and why; what had come was told before."""
+
+    def body_invited(self) -> None:
+        """Take note that the server wants the body, or has kept it waiting for long enough.
+
+        Only where the request says ``Expect``. A body may be sent without it.
+        """
+
+    def pause_body(self) -> None:
+        """Send no more of the body for now; may be called from within ``send``."""
+
+    def resume_body(self) -> None:
+        """Go on sending the body."""
+
+
+class UpstreamExchange(Protocol):
+    """One request on its way, and its response. Nothing of it raises."""
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether to send of the body only behind ``resume_body``: at first, until connected."""
+
+    def send(self, piece: bytes, *, ends: bool = False) -> None:
+        """Send a piece of the request's body, in the framing that its head announced.
+
+        ``ends`` with the last one, which may be b"". A body that isn't what was announced fails
+        the exchange. Behind a 101 it is the raw stream's bytes, and our end of it.
+        """
+
+    def pause(self) -> None:
+        """Take no more of the response; what has come waits, and so does a failure behind it."""
+
+    def resume(self) -> None:
+        """Take the response again."""
+
+    def finish(self) -> None:
+        """End it, and give the connection back or up. A second call does nothing."""
 
 
 class BytesBody:
@@ -116,22 +189,14 @@ class UpstreamResponse(Protocol):
         """End our side of that stream; the other one may still be read."""
 
 
-class UpstreamFailed(Exception):
-    """The other side couldn't be reached, was too slow, or broke off."""
-
-    def __init__(self, detail: str, *, timeout: bool = False, sent: bool = True) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.timeout = timeout
-        self.sent = sent
-        """Whether any of the request may have been received."""
-
-
 class Upstream(Protocol):
     """An engine that carries a request out."""
 
     def send(self, request: UpstreamRequest) -> AbstractAsyncContextManager[UpstreamResponse]:
         """Send ``request``; inside the context is the response. Raises ``UpstreamFailed``."""
+
+    def begin(self, request: UpstreamRequest, receiver: ResponseReceiver) -> UpstreamExchange:
+        """Send ``request``; what comes back is told to ``receiver``, and so is each failure."""
 
     async def close(self) -> None:
         """Close every connection."""
@@ -146,6 +211,9 @@ class AppUpstream(Upstream, Protocol):
         0 too where nobody can tell. Raises ``UpstreamFailed`` where it can't be reached.
         """
 
+    def known_minor_version(self, request: UpstreamRequest) -> int | None:
+        """Return the same where it is known without asking, else None."""
+
 
 @dataclass(frozen=True)
 class WithTimeouts:
@@ -157,6 +225,10 @@ class WithTimeouts:
     def send(self, request: UpstreamRequest) -> AbstractAsyncContextManager[UpstreamResponse]:
         """Send ``request``; inside the context is the response. Raises ``UpstreamFailed``."""
         return self.upstream.send(replace(request, timeouts=self.timeouts))
+
+    def begin(self, request: UpstreamRequest, receiver: ResponseReceiver) -> UpstreamExchange:
+        """Send ``request``; what comes back is told to ``receiver``, and so is each failure."""
+        return self.upstream.begin(replace(request, timeouts=self.timeouts), receiver)
 
     async def close(self) -> None:
         """Close every connection."""
