@@ -88,6 +88,9 @@ class Downstream(Protocol):
     def invite(self) -> None:
         """Send 100 Continue to a client that waits for it."""
 
+    def hand_over(self, handler: RequestHandler) -> None:
+        """Tell another handler from now on."""
+
     def finish(self) -> None:
         """End it: a response that isn't whole breaks the connection. A second call does nothing."""
 
