@@ -1,4 +1,6 @@
-"""HKDF against the test cases of RFC 5869, Appendix A, that use SHA-256."""
+"""HKDF against the test cases of RFC 5869, Appendix A, that use SHA-256, and Python's HMAC."""
+
+import hmac
 
 import pytest
 
@@ -38,3 +40,10 @@ def test_hkdf_is_that_of_the_rfc(name: str) -> None:
     material, salt, info, key, output = _CASES[name]
     assert extract(salt, material).hex() == key
     assert expand(bytes.fromhex(key), info, len(output) // 2).hex() == output
+
+
+@pytest.mark.parametrize("length", [0, 1, 32, 63, 64, 65, 128, 300])
+@pytest.mark.parametrize("size", [0, 1, 55, 56, 64, 1000])
+def test_extracting_is_pythons_hmac_for_every_length_of_key(length: int, size: int) -> None:
+    key, message = bytes(255 - n % 256 for n in range(length)), b"m" * size
+    assert extract(key, message) == hmac.digest(key, message, "sha256")
