@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from concurrent.futures.thread import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import BinaryIO, Self, TypeVar, cast
+from typing import BinaryIO, Protocol, Self, TypeVar, cast
 
 from proxy.config.limits import DEFAULT_LIMITS
 from proxy.core.errors import Code, Refusal
@@ -32,28 +32,35 @@ _disk = ThreadPoolExecutor(8, "bodies")
 _Result = TypeVar("_Result")
 
 
+class _Hash(Protocol):
+    def update(self, data: bytes | bytearray, /) -> None: ...
+
+    def digest(self) -> bytes: ...
+
+
 class BufferedBody:
     """A whole body and its SHA-256 digest; a context manager that lets go of both."""
 
     def __init__(self, limit: int = DEFAULT_LIMITS.held_body) -> None:
         """``limit`` is in bytes: what is larger needs sealed mode."""
         self.limit = limit
-        self._memory = bytearray()
-        """All of it; once there is a file, what comes behind that."""
+        self._memory: bytes | bytearray = b""
+        """All of it; once there is a file, what comes behind that. One piece stays as it came."""
         self._file: _File | None = None
-        self._hash = hashlib.sha256()
+        self._hash: _Hash | None = None
+        """Of what is in the file."""
         self.size = 0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._let_go()
+        self.close()
 
     @property
     def sha256(self) -> bytes:
-        """The digest of what is buffered, 32 bytes."""
-        return self._hash.digest()
+        """The digest of what is buffered, 32 bytes, once all of it is."""
+        return (self._hash or hashlib.sha256(self._memory)).digest()
 
     async def fill(
         self,
@@ -69,35 +76,71 @@ class BufferedBody:
         the way.
         """
         async for piece in pieces:
-            self.size += len(piece)
-            if self.size > self.limit:
-                raise Refusal(limit, f"more than {show_size(self.limit)}")
-            self._hash.update(piece)
-            if digest is not None:
-                digest.update(piece)
-            self._memory += piece
-            if len(self._memory) > (MEMORY if self._file is None else _AT_ONCE):
-                await self._spill(full)
-        if self._file is not None and self._memory:
-            await self._spill(full)
+            self.add(piece, limit, digest)
+            if self.is_spill_due():
+                await self._spilled(full)
+        if self.is_spill_due(ends=True):
+            await self._spilled(full)
 
-    async def _spill(self, full: Code) -> None:
-        """Write what is in memory behind what is in the file."""
-        data, self._memory = self._memory, bytearray()
-        self._file = self._file or _File()
+    async def _spilled(self, full: Code) -> None:
         try:
-            await self._file.write(data)
+            await asyncio.wrap_future(self.spill())
         except OSError as error:
-            raise Refusal(full, f"{self.size} bytes can't be buffered: {error}") from None
+            raise self.cannot_take(error, full) from None
+
+    # The same without waiting: ``held_body`` is made of it.
+
+    def add(self, piece: bytes, limit: Code, digest: BodyDigest | None = None) -> None:
+        """Take in a piece; raises ``Refusal`` with the code ``limit`` above our limit."""
+        self.size += len(piece)
+        if self.size > self.limit:
+            raise Refusal(limit, f"more than {show_size(self.limit)}")
+        if digest is not None:
+            digest.update(piece)
+        if not self._memory:
+            self._memory = piece
+            return
+        if isinstance(self._memory, bytes):
+            self._memory = bytearray(self._memory)
+        self._memory += piece
+
+    def is_spill_due(self, *, ends: bool = False) -> bool:
+        """Tell whether to ``spill`` before more is added; ``ends`` where nothing more comes."""
+        held = len(self._memory)
+        if self._file is None:
+            return held > MEMORY
+        return held > 0 if ends else held > _AT_ONCE
+
+    def spill(self) -> "Future[None]":
+        """Have what is in memory written behind what is in the file; fails with OSError."""
+        data, self._memory = self._memory, b""
+        self._file = self._file or _File()
+        self._hash = self._hash or hashlib.sha256()
+        return self._file.write(data, self._hash)
+
+    def cannot_take(self, error: OSError, full: Code) -> Refusal:
+        """Return what it amounts to that a ``spill`` failed."""
+        return Refusal(full, f"{self.size} bytes can't be buffered: {error}")
+
+    def block(self, start: int) -> "bytes | Future[bytes]":
+        """Return what is buffered from ``start`` on: one byte at least, where there is any.
+
+        Of what is in memory no more is copied than is on its way. What is on disk is read, which
+        may fail with OSError.
+        """
+        if self._file is None:
+            return self.read(SMALL if self.size <= SMALL else PIECE, start)
+        return self._file.read(_AT_ONCE, start)
 
     def clear(self) -> None:
         """Forget what is buffered, for another try."""
-        self._let_go()
-        self._hash = hashlib.sha256()
+        self.close()
+        self._hash = None
         self.size = 0
 
-    def _let_go(self) -> None:
-        self._memory = bytearray()
+    def close(self) -> None:
+        """Let go of the memory and of the file."""
+        self._memory = b""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -107,11 +150,11 @@ class BufferedBody:
         return BytesBody(self.read(SMALL)) if self.size <= SMALL else self._in_pieces()
 
     async def _in_pieces(self) -> AsyncIterator[bytes]:
-        file, read = self._file, 0
+        read = 0
         while read < self.size:
-            # Of what is in memory no more is copied than is on its way.
-            size = PIECE if file is None else _AT_ONCE
-            block = self.read(size, read) if file is None else await file.read(size, read)
+            block = self.block(read)
+            if not isinstance(block, bytes):
+                block = await asyncio.wrap_future(block)
             read += len(block)
             for start in range(0, len(block), PIECE):
                 yield block[start : start + PIECE]
@@ -120,6 +163,8 @@ class BufferedBody:
         """Return up to ``limit`` bytes of a body that is in memory; of one on disk none."""
         if self._file is not None:
             return b""
+        if isinstance(self._memory, bytes):
+            return self._memory[start : start + limit]
         with memoryview(self._memory) as memory:
             return bytes(memory[start : start + limit])
 
@@ -131,25 +176,26 @@ class _File:
         self._file: BinaryIO | None = None
         self._last: Future[object] | None = None
 
-    async def write(self, data: bytearray) -> None:
-        """Write ``data`` behind what is there; raises OSError."""
-        await self._do(partial(self._write, data))
+    def write(self, data: bytes | bytearray, running: _Hash) -> "Future[None]":
+        """Write ``data`` behind what is there, and feed ``running`` with it."""
+        return self._do(partial(self._write, data, running))
 
-    async def read(self, size: int, start: int) -> bytes:
-        """Return up to ``size`` bytes, at least one; raises OSError."""
-        return await self._do(partial(self._read, size, start))
+    def read(self, size: int, start: int) -> "Future[bytes]":
+        """Read up to ``size`` bytes, at least one."""
+        return self._do(partial(self._read, size, start))
 
     def close(self) -> None:
         """Close it, once it isn't in use; waits for nothing."""
-        if self._last is not None:  # its user was perhaps cancelled, and the thread is at it still
+        if self._last is not None:  # its user has left perhaps, and the thread is at it still
             self._last.add_done_callback(self._close_soon)
 
-    async def _do(self, work: Callable[[], _Result]) -> _Result:
+    def _do(self, work: Callable[[], _Result]) -> "Future[_Result]":
         done = _disk.submit(work)
         self._last = cast(Future[object], done)
-        return await asyncio.wrap_future(done)
+        return done
 
-    def _write(self, data: bytearray) -> None:
+    def _write(self, data: bytes | bytearray, running: _Hash) -> None:
+        running.update(data)
         if self._file is None:
             self._file = cast(BinaryIO, tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
         left = memoryview(data)
