@@ -76,6 +76,11 @@ class Listener:
             proxy_headers=False,  # it would believe them from loopback
         )
         self._config.load()
+        # One class for all of the listener's connections: an attribute for each would be dearer.
+        self._connection = cast(
+            type[ServerConnection],
+            type("Connection", (ServerConnection,), {"__slots__": (), "timeouts": timeouts}),
+        )
         self._state = ServerState()
         self._handshakes = HandshakeLimiter(HANDSHAKES_AT_ONCE)
         self._arriving: set[asyncio.Task[None]] = set()
@@ -192,10 +197,9 @@ class Listener:
 
         ``leave`` is called when it has ended, or couldn't be made.
         """
-        protocol = ServerConnection(self._config, self._state, {})
-        protocol.timeouts = self._timeouts
+        protocol = self._connection(self._config, self._state, {})
         protocol.on_end = leave
-        protocol.is_short = partial(self._limiter.is_short, client)
+        protocol.ask_short = partial(self._limiter.is_short, client)
         try:
             await self._connect(accepted, client, protocol, self._timeouts.head)
         except OSError as error:  # ssl.SSLError is one

@@ -18,7 +18,7 @@ import pytest
 from proxy.http.client.connection import Connection
 from proxy.http.client.engine import Http1Upstream
 from proxy.http.client.exchange import Exchange
-from proxy.http.server.cycle import Cycle
+from proxy.http.server.exchange import Exchange as Cycle
 from proxy.http.server.protocol import ServerConnection
 from proxy.http.server.timeouts import ConnectionTimeouts
 from proxy.http.upstream import UpstreamTimeouts

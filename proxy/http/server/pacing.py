@@ -31,6 +31,19 @@ _COUNT = struct.Struct("i")
 class ReadSide:
     """What comes in on one connection."""
 
+    __slots__ = (
+        "_came",
+        "_had_to_send",
+        "_is_open",
+        "_look",
+        "_loop",
+        "_on_gone",
+        "_signs",
+        "_timeouts",
+        "_transport",
+        "moved_at",
+    )
+
     def __init__(
         self,
         transport: asyncio.Transport,
@@ -131,6 +144,22 @@ class ReadSide:
 class WriteSide:
     """What leaves on one connection; ``deadline`` is the connection's one timer."""
 
+    __slots__ = (
+        "_deadline",
+        "_had_to_take",
+        "_has_no_rate",
+        "_is_delivering",
+        "_left_then",
+        "_loop",
+        "_moved_at",
+        "_timeouts",
+        "_transport",
+        "_window_left",
+        "_written",
+        "_written_then",
+        "is_shut",
+    )
+
     def __init__(
         self, transport: asyncio.Transport, deadline: Deadline, timeouts: ConnectionTimeouts
     ) -> None:
@@ -145,8 +174,9 @@ class WriteSide:
         self._window_left = 0
         self._had_to_take = False
         self._has_no_rate = False
-        self.writable: asyncio.Future[bool] | None = None
-        """What to wait for while the client takes nothing more: whether it did, or is gone."""
+        self._is_delivering = False
+        self.is_shut = False
+        """Whether the client takes nothing more for now."""
 
     @property
     def is_busy(self) -> bool:
@@ -164,27 +194,25 @@ class WriteSide:
             self._transport.write_eof()
 
     def shut(self) -> None:
-        """Make whoever writes wait."""
-        self.writable = self._loop.create_future()
+        """Have nothing more written."""
+        self.is_shut = True
         if self._has_no_rate:
             self.begin()
             self._watch_stall()
 
-    def open(self, *, is_lost: bool = False) -> None:
-        """Let whoever writes go on; ``is_lost`` is a connection that is gone."""
-        if self.writable is not None and not self.writable.done():
-            self.writable.set_result(not is_lost)
-        self.writable = None
+    def open(self) -> None:
+        """Let more be written."""
+        self.is_shut = False
         self._had_to_take = False
+        if self._is_delivering:
+            self._is_delivering = False
+            self._transport.set_write_buffer_limits()
 
-    async def handed_over(self) -> bool:
-        """Wait until the socket has taken all that was written; tell whether it has."""
-        self._transport.set_write_buffer_limits(high=0)
-        is_taken = True
-        while is_taken and self.writable is not None:
-            is_taken = await self.writable
-        self._transport.set_write_buffer_limits()
-        return is_taken
+    def deliver(self) -> None:
+        """Be shut until the socket has taken all that was written."""
+        if self.is_busy:
+            self._is_delivering = True
+            self._transport.set_write_buffer_limits(high=0)
 
     # The client's pace.
 
@@ -209,7 +237,7 @@ class WriteSide:
 
     def begin_window(self) -> None:
         """Begin to measure what the client takes."""
-        self._had_to_take = self.writable is not None
+        self._had_to_take = self.is_shut
         if self._had_to_take:
             self._window_left = self._left()
 
@@ -227,12 +255,12 @@ class WriteSide:
     def disable_timeouts(self) -> None:
         """Ask for no rate any more: the client only has to take something of what waits for it."""
         self._has_no_rate = True
-        if self.writable is not None:
+        if self.is_shut:
             self.begin()
             self._watch_stall()
 
     def _watch_stall(self) -> None:
-        if self.writable is None:
+        if not self.is_shut:
             return
         if (left := self.patience()) <= 0:
             log.warning("a client takes nothing")

@@ -2,8 +2,8 @@
 
 ``proxy.server.listener`` accepts it and waits for its end; uvicorn can run it, too. Here is what
 comes in and goes out, for how long, and how it ends; the requests on it are in
-``proxy.http.server.requests``. A client that closes its side has left: its request is cancelled,
-whatever it was waiting for.
+``proxy.http.server.requests``. A client that closes its side has left: its request ends, whatever
+it was waiting for.
 """
 
 import asyncio
@@ -14,9 +14,13 @@ from typing import Any, cast
 import uvicorn
 from uvicorn.server import ServerState
 
+from proxy.core.http.forwarded import RemotePeer
 from proxy.core.http1.grammar import Malformed
+from proxy.http.asgi_handler import serve_asgi
+from proxy.http.downstream import Serve
 from proxy.http.read_buffer import ReadBuffer
 from proxy.http.scope import TARGET, connection_scope, socket_address
+from proxy.http.server.exchange import Exchange
 from proxy.http.server.lingering import Lingering
 from proxy.http.server.pacing import ReadSide, WriteSide
 from proxy.http.server.requests import ConnectionRequests
@@ -43,11 +47,31 @@ def _let_go_of_itself(transport: asyncio.Transport) -> None:
 
 
 class ServerConnection(asyncio.BufferedProtocol):
-    """One client's connection."""
+    """One client's connection.
 
+    The app of ``config`` serves its requests: by its method ``serve``, a ``Serve``, where it has
+    one; else it is an ASGI app.
+    """
+
+    __slots__ = (
+        "_app_state",
+        "_config",
+        "_deadline",
+        "_is_lost",
+        "_lingering",
+        "_loop",
+        "_read_buffer",
+        "_read_side",
+        "_requests",
+        "_server_state",
+        "_transport",
+        "_unread_ends",
+        "_window_ends",
+        "_write_side",
+        "ask_short",
+        "on_end",
+    )
     timeouts = ConnectionTimeouts()
-    is_short: Callable[[], bool] = staticmethod(_never)
-    """Tells whether there are so many connections that a slow one takes another one's place."""
 
     def __init__(
         self,
@@ -58,7 +82,7 @@ class ServerConnection(asyncio.BufferedProtocol):
     ) -> None:
         if not config.loaded:
             config.load()
-        self._app = config.loaded_app
+        self._config = config
         self._server_state = server_state
         self._app_state = app_state
         self._loop = _loop or asyncio.get_running_loop()
@@ -74,6 +98,12 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._unread_ends = 0.0
         self.on_end: Callable[[], None] | None = None
         """Is called once the connection is gone."""
+        self.ask_short: Callable[[], bool] = _never
+        """Tells ``is_short``."""
+
+    def is_short(self) -> bool:
+        """Tell whether there are so many connections that a slow one takes another one's place."""
+        return self.ask_short()
 
     # What asyncio and uvicorn call.
 
@@ -83,13 +113,27 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._read_side = ReadSide(self._transport, self.timeouts, self._be_left)
         self._write_side = WriteSide(self._transport, self._deadline, self.timeouts)
         self._server_state.connections.add(self)  # type: ignore[arg-type]
-        names = map(transport.get_extra_info, ("peername", "sockname"))
-        client, server = map(socket_address, names)
-        is_tls = transport.get_extra_info("sslcontext") is not None
-        scheme = "https" if is_tls else "http"
-        scope = connection_scope((client, server), scheme, self._app_state)
-        self._requests = ConnectionRequests(self, self._app, scope, self._server_state)
+        self._requests = ConnectionRequests(self, self._serve(), self._remote_peer())
         self.await_head()
+
+    def _remote_peer(self) -> RemotePeer:
+        """Return who is at the other end: a unix socket is known by its own address."""
+        client = socket_address(self._transport.get_extra_info("peername"))
+        is_unix = isinstance(self._transport.get_extra_info("sockname"), str)
+        is_tls = self._transport.get_extra_info("sslcontext") is not None
+        return RemotePeer(client[0] if client and not is_unix else "", is_unix, is_tls)
+
+    def _serve(self) -> Serve:
+        """Return what serves requests."""
+        app = self._config.loaded_app
+        serve: Serve | None = getattr(app, "serve", None)
+        if serve is not None:
+            return serve
+        names = map(self._transport.get_extra_info, ("peername", "sockname"))
+        client, server = map(socket_address, names)
+        is_tls = self._transport.get_extra_info("sslcontext") is not None
+        scope = connection_scope((client, server), "https" if is_tls else "http", self._app_state)
+        return serve_asgi(app, scope, self._server_state.tasks)
 
     def get_buffer(self, _sizehint: int) -> memoryview:
         """Return where to read to."""
@@ -104,7 +148,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         if self._requests.is_between:
             self.await_head()
         self._requests.feed(self._read_buffer.take(nbytes))
-        if nbytes >= _NOTABLE or self._waiting > self.timeouts.buffered // 2:
+        if nbytes >= _NOTABLE or self._requests.waits:
             # Whoever waits for it runs first, and nearly always takes all of it.
             self._loop.call_soon(self._look_at_waiting)
 
@@ -142,18 +186,24 @@ class ServerConnection(asyncio.BufferedProtocol):
         # the client had sent, and a task, for each connection that ended.
         self._deadline.end()
         self._read_side.lose()
-        self._requests.lose()
+        self._lingering = None
         self._is_lost = True
-        self._write_side.open(is_lost=True)
+        was_shut = self._write_side.is_shut
+        self._write_side.open()
+        self._requests.lose()
+        if was_shut:
+            self._requests.resume_response()
         _let_go_of_itself(self._transport)
 
     def pause_writing(self) -> None:
-        """Make the app wait: the client takes nothing more for now."""
+        """Have no more written: the client takes nothing for now."""
         self._write_side.shut()
+        self._requests.pause_response()
 
     def resume_writing(self) -> None:
-        """Let the app go on."""
+        """Have more written."""
         self._write_side.open()
+        self._requests.resume_response()
 
     def shutdown(self) -> None:
         """End gracefully: now where nothing is asked, else after the response."""
@@ -161,30 +211,33 @@ class ServerConnection(asyncio.BufferedProtocol):
         if self._lingering is not None:
             self._lingering.hurry()
 
-    # What a cycle calls, and its stream.
+    # What an exchange calls.
 
     def write(self, data: bytes) -> None:
-        """Send ``data``; follow it with ``drained``."""
+        """Send ``data``."""
         self._write_side.write(data)
 
     def write_end(self) -> None:
         """Send our end behind what was written."""
         self._write_side.write_end()
 
-    async def drained(self) -> None:
-        """Wait until the client takes more."""
-        if self._write_side.writable is not None:
-            await self._write_side.writable
-        elif self._transport.is_closing():
-            await asyncio.sleep(0)  # it broke just now; ``connection_lost`` is on its way
+    @property
+    def is_write_blocked(self) -> bool:
+        """Whether the client takes nothing more for now.
 
-    async def handed_over(self) -> bool:
-        """Wait until the client's side of the socket has all that was written, if it takes it."""
-        if self._write_side.is_busy:
-            return await self._write_side.handed_over()
-        if self._transport.is_closing():
-            await asyncio.sleep(0)  # as above
-        return not self._is_lost
+        One that broke just now is blocked until ``connection_lost``, which is on its way.
+        """
+        return self._write_side.is_shut or (not self._is_lost and self._transport.is_closing())
+
+    def deliver(self) -> None:
+        """Be blocked until the client's side of the socket has all that was written."""
+        self._write_side.deliver()
+
+    def exchange_finished(self, exchange: Exchange) -> None:
+        """Go on to the next request."""
+        if not exchange.is_gone:
+            self._server_state.total_requests += 1
+        self._requests.finished(exchange)
 
     def resume_reading(self) -> None:
         """Read on once enough was taken."""

@@ -1,4 +1,4 @@
-"""The requests of one connection, one after the other: the reader's events become cycles.
+"""The requests of one connection, one after the other: the reader's events become exchanges.
 
 What can't be read is refused here, before anybody could ask who sent it and what for. A request
 that was answered with a 101 is the connection's last: from then on its bytes are a stream's.
@@ -6,17 +6,15 @@ that was answered with a 101 is the connection's last: from then on its bytes ar
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, cast
-
-from uvicorn.server import ServerState
+from typing import Protocol, cast
 
 from proxy.core.errors import Code, Refusal
+from proxy.core.http.forwarded import RemotePeer
 from proxy.core.http1.framing import persistence
 from proxy.core.http1.grammar import Malformed, RequestHead
 from proxy.core.http1.reader import END, RequestReader, State
-from proxy.http.scope import HAS_BEGUN, IS_SHORT, http_scope
-from proxy.http.server.cycle import Cycle, ResponseWriter, Stream
+from proxy.http.downstream import Serve
+from proxy.http.server.exchange import Exchange, ResponseWriter
 from proxy.http.server.last_response import last_response
 from proxy.http.server.timeouts import ConnectionTimeouts
 
@@ -28,8 +26,6 @@ _CODES = {
     431: Code.HEAD_TOO_LARGE,
     505: Code.VERSION_UNSUPPORTED,
 }
-
-App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
 
 class ConnectionControl(ResponseWriter, Protocol):
@@ -67,20 +63,29 @@ class ConnectionControl(ResponseWriter, Protocol):
 
 
 class ConnectionRequests:
-    """The reader of one connection, and the cycle that runs."""
+    """The reader of one connection, and the exchange that runs."""
 
-    def __init__(
-        self, control: ConnectionControl, app: App, scope: dict[str, Any], state: ServerState
-    ) -> None:
-        """``scope`` is what the scopes of all requests share; ``state`` is the server's."""
+    __slots__ = (
+        "_control",
+        "_exchange",
+        "_is_halted",
+        "_is_lost",
+        "_is_new",
+        "_reader",
+        "_remote",
+        "_serve",
+        "_unread",
+        "is_reading_past",
+        "is_stopping",
+    )
+
+    def __init__(self, control: ConnectionControl, serve: Serve, remote: RemotePeer) -> None:
+        """``remote`` is who is at the other end."""
         self._control = control
-        self._app = app
-        self._scope = scope
-        self._server_state = state
+        self._serve = serve
+        self._remote = remote
         self._reader = RequestReader()
-        self._cycle: Cycle | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._state: dict[str, Any] = {}
+        self._exchange: Exchange | None = None
         self._unread = 0
         self._is_new = True
         self._is_halted = False
@@ -98,20 +103,25 @@ class ConnectionRequests:
     @property
     def is_body_due(self) -> bool:
         """Whether the client should be sending a body just now."""
-        is_asked = self._cycle is not None and not self._cycle.expects_continue
+        is_asked = self._exchange is not None and not self._exchange.expects_continue
         return is_asked and self._reader.state is State.BODY
 
     @property
     def is_place_short(self) -> bool:
         """Whether others wait for the place that the request holds."""
-        is_short: Callable[[], bool] | None = self._state.get(IS_SHORT)
-        return self._cycle is not None and is_short is not None and is_short()
+        return self._exchange is not None and self._exchange.is_place_short
 
     @property
     def untaken(self) -> int:
-        """How many bytes wait for the app to take them."""
-        taker = self._stream or self._cycle
-        return taker.buffered if taker is not None else 0
+        """How many bytes wait to be passed on."""
+        return self._exchange.buffered if self._exchange is not None else 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether anything waits."""
+        return bool(self._reader.held) or (
+            self._exchange is not None and self._exchange.buffered > 0
+        )
 
     @property
     def unparsed(self) -> int:
@@ -121,61 +131,66 @@ class ConnectionRequests:
     @property
     def is_upgraded(self) -> bool:
         """Whether the connection has left HTTP."""
-        return self._stream is not None
-
-    @property
-    def _stream(self) -> Stream | None:
-        return self._cycle.stream if self._cycle is not None else None
+        return self._exchange is not None and self._exchange.is_upgraded
 
     # What the connection tells.
 
     def feed(self, data: bytes) -> None:
         """Read on."""
-        self._handle(self._reader.feed(data))
+        events = self._reader.feed(data)
+        if self._exchange is not None and self._reader.state is State.DONE:
+            self._exchange.is_received = True
+        self._handle(events)
 
     def end(self) -> bool:
         """Take note that the client ended its side; tell whether it may still be sent to."""
-        if self._stream is None:
+        exchange = self._exchange
+        if exchange is None or not exchange.is_upgraded:
             self.leave()
             return False
-        self._stream.end()
+        exchange.take(b"", ends=True)
         return True
 
     def lose(self) -> None:
-        """Take note that the connection is gone.
-
-        A stream that ended before is read to its end: what the client said last counts.
-        """
+        """Take note that the connection is gone."""
         self._is_lost = True
-        if self._cycle is not None and self._has_client_ended(self._cycle):
-            self._cycle.is_gone = True
-        else:
-            self.leave()
-        if self._task is None or self._task.done():
+        if (exchange := self._exchange) is not None:
+            if _has_client_ended(exchange):
+                exchange.lose()
+            else:
+                exchange.leave()
+        if self._exchange is None:
             self._let_go()
 
     def _let_go(self) -> None:
         """Hold nothing of a connection that is gone, nor of its last request: they hold us."""
-        self._cycle = self._task = None
-        self._state = {}
+        self._exchange = None
         self._reader = RequestReader()
         self._control = cast(ConnectionControl, None)
 
     def leave(self) -> None:
-        """Cancel what runs for a client that isn't there any more."""
-        if self._cycle is None or self._cycle.is_gone:
-            return
-        self._cycle.leave()
-        if self._task is not None and not self._cycle.is_complete:
-            self._task.cancel()
+        """End what runs for a client that isn't there any more."""
+        if self._exchange is not None:
+            self._exchange.leave()
+
+    def pause_response(self) -> None:
+        """Have no more sent for now."""
+        if self._exchange is not None:
+            self._exchange.pause_response()
+
+    def resume_response(self) -> None:
+        """Have more sent."""
+        if self._exchange is not None:
+            self._exchange.resume_response()
 
     def stop(self) -> None:
         """End the connection after the request that runs, or at once where there is none."""
         self.is_stopping = True
-        if self._stream is not None:
-            self._stream.stop()
-        elif self._cycle is None and not self._is_lost:
-            self._end_unless_asked()
+        if self._exchange is None:
+            if not self._is_lost:
+                self._end_unless_asked()
+        elif self._exchange.is_upgraded:
+            self._exchange.stop()
 
     def _end_unless_asked(self) -> None:
         """End the connection, unless a request is on its way to us: that one is still answered."""
@@ -186,11 +201,15 @@ class ConnectionRequests:
 
     def switch_protocols(self) -> None:
         """Give what comes from now on, and what has come already, to the stream that has begun."""
-        early, stream = self._reader.upgrade(), self._stream
-        if stream is not None and early:
-            stream.take(early)
-        if stream is not None and self.is_stopping:
-            stream.stop()
+        early, exchange = self._reader.upgrade(), self._exchange
+        if exchange is None:
+            return
+        if early:
+            exchange.pause()  # it is passed on when who switches is ready, never within the call
+            exchange.take(early, ends=False)
+            exchange.resume()
+        if self.is_stopping:
+            asyncio.get_running_loop().call_soon(exchange.stop)
 
     def halt(self) -> None:
         """Read nothing more, whatever comes or has come already."""
@@ -200,13 +219,17 @@ class ConnectionRequests:
     def refuse(self, error: Malformed) -> None:
         """Answer what can't be read, if no response has begun, and close."""
         log.warning("not a request: %s", error.detail)
-        self.leave()
-        # The cycle is let go of, so that what its app still sends reaches nobody: it would stand
-        # behind the refusal.
-        cycle, self._cycle = self._cycle, None
-        if cycle is not None and cycle.is_complete:
+        # The exchange is let go of, so that what is still sent on it reaches nobody: it would
+        # stand behind the refusal.
+        exchange, self._exchange = self._exchange, None
+        if exchange is None:
+            self._answer(Refusal(_CODES.get(error.status, Code.BAD_REQUEST)))
+            return
+        has_started, is_complete = exchange.has_started, exchange.is_complete
+        exchange.leave()
+        if is_complete:
             self._control.close_gently()
-        elif cycle is not None and cycle.has_started:
+        elif has_started:
             self._control.break_off()
         else:
             self._answer(Refusal(_CODES.get(error.status, Code.BAD_REQUEST)))
@@ -214,94 +237,82 @@ class ConnectionRequests:
     # A request's life.
 
     def _handle(self, events: list[object]) -> None:
-        for event in events:
-            if self._is_halted:
-                return
+        at, count = 0, len(events)
+        while at < count and not self._is_halted:
+            event = events[at]
+            at += 1
             if self.is_reading_past:
                 self._read_past(event)
             elif isinstance(event, RequestHead):
                 self._begin(event)
             elif isinstance(event, Malformed):
                 self.refuse(event)
-            elif self._cycle is not None:
-                if isinstance(event, bytes):
-                    self._cycle.take(event)
-                else:
-                    self._cycle.end()
+            elif (exchange := self._exchange) is None:
+                continue  # what was left of a request that has its response
+            elif isinstance(event, bytes):
+                ends = at < count and events[at] is END
+                at += ends
+                exchange.take(event, ends=ends)
+            else:
+                exchange.take(b"", ends=True)
 
     def _begin(self, head: RequestHead) -> None:
         self._is_new = False
-        self._cycle = cycle = Cycle(self._control, head, persistence(head.fields, head.minor))
+        exchange = Exchange(self._control, head, persistence(head.fields, head.minor))
+        # What stands behind the head in one read has arrived, though it is told later.
+        exchange.is_received = self._reader.state is State.DONE
+        self._exchange = exchange
         self._control.watch_bodies()
-        scope = http_scope(head, self._scope)
-        self._state = scope["state"]
-        if cycle.expects_continue:
-            scope["state"][HAS_BEGUN] = cycle.has_begun
-        run = self._run(cycle, scope)
-        self._task = task = asyncio.get_running_loop().create_task(run)
-        self._server_state.tasks.add(task)
-        task.add_done_callback(self._server_state.tasks.discard)
+        exchange.served_by(self._serve(head, self._remote, exchange))
 
-    async def _run(self, cycle: Cycle, scope: dict[str, Any]) -> None:
-        try:
-            await self._serve(cycle, scope)
-        finally:
+    def finished(self, exchange: Exchange) -> None:
+        """Go on to the next request, past what was left of this one."""
+        if exchange is not self._exchange:
+            return  # one that was refused
+        self._exchange = None
+        if exchange.is_gone:
             if self._is_lost:
                 self._let_go()
-
-    async def _serve(self, cycle: Cycle, scope: dict[str, Any]) -> None:
-        try:
-            await self._app(scope, cycle.receive, cycle.send)
-        except asyncio.CancelledError:
-            # Where the client left, ``leave`` cancelled us: that is the task's proper end.
-            if not cycle.is_gone:
-                self._control.break_off()
-                raise
-        except Exception as error:
-            if cycle.has_started and not cycle.is_complete:
-                # As text: a record that somebody keeps would keep the error's frames. The request's
-                # own line tells of it too (proxy.transfer.access_log).
-                log.debug("a response broke off: %s", str(error) or repr(error))
-            else:
-                log.exception("the listener's app failed")
-        if not cycle.is_gone:
-            self._after(cycle)
-
-    def _after(self, cycle: Cycle) -> None:
-        """Go on to the next request, past what was left of this one."""
-        self._cycle = self._task = None
-        self._server_state.total_requests += 1
-        if not cycle.has_started:
+        elif not exchange.has_started:
             self._answer(Refusal(Code.INTERNAL))
-        elif not cycle.is_complete:
+        elif not exchange.is_complete:
             # Visibly: a client that got part of a response must not take it for the whole.
             self._control.break_off()
-        elif self._has_client_ended(cycle):
+        elif _has_client_ended(exchange):
             # Both ways of a stream have ended: there is nothing to linger for.
             self._control.end()
-        elif not cycle.keeps:
+        elif not exchange.keeps:
             self._control.close_gently()
         elif self._reader.state is State.DONE:
             self._next()
         else:
-            # The app answered without all of the body. The next request stands behind the rest of
+            # It was answered without all of the body. The next request stands behind the rest of
             # it, so that is read and thrown away: little of it, and for a moment only.
             self.is_reading_past = True
-            self._unread = cycle.buffered
+            self._unread = exchange.buffered
             self._control.await_unread()
-
-    @staticmethod
-    def _has_client_ended(cycle: Cycle) -> bool:
-        return cycle.stream is not None and cycle.stream.has_client_ended
 
     def _next(self) -> None:
         self.is_reading_past = False
         self._control.await_request()
-        # A pipelined request has come already; it waited for this moment, since one runs at a time.
+        if self._reader.held:
+            # A pipelined request has come already; it waited for this moment, since one runs at a
+            # time. It begins in a turn of its own: who sends hundreds at once gets no more.
+            asyncio.get_running_loop().call_soon(self._go_on)
+            return
         self._handle(self._reader.next_message())
-        if self._cycle is None and self._reader.held:
+        if self.is_stopping and not self._control.is_closing:
+            self._end_unless_asked()
+
+    def _go_on(self) -> None:
+        if self._is_lost or self._is_halted or self._exchange is not None:
+            return
+        self._handle(self._reader.next_message())
+        if self._is_lost or self._is_halted or self._exchange is not None:
+            return
+        if self._reader.held:
             self._control.await_head()
-        elif self._cycle is None and self.is_stopping and not self._control.is_closing:
+        elif self.is_stopping and not self._control.is_closing:
             self._end_unless_asked()
 
     def _read_past(self, event: object) -> None:
@@ -321,3 +332,7 @@ class ConnectionRequests:
     def _answer(self, refusal: Refusal) -> None:
         self._control.write(last_response(refusal))
         self._control.close_gently()
+
+
+def _has_client_ended(exchange: Exchange) -> bool:
+    return exchange.is_upgraded and exchange.has_client_ended

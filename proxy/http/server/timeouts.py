@@ -52,6 +52,8 @@ class Deadline:
     timer of its own for every request would cost more than the rest of the bookkeeping.
     """
 
+    __slots__ = ("_end", "_loop", "_otherwise", "_timer")
+
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from proxy.http.server.cycle import Cycle
+from proxy.http.server.exchange import Exchange as Cycle
 from proxy.http.server.protocol import ServerConnection
 from proxy.http.server.requests import ConnectionRequests
 from tests.http.ends import LOOPBACK, listening, settled

@@ -1,0 +1,417 @@
+"""One request and its response on a client's connection.
+
+What serves the request calls ``send_head``, ``send`` and so on, and is told what comes
+(``proxy.http.downstream``). What it sends has to keep to its framing: a body longer or shorter than
+its ``Content-Length`` breaks the connection, since the client would take what is missing from the
+next response. The fields of the connection itself are written here; an app's own are dropped, but
+for its ``close``.
+
+Of the request: nothing is passed on while it is paused, as it is at first. What came meanwhile is
+held, no more than the connection's ``buffered``. Behind a 101 the same calls carry a stream.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Protocol
+
+from proxy.core.http.headers import Field, Fields, Indexed, values_of
+from proxy.core.http1.framing import IN_CHUNKS, Persistence, bodiless, persistence, request_framing
+from proxy.core.http1.grammar import RequestHead
+from proxy.core.http1.reader import SWITCHING_PROTOCOLS
+from proxy.core.http1.writer import CONTINUE, LAST_CHUNK, chunk, response_head
+from proxy.core.websocket.handshake import asks_for_websocket
+from proxy.http.downstream import RequestHandler
+
+_OF_THE_CONNECTION = frozenset({b"connection", b"keep-alive", b"transfer-encoding"})
+_NOTHING_SENT: tuple[int, list[Field]] = (0, [])
+
+log = logging.getLogger("proxy.http")
+
+
+class ResponseWriter(Protocol):
+    """The connection, as an exchange uses it."""
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether no request may follow this one."""
+
+    @property
+    def is_write_blocked(self) -> bool:
+        """Whether the client takes nothing more for now."""
+
+    def write(self, data: bytes) -> None:
+        """Send ``data``."""
+
+    def write_end(self) -> None:
+        """Send our end behind what was written; the client's may still be to come."""
+
+    def deliver(self) -> None:
+        """Be blocked until the client's side of the socket has all of it."""
+
+    @property
+    def unread_limit(self) -> int:
+        """How many bytes of a body are read past when its request has its response."""
+
+    def resume_reading(self) -> None:
+        """Let the client send more, once enough was taken."""
+
+    def switch_protocols(self) -> None:
+        """Leave HTTP: what comes from now on, and what has come already, is a stream's."""
+
+    def exchange_finished(self, exchange: "Exchange") -> None:
+        """Go on to the next request."""
+
+    def break_off(self) -> None:
+        """Close so that the client can't take what it got for the whole."""
+
+
+class BrokenResponse(Exception):
+    """The app's response isn't the one that its head announced."""
+
+
+class Exchange:
+    """The client's end of one request: a ``proxy.http.downstream.Downstream``."""
+
+    __slots__ = (
+        "_composed_of",
+        "_connection",
+        "_handler",
+        "_head",
+        "_held",
+        "_is_bodiless",
+        "_is_chunked",
+        "_is_delivering",
+        "_is_end_held",
+        "_is_paused",
+        "_is_to_deliver",
+        "_left",
+        "_options",
+        "_taken",
+        "_unsent_head",
+        "buffered",
+        "expects_continue",
+        "has_client_ended",
+        "has_started",
+        "is_complete",
+        "is_gone",
+        "is_received",
+        "is_upgraded",
+        "keeps",
+    )
+
+    def __init__(
+        self, connection: ResponseWriter, head: RequestHead, persistence: Persistence
+    ) -> None:
+        self._connection = connection
+        self._head = head
+        self._handler: RequestHandler | None = None
+        self._held: list[tuple[bytes, bool]] | None = None
+        self._is_paused = True
+        self._is_to_deliver = False
+        self._is_end_held = False
+        self._unsent_head: bytes | None = None
+        self._composed_of = _NOTHING_SENT
+        self._taken = 0
+        self._options: list[bytes] | None = None
+        self._left: int | None = None
+        self._is_chunked = False
+        self._is_bodiless = False
+        self._is_delivering = False
+        self.expects_continue = head.minor == 1 and any(
+            value.lower() == b"100-continue" for value in values_of(head.fields, b"expect")
+        )
+        # What follows a handshake is its WebSocket's or nobody's, never another request.
+        upgrades = b"upgrade" in persistence.options and asks_for_websocket(head.minor, head.fields)
+        self.keeps = persistence.keeps and not upgrades
+        self.is_upgraded = False
+        """Whether the connection carries a stream since a 101."""
+        self.buffered = 0
+        """Bytes that came and wait to be passed on."""
+        self.is_received = False
+        """Whether all of the request has arrived, be it told or not."""
+        self.is_gone = False
+        self.has_started = False
+        self.is_complete = False
+        self.has_client_ended = False
+        """Whether the client has ended its side of a stream."""
+
+    # What the connection tells.
+
+    def served_by(self, handler: RequestHandler) -> None:
+        """Tell ``handler`` what comes from now on, unless it has finished already."""
+        if self._connection is not None:
+            self._handler = handler
+
+    @property
+    def is_place_short(self) -> bool:
+        """Whether others wait for the place that the request holds."""
+        return self._handler is not None and self._handler.is_place_short()
+
+    def take(self, piece: bytes, *, ends: bool) -> None:
+        """Take in a piece of the request's body, or of the stream that took its place."""
+        if ends and self.is_upgraded:
+            self.has_client_ended = True
+        self._taken += len(piece)
+        self.expects_continue = False  # it didn't wait, so it sends the rest too
+        if self._is_paused or self._held:
+            if not piece and not self._held:
+                self._is_end_held = True
+                return
+            if self._held is None:
+                self._held = []
+            self._held.append((piece, ends))
+            self.buffered += len(piece)
+        elif self._handler is not None:
+            self._handler.body_received(piece, ends=ends)
+
+    def leave(self) -> None:
+        """Take note that the client is gone, or its body broken."""
+        if self.is_gone:
+            return
+        self.is_gone = True
+        self._held, self.buffered, self._is_end_held = None, 0, False
+        if self._handler is not None:
+            self._handler.client_left()
+
+    def lose(self) -> None:
+        """Take note that the connection is gone, of a client that had ended its stream.
+
+        What it said last counts: it is still passed on.
+        """
+        self.is_gone = True
+
+    def stop(self) -> None:
+        """Tell who carries a stream that the server is about to end."""
+        if self._handler is not None:
+            self._handler.stop()
+
+    def pause_response(self) -> None:
+        """Have no more sent for now."""
+        if self._handler is not None and not self._is_delivering:
+            self._handler.pause_response()
+
+    def resume_response(self) -> None:
+        """Have more sent."""
+        if self._handler is not None:
+            self._handler.resume_response()
+
+    # What serves the request calls.
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether to send on only behind ``resume_response``."""
+        return not self.is_gone and self._connection.is_write_blocked
+
+    @property
+    def takes_interim(self) -> bool:
+        """Whether interim responses reach the client; HTTP/1.0 has none (RFC 9110, 15.2)."""
+        return self._head.minor == 1
+
+    @property
+    def takes_upgrade(self) -> bool:
+        """Whether the connection can leave HTTP."""
+        return self._head.minor == 1
+
+    def hand_over(self, handler: RequestHandler) -> None:
+        """Tell another handler from now on."""
+        if self._handler is not None or not self.is_gone:
+            self._handler = handler
+
+    def pause(self) -> None:
+        """Pass no more on."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Pass on what comes, and soon what came meanwhile."""
+        self._is_paused = False
+        if (self._held or self._is_end_held) and not self._is_to_deliver:
+            self._is_to_deliver = True
+            asyncio.get_running_loop().call_soon(self._pass_on)
+
+    def _pass_on(self) -> None:
+        self._is_to_deliver = False
+        held = self._held
+        while held and not self._is_paused and self._handler is not None:
+            piece, ends = held.pop(0)
+            self.buffered -= len(piece)
+            self._handler.body_received(piece, ends=ends)
+            del piece
+        if not held and self._held is held:
+            self._held = None
+        if self._is_end_held and not self._is_paused and self._handler is not None:
+            self._is_end_held = False
+            self._handler.body_received(b"", ends=True)
+        if self._handler is not None and not self.is_gone:
+            self._connection.resume_reading()
+
+    def invite(self) -> None:
+        """Send 100 Continue to a client that waits for it."""
+        if self.expects_continue and not self.has_started and not self.is_gone:
+            self._connection.write(CONTINUE)
+        self.expects_continue = False
+
+    def send_interim(self, status: int, fields: Fields) -> None:
+        """Send an interim response, to who may get one."""
+        if self._head.minor == 1 and not self.has_started and not self.is_gone:
+            self._connection.write(response_head(status, fields))
+
+    def switch_protocols(self, fields: Fields) -> None:
+        """Answer 101; raises ``RuntimeError`` where that can't be."""
+        if self.is_gone:
+            return
+        if self._head.minor == 0 or not self.is_received or self.has_started:
+            raise RuntimeError("only a whole request of HTTP/1.1 can be upgraded")
+        self._connection.write(response_head(SWITCHING_PROTOCOLS, fields))
+        self.has_started = self.is_upgraded = True
+        self._is_bodiless = False
+        self._held, self.buffered, self._is_end_held = None, 0, False  # at most the request's end
+        self._connection.switch_protocols()
+
+    def send_head(self, status: int, fields: Fields) -> None:
+        """Begin the response; raises ``BrokenResponse`` for one that can't be framed."""
+        if self.is_gone:
+            return
+        if self.has_started:
+            raise BrokenResponse("a second head")
+        self._start(status, fields)
+
+    def send(self, piece: bytes, *, ends: bool = False) -> None:
+        """Send a piece of the body; raises ``BrokenResponse`` where it isn't what was announced."""
+        if self.is_gone:
+            self.is_complete = self.is_complete or ends
+            return
+        if self.is_complete or not self.has_started:
+            raise BrokenResponse("a body where none can be")
+        if self.is_upgraded:
+            if piece:
+                self._connection.write(piece)
+            if ends:
+                self.is_complete = True
+                self._connection.write_end()
+            return
+        self._body(piece, ends=ends)
+
+    def finish(self) -> None:
+        """End it."""
+        connection = self._connection
+        if connection is None:
+            return
+        connection.exchange_finished(self)
+        self._let_go()
+
+    def break_off(self) -> None:
+        """Reset the connection."""
+        if not self.is_gone:
+            self._connection.break_off()
+
+    def _let_go(self) -> None:
+        """Hold nobody any more: what is asked next is none of our business."""
+        self._handler = self._held = None
+        self._connection = None  # type: ignore[assignment]  # nothing is called behind finish
+
+    # The response.
+
+    def _start(self, status: int, given: Iterable[Field]) -> None:
+        self._is_bodiless = bodiless(self._head.method, status)
+        given = given if isinstance(given, Indexed) else Indexed(given)
+        fields = [pair for pair in given if pair[0] not in _OF_THE_CONNECTION]
+        lengths = values_of(given, b"content-length")
+        if len(lengths) > 1 or not all(map(bytes.isdigit, lengths)):
+            raise BrokenResponse("the app's Content-Length isn't one number")
+        if self._is_bodiless:
+            self._left = 0
+        elif lengths:
+            self._left = int(lengths[0])
+        elif self._head.minor == 1:
+            self._is_chunked = True
+            fields.append(IN_CHUNKS)
+        else:
+            self.keeps = False
+        self.keeps = self.keeps and persistence(given, 1).keeps and self._may_keep()
+        self._options = [b"upgrade"] if values_of(given, b"upgrade") else None
+        self._unsent_head = self._composed(status, fields)
+        self._composed_of = status, fields
+        self.has_started = True
+        # It goes out with its body's first piece where that follows at once, else on its own.
+        asyncio.get_running_loop().call_soon(self._flush)
+
+    def _may_keep(self) -> bool:
+        """Tell whether the connection can be kept after this response.
+
+        A client that waits for 100 Continue may send its body or not: nobody can tell what its
+        next bytes would be.
+        """
+        return not self._connection.is_stopping and not self.expects_continue
+
+    def _leaves_much(self) -> bool:
+        """Tell whether a client that is answered now would send on for longer than we read past.
+
+        Of chunks nobody knows how many are to come.
+        """
+        if self.is_received:
+            return False
+        length = request_framing(self._head)
+        if not isinstance(length, int):
+            return True
+        return length - self._taken + self.buffered > self._connection.unread_limit
+
+    def _take_head(self, *, is_whole: bool) -> bytes:
+        """Return the head, if it hasn't gone out; ``is_whole`` is a response with its end.
+
+        Who gets all of it without having sent all of its body learns there that the connection
+        ends, if it does: nothing may stand behind that body, for it wouldn't be carried out.
+        """
+        head, self._unsent_head = self._unsent_head or b"", None
+        if head and is_whole and self.keeps and self._leaves_much():
+            self.keeps = False
+            head = self._composed(*self._composed_of)
+        self._composed_of = _NOTHING_SENT
+        return head
+
+    def _composed(self, status: int, fields: list[Field]) -> bytes:
+        options = self._options or []
+        if not self.keeps:
+            options = [*options, b"close"]
+        elif self._head.minor == 0:
+            options = [*options, b"keep-alive"]
+        if options:
+            fields = [*fields, (b"connection", b", ".join(options))]
+        return response_head(status, fields)
+
+    def _flush(self) -> None:
+        """Write the head, unless it went out with the body's first piece."""
+        if self._unsent_head is not None and not self.is_gone and self._connection is not None:
+            self._connection.write(self._take_head(is_whole=False))
+
+    def _body(self, content: bytes, *, ends: bool) -> None:
+        if self._is_bodiless:
+            content = b""
+        out = self._take_head(is_whole=ends)
+        if self._left is not None:
+            if len(content) > self._left:
+                raise BrokenResponse("the app's body is longer than it said")
+            self._left -= len(content)
+            out = out + content if out else content
+        elif self._is_chunked:
+            out += (chunk(content) if content else b"") + (LAST_CHUNK if ends else b"")
+        else:
+            out += content
+        if not ends:
+            if out:
+                self._connection.write(out)
+            return
+        if self._left:
+            if out:
+                self._connection.write(out)
+            raise BrokenResponse(f"the app's body is {self._left} bytes short")
+        self.is_complete = True
+        # Where more is asked for than the socket takes at once, that is told once, at the end.
+        self._is_delivering = self.is_received
+        if out:
+            self._connection.write(out)
+        if self.is_received:
+            # Over it is when all of it was handed to the client's side of the socket: whose
+            # connection ends before has left. While it still sends, and perhaps doesn't read
+            # before it has sent all, nobody waits for that.
+            self._connection.deliver()
