@@ -45,7 +45,8 @@ class RequestHandler(Protocol):
 class Downstream(Protocol):
     """The client's end of one request. Nothing of it calls back at once, but ``pause_response``.
 
-    It begins paused: no body is passed on, nor asked for, before ``resume``.
+    It begins paused: no body is passed on, nor asked for, before ``resume``. Where the client has
+    left, what is sent reaches nobody.
     """
 
     @property
@@ -72,8 +73,8 @@ class Downstream(Protocol):
     def send(self, piece: bytes, *, ends: bool = False) -> None:
         """Send a piece of the response's body; ``ends`` with the last one, which may be b"".
 
-        A body that isn't what its head announced breaks the connection. Behind
-        ``switch_protocols`` it is the stream's bytes, and our end of it.
+        Behind ``switch_protocols`` it is the stream's bytes, and our end of it. Raises an exception
+        where the body isn't what its head announced: then the connection can only be broken off.
         """
 
     def switch_protocols(self, fields: Fields) -> None:
@@ -90,6 +91,9 @@ class Downstream(Protocol):
 
     def hand_over(self, handler: RequestHandler) -> None:
         """Tell another handler from now on."""
+
+    def break_off(self) -> None:
+        """Reset the client's connection, so that it takes nothing for the whole."""
 
     def finish(self) -> None:
         """End it: a response that isn't whole breaks the connection. A second call does nothing."""
