@@ -102,7 +102,8 @@ class Outer:
         self.handler: RequestHandler | None = None
         self.waiting: list[tuple[bytes, bool]] = []
         self.is_paused = True
-        self.is_invited = self.is_finished = self.is_broken_off = self.has_ended = False
+        self.is_invited = self.is_broken_off = self.has_ended = False
+        self.finishes = 0
         self.is_blocked = False
         self.block_from: int | None = None
         """From how many pieces on the client takes no more."""
@@ -185,8 +186,12 @@ class Outer:
         self.is_broken_off = True
 
     def finish(self) -> None:
-        self.is_finished = True
+        self.finishes += 1
         self.handler = None
+
+    @property
+    def is_finished(self) -> bool:
+        return self.finishes > 0
 
 
 class Served:

@@ -69,8 +69,8 @@ class FrameFilter:
     """The frames from one side to the other; the side that ``sends_masked`` is the client."""
 
     __slots__ = (
-        "_between", "_held", "_is_within", "_left", "_limit", "_masked", "_ours", "_size",
-        "is_closed_by_us", "state", "violation",
+        "_between", "_held", "_is_within", "_limit", "_masked", "_ours", "_size", "is_closed_by_us",
+        "left", "state", "violation",
     )  # fmt: skip
 
     def __init__(self, *, sends_masked: bool, deflate: bool, limit: int) -> None:
@@ -79,7 +79,8 @@ class FrameFilter:
         self._between = _BETWEEN_DEFLATED if deflate else _BETWEEN
         self._limit = limit
         self._held = b""
-        self._left = 0
+        self.left = 0
+        """Bytes of a payload that are still to come, and pass as they come."""
         self._is_within = False
         self._size = 0
         self._ours = b""
@@ -89,8 +90,8 @@ class FrameFilter:
 
     def feed(self, data: bytes) -> bytes:
         """Take what arrived; return what passes of it."""
-        if self._left > len(data):
-            self._left -= len(data)
+        if self.left > len(data):
+            self.left -= len(data)
             return data
         if self.state is State.OVER or self.violation is not None:
             return b""
@@ -98,10 +99,10 @@ class FrameFilter:
             data, self._held = self._held + data, b""
         end = 0
         while True:
-            payload = min(self._left, len(data) - end)
-            self._left -= payload
+            payload = min(self.left, len(data) - end)
+            self.left -= payload
             end += payload
-            if self._left:
+            if self.left:
                 break
             if self.state is State.LAST:
                 self._end()
@@ -152,7 +153,7 @@ class FrameFilter:
         if self.state in (State.LAST, State.OVER):
             return b""
         self._ours = frame
-        if self._left:
+        if self.left:
             self.state = State.LAST
             return b""
         self._end()
@@ -184,7 +185,7 @@ class FrameFilter:
                 self._end()
                 return 0
             self.state = State.LAST
-        self._left = length
+        self.left = length
         return size
 
     def _violation(self, first: int, second: int, length: int, total: int) -> Violation | None:

@@ -2,19 +2,18 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable
-from types import TracebackType
+from collections.abc import Callable
 
-from proxy.core.http.headers import Field, indexed, values_of
-from proxy.core.http1.grammar import ResponseHead
+from proxy.core.http.headers import values_of
+from proxy.http.client.awaited_exchange import AwaitedExchange
 from proxy.http.client.exchange import Exchange
 from proxy.http.client.pool import Pool
-from proxy.http.client.server_history import SILENT_SECONDS, ServerHistory
+from proxy.http.client.server_history import ServerHistory
 from proxy.http.upstream import (
     Destination,
+    ResponseReceiver,
     UpstreamFailed,
     UpstreamRequest,
-    UpstreamResponse,
     UpstreamTimeouts,
 )
 
@@ -23,22 +22,6 @@ ASKING = 3.0
 _ASK_AGAIN = 10.0
 """Seconds after which one that didn't say so is asked again."""
 _OPTIONS, _SERVER = b"OPTIONS", b"*"
-
-
-class _Response:
-    """A response whose head has arrived; the rest is its exchange's."""
-
-    def __init__(self, head: ResponseHead, exchange: Exchange) -> None:
-        self.status = head.status
-        self.minor = head.minor
-        self.fields: tuple[Field, ...] = indexed(head.fields)
-        self._exchange = exchange
-        self.write = exchange.write
-        self.write_end = exchange.write_end
-
-    def pieces(self) -> AsyncIterator[bytes]:
-        """Return the body, which is read once."""
-        return self._exchange
 
 
 class Http1Upstream:
@@ -54,9 +37,18 @@ class Http1Upstream:
     ) -> None:
         self._pool = Pool(tls, on_surplus_response)
 
-    def send(self, request: UpstreamRequest) -> "_Sending":
+    def begin(self, request: UpstreamRequest, receiver: ResponseReceiver) -> Exchange:
+        """Send ``request``; what comes back is told to ``receiver``, and so is each failure.
+
+        Its body is a ``BytesBody`` or streams. Raises ``ValueError`` for a head that can't be sent.
+        """
+        exchange = Exchange(self._pool, self._pool.place(request.to), request, receiver)
+        exchange.begin(asyncio.get_running_loop().time())
+        return exchange
+
+    def send(self, request: UpstreamRequest) -> AwaitedExchange:
         """Send ``request``; inside the context is the response. Raises ``UpstreamFailed``."""
-        return _Sending(self._pool, request)
+        return AwaitedExchange(self.begin, request)
 
     async def minor_version(self, request: UpstreamRequest) -> int:
         """Return what the server of ``request`` speaks, by its last responses or by asking it.
@@ -64,15 +56,18 @@ class Http1Upstream:
         0 where nobody can tell: a body whose length is told is read by every server. Raises
         ``UpstreamFailed`` where it can't be reached.
         """
-        loop = asyncio.get_running_loop()
-        server = self._pool.server(request.to)
-        known = server.minor(loop.time())
+        known = self.known_minor_version(request)
         if known is not None:
             return known
+        loop, server = asyncio.get_running_loop(), self._pool.place(request.to).server
         if server.asking is None:
             server.asking = loop.create_task(self._ask(server, request))
             server.asking.add_done_callback(_retrieve)
         return await asyncio.shield(server.asking)
+
+    def known_minor_version(self, request: UpstreamRequest) -> int | None:
+        """Return the same where its last responses tell, else None."""
+        return self._pool.place(request.to).server.minor(asyncio.get_running_loop().time())
 
     async def close(self) -> None:
         """Close every idle connection."""
@@ -86,7 +81,7 @@ class Http1Upstream:
         question = UpstreamRequest(server.to, _OPTIONS, _SERVER, (host,), None, timeouts)
         try:
             async with asyncio.timeout(request.timeouts.connect + ASKING):
-                async with _Sending(self._pool, question) as response:
+                async with self.send(question) as response:
                     async for _ in response.pieces():
                         pass
         except (UpstreamFailed, TimeoutError) as error:
@@ -98,47 +93,6 @@ class Http1Upstream:
         if known is None:
             server.assume_old(loop.time() + _ASK_AGAIN)
         return known or 0
-
-
-class _Sending:
-    """One request on its way, from taking a connection to giving it back or up."""
-
-    __slots__ = ("_exchange", "_pool", "_request", "_server")
-
-    def __init__(self, pool: Pool, request: UpstreamRequest) -> None:
-        self._pool = pool
-        self._request = request
-
-    async def __aenter__(self) -> UpstreamResponse:
-        pool, request = self._pool, self._request
-        self._server = server = pool.server(request.to)
-        connection = pool.take(server, request.caller)
-        if connection is None:
-            connection = await pool.connect(server, request.timeouts.connect)
-        loop = asyncio.get_running_loop()
-        waits = request.body is None or server.invites(loop.time())
-        self._exchange = exchange = Exchange(connection, request, waits=waits)
-        try:
-            head = await exchange.start()
-        except BaseException as error:
-            if isinstance(error, UpstreamFailed) and connection.idle_since and not error.timeout:
-                server.disable_keep_alive(loop.time())
-            await self._finish()
-            raise
-        now = loop.time()
-        server.note_response(head.minor, head.status, now)
-        if exchange.is_uninvited:
-            server.silent_until = now + SILENT_SECONDS
-        return _Response(head, exchange)
-
-    async def __aexit__(
-        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
-    ) -> None:
-        await self._finish()
-
-    async def _finish(self) -> None:
-        if await self._exchange.finish():
-            self._pool.release(self._server, self._exchange.connection)
 
 
 def _retrieve(task: asyncio.Task[int]) -> None:

@@ -1,245 +1,426 @@
-"""One request and its response over one connection, both ways at once.
+"""One request and its response over one connection, both ways at once, by callbacks.
+
+    state       what happens                told to the receiver                   next state
+    CONNECTING  a connection is there       resume_body (of a body that streams)   HEAD
+    HEAD        an interim response         interim_received, or body_invited      HEAD
+    HEAD        the final head              head_received                          CONTENT
+    HEAD        a 101 that was asked for    head_received                          RAW
+    CONTENT     content                     content_received                       CONTENT
+    CONTENT     the response's end          content_received(..., ends=True)       WHOLE
+    RAW         bytes                       content_received                       RAW
+    RAW         the other side's end        content_received(b"", ends=True)       SENDING, or WHOLE
+    RAW         our end                     -                                      RAW, then WHOLE
+    SENDING     our end                     -                                      WHOLE
+    but WHOLE   a failure                   exchange_failed                        FAILED
+    any         ``finish``                  -                                      (no receiver)
+
+What a pause left untold waits in ``_held``, which belongs to one read; behind it waits the failure.
+While something is told ``_held`` is a list too, so that whatever comes meanwhile stands behind it.
 
 The response may begin, and end, before the request's body does: then the rest of the body stays
 unsent and the connection is given up. A body that isn't what its framing says is never passed on.
 """
 
 import asyncio
-import math
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
+from enum import Enum, auto
+from typing import cast
 
-from proxy.core.http.headers import content_length, values_of
 from proxy.core.http1.framing import Persistence, persistence
 from proxy.core.http1.grammar import ResponseHead
-from proxy.core.http1.reader import SWITCHING_PROTOCOLS, Interim
-from proxy.core.http1.smuggled_request import SmuggledRequest
-from proxy.core.http1.writer import LAST_CHUNK, chunk, request_head
+from proxy.core.http1.reader import END, SWITCHING_PROTOCOLS, Interim
+from proxy.core.http1.writer import request_head
 from proxy.http.client.connection import Connection
-from proxy.http.upstream import ANYBODY, NOBODY, BytesBody, Ending, UpstreamFailed, UpstreamRequest
+from proxy.http.client.invitation import Invitation
+from proxy.http.client.pool import Place, Pool
+from proxy.http.client.request_body import RequestBody
+from proxy.http.client.server_history import SILENT_SECONDS
+from proxy.http.upstream import BytesBody, ResponseReceiver, UpstreamFailed, UpstreamRequest
 
 _CONTINUE = 100
 _AT_ONCE = 32 * 1024
-_WITH_BODY = frozenset(
-    {
-        b"POST", b"PUT", b"PATCH", b"QUERY", b"PROPFIND", b"PROPPATCH", b"REPORT", b"SEARCH",
-        b"LOCK", b"MKCOL", b"MKCALENDAR", b"ACL",
-    }
-)  # fmt: skip
-"""Methods whose body has a meaning. Behind any other, many servers leave it unread, and take it for
-the next request."""
-INVITATION = 1.0
-"""Seconds that a body waits for the 100 that was asked for; some servers never send one."""
+"""Bytes of a body that are copied behind the head, to go out in one write."""
+_INTERIMS = 16
+"""Interim responses that are told in one turn: an endless row of them must not starve others."""
+_ENDS = Persistence(keeps=False, options=frozenset())
 
 
-def _at_once(request: UpstreamRequest) -> bytes | None:
-    """Return a small body in its framing, as it goes out behind the head; None for any other.
+class At(Enum):
+    """Where an exchange is; see above."""
 
-    It needs neither a task of its own nor a second write.
+    CONNECTING = auto()
+    HEAD = auto()
+    CONTENT = auto()
+    RAW = auto()
+    SENDING = auto()
+    WHOLE = auto()
+    FAILED = auto()
+
+
+_CONNECTING, _HEAD, _CONTENT, _RAW = At.CONNECTING, At.HEAD, At.CONTENT, At.RAW
+_SENDING, _WHOLE, _FAILED = At.SENDING, At.WHOLE, At.FAILED
+
+
+class Exchange:
+    """The life of one request: made, begun, finished.
+
+    After ``finish`` the connection may be another's: nothing is read from it or written to it
+    through here any more.
     """
-    if not isinstance(request.body, BytesBody) or len(request.body.data) > _AT_ONCE:
-        return None
-    data = request.body.data
-    length = content_length(request.fields)
-    if length is None:
-        return (chunk(data) if data else b"") + LAST_CHUNK
-    return data if length == len(data) else None
 
-
-class Exchange(Ending):
-    """The life of one request on ``connection``; ``start`` it, iterate over it, then ``finish``.
-
-    Iterating yields the response's body. After ``finish`` the connection may be another's: nothing
-    is read from it or written to it through here any more.
-    """
+    __slots__ = (
+        "__weakref__", "_at", "_body", "_connecting", "_connection", "_failure",
+        "_has_ended_early", "_has_said_end", "_head", "_held", "_invitation", "_is_due",
+        "_is_paused", "_is_raw", "_loop", "_own_body", "_persistence", "_place", "_pool",
+        "_receiver", "_request", "_streams", "_unsent", "_waits",
+    )  # fmt: skip
 
     def __init__(
-        self, connection: Connection, request: UpstreamRequest, *, waits: bool = True
+        self, pool: Pool, place: Place, request: UpstreamRequest, receiver: ResponseReceiver
     ) -> None:
-        """Let a body that asks for an invitation wait for one if it ``waits``."""
-        self.connection = connection
-        self._request = request
-        self._pump: asyncio.Task[None] | None = None
-        self._persistence = Persistence(keeps=False, options=frozenset())
-        self._is_sent = request.body is None
-        self._invited: asyncio.Event | None = None
-        """What the body waits for, where a 100 was asked for; None where it waits for nothing."""
-        if waits and not self._is_sent and values_of(request.fields, b"expect"):
-            self._invited = asyncio.Event()
-        is_judged = request.body is not None and request.caller not in (ANYBODY, NOBODY)
-        self._smuggled = SmuggledRequest() if is_judged else None
-        self.is_uninvited = False
-        """Whether the body waited in vain for its invitation."""
-        self._is_whole = False
-        self._is_raw = False
-        self._is_finished = False
-        self._patience = request.timeouts.read
+        """Begin nothing yet; raises ``ValueError`` for a head that can't be sent: our bug."""
+        self._head = request_head(request.method, request.target, request.fields)
+        self._pool = pool
+        self._place = place
+        self._request: UpstreamRequest | None = request
+        """Until it is sent."""
+        self._streams = request.streams
+        self._receiver: ResponseReceiver | None = receiver
+        self._loop = asyncio.get_running_loop()
+        self._connection: Connection | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._at = _CONNECTING
+        self._persistence = _ENDS
+        self._held: list[object] | None = None
+        self._failure: UpstreamFailed | None = None
+        self._is_paused = False
+        self._is_due = False
+        """Whether what is held is told in the loop's next turn."""
+        self._is_raw = self._has_said_end = False
+        self._body: RequestBody | None = None
+        self._own_body: bytes | None = None
+        """A body that is here, and waits for its invitation."""
+        self._unsent: list[bytes] | None = None
+        """What is sent behind the head once the connection is there."""
+        self._waits = False
+        """Whether the body waits for its invitation."""
+        self._invitation: Invitation | None = None
+        self._has_ended_early = False
+        """Whether the response was whole before the request's body was."""
+        if request.streams or request.body is not None:
+            self._body = RequestBody(request)
+            self._waits = b"\nexpect: " in self._head  # as a line begins; no value has a line's end
+            if not request.streams:
+                self._take_own_body(request.body)
 
-    async def start(self) -> ResponseHead:
-        """Send the request and return the head of its final response; raises ``UpstreamFailed``."""
-        request, connection = self._request, self.connection
-        head = request_head(request.method, request.target, request.fields)
-        connection.begin(request.method, upgrade=bool(values_of(request.fields, b"upgrade")))
-        at_once = None
-        if not self._is_sent and self._invited is None:
-            at_once = _at_once(request)
-        if request.body is not None:
-            connection.carries_body = True
-        connection.write(head if at_once is None else head + at_once)
-        if at_once is not None:
-            self._is_sent = connection.is_body_sent = True
-            if self._smuggled is not None and isinstance(request.body, BytesBody):
-                self._smuggled.feed(request.body.data)
-        elif request.body is not None:
-            self._pump = asyncio.create_task(self._send_body(request.body))
-        while True:
-            event = await connection.next_event(self._patience)
-            if isinstance(event, ResponseHead):
-                self._persistence = persistence(event.fields, event.minor)
-                self._is_raw = event.status == SWITCHING_PROTOCOLS
-                if self._is_raw:
-                    self._begin_raw()
-                return event
-            if isinstance(event, Interim):
-                await self._pass_on(event)
+    def _take_own_body(self, body: AsyncIterator[bytes] | None) -> None:
+        if not isinstance(body, BytesBody):
+            raise TypeError("a body is there in one piece, or streams")
+        if self._waits:
+            self._own_body = body.data
+        else:
+            self.send(body.data, ends=True)
 
-    def _begin_raw(self) -> None:
-        if not self._is_sent:
-            raise UpstreamFailed("an upgrade in the middle of the request's body")
-        self._patience = math.inf
-        self.connection.disable_timeouts()
+    # How it begins.
 
-    async def _pass_on(self, interim: Interim) -> None:
-        if interim.head.status == _CONTINUE:
-            if self._invited is not None:
-                self._invited.set()
-        elif self._request.on_interim is not None:
-            await self._request.on_interim(interim.head.status, list(interim.head.fields))
+    def begin(self, now: float) -> None:
+        """Send the request, once there is a connection; nothing is told before this returns."""
+        if self._failure is not None:
+            return
+        caller = cast(UpstreamRequest, self._request).caller
+        connection = self._pool.take(self._place, caller, now)
+        if connection is not None:
+            self._start(connection, now)
+        else:
+            self._connecting = self._loop.create_task(self._connect())
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
+    async def _connect(self) -> None:
+        patience = cast(UpstreamRequest, self._request).timeouts.connect
+        try:
+            connection = await self._pool.connect(self._place.server, patience)
+        except UpstreamFailed as failed:
+            # Not the one that was raised: its traceback refers to this exchange.
+            self.take([], UpstreamFailed(failed.detail, timeout=failed.timeout, sent=failed.sent))
+            return
+        except BaseException as error:  # our bug, or the loop's end
+            self.take([], UpstreamFailed(f"no connection: {error}", sent=False))
+            raise
+        finally:
+            self._connecting = None
+        self._start(connection, self._loop.time())
+        if self._receiver is not None and self._may_send and not connection.is_blocked:
+            self._receiver.resume_body()
 
-    async def __anext__(self) -> bytes:
-        if self._is_whole:
-            raise StopAsyncIteration
-        if self._is_finished:
-            raise UpstreamFailed("the exchange is over")
-        event = await self.connection.next_event(self._patience)
-        if isinstance(event, bytes):
-            return event
-        self._is_whole = True
-        raise StopAsyncIteration
+    def _start(self, connection: Connection, now: float) -> None:
+        request, head = cast(UpstreamRequest, self._request), self._head
+        self._request, self._head = None, b""
+        self._connection, self._at = connection, _HEAD
+        upgrade = b"\nupgrade: " in head
+        rest, self._unsent = self._unsent, None
+        if rest and len(rest[0]) <= _AT_ONCE:
+            head += rest.pop(0)
+        connection.begin(self, request.method, head, request.timeouts, now, upgrade=upgrade)
+        for piece in rest or ():
+            connection.write(piece)
+        if self._waits:
+            comes = self._place.server.invites(now)
+            self._invitation = Invitation(self._loop, self._invite, comes=comes)
 
-    def is_over(self) -> bool:
-        """Tell whether the response's end is there."""
-        if not self._is_whole and not self._is_finished:
-            self._is_whole = self.connection.take_end()
-        return self._is_whole
+    # What the receiver calls.
 
-    async def finish(self) -> bool:
-        """Stop whatever still runs; tell whether the connection may carry another request."""
-        is_whole = self.is_over()
-        self._is_finished = True
-        is_free = is_whole and self._is_sent and not self._is_raw
-        if is_free and self.connection.is_reusable(self._persistence):
-            if self._request.body is None or self._is_kept_behind_body():
-                return True
-            if not self.connection.has_ended_early:
-                self.connection.watch()
-                return False
-        self.connection.fail(UpstreamFailed("the exchange was given up"))
-        if self._pump is not None and not self._pump.done():
-            self._pump.cancel()
-            await asyncio.wait((self._pump,))
-        return False
+    @property
+    def is_blocked(self) -> bool:
+        """Whether to send of the body only behind ``resume_body``: at first, until connected."""
+        connection = self._connection
+        return connection is None or connection.is_blocked or not connection.is_open
 
-    def _is_kept_behind_body(self) -> bool:
-        """Tell whether the connection may be used again though it carried a body, and by whom.
+    def send(self, piece: bytes, *, ends: bool = False) -> None:
+        """Send a piece of the request's body, in the framing that its head announced.
 
-        A server that answers without having read the body takes it for the next request. Whoever
-        sent it may mean that: nobody else may come behind it; nor may the sender, who would get
-        the response to what no rule has judged, where the body could be a request.
+        ``ends`` with the last one, which may be b"". A body that isn't what was announced fails
+        the exchange. Behind a 101 it is the raw stream's bytes, and our end of it.
         """
-        caller, connection = self._request.caller, self.connection
-        if caller == NOBODY or connection.has_ended_early:
+        if self._receiver is None or self._failure is not None:
+            return
+        if self._is_raw:
+            self._send_raw(piece, ends=ends)
+            return
+        body = self._body
+        mistake = "no body was announced" if piece else ""
+        if body is not None:
+            mistake = body.mistake_of(piece, ends=ends)
+        if mistake:
+            self._fail(UpstreamFailed(mistake, sent=self._connection is not None))
+            self._tell_soon()
+        elif body is not None and not body.is_whole:
+            self._wait_no_more()
+            out = body.framed(piece, ends=ends)
+            if self._connection is not None:
+                self._connection.write(out)
+            elif self._unsent is None:
+                self._unsent = [out]
+            else:
+                self._unsent.append(out)
+
+    def _send_raw(self, piece: bytes, *, ends: bool) -> None:
+        connection = self._connection
+        if connection is None or self._has_said_end:
+            return
+        connection.write(piece)
+        if ends:
+            self._has_said_end = True
+            connection.write_end()
+            if self._at is _SENDING:
+                self._at = _WHOLE
+
+    def pause(self) -> None:
+        """Take no more of the response; what has come waits, and so does a failure behind it."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Take the response again."""
+        if self._is_paused:
+            self._is_paused = False
+            if self._held is not None:
+                self._tell_soon()
+            elif self._connection is not None:
+                self._connection.resume()
+
+    def finish(self) -> None:
+        """End it, and give the connection back or up. A second call does nothing."""
+        is_all_held = not self._is_raw and self._held is not None and self._held[:1] == [END]
+        self._end(is_whole=self._at is _WHOLE or is_all_held)
+
+    def give_up(self) -> None:
+        """End it, and give the connection up: what was told of the response wasn't taken."""
+        self._end(is_whole=False)
+
+    def _end(self, *, is_whole: bool) -> None:
+        self._receiver = self._held = None
+        self._wait_no_more()
+        self._invitation = None
+        connecting, self._connecting = self._connecting, None
+        if connecting is not None:
+            connecting.cancel()
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        connection.leave()
+        body = self._body
+        if not is_whole or not (body is None or body.is_whole):
+            connection.break_off(UpstreamFailed("the exchange was given up"))
+        elif self._is_raw:
+            connection.end()
+        elif not connection.is_reusable(self._persistence) or self._has_ended_early:
+            connection.break_off(UpstreamFailed("the exchange was given up"))
+        elif body is None or body.may_be_followed:
+            if body is not None and body.is_somebodys:
+                connection.kept_for = body.caller
+            self._pool.release(self._place, connection)
+        else:
+            connection.watch()
+
+    # What the connection tells.
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the other side is the one to say something now."""
+        return not self._is_paused and self._held is None and self._at in (_HEAD, _CONTENT, _RAW)
+
+    def take(self, events: list[object], failure: UpstreamFailed | None) -> None:
+        """Take the reader's next events, and the failure behind them, if there is one."""
+        if self._failure is None:
+            self._failure = failure
+        body = self._body
+        if body is not None and events and events[-1] is END and not self._is_raw:
+            connection = cast(Connection, self._connection)
+            self._has_ended_early = not body.is_whole or connection.unsent > 0
+        if self._held is None:
+            self._held = events
+            self._tell()
+        else:
+            self._held += events
+
+    def body_blocked(self) -> None:
+        """Take note that the other side takes nothing more for now."""
+        if self._receiver is not None and self._may_send:
+            self._receiver.pause_body()
+
+    def body_unblocked(self) -> None:
+        """Take note that it does again."""
+        if self._receiver is not None and self._may_send:
+            self._receiver.resume_body()
+
+    @property
+    def _may_send(self) -> bool:
+        """Whether the receiver may have something more to send."""
+        if self._at is _WHOLE or self._failure is not None:
             return False
-        if self._request.method not in _WITH_BODY:
+        if self._is_raw:
+            return not self._has_said_end
+        return self._streams and self._body is not None and not self._body.is_whole
+
+    # What is told.
+
+    def _tell(self) -> None:
+        """Tell what is held, as far as the receiver takes it, and the failure behind it."""
+        events, receiver = cast(list[object], self._held), self._receiver
+        at = interims = 0
+        while receiver is not None and at < len(events):
+            if self._is_paused or interims == _INTERIMS:
+                del events[:at]
+                cast(Connection, self._connection).pause()
+                if not self._is_paused:
+                    self._tell_soon()
+                return
+            event = events[at]
+            at += 1
+            if type(event) is bytes:
+                ends = self._at is _CONTENT and at < len(events) and events[at] is END
+                if ends:
+                    at += 1
+                    self._at = _WHOLE
+                receiver.content_received(event, ends=ends)
+            elif type(event) is ResponseHead:
+                if not self._take_head(event):
+                    break
+            elif event is END:
+                self._take_end(receiver)
+            else:
+                interims += 1
+                self._take_interim(cast(Interim, event).head)
+            receiver = self._receiver
+        self._held = None
+        if self._failure is not None:
+            self._tell_failure()
+
+    def _take_head(self, head: ResponseHead) -> bool:
+        """Tell of the final head, unless it can't be one."""
+        connection, receiver = cast(Connection, self._connection), self._receiver
+        server, status = self._place.server, head.status
+        server.note_response(head.minor, status, connection.moved_at)
+        if self._invitation is not None and self._invitation.is_late:
+            server.silent_until = connection.moved_at + SILENT_SECONDS
+        if status != SWITCHING_PROTOCOLS:
+            self._at = _CONTENT
+            self._persistence = persistence(head.fields, head.minor)
+        elif self._body is None or self._body.is_whole:
+            self._at, self._is_raw = _RAW, True
+            connection.disable_timeouts()
+        else:
+            self._at = _CONTENT  # its server answered: nothing is learned from this failure
+            self._fail(UpstreamFailed("an upgrade in the middle of the request's body"))
             return False
-        if self._smuggled is not None:
-            if self._smuggled.is_likely:
-                return False
-            connection.kept_for = caller
+        if receiver is not None:
+            receiver.head_received(status, head.fields)
         return True
 
-    async def write(self, data: bytes) -> None:
-        """Send bytes on the raw stream that a 101 has made of the connection."""
-        self._refuse_not_raw()
-        self.connection.write(data)
-        await self.connection.drained(self._request.timeouts.write)
+    def _take_end(self, receiver: ResponseReceiver) -> None:
+        """Tell of the end by itself."""
+        self._at = _SENDING if self._is_raw and not self._has_said_end else _WHOLE
+        receiver.content_received(b"", ends=True)
 
-    def write_end(self) -> None:
-        """Send our end on that stream."""
-        self._refuse_not_raw()
-        self.connection.write_end()
+    def _take_interim(self, head: ResponseHead) -> None:
+        if head.status == _CONTINUE:
+            if self._waits:
+                self._invite()
+        elif self._receiver is not None:
+            self._receiver.interim_received(head.status, head.fields)
 
-    def _refuse_not_raw(self) -> None:
-        if self._is_finished or not self._is_raw:
-            raise UpstreamFailed("no raw stream")
+    def _tell_soon(self) -> None:
+        if self._held is None:
+            self._held = []
+        if not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self._tell_held)
 
-    async def _send_body(self, pieces: AsyncIterator[bytes]) -> None:
-        """Send the request's body as it comes, in the framing that its head announced.
+    def _tell_held(self) -> None:
+        self._is_due = False
+        if self._receiver is None or self._is_paused or self._held is None:
+            return
+        self._tell()
+        if self._connection is not None and self.is_waiting:
+            self._connection.resume()
 
-        Whatever goes wrong ends the exchange; of the response, what came before can still be read.
-        """
-        try:
-            if self._invited is not None:
-                await self._await_invitation(self._invited)
-            await self._send_pieces(pieces)
-            self._is_sent = self.connection.is_body_sent = True
-        except asyncio.CancelledError:
-            self.connection.fail(UpstreamFailed("the request's body was given up"))
-            raise
-        except Exception as error:  # noqa: BLE001 - raised again where the response is awaited
-            self.connection.fail(error)
-        finally:
-            if isinstance(pieces, AsyncGenerator):
-                await pieces.aclose()
+    def _fail(self, failure: UpstreamFailed) -> None:
+        """Note that it failed, by us; whoever calls this sees to it that it is told."""
+        if self._failure is None:
+            self._failure = failure
+        connecting, self._connecting = self._connecting, None
+        if connecting is not None:
+            connecting.cancel()
+        if self._connection is not None:
+            self._connection.break_off(failure)
 
-    async def _await_invitation(self, invited: asyncio.Event) -> None:
-        """Wait until the body is asked for, or comes unasked, or has waited long enough."""
-        waits = [asyncio.ensure_future(_waited(invited.wait))]
-        if self._request.has_begun is not None:
-            waits.append(asyncio.ensure_future(_waited(self._request.has_begun)))
-        try:
-            done, _ = await asyncio.wait(
-                waits, timeout=INVITATION, return_when=asyncio.FIRST_COMPLETED
-            )
-            self.is_uninvited = not done
-        finally:
-            for wait in waits:
-                wait.cancel()
+    def _tell_failure(self) -> None:
+        """Tell of the failure, unless the end was told before."""
+        receiver, failure, connection = self._receiver, self._failure, self._connection
+        if receiver is None or failure is None or self._at is _WHOLE or self._at is _FAILED:
+            return
+        if self._is_paused:
+            self._held = []
+            return
+        is_kept = connection is not None and connection.idle_since > 0
+        if is_kept and self._at is _HEAD and not failure.timeout:
+            self._place.server.disable_keep_alive(self._loop.time())
+        self._at = _FAILED
+        self._wait_no_more()
+        receiver.exchange_failed(failure)
 
-    async def _send_pieces(self, pieces: AsyncIterator[bytes]) -> None:
-        connection, patience = self.connection, self._request.timeouts.write
-        left = content_length(self._request.fields)
-        async for piece in pieces:
-            if not piece:
-                continue
-            if self._smuggled is not None:
-                self._smuggled.feed(piece)
-            if left is None:
-                connection.write(chunk(piece))
-            elif len(piece) > left:
-                raise UpstreamFailed("the request's body is longer than it said")
-            else:
-                left -= len(piece)
-                connection.write(piece)
-            del piece  # what can't be sent yet is kept by the transport
-            await connection.drained(patience)
-        if left is None:
-            connection.write(LAST_CHUNK)
-        elif left:
-            raise UpstreamFailed(f"the request's body is {left} bytes short")
+    # The invitation.
 
+    def _invite(self) -> None:
+        """Send the body that waits, or have it sent."""
+        self._wait_no_more()
+        if self._receiver is None or self._failure is not None or self._at is _WHOLE:
+            return
+        if self._own_body is not None:
+            own, self._own_body = self._own_body, None
+            self.send(own, ends=True)
+        else:
+            self._receiver.body_invited()
 
-async def _waited(for_it: Callable[[], Awaitable[object]]) -> None:
-    await for_it()
+    def _wait_no_more(self) -> None:
+        self._waits = False
+        if self._invitation is not None:
+            self._invitation.cancel()

@@ -35,15 +35,20 @@ EARLY = 1.0
 """A server that closes a kept connection within so many seconds doesn't mean to keep any."""
 
 
-class _Idle:
-    """One destination's idle connections, by who may use them; the last one used stands last."""
+class Place:
+    """What is known of one destination's server, and its idle connections by who may use them.
 
-    __slots__ = ("by_caller", "count", "server")
+    The last one used stands last.
+    """
+
+    __slots__ = ("by_caller", "count", "is_gone", "server")
 
     def __init__(self, server: ServerHistory) -> None:
         self.server = server
         self.by_caller: dict[str, deque[Connection]] = {}
         self.count = 0
+        self.is_gone = False
+        """Whether the pool knows it no more: another may have taken its place."""
 
     def add(self, connection: Connection) -> None:
         mine = self.by_caller.get(connection.kept_for)
@@ -75,22 +80,24 @@ class Pool:
         on_surplus_response: Callable[[Destination], None] | None = None,
     ) -> None:
         self._tls = {"": tls} if tls is not None else {}
-        self._places: dict[Destination, _Idle] = {}
+        self._places: dict[Destination, Place] = {}
         self._sweeper: asyncio.TimerHandle | None = None
         self._resolver = Resolver()
         self._is_closed = False
         self._on_surplus_response = on_surplus_response
 
-    def server(self, to: Destination) -> ServerHistory:
-        """Return what is known of the server at ``to``."""
-        return self._place(to).server
+    def place(self, to: Destination) -> Place:
+        """Return the place of the server at ``to``."""
+        place = self._places.get(to)
+        if place is None:
+            place = self._places[to] = Place(ServerHistory(to, self._on_surplus_response))
+        return place
 
-    def take(self, server: ServerHistory, caller: str) -> Connection | None:
+    @staticmethod
+    def take(place: Place, caller: str, now: float) -> Connection | None:
         """Return an idle connection that ``caller`` may use; None where there is none."""
-        place = self._places.get(server.to)
-        if place is None or not place.count:
+        if not place.count:
             return None
-        now = asyncio.get_running_loop().time()
         for who in (caller, ANYBODY):
             idle = place.by_caller.get(who)
             while idle:
@@ -103,7 +110,7 @@ class Pool:
                 if fresh and connection.is_quiet:
                     return connection
                 if now - connection.idle_since < EARLY:
-                    server.disable_keep_alive(now)
+                    place.server.disable_keep_alive(now)
                 _discard(connection)
         return None
 
@@ -125,9 +132,9 @@ class Pool:
         server.forget()  # when it is there again, it may be another one
         raise failure from None
 
-    def release(self, server: ServerHistory, connection: Connection) -> None:
+    def release(self, place: Place, connection: Connection) -> None:
         """Keep a connection that may carry another request."""
-        loop = asyncio.get_running_loop()
+        server, loop = place.server, asyncio.get_running_loop()
         now = loop.time()
         if self._is_closed or now < server.no_keep_alive_until:
             connection.close()
@@ -138,7 +145,9 @@ class Pool:
                 connection.close()
                 return
             connection.usable_at += REST
-        self._place(server.to).add(connection)
+        if place.is_gone:
+            place = self.place(server.to)
+        place.add(connection)
         if self._sweeper is None:
             self._sweeper = loop.call_later(IDLE_SECONDS, self._sweep, loop)
 
@@ -163,12 +172,6 @@ class Pool:
             place.count = 0
         return found
 
-    def _place(self, to: Destination) -> _Idle:
-        place = self._places.get(to)
-        if place is None:
-            place = self._places[to] = _Idle(ServerHistory(to, self._on_surplus_response))
-        return place
-
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         """Close what has been idle too long or was closed by the other side."""
         now, is_any_left = loop.time(), False
@@ -182,6 +185,7 @@ class Pool:
             if place.count:
                 is_any_left = True
             elif place.server.is_forgotten(now):
+                place.is_gone = True
                 del self._places[to]
         self._sweeper = loop.call_later(IDLE_SECONDS, self._sweep, loop) if is_any_left else None
 

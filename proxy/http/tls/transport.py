@@ -126,6 +126,11 @@ class TlsTransport(asyncio.Transport):
             self._is_paused = False
             self._loop.call_soon(self._read_on)
 
+    @property
+    def has_more(self) -> bool:
+        """Whether something came that the protocol wasn't told yet, though nothing more comes."""
+        return self._stream.has_more
+
     def _read_on(self) -> None:
         """Read what has come already, and wait for more."""
         if self._is_paused or self._is_closing or self._is_end_told:
