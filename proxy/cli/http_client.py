@@ -17,8 +17,11 @@ from dataclasses import dataclass, field
 import httpx
 
 from proxy.core.http.headers import Field
+from proxy.http.pumped_exchange import PumpedExchange
 from proxy.http.upstream import (
     Destination,
+    ResponseReceiver,
+    UpstreamExchange,
     UpstreamFailed,
     UpstreamRequest,
     UpstreamResponse,
@@ -92,6 +95,10 @@ class HttpxUpstream:
             yield _Response(response.status_code, fields, aiter(stream))
         finally:
             await response.aclose()
+
+    def begin(self, request: UpstreamRequest, receiver: ResponseReceiver) -> UpstreamExchange:
+        """Send ``request``; what comes back is told to ``receiver``, and so is each failure."""
+        return PumpedExchange(self.send, request, receiver)
 
     async def close(self) -> None:
         for transport in self._transports.values():

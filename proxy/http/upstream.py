@@ -85,7 +85,8 @@ class ResponseReceiver(Protocol):
     """Who gets what comes back on one exchange. It raises nothing.
 
     It is called from the event loop, never from within ``begin``, ``resume`` or ``finish``, and
-    told nothing behind the exchange's end: the response's end, a failure, or ``finish``.
+    told nothing behind the exchange's end: the response's end, a failure, or ``finish``. Behind a
+    101 the other side's end isn't that, while ours is still to come: a failure may follow.
     """
 
     def interim_received(self, status: int, fields: Fields) -> None:

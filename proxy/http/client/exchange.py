@@ -22,7 +22,6 @@ unsent and the connection is given up. A body that isn't what its framing says i
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 from enum import Enum, auto
 from typing import cast
 
@@ -31,11 +30,10 @@ from proxy.core.http1.grammar import ResponseHead
 from proxy.core.http1.reader import END, SWITCHING_PROTOCOLS, Interim
 from proxy.core.http1.writer import request_head
 from proxy.http.client.connection import Connection
-from proxy.http.client.invitation import Invitation
 from proxy.http.client.pool import Place, Pool
 from proxy.http.client.request_body import RequestBody
 from proxy.http.client.server_history import SILENT_SECONDS
-from proxy.http.upstream import BytesBody, ResponseReceiver, UpstreamFailed, UpstreamRequest
+from proxy.http.upstream import ResponseReceiver, UpstreamFailed, UpstreamRequest
 
 _CONTINUE = 100
 _AT_ONCE = 32 * 1024
@@ -70,9 +68,8 @@ class Exchange:
 
     __slots__ = (
         "__weakref__", "_at", "_body", "_connecting", "_connection", "_failure",
-        "_has_ended_early", "_has_said_end", "_head", "_held", "_invitation", "_is_due",
-        "_is_paused", "_is_raw", "_loop", "_own_body", "_persistence", "_place", "_pool",
-        "_receiver", "_request", "_streams", "_unsent", "_waits",
+        "_has_ended_early", "_has_said_end", "_head", "_held", "_is_due", "_is_paused", "_is_raw",
+        "_loop", "_persistence", "_place", "_pool", "_receiver", "_request",
     )  # fmt: skip
 
     def __init__(
@@ -84,7 +81,6 @@ class Exchange:
         self._place = place
         self._request: UpstreamRequest | None = request
         """Until it is sent."""
-        self._streams = request.streams
         self._receiver: ResponseReceiver | None = receiver
         self._loop = asyncio.get_running_loop()
         self._connection: Connection | None = None
@@ -98,28 +94,12 @@ class Exchange:
         """Whether what is held is told in the loop's next turn."""
         self._is_raw = self._has_said_end = False
         self._body: RequestBody | None = None
-        self._own_body: bytes | None = None
-        """A body that is here, and waits for its invitation."""
-        self._unsent: list[bytes] | None = None
-        """What is sent behind the head once the connection is there."""
-        self._waits = False
-        """Whether the body waits for its invitation."""
-        self._invitation: Invitation | None = None
         self._has_ended_early = False
         """Whether the response was whole before the request's body was."""
         if request.streams or request.body is not None:
-            self._body = RequestBody(request)
-            self._waits = b"\nexpect: " in self._head  # as a line begins; no value has a line's end
-            if not request.streams:
-                self._take_own_body(request.body)
-
-    def _take_own_body(self, body: AsyncIterator[bytes] | None) -> None:
-        if not isinstance(body, BytesBody):
-            raise TypeError("a body is there in one piece, or streams")
-        if self._waits:
-            self._own_body = body.data
-        else:
-            self.send(body.data, ends=True)
+            self._body = body = RequestBody(request)
+            if body.own is not None and not body.waits:
+                self._send_own(body)
 
     # How it begins.
 
@@ -139,14 +119,15 @@ class Exchange:
         try:
             connection = await self._pool.connect(self._place.server, patience)
         except UpstreamFailed as failed:
+            self._connecting = None
             # Not the one that was raised: its traceback refers to this exchange.
             self.take([], UpstreamFailed(failed.detail, timeout=failed.timeout, sent=failed.sent))
             return
         except BaseException as error:  # our bug, or the loop's end
+            self._connecting = None
             self.take([], UpstreamFailed(f"no connection: {error}", sent=False))
             raise
-        finally:
-            self._connecting = None
+        self._connecting = None
         self._start(connection, self._loop.time())
         if self._receiver is not None and self._may_send and not connection.is_blocked:
             self._receiver.resume_body()
@@ -155,16 +136,17 @@ class Exchange:
         request, head = cast(UpstreamRequest, self._request), self._head
         self._request, self._head = None, b""
         self._connection, self._at = connection, _HEAD
-        upgrade = b"\nupgrade: " in head
-        rest, self._unsent = self._unsent, None
-        if rest and len(rest[0]) <= _AT_ONCE:
-            head += rest.pop(0)
+        upgrade = b"\nupgrade: " in head  # as a line begins: no value has a line's end
+        body, rest = self._body, None
+        if body is not None:
+            rest = body.take_unsent()
+            if rest and len(rest[0]) <= _AT_ONCE:
+                head += rest.pop(0)
         connection.begin(self, request.method, head, request.timeouts, now, upgrade=upgrade)
         for piece in rest or ():
             connection.write(piece)
-        if self._waits:
-            comes = self._place.server.invites(now)
-            self._invitation = Invitation(self._loop, self._invite, comes=comes)
+        if body is not None and body.waits:
+            body.wait(self._loop, self._invite, comes=self._place.server.invites(now))
 
     # What the receiver calls.
 
@@ -186,21 +168,25 @@ class Exchange:
             self._send_raw(piece, ends=ends)
             return
         body = self._body
-        mistake = "no body was announced" if piece else ""
-        if body is not None:
+        if body is None:
+            mistake = "no body was announced" if piece else ""
+        else:
             mistake = body.mistake_of(piece, ends=ends)
         if mistake:
             self._fail(UpstreamFailed(mistake, sent=self._connection is not None))
             self._tell_soon()
         elif body is not None and not body.is_whole:
-            self._wait_no_more()
+            body.wait_no_more()
             out = body.framed(piece, ends=ends)
-            if self._connection is not None:
+            if self._connection is None:
+                body.unsent.append(out)
+            elif out:
                 self._connection.write(out)
-            elif self._unsent is None:
-                self._unsent = [out]
-            else:
-                self._unsent.append(out)
+
+    def _send_own(self, body: RequestBody) -> None:
+        own, body.own = body.own, None
+        if own is not None:
+            self.send(own, ends=True)
 
     def _send_raw(self, piece: bytes, *, ends: bool) -> None:
         connection = self._connection
@@ -237,8 +223,9 @@ class Exchange:
 
     def _end(self, *, is_whole: bool) -> None:
         self._receiver = self._held = None
-        self._wait_no_more()
-        self._invitation = None
+        body = self._body
+        if body is not None:
+            body.wait_no_more()
         connecting, self._connecting = self._connecting, None
         if connecting is not None:
             connecting.cancel()
@@ -246,7 +233,6 @@ class Exchange:
         if connection is None:
             return
         connection.leave()
-        body = self._body
         if not is_whole or not (body is None or body.is_whole):
             connection.break_off(UpstreamFailed("the exchange was given up"))
         elif self._is_raw:
@@ -298,7 +284,8 @@ class Exchange:
             return False
         if self._is_raw:
             return not self._has_said_end
-        return self._streams and self._body is not None and not self._body.is_whole
+        body = self._body
+        return body is not None and body.streams and not body.is_whole
 
     # What is told.
 
@@ -337,14 +324,14 @@ class Exchange:
     def _take_head(self, head: ResponseHead) -> bool:
         """Tell of the final head, unless it can't be one."""
         connection, receiver = cast(Connection, self._connection), self._receiver
-        server, status = self._place.server, head.status
+        server, status, body = self._place.server, head.status, self._body
         server.note_response(head.minor, status, connection.moved_at)
-        if self._invitation is not None and self._invitation.is_late:
+        if body is not None and body.is_uninvited:
             server.silent_until = connection.moved_at + SILENT_SECONDS
         if status != SWITCHING_PROTOCOLS:
             self._at = _CONTENT
             self._persistence = persistence(head.fields, head.minor)
-        elif self._body is None or self._body.is_whole:
+        elif body is None or body.is_whole:
             self._at, self._is_raw = _RAW, True
             connection.disable_timeouts()
         else:
@@ -362,10 +349,21 @@ class Exchange:
 
     def _take_interim(self, head: ResponseHead) -> None:
         if head.status == _CONTINUE:
-            if self._waits:
+            if self._body is not None and self._body.waits:
                 self._invite()
         elif self._receiver is not None:
             self._receiver.interim_received(head.status, head.fields)
+
+    def _invite(self) -> None:
+        """Send the body that waits for its invitation, or have it sent."""
+        body = self._body
+        if body is None or self._receiver is None or self._failure or self._at is _WHOLE:
+            return
+        body.wait_no_more()
+        if body.own is not None:
+            self._send_own(body)
+        else:
+            self._receiver.body_invited()
 
     def _tell_soon(self) -> None:
         if self._held is None:
@@ -404,23 +402,4 @@ class Exchange:
         if is_kept and self._at is _HEAD and not failure.timeout:
             self._place.server.disable_keep_alive(self._loop.time())
         self._at = _FAILED
-        self._wait_no_more()
         receiver.exchange_failed(failure)
-
-    # The invitation.
-
-    def _invite(self) -> None:
-        """Send the body that waits, or have it sent."""
-        self._wait_no_more()
-        if self._receiver is None or self._failure is not None or self._at is _WHOLE:
-            return
-        if self._own_body is not None:
-            own, self._own_body = self._own_body, None
-            self.send(own, ends=True)
-        else:
-            self._receiver.body_invited()
-
-    def _wait_no_more(self) -> None:
-        self._waits = False
-        if self._invitation is not None:
-            self._invitation.cancel()

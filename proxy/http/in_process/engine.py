@@ -12,7 +12,13 @@ from starlette.types import ASGIApp
 from proxy.core.http.headers import values_of
 from proxy.http.in_process.exchange import Exchange
 from proxy.http.in_process.websocket import SocketExchange
-from proxy.http.upstream import UpstreamRequest, UpstreamResponse
+from proxy.http.pumped_exchange import PumpedExchange
+from proxy.http.upstream import (
+    ResponseReceiver,
+    UpstreamExchange,
+    UpstreamRequest,
+    UpstreamResponse,
+)
 
 
 class AsgiUpstream:
@@ -36,8 +42,16 @@ class AsgiUpstream:
         finally:
             await exchange.finish()
 
+    def begin(self, request: UpstreamRequest, receiver: ResponseReceiver) -> UpstreamExchange:
+        """Send ``request``; what comes back is told to ``receiver``, and so is each failure."""
+        return PumpedExchange(self.send, request, receiver)
+
     async def minor_version(self, request: UpstreamRequest) -> int:
         """Return that of HTTP/1.1: an app in this process gets its body in messages."""
+        return self.known_minor_version(request)
+
+    def known_minor_version(self, request: UpstreamRequest) -> int:
+        """Return the same, which is always known."""
         del request
         return 1
 
