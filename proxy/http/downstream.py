@@ -57,6 +57,14 @@ class Downstream(Protocol):
         """
 
     @property
+    def bytes_in(self) -> int:
+        """How many bytes of the request's body, or of the stream, were passed on."""
+
+    @property
+    def bytes_out(self) -> int:
+        """How many bytes of the response's body, or of the stream, were sent."""
+
+    @property
     def takes_interim(self) -> bool:
         """Whether interim responses reach the client."""
 

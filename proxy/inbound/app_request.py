@@ -1,28 +1,25 @@
 """Requests as the apps get them: what of each goes on, and what we say of who is calling."""
 
 import re
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import lru_cache
 
 from proxy.config.apps import App
 from proxy.core.access.policy import Caller
 from proxy.core.app_fields import fields_for_app, fields_from_us, identity_fields
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Admission, Request
-from proxy.core.http.forwarded import fields_of_forwarded_chain
+from proxy.core.http.forwarded import ForwardedChain, fields_of_forwarded_chain
 from proxy.core.http.headers import Field, values_of
-from proxy.core.signature.digest import BodyDigest
 from proxy.core.websocket.handshake import fields_for_app as handshake_for_app
-from proxy.http.upstream import OnInterim, UpstreamRequest, UpstreamTimeouts
+from proxy.http.upstream import BytesBody, UpstreamRequest, UpstreamTimeouts
 from proxy.inbound.dropped_names import DroppedNamesLog
 from proxy.portal import Portal
-from proxy.transfer.body import limit_body
+from proxy.transfer.body import SMALL
 from proxy.transfer.buffered_body import BufferedBody
-from proxy.transfer.client import Client
-from proxy.transfer.response import nothing_follows, send_interim
 
-_EMPTY: Field = (b"content-length", b"0")
+EMPTY: Field = (b"content-length", b"0")
 _LOOP = b"cdn-loop"
 """RFC 8586: through whom a request came that may not come again."""
 _DROPPED = "a field %s isn't handed on to this app (its name could change what is asked for)"
@@ -36,57 +33,62 @@ class AppRequests:
         self._dropped_names = dropped_names
         self._loop_marks: dict[str, tuple[bytes, Callable[[bytes], object]]] = {}
 
-    async def streamed(
+    def streamed(
         self,
         request: Request,
         admission: Admission,
         app: App,
-        client: Client,
-        own: Collection[bytes],
+        chain: ForwardedChain,
+        framing: Field | None,
+        *,
+        is_upgrade: bool = False,
     ) -> UpstreamRequest:
         """Return the request with a body that is still coming; raises ``Refusal``.
 
-        ``own`` are the hosts by which the client may know the app.
+        ``framing`` is the body's, None where there is none.
         """
-        if client.raw is not None:
-            outgoing = self._to_app(request, admission, app, client, None, None)
+        streams = framing is not None and framing != EMPTY
+        outgoing = self._to_app(request, admission, app, chain, framing, streams=streams)
+        if is_upgrade:
             return replace(outgoing, fields=handshake_for_app(outgoing.fields))
-        on_interim = partial(send_interim, client.send, own) if client.takes_interim else None
-        pieces = None
-        if client.framing is not None:
-            pieces = limit_body(client.pieces, client.framing, self._portal.config.limits.body)
-        if pieces is not None and admission.digests:
-            pieces = _proven(pieces, BodyDigest(admission.digests))
-        outgoing = self._to_app(request, admission, app, client, client.framing, pieces, on_interim)
-        if pieces is not None and request.seal is None and values_of(request.fields, b"expect"):
+        if streams and request.seal is None and values_of(request.fields, b"expect"):
             # The client's body is asked for when the app asks for it, or a second later; where it
             # comes unasked, it is sent along.
             fields = (*outgoing.fields, (b"expect", b"100-continue"))
-            outgoing = replace(outgoing, fields=fields, has_begun=client.has_begun)
-        if pieces is not None and client.framing == _EMPTY:
-            # With the head the app has all of it: first comes the end, and the proof.
-            await nothing_follows(pieces)
-            outgoing = replace(outgoing, body=None)
+            outgoing = replace(outgoing, fields=fields)
         return outgoing
 
     def buffered(
-        self, request: Request, admission: Admission, app: App, client: Client, body: BufferedBody
+        self,
+        request: Request,
+        admission: Admission,
+        app: App,
+        chain: ForwardedChain,
+        framing: Field | None,
+        body: BufferedBody,
     ) -> UpstreamRequest:
-        """Return the request with a body that is here and proven; raises ``Refusal``."""
-        if client.framing is None:
-            return self._to_app(request, admission, app, client, None, None)
-        framing = (b"content-length", str(body.size).encode("ascii"))
-        return self._to_app(request, admission, app, client, framing, body.pieces())
+        """Return the request with a body that is here and proven; raises ``Refusal``.
+
+        A small one goes along with it.
+        """
+        if framing is None:
+            return self._to_app(request, admission, app, chain, None)
+        length = (b"content-length", b"%d" % body.size)
+        if body.size > SMALL:
+            return self._to_app(request, admission, app, chain, length, streams=True)
+        small = BytesBody(body.read(SMALL))
+        return self._to_app(request, admission, app, chain, length, small)
 
     def _to_app(
         self,
         request: Request,
         admission: Admission,
         app: App,
-        client: Client,
+        chain: ForwardedChain,
         framing: Field | None,
-        pieces: AsyncIterator[bytes] | None,
-        on_interim: OnInterim | None = None,
+        body: BytesBody | None = None,
+        *,
+        streams: bool = False,
     ) -> UpstreamRequest:
         """Return the request as the app gets it, with our word on who is calling, and from where.
 
@@ -99,8 +101,8 @@ class AppRequests:
         mark, names_it = self._loop_mark(app)
         if any(map(names_it, values_of(request.fields, _LOOP))):
             raise Refusal(Code.LOOP_DETECTED, f"the upstream of {app.name} leads back to it")
-        host, asked_for = self._hosts(request, admission, app, client)
-        caller, forwarding = admission.caller, fields_of_forwarded_chain(client.chain, asked_for)
+        host, asked_for = self._hosts(request, admission, app, chain)
+        caller, forwarding = admission.caller, fields_of_forwarded_chain(chain, asked_for)
         if rule.headers:
             ours = fields_from_us(rule, caller, self._portal.variables(caller), forwarding)
         else:
@@ -118,14 +120,14 @@ class AppRequests:
             admission.target.raw,
             # Host stands first, and once: theirs was taken out with what belongs to one hop.
             ((b"host", app.host or host), *theirs, *ours, (_LOOP, mark)),
-            pieces,
+            body,
             _timeouts(times.app_connect, silence),
-            on_interim,
-            _named(caller),
+            caller=_named(caller),
+            streams=streams,
         )
 
     def _hosts(
-        self, request: Request, admission: Admission, app: App, client: Client
+        self, request: Request, admission: Admission, app: App, chain: ForwardedChain
     ) -> tuple[bytes, bytes]:
         """Return the Host that the app gets, and the one that it is told was asked for.
 
@@ -136,7 +138,7 @@ class AppRequests:
         if admission.question is not None:
             signed = admission.question.message.authority.encode("ascii")
             return signed, signed
-        host, told = values_of(request.fields, b"host")[0], client.chain.host
+        host, told = values_of(request.fields, b"host")[0], chain.host
         return host, told if told and self._portal.hosts.leads_to(told, app.name) else host
 
     def _loop_mark(self, app: App) -> tuple[bytes, Callable[[bytes], object]]:
@@ -163,18 +165,3 @@ def _named(caller: Caller) -> str:
 @lru_cache
 def _timeouts(connect: float, silence: float) -> UpstreamTimeouts:
     return UpstreamTimeouts(connect, silence, silence)
-
-
-async def _proven(pieces: AsyncIterator[bytes], digest: BodyDigest) -> AsyncIterator[bytes]:
-    """Yield a body that streams; raises ``Refusal`` at its end unless it has its digest.
-
-    The last piece waits for that: an app that was told the length would take it for the end.
-    """
-    last = b""
-    async for piece in pieces:
-        digest.update(piece)
-        if last:
-            yield last
-        last = piece
-    digest.refuse_mismatch()
-    yield last

@@ -6,6 +6,7 @@ from functools import lru_cache
 from proxy.core.access.policy import ANONYMOUS
 from proxy.core.gate import Admission, Request
 from proxy.core.http.caching import is_for_shared_caches, kept_from_shared_caches
+from proxy.core.http.forwarded import ForwardedChain
 from proxy.core.http.headers import (
     RENAMED_IN_RESPONSES,
     Field,
@@ -14,10 +15,8 @@ from proxy.core.http.headers import (
     values_of,
 )
 from proxy.core.http.set_cookie import reaches_beyond
-from proxy.http.upstream import UpstreamResponse
 from proxy.inbound.dropped_names import DroppedNamesLog
 from proxy.portal import Portal
-from proxy.transfer.client import Client
 from proxy.transfer.response import passing_fields
 
 _DROPPED_COOKIE = "its cookie %s isn't handed on: its Domain is more than the app's own host"
@@ -30,14 +29,14 @@ class AppResponses:
         self._portal = portal
         self._dropped_names = dropped_names
 
-    def own_hosts(self, request: Request, app: str, client: Client) -> tuple[bytes, ...]:
+    def own_hosts(self, request: Request, app: str, chain: ForwardedChain) -> tuple[bytes, ...]:
         """Return the hosts by which the client may know the app, in lower case.
 
         Its public one; the one that was asked for, by an alias perhaps; and the one that a web
         server in front was asked for.
         """
         hosts = self._portal.hosts
-        asked, told = values_of(request.fields, b"host")[0], client.chain.host
+        asked, told = values_of(request.fields, b"host")[0], chain.host
         own = _host(hosts.origin.of_app(app).host.encode("ascii")), _host(asked)
         return (*own, _host(told)) if told and hosts.leads_to(told, app) else own
 
@@ -45,14 +44,13 @@ class AppResponses:
         self,
         request: Request,
         admission: Admission,
-        from_app: UpstreamResponse,
+        status: int,
+        their_fields: Fields,
         own: Collection[bytes],
     ) -> list[Field]:
         """Return the fields that go on to a client, or into an envelope."""
-        self.tell_of_cookies(admission, from_app.fields, own)
-        fields = passing_fields(
-            request.method, from_app.status, from_app.fields, streams=True, own=own
-        )
+        self.tell_of_cookies(admission, their_fields, own)
+        fields = passing_fields(request.method, status, their_fields, streams=True, own=own)
         if request.seal is not None:
             return response_for_travel(fields)
         return fields if admission.caller is ANONYMOUS else kept_from_shared_caches(fields)
@@ -61,12 +59,13 @@ class AppResponses:
         self,
         request: Request,
         admission: Admission,
-        from_app: UpstreamResponse,
+        status: int,
+        their_fields: Fields,
         own: Collection[bytes],
     ) -> tuple[Field, ...]:
         """Return the fields that are signed, under their travelling names."""
-        self.tell_of_cookies(admission, from_app.fields, own)
-        passing = passing_fields(request.method, from_app.status, from_app.fields, own=own)
+        self.tell_of_cookies(admission, their_fields, own)
+        passing = passing_fields(request.method, status, their_fields, own=own)
         return tuple(
             response_for_travel(
                 [
@@ -76,6 +75,11 @@ class AppResponses:
                 ]
             )
         )
+
+    @staticmethod
+    def interim(status: int, fields: Fields, own: Collection[bytes]) -> list[Field]:
+        """Return the fields of an interim response that go on."""
+        return passing_fields(b"GET", status, fields, own=own)
 
     def tell_of_cookies(self, admission: Admission, fields: Fields, own: Collection[bytes]) -> None:
         """Tell the owner which cookies of an app don't go on."""

@@ -339,6 +339,16 @@ class Envelope:
         return is_ending or self._outer.is_blocked
 
     @property
+    def bytes_in(self) -> int:
+        """How many bytes of the envelope came."""
+        return self._outer.bytes_in
+
+    @property
+    def bytes_out(self) -> int:
+        """How many bytes were sent, under seal."""
+        return self._outer.bytes_out
+
+    @property
     def takes_interim(self) -> bool:
         """Whether interim responses reach the sender: they stay here."""
         return False

@@ -132,7 +132,8 @@ class Running:
             trusted = portal.config.trusted_proxies if name == "public" else NOBODY
             limits = portal.config.limits.at(name)
             limiter = ConnectionLimiter(limits, trusted, portal.counts, name)
-            within = Logged(CatchAll(app), name)
+            # What serves by callbacks writes its own lines.
+            within = app if isinstance(app, Inbound) else Logged(CatchAll(app), name)
             listener = Listener(name, within, sockets[name], for_clients, limiter, tls)
             listener.is_held = self._are_descriptors_released
             opened.append(listener)

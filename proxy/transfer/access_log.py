@@ -15,7 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy import logging_setup as logs
 from proxy.core.gate import Request
+from proxy.core.http.forwarded import RemotePeer
 from proxy.core.http.headers import indexed, values_of
+from proxy.core.http1.grammar import RequestHead
 from proxy.core.log_line import (
     ANSWERED,
     BROKEN,
@@ -60,7 +62,26 @@ class Logged:
             raise
         finally:
             meter.stop()
-            _write(line)
+            write_line(line)
+
+
+def begin_line(listener: str, head: RequestHead, remote: RemotePeer) -> RequestLine:
+    """Return the line of a request that comes from ``remote``."""
+    line = RequestLine()
+    line.listener = listener
+    line.method = head.method
+    line.host = b",".join(values_of(head.fields, b"host"))
+    line.target = head.target
+    line.request_id = _new_id()
+    line.client = remote.address or "unknown"
+    return line
+
+
+def write_line(line: RequestLine) -> None:
+    """Write the line of a request that is over."""
+    if not line.outcome:
+        line.outcome = REFUSED if line.code else ANSWERED
+    logs.write(line, _level(line))
 
 
 def line_of(scope: Scope) -> RequestLine:
@@ -132,12 +153,6 @@ def _new_id() -> str:
 _DRAWN = 64
 _ids: list[str] = []
 os.register_at_fork(after_in_child=_ids.clear)  # or two workers would give the same ones
-
-
-def _write(line: RequestLine) -> None:
-    if not line.outcome:
-        line.outcome = REFUSED if line.code else ANSWERED
-    logs.write(line, _level(line))
 
 
 def _level(line: RequestLine) -> int:

@@ -7,7 +7,7 @@ otherwise only a broken connection tells. Everything here belongs to one event l
 
 import asyncio
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import AccessContext
@@ -20,14 +20,39 @@ class Revoked(UpstreamFailed):
     """An exchange whose response had begun was revoked."""
 
 
+class Revocable(Protocol):
+    """An exchange that can be ended because its subject is gone."""
+
+    def revoke(self, reason: Refusal) -> None:
+        """End it with ``reason``; a second call does nothing."""
+
+
 class ActiveRequests:
     """All exchanges that run just now."""
 
     def __init__(self) -> None:
-        self._by_subject: dict[Subject, set[ActiveRequest]] = {}
+        self._by_subject: dict[Subject, set[Revocable]] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._by_subject.values()))
+
+    def add(self, subject: Subject, active: Revocable) -> None:
+        """Count ``active`` among them, until it is discarded.
+
+        Before anything is waited for since ``subject`` was found to be there.
+        """
+        runs = self._by_subject.get(subject)
+        if runs is None:
+            runs = self._by_subject[subject] = set()
+        runs.add(active)
+
+    def discard(self, subject: Subject, active: Revocable) -> None:
+        """Count it no more."""
+        runs = self._by_subject.get(subject)
+        if runs is not None:
+            runs.discard(active)
+            if not runs:
+                del self._by_subject[subject]
 
     def run(self, subject: Subject, line: RequestLine) -> "ActiveRequest":
         """Return the context in which the current task serves an exchange.
@@ -36,7 +61,7 @@ class ActiveRequests:
         raises out of it: ``Refusal`` where ``line`` knows of no response that has begun, else
         ``Revoked``.
         """
-        return ActiveRequest(self._by_subject, subject, line)
+        return ActiveRequest(self, subject, line)
 
     def revoke_lost(self, context: AccessContext, now: float) -> None:
         """Revoke every exchange whose subject is gone in ``context``, ``now`` in Unix seconds.
@@ -54,12 +79,10 @@ class ActiveRequests:
 class ActiveRequest:
     """One exchange: a context manager, around all that serves it."""
 
-    __slots__ = ("_by_subject", "_cancelling", "_line", "_reason", "_subject", "_task")
+    __slots__ = ("_active", "_cancelling", "_line", "_reason", "_subject", "_task")
 
-    def __init__(
-        self, by_subject: "dict[Subject, set[ActiveRequest]]", subject: Subject, line: RequestLine
-    ) -> None:
-        self._by_subject = by_subject
+    def __init__(self, active: ActiveRequests, subject: Subject, line: RequestLine) -> None:
+        self._active = active
         self._subject = subject
         self._line = line
         self._reason: Refusal | None = None
@@ -83,19 +106,13 @@ class ActiveRequest:
         if task is None:
             raise RuntimeError("only a task can be revoked")
         self._task, self._cancelling = task, task.cancelling()
-        runs = self._by_subject.get(self._subject)
-        if runs is None:
-            runs = self._by_subject[self._subject] = set()
-        runs.add(self)
+        self._active.add(self._subject, self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
     ) -> None:
-        runs = self._by_subject[self._subject]
-        runs.discard(self)
-        if not runs:
-            del self._by_subject[self._subject]
+        self._active.discard(self._subject, self)
         if self._reason is None or self._task is None:
             return
         # Somebody else may have cancelled the task too: a client that left, or the server.

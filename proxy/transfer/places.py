@@ -148,9 +148,17 @@ class Place:
             self._is_taken = False
             self._limiter.give_back(self)
 
-    def __enter__(self) -> Self:
+    def take(self) -> None:
+        """Hold it from now on; raises ``Refusal``."""
         self._limiter.take(self)
         self._is_taken = True
+
+    def close(self) -> None:
+        """Hold it no more."""
+        self._give_back()
+
+    def __enter__(self) -> Self:
+        self.take()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -183,8 +183,8 @@ class WebSocketRelay:
     """
 
     __slots__ = (
-        "_app", "_client", "_closing", "_down", "_failure", "_fields", "_limits", "_loop",
-        "_on_over", "_timer", "_up", "last_moved",
+        "_app", "_client", "_closing", "_down", "_failure", "_limits", "_loop",
+        "_on_over", "_timer", "_up", "fields", "last_moved",
     )  # fmt: skip
 
     def __init__(
@@ -207,7 +207,8 @@ class WebSocketRelay:
         except NotAgreed as error:
             raise UpstreamFailed(str(error)) from None
         passing = passing_fields(b"GET", SWITCHING_PROTOCOLS, fields, own=own)
-        self._fields: Fields = fields_for_client(passing)
+        self.fields: Fields = fields_for_client(passing)
+        """Those that the client gets with its 101."""
         self._client: Downstream | None = client
         """Who gets the 101; None behind it."""
         self._app = app
@@ -230,7 +231,7 @@ class WebSocketRelay:
     def begin(self, on_over: Callable[[Exception | None], None]) -> None:
         """Pass the 101 on, and frames from then on."""
         client, self._client = self._client, None
-        fields, self._fields = self._fields, ()
+        fields, self.fields = self.fields, ()
         if client is None:
             return
         self._on_over = on_over

@@ -90,6 +90,8 @@ class Exchange:
         "_taken",
         "_unsent_head",
         "buffered",
+        "bytes_in",
+        "bytes_out",
         "expects_continue",
         "has_client_ended",
         "has_started",
@@ -126,6 +128,7 @@ class Exchange:
         self.keeps = persistence.keeps and not upgrades
         self.is_upgraded = False
         """Whether the connection carries a stream since a 101."""
+        self.bytes_in = self.bytes_out = 0
         self.buffered = 0
         """Bytes that came and wait to be passed on."""
         self.is_received = False
@@ -139,8 +142,8 @@ class Exchange:
     # What the connection tells.
 
     def served_by(self, handler: RequestHandler) -> None:
-        """Tell ``handler`` what comes from now on, unless it has finished already."""
-        if self._connection is not None:
+        """Tell ``handler`` what comes, unless it has finished already, or handed it over."""
+        if self._connection is not None and self._handler is None:
             self._handler = handler
 
     @property
@@ -163,6 +166,7 @@ class Exchange:
             self._held.append((piece, ends))
             self.buffered += len(piece)
         elif self._handler is not None:
+            self.bytes_in += len(piece)
             self._handler.body_received(piece, ends=ends)
 
     def leave(self) -> None:
@@ -235,6 +239,7 @@ class Exchange:
         while held and not self._is_paused and self._handler is not None:
             piece, ends = held.pop(0)
             self.buffered -= len(piece)
+            self.bytes_in += len(piece)
             self._handler.body_received(piece, ends=ends)
             del piece
         if not held and self._held is held:
@@ -283,6 +288,7 @@ class Exchange:
             return
         if self.is_complete or not self.has_started:
             raise BrokenResponse("a body where none can be")
+        self.bytes_out += len(piece)
         if self.is_upgraded:
             if piece:
                 self._connection.write(piece)

@@ -1,0 +1,374 @@
+"""One request on its way from a client to an app or a peer, and the response on its way back.
+
+A relay stands between a ``Downstream`` and an ``UpstreamExchange`` and is driven by what they tell.
+Neither waits for it, and it waits for neither: whoever can't take more pauses the other one.
+
+    state      what happens                       next state
+    DECIDING   the request is judged, or waited   ASKING, DELIVERING
+               for: nothing of its body passes
+    ASKING     it was sent; its body passes       ANSWERING
+    ANSWERING  the response has begun and passes  DELIVERING
+    DELIVERING all was sent; the client's side    OVER
+               of the socket hasn't all of it
+    any        the client left, a failure, an     OVER, or DELIVERING where a refusal can be told
+               end by the proxy
+
+Bodies pass through ``_up`` and ``_down``: a stage takes pieces and passes on what may go on. What
+goes wrong anywhere, be it raised or told, comes to ``fail``; whatever happens, the relay ends once,
+in ``_end``.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from enum import Enum, auto
+from functools import partial
+from time import perf_counter
+from typing import Any, Protocol, TypeVar
+
+from proxy.core.errors import Code, Refusal
+from proxy.core.http.forwarded import RemotePeer
+from proxy.core.http.headers import Field, Fields
+from proxy.core.http.problem import Response
+from proxy.core.http1.framing import NO_BODY, bodiless
+from proxy.core.http1.grammar import RequestHead
+from proxy.core.log_line import BROKEN, LEFT, REVOKED, RequestLine
+from proxy.core.revocation import Subject
+from proxy.http.downstream import Downstream
+from proxy.http.upstream import UpstreamExchange, UpstreamFailed
+from proxy.transfer.access_log import begin_line, write_line
+from proxy.transfer.active_requests import ActiveRequests
+from proxy.transfer.body import ClientLeft
+
+_Result = TypeVar("_Result")
+
+log = logging.getLogger("proxy")
+
+
+class Stage(Protocol):
+    """Takes a piece of a body; ``ends`` with the last one. What it raises ends the relay."""
+
+    def __call__(self, piece: bytes, *, ends: bool) -> None: ...
+
+
+class Closable(Protocol):
+    """What a relay holds to its end."""
+
+    def close(self) -> None:
+        """Let go, and call nothing any more."""
+
+
+class At(Enum):
+    """Where a relay is."""
+
+    DECIDING = auto()
+    ASKING = auto()
+    ANSWERING = auto()
+    DELIVERING = auto()
+    OVER = auto()
+
+
+class Relay:
+    """What every relay has in common: a ``RequestHandler``, and a ``ResponseReceiver``.
+
+    ``begin`` it once. Who inherits from it decides in ``_decide`` what becomes of the request,
+    takes the response in ``_head``, and tells the client of a refusal in ``_refuse``.
+    """
+
+    __slots__ = (
+        "_active",
+        "_at",
+        "_began",
+        "_client",
+        "_closables",
+        "_down",
+        "_exchange",
+        "_head_of_request",
+        "_is_failing",
+        "_is_up_paused",
+        "_outer",
+        "_subject",
+        "_up",
+        "_waiting",
+        "line",
+    )
+
+    def __init__(
+        self, listener: str, head: RequestHead, remote: RemotePeer, client: Downstream
+    ) -> None:
+        self.line: RequestLine = begin_line(listener, head, remote)
+        self._began = perf_counter()
+        self._head_of_request: RequestHead | None = head
+        self._outer = client
+        """The client's own end, of an envelope that it sent."""
+        self._client = client
+        self._at = At.DECIDING
+        self._exchange: UpstreamExchange | None = None
+        self._up: Stage | None = None
+        self._down: Stage | None = None
+        """None passes the response on as it comes."""
+        self._is_up_paused = False
+        self._waiting: asyncio.Task[Any] | None = None
+        self._closables: list[Closable] | None = None
+        self._active: ActiveRequests | None = None
+        self._subject: Subject | None = None
+        self._is_failing = False
+
+    def begin(self) -> None:
+        """Begin to serve the request; raises nothing."""
+        try:
+            self._decide()
+        except Exception as error:  # noqa: BLE001 - it is told, and logged where it is ours
+            self.fail(error)
+
+    # What who inherits from it says.
+
+    def _decide(self) -> None:
+        raise NotImplementedError
+
+    def _head(self, status: int, fields: Fields) -> None:
+        """Take the response's head."""
+        raise NotImplementedError
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer with a refusal; no response has begun."""
+        raise NotImplementedError
+
+    def _refusal_of(self, failure: UpstreamFailed) -> Refusal:
+        """Return what a failure of the other side is told as."""
+        raise NotImplementedError
+
+    def _refusal_of_revoked(self, reason: Refusal) -> Refusal:
+        """Return what is told where access was taken away before a response had begun."""
+        return Refusal(reason.code, reason.detail)
+
+    # What the client's end tells.
+
+    def body_received(self, piece: bytes, *, ends: bool) -> None:
+        """Pass on a piece of the request's body."""
+        up = self._up
+        if up is None:
+            return
+        try:
+            up(piece, ends=ends)
+        except Exception as error:  # noqa: BLE001 - as in begin
+            self.fail(error)
+
+    def client_left(self) -> None:
+        """End it: nobody waits for it any more."""
+        if self._at is not At.OVER:
+            self.line.outcome = self.line.outcome or LEFT
+            self._end()
+
+    def pause_response(self) -> None:
+        """Take no more of the response for now."""
+        if self._exchange is not None:
+            self._exchange.pause()
+
+    def resume_response(self) -> None:
+        """Go on with the response, or end it once it is delivered."""
+        if self._at is At.DELIVERING:
+            if not self._client.is_blocked:
+                self._end()
+        elif self._exchange is not None:
+            self._exchange.resume()
+
+    def stop(self) -> None:
+        """Do nothing: a request is served to its end."""
+
+    def is_place_short(self) -> bool:
+        """Tell whether others wait for this request's place."""
+        return False
+
+    # What the other side tells.
+
+    def interim_received(self, status: int, fields: Fields) -> None:
+        """Drop an interim response."""
+
+    def head_received(self, status: int, fields: Fields) -> None:
+        """Take the response's head."""
+        try:
+            self._head(status, fields)
+        except Exception as error:  # noqa: BLE001 - as in begin
+            self.fail(error)
+
+    def content_received(self, piece: bytes, *, ends: bool) -> None:
+        """Pass on a piece of the response's content."""
+        down = self._down
+        try:
+            if down is None:
+                self._send(piece, ends=ends)
+            else:
+                down(piece, ends=ends)
+        except Exception as error:  # noqa: BLE001 - as in begin
+            self.fail(error)
+
+    def exchange_failed(self, failure: UpstreamFailed | Refusal) -> None:
+        """End it with what went wrong."""
+        self.fail(failure)
+
+    def body_invited(self) -> None:
+        """Ask the client for the body."""
+        self._client.invite()
+
+    def pause_body(self) -> None:
+        """Take no more of the request's body for now."""
+        self._client.pause()
+
+    def resume_body(self) -> None:
+        """Go on with the request's body."""
+        self._client.resume()
+
+    # What the proxy tells.
+
+    def revoke(self, reason: Refusal) -> None:
+        """End it: who asked may not any more. A second call does nothing."""
+        if self._at is At.OVER or self.line.outcome == REVOKED:
+            return
+        self.line.outcome, self.line.detail = REVOKED, reason.detail
+        if self.line.first is None:
+            self.fail(self._refusal_of_revoked(reason))
+        else:
+            self._client.break_off()
+            self._end()
+
+    # Its own doings.
+
+    def _run(self, active: ActiveRequests, subject: Subject) -> None:
+        """Be among what runs from now on, and is revoked where ``subject`` is lost."""
+        self._active, self._subject = active, subject
+        active.add(subject, self)
+
+    def _hold(self, closable: Closable) -> None:
+        """Close it at the end, or where the request is refused."""
+        if self._closables is None:
+            self._closables = []
+        self._closables.append(closable)
+
+    def _wait(self, work: Coroutine[Any, Any, _Result], then: Any) -> None:  # noqa: ANN401 - takes a _Result
+        """Decide further once ``work`` is done: call ``then`` with its result."""
+        self._waiting = task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(partial(self._waited, then))
+
+    def _waited(self, then: Any, done: "asyncio.Task[Any]") -> None:  # noqa: ANN401 - as above
+        if done is not self._waiting:
+            if not done.cancelled():
+                done.exception()  # nobody waits for it any more
+            return
+        self._waiting = None
+        try:
+            if done.cancelled():
+                raise UpstreamFailed("the proxy ends")
+            then(done.result())
+        except Exception as error:  # noqa: BLE001 - as in begin
+            self.fail(error)
+
+    def _send_head(self, status: int, fields: Fields) -> None:
+        """Begin the response."""
+        self._note_head(status)
+        self._at = At.ANSWERING
+        self._client.send_head(status, fields)
+
+    def _note_head(self, status: int) -> None:
+        """Note in the line that the response begins."""
+        line = self.line
+        line.first = perf_counter() - self._began
+        line.status = line.status or status
+
+    def _send(self, piece: bytes, *, ends: bool) -> None:
+        """Send a piece of the response to the client."""
+        self._client.send(piece, ends=ends)
+        if ends:
+            self._sent()
+
+    def _sent(self) -> None:
+        """End it, or wait until the client's side has all of the response."""
+        if self._at is At.OVER:
+            return
+        self._at = At.DELIVERING
+        if not self._client.is_blocked:
+            self._end()
+
+    def _respond(self, response: Response, method: bytes) -> None:
+        """Send a response that is all there."""
+        fields: Fields = response.fields
+        if response.status not in NO_BODY:
+            length: Field = (b"content-length", b"%d" % len(response.body))
+            fields = (*fields, length)
+        self._send_head(response.status, fields)
+        self._send(b"" if bodiless(method, response.status) else response.body, ends=True)
+
+    # How it ends.
+
+    def fail(self, error: Exception) -> None:
+        """End it with what went wrong: a refusal where one can be told, else a broken response."""
+        if self._at is At.OVER:
+            return
+        line = self.line
+        if isinstance(error, ClientLeft):
+            self.client_left()
+        elif line.first is not None or self._is_failing:
+            self._break(error)
+        else:
+            self._is_failing = True
+            self._let_go()
+            try:
+                self._refuse(self._as_refusal(error))
+            except Exception as mistake:  # noqa: BLE001 - a refusal that can't be told
+                self.fail(mistake)
+
+    def _as_refusal(self, error: Exception) -> Refusal:
+        if isinstance(error, UpstreamFailed):
+            error = self._refusal_of(error)
+        if isinstance(error, Refusal):
+            return error
+        log.error("a mistake of our own", exc_info=error)
+        return Refusal(Code.INTERNAL)
+
+    def _break(self, error: Exception) -> None:
+        """Break the response off, visibly: a client must not take a part for the whole."""
+        line = self.line
+        if isinstance(error, Refusal):
+            error = UpstreamFailed(f"the request broke off: {error}")
+        if isinstance(error, UpstreamFailed):
+            line.outcome, line.detail = line.outcome or BROKEN, error.detail
+        else:
+            line.outcome = BROKEN
+            log.error("a mistake of our own", exc_info=error)
+        self._client.break_off()
+        self._end()
+
+    def _let_go(self) -> None:
+        """Hold nothing any more that the request needed."""
+        self._up, self._down = None, _nowhere
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            waiting.cancel()
+        if self._exchange is not None:
+            exchange, self._exchange = self._exchange, None
+            exchange.finish()
+        if self._closables is not None:
+            closables, self._closables = self._closables, None
+            for closable in closables:
+                closable.close()
+        if self._active is not None and self._subject is not None:
+            self._active.discard(self._subject, self)
+            self._active = None
+
+    def _end(self) -> None:
+        """End it, whichever way it came to: here, and once."""
+        if self._at is At.OVER:
+            return
+        self._at = At.OVER
+        self._let_go()
+        line, client = self.line, self._client
+        line.bytes_in, line.bytes_out = self._outer.bytes_in, self._outer.bytes_out
+        line.seconds = perf_counter() - self._began
+        self._head_of_request = None
+        write_line(line)
+        client.finish()
+
+
+def _nowhere(piece: bytes, *, ends: bool) -> None:
+    """Take what nobody wants any more."""
+    del piece, ends
