@@ -6,7 +6,7 @@ app that breaks off meanwhile can still be told of: nothing of its response has 
     state       what happens                     next state
     COLLECTING  enough, the end, or the time is  RELEASED  ``on_released`` is called, once
                 over
-    COLLECTING  ``cancel``                       RELEASED  nothing is called
+    COLLECTING  ``close``                       RELEASED  nothing is called
 """
 
 import asyncio
@@ -50,7 +50,7 @@ class Coalescing:
         if ends or self._missing <= 0:
             self._release(ends=ends)
 
-    def cancel(self) -> None:
+    def close(self) -> None:
         """Hold nothing, and call nobody. A second call does nothing."""
         self._waiting.cancel()
         self._on_released = None
@@ -65,6 +65,6 @@ class Coalescing:
 
     def _release(self, *, ends: bool = False) -> None:
         on_released, pieces = self._on_released, self._pieces
-        self.cancel()
+        self.close()
         if on_released is not None:
             on_released(pieces[0] if len(pieces) == 1 else b"".join(pieces), ends)
