@@ -395,7 +395,8 @@ class Envelope:
 
     def hand_over(self, handler: RequestHandler) -> None:
         """Tell another handler from now on."""
-        self._handler = handler
+        if self._at is not _At.OVER:
+            self._handler = handler
 
     def break_off(self) -> None:
         """Reset the client's connection."""
