@@ -24,6 +24,8 @@ _buffers: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDict
 class ReadBuffer:
     """The next read of one connection: ``chunks`` of a sealed message at most, 4 or fewer."""
 
+    __slots__ = ("_buffer", "_largest", "_size")
+
     def __init__(self, chunks: int) -> None:
         self._buffer = _buffer()
         self._largest = chunks * _CHUNK - _OWN

@@ -30,7 +30,7 @@ from typing import Protocol, runtime_checkable
 from proxy.core.binary_http.message import RequestHead, ResponseHead
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Request
-from proxy.core.http.headers import Field, Fields, Indexed, values_of
+from proxy.core.http.headers import Field, Fields
 from proxy.core.http.problem import refusal_response
 from proxy.core.http1.framing import IN_CHUNKS, bodiless
 from proxy.core.log_line import BROKEN, LEFT, RequestLine
@@ -248,8 +248,8 @@ class Envelope:
     def _frame(self, head: RequestHead) -> None:
         """Find out how the body is framed, and have the request served."""
         opened = self._opened
-        if lengths := values_of(head.fields, b"content-length"):
-            self._serve(head, (b"content-length", lengths[0]))
+        if opened.length is not None:
+            self._serve(head, (b"content-length", opened.length))
         elif opened.has_body or opened.failure is not None:
             self._serve(head, IN_CHUNKS)  # of a failure hears who reads on
         elif opened.is_whole:
@@ -269,8 +269,7 @@ class Envelope:
         self._at = _At.BODY
         line = self._line
         line.method, line.host, line.target = head.method, head.authority, head.target
-        fields = Indexed(((b"host", head.authority), *head.fields))
-        request = Request(head.method, head.target, fields, self._opened.enc)
+        request = Request(head.method, head.target, self._opened.fields, self._opened.enc)
         on_opened, self._on_opened = self._on_opened, None
         if on_opened is None:
             return
@@ -406,7 +405,8 @@ class Envelope:
 
     def hand_over(self, handler: RequestHandler) -> None:
         """Tell another handler from now on."""
-        self._handler = handler
+        if self._at is not _At.OVER:
+            self._handler = handler
 
     def break_off(self) -> None:
         """Reset the client's connection."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from proxy.core.binary_http.message import Malformed, RequestHead
 from proxy.core.binary_http.reader import RequestReader
 from proxy.core.errors import Code, Refusal
-from proxy.core.http.headers import content_length
+from proxy.core.http.headers import Fields, Indexed, values_of
 from proxy.core.sealing.chunks import CannotOpen
 from proxy.core.sealing.hpke import SealingKey
 from proxy.core.sealing.message import Event, MessageOpener, Sealer
@@ -33,8 +33,10 @@ class OpenedRequest:
         "_owed",
         "_reader",
         "failure",
+        "fields",
         "head",
         "is_whole",
+        "length",
     )
 
     def __init__(self, find_key: Callable[[int], SealingKey | None]) -> None:
@@ -47,6 +49,10 @@ class OpenedRequest:
         self._owed: int | None = None
         """Bytes of the body that weren't taken yet, where the head says how many there are."""
         self.head: RequestHead | None = None
+        self.fields: Fields = ()
+        """Those of the head, and its authority as ``host``."""
+        self.length: bytes | None = None
+        """How long the body is, where the head says it."""
         self.is_whole = False
         """Whether it came to its end; a part of the body may be still to be taken."""
         self.failure: Refusal | None = None
@@ -126,7 +132,9 @@ class OpenedRequest:
                 self._held = self._held + event if self._held else event
             elif isinstance(event, RequestHead):
                 self.head = event
-                self._owed = content_length(event.fields)
+                self.fields = Indexed(((b"host", event.authority), *event.fields))
+                if lengths := values_of(self.fields, b"content-length"):
+                    self.length, self._owed = lengths[0], int(lengths[0])
 
     def _refusal_of(self, error: Exception) -> Refusal:
         """Return what ``error``, raised while opening, means to the sender."""

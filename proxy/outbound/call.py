@@ -18,7 +18,7 @@ from proxy.core.http.problem import RefusalMark, refusal_mark
 from proxy.core.identity import PrivateKey
 from proxy.core.signature.base import Message
 from proxy.core.signature.request import LIFETIME, Recipient
-from proxy.http.upstream import Destination, Upstream
+from proxy.http.upstream import Destination, ResponseReceiver, Upstream, UpstreamExchange
 from proxy.outbound.destinations import app_destination, destination_of
 from proxy.outbound.epochs import Epochs
 from proxy.outbound.reachability import Reachability
@@ -102,8 +102,22 @@ class CallContext:
     """Under which epochs calls are signed."""
 
 
+class CallExchange(UpstreamExchange, Protocol):
+    """A call on its way, and the peer's response, which is told verified, as the app gets it."""
+
+    refusal: RefusalMark
+    """With what the peer's proxy refused: known once the response's head is told."""
+
+
 class CallTransport(Protocol):
     """One way to carry calls out."""
+
+    def begin(self, call: Call, receiver: ResponseReceiver) -> CallExchange:
+        """Send ``call``; its body, where it ``has_body``, comes by the exchange's ``send``.
+
+        ``receiver`` is told the response as a calling app gets it. What fails is a ``Refusal``
+        while no head was told, and ``UpstreamFailed`` afterwards.
+        """
 
     def carry_out(
         self, call: Call, body: AsyncIterator[bytes]

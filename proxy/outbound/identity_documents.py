@@ -87,10 +87,12 @@ class Directory:
 
     async def document(self, contact: Contact) -> Document:
         """Return the contact's document, fetched where none is kept; raises as ``fetch`` does."""
+        return self.kept(contact) or await self.fetch(contact)
+
+    def kept(self, contact: Contact) -> Document | None:
+        """Return the contact's document where none need be fetched."""
         kept = self._kept.get(contact)
-        if kept is not None and self._clock() < kept.expires:
-            return kept
-        return await self.fetch(contact)
+        return kept if kept is not None and self._clock() < kept.expires else None
 
     def forget(self, contact: Contact, document: Document) -> None:
         """Fetch again next time, unless another document than this one came meanwhile."""

@@ -1,5 +1,13 @@
 """A sealed call: only the two Portals can read it, and both bodies stream.
 
+    state     what it waits for                       then
+    FETCHES   the peer's document                     a request is sealed and sent: SENDS
+    SENDS     the head of what comes back             OPENS, or READS where it isn't sealed
+    READS     the problem that it perhaps is          FETCHES, LOOKS, or over
+    LOOKS     whether the peer has another key        FETCHES, or over
+    OPENS     the head of the message, opened         TELLS, or FETCHES for another time
+    TELLS     the rest of it, piece by piece          over
+
 Sealed to a key that the peer's identity signed, so whoever can open it and respond is the peer: the
 response needs no signature. Nothing here ever falls back to a signed call. A further try repeats
 the nonce, needs a body of which nothing is forgotten, and is made once for each of the two reasons
@@ -8,47 +16,27 @@ can't have a call carried out twice.
 Source: docs/protocol.md, section 5.
 """
 
-import base64
-import secrets
+import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from enum import Enum, auto
 
-from proxy.core.access.policy import Contact
-from proxy.core.binary_http.message import Malformed, RequestHead, ResponseHead
-from proxy.core.binary_http.reader import ResponseReader
-from proxy.core.binary_http.writer import request_head
+from proxy.core.binary_http.message import ResponseHead
 from proxy.core.errors import Code, Refusal
-from proxy.core.http.headers import indexed
+from proxy.core.http.headers import Fields, indexed
 from proxy.core.http.problem import refusal_mark
-from proxy.core.http1.framing import IN_CHUNKS, bodiless
 from proxy.core.identity_document import Document
-from proxy.core.sealing.chunks import LARGEST_CHUNK, CannotOpen
 from proxy.core.sealing.envelope import (
-    CHUNKED_REQUEST,
-    GATEWAY,
-    INCREMENTAL,
     PROBLEM_LIMIT,
     is_key_problem,
     is_sealed_response,
     may_be_key_problem,
 )
-from proxy.core.sealing.message import MessageOpener, MessageSealer
 from proxy.core.sealing.request import RequestSealer
-from proxy.core.signature.parameters import NONCE_BYTES
-from proxy.core.signature.request import sign_request
-from proxy.http.upstream import (
-    ANYBODY,
-    BytesBody,
-    UpstreamFailed,
-    UpstreamRequest,
-    UpstreamResponse,
-)
+from proxy.http.upstream import ResponseReceiver, UpstreamFailed
 from proxy.outbound.call import (
     Call,
     CallContext,
-    CallResponse,
+    CallExchange,
     Told,
     fields_for_app,
     is_repeatable,
@@ -57,53 +45,20 @@ from proxy.outbound.call import (
     refuse_replayed,
     time_told,
 )
-from proxy.outbound.destinations import destination_of
+from proxy.outbound.carried_out import CarriesOut
 from proxy.outbound.identity_documents import Directory
-from proxy.transfer.body import SMALL, ReplayableBody, beginning, coalesced
+from proxy.outbound.opened_response import OpenedResponse
+from proxy.outbound.running_call import RunningCall, ends_call
+from proxy.outbound.sealed_body import SealedBody
+from proxy.outbound.sealed_request import Tries, envelope_of, message_of, sealer_for
+from proxy.transfer.body import COALESCING
 from proxy.transfer.failures import is_safe, peer_failed, untrusted, unusable
-from proxy.transfer.opened_message import OpenedMessage
 
-EPHEMERAL_BYTES = 32
 _SERVER_ERROR = 500
 _UNKNOWN = frozenset({Code.OUTCOME_UNKNOWN, Code.OUTCOME_UNKNOWN_LATE})
 
 
-class _KeyProblem(Exception):
-    """The other end says that it can't open what was sealed to a key of ``document``."""
-
-    def __init__(self, document: Document) -> None:
-        super().__init__("the peer says that it can't open the call")
-        self.document = document
-
-
-class _Unsealed(Exception):
-    """Another response that isn't sealed. It may stand in the place of a ``_KeyProblem``.
-
-    Web servers before a Portal replace the bodies of errors by pages of their own.
-    """
-
-    def __init__(self, document: Document, status: int) -> None:
-        super().__init__(f"{status} and nothing sealed")
-        self.document = document
-
-
-@dataclass
-class _Tries:
-    """What a call may still be tried again for."""
-
-    started: float
-    nonce: bytes
-    now: int
-    """The time to sign with."""
-    epoch: bytes | None = None
-    """The epoch to sign under: once chosen, only the peer itself changes it."""
-    began: float = field(default_factory=time.monotonic)
-    """The same as ``started``, by a clock that nobody sets."""
-    for_key: bool = True
-    for_time: bool = True
-
-
-class SealedTransport:
+class SealedTransport(CarriesOut):
     """Carries calls out in sealed mode."""
 
     def __init__(self, context: CallContext, directory: Directory) -> None:
@@ -111,207 +66,402 @@ class SealedTransport:
         self._context = context
         self._directory = directory
 
-    @asynccontextmanager
-    async def carry_out(
-        self, call: Call, body: AsyncIterator[bytes]
-    ) -> AsyncIterator[CallResponse]:
-        """Send ``call``; inside the context is the response, as far as it has come.
+    def begin(self, call: Call, receiver: ResponseReceiver) -> CallExchange:
+        """Send ``call``; the response is told as it opens."""
+        sealed = _SealedCall(self._context, self._directory, call, receiver)
+        sealed.start()
+        return sealed
 
-        Raises ``Refusal``; the pieces of the response raise ``UpstreamFailed``.
+
+class _State(Enum):
+    FETCHES = auto()
+    SENDS = auto()
+    READS = auto()
+    LOOKS = auto()
+    OPENS = auto()
+    TELLS = auto()
+
+
+class _SealedCall(RunningCall):
+    """One call."""
+
+    __slots__ = (
+        "_body", "_directory", "_document", "_fields", "_problem", "_response", "_sealer", "_state",
+        "_status", "_task", "_timer", "_tries", "_was_blocked",
+    )  # fmt: skip
+
+    def __init__(
+        self, context: CallContext, directory: Directory, call: Call, receiver: ResponseReceiver
+    ) -> None:
+        super().__init__(context, call, receiver)
+        self._directory = directory
+        self._state = _State.FETCHES
+        self._tries = Tries(context.clock(), call.at)
+        self._body = SealedBody(call.size, has_body=call.has_body)
+        self._was_blocked = False
+        """What the receiver knows of ``is_blocked``."""
+        self._task: asyncio.Task[Document] | asyncio.Task[bool] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._document: Document | None = None
+        """What the present try is sealed by, and ``_sealer`` with."""
+        self._sealer: RequestSealer | None = None
+        self._problem = b""
+        """What came of a response that isn't sealed."""
+        self._response: OpenedResponse | None = None
+        self._status = 0
+        self._fields: Fields = ()
+
+    @ends_call
+    def start(self) -> None:
+        """Begin."""
+        self._try()
+        self._was_blocked = self.is_blocked
+
+    # A try.
+
+    def _try(self) -> None:
+        """Send the call, as soon as the peer's document is there."""
+        contact = self._call.contact
+        self._state = _State.FETCHES
+        self._response = None
+        document = self._directory.kept(contact)
+        if document is not None:
+            self._seal(document)
+            return
+        task = asyncio.get_running_loop().create_task(self._directory.document(contact))
+        self._task = task
+        task.add_done_callback(self._fetched)
+
+    @ends_call
+    def _fetched(self, task: "asyncio.Task[Document]") -> None:
+        if self._is_ours(task):
+            self._seal(task.result())
+            self._tell_blocked()
+
+    def _is_ours(self, task: "asyncio.Task[Document] | asyncio.Task[bool]") -> bool:
+        """Take note that a task has ended; tell whether anybody waits for it still."""
+        if task is self._task:
+            self._task = None
+            if task.cancelled():
+                raise UpstreamFailed("the look at its document was given up", sent=False)
+            return True
+        if not task.cancelled():
+            task.exception()
+        return False
+
+    def _seal(self, document: Document) -> None:
+        """Sign the request for one envelope, which is sealed as it is sent."""
+        call, context, tries = self._call, self._context, self._tries
+        context.epochs.learn_from(document)
+        if tries.epoch is None:
+            tries.epoch = context.epochs.of(call.contact.id)
+        self._document = document
+        try:
+            self._sealer = sealer = sealer_for(call, document, context.clock())
+        except Refusal:
+            # Not kept until it expires: the owner over there may be putting it right just now.
+            self._directory.forget(call.contact, document)
+            raise
+        self._body.seal_into(message_of(call, context.key, tries, sealer))
+        self._state = _State.SENDS
+        self._send_on()
+
+    def _send_on(self) -> None:
+        """Send of the envelope what there is, as far as it is taken."""
+        body = self._body
+        if self._lower is None:
+            body.coalesce()
+            if body.is_small and body.is_coalescing:
+                self._wait_for_beginning()
+                return
+            request = envelope_of(self._call, body.whole_message())
+            self._lower = self._context.upstream.begin(request, self)
+        lower = self._lower
+        while lower is not None and lower is self._lower and not lower.is_blocked:
+            part = body.next_part()
+            if part is None:
+                if body.is_coalescing:
+                    self._wait_for_beginning()
+                return
+            piece, ends = part
+            del part  # while it is sent, nothing else is kept of it
+            lower.send(piece, ends=ends)
+
+    def _wait_for_beginning(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(COALESCING, self._hurry)
+
+    @ends_call
+    def _hurry(self) -> None:
+        self._timer = None
+        if self._state is _State.SENDS:
+            self._body.hurry()
+            self._send_on()
+            self._tell_blocked()
+
+    # The call's body.
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether to send of the body only behind ``resume_body``."""
+        if self._lower is not None:
+            return self._body.has_more or self._lower.is_blocked
+        return not self._body.is_coalescing
+
+    @ends_call
+    def send(self, piece: bytes, *, ends: bool = False) -> None:
+        """Seal a piece of the call's body, and send it."""
+        has_all = self._response is not None and self._response.is_whole
+        if has_all or self._is_over or self._failure is not None:
+            return
+        self._body.add(piece, ends=ends)
+        if self._sealer is not None:
+            self._send_on()
+        self._tell_blocked()
+
+    def body_invited(self) -> None:
+        """Nothing waits for it."""
+
+    def pause_body(self) -> None:
+        """Send no more for now."""
+        self._tell_blocked()
+
+    @ends_call
+    def resume_body(self) -> None:
+        """Go on sending."""
+        if self._sealer is not None:
+            self._send_on()
+        self._tell_blocked()
+
+    def _tell_blocked(self) -> None:
+        is_blocked = self.is_blocked
+        if is_blocked is self._was_blocked or self._body.has_ended or self._is_over:
+            return
+        self._was_blocked = is_blocked
+        if is_blocked:
+            self._receiver.pause_body()
+        else:
+            self._receiver.resume_body()
+
+    # What comes back.
+
+    def interim_received(self, status: int, fields: Fields) -> None:
+        """Drop it: nobody vouches for it."""
+
+    @ends_call
+    def head_received(self, status: int, fields: Fields) -> None:
+        """Begin to open what is sealed; look at what isn't."""
+        if self._state is not _State.SENDS or self._sealer is None:
+            return
+        if is_sealed_response(status, fields):
+            self._response = OpenedResponse(self._sealer, self._call.method)
+            self._state = _State.OPENS
+            return
+        self._status = status
+        self._state = _State.READS
+        if not may_be_key_problem(status, fields):
+            self._be_unsealed()
+
+    @ends_call
+    def content_received(self, piece: bytes, *, ends: bool) -> None:
+        """Open a piece, or look at it."""
+        if self._response is not None:
+            self._open(self._response, piece, ends=ends)
+        elif self._state is _State.READS:
+            self._problem += piece
+            if ends or len(self._problem) > PROBLEM_LIMIT:
+                self._be_unsealed()
+
+    @ends_call
+    def exchange_failed(self, failure: UpstreamFailed | Refusal) -> None:
+        """End with what the peer's failure amounts to."""
+        if isinstance(failure, UpstreamFailed) and self._state is not _State.TELLS:
+            contact = self._call.contact
+            self._context.reachability.note(contact, reachable=False)
+            raise peer_failed(failure, self._call.method, peer_name(contact))
+        raise failure
+
+    def _be_unsealed(self) -> None:
+        """Judge a response that isn't sealed, which nobody vouches for.
+
+        It comes from the peer or from whoever stands before it, and may hide that the call arrived.
+        Where a server failed, a key isn't missed. Any other may stand in the place of a problem
+        with the key: web servers before a Portal replace the bodies of errors by pages of their
+        own.
         """
-        replayable = ReplayableBody(body)
-        started = self._context.clock()
-        now = int(started) if call.at is None else call.at
-        tries = _Tries(started, secrets.token_bytes(NONCE_BYTES), now, for_time=call.at is None)
-        while True:
-            try:
-                async with self._attempt(call, replayable, tries) as response:
-                    told = self._told(call, response)
-                    may_repeat = tries.for_time and self._may_repeat(replayable, tries)
-                    if told is None or not may_repeat:
-                        refuse_replayed(call, response.fields)
-                        mark = refusal_mark(response.fields)
-                        if mark.code and not tries.for_key:
-                            _refuse_unproven(call, mark.code)
-                        fields = fields_for_app(
-                            call, response.status, response.fields, streams=True
-                        )
-                        yield CallResponse(response.status, fields, response.pieces, mark)
-                        return
-                    refuse_forgotten(call, tries.epoch, told, time.monotonic() - tries.began)
-                    tries.for_time, tries.now, tries.epoch = False, told.now, told.epoch
-            except _KeyProblem as problem:
-                self._directory.forget(call.contact, problem.document)
-                if not tries.for_key or not self._may_repeat(replayable, tries):
-                    detail = f"{peer_name(call.contact)}: {problem}"
-                    raise untrusted(detail, call.method) from None
-                tries.for_key = False
-            except _Unsealed as unsealed:
-                has_another = await self._has_another_key(call.contact, unsealed.document)
-                if not (tries.for_key and has_another and self._may_repeat(replayable, tries)):
-                    detail = f"{peer_name(call.contact)}: {unsealed}"
-                    raise untrusted(detail, call.method) from None
-                tries.for_key = False
-            except Refusal as refusal:
-                if tries.for_key or refusal.code in _UNKNOWN:
-                    raise
-                # Nobody knows who responded to the first try: it may have arrived.
-                raise unusable(refusal, call.method) from None
+        call, tries, document, status = self._call, self._tries, self._document, self._status
+        problem, self._problem = self._problem, b""
+        self._end_try()
+        if document is None:
+            raise RuntimeError("a response to no request")
+        if problem and is_key_problem(problem):
+            self._directory.forget(call.contact, document)
+            if not tries.for_key or not self._may_repeat():
+                raise self._untrusted("the peer says that it can't open the call")
+            tries.for_key = False
+            self._try()
+            self._tell_blocked()
+        elif status >= _SERVER_ERROR:
+            raise self._untrusted(f"{status} and nothing sealed")
+        else:
+            self._state = _State.LOOKS
+            task = asyncio.get_running_loop().create_task(self._has_another_key(document))
+            self._task = task
+            task.add_done_callback(self._looked)
+            self._tell_blocked()
 
-    def _told(self, call: Call, response: CallResponse) -> Told | None:
-        told = time_told(response.fields, b"")
-        if told is not None:
-            self._context.epochs.learn(call.contact.id, told.epoch)
-        return told
-
-    def _may_repeat(self, body: ReplayableBody, tries: _Tries) -> bool:
-        return body.is_whole and is_repeatable(tries.started, self._context.clock())
-
-    async def _has_another_key(self, contact: Contact, document: Document) -> bool:
-        """Look at the contact's document anew; tell whether it names another key than ``document``.
+    async def _has_another_key(self, document: Document) -> bool:
+        """Look at the peer's document anew; tell whether it names another key than ``document``.
 
         One that can't be had, or believed, tells nothing: the call failed for the first reason.
         """
         try:
-            newer = await self._directory.renewed(contact, document)
+            newer = await self._directory.renewed(self._call.contact, document)
         except Refusal:
             return False
         now = self._context.clock()
         before, after = document.sealing_key(now), newer.sealing_key(now)
         return after is not None and (before is None or after.config != before.config)
 
-    @asynccontextmanager
-    async def _attempt(
-        self, call: Call, body: ReplayableBody, tries: _Tries
-    ) -> AsyncIterator[CallResponse]:
-        """Send once; inside the context is the response, with its fields as they travelled."""
-        document = await self._directory.document(call.contact)
-        self._context.epochs.learn_from(document)
-        if tries.epoch is None:
-            tries.epoch = self._context.epochs.of(call.contact.id)
-        sealer = self._sealer(call.contact, document)
-        request = await self._request(call, sealer, body, tries)
-        is_open = False
-        try:
-            async with self._context.upstream.send(request) as envelope:
-                await _refuse_unsealed(call, document, envelope)
-                opener = MessageOpener(sealer.response_opener(), ResponseReader(call.method))
-                opened = OpenedMessage(envelope.pieces(), opener, UpstreamFailed)
-                head = await opened.begin(ResponseHead)
-                if bodiless(call.method, head.status):
-                    await opened.nothing_follows()
-                is_open = True
-                self._context.reachability.note(call.contact, reachable=True)
-                yield CallResponse(head.status, indexed(head.fields), opened)
-        except UpstreamFailed as failure:
-            if is_open:
-                raise
-            self._context.reachability.note(call.contact, reachable=False)
-            raise peer_failed(failure, call.method, peer_name(call.contact)) from None
-        except (CannotOpen, Malformed) as error:
-            raise untrusted(f"{peer_name(call.contact)}: {error}", call.method) from None
+    @ends_call
+    def _looked(self, task: "asyncio.Task[bool]") -> None:
+        if not self._is_ours(task):
+            return
+        has_another = task.result()
+        if not (self._tries.for_key and has_another and self._may_repeat()):
+            raise self._untrusted(f"{self._status} and nothing sealed")
+        self._tries.for_key = False
+        self._try()
+        self._tell_blocked()
 
-    def _sealer(self, contact: Contact, document: Document) -> RequestSealer:
-        """Return what seals to the newest key that the document offers; raises ``Refusal``."""
-        newest = document.sealing_key(self._context.clock())
-        if newest is None:
-            # Not kept until it expires: the owner over there may be putting it right just now.
-            self._directory.forget(contact, document)
-            modes = " and ".join(sorted(document.modes)) or "no"
-            detail = f"it accepts {modes} calls, and names no key that can be used now"
-            raise Refusal(Code.NO_SEALING_KEY, f"{peer_name(contact)}: {detail}")
-        largest = min(LARGEST_CHUNK, document.largest_chunk)
-        ephemeral = secrets.token_bytes(EPHEMERAL_BYTES)
-        return RequestSealer(newest.config, ephemeral=ephemeral, largest=largest)
+    # The response, opened.
 
-    async def _request(
-        self, call: Call, sealer: RequestSealer, body: ReplayableBody, tries: _Tries
-    ) -> UpstreamRequest:
-        """Return the signed request in its envelope, which is sealed as it is sent."""
-        own = [(b"portal-seal", b":" + base64.b64encode(sealer.enc) + b":")]
-        if call.size is not None:
-            own.append((b"content-length", str(call.size).encode("ascii")))
-        to = call.recipient(tries.epoch)
-        signed = sign_request(
-            self._context.key, call.message(*own), to, nonce=tries.nonce, now=tries.now
-        ).message
-        head = RequestHead(
-            signed.method,
-            signed.scheme.encode("ascii"),
-            signed.authority.encode("ascii"),
-            signed.target,
-            tuple(signed.fields),
-        )
-        message = MessageSealer(sealer, request_head(head))
-        host = call.contact.origin.authority.encode("ascii")
-        return UpstreamRequest(
-            destination_of(call.contact),
-            b"POST",
-            GATEWAY,
-            ((b"host", host), CHUNKED_REQUEST, INCREMENTAL, IN_CHUNKS),
-            await _body(message, call, body),
-            caller=ANYBODY,  # a response proves which call it is for
-        )
+    def _open(self, response: OpenedResponse, piece: bytes, *, ends: bool) -> None:
+        """Open a piece; tell what that opens, and what is wrong with what follows."""
+        failure = response.receive(piece, ends=ends)
+        if self._state is _State.OPENS and response.has_begun and response.head is not None:
+            self._be_opened(response.head)
+            if self._response is not response:
+                return  # it is tried once more
+        if response.is_whole:
+            self._end_try()
+        self._tell()
+        if failure and self._is_head_told:
+            raise UpstreamFailed(failure)
+        if failure:
+            raise self._untrusted(failure)
 
+    def _be_opened(self, head: ResponseHead) -> None:
+        """Decide what a response is to whoever called; raises ``Refusal``."""
+        call, context, tries = self._call, self._context, self._tries
+        context.reachability.note(call.contact, reachable=True)
+        fields = indexed(head.fields)
+        mark = refusal_mark(fields)
+        if mark.code:
+            told = self._told(fields)
+            if told is not None and tries.for_time and self._may_repeat():
+                refuse_forgotten(call, tries.epoch, told, time.monotonic() - tries.began)
+                tries.for_time, tries.now, tries.epoch = False, told.now, told.epoch
+                self._end_try()
+                self._try()
+                self._tell_blocked()
+                return
+            refuse_replayed(call, fields)
+            if not tries.for_key:
+                self._refuse_unproven(mark.code)
+        self._state = _State.TELLS
+        self._status = head.status
+        self._fields = fields_for_app(call, head.status, fields, streams=True)
+        self.refusal = mark
+        if self._is_paused and self._lower is not None:
+            self._lower.pause()
 
-async def _body(message: MessageSealer, call: Call, body: ReplayableBody) -> AsyncIterator[bytes]:
-    """Return the envelope: whole where all that it holds is small and there, in its one chunk."""
-    if not call.has_body:
-        return BytesBody(message.end())
-    pieces = body.pieces()
-    if call.size is None or call.size > SMALL:
-        return _sealed(message, call.size, coalesced(pieces, call.size))
-    first = await beginning(pieces, call.size)
-    message.add(first)
-    if len(first) == call.size:
-        return BytesBody(message.end())
-    return _sealed(message, call.size, pieces, len(first))
+    def _told(self, fields: Fields) -> Told | None:
+        told = time_told(fields, b"")
+        if told is not None:
+            self._context.epochs.learn(self._call.contact.id, told.epoch)
+        return told
 
+    def _may_repeat(self) -> bool:
+        return self._body.is_whole and is_repeatable(self._tries.started, self._context.clock())
 
-async def _sealed(
-    message: MessageSealer, size: int | None, body: AsyncIterator[bytes], gone: int | None = None
-) -> AsyncIterator[bytes]:
-    """Yield the message as it is sealed; ``gone`` bytes of the body wait in it already."""
-    if size is None or gone is not None:
-        yield message.flush()
-    added = gone or 0
-    async for piece in body:
-        message.add(piece)
-        added += len(piece)
-        del piece  # while it is sent, it is kept sealed: once is enough
-        if added != size:
-            yield message.flush()
-    for sealed in message.ending():
-        yield sealed
+    def pause(self) -> None:
+        """Take no more of the response; what has come waits, and so does a failure behind it."""
+        if not self._is_paused:
+            self._is_paused = True
+            if self._lower is not None and self._state is _State.TELLS:
+                self._lower.pause()
 
+    def resume(self) -> None:
+        """Take the response again."""
+        super().resume()
+        if self._lower is not None and self._state is _State.TELLS:
+            self._lower.resume()
 
-def _refuse_unproven(call: Call, code: str) -> None:
-    """Refuse a refusal of a second try where nobody proved what became of the first.
-
-    Whoever forged the problem can delay the second try until it is refused for its time.
-    """
-    if not is_safe(call.method):
-        raise Refusal(Code.OUTCOME_UNKNOWN, f"{peer_name(call.contact)}: refused at last, {code}")
-
-
-async def _refuse_unsealed(call: Call, document: Document, response: UpstreamResponse) -> None:
-    """Raise for a response that isn't sealed, which nobody vouches for.
-
-    It comes from the peer or from whoever stands before it, and may hide that the call arrived.
-    Raises ``_KeyProblem``, ``_Unsealed``, or ``Refusal`` where a server failed: a key isn't missed
-    so.
-    """
-    if is_sealed_response(response.status, response.fields):
-        return
-    body = bytearray()
-    if may_be_key_problem(response.status, response.fields):
-        async for piece in response.pieces():
-            body += piece
-            if len(body) > PROBLEM_LIMIT:
+    @ends_call
+    def _tell(self) -> None:
+        """Tell what was opened, as far as the receiver takes it."""
+        while not self._is_paused and (response := self._response) is not None:
+            if self._state is not _State.TELLS:
                 break
-    if body and is_key_problem(bytes(body)):
-        raise _KeyProblem(document)
-    if response.status < _SERVER_ERROR:
-        raise _Unsealed(document, response.status)
-    detail = f"{peer_name(call.contact)}: {response.status} and nothing sealed"
-    raise untrusted(detail, call.method)
+            if not self._is_head_told:
+                self._is_head_told = True
+                self._receiver.head_received(self._status, self._fields)
+            elif (piece := response.next_piece()) is not None:
+                self._tell_piece(piece, ends=response.is_over)
+            elif response.is_over:
+                self._tell_piece(b"", ends=True)
+            else:
+                break
+        self._tell_failure()
+
+    def _tell_piece(self, piece: bytes, *, ends: bool) -> None:
+        receiver = self._receiver
+        if ends:
+            self._end()
+        receiver.content_received(piece, ends=ends)
+
+    # Its end.
+
+    def _untrusted(self, what: str) -> Refusal:
+        return untrusted(f"{peer_name(self._call.contact)}: {what}", self._call.method)
+
+    def _refuse_unproven(self, code: str) -> None:
+        """Refuse a refusal of a second try where nobody proved what became of the first.
+
+        Whoever forged the problem can delay the second try until it is refused for its time.
+        """
+        if not is_safe(self._call.method):
+            detail = f"{peer_name(self._call.contact)}: refused at last, {code}"
+            raise Refusal(Code.OUTCOME_UNKNOWN, detail)
+
+    def _told_as(self, failure: Refusal | UpstreamFailed) -> Refusal | UpstreamFailed:
+        """Return what ``failure`` amounts to.
+
+        Behind a second try for a key nobody knows who responded to the first: it may have arrived.
+        """
+        told = super()._told_as(failure)
+        if isinstance(told, Refusal) and not self._tries.for_key and told.code not in _UNKNOWN:
+            return unusable(told, self._call.method)
+        return told
+
+    def _end_try(self) -> None:
+        self._drop_lower()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._body.stop()
+        self._sealer = self._document = None
+
+    def _let_go(self) -> None:
+        self._end_try()
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+        # What came is told before a failure; but whatever fails now never looks whole.
+        if self._response is not None and (self._response.is_whole or not self._is_head_told):
+            self._response = None
+
+    def _end(self) -> None:
+        super()._end()
+        self._response = None

@@ -41,6 +41,7 @@ from proxy.state.replay_file import (
     claim,
     connect,
     examine,
+    is_claimed,
     is_damage,
     make_database,
     purge,
@@ -57,6 +58,8 @@ _MOST_PURGES = 20
 """Purges at one sign of life: more are due only where thousands of calls come each second."""
 _PAUSE = 0.005
 """Seconds between two of them, in which others claim."""
+_TRIES = 3
+"""Tries at a claim: another process may do something between it and the look why it failed."""
 _TROUBLED = 10.0
 """Seconds for which a claim that failed is a problem of the store's."""
 
@@ -76,7 +79,7 @@ class _Seat:
     """A connection, for one thread at a time."""
 
     def __init__(self, path: Path, wait: float) -> None:
-        self._path = path
+        self._path = str(path)
         self._wait = wait
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
@@ -87,23 +90,38 @@ class _Seat:
         """Which file it leads to."""
         return self._inode
 
-    @contextmanager
-    def use(self, seconds: float) -> Iterator[sqlite3.Connection]:
-        """Take the connection, within ``seconds``.
+    def take(self, seconds: float) -> sqlite3.Connection:
+        """Take the connection, within ``seconds``; who did frees it (``free``).
 
         Raises ``_Replaced`` where the path doesn't lead to its file any more: a deleted one still
         takes rows, which nobody would ever find again. And ``Later`` where it isn't free.
         """
-        if not self._lock.acquire(blocking=seconds > 0, timeout=seconds if seconds > 0 else -1):
+        if not self._lock.acquire(seconds > 0, seconds or -1):
             raise Later
         try:
-            if self._db is None:
-                raise sqlite3.ProgrammingError("the replay store isn't open")
-            if self._inode != _inode(self._path):
-                raise _Replaced
-            yield self._db
-        finally:
+            return self._sound()
+        except BaseException:
             self._lock.release()
+            raise
+
+    def _sound(self) -> sqlite3.Connection:
+        if self._db is None:
+            raise sqlite3.ProgrammingError("the replay store isn't open")
+        if self._inode != _inode(self._path):
+            raise _Replaced
+        return self._db
+
+    def free(self) -> None:
+        self._lock.release()
+
+    @contextmanager
+    def use(self, seconds: float) -> Iterator[sqlite3.Connection]:
+        """Take the connection for the block; raises as ``take`` does."""
+        db = self.take(seconds)
+        try:
+            yield db
+        finally:
+            self.free()
 
     def renew(self) -> None:
         """Connect to the file that is there."""
@@ -111,7 +129,7 @@ class _Seat:
             if self._db is not None and self._inode == _inode(self._path):
                 return
             inode = _inode(self._path)
-            db = connect(self._path, self._wait)
+            db = connect(Path(self._path), self._wait)
             if self._db is not None:
                 self._db.close()
             self._db, self._inode = db, inode
@@ -171,17 +189,19 @@ class ReplayStore:
         """Do what ``claim`` does, and raise ``Later`` rather than wait."""
         at = self._at(now)
         try:
-            with self._at_once.use(0) as db:
+            db = self._at_once.take(0)
+            try:
                 if claim(db, portal_id, nonce, epoch, at):
                     return
                 stand = read_stand(db)
-        except sqlite3.IntegrityError as error:
-            raise _refusal(error, nonce) from None
+                if not stand.is_current(at):
+                    raise Later  # a late sign of life isn't the sender's fault
+                refusal = _refusal(db, stand, portal_id, nonce, epoch, at)
+            finally:
+                self._at_once.free()
         except (sqlite3.Error, OSError, Damaged, _Replaced):
             raise Later from None
-        if not stand.is_current(at):
-            raise Later  # a late sign of life isn't the sender's fault
-        raise _other_epoch(epoch, now)
+        raise refusal or Later
 
     def claim(self, portal_id: str, nonce: bytes, epoch: bytes | None, *, now: float) -> None:
         """Claim the nonce for one request, which is carried out only if this returns.
@@ -191,24 +211,25 @@ class ReplayStore:
         wrong.
         """
 
-        def claimed(db: sqlite3.Connection) -> bool:
+        def claimed(db: sqlite3.Connection) -> Refusal | None:
             at = self._at(now)
-            if claim(db, portal_id, nonce, epoch, at):
-                return True
-            if read_stand(db).is_current(at):
-                return False
-            self._show_life(db, at)
-            return claim(db, portal_id, nonce, epoch, at)
+            for _ in range(_TRIES):
+                if claim(db, portal_id, nonce, epoch, at):
+                    return None
+                stand = read_stand(db)
+                if not stand.is_current(at):
+                    self._show_life(db, at)
+                elif refusal := _refusal(db, stand, portal_id, nonce, epoch, at):
+                    return refusal
+            raise Busy
 
         try:
-            is_claimed = self._patiently(self._waiting, claimed, now)
-        except sqlite3.IntegrityError as error:
-            raise _refusal(error, nonce) from None
+            refusal = self._patiently(self._waiting, claimed, now)
         except _FAILURES as error:
             self._failed(error, _TROUBLED)
             raise Refusal(Code.REPLAY_STORE_DOWN, _why(error)) from error
-        if not is_claimed:
-            raise _other_epoch(epoch, now)
+        if refusal is not None:
+            raise refusal
 
     def told(self, now: float) -> Epoch | None:
         """Return the epoch, to be told to a sender; None where ``look_again`` has to tell."""
@@ -346,20 +367,34 @@ class ReplayStore:
             self._fault = ""
 
 
-def _inode(path: Path) -> tuple[int, int]:
-    status = path.stat()
+def _inode(path: Path | str) -> tuple[int, int]:
+    status = os.stat(path)  # noqa: PTH116 - at each claim, and in half of the time
     return status.st_dev, status.st_ino
 
 
-def _other_epoch(epoch: bytes | None, now: float) -> Refusal:
-    what = "signed under no epoch" if epoch is None else f"signed under the epoch {epoch.hex()}"
-    return Refusal(Code.OUT_OF_TIME, what, now=int(now))
-
-
-def _refusal(error: sqlite3.IntegrityError, nonce: bytes) -> Refusal:
-    if error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
+def _refusal(
+    db: sqlite3.Connection,
+    stand: Stand,
+    portal_id: str,
+    nonce: bytes,
+    epoch: bytes | None,
+    at: Moment,
+) -> Refusal | None:
+    """Return why a claim wasn't made in a store that is current; None where nothing says why."""
+    if epoch != stand.epoch:
+        under = "no epoch" if epoch is None else f"the epoch {epoch.hex()}"
+        return Refusal(Code.OUT_OF_TIME, f"signed under {under}", now=int(at.now))
+    if is_claimed(db, portal_id, nonce, at):
         return Refusal(Code.REPLAYED, f"nonce {nonce.hex()}")
-    return Refusal(Code.REPLAY_STORE_DOWN, str(error))
+    return None
+
+
+_HELPS = {
+    sqlite3.SQLITE_FULL: "make room on its disk",
+    sqlite3.SQLITE_CANTOPEN: "see what is in the place of it, and of the files beside it (-wal, -shm)",
+    sqlite3.SQLITE_IOERR: "look at its disk, of which the system's own log tells",
+    sqlite3.SQLITE_READONLY: "let the proxy write to its folder",
+}
 
 
 def _why(error: Exception) -> str:
@@ -367,14 +402,6 @@ def _why(error: Exception) -> str:
     if isinstance(error, OSError):
         where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
         return f"{where}{explained(error)}"
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     what = str(error) or type(error).__name__.lower()
-    if code == sqlite3.SQLITE_FULL:
-        return f"{what}; make room on its disk"
-    if code == sqlite3.SQLITE_CANTOPEN:
-        return f"{what}; see what is in the place of it, and of the files beside it (-wal, -shm)"
-    if code == sqlite3.SQLITE_IOERR:
-        return f"{what}; look at its disk, of which the system's own log tells"
-    if code == sqlite3.SQLITE_READONLY:
-        return f"{what}; let the proxy write to its folder"
-    return what
+    helps = _HELPS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+    return what if helps is None else f"{what}; {helps}"

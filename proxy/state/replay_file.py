@@ -4,6 +4,12 @@ Everything here is one statement or one transaction, on a connection that the ca
 waits for a disk: with ``synchronous = OFF`` SQLite writes into the system's memory alone. What is
 there outlives the death of every process, and a database that was open when the machine itself
 went down is never trusted again (docs/decisions/0030-replay-epoch.md).
+
+Time goes by *turns* of ``KEPT`` seconds, counted from the machine's start. A claim stands under the
+turn in which it was made; a new one is looked for in the turn before and the one after as well, and
+what is older goes. The turn is the first part of the key: so no index on time is needed, and since
+each process knows the turn by itself, nothing has to be agreed on when one begins
+(docs/decisions/0032-turns-of-claims.md).
 """
 
 import secrets
@@ -11,15 +17,17 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
+from zlib import crc32
 
 from proxy.core.epoch import EPOCH_BYTES, Epoch
 from proxy.state.boot_clock import BootClock
 from proxy.state.files import create_atomically
 
 KEPT = 600
-"""Seconds that a claim is kept, by the clock that nobody sets.
+"""Seconds that a claim is kept at least, and twice that at most, by the clock that nobody sets.
 
 Far longer than any signature is valid by the other clock (60 s, and 60 s of skew at either end),
 which differs by ``SILENCE`` at most while an epoch lasts.
@@ -32,18 +40,18 @@ Short enough that nobody restores a backup within it; long enough for a busy mac
 """
 
 _PURGE_ROWS = 500
-"""Rows deleted in one go: a claim of another process waits for it a few milliseconds at most."""
+"""Rows deleted in one go: a claim of another process waits for it half a millisecond."""
 _LARGE_LOG = 16 * 1024 * 1024
 """Bytes of the write-ahead log above which a checkpoint makes writers wait until it is done."""
 _PAGE = 4096
 
 _APPLICATION_ID = 0x50724C79
-_VERSION = 2
+_VERSION = 3
 _SCHEMA = (
+    # ``mark`` says which nonce of whom it was; ``checksum`` is that of both others.
     """CREATE TABLE claim (
-        portal_id TEXT NOT NULL, nonce BLOB NOT NULL, claimed REAL NOT NULL,
-        PRIMARY KEY (portal_id, nonce)) WITHOUT ROWID""",
-    "CREATE INDEX claim_by_age ON claim (claimed)",
+        turn INTEGER NOT NULL, mark BLOB NOT NULL, checksum INTEGER NOT NULL,
+        PRIMARY KEY (turn, mark)) WITHOUT ROWID""",
     # Seconds are the boot clock's; ``ahead`` is by how much the wall's was ahead of it.
     """CREATE TABLE store (
         epoch BLOB NOT NULL, boot TEXT NOT NULL, ahead REAL NOT NULL,
@@ -53,14 +61,25 @@ _SCHEMA = (
 )
 _MADE = [statement for statement in _SCHEMA if statement.startswith("CREATE")]
 _CLAIM = f"""
-INSERT INTO claim SELECT :portal_id, :nonce, :seconds FROM store
-WHERE epoch = :epoch AND boot = :boot AND abs(:seconds - alive) <= {SILENCE}
-AND abs(:now - :seconds - ahead) <= {SILENCE}
+INSERT OR IGNORE INTO claim VALUES (?1, ?2, (
+    SELECT ?3 FROM store WHERE epoch = ?4 AND boot = ?5 AND abs(?6 - alive) <= {SILENCE}
+    AND abs(?7 - ?6 - ahead) <= {SILENCE}
+    AND NOT EXISTS (SELECT 1 FROM claim WHERE turn = ?1 - 1 AND mark = ?2)
+    AND NOT EXISTS (SELECT 1 FROM claim WHERE turn = ?1 + 1 AND mark = ?2)))
 """  # noqa: S608 - a constant
-"""One statement, so that no other process can begin an epoch between the check and the row."""
-_PURGE = f"""
-DELETE FROM claim WHERE (portal_id, nonce) IN (
-    SELECT portal_id, nonce FROM claim WHERE claimed < ? ORDER BY claimed LIMIT {_PURGE_ROWS})
+"""One statement, so that no other process can begin an epoch between the check and the row.
+
+Where anything speaks against the claim there is no checksum, and a row without one is ignored, as
+is one that is there already. (``INSERT ... SELECT`` would do the same by way of a table in memory,
+at a third more.) The turn after is another process's, which took the time a moment later.
+"""
+_IS_CLAIMED = "SELECT 1 FROM claim WHERE turn IN (?1 - 1, ?1, ?1 + 1) AND mark = ?2"
+_OF_ANOTHER_TYPE = """
+SELECT 1 FROM claim
+WHERE typeof(turn) <> 'integer' OR typeof(mark) <> 'blob' OR typeof(checksum) <> 'integer'
+"""
+_LAST_OF_A_PURGE = f"""
+SELECT turn, mark FROM claim WHERE turn < ? ORDER BY turn, mark LIMIT 1 OFFSET {_PURGE_ROWS - 1}
 """  # noqa: S608 - a constant
 _BESIDE = ("-wal", "-shm", "-journal")
 
@@ -88,6 +107,11 @@ class Moment(NamedTuple):
     now: float
     boot: str
     seconds: float
+
+    @property
+    def turn(self) -> int:
+        """The number of the turn that it lies in."""
+        return int(self.seconds // KEPT)
 
     @classmethod
     def of(cls, now: float, clock: BootClock) -> "Moment":
@@ -173,7 +197,6 @@ def examine(db: sqlite3.Connection, path: Path, at: Moment) -> None:
         raise Outdated("it is a replay store of another version")
     if [row[0] for row in db.execute("SELECT sql FROM sqlite_master ORDER BY rowid")] != _MADE:
         raise Damaged("its tables aren't those of a replay store")
-    # Every claim stands in the index too, so that a bit that flips in one of them is noticed.
     fault = value(db, "PRAGMA integrity_check(1)")
     if fault != "ok":
         raise Damaged(f"its pages are damaged ({fault})")
@@ -181,6 +204,12 @@ def examine(db: sqlite3.Connection, path: Path, at: Moment) -> None:
         raise Outdated("it is from before the machine was started")
     if value(db, "SELECT file FROM store") != _file_at(path):
         raise Outdated("it is a copy, as one that was restored")
+    # SQLite notices no bit that flips in a value, or in what says of which type one is.
+    if db.execute(_OF_ANOTHER_TYPE).fetchone() is not None:
+        raise Damaged("a claim in it is damaged")
+    for turn, mark, checksum in db.execute("SELECT turn, mark, checksum FROM claim"):
+        if checksum != _checksum(turn, mark):
+            raise Damaged("a claim in it is damaged")
 
 
 def read_stand(db: sqlite3.Connection) -> Stand:
@@ -195,9 +224,20 @@ def read_stand(db: sqlite3.Connection) -> Stand:
 def claim(
     db: sqlite3.Connection, portal_id: str, nonce: bytes, epoch: bytes | None, at: Moment
 ) -> bool:
-    """Claim the nonce; tells whether that was done. Raises ``IntegrityError`` for a known one."""
-    values = {"portal_id": portal_id, "nonce": nonce, "epoch": epoch, **at._asdict()}
+    """Claim the nonce; tells whether that was done.
+
+    It wasn't where the nonce is known (``is_claimed``), or where the store (``read_stand``) isn't
+    current or has another epoch.
+    """
+    turn, mark = at.turn, _mark(portal_id, nonce)
+    values = (turn, mark, _checksum(turn, mark), epoch, at.boot, at.seconds, at.now)
     return db.execute(_CLAIM, values).rowcount == 1
+
+
+def is_claimed(db: sqlite3.Connection, portal_id: str, nonce: bytes, at: Moment) -> bool:
+    """Tell whether the nonce is known."""
+    found = db.execute(_IS_CLAIMED, (at.turn, _mark(portal_id, nonce)))
+    return found.fetchone() is not None
 
 
 def show_life(db: sqlite3.Connection, at: Moment) -> tuple[Stand, str]:
@@ -213,7 +253,7 @@ def show_life(db: sqlite3.Connection, at: Moment) -> tuple[Stand, str]:
         if not before.is_unbroken(at):
             stand = _begun(at, at.seconds)
             why = f"it wasn't kept alive for {at.seconds - before.alive:.0f} s"
-            db.execute("DELETE FROM claim WHERE claimed > ?", (at.seconds,))
+            db.execute("DELETE FROM claim WHERE turn > ?", (at.turn,))
         elif not before.is_current(at):
             stand = _begun(at, before.since)
             why = f"the clock was set by {at.now - at.seconds - before.ahead:+.0f} s"
@@ -223,8 +263,18 @@ def show_life(db: sqlite3.Connection, at: Moment) -> tuple[Stand, str]:
 
 
 def purge(db: sqlite3.Connection, at: Moment) -> bool:
-    """Delete some of the claims that are too old to matter; tells whether there may be more."""
-    return db.execute(_PURGE, (at.seconds - KEPT,)).rowcount == _PURGE_ROWS
+    """Delete some of the claims that are too old to matter; tells whether there may be more.
+
+    They stand one beside the other, so a whole range goes: by its ends, not by a list of rows, at
+    a twelfth of the time.
+    """
+    kept = at.turn - 1
+    last = db.execute(_LAST_OF_A_PURGE, (kept,)).fetchone()
+    if last is None:
+        db.execute("DELETE FROM claim WHERE turn < ?", (kept,))
+        return False
+    db.execute("DELETE FROM claim WHERE (turn, mark) <= (?, ?)", last)
+    return True
 
 
 def checkpoint(db: sqlite3.Connection) -> None:
@@ -264,6 +314,15 @@ def _begun(at: Moment, since: float) -> Stand:
     """Return how a store stands whose epoch begins now."""
     epoch = secrets.token_bytes(EPOCH_BYTES)
     return Stand(epoch, at.boot, at.now - at.seconds, since, at.seconds)
+
+
+def _mark(portal_id: str, nonce: bytes) -> bytes:
+    """Return what stands for this nonce of this Portal, and for no other."""
+    return sha256(portal_id.encode() + b" " + nonce).digest()
+
+
+def _checksum(turn: int, mark: bytes) -> int:
+    return crc32(mark, turn)
 
 
 def _file_at(path: Path) -> str:

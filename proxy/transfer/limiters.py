@@ -71,7 +71,7 @@ class ConnectionLimiter:
             count.add(1)
         self._size += 1
         self._all.add(1)
-        return _Once(self, key, count).leave
+        return _Once(self, key, count)
 
     def is_short(self, address: str) -> bool:
         """Tell whether few places are left for connections, in all or for those of ``address``.
@@ -109,7 +109,7 @@ class _Once:
         self._key = key
         self._count = count
 
-    def leave(self) -> None:
+    def __call__(self) -> None:
         limiter, self._limiter = self._limiter, None
         if limiter is not None:
             limiter.leave(self._key, self._count)

@@ -252,10 +252,15 @@ class WebSocketRelay:
         self._take(self._down, piece, ends=ends)
 
     def app_failed(self, failure: Exception) -> None:
-        """Take note that nothing more comes from the app, and why."""
+        """Take note that nothing more comes from the app, nor reaches it, and why.
+
+        Behind its end too: it may have been listening until then.
+        """
+        self._up.to = _GONE
         if self._down.state is _State.OPEN:
             self._failure = failure
             self._take(self._down, b"", ends=True)
+        self._go_on(self._up)  # or the client's end would never be seen
 
     def client_left(self) -> None:
         """Take note that nothing reaches the client any more: it is over."""
@@ -383,6 +388,7 @@ class WebSocketRelay:
         self._send_end(direction)
         direction.state = _State.ENDED  # not before, for what is sent may call us
         self._end_within(self._limits.ending)
+        self._end_if_told()
         self._look()
 
     @property

@@ -110,6 +110,7 @@ class Outer:
         self.heads: list[tuple[int, Fields]] = []
         self.sent: list[bytes] = []
         self.is_whole = False
+        self.bytes_in = self.bytes_out = 0
         self.takes_interim = self.takes_upgrade = True
 
     # What the test does.

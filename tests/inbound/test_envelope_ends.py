@@ -197,6 +197,8 @@ async def test_behind_finish_nothing_is_called(state: Callable[[], Awaitable[Sid
     sides.served.finish()
     assert sides.outer.is_finished
     sides.envelope.finish()
+    sides.envelope.hand_over(sides.served)
+    assert sides.envelope._handler is None
     sides.outer.is_blocked = False
     await nothing_more(sides)
 

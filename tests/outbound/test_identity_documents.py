@@ -15,7 +15,13 @@ from proxy.core.errors import Code, Refusal
 from proxy.core.identity import PrivateKey
 from proxy.core.identity_document import BACKDATED, LIFETIME, document_body, sign_document
 from proxy.core.signature.digest import content_digest
-from proxy.http.upstream import UpstreamFailed, UpstreamRequest, UpstreamResponse
+from proxy.http.upstream import (
+    ResponseReceiver,
+    UpstreamExchange,
+    UpstreamFailed,
+    UpstreamRequest,
+    UpstreamResponse,
+)
 from proxy.outbound.identity_documents import Directory
 
 if TYPE_CHECKING:
@@ -70,6 +76,9 @@ class Peer:
         if self.failure is not None:
             raise self.failure
         yield response
+
+    def begin(self, request: UpstreamRequest, receiver: ResponseReceiver) -> UpstreamExchange:
+        raise NotImplementedError(request, receiver)
 
     async def close(self) -> None:
         """Nothing is open."""

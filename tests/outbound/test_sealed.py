@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from contextlib import asynccontextmanager
@@ -30,12 +31,18 @@ from proxy.outbound.identity_documents import Directory
 from proxy.outbound.reachability import Reachability
 from proxy.outbound.sealed import SealedTransport
 from proxy.transfer.body import REPLAYABLE
+from tests.outbound.exchanges import Lower
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from proxy.core.http.headers import Field
-    from proxy.http.upstream import UpstreamRequest, UpstreamResponse
+    from proxy.http.upstream import (
+        ResponseReceiver,
+        UpstreamExchange,
+        UpstreamRequest,
+        UpstreamResponse,
+    )
 
 OURS, THEIRS = PrivateKey(bytes(32)), PrivateKey(b"t" * 32)
 PEER = Contact(THEIRS.public.portal_id, "Peer", "https://peer.example")
@@ -110,19 +117,27 @@ class Peer:
 
     @asynccontextmanager
     async def send(self, request: UpstreamRequest) -> AsyncIterator[UpstreamResponse]:
-        if request.target == PATH:
-            self.documents += 1
-            yield self._document()
-            return
+        assert request.target == PATH
+        self.documents += 1
+        yield self._document()
+
+    def begin(self, request: UpstreamRequest, receiver: ResponseReceiver) -> UpstreamExchange:
         assert (request.method, request.target) == (b"POST", GATEWAY)
-        assert request.body is not None
+        exchange = Lower(request, receiver)
+        if exchange.has_body:
+            self._answer(exchange)
+        exchange.on_body = self._answer
+        return exchange
+
+    def _answer(self, exchange: Lower) -> None:
         opener = RequestOpener(lambda _: KEY)
         reading = MessageOpener(opener, RequestReader())
-        events = [e async for piece in request.body for e in reading.feed(piece)] + reading.end()
+        events = [e for piece in exchange.pieces for e in reading.feed(piece)] + reading.end()
         assert isinstance(events[0], RequestHead)
         body = b"".join(event for event in events if isinstance(event, bytes))
         self.got.append(Got(events[0], body, opener))
-        yield self._response(self.got[-1])
+        got = self._response(self.got[-1])
+        asyncio.get_running_loop().call_soon(exchange.answer, got.status, got.fields, got.body)
 
     async def close(self) -> None:
         """Nothing is open."""

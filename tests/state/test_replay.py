@@ -241,6 +241,13 @@ class AnyClock(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.machine.wait(seconds)
 
+    @rule(which=st.integers(0, 1), times=st.sampled_from([10, 120, 133, 134]))
+    def live(self, which: int, times: int) -> None:
+        """Show life for up to a turn of the claims, and a little more."""
+        for _ in range(times):
+            self.machine.wait(4.5)
+            self.processes[which].keep_alive()
+
     @rule(seconds=st.sampled_from([4, 30, 601, 31_536_000, -4, -30, -601, -31_536_000]))
     def set_clock(self, seconds: float) -> None:
         self.machine.set_clock(seconds)

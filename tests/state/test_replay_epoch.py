@@ -10,7 +10,7 @@ import pytest
 
 from proxy.core.errors import Code
 from proxy.state.replay import Later
-from proxy.state.replay_file import SILENCE
+from proxy.state.replay_file import KEPT, SILENCE
 from tests.claims import NONCE, Machine, Process
 
 YEAR = 31_536_000
@@ -170,7 +170,7 @@ def test_a_clock_that_was_ahead_costs_nothing_once_it_is_right(
     process.machine.set_clock(-YEAR)
     assert process.claim(b"old", ahead) is Code.OUT_OF_TIME
     assert process.claim(b"anew") is None
-    process.live(700)
+    process.live(2 * KEPT)
     assert process.rows() == 0
     assert process.claim(b"later") is None
 

@@ -117,17 +117,17 @@ async def test_when_the_time_is_over_it_leaves_as_it_is(pieces: list[bytes]) -> 
     assert got.waited >= COALESCING * 0.9
 
 
-async def test_nothing_leaves_twice_or_once_it_is_cancelled(
+async def test_nothing_leaves_twice_or_once_it_is_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(coalescing, "COALESCING", 0)
     over, waiting, late = Released(3), Released(3), Released(3)
     over.coalescing.add(b"one", ends=True)
     waiting.coalescing.add(b"o", ends=False)
-    waiting.coalescing.cancel()
+    waiting.coalescing.close()
     await asyncio.sleep(0)
-    late.coalescing.cancel()
-    late.coalescing.cancel()
+    late.coalescing.close()
+    late.coalescing.close()
     for _ in range(5):
         await asyncio.sleep(0)
     assert (over.all, waiting.all, late.all) == ([(b"one", True)], [], [])
@@ -137,11 +137,11 @@ async def test_nothing_leaves_twice_or_once_it_is_cancelled(
 async def test_nothing_is_left_of_one_that_is_over() -> None:
     gc.disable()
     try:
-        for cancels in (True, False):
+        for closes in (True, False):
             got = Released(3)
             await asyncio.sleep(0)
-            if cancels:
-                got.coalescing.cancel()
+            if closes:
+                got.coalescing.close()
             else:
                 got.coalescing.add(b"one", ends=True)
             gone = weakref.ref(got)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,19 @@ import pytest
 from proxy.core.access.policy import Contact
 from proxy.core.errors import Code, Refusal
 from proxy.core.identity import PrivateKey
-from proxy.http.upstream import UpstreamFailed, UpstreamRequest, UpstreamResponse
+from proxy.http.upstream import (
+    ResponseReceiver,
+    UpstreamExchange,
+    UpstreamFailed,
+    UpstreamRequest,
+    UpstreamResponse,
+)
 from proxy.outbound.call import Call, CallContext
 from proxy.outbound.identity_documents import Directory
 from proxy.outbound.reachability import Reachability
 from proxy.outbound.signed import SignedTransport
 from proxy.transfer.failures import app_failed, untrusted
+from tests.outbound.exchanges import Lower
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,6 +44,11 @@ class Failing:
         del request
         self.asked += 1
         raise self._failure
+
+    def begin(self, request: UpstreamRequest, receiver: ResponseReceiver) -> UpstreamExchange:
+        self.asked += 1
+        asyncio.get_running_loop().call_soon(receiver.exchange_failed, self._failure)
+        return Lower(request, receiver)
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -110,7 +110,9 @@ class _Reader(ABC, Generic[_Head]):
         The message is whole if this returns. Raises ``Malformed`` where it breaks off.
         """
         if self._at is _At.BODY:
-            may_end = self._body.is_complete or self._body.lacks_only_zeros
+            if self._body.is_complete:
+                return []
+            may_end = self._body.lacks_only_zeros
         else:
             may_end = self._at is _At.FIELDS and self._is_known
         if self._held or not may_end:

@@ -60,6 +60,8 @@ class Body(Protocol):
 class LengthBody:
     """A body of a known number of bytes."""
 
+    __slots__ = ("_left", "is_complete")
+
     def __init__(self, length: int) -> None:
         self._left = length
         self.is_complete = length == 0
@@ -81,6 +83,7 @@ class LengthBody:
 class UntilCloseBody:
     """A body that ends with its connection, and can't be told from one that was cut short."""
 
+    __slots__ = ()
     is_complete = False
 
     def feed(self, data: bytes, events: list[object]) -> int:
@@ -107,6 +110,8 @@ class ChunkedBody:
     cost a million events. No byte is looked at again because more came, or a client could have
     the same kilobytes read for each byte that it sends.
     """
+
+    __slots__ = ("_at", "_held", "_left", "_overhead", "is_complete")
 
     def __init__(self) -> None:
         self.is_complete = False

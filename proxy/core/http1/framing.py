@@ -39,6 +39,13 @@ class Persistence:
 
 _STAYS = Persistence(keeps=True, options=frozenset())
 _ENDS = Persistence(keeps=False, options=frozenset())
+_USUAL = {
+    value: Persistence(keeps=value.lower() != b"close", options=frozenset({value.lower()}))
+    for value in (
+        b"keep-alive", b"Keep-Alive", b"close", b"Close", b"upgrade", b"Upgrade"
+    )
+}  # fmt: skip
+"""What nearly everybody says in HTTP/1.1: one for all."""
 
 _BRING_A_BODY = frozenset({b"POST", b"PUT", b"PATCH"})
 
@@ -106,6 +113,8 @@ def persistence(fields: Fields, minor: int) -> Persistence:
     values = values_of(fields, b"connection")
     if not values:
         return _STAYS if minor else _ENDS
+    if minor and len(values) == 1 and (usual := _USUAL.get(values[0])) is not None:
+        return usual
     if has_too_many_options(values):
         return _ENDS
     options = frozenset(

@@ -79,6 +79,8 @@ END = End()
 class _Reader:
     """What both readers share: the buffer, the body and the end."""
 
+    __slots__ = ("_body", "_buffer", "_has_line", "_looked_at", "state")
+
     def __init__(self) -> None:
         self.state = State.HEAD
         self._buffer = bytearray()
@@ -164,6 +166,8 @@ class _Reader:
 class RequestReader(_Reader):
     """Reads requests, one at a time: the next one waits for ``next_message``."""
 
+    __slots__ = ("_may_skip_line",)
+
     def __init__(self) -> None:
         super().__init__()
         self._may_skip_line = True
@@ -233,6 +237,8 @@ class RequestReader(_Reader):
 
 class ResponseReader(_Reader):
     """Reads the response to one request after the other; ``expect`` begins each."""
+
+    __slots__ = ("_may_upgrade", "_method", "has_ended_with_head")
 
     def __init__(self) -> None:
         super().__init__()

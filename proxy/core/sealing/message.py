@@ -105,6 +105,8 @@ class MessageOpener:
     def feed(self, data: bytes) -> list[Event]:
         """Return the events that ``data`` completes; raises ``CannotOpen`` and ``Malformed``."""
         opened = self._opener.feed(data)
+        if not opened:
+            return []
         # As one: each piece of a body costs whoever passes it on a turn of its own.
         return list(self._reader.feed(opened[0] if len(opened) == 1 else b"".join(opened)))
 

@@ -36,7 +36,7 @@ _EXTENSION = re.compile(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Handshake:
     """What a client asks for."""
 
@@ -46,7 +46,7 @@ class Handshake:
     offers_deflate: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Agreement:
     """What a client and an app agreed on, as far as the frames tell of it."""
 

@@ -130,7 +130,10 @@ class Pool:
         except (OSError, ssl.SSLError) as error:
             failure = UpstreamFailed(f"no connection: {error}", sent=False)
         server.forget()  # when it is there again, it may be another one
-        raise failure from None
+        try:
+            raise failure from None
+        finally:
+            del failure  # its traceback refers to this frame, and so to all callers
 
     def release(self, place: Place, connection: Connection) -> None:
         """Keep a connection that may carry another request."""
