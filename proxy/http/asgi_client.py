@@ -33,7 +33,7 @@ async def serve_by_callbacks(
         int(scope["http_version"] == "1.1"),
         indexed(scope["headers"]),
     )
-    client.hand_over(serve(head, remote, client))
+    client.served_by(serve(head, remote, client))
     await client.run()
 
 
@@ -64,6 +64,11 @@ class AsgiClient:
         self._wanted = asyncio.Event()
         """Set where something is to be sent, or it is over."""
         self._resumed = asyncio.Event()
+
+    def served_by(self, handler: RequestHandler) -> None:
+        """Tell ``handler`` what comes, unless it has finished already, or handed it over."""
+        if self._handler is None and not self._is_finished:
+            self._handler = handler
 
     async def run(self) -> None:
         """Carry the request to its end."""

@@ -167,7 +167,7 @@ class InboundRelay(Relay):
             self.line,
             on_opened=self._opened,
             on_refused=self._unopened,
-            on_over=self._end,
+            on_over=self._refused_under_seal,
         )
         self._client = envelope
         envelope.begin(self._request, self._framing)
@@ -178,6 +178,11 @@ class InboundRelay(Relay):
         self._admission = self._question = None
         self.begin()
         return self
+
+    def _refused_under_seal(self) -> None:
+        if self.line.code:
+            self._note_head(self.line.status)
+        self._end()
 
     def _unopened(self, refusal: Refusal) -> None:
         self._client = self._outer
