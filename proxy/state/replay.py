@@ -193,10 +193,9 @@ class ReplayStore:
             try:
                 if claim(db, portal_id, nonce, epoch, at):
                     return
-                stand = read_stand(db)
-                if not stand.is_current(at):
+                if not read_stand(db).is_current(at):
                     raise Later  # a late sign of life isn't the sender's fault
-                refusal = _refusal(db, stand, portal_id, nonce, epoch, at)
+                refusal = _refusal(db, portal_id, nonce, epoch, at)
             finally:
                 self._at_once.free()
         except (sqlite3.Error, OSError, Damaged, _Replaced):
@@ -216,10 +215,9 @@ class ReplayStore:
             for _ in range(_TRIES):
                 if claim(db, portal_id, nonce, epoch, at):
                     return None
-                stand = read_stand(db)
-                if not stand.is_current(at):
+                if not read_stand(db).is_current(at):
                     self._show_life(db, at)
-                elif refusal := _refusal(db, stand, portal_id, nonce, epoch, at):
+                elif refusal := _refusal(db, portal_id, nonce, epoch, at):
                     return refusal
             raise Busy
 
@@ -373,15 +371,10 @@ def _inode(path: Path | str) -> tuple[int, int]:
 
 
 def _refusal(
-    db: sqlite3.Connection,
-    stand: Stand,
-    portal_id: str,
-    nonce: bytes,
-    epoch: bytes | None,
-    at: Moment,
+    db: sqlite3.Connection, portal_id: str, nonce: bytes, epoch: bytes | None, at: Moment
 ) -> Refusal | None:
     """Return why a claim wasn't made in a store that is current; None where nothing says why."""
-    if epoch != stand.epoch:
+    if epoch != read_stand(db).epoch:
         under = "no epoch" if epoch is None else f"the epoch {epoch.hex()}"
         return Refusal(Code.OUT_OF_TIME, f"signed under {under}", now=int(at.now))
     if is_claimed(db, portal_id, nonce, at):
@@ -391,7 +384,7 @@ def _refusal(
 
 _HELPS = {
     sqlite3.SQLITE_FULL: "make room on its disk",
-    sqlite3.SQLITE_CANTOPEN: "see what is in the place of it, and of the files beside it (-wal, -shm)",
+    sqlite3.SQLITE_CANTOPEN: "see what is in the place of it, or of its files -wal and -shm",
     sqlite3.SQLITE_IOERR: "look at its disk, of which the system's own log tells",
     sqlite3.SQLITE_READONLY: "let the proxy write to its folder",
 }
