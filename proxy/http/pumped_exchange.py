@@ -72,9 +72,10 @@ class PumpedExchange:
             _wake(self._sent)
             if not ends:
                 receiver.pause_body()
-        elif piece and not self._is_raw and self._pumping is not None:
+        elif piece and not self._is_raw and self._mistake is None:
             self._mistake = UpstreamFailed("the request's body is longer than it said")
-            self._pumping.cancel()
+            # By then the task has begun: one that hasn't would never get to tell.
+            asyncio.get_running_loop().call_soon(self._break_off)
 
     def pause(self) -> None:
         """Take no more of the response; what has come waits, and so does a failure behind it."""
@@ -111,7 +112,7 @@ class PumpedExchange:
         except Exception as error:
             log.exception("an engine raised")
             failure = UpstreamFailed(f"the engine raised {type(error).__name__}")
-        await self._taking()
+        await self._is_taken()
         receiver = self._receiver
         self.finish()
         if receiver is not None and failure is not None:
@@ -122,8 +123,7 @@ class PumpedExchange:
     async def _carry(self, send: Send, request: UpstreamRequest) -> bytes:
         """Pass on all but the last piece, which is returned; behind a 101 never return."""
         async with send(request) as response:
-            await self._taking()
-            if self._receiver is None:
+            if not await self._is_taken() or self._receiver is None:
                 return b""
             if response.status == _SWITCHING:
                 self._is_raw = self._is_asked = True
@@ -138,28 +138,28 @@ class PumpedExchange:
             return last
 
     async def _pass_pieces_on(self, pieces: AsyncIterator[bytes]) -> bytes:
-        await self._taking()
-        async for piece in pieces:
-            await self._taking()
-            if self._receiver is None:
+        while await self._is_taken():
+            piece = await anext(pieces, None)
+            if piece is None or not await self._is_taken() or self._receiver is None:
                 break
             if isinstance(pieces, Ending) and not self._is_raw and pieces.is_over():
                 return piece
             self._receiver.content_received(piece, ends=False)
-            await self._taking()
-        await self._taking()
+        await self._is_taken()
         return b""
 
     async def _pass_interim_on(self, status: int, fields: list[Field]) -> None:
-        await self._taking()
-        if self._receiver is not None:
+        if await self._is_taken() and self._receiver is not None:
             self._receiver.interim_received(status, fields)
+        if self._receiver is None:
+            raise UpstreamFailed("the exchange was given up")
 
-    async def _taking(self) -> None:
-        """Wait until the receiver takes more."""
+    async def _is_taken(self) -> bool:
+        """Wait until the receiver takes more; tell whether it is still there."""
         while self._is_paused and self._receiver is not None:
             self._resumed = asyncio.get_running_loop().create_future()
             await self._resumed
+        return self._receiver is not None
 
     async def _next_unsent(self) -> tuple[bytes, bool]:
         """Ask for the next piece, and wait for it."""
@@ -168,6 +168,8 @@ class PumpedExchange:
             self._sent = asyncio.get_running_loop().create_future()
             if self._receiver is not None:
                 self._receiver.resume_body()
+            if self._receiver is None:
+                raise UpstreamFailed("the exchange was given up")
             await self._sent
         self._is_asked = False
         return self._unsent.popleft()
@@ -193,8 +195,11 @@ class PumpedExchange:
             response.write_end()
         except UpstreamFailed as failure:
             self._mistake = failure.with_traceback(None)
-            if self._pumping is not None:
-                self._pumping.cancel()
+            self._break_off()
+
+    def _break_off(self) -> None:
+        if self._pumping is not None:
+            self._pumping.cancel()
 
 
 def _wake(future: asyncio.Future[None] | None) -> None:
