@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 from proxy.core.access.policy import Contact
@@ -46,7 +47,7 @@ class Call:
     at: int | None = None
     """Unix seconds to sign the call for, once; None is now, set right where the peer proves it."""
 
-    @property
+    @cached_property
     def origin(self) -> Origin:
         """Scheme, host and port that the call is for."""
         portal = self.contact.origin

@@ -1,14 +1,21 @@
 """Where a contact is reached: its address, or where the owner's ``connect`` leads instead."""
 
+from functools import lru_cache
+
 from proxy.core.access.policy import Contact
 from proxy.http.upstream import Destination
 
+_KEPT = 256
+"""How many of each are remembered: they are asked for with each call."""
 
+
+@lru_cache(_KEPT)
 def destination_of(contact: Contact) -> Destination:
     """Return where a contact's Portal is reached."""
     return Destination(contact.origin, connect_of(contact.connect))
 
 
+@lru_cache(_KEPT)
 def app_destination(contact: Contact, app: str) -> Destination:
     """Return where ``app`` on a contact's Portal is reached.
 

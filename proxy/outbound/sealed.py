@@ -101,7 +101,7 @@ class _SealedCall(RunningCall):
         self._was_blocked = False
         """What the receiver knows of ``is_blocked``."""
         self._task: asyncio.Task[Document] | asyncio.Task[bool] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         self._document: Document | None = None
         """What the present try is sealed by, and ``_sealer`` with."""
         self._sealer: RequestSealer | None = None
@@ -189,6 +189,12 @@ class _SealedCall(RunningCall):
 
     def _wait_for_beginning(self) -> None:
         if self._timer is None:
+            # Most bodies come with their head: no timer is set before the loop's next turn.
+            self._timer = asyncio.get_running_loop().call_soon(self._set_timer)
+
+    def _set_timer(self) -> None:
+        self._timer = None
+        if self._body.is_coalescing:
             self._timer = asyncio.get_running_loop().call_later(COALESCING, self._hurry)
 
     @ends_call

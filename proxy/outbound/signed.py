@@ -131,6 +131,10 @@ class _SignedCall(RunningCall):
         """Hold a piece of the call's body."""
         if self._state is not _State.HOLDS or self._is_over or self._failure is not None:
             return
+        if self._holder is None and ends and len(piece) <= SMALL:
+            self._ours.add(piece, Code.TOO_LARGE)
+            self._converse()
+            return
         if self._holder is None:
             self._holder = BodyHolder(
                 self._ours,
@@ -223,8 +227,8 @@ class _SignedCall(RunningCall):
     @ends_call
     def head_received(self, status: int, fields: Fields) -> None:
         """Verify the signature, and hold the body."""
-        contact, lower = self._call.contact, self._lower
-        if self._question is None or lower is None:
+        contact = self._call.contact
+        if self._question is None:
             return
         head = Message(fields=indexed(fields), status=status)
         try:
@@ -234,21 +238,28 @@ class _SignedCall(RunningCall):
         self._status, self._fields = status, verified.fields
         self._digest = BodyDigest(verified.digests)
         self._state = _State.VERIFIES
-        self._holder = BodyHolder(
-            self._theirs,
-            limit=Code.ANSWER_TOO_LARGE,
-            digest=self._digest,
-            pause=lower.pause,
-            resume=lower.resume,
-            on_held=self._verify,
-            on_failure=self._not_taken,
-        )
 
     @ends_call
     def content_received(self, piece: bytes, *, ends: bool) -> None:
         """Hold a piece of the response."""
-        if self._holder is not None and self._state is _State.VERIFIES:
-            self._holder.receive(piece, ends=ends)
+        lower, theirs = self._lower, self._theirs
+        if lower is None or self._state is not _State.VERIFIES:
+            return
+        if self._holder is None and ends and len(piece) <= min(SMALL, theirs.limit):
+            theirs.add(piece, Code.ANSWER_TOO_LARGE, self._digest)
+            self._verify()
+            return
+        if self._holder is None:
+            self._holder = BodyHolder(
+                theirs,
+                limit=Code.ANSWER_TOO_LARGE,
+                digest=self._digest,
+                pause=lower.pause,
+                resume=lower.resume,
+                on_held=self._verify,
+                on_failure=self._not_taken,
+            )
+        self._holder.receive(piece, ends=ends)
 
     def _not_taken(self, error: Exception) -> None:
         if isinstance(error, Refusal):
@@ -318,6 +329,10 @@ class _SignedCall(RunningCall):
         if not self._is_head_told:
             self._is_head_told = True
             self._receiver.head_received(self._status, self._fields)
+        if self._sender is None and self._theirs.size <= SMALL:
+            if not self._is_receiver_paused():
+                self._tell_piece(self._theirs.read(SMALL), ends=True)
+            return
         if self._sender is None and not self._is_over:
             self._sender = HeldSender(
                 self._theirs, self._tell_piece, self._is_receiver_paused, self._unreadable
