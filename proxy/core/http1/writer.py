@@ -13,7 +13,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _STATUS_LINES = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("ascii")
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode("ascii")
     for status in HTTPStatus
 }
 
@@ -21,11 +21,11 @@ _STATUS_LINES = {
 def request_head(method: bytes, target: bytes, fields: Iterable[Field]) -> bytes:
     if b" " in target:
         raise ValueError("a space in a request target")
-    return _head(b"%b %b HTTP/1.1\r\n" % (method, target), fields)
+    return _head(b"%b %b HTTP/1.1" % (method, target), fields)
 
 
 def response_head(status: int, fields: Iterable[Field]) -> bytes:
-    return _head(_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status, fields)
+    return _head(_STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status, fields)
 
 
 def chunk(content: bytes) -> bytes:
@@ -34,9 +34,9 @@ def chunk(content: bytes) -> bytes:
 
 
 def _head(first: bytes, fields: Iterable[Field]) -> bytes:
-    lines = [b"%b: %b\r\n" % pair for pair in fields]
-    head = b"%b%b\r\n" % (first, b"".join(lines))
-    ends = len(lines) + 2
+    lines = [first, *map(b": ".join, fields), b"\r\n"]
+    head = b"\r\n".join(lines)
+    ends = len(lines)
     if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:
         raise ValueError("a line break or NUL in a head")
     return head

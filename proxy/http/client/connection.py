@@ -187,7 +187,8 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.write(out)
         self._exchange = exchange
         self._read_patience, self._write_patience = timeouts.read, timeouts.write
-        self._watch_by(now + timeouts.read)
+        if self._timer_at > now + timeouts.read:
+            self._watch_by(now + timeouts.read)
         if self.is_blocked:
             self._watch_by(self._blocked_at + timeouts.write)
 
@@ -237,7 +238,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def is_reusable(self, persistence: Persistence) -> bool:
         """Tell whether another request may follow: the response is whole and promises to stay."""
-        return persistence.keeps and self.is_open and self._reader.state is State.DONE
+        is_open = self.failure is None and not self._transport.is_closing()
+        return persistence.keeps and is_open and self._reader.state is State.DONE
 
     @property
     def has_ended_with_head(self) -> bool:

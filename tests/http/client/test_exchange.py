@@ -32,8 +32,12 @@ _CHUNKED = (b"transfer-encoding", b"chunked")
 _EXPECT = (b"expect", b"100-continue")
 _UPGRADE = ((b"connection", b"upgrade"), (b"upgrade", b"x"))
 _SOON = UpstreamTimeouts(5.0, 5.0, 5.0)
-_SHORT = UpstreamTimeouts(0.15, 0.15, 0.15)
 _BIG = bytes(64 * 1024)
+
+
+def _short() -> UpstreamTimeouts:
+    """Return a time to read that is over soon, though not before what comes at once is there."""
+    return UpstreamTimeouts(5.0, soon(0.3), 5.0)
 
 
 def _ask(
@@ -175,7 +179,7 @@ async def test_who_is_paused_takes_no_more_than_a_read(http1: Http1Upstream) -> 
 
     recorder = Recorder(head=lambda one: one.exchange.pause())
     async with scripted(script) as server:
-        recorder.begin(http1, _ask(server.to, timeouts=_SHORT))
+        recorder.begin(http1, _ask(server.to, timeouts=_short()))
         before = -1
         while before != sent or not sent:
             before = sent
@@ -365,7 +369,8 @@ async def test_a_failure_is_told_once_behind_what_came(
     pausing = {told[-1]: lambda one: one.exchange.pause()} if is_paused and told else {}
     async with scripted(script) as server:
         recorder = Recorder(**pausing)
-        recorder.begin(http1, _ask(server.to, timeouts=_SHORT))
+        timeouts = _short() if stays else _SOON
+        recorder.begin(http1, _ask(server.to, timeouts=timeouts))
         if pausing:
             await recorder.heard(told[-1])
             await asyncio.sleep(0.3)
@@ -388,7 +393,7 @@ async def test_behind_the_end_nothing_can_fail(http1: Http1Upstream) -> None:
 
     async with scripted(script) as server:
         recorder = Recorder()
-        recorder.begin(http1, _ask(server.to, timeouts=_SHORT))
+        recorder.begin(http1, _ask(server.to, timeouts=_short()))
         await recorder.over()
         await asyncio.sleep(0.3)
         assert recorder.told == [_HEAD, ("content", b"ok", True)]
@@ -658,7 +663,7 @@ async def test_a_raw_stream_has_two_ends(http1: Http1Upstream) -> None:
 
     async with scripted(script) as server:
         recorder = Recorder()
-        recorder.begin(http1, _ask(server.to, *_UPGRADE, timeouts=_SHORT))
+        recorder.begin(http1, _ask(server.to, *_UPGRADE, timeouts=_short()))
         await recorder.over()
         assert recorder.told[1:] == [("content", b"hello", False), ("content", b"", True)]
         await asyncio.sleep(0.3)  # silence is no failure
