@@ -15,8 +15,15 @@ from starlette.types import ASGIApp, Scope
 from proxy.core.http.headers import values_of
 from proxy.http.client.engine import Http1Upstream
 from proxy.http.in_process.engine import AsgiUpstream
+from proxy.http.pumped_exchange import PumpedExchange
 from proxy.http.scope import target_of
-from proxy.http.upstream import Destination, UpstreamRequest, UpstreamResponse
+from proxy.http.upstream import (
+    Destination,
+    ResponseReceiver,
+    UpstreamExchange,
+    UpstreamRequest,
+    UpstreamResponse,
+)
 from tests.http.ends import Receive, Send
 from tests.http.through import ClientLeftError, _body, _pieces
 
@@ -37,6 +44,10 @@ class InProcess:
         finally:
             await engine.settle(0.2)
             await engine.close()
+
+    def begin(self, request: UpstreamRequest, receiver: ResponseReceiver) -> UpstreamExchange:
+        """Send ``request``; what comes back is told to ``receiver``."""
+        return PumpedExchange(self.send, request, receiver)
 
     async def minor_version(self, request: UpstreamRequest) -> int:
         """Return what the server beyond speaks."""
