@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINIMUM := import sys; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help demo compose-demo test test-more faults soak bench bench-curves bench-workers bench-dear bench-set-up lint format clean
+.PHONY: help demo compose-demo test test-more faults soak bench bench-mixed bench-curves bench-workers bench-dear bench-set-up lint format clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,8 +37,11 @@ soak: $(VENV)/dev.stamp ## a Portal under mixed load for MINUTES=10: memory, des
 	@exec $(BIN)/python -m tests.more.soak --minutes $(or $(MINUTES),10)
 
 # In an environment of its own: what others' proxies need must not change what ours is tested with.
-bench: bench-set-up ## CPU per request against other proxies, as ratios (QUICK=1: within three minutes)
-	@exec .venv-bench/bin/python -m bench $(if $(QUICK),--quick)
+bench: bench-set-up ## CPU per request against other proxies, as ratios (QUICK=1: within three minutes; BASELINE=REVISION: and against that)
+	@exec .venv-bench/bin/python -m bench $(if $(QUICK),--quick) $(if $(BASELINE),--baseline $(BASELINE)) $(if $(ONLY),--only $(ONLY))
+
+bench-mixed: bench-set-up ## how memory grows within five minutes of mixed load (MINUTES=5)
+	@exec .venv-bench/bin/python -m bench --only mixed $(if $(MINUTES),--minutes $(MINUTES)) --out bench/out/mixed
 
 bench-curves: bench-set-up ## CPU per request as connections, bodies, contacts, apps and rules grow
 	@exec .venv-bench/bin/python -m bench.curves $(if $(QUICK),--quick)
@@ -49,8 +52,12 @@ bench-workers: bench-set-up ## calls a second as workers are added (QUICK=1: for
 bench-dear: $(VENV)/run.stamp ## CPU of the dearest requests of 16 KB, beside ordinary ones
 	@exec $(BIN)/python -m bench.dear
 
+# With the best Python there is, which ours and its peers in Python share.
 bench-set-up:
-	@$(MAKE) VENV=.venv-bench .venv-bench/run.stamp
+	@python=$$(python3 bench/interpreter.py); \
+	[ ! -e .venv-bench ] || [ -z "$$python" ] || [ "$$(cat .venv-bench/python 2>/dev/null)" = "$$python" ] || rm -rf .venv-bench; \
+	$(MAKE) VENV=.venv-bench PYTHON="$$python" .venv-bench/run.stamp; \
+	echo "$$python" > .venv-bench/python
 	@./bench/set-up .venv-bench
 
 lint: $(VENV)/dev.stamp ## ruff, mypy and the import rules
@@ -68,7 +75,7 @@ clean: ## remove the environment and the caches; the demo's state (its keys) sta
 
 # The environment. The stamps are made last, so what broke off is done again.
 $(VENV)/bin/python:
-	@python=; for candidate in python3.11 python3 python3.14 python3.13 python3.12; do \
+	@python=; for candidate in $(PYTHON) python3.11 python3 python3.14 python3.13 python3.12; do \
 	  if $$candidate -c '$(MINIMUM)' 2>/dev/null; then python=$$candidate; break; fi; done; \
 	if [ -z "$$python" ]; then echo "This needs Python 3.11 or newer; none was found." >&2; exit 1; fi; \
 	echo "Making an environment in $(VENV) with $$($$python --version) ..."; \

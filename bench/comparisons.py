@@ -1,11 +1,12 @@
 """What is compared with what: each comparison has its subjects, their work, and its ratios."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from bench import freeshard, nginx, portals
-from bench.crew import Crew
+from bench.crew import ROOT, Crew
 from bench.endpoint import Endpoint
 from bench.subjects import DIRECT, Apps, Running, Start, Subject, direct, hop, python
 from bench.work import ALONE, DOWN, FAR_DOWN, FAR_UP, GET, GETS, HOP_CASES, POST, UP, Case
@@ -14,6 +15,8 @@ _BODIES = (DOWN, UP, FAR_DOWN, FAR_UP)
 _CROWDS = GETS[3:]
 """What httpx would take most of a run for: its pool walks every connection at each request."""
 _PEER_DIRECT = "peer_direct"
+_END = {GETS[4]: "c512", POST: "post"}
+"""How rows of other cases than the usual one end."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,37 @@ def hop_subjects() -> tuple[Subject, ...]:
     )
 
 
-def comparisons() -> tuple[Comparison, ...]:
-    return _calls(), _streams(), _hop(), _way_in(), _engine()
+def comparisons(baseline: Path | None = None) -> tuple[Comparison, ...]:
+    """Return all comparisons, with that of another revision of ours where ``baseline`` is one."""
+    before = () if baseline is None else (_before(baseline),)
+    return _calls(), *before, _streams(), _hop(), _way_in(), _engine()
+
+
+def _before(tree: Path) -> Comparison:
+    """Return what small requests cost, over what they cost the code in ``tree``."""
+    hops: dict[str, tuple[Callable[[Path], Start], tuple[Case, ...]]] = {
+        "public_hop": (lambda tree: partial(portals.public_hop, tree=tree), (GET, GETS[4], ALONE)),
+        "signing_hop": (lambda tree: partial(portals.signing_hop, tree=tree), (GET, ALONE)),
+        "verifying_hop": (lambda tree: partial(portals.verifying_hop, tree=tree), (GET, ALONE)),
+        "sealed_call": (partial(portals.two_hops, "sealed"), (GET, POST)),
+    }
+    subjects = [Subject(DIRECT, direct, (ALONE,))]
+    subjects.append(Subject(_PEER_DIRECT, portals.direct_to_peer, (ALONE,)))
+    pairs, latencies = [], []
+    for name, (start, cases) in hops.items():
+        before = f"{name}_before"
+        subjects += [Subject(name, start(ROOT), cases), Subject(before, start(tree), cases)]
+        for case in cases:
+            if case is ALONE:
+                without = _PEER_DIRECT if name == "signing_hop" else DIRECT
+                latencies.append(
+                    Latency(f"p50_{name}_vs_baseline", (name, without), (before, without))
+                )
+            else:
+                row = name if case is GET else f"{name}_{_END[case]}"
+                pairs.append(Pair(row, case, name, before, column="baseline"))
+    cases = (GET, GETS[4], POST, ALONE)
+    return Comparison("baseline", tuple(subjects), cases, tuple(pairs), tuple(latencies), 0.3)
 
 
 def _hop() -> Comparison:

@@ -94,15 +94,19 @@ class Crew:
         *ports: int,
         measured: bool = True,
         everywhere: bool = False,
+        tree: Path = ROOT,
     ) -> Member:
-        """Start a server without waiting for it, on all cores or its own; raises ``NotStarted``."""
+        """Start a server without waiting for it, on all cores or its own; raises ``NotStarted``.
+
+        Its modules are those of ``tree``, a copy of this project.
+        """
         log = self.folder / f"{name}-{ports[0]}.log"
         if self.is_pinned and (measured or everywhere):
             os.sched_setaffinity(0, self.cores if everywhere else {self.cores[0]})
         try:
             with log.open("ab") as sink:
                 process = subprocess.Popen(  # noqa: S603 - our own lines, no shell
-                    line, cwd=ROOT, env=_environment(), stdin=subprocess.DEVNULL, stdout=sink,
+                    line, cwd=tree, env=_environment(), stdin=subprocess.DEVNULL, stdout=sink,
                     stderr=sink, start_new_session=True,
                 )  # fmt: skip
         except OSError as error:

@@ -20,6 +20,7 @@ class Sample:
     p50: float
     resident: int = 0
     """Bytes of the subject's processes in memory, afterwards."""
+    p99: float = 0.0
 
     @property
     def cost(self) -> float:

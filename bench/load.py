@@ -183,7 +183,8 @@ def measure(endpoint: Endpoint, case: Case, seconds: float, cpu: Callable[[], fl
     finally:
         for wire in wires:
             wire.close()
-    return Sample(len(took), used, elapsed, statistics.median(took))
+    slowest = sorted(took)[int(len(took) * 0.99)]
+    return Sample(len(took), used, elapsed, statistics.median(took), p99=slowest)
 
 
 def _interest(wire: Wire) -> int:

@@ -20,8 +20,8 @@ worker_processes 1;
 {user}
 pid {folder}/pid;
 error_log stderr;
-worker_rlimit_nofile 16384;
-events {{ worker_connections 8192; }}
+worker_rlimit_nofile 65536;
+events {{ worker_connections 32768; }}
 http {{
   access_log off;
   keepalive_timeout 75s;
@@ -57,8 +57,7 @@ _HOP = """\
     location / {{
       proxy_pass http://app;
       proxy_http_version 1.1;
-      proxy_set_header Connection "";
-      proxy_set_header Host $http_host;
+{connection}      proxy_set_header Host $http_host;
       proxy_request_buffering off;
       proxy_buffering off;
 {buffers}    }}
@@ -100,6 +99,13 @@ _FRONT = """\
     }}
   }}
 """
+_KEPT = """\
+      proxy_set_header Connection "";
+"""
+_UPGRADED = """\
+      proxy_set_header Connection upgrade;
+      proxy_set_header Upgrade $http_upgrade;
+"""
 _LARGE = """\
       client_body_buffer_size 64k;
       proxy_buffer_size 64k;
@@ -131,17 +137,19 @@ def start_app(crew: Crew, bodies: Iterable[str] = ("1mib", "64mib")) -> Member:
     return crew.start("nginx-app", _line(folder, rest), port, measured=False)
 
 
-def start_hop(crew: Crew, upstream: int, *, large: bool = False) -> Member:
+def start_hop(crew: Crew, upstream: int, *, large: bool = False, sockets: bool = False) -> Member:
     """Start nginx as a hop in front of the port ``upstream``; raises ``NotStarted``.
 
     With ``large`` its buffers hold 64 KiB: by default they hold 4 (down) and 16 (up), and with
     nothing buffered that is how much one read takes, so that large bodies cost several times more.
+    With ``sockets`` it lets WebSockets through, and nothing else.
     """
     folder, port = crew.new_folder("nginx-hop"), crew.port()
     rest = _HOP.format(
         address=f"{LOOPBACK}:{port}",
         upstream=f"{LOOPBACK}:{upstream}",
         buffers=_LARGE if large else "",
+        connection=_UPGRADED if sockets else _KEPT,
     )
     return crew.start("nginx-hop", _line(folder, rest), port)
 

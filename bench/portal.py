@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.crew import Crew, Member, wait_for
+from bench.crew import ROOT, Crew, Member, wait_for
 from bench.endpoint import LOOPBACK, Endpoint
 from proxy.core.access.policy import Contact, ContactList, Mode
 from proxy.core.identity import PrivateKey, short_id
@@ -30,7 +30,7 @@ aliases: [{aliases}]
 accept: [sealed, signed]
 state: ../state
 # All come from one address, which as a stranger's has a quarter of an app's places.
-limits: {{requests_per_app: 8192}}
+limits: {{requests_per_app: 65536, connections: 16384, connections_per_address: 16384}}
 listen: {{public: "127.0.0.1:{public}", apps: "127.0.0.1:{apps}", owner: "127.0.0.1:{owner}"}}
 """
 
@@ -44,6 +44,8 @@ class Portal:
     key: PrivateKey
     public: int
     apps: int
+    tree: Path = ROOT
+    """Whose code it runs."""
 
     @property
     def id(self) -> str:
@@ -96,16 +98,20 @@ class Portal:
         if workers:
             line += ["--workers", str(workers)]
         name, ports = f"portal-{self.name}", (self.public, self.apps)
-        return crew.launch(name, line, *ports, everywhere=bool(workers))
+        return crew.launch(name, line, *ports, everywhere=bool(workers), tree=self.tree)
 
 
-def make(crew: Crew, name: str, *, alias: str = "") -> Portal:
-    """Make a Portal that has no apps and knows nobody; ``alias`` is a further Host that it is."""
+def make(crew: Crew, name: str, *, alias: str = "", tree: Path = ROOT) -> Portal:
+    """Make a Portal that has no apps and knows nobody; ``alias`` is a further Host that it is.
+
+    It will run the code of ``tree``.
+    """
     folder = crew.new_folder("portal")
     (folder / "config").mkdir()
     portal = Portal(
-        name, folder, create_identity(folder / "state" / "identity.key"), crew.port(), crew.port()
-    )
+        name, folder, create_identity(folder / "state" / "identity.key"), crew.port(), crew.port(),
+        tree,
+    )  # fmt: skip
     text = _PORTAL_YAML.format(
         name=name, domain=DOMAIN, aliases=f'"{alias}"' if alias else "",
         public=portal.public, apps=portal.apps, owner=crew.port(),

@@ -4,9 +4,10 @@ import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from bench import portal
-from bench.crew import Crew, Member
+from bench.crew import ROOT, Crew, Member
 from bench.endpoint import LOOPBACK, Endpoint
 from bench.portal import PEERS, PUBLIC, Paths, Portal
 from bench.signing import PeerSigner
@@ -20,9 +21,12 @@ _LOAD = PrivateKey(secrets.token_bytes(32))
 """The key of the load itself, where it is a peer."""
 
 
-def public_hop(crew: Crew, apps: Apps) -> Running:
-    """Start a Portal whose apps are open to everybody; raises ``NotStarted``."""
-    ada = _with_apps(portal.make(crew, "Ada"), apps, PUBLIC)
+def public_hop(crew: Crew, apps: Apps, tree: Path = ROOT) -> Running:
+    """Start a Portal whose apps are open to everybody; raises ``NotStarted``.
+
+    Here and below ``tree`` is the copy of this project whose code it runs.
+    """
+    ada = _with_apps(portal.make(crew, "Ada", tree=tree), apps, PUBLIC)
     return Running(ada.way_in(PAGES), ada.way_in(TAKER), portal.serve(crew, ada))
 
 
@@ -35,14 +39,14 @@ def two_public_hops(crew: Crew, apps: Apps) -> Running:
     return Running(ada.way_in(PAGES), ada.way_in(TAKER), portal.serve(crew, ada, bob))
 
 
-def two_hops(mode: Mode) -> Start:
+def two_hops(mode: Mode, tree: Path = ROOT) -> Start:
     """Return how to start a call's two hops: an app of Ada's calls itself at Bob's."""
-    return partial(_two_hops, mode)
+    return partial(_two_hops, mode, tree)
 
 
-def signing_hop(crew: Crew, apps: Apps) -> Running:
+def signing_hop(crew: Crew, apps: Apps, tree: Path = ROOT) -> Running:
     """Start a Portal whose peer signs its responses, and is nothing else; raises ``NotStarted``."""
-    ada = _with_apps(portal.make(crew, "Ada"), apps, PEERS)
+    ada = _with_apps(portal.make(crew, "Ada", tree=tree), apps, PEERS)
     peer, answerer = _answerer(crew)
     ada.knows(portal.contact(peer, "Peer", answerer.port, "signed"), apps=(PAGES, TAKER))
     endpoints = _ways_out(ada, peer.public.portal_id)
@@ -58,9 +62,9 @@ def direct_to_peer(crew: Crew, _apps: Apps) -> Running:
     return Running(pages, taker, (), (answerer,))
 
 
-def verifying_hop(crew: Crew, apps: Apps) -> Running:
+def verifying_hop(crew: Crew, apps: Apps, tree: Path = ROOT) -> Running:
     """Start a Portal that is called by the load, a peer of its; raises ``NotStarted``."""
-    bob = portal.make(crew, "Bob")
+    bob = portal.make(crew, "Bob", tree=tree)
     endpoints = loads_peer(bob, apps)
     return Running(*endpoints, portal.serve(crew, bob))
 
@@ -73,9 +77,9 @@ def loads_peer(bob: Portal, apps: Apps) -> tuple[Endpoint, Endpoint]:
     return pages, taker
 
 
-def _two_hops(mode: Mode, crew: Crew, apps: Apps) -> Running:
-    ada = _with_apps(portal.make(crew, "Ada"), apps, PEERS)
-    bob = _with_apps(portal.make(crew, "Bob"), apps, PEERS)
+def _two_hops(mode: Mode, tree: Path, crew: Crew, apps: Apps) -> Running:
+    ada = _with_apps(portal.make(crew, "Ada", tree=tree), apps, PEERS)
+    bob = _with_apps(portal.make(crew, "Bob", tree=tree), apps, PEERS)
     ada.knows(bob.as_contact(mode), apps=(PAGES, TAKER))
     bob.knows(ada.as_contact(mode), apps=(PAGES, TAKER))
     return Running(*_ways_out(ada, bob.id), portal.serve(crew, ada, bob))

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from bench import nginx
 from bench.figures import Spread, shown, spread
-from bench.ratios import REACH
+from bench.interpreter import build
+from bench.ratios import AT_LEAST, REACH
 from bench.rounds import Pace, Results
 
 _PACKAGES = (
@@ -29,7 +30,7 @@ def conditions(pace: Pace, cores: int) -> str:
     return (
         f"{when}; Linux {platform.release()}, {cores} cores ({where}), load average "
         f"{os.getloadavg()[0]:.1f} before; turns of {pace.seconds:g} s. "
-        f"CPython {platform.python_version()}, nginx {nginx.version()}, {versions}."
+        f"{build()}, nginx {nginx.version()}, {versions}."
     )
 
 
@@ -55,9 +56,9 @@ def tables(
 def write(
     folder: Path, results: Sequence[Results], ratios: Mapping[str, Spread], text: str
 ) -> None:
-    """Write ratios.json (medians alone), run.json (every sample) and table.md to ``folder``."""
-    folder.mkdir(exist_ok=True)
-    flat = {name: round(value.median, 4) for name, value in ratios.items()}
+    """Write ratios.json (Python, medians), run.json (every sample) and table.md to ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    flat: dict[str, float | str] = {name: round(value.median, 4) for name, value in ratios.items()}
     samples = {
         one.comparison.name: {
             f"{case} {subject}": [asdict(sample) for sample in found]
@@ -66,7 +67,7 @@ def write(
         for one in results
     }
     spreads = {name: asdict(value) for name, value in ratios.items()}
-    _write_json(folder / "ratios.json", flat)
+    _write_json(folder / "ratios.json", {"python": build(), **flat})
     _write_json(folder / "run.json", {"ratios": spreads, "samples": samples})
     (folder / "table.md").write_text(text, encoding="utf-8")
 
@@ -76,7 +77,10 @@ def goals(ratios: Mapping[str, Spread]) -> str:
     lines = [_row("goal", "measured", "reach", "times the goal"), "|---|---|---|---|"]
     for name, reach in REACH.items():
         found = ratios.get(name)
-        cells = (str(found), _reach(name), shown(found.median / reach)) if found else ("-", "", "")
+        cells = ("-", "", "")
+        if found:
+            times = reach / found.median if name in AT_LEAST else found.median / reach
+            cells = (str(found), _reach(name), shown(times))
         lines.append(_row(name, *cells))
     return "\n".join(lines)
 

@@ -1,15 +1,23 @@
 """The benchmark's processes, and short runs of all of it."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from bench.crew import Crew, NotStarted
-from bench.ratios import IDLE, UPLOAD, WEBSOCKETS
+from bench import portals
+from bench.baseline import NoBaseline, tree_of
+from bench.crew import ROOT, Crew, NotStarted
+from bench.interpreter import build
+from bench.load import Wrong
+from bench.mixed import measure_growth
+from bench.ratios import IDLE, MESSAGE, UPLOAD, WEBSOCKETS
 from bench.sockets import measure_sockets
+from bench.subjects import Apps
+from bench.syscalls import calls_per_request
 from tests.patience import soon
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +42,58 @@ def test_websockets_are_opened_spoken_on_and_weighed(monkeypatch: pytest.MonkeyP
         assert measure_sockets(crew) > 0
 
 
+def test_a_folder_with_the_project_is_a_baseline_and_runs_its_own_code(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(ROOT / "proxy", tree / "proxy")
+    command = tree / "proxy" / "__main__.py"
+    command.write_text("raise SystemExit('of the baseline')")
+    assert tree_of(str(tree), tmp_path) == tree
+    with Crew() as crew:
+        taker = crew.start_python("taker", measured=False)
+        with pytest.raises(NotStarted, match="of the baseline"):
+            portals.public_hop(crew, Apps(taker, taker), tree=tree)
+
+
+def test_a_revision_is_laid_out_beside_the_results_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "source"
+    (source / "proxy").mkdir(parents=True)
+    (source / "proxy" / "__main__.py").write_text("first")
+    git = ("git", "-C", str(source), "-c", "user.name=a", "-c", "user.email=a@a")
+    for words in (("init", "-q"), ("add", "."), ("commit", "-q", "-m", "first")):
+        subprocess.run([*git, *words], check=True)
+    monkeypatch.setattr("bench.baseline.ROOT", source)
+    (source / "proxy" / "__main__.py").write_text("second")
+    tree = tree_of("HEAD", tmp_path / "out")
+    assert (tree / "proxy" / "__main__.py").read_text() == "first"
+    assert tree_of("HEAD", tmp_path / "out") == tree
+
+
+def test_what_is_no_revision_is_said_to_be_none(tmp_path: Path) -> None:
+    with pytest.raises(NoBaseline, match="no-such-revision is neither"):
+        tree_of("no-such-revision", tmp_path)
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace isn't here")
+def test_system_calls_are_counted_per_request() -> None:
+    with Crew() as crew:
+        taker = crew.start_python("taker", measured=False)
+        apps = Apps(taker, taker)
+        try:
+            found = calls_per_request(portals.public_hop, crew, apps, 0.2)
+        except Wrong as error:
+            pytest.skip(str(error))
+    assert 2 < found < 100
+
+
+@pytest.mark.more
+def test_mixed_load_has_a_growth() -> None:
+    with Crew() as crew:
+        taker = crew.start_python("taker", measured=False)
+        assert isinstance(measure_growth(crew, Apps(taker, taker), 1.0), float)
+
+
 @pytest.mark.more
 def test_a_short_run_measures_ours_and_reports_the_rest(tmp_path: Path) -> None:
     done = _bench("bench", tmp_path)
@@ -42,7 +102,11 @@ def test_a_short_run_measures_ours_and_reports_the_rest(tmp_path: Path) -> None:
     ours = {"way_in_get_vs_uvicorn_h11", "engine_get_vs_httpx", "sealed_vs_signed"}
     ours |= {IDLE, UPLOAD, WEBSOCKETS, "sealed_down_64mib_vs_public"}
     assert ours <= set(ratios)
+    assert ratios.pop("python") == build()
     assert all(value > 0 for value in ratios.values())
+    assert {"p99_over_p50_c32", "p99_over_p50_c512_beside_64mib"} <= set(ratios)
+    for name, by in (("syscalls_public_hop", "syscalls"), (MESSAGE, "message")):
+        assert name in ratios or f"- {by}: " in done.stdout
     for peer in ("nginx", "asgiproxy", "fastapi_proxy_lib", "aiohttp"):
         assert f"public_hop_vs_{peer}" in ratios or f"- hop, {peer}, " in done.stdout
     for peer in ("nginx", "asgiproxy"):

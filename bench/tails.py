@@ -1,0 +1,93 @@
+"""How long the slowest percent waits, alone and beside a large transfer; and how many come through.
+
+In each round every subject has a turn; ratios are taken within a round.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench import portals
+from bench.crew import Crew
+from bench.figures import Sample, Spread, ratio, spread
+from bench.load import measure
+from bench.subjects import Apps, Running
+from bench.work import FAR_DOWN, Case
+
+CROWDS = (32, 512)
+BESIDE = "_beside_64mib"
+TAILS = tuple(f"c{connections}{end}" for connections in CROWDS for end in ("", BESIDE))
+"""What the rows are called."""
+THRONG = "throughput_c10000_over_c16"
+_FEW, _MANY = 16, 10_000
+_OURS, _BEFORE = "ours", "before"
+
+
+def measure_tails(
+    crew: Crew, apps: Apps, rounds: int, seconds: float, baseline: Path | None
+) -> dict[str, Spread]:
+    """Return p99 over p50, and p99 over the baseline's; raises ``NotStarted`` and ``Wrong``."""
+    running = {_OURS: portals.public_hop(crew, apps)}
+    found: dict[str, Spread] = {}
+    try:
+        if baseline is not None:
+            running[_BEFORE] = portals.public_hop(crew, apps, tree=baseline)
+        for connections in CROWDS:
+            case = Case(f"get_{connections}", "GET", "small", connections)
+            for end in ("", BESIDE):
+                taken: dict[str, list[Sample]] = {name: [] for name in running}
+                for _ in range(rounds):
+                    for name, one in running.items():
+                        with _transfer(crew, one, is_wanted=bool(end)):
+                            taken[name].append(measure(one.pages, case, seconds, one.cpu_seconds))
+                        one.forget_logs()
+                found |= _tails(f"c{connections}{end}", taken)
+    finally:
+        for one in running.values():
+            one.end(crew)
+    return found
+
+
+def measure_throng(crew: Crew, apps: Apps, rounds: int, seconds: float) -> dict[str, Spread]:
+    """Return the throughput with 10,000 busy connections over that with 16.
+
+    Raises ``NotStarted`` and ``Wrong``.
+    """
+    running = portals.public_hop(crew, apps)
+    rates: dict[int, list[float]] = {_MANY: [], _FEW: []}
+    try:
+        for _ in range(rounds):
+            for connections, found in rates.items():
+                case = Case(f"get_{connections}", "GET", "small", connections)
+                taken = measure(running.pages, case, seconds, running.cpu_seconds)
+                found.append(taken.throughput)
+                running.forget_logs()
+    finally:
+        running.end(crew)
+    return {THRONG: ratio(rates[_MANY], rates[_FEW])}
+
+
+def _tails(name: str, taken: Mapping[str, Sequence[Sample]]) -> dict[str, Spread]:
+    ours = taken[_OURS]
+    found = {f"p99_over_p50_{name}": spread([one.p99 / one.p50 for one in ours])}
+    if before := taken.get(_BEFORE):
+        found[f"p99_{name}_vs_baseline"] = ratio(
+            [one.p99 for one in ours], [one.p99 for one in before]
+        )
+    return found
+
+
+@contextmanager
+def _transfer(crew: Crew, running: Running, *, is_wanted: bool) -> Iterator[None]:
+    """Have somebody take bodies of 64 MiB, one after the other, until the end of the context."""
+    if not is_wanted:
+        yield
+        return
+    endpoint = running.pages
+    line = [sys.executable, "-m", "bench.servers.reader", str(endpoint.port), endpoint.host]
+    reader = crew.launch("reader", [*line, FAR_DOWN.path], endpoint.port, measured=False)
+    try:
+        yield
+    finally:
+        crew.end(reader)
