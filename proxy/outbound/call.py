@@ -109,6 +109,9 @@ class CallExchange(UpstreamExchange, Protocol):
     refusal: RefusalMark
     """With what the peer's proxy refused: known once the response's head is told."""
 
+    def fail(self, failure: Refusal) -> None:
+        """End it with what is wrong with the call's body; that is told as any failure is."""
+
 
 class CallTransport(Protocol):
     """One way to carry calls out."""

@@ -87,7 +87,7 @@ class RunningCall(ABC):
     # How it ends.
 
     def fail(self, failure: Refusal | UpstreamFailed) -> None:
-        """End with ``failure``, which is told later."""
+        """End with ``failure``, which is told later as what it amounts to."""
         if self._is_over or self._failure is not None:
             return
         self._let_go()

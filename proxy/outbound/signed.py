@@ -124,7 +124,7 @@ class _SignedCall(RunningCall):
     @property
     def is_blocked(self) -> bool:
         """Whether to send of the body only behind ``resume_body``."""
-        return self._is_full
+        return self._is_full or self._failure is not None
 
     @ends_call
     def send(self, piece: bytes, *, ends: bool = False) -> None:

@@ -133,7 +133,7 @@ class Running:
             limits = portal.config.limits.at(name)
             limiter = ConnectionLimiter(limits, trusted, portal.counts, name)
             # What serves by callbacks writes its own lines.
-            within = app if isinstance(app, Inbound) else Logged(CatchAll(app), name)
+            within = app if isinstance(app, Inbound | Outbound) else Logged(CatchAll(app), name)
             listener = Listener(name, within, sockets[name], for_clients, limiter, tls)
             listener.is_held = self._are_descriptors_released
             opened.append(listener)

@@ -174,22 +174,34 @@ class Slots:
 class _Slot:
     """A slot of both, from the beginning of a request to its end, whichever that is."""
 
-    __slots__ = ("_app", "_apps", "_caller", "_callers")
+    __slots__ = ("_app", "_apps", "_caller", "_callers", "_is_taken")
 
     def __init__(self, callers: Slots, caller: str, apps: Slots, app: str) -> None:
         self._callers = callers
         self._caller = caller
         self._apps = apps
         self._app = app
+        self._is_taken = False
 
-    def __enter__(self) -> None:
+    def take(self) -> None:
+        """Take both; raises ``Refusal``: then none was taken."""
         self._callers.take(self._caller)
         try:
             self._apps.take(self._app)
         except Refusal:
             self._callers.give_back(self._caller)
             raise
+        self._is_taken = True
+
+    def close(self) -> None:
+        """Give both back. A second call does nothing."""
+        if self._is_taken:
+            self._is_taken = False
+            self._callers.give_back(self._caller)
+            self._apps.give_back(self._app)
+
+    def __enter__(self) -> None:
+        self.take()
 
     def __exit__(self, *_: object) -> None:
-        self._callers.give_back(self._caller)
-        self._apps.give_back(self._app)
+        self.close()
