@@ -25,7 +25,7 @@ from proxy.core.http1.framing import IN_CHUNKS, bodiless
 from proxy.core.http1.grammar import RequestHead
 from proxy.core.http1.reader import SWITCHING_PROTOCOLS
 from proxy.core.log_line import REVOKED
-from proxy.core.revocation import subject_of_request
+from proxy.core.revocation import revocation_reason, subject_of_request
 from proxy.core.sealing.envelope import GATEWAY
 from proxy.core.signature.base import NotSignable
 from proxy.core.signature.digest import BodyDigest
@@ -122,9 +122,9 @@ class InboundRelay(Relay):
             self._admitted(now, admission)
         else:
             later = self._context.admit_later(self._request, now)
-            self._wait(later, partial(self._admitted, now))
+            self._wait(later, partial(self._admitted, now, is_late=True))
 
-    def _admitted(self, now: float, admission: Admission) -> None:
+    def _admitted(self, now: float, admission: Admission, *, is_late: bool = False) -> None:
         context, line, request = self._context, self.line, self._request
         portal = context.portal
         self._admission, self._question = admission, admission.question
@@ -143,7 +143,11 @@ class InboundRelay(Relay):
             return
         if admission.question is not None and request.seal is None:
             line.mode = "signed"
-        self._run(portal.active_requests, subject_of_request(admission.caller, admission.app))
+        subject = subject_of_request(admission.caller, admission.app)
+        self._run(portal.active_requests, subject)
+        if is_late and (lost := revocation_reason(subject, portal.context, portal.clock())):
+            self.revoke(lost)  # what it depends on went while it waited
+            return
         place = context.places.of(admission.caller, line.app, self._chain.client)
         place.take()
         self._place = place
@@ -169,8 +173,8 @@ class InboundRelay(Relay):
             on_refused=self._unopened,
             on_over=self._refused_under_seal,
         )
-        self._client = envelope
         envelope.begin(self._request, self._framing)
+        self._client = envelope  # not before: what it doesn't begin is refused in plain
 
     def _opened(self, request: Request, framing: Field | None) -> "InboundRelay":
         """Judge the request that was in the envelope, as any other."""
@@ -290,7 +294,7 @@ class InboundRelay(Relay):
             outgoing.to,
             pause=client.pause,
             resume=client.resume,
-            on_held=lambda: self._send_spooled(outgoing, spooled),
+            on_held=lambda: self._guarded(partial(self._send_spooled, outgoing, spooled)),
             on_failure=self.fail,
         )
         self._hold(spooled)
@@ -323,6 +327,7 @@ class InboundRelay(Relay):
     def _begin_exchange(self, outgoing: UpstreamRequest) -> UpstreamExchange:
         self._at = At.ASKING
         self._exchange = exchange = self._context.upstream.begin(outgoing, self)
+        self._pause_if_blocked()
         return exchange
 
     def _checked(self, to: Stage) -> Stage:
@@ -369,7 +374,7 @@ class InboundRelay(Relay):
         """Go on with the request's body."""
         if self._socket is not None:
             self._socket.resume_to_app()
-        elif self._sender is not None and self.line.first is None:
+        elif self._sender is not None:  # the request's: there is no other while this is told
             self._sender.go_on()
         else:
             self._client.resume()
@@ -378,7 +383,7 @@ class InboundRelay(Relay):
         """Take no more of the request's body for now."""
         if self._socket is not None:
             self._socket.pause_to_app()
-        else:
+        elif self._sender is None:  # which looks by itself
             self._client.pause()
 
     # On its way back.
@@ -386,8 +391,11 @@ class InboundRelay(Relay):
     def interim_received(self, status: int, fields: Fields) -> None:
         """Pass on an interim response, to who can get one."""
         if self._signed is None and self._client.takes_interim and self._handshake is None:
-            passing = self._context.responses.interim(status, fields, self._own)
-            self._client.send_interim(status, passing)
+            self._guarded(partial(self._pass_interim_on, status, fields))
+
+    def _pass_interim_on(self, status: int, fields: Fields) -> None:
+        passing = self._context.responses.interim(status, fields, self._own)
+        self._client.send_interim(status, passing)
 
     def _head(self, status: int, fields: Fields) -> None:
         """Take the head of the app's response."""
@@ -395,7 +403,9 @@ class InboundRelay(Relay):
         if admission is None:
             return
         if self._signed is not None and self._exchange is not None:
-            self._down = self._signed.response(status, fields, self._exchange, self._sign)
+            self._down = self._signed.response(
+                status, fields, self._exchange, partial(self._guarded, self._sign)
+            )
             return
         if status == SWITCHING_PROTOCOLS and self._handshake is not None:
             self._switch(admission, fields, self._handshake)
@@ -448,36 +458,43 @@ class InboundRelay(Relay):
         response = Response(signed.status, to_sign, b"")
         body = signed.their_body
         fields: Fields = context.portal.sign_response(response, body.sha256, question)
-        if self._exchange is not None:
-            exchange, self._exchange = self._exchange, None
-            exchange.finish()
+        self._finish_exchange()
         if bodiless(self._request.method, signed.status):
             self._send_head(signed.status, fields)
             self._send(b"", ends=True)
             return
         self._send_head(signed.status, (*fields, (b"content-length", b"%d" % body.size)))
         client = self._client
-        self._sender = HeldSender(body, self._send, lambda: client.is_blocked, self.fail)
+        self._sender = HeldSender(body, self._send_held, lambda: client.is_blocked, self.fail)
         self._hold(self._sender)
         self._sender.go_on()
+
+    def _send_held(self, piece: bytes, *, ends: bool) -> None:
+        self._guarded(partial(self._send, piece, ends=ends))
 
     def resume_response(self) -> None:
         """Go on with the response, or end it once it is delivered."""
         if self._socket is not None:
             self._socket.resume_to_client()
-        elif self._pages is not None and self._at is not At.DELIVERING:
+        elif self._at is At.DELIVERING:
+            super().resume_response()
+        elif self._pages is not None:
             self._pages.resume_response()
+        elif self._signed is None:
+            super().resume_response()
         elif self._sender is not None and self._at is At.ANSWERING:
             self._sender.go_on()
-        else:
-            super().resume_response()
 
     def pause_response(self) -> None:
         """Take no more of the response for now."""
         if self._socket is not None:
             self._socket.pause_to_client()
-        else:
+        elif self._signed is None:  # else it is held, and who sends it looks by itself
             super().pause_response()
+
+    def _pause_if_blocked(self) -> None:
+        if self._signed is None:
+            super()._pause_if_blocked()
 
     def _send_head(self, status: int, fields: Fields) -> None:
         super()._send_head(status, self._with_cookie(fields))
@@ -501,6 +518,7 @@ class InboundRelay(Relay):
         self._note_head(SWITCHING_PROTOCOLS)
         self._at = At.ANSWERING
         self._socket = socket
+        self._hold(socket)
         self._up, self._down = socket.from_client, socket.from_app
         place.hold_socket(socket, partial(self.revoke, _EVICTED))
         socket.fields = self._with_cookie(socket.fields)
