@@ -1,19 +1,22 @@
 """The public listener as an ASGI app: the same modules as behind our own sockets, for any server.
 
-    server ─▶ disconnect ─▶ access_log ─▶ request ─▶ catch_all ─▶ inbound ─▶ core/gate.admit ...
-              (left?)                     (as ours)
+    server ─▶ request ─▶ http/asgi_client ─▶ inbound ─▶ core/gate.admit ...
+              (as ours)
 
-A WebSocket takes the same way as the GET with which it began.
+A WebSocket takes the same way as the GET with which it began. Each request is one line of the log:
+the relay writes it, or where none began, since the request isn't one of ours, ``Logged``.
 """
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.core.errors import Refusal
 from proxy.core.http.problem import refusal_response
-from proxy.embedded.disconnect import watched
 from proxy.embedded.lifespan import Lifespan
 from proxy.embedded.request import LATER, as_ours, framed
 from proxy.embedded.websocket import WebSocket
@@ -21,7 +24,6 @@ from proxy.http.in_process.scope import server_scope
 from proxy.inbound.app import Inbound
 from proxy.server.compose import Running
 from proxy.transfer.access_log import Logged, line_of
-from proxy.transfer.catch_all import CatchAll
 from proxy.transfer.response import send_response
 
 LISTENER = "public"
@@ -34,8 +36,7 @@ class PortalApp:
 
     def __init__(self, open_portal: Callable[[], Running], app: ASGIApp | None = None) -> None:
         self._lifespan = Lifespan(open_portal, app)
-        self._logged = Logged(self._serve, LISTENER)
-        self._opened: tuple[Running, ASGIApp] | None = None
+        self._opened: tuple[Running, Inbound] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, a WebSocket, or the server's whole life."""
@@ -43,31 +44,27 @@ class PortalApp:
         if kind == "lifespan":
             await self._lifespan(scope, receive, send)
         elif kind == "http":
-            await watched(self._logged, scope, receive, send)
+            await self._serve(scope, receive, send)
         elif kind == "websocket":
-            await WebSocket(scope, receive, send).serve(self._logged)
+            await WebSocket(scope, receive, send).serve(self._serve)
         else:
             raise RuntimeError(f"{kind} isn't served")
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self._inbound()
         send = _allowing_length_of_304(send)
+        try:
+            inbound = self._inbound()
+            plain, receive = await framed(as_ours(scope), receive, scope["http_version"])
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - raised again there
+            await Logged(partial(_end_unserved, error), LISTENER)(scope, receive, send)
+            return
         token = server_scope.set(scope)
         try:
-            plain, receive = await framed(as_ours(scope), receive, scope["http_version"])
-        except Refusal as refusal:
-            line_of(scope).refuse(refusal)
-            response = refusal_response(refusal)
-            if scope["http_version"] not in LATER:
-                # Where a body ends in two places, what follows may be nobody's next request.
-                response = replace(response, fields=(*response.fields, (b"connection", b"close")))
-            await send_response(send, response, scope["method"].encode("ascii"))
-        else:
-            await app(plain, receive, send)
+            await inbound(plain, receive, send)
         finally:
             server_scope.reset(token)
 
-    def _inbound(self) -> ASGIApp:
+    def _inbound(self) -> Inbound:
         running = self._lifespan.running
         if running is None:
             raise RuntimeError(
@@ -75,9 +72,23 @@ class PortalApp:
                 "and whatever this app is mounted in must pass it on"
             )
         if self._opened is None or self._opened[0] is not running:
-            inbound = Inbound(running.portal, running.upstream)
-            self._opened = (running, CatchAll(inbound))
+            self._opened = (running, Inbound(running.portal, running.upstream))
         return self._opened[1]
+
+
+async def _end_unserved(
+    error: Exception | asyncio.CancelledError, scope: Scope, _: Receive, send: Send
+) -> None:
+    """Answer a request that isn't one of ours; raises what else kept it from being served."""
+    if not isinstance(error, Refusal):
+        raise error
+    line_of(scope).refuse(error)
+    response = refusal_response(error)
+    if scope["http_version"] not in LATER:
+        # Where a body ends in two places, what follows may be nobody's next request.
+        response = replace(response, fields=(*response.fields, (b"connection", b"close")))
+    with suppress(OSError):  # who has left needs no response
+        await send_response(send, response, scope["method"].encode("ascii"))
 
 
 def _allowing_length_of_304(send: Send) -> Send:

@@ -31,7 +31,6 @@ from proxy.core.websocket.messages import (
     pong_frame,
     text_frame,
 )
-from proxy.embedded.disconnect import ServingTask
 from proxy.http.scope import RAW, UPGRADE
 from proxy.http.upstream import UpstreamFailed
 
@@ -62,7 +61,9 @@ class WebSocket:
         self._frames: asyncio.Queue[bytes | None] = asyncio.Queue()
         """What the client says, and we in its place; None is its end."""
         self._reader = MessageReader()
-        self._serving = ServingTask()
+        self._serving = _ServingTask()
+        self._is_told_of = False
+        """Whether the app has received the handshake's end."""
         self._is_open = False
         self._is_over = False
         """Whether nothing may be sent to the server any more."""
@@ -110,7 +111,8 @@ class WebSocket:
 
     async def receive(self) -> Message:
         """Return the handshake's end, then the client's frames."""
-        if not self._is_open:
+        if not self._is_told_of:
+            self._is_told_of = True
             return {"type": "http.request", "body": b"", "more_body": False}
         frame = None
         if not self._is_read_out:
@@ -210,3 +212,26 @@ class WebSocket:
         if code != ABNORMAL:
             self._frames.put_nowait(close_frame(code, reason, secrets.token_bytes(4)))
         self._frames.put_nowait(None)
+
+
+class _ServingTask:
+    """The task that serves a client, which is cancelled when the client leaves."""
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[object] | None = None
+        self._has_left = False
+
+    async def run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run ``app`` in the current task, to its end or until ``leave``."""
+        self._task = asyncio.current_task()
+        try:
+            await app(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self._has_left or self._task is None or self._task.uncancel():
+                raise  # it was the server's
+
+    def leave(self) -> None:
+        """Cancel it, once."""
+        if self._task is not None and not self._has_left:
+            self._has_left = True
+            self._task.cancel()

@@ -17,6 +17,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from contextvars import copy_context
 from enum import Enum, auto
 from typing import Protocol, TypeVar
 
@@ -259,11 +260,15 @@ def _always() -> bool:
 
 
 def _when_done(work: "Future[_Result]", then: "Callable[[Future[_Result]], None]") -> None:
-    """Call ``then`` in this event loop, later, once the thread is done with ``work``."""
-    loop = asyncio.get_running_loop()
+    """Call ``then`` in this event loop, later, once the thread is done with ``work``.
+
+    In the context of now, as with any callback: what an app in this process is told of its server
+    stands there.
+    """
+    loop, context = asyncio.get_running_loop(), copy_context()
 
     def tell(done: "Future[_Result]") -> None:
         with suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(then, done)
+            loop.call_soon_threadsafe(then, done, context=context)
 
     work.add_done_callback(tell)

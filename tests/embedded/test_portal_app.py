@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import pytest
 from proxy.embedded.middleware import open_for, open_portal
 from proxy.embedded.portal_app import PortalApp
 from proxy.http.in_process.scope import server_scope
+from proxy.http.upstream import UpstreamFailed
 from tests.embedded.server import Server, http, living, request
 
 if TYPE_CHECKING:
@@ -110,6 +112,87 @@ async def test_the_server_s_scope_is_there_for_the_app_and_gone_afterwards(
     assert seen == [(("127.0.0.1", 8000), "opened")]
 
 
+async def test_so_it_is_where_the_body_comes_before_the_app_is_asked(home: Home, host: str) -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        message = await receive()
+        seen.append((scope["server"], message["body"]))
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    portal_app = PortalApp(partial(open_for, app, "guestbook", home.config))
+    server = Server()
+    server.says(request(b"a", more=True), request(b"b"))
+    chunked = (b"transfer-encoding", b"chunked")
+    async with living(portal_app):
+        scope = http(f"guestbook.{host}", b"/public/x", chunked, method="PUT")
+        await server.serve(portal_app, scope)
+    assert server.status == 204
+    assert seen == [(("127.0.0.1", 8000), b"a")]
+
+
+async def test_who_leaves_a_request_that_is_no_line_of_ours_yet_leaves_one_in_the_log(
+    portal_app: PortalApp, host: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = Server()
+    scope = http(host, IDENTITY, method="POST", version="2")
+    async with living(portal_app):
+        with caplog.at_level(logging.INFO, "proxy.requests"):
+            serving = asyncio.create_task(server.serve(portal_app, scope))
+            while not server.asked:  # noqa: ASYNC110 - an attribute has no event
+                await asyncio.sleep(0)
+            serving.cancel()
+            await asyncio.wait((serving,))
+    assert _outcomes(caplog) == ["left"]
+    assert server.sent == []
+
+
+async def test_an_app_that_breaks_off_breaks_the_connection_and_is_one_line(
+    home: Home, host: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        del scope
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"part", "more_body": True})
+        raise RuntimeError
+
+    portal_app = PortalApp(partial(open_for, app, "guestbook", home.config))
+    server = Server()
+    server.says(request())
+    async with living(portal_app):
+        with caplog.at_level(logging.INFO, "proxy.requests"), pytest.raises(UpstreamFailed):
+            await server.serve(portal_app, http(f"guestbook.{host}", b"/public/x"))
+    assert (server.status, server.body) == (200, b"part")
+    assert _outcomes(caplog) == ["broken"]
+
+
+async def test_a_client_that_leaves_an_app_that_waits_is_one_line(
+    home: Home, host: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[str] = []
+    is_called = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        del scope, send
+        await receive()
+        is_called.set()
+        heard.append((await receive())["type"])
+
+    portal_app = PortalApp(partial(open_for, app, "guestbook", home.config))
+    server = Server()
+    server.says(request())
+    async with living(portal_app):
+        with caplog.at_level(logging.INFO, "proxy.requests"):
+            scope = http(f"guestbook.{host}", b"/public/x")
+            serving = asyncio.create_task(server.serve(portal_app, scope))
+            await is_called.wait()
+            server.leaves()
+            await serving
+    assert (server.sent, heard, _outcomes(caplog)) == ([], ["http.disconnect"], ["left"])
+
+
 class Strict(Server):
     """A server that raises at the end of a response whose body isn't its length."""
 
@@ -141,6 +224,12 @@ async def test_a_304_may_tell_the_length_of_what_isn_t_sent(
             with pytest.raises(RuntimeError, match="shorter"):
                 await server.serve(portal_app, scope)
     assert server.status == status
+
+
+def _outcomes(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what became of each request, as the log has it."""
+    lines = [record.getMessage() for record in caplog.records if record.name == "proxy.requests"]
+    return [line.split()[1].rstrip(":") for line in lines]
 
 
 async def _ask(portal_app: PortalApp, scope: Scope) -> Server:

@@ -9,6 +9,7 @@ import os
 import tempfile
 import threading
 import weakref
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_whose: ContextVar[str] = ContextVar("whose", default="nobody's")
 _SIZES = [0, 1, SMALL, SMALL + 1, MEMORY, MEMORY + 1, 3 * MEMORY + 12345]
 
 
@@ -263,6 +265,22 @@ async def test_what_the_source_had_begun_to_pass_on_is_taken_all_the_same(
         async with asyncio.timeout(PATIENCE):
             await source.has_ended.wait()
         assert (source.said, body.sha256) == (["held"], hashlib.sha256(data).digest())
+
+
+async def test_behind_the_disk_too_the_context_is_whose_body_it_is() -> None:
+    class Telling(Source):
+        def held(self) -> None:
+            self.said.append(_whose.get())
+            self.has_ended.set()
+
+    _whose.set("mine")
+    with BufferedBody() as body:
+        source = Telling(os.urandom(MEMORY + 1))
+        source.hold(body)
+        source.run()
+        async with asyncio.timeout(PATIENCE):
+            await source.has_ended.wait()
+    assert source.said == ["mine"]
 
 
 async def test_closed_in_the_middle_it_calls_nothing_and_the_file_is_closed_later(
