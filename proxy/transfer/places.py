@@ -156,6 +156,7 @@ class Place:
     def close(self) -> None:
         """Hold it no more."""
         self._give_back()
+        self.socket = self._evict = None  # which hold whoever holds the place
 
     def __enter__(self) -> Self:
         self.take()

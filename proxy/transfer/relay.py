@@ -20,7 +20,7 @@ in ``_end``.
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from enum import Enum, auto
 from functools import partial
 from time import perf_counter
@@ -229,7 +229,7 @@ class Relay:
         if self.line.first is None:
             self.fail(self._refusal_of_revoked(reason))
         else:
-            self._client.break_off()
+            _call_anyhow(self._client.break_off)
             self._end()
 
     # Its own doings.
@@ -238,6 +238,18 @@ class Relay:
         """Be among what runs from now on, and is revoked where ``subject`` is lost."""
         self._active, self._subject = active, subject
         active.add(subject, self)
+
+    def _guarded(self, do: Callable[[], None]) -> None:
+        """Call ``do``, for whoever calls back from elsewhere: what it raises ends the relay."""
+        try:
+            do()
+        except Exception as error:  # noqa: BLE001 - as in begin
+            self.fail(error)
+
+    def _pause_if_blocked(self) -> None:
+        """Have the response wait where the client took nothing before there was an exchange."""
+        if self._exchange is not None and self._client.is_blocked:
+            self._exchange.pause()
 
     def _hold(self, closable: Closable) -> None:
         """Close it at the end, or where the request is refused."""
@@ -256,18 +268,16 @@ class Relay:
                 done.exception()  # nobody waits for it any more
             return
         self._waiting = None
-        try:
-            if done.cancelled():
-                raise UpstreamFailed("the proxy ends")
-            then(done.result())
-        except Exception as error:  # noqa: BLE001 - as in begin
-            self.fail(error)
+        if done.cancelled():
+            self.fail(UpstreamFailed("the proxy ends"))
+        else:
+            self._guarded(lambda: then(done.result()))
 
     def _send_head(self, status: int, fields: Fields) -> None:
-        """Begin the response."""
-        self._note_head(status)
+        """Begin the response; where that raises, none has begun."""
         self._at = At.ANSWERING
         self._client.send_head(status, fields)
+        self._note_head(status)
 
     def _note_head(self, status: int) -> None:
         """Note in the line that the response begins."""
@@ -288,6 +298,12 @@ class Relay:
         self._at = At.DELIVERING
         if not self._client.is_blocked:
             self._end()
+            return
+        # Whatever else comes of either side is nobody's: it can't spoil a response that is whole.
+        # The rest of the request is read past, for who reads only once it has sent all.
+        self._up, self._down = None, _nowhere
+        self._finish_exchange()
+        self._client.resume()
 
     def _respond(self, response: Response, method: bytes) -> None:
         """Send a response that is all there."""
@@ -302,28 +318,32 @@ class Relay:
 
     def fail(self, error: Exception) -> None:
         """End it with what went wrong: a refusal where one can be told, else a broken response."""
+        if not isinstance(error, (Refusal, UpstreamFailed, ClientLeft)):
+            log.error("a mistake of our own", exc_info=error)
+        error.__traceback__ = None  # its frames hold this relay, and some of them the error
         if self._at is At.OVER:
             return
         line = self.line
         if isinstance(error, ClientLeft):
             self.client_left()
-        elif line.first is not None or self._is_failing:
+        elif line.first is not None:
             self._break(error)
+        elif self._is_failing:
+            # A refusal that can't be told: whoever has no response from us gets the client's end's.
+            line.refuse(Refusal(Code.INTERNAL))
+            self._end()
         else:
             self._is_failing = True
             self._let_go()
             try:
                 self._refuse(self._as_refusal(error))
-            except Exception as mistake:  # noqa: BLE001 - a refusal that can't be told
+            except Exception as mistake:  # noqa: BLE001 - as in begin
                 self.fail(mistake)
 
     def _as_refusal(self, error: Exception) -> Refusal:
         if isinstance(error, UpstreamFailed):
             error = self._refusal_of(error)
-        if isinstance(error, Refusal):
-            return error
-        log.error("a mistake of our own", exc_info=error)
-        return Refusal(Code.INTERNAL)
+        return error if isinstance(error, Refusal) else Refusal(Code.INTERNAL)
 
     def _break(self, error: Exception) -> None:
         """Break the response off, visibly: a client must not take a part for the whole."""
@@ -333,27 +353,29 @@ class Relay:
         if isinstance(error, UpstreamFailed):
             line.outcome, line.detail = line.outcome or BROKEN, error.detail
         else:
-            line.outcome = BROKEN
-            log.error("a mistake of our own", exc_info=error)
-        self._client.break_off()
+            line.outcome = line.outcome or BROKEN
+        _call_anyhow(self._client.break_off)
         self._end()
 
     def _let_go(self) -> None:
-        """Hold nothing any more that the request needed."""
+        """Hold nothing any more that the request needed; raises nothing."""
         self._up, self._down = None, _nowhere
-        if self._waiting is not None:
-            waiting, self._waiting = self._waiting, None
-            waiting.cancel()
-        if self._exchange is not None:
-            exchange, self._exchange = self._exchange, None
-            exchange.finish()
-        if self._closables is not None:
-            closables, self._closables = self._closables, None
-            for closable in closables:
-                closable.close()
         if self._active is not None and self._subject is not None:
             self._active.discard(self._subject, self)
             self._active = None
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            waiting.cancel()
+        self._finish_exchange()
+        if self._closables is not None:
+            closables, self._closables = self._closables, None
+            for closable in closables:
+                _call_anyhow(closable.close)
+
+    def _finish_exchange(self) -> None:
+        if self._exchange is not None:
+            exchange, self._exchange = self._exchange, None
+            _call_anyhow(exchange.finish)
 
     def _end(self) -> None:
         """End it, whichever way it came to: here, and once."""
@@ -365,8 +387,16 @@ class Relay:
         line.bytes_in, line.bytes_out = self._outer.bytes_in, self._outer.bytes_out
         line.seconds = perf_counter() - self._began
         self._head_of_request = None
-        write_line(line)
-        client.finish()
+        _call_anyhow(partial(write_line, line))
+        _call_anyhow(client.finish)
+
+
+def _call_anyhow(end: Callable[[], None]) -> None:
+    """Call ``end``. A mistake in it is ours, and keeps nothing else from being given back."""
+    try:
+        end()
+    except Exception:
+        log.exception("a mistake of our own")
 
 
 def _nowhere(piece: bytes, *, ends: bool) -> None:

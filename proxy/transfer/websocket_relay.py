@@ -266,6 +266,10 @@ class WebSocketRelay:
         """Take note that nothing reaches the client any more: it is over."""
         self._let_go()
 
+    def close(self) -> None:
+        """Let go of both sides, however it ended; nothing is called any more."""
+        self._let_go()
+
     def pause_to_client(self) -> None:
         """Send the client no more for now."""
         self._hold(self._down)
