@@ -434,16 +434,15 @@ class InboundRelay(Relay):
             self._send(b"", ends=True)
 
     def _collected(self, size: int, first: bytes, ends: bool) -> None:  # noqa: FBT001 - OnReleased
-        try:
-            if len(first) > size:
-                raise UpstreamFailed("the response is longer than it said")
-            if self._pending_head is None:
-                return
+        if len(first) > size:
+            self.fail(UpstreamFailed("the response is longer than it said"))
+        elif self._pending_head is not None:
             self._down = None
-            self._send_head(*self._pending_head)
-            self._send(first, ends=ends)  # b"" too: what is sealed of the head goes then
-        except Exception as error:  # noqa: BLE001 - a timer calls this too
-            self.fail(error)
+            self._guarded(partial(self._send_collected, *self._pending_head, first, ends=ends))
+
+    def _send_collected(self, status: int, fields: Fields, first: bytes, *, ends: bool) -> None:
+        self._send_head(status, fields)
+        self._send(first, ends=ends)  # b"" too: what is sealed of the head goes then
 
     def _sign(self) -> None:
         """Send the app's response, which is all there, signed."""
