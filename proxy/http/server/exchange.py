@@ -301,7 +301,7 @@ class Exchange:
     def finish(self) -> None:
         """End it."""
         connection = self._connection
-        if connection is None:
+        if not connection:
             return
         connection.exchange_finished(self)
         self._let_go()
@@ -403,14 +403,16 @@ class Exchange:
             out += (chunk(content) if content else b"") + (LAST_CHUNK if ends else b"")
         else:
             out += content
-        if not ends:
-            if out:
-                self._connection.write(out)
+        if ends and not self._left:
+            self._end_body(out)
             return
-        if self._left:
-            if out:
-                self._connection.write(out)
+        if out:
+            self._connection.write(out)
+        if ends:
             raise BrokenResponse(f"the app's body is {self._left} bytes short")
+
+    def _end_body(self, out: bytes) -> None:
+        """Send the last of a response that is whole."""
         self.is_complete = True
         # Where more is asked for than the socket takes at once, that is told once, at the end.
         self._is_delivering = self.is_received

@@ -101,6 +101,11 @@ class ConnectionRequests:
         return self._reader.is_between_messages
 
     @property
+    def is_in_head(self) -> bool:
+        """Whether a head has begun that isn't whole."""
+        return self._exchange is None and self._reader.state is State.HEAD and self._reader.held > 0
+
+    @property
     def is_body_due(self) -> bool:
         """Whether the client should be sending a body just now."""
         is_asked = self._exchange is not None and not self._exchange.expects_continue
@@ -263,7 +268,13 @@ class ConnectionRequests:
         exchange.is_received = self._reader.state is State.DONE
         self._exchange = exchange
         self._control.watch_bodies()
-        exchange.served_by(self._serve(head, self._remote, exchange))
+        try:
+            handler = self._serve(head, self._remote, exchange)
+        except Exception:
+            log.exception("a request couldn't be served")
+            exchange.finish()
+        else:
+            exchange.served_by(handler)
 
     def finished(self, exchange: Exchange) -> None:
         """Go on to the next request, past what was left of this one."""
@@ -305,15 +316,20 @@ class ConnectionRequests:
             self._end_unless_asked()
 
     def _go_on(self) -> None:
-        if self._is_lost or self._is_halted or self._exchange is not None:
-            return
-        self._handle(self._reader.next_message())
-        if self._is_lost or self._is_halted or self._exchange is not None:
+        if self._is_lost or self._control.is_closing:
+            return  # the client has left meanwhile
+        if self._is_free():
+            self._handle(self._reader.next_message())
+        if not self._is_free():
             return
         if self._reader.held:
             self._control.await_head()
         elif self.is_stopping and not self._control.is_closing:
             self._end_unless_asked()
+
+    def _is_free(self) -> bool:
+        """Whether another request can begin."""
+        return not (self._is_lost or self._is_halted or self._exchange is not None)
 
     def _read_past(self, event: object) -> None:
         """Read past the body of a request that was answered without it.
