@@ -1,7 +1,7 @@
-"""A call's body on its way into an envelope: once, and once more from its beginning.
+"""A call's body on its way into an envelope: a replayable body, coalesced with its head if small.
 
-What comes is kept for another try, as long as it is no more than ``REPLAYABLE``. In one try it is
-sealed so:
+What comes is kept for another try from the beginning, as long as it is no more than ``REPLAYABLE``.
+In one try it is sealed so:
 
     size            the first part              each piece          the last part
     none            the head alone, at once     sealed as it comes  the end
