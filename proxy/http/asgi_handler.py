@@ -13,7 +13,7 @@ from typing import Any
 from proxy.core.http.forwarded import RemotePeer
 from proxy.core.http1.grammar import RequestHead
 from proxy.http.downstream import Downstream, RequestHandler, Serve
-from proxy.http.scope import HAS_BEGUN, INTERIM, IS_SHORT, RAW, STOP, UPGRADE, http_scope
+from proxy.http.scope import INTERIM, IS_SHORT, RAW, STOP, UPGRADE, http_scope
 
 Message = MutableMapping[str, Any]
 App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
@@ -58,7 +58,6 @@ class AsgiHandler:
     def __init__(self, client: Downstream, scope: dict[str, Any]) -> None:
         self._client = client
         self._scope = scope
-        scope["state"][HAS_BEGUN] = self.has_begun
         self._pieces: deque[bytes] = deque()
         self._has_ended = False
         """Whether the end of the request's body, or of the client's stream, has come."""
@@ -78,16 +77,11 @@ class AsgiHandler:
         self._task = task = asyncio.get_running_loop().create_task(self._run(app))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
+        task.add_done_callback(self._end)  # also where it is cancelled before it has begun
 
     async def _run(self, app: App) -> None:
-        client = self._client
         try:
             await app(self._scope, self.receive, self.send)
-        except asyncio.CancelledError:
-            # Where the client left, ``client_left`` cancelled us: that is the task's proper end.
-            if not self._is_gone:
-                client.break_off()
-                raise
         except Exception as error:
             if self._is_gone and self._has_started:
                 pass
@@ -97,10 +91,15 @@ class AsgiHandler:
                 log.debug("a response broke off: %s", str(error) or repr(error))
             else:
                 log.exception("the listener's app failed")
-        finally:
-            self._task = None
-            self._scope = {}
-            client.finish()
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        client = self._client
+        self._task, self._scope = None, {}
+        self._pieces.clear()
+        # Where the client left, ``client_left`` cancelled the app: that is its proper end.
+        if task.cancelled() and not self._is_gone:
+            client.break_off()
+        client.finish()
 
     # What the client's end tells.
 
@@ -155,14 +154,6 @@ class AsgiHandler:
             self._is_handed_over = True
             return {"type": "http.request", "body": b"", "more_body": False}
         return {"type": "http.disconnect"}
-
-    async def has_begun(self) -> None:
-        """Return once the client doesn't wait for 100 any more: its body comes, or it is gone.
-
-        Not while ``receive`` runs; that asks the client for its body.
-        """
-        while not (self._pieces or self._has_ended or self._is_gone):
-            await self._arrived()
 
     async def _arrived(self) -> None:
         self._arrival = asyncio.get_running_loop().create_future()

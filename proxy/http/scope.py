@@ -19,8 +19,6 @@ Its ``headers`` are all that go out. From then on the connection carries ``RAW``
 """
 RAW = "portal.raw"
 """``data`` as it came or is to go, and ``more``: False where that way ends."""
-HAS_BEGUN = "portal.has_begun"
-"""In ``scope["state"]`` where the client may wait for 100: what returns once its body comes."""
 IS_SHORT = "portal.is_short"
 """In ``scope["state"]``, put there by the app: what tells whether others wait for this request's
 place. Then the server judges how slow its client is.

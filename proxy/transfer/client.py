@@ -3,19 +3,15 @@
 A client's own connection, or an envelope on it: what serves the request needn't know which.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Scope, Send
 
 from proxy.core.http.forwarded import ForwardedChain, RemotePeer
 from proxy.core.http.headers import Field, Fields, values_of
 from proxy.core.http1.framing import IN_CHUNKS
 from proxy.core.log_line import RequestLine
-from proxy.core.websocket.handshake import asks_for_websocket
-from proxy.http.scope import HAS_BEGUN, INTERIM, UPGRADE
-from proxy.transfer.body import RequestPieces
 
 
 @dataclass(frozen=True)
@@ -30,14 +26,6 @@ class Client:
     chain: ForwardedChain
     """The way by which the connection came; a sealed call came by that of its envelope."""
     line: RequestLine
-    takes_interim: bool = False
-    """Whether ``send`` passes interim responses on."""
-    raw: Receive | None = None
-    """What the bytes of a WebSocket are received by; None unless the client asks for one."""
-    has_begun: Callable[[], Awaitable[None]] | None = None
-    """Returns once a body has begun to come that was to wait for 100; None where nobody can tell"""
-    state: dict[str, Any] = field(default_factory=dict)
-    """What the server looks at of the request: see ``proxy.http.scope``."""
 
 
 def remote_peer_of(scope: Scope) -> RemotePeer:
@@ -50,21 +38,6 @@ def remote_peer_of(scope: Scope) -> RemotePeer:
     is_unix = server is not None and server[1] is None
     is_tls = scope.get("scheme") == "https"
     return RemotePeer(client[0] if client and not is_unix else "", is_unix, is_tls)
-
-
-def client_of(
-    scope: Scope, receive: Receive, send: Send, chain: ForwardedChain, line: RequestLine
-) -> Client:
-    """Return the client of a request as ASGI gives it."""
-    fields, extensions = scope["headers"], scope.get("extensions", ())
-    minor = int(scope["http_version"] == "1.1")
-    upgrades = UPGRADE in extensions and asks_for_websocket(minor, fields)
-    raw = receive if upgrades else None
-    pieces = RequestPieces(receive)
-    framing = received_framing(fields)
-    state = scope.setdefault("state", {})
-    takes_interim, has_begun = INTERIM in extensions, state.get(HAS_BEGUN)
-    return Client(framing, pieces, send, chain, line, takes_interim, raw, has_begun, state)
 
 
 def received_framing(fields: Fields) -> Field | None:
