@@ -8,6 +8,7 @@ longer than is bearable. Nothing of it is looked at.
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic
 
 from proxy.http.server.pacing import WriteSide
 from proxy.http.server.timeouts import ConnectionTimeouts, Deadline
@@ -30,7 +31,6 @@ class Lingering:
         self._timeouts = timeouts
         self._write_side = write_side
         self._is_short = is_short
-        self._loop = asyncio.get_running_loop()
         self._left = timeouts.linger_bytes
         self._came_at = 0.0
         self._since: float | None = None
@@ -40,14 +40,14 @@ class Lingering:
     def begin(self, *, is_hurried: bool) -> None:
         """Send our end behind what was written, and read past whatever still comes."""
         self._is_hurried = is_hurried
-        self._came_at = self._loop.time()
+        self._came_at = monotonic()
         self._write_side.begin()
         self._write_side.write_end()
         self._look()
 
     def note(self, size: int) -> None:
         """Take note of bytes that came, and nobody wants."""
-        self._came_at = self._loop.time()
+        self._came_at = monotonic()
         self._left -= size
         if self._left < 0:
             self._transport.abort()
@@ -66,7 +66,7 @@ class Lingering:
                 often = min(self._timeouts.ending, self._timeouts.send / 4)
                 self._deadline.within(often, self._look)
             return
-        now = self._loop.time()
+        now = monotonic()
         if self._since is None:
             self._since = now
         most = self._timeouts.linger_most

@@ -13,6 +13,7 @@ import struct
 import termios
 from collections.abc import Callable
 from contextlib import suppress
+from time import monotonic
 
 from proxy.http.server.timeouts import ConnectionTimeouts, Deadline
 
@@ -59,7 +60,7 @@ class ReadSide:
         self._had_to_send = False
         self._came = 0
         self._signs = _GONE | _ENDED
-        self.moved_at = self._loop.time()
+        self.moved_at = monotonic()
         """When the last bytes came, or the client could go on."""
 
     @property
@@ -74,7 +75,7 @@ class ReadSide:
     def note(self, size: int) -> None:
         """Take note of bytes that came."""
         self._came += size
-        self.moved_at = self._loop.time()
+        self.moved_at = monotonic()
 
     def shut(self) -> None:
         """Make the client wait."""
@@ -88,7 +89,7 @@ class ReadSide:
         self.forget()
         if not self._is_open:
             self._is_open = True
-            self.moved_at = self._loop.time()
+            self.moved_at = monotonic()
             self._transport.resume_reading()
 
     def forget(self) -> None:
@@ -126,7 +127,7 @@ class ReadSide:
         All of them where it needn't or can't, and while it gets its response meanwhile: who talks
         in both directions at once may listen for long.
         """
-        now = self._loop.time()
+        now = monotonic()
         if not wanted or not self._is_open or is_answered:
             self.moved_at = now
         return self.moved_at + self._timeouts.body - now
@@ -150,7 +151,6 @@ class WriteSide:
         "_has_no_rate",
         "_is_delivering",
         "_left_then",
-        "_loop",
         "_moved_at",
         "_timeouts",
         "_transport",
@@ -166,11 +166,10 @@ class WriteSide:
         self._transport = transport
         self._deadline = deadline
         self._timeouts = timeouts
-        self._loop = asyncio.get_running_loop()
         self._written = 0
         self._written_then = 0
         self._left_then = _UNKNOWN
-        self._moved_at = self._loop.time()
+        self._moved_at = monotonic()
         self._window_left = 0
         self._had_to_take = False
         self._has_no_rate = False
@@ -230,7 +229,7 @@ class WriteSide:
 
         What it takes shows only when somebody looks: a client may get a little more time.
         """
-        now, left = self._loop.time(), self._left()
+        now, left = monotonic(), self._left()
         if left != self._left_then or not self.is_busy:
             self._left_then, self._moved_at = left, now
         return self._moved_at + self._timeouts.send - now

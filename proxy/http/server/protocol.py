@@ -9,6 +9,7 @@ it was waiting for.
 import asyncio
 import logging
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, cast
 
 import uvicorn
@@ -145,9 +146,10 @@ class ServerConnection(asyncio.BufferedProtocol):
         if self._lingering is not None:
             self._lingering.note(nbytes)
             return
-        if self._requests.is_between:
-            self.await_head()
+        was_between = self._requests.is_between
         self._requests.feed(self._read_buffer.take(nbytes))
+        if was_between and self._requests.is_in_head:
+            self.await_head()
         if nbytes >= _NOTABLE or self._requests.waits:
             # Whoever waits for it runs first, and nearly always takes all of it.
             self._loop.call_soon(self._look_at_waiting)
@@ -321,13 +323,13 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def await_unread(self) -> None:
         """Bound the time until a body that nobody wants has ended, and let it come."""
-        self._unread_ends = self._loop.time() + self.timeouts.linger_most
+        self._unread_ends = monotonic() + self.timeouts.linger_most
         self._read_side.open()
-        self._read_side.moved_at = self._loop.time()
+        self._read_side.moved_at = monotonic()
         self._look_at_unread()
 
     def _look_at_unread(self) -> None:
-        now = self._loop.time()
+        now = monotonic()
         left = min(self._unread_ends, self._read_side.moved_at + self.timeouts.linger) - now
         if left <= 0 or self._requests.is_stopping or self.is_short():
             self.close_gently()
@@ -336,10 +338,10 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def watch_bodies(self) -> None:
         """Begin to look whether both bodies move."""
-        self._read_side.moved_at = self._loop.time()
+        timeouts = self.timeouts
         self._write_side.begin()
         self._begin_window()
-        self._deadline.within(min(self.timeouts.window, self.timeouts.body), self._look_again)
+        self._deadline.within(timeouts.first_look, self._look_again)
 
     def _give_up(self) -> None:
         """End a connection whose head didn't come in time."""
@@ -350,13 +352,13 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def _begin_window(self) -> None:
         """Begin to measure; a client is measured only by windows that it had whole."""
-        self._window_ends = self._loop.time() + self.timeouts.window
+        self._window_ends = monotonic() + self.timeouts.window
         self._read_side.begin_window(wanted=self._requests.is_body_due)
         self._write_side.begin_window()
 
     def _look_again(self) -> None:
         """Look whether the bodies move; an app may take its time, a client not."""
-        window = self._window_ends - self._loop.time()
+        window = self._window_ends - monotonic()
         taking = self._write_side.patience()
         sending = self._read_side.patience(
             wanted=self._requests.is_body_due, is_answered=self._write_side.has_written()

@@ -6,8 +6,21 @@ somebody else could have. All of it runs on one timer for each connection.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from time import monotonic
+from weakref import WeakKeyDictionary
+
+log = logging.getLogger("proxy.http")
+
+_MANY = 100
+"""Deadlines that may be listed in vain."""
+_EARLY = 0.001
+"""Seconds that something is done too early, rather than with a turn of its own."""
+
+_sweeps: "WeakKeyDictionary[asyncio.AbstractEventLoop, Sweep]" = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -44,48 +57,115 @@ class ConnectionTimeouts:
     Above half of it nothing is read: the other half is a read's.
     """
 
+    @property
+    def first_look(self) -> float:
+        """When it is first looked whether bodies move."""
+        return min(self.window, self.body)
+
 
 class Deadline:
     """The end of a connection's current phase and what to do then; each phase replaces the last.
 
-    The timer is armed when a phase begins, looked at when it fires, and moved where it is early: a
-    timer of its own for every request would cost more than the rest of the bookkeeping.
+    All connections of a loop share one timer, and one list that is ordered by time: a timer of its
+    own for each of ten thousand idle ones would be most of what they hold. A phase that is moved
+    to a later time, as nearly all are, changes nothing in the list before its time has come.
     """
 
-    __slots__ = ("_end", "_loop", "_otherwise", "_timer")
+    __slots__ = ("_end", "_otherwise", "_sweep", "listed")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._timer: asyncio.TimerHandle | None = None
+        self._sweep = sweep_of(loop)
         self._end = 0.0
-        self._otherwise: Callable[[], None] = _nothing
+        self._otherwise: Callable[[], None] | None = None
+        self.listed = 0.0
+        """When it is looked at, by the loop's clock; 0 where it isn't."""
 
     def within(self, seconds: float, otherwise: Callable[[], None]) -> None:
         """Begin a phase: ``otherwise`` is called in ``seconds``, unless another begins before."""
-        self._end = self._loop.time() + seconds
+        self._end = end = monotonic() + seconds
         self._otherwise = otherwise
-        if self._timer is None or self._timer.when() > self._end:
-            self.cancel()
-            self._timer = self._loop.call_at(self._end, self._look)
+        if not 0.0 < self.listed <= end:
+            self._sweep.look_at(self, end)
 
     def cancel(self) -> None:
-        """Expect nothing any more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """Expect nothing any more, and hold nobody who did."""
+        self._otherwise = None
 
     def end(self) -> None:
-        """Expect nothing, and hold nobody who did: the connection is gone."""
-        self.cancel()
-        self._otherwise = _nothing
+        """Expect nothing, and leave the list: the connection is gone."""
+        self._otherwise = None
+        if self.listed:
+            self.listed = 0.0
+            self._sweep.forget_one()
 
-    def _look(self) -> None:
-        self._timer = None
-        if self._loop.time() < self._end:
-            self._timer = self._loop.call_at(self._end, self._look)
+    def look(self, now: float) -> None:
+        """Do what is due, or be looked at again then."""
+        self.listed = 0.0
+        if self._otherwise is None:
+            return
+        if now < self._end:
+            self._sweep.look_at(self, self._end)
         else:
             self._otherwise()
 
 
-def _nothing() -> None:
-    """Do nothing: no phase has begun."""
+class Sweep:
+    """The deadlines of one loop, by the time when each is to be looked at."""
+
+    __slots__ = ("_count", "_forgotten", "_list", "_loop", "_timer")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._list: list[tuple[float, int, Deadline]] = []
+        """A heap; the number keeps two of one time apart."""
+        self._count = 0
+        self._forgotten = 0
+        """How many in the list are looked at no more."""
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        """Return how many are listed, forgotten ones too."""
+        return len(self._list)
+
+    def look_at(self, deadline: Deadline, when: float) -> None:
+        """Look at ``deadline`` then; an earlier listing of it counts no more."""
+        if deadline.listed:
+            self._forgotten += 1
+        deadline.listed = when
+        self._count += 1
+        heappush(self._list, (when, self._count, deadline))
+        if self._timer is None or when < self._timer.when():
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_at(when, self._look)
+
+    def forget_one(self) -> None:
+        """Note that a listed deadline is looked at no more; now and then they are taken out."""
+        self._forgotten += 1
+        if self._forgotten > _MANY and self._forgotten > len(self._list) // 2:
+            self._list = [entry for entry in self._list if entry[2].listed == entry[0]]
+            heapify(self._list)
+            self._forgotten = 0
+
+    def _look(self) -> None:
+        self._timer = None
+        now = monotonic() + _EARLY
+        while self._list and self._list[0][0] <= now:
+            when, _, deadline = heappop(self._list)
+            if deadline.listed != when:
+                self._forgotten -= 1
+                continue
+            try:
+                deadline.look(now)
+            except Exception:
+                log.exception("a deadline couldn't be kept")
+        if self._list and self._timer is None:
+            self._timer = self._loop.call_at(self._list[0][0], self._look)
+
+
+def sweep_of(loop: asyncio.AbstractEventLoop) -> Sweep:
+    """Return the one of ``loop``."""
+    sweep = _sweeps.get(loop)
+    if sweep is None:
+        sweep = _sweeps[loop] = Sweep(loop)
+    return sweep
