@@ -37,7 +37,7 @@ soak: $(VENV)/dev.stamp ## a Portal under mixed load for MINUTES=10: memory, des
 	@exec $(BIN)/python -m tests.more.soak --minutes $(or $(MINUTES),10)
 
 # In an environment of its own: what others' proxies need must not change what ours is tested with.
-bench: bench-set-up ## CPU per request against other proxies, as ratios (QUICK=1: within three minutes; BASELINE=REVISION: and against that)
+bench: bench-set-up ## CPU per request against other proxies, as ratios (QUICK=1: within three minutes; BASELINE=REVISION; ONLY="hop tails")
 	@exec .venv-bench/bin/python -m bench $(if $(QUICK),--quick) $(if $(BASELINE),--baseline $(BASELINE)) $(if $(ONLY),--only $(ONLY))
 
 bench-mixed: bench-set-up ## how memory grows within five minutes of mixed load (MINUTES=5)

@@ -3,6 +3,7 @@
 In each round every subject has a turn; ratios are taken within a round.
 """
 
+import resource
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,10 @@ BESIDE = "_beside_64mib"
 TAILS = tuple(f"c{connections}{end}" for connections in CROWDS for end in ("", BESIDE))
 """What the rows are called."""
 THRONG = "throughput_c10000_over_c16"
-_FEW, _MANY = 16, 10_000
+_FEW = 16
+_MANY = {5_000: "throughput_c5000_over_c16", 10_000: THRONG}
+_DESCRIPTORS = 3.3
+"""That a Portal needs for each connection: its own, one to the app, and other listeners' parts."""
 _OURS, _BEFORE = "ours", "before"
 
 
@@ -50,12 +54,14 @@ def measure_tails(
 
 
 def measure_throng(crew: Crew, apps: Apps, rounds: int, seconds: float) -> dict[str, Spread]:
-    """Return the throughput with 10,000 busy connections over that with 16.
+    """Return the throughput with 10,000 busy connections over that with 16, and with 5,000.
 
-    Raises ``NotStarted`` and ``Wrong``.
+    So many as a process may have descriptors for. Raises ``NotStarted`` and ``Wrong``.
     """
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1] / _DESCRIPTORS
+    many = [one for one in _MANY if most < 0 or one <= most]
     running = portals.public_hop(crew, apps)
-    rates: dict[int, list[float]] = {_MANY: [], _FEW: []}
+    rates: dict[int, list[float]] = {_FEW: [], **{one: [] for one in many}}
     try:
         for _ in range(rounds):
             for connections, found in rates.items():
@@ -65,7 +71,7 @@ def measure_throng(crew: Crew, apps: Apps, rounds: int, seconds: float) -> dict[
                 running.forget_logs()
     finally:
         running.end(crew)
-    return {THRONG: ratio(rates[_MANY], rates[_FEW])}
+    return {_MANY[one]: ratio(rates[one], rates[_FEW]) for one in many}
 
 
 def _tails(name: str, taken: Mapping[str, Sequence[Sample]]) -> dict[str, Spread]:
