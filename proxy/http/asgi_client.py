@@ -2,7 +2,7 @@
 
 The server's own task sends what the handler says, message by message; a second one receives. The
 handler is called from both of them as from any callback. It is blocked from each message of its
-response until the server has taken that one.
+response until the server has taken that one; of a stream, while the server takes another one.
 
 Receiving, a piece is held while the handler is paused, and the next one waits behind it. So it is
 noticed in time that a client left, which servers tell only who asks. Nobody asks before a body is
@@ -338,8 +338,6 @@ class AsgiClient:
             return
         self._is_finished = True
         self._handler = self._held = None
-        if not self._is_complete:
-            self._abort()
         _wake(self._wanted)
 
     def _put(self, message: Message) -> None:
@@ -351,6 +349,8 @@ class AsgiClient:
         """Have the handler wait; behind the response's end it needn't be told."""
         if self._is_due or self._is_gone or self._is_broken:
             return
+        if self._is_raw and not (self._is_sending or self._is_complete):
+            return  # what a server that waits for it takes at once
         self._is_due = True
         if self._handler is not None and not self._is_complete:
             self._handler.pause_response()
