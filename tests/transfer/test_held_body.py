@@ -330,11 +330,17 @@ async def test_a_body_that_finds_no_space_is_refused_and_a_small_one_needs_none(
             (refusal,) = (await held(body, bytes(4 << 20), full=full)).said
             assert isinstance(refusal, Refusal)
             assert refusal.code is full
+        await _emptied(folder)
         with BufferedBody() as body:
             assert (await held(body, bytes(1 << 20))).said == ["held"]
-        async with asyncio.timeout(PATIENCE):
-            while os.statvfs(folder).f_bfree < os.statvfs(folder).f_blocks:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await _emptied(folder)
+
+
+async def _emptied(folder: Path) -> None:
+    """Wait until a thread has closed the file."""
+    async with asyncio.timeout(PATIENCE):
+        while os.statvfs(folder).f_bfree < os.statvfs(folder).f_blocks:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 async def test_what_can_t_be_read_back_is_told_once() -> None:
@@ -434,5 +440,6 @@ async def test_whoever_is_asked_to_pause_or_to_resume_may_close_at_once() -> Non
             source.run()
             async with asyncio.timeout(PATIENCE):
                 await closed.wait()
-            assert (await held(BufferedBody(), bytes(3 * MEMORY))).said == ["held"]
+            with BufferedBody() as other:
+                assert (await held(other, bytes(3 * MEMORY))).said == ["held"]
             assert source.said == []
