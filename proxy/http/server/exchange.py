@@ -12,10 +12,9 @@ held, no more than the connection's ``buffered``. Behind a 101 the same calls ca
 
 import asyncio
 import logging
-from collections.abc import Iterable
 from typing import Protocol
 
-from proxy.core.http.headers import Field, Fields, Indexed, values_of
+from proxy.core.http.headers import Field, Fields, values_of
 from proxy.core.http1.framing import IN_CHUNKS, Persistence, bodiless, persistence, request_framing
 from proxy.core.http1.grammar import RequestHead
 from proxy.core.http1.reader import SWITCHING_PROTOCOLS
@@ -24,7 +23,6 @@ from proxy.core.websocket.handshake import asks_for_websocket
 from proxy.http.downstream import RequestHandler
 
 _OF_THE_CONNECTION = frozenset({b"connection", b"keep-alive", b"transfer-encoding"})
-_NOTHING_SENT: tuple[int, list[Field]] = (0, [])
 
 log = logging.getLogger("proxy.http")
 
@@ -86,7 +84,7 @@ class Exchange:
         "_is_paused",
         "_is_to_deliver",
         "_left",
-        "_options",
+        "_names_upgrade",
         "_taken",
         "_unsent_head",
         "buffered",
@@ -113,19 +111,21 @@ class Exchange:
         self._is_to_deliver = False
         self._is_end_held = False
         self._unsent_head: bytes | None = None
-        self._composed_of = _NOTHING_SENT
+        self._composed_of: tuple[int, list[Field]] | None = None
         self._taken = 0
-        self._options: list[bytes] | None = None
+        self._names_upgrade = False
         self._left: int | None = None
         self._is_chunked = False
         self._is_bodiless = False
         self._is_delivering = False
-        self.expects_continue = head.minor == 1 and any(
-            value.lower() == b"100-continue" for value in values_of(head.fields, b"expect")
+        expect = values_of(head.fields, b"expect")
+        self.expects_continue = (
+            bool(expect) and head.minor == 1 and b"100-continue" in map(bytes.lower, expect)
         )
         # What follows a handshake is its WebSocket's or nobody's, never another request.
-        upgrades = b"upgrade" in persistence.options and asks_for_websocket(head.minor, head.fields)
-        self.keeps = persistence.keeps and not upgrades
+        self.keeps = persistence.keeps and not (
+            b"upgrade" in persistence.options and asks_for_websocket(head.minor, head.fields)
+        )
         self.is_upgraded = False
         """Whether the connection carries a stream since a 101."""
         self.bytes_in = self.bytes_out = 0
@@ -318,26 +318,37 @@ class Exchange:
 
     # The response.
 
-    def _start(self, status: int, given: Iterable[Field]) -> None:
+    def _start(self, status: int, given: Fields) -> None:
         self._is_bodiless = bodiless(self._head.method, status)
-        given = given if isinstance(given, Indexed) else Indexed(given)
-        fields = [pair for pair in given if pair[0] not in _OF_THE_CONNECTION]
-        lengths = values_of(given, b"content-length")
-        if len(lengths) > 1 or not all(map(bytes.isdigit, lengths)):
-            raise BrokenResponse("the app's Content-Length isn't one number")
+        fields: list[Field] = []
+        length = b""
+        for pair in given:
+            name = pair[0]
+            if name in _OF_THE_CONNECTION:
+                if name == b"connection" and not persistence(given, 1).keeps:
+                    self.keeps = False
+                continue
+            if name == b"content-length":
+                if length or not pair[1].isdigit():
+                    raise BrokenResponse("the app's Content-Length isn't one number")
+                length = pair[1]
+            elif name == b"upgrade":
+                self._names_upgrade = True
+            fields.append(pair)
         if self._is_bodiless:
             self._left = 0
-        elif lengths:
-            self._left = int(lengths[0])
+        elif length:
+            self._left = int(length)
         elif self._head.minor == 1:
             self._is_chunked = True
             fields.append(IN_CHUNKS)
         else:
             self.keeps = False
-        self.keeps = self.keeps and persistence(given, 1).keeps and self._may_keep()
-        self._options = [b"upgrade"] if values_of(given, b"upgrade") else None
+        self.keeps = self.keeps and self._may_keep()
+        # What can't be written is a mistake while another response can still be given.
         self._unsent_head = self._composed(status, fields)
-        self._composed_of = status, fields
+        if not self.is_received:
+            self._composed_of = status, fields
         self.has_started = True
         # It goes out with its body's first piece where that follows at once, else on its own.
         asyncio.get_running_loop().call_soon(self._flush)
@@ -355,8 +366,6 @@ class Exchange:
 
         Of chunks nobody knows how many are to come.
         """
-        if self.is_received:
-            return False
         length = request_framing(self._head)
         if not isinstance(length, int):
             return True
@@ -368,19 +377,21 @@ class Exchange:
         Who gets all of it without having sent all of its body learns there that the connection
         ends, if it does: nothing may stand behind that body, for it wouldn't be carried out.
         """
-        head, self._unsent_head = self._unsent_head or b"", None
-        if head and is_whole and self.keeps and self._leaves_much():
+        head, self._unsent_head = self._unsent_head, None
+        if head is None:
+            return b""
+        composed_of, self._composed_of = self._composed_of, None
+        if composed_of and is_whole and self.keeps and not self.is_received and self._leaves_much():
             self.keeps = False
-            head = self._composed(*self._composed_of)
-        self._composed_of = _NOTHING_SENT
+            return self._composed(*composed_of)
         return head
 
     def _composed(self, status: int, fields: list[Field]) -> bytes:
-        options = self._options or []
+        options = [b"upgrade"] if self._names_upgrade else []
         if not self.keeps:
-            options = [*options, b"close"]
+            options.append(b"close")
         elif self._head.minor == 0:
-            options = [*options, b"keep-alive"]
+            options.append(b"keep-alive")
         if options:
             fields = [*fields, (b"connection", b", ".join(options))]
         return response_head(status, fields)
