@@ -335,6 +335,18 @@ class Exchange:
             elif name == b"upgrade":
                 self._names_upgrade = True
             fields.append(pair)
+        self._frame(length, fields)
+        self.keeps = self.keeps and self._may_keep()
+        # What can't be written is a mistake while another response can still be given.
+        self._unsent_head = self._composed(status, fields)
+        if not self.is_received:
+            self._composed_of = status, fields
+        self.has_started = True
+        # It goes out with its body's first piece where that follows at once, else on its own.
+        asyncio.get_running_loop().call_soon(self._flush)
+
+    def _frame(self, length: bytes, fields: list[Field]) -> None:
+        """Choose how the body's end will show; ``length`` is what was told of it, b"" nothing."""
         if self._is_bodiless:
             self._left = 0
         elif length:
@@ -344,14 +356,6 @@ class Exchange:
             fields.append(IN_CHUNKS)
         else:
             self.keeps = False
-        self.keeps = self.keeps and self._may_keep()
-        # What can't be written is a mistake while another response can still be given.
-        self._unsent_head = self._composed(status, fields)
-        if not self.is_received:
-            self._composed_of = status, fields
-        self.has_started = True
-        # It goes out with its body's first piece where that follows at once, else on its own.
-        asyncio.get_running_loop().call_soon(self._flush)
 
     def _may_keep(self) -> bool:
         """Tell whether the connection can be kept after this response.
