@@ -11,7 +11,6 @@ import socket
 import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any, cast
 
 import uvicorn
@@ -77,11 +76,22 @@ class Listener:
         )
         self._config.load()
         # One class for all of the listener's connections: an attribute for each would be dearer.
+        is_short = staticmethod(limiter.is_short)
+        shared = {"__slots__": (), "timeouts": timeouts, "ask_short": is_short}
         self._connection = cast(
             type[ServerConnection],
-            type("Connection", (ServerConnection,), {"__slots__": (), "timeouts": timeouts}),
+            type(
+                "Connection",
+                (ServerConnection,),
+                {
+                    "__slots__": (),
+                    "timeouts": timeouts,
+                    "ask_short": staticmethod(limiter.is_short),
+                },
+            ),
         )
         self._state = ServerState()
+        self._app_state: dict[str, Any] = {}
         self._handshakes = HandshakeLimiter(HANDSHAKES_AT_ONCE)
         self._arriving: set[asyncio.Task[None]] = set()
         self._refused: dict[Refusing, None] = {}
@@ -197,9 +207,9 @@ class Listener:
 
         ``leave`` is called when it has ended, or couldn't be made.
         """
-        protocol = self._connection(self._config, self._state, {})
+        protocol = self._connection(self._config, self._state, self._app_state)
         protocol.on_end = leave
-        protocol.ask_short = partial(self._limiter.is_short, client)
+        protocol.client = client
         try:
             await self._connect(accepted, client, protocol, self._timeouts.head)
         except OSError as error:  # ssl.SSLError is one

@@ -11,9 +11,9 @@ import select
 import socket
 import struct
 import termios
-from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
+from typing import Protocol
 
 from proxy.http.server.timeouts import ConnectionTimeouts, Deadline
 
@@ -29,16 +29,23 @@ _UNKNOWN = -(1 << 62)
 _COUNT = struct.Struct("i")
 
 
+class Leavable(Protocol):
+    """The connection, as far as it is told that its client left."""
+
+    def be_left(self) -> None:
+        """End it."""
+
+
 class ReadSide:
     """What comes in on one connection."""
 
     __slots__ = (
         "_came",
+        "_connection",
         "_had_to_send",
         "_is_open",
         "_look",
         "_loop",
-        "_on_gone",
         "_signs",
         "_timeouts",
         "_transport",
@@ -49,11 +56,11 @@ class ReadSide:
         self,
         transport: asyncio.Transport,
         timeouts: ConnectionTimeouts,
-        on_gone: Callable[[], None],
+        connection: Leavable,
     ) -> None:
         self._transport = transport
         self._timeouts = timeouts
-        self._on_gone = on_gone
+        self._connection: Leavable | None = connection
         self._loop = asyncio.get_running_loop()
         self._look: asyncio.TimerHandle | None = None
         self._is_open = True
@@ -101,7 +108,7 @@ class ReadSide:
     def lose(self) -> None:
         """Look no more, and hold nobody who would be told: the connection is gone."""
         self.forget()
-        self._on_gone = _nothing
+        self._connection = None
 
     def _look_soon(self) -> None:
         self._look = self._loop.call_later(LOOK, self._look_for_client)
@@ -110,7 +117,8 @@ class ReadSide:
         """Tell of a client that left: its end stands behind bytes that nobody reads now."""
         if self._poll(self._signs):
             self._look = None
-            self._on_gone()
+            if self._connection is not None:
+                self._connection.be_left()
         else:
             self._look_soon()
 
@@ -285,10 +293,6 @@ class WriteSide:
             self.break_off()
         else:
             self._deadline.within(min(left, self._timeouts.send / 4), self.watch_rest)
-
-
-def _nothing() -> None:
-    """Do nothing: nobody is left to be told."""
 
 
 def _in_kernel(transport: asyncio.Transport) -> int:

@@ -36,7 +36,7 @@ _NOTABLE = 16 * 1024
 """Bytes that are worth a look whether they are taken."""
 
 
-def _never() -> bool:
+def _never(_: str) -> bool:
     return False
 
 
@@ -69,10 +69,12 @@ class ServerConnection(asyncio.BufferedProtocol):
         "_unread_ends",
         "_window_ends",
         "_write_side",
-        "ask_short",
+        "client",
         "on_end",
     )
     timeouts = ConnectionTimeouts()
+    ask_short: Callable[[str], bool] = staticmethod(_never)
+    """Tells ``is_short`` of a client's address."""
 
     def __init__(
         self,
@@ -99,19 +101,19 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._unread_ends = 0.0
         self.on_end: Callable[[], None] | None = None
         """Is called once the connection is gone."""
-        self.ask_short: Callable[[], bool] = _never
-        """Tells ``is_short``."""
+        self.client = ""
+        """The client's address, for ``ask_short``."""
 
     def is_short(self) -> bool:
         """Tell whether there are so many connections that a slow one takes another one's place."""
-        return self.ask_short()
+        return self.ask_short(self.client)
 
     # What asyncio and uvicorn call.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a request."""
         self._transport = cast(asyncio.Transport, transport)
-        self._read_side = ReadSide(self._transport, self.timeouts, self._be_left)
+        self._read_side = ReadSide(self._transport, self.timeouts, self)
         self._write_side = WriteSide(self._transport, self._deadline, self.timeouts)
         self._server_state.connections.add(self)  # type: ignore[arg-type]
         self._requests = ConnectionRequests(self, self._serve(), self._remote_peer())
@@ -298,7 +300,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         """Reset the connection."""
         self._write_side.break_off()
 
-    def _be_left(self) -> None:
+    def be_left(self) -> None:
         """End a connection whose client left while nobody read from it."""
         self._requests.leave()
         self._transport.abort()
