@@ -80,15 +80,7 @@ class Listener:
         shared = {"__slots__": (), "timeouts": timeouts, "ask_short": is_short}
         self._connection = cast(
             type[ServerConnection],
-            type(
-                "Connection",
-                (ServerConnection,),
-                {
-                    "__slots__": (),
-                    "timeouts": timeouts,
-                    "ask_short": staticmethod(limiter.is_short),
-                },
-            ),
+            type("Connection", (ServerConnection,), shared),
         )
         self._state = ServerState()
         self._app_state: dict[str, Any] = {}
