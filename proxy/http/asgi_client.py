@@ -282,6 +282,8 @@ class AsgiClient:
         """Send a piece of the body, or of the stream; raises ``UpstreamFailed``."""
         if self._is_gone or not (piece or ends):
             return
+        if self._is_complete or not self._has_started:
+            raise UpstreamFailed("a body where none can be")
         self.bytes_out += len(piece)
         if self._is_raw:
             self._put({"type": RAW, "data": piece, "more": not ends})

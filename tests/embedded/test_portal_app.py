@@ -13,7 +13,7 @@ from proxy.embedded.middleware import open_for, open_portal
 from proxy.embedded.portal_app import PortalApp
 from proxy.http.in_process.scope import server_scope
 from proxy.http.upstream import UpstreamFailed
-from tests.embedded.server import Server, http, living, request
+from tests.embedded.server import Server, http, living, request, turns
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
@@ -191,6 +191,67 @@ async def test_a_client_that_leaves_an_app_that_waits_is_one_line(
             server.leaves()
             await serving
     assert (server.sent, heard, _outcomes(caplog)) == ([], ["http.disconnect"], ["left"])
+
+
+async def test_an_app_says_no_more_than_its_client_takes(home: Home, host: str) -> None:
+    said = 0
+    is_stuck, takes = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal said
+        del scope
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for said in range(1, 21):
+            await send({"type": "http.response.body", "body": b"x", "more_body": said < 20})
+
+    class Slow(Server):
+        async def send(self, message: Message) -> None:
+            await super().send(message)
+            if message.get("body"):
+                is_stuck.set()
+                await takes.wait()
+
+    portal_app = PortalApp(partial(open_for, app, "guestbook", home.config))
+    server = Slow()
+    server.says(request())
+    async with living(portal_app):
+        scope = http(f"guestbook.{host}", b"/public/x")
+        serving = asyncio.create_task(server.serve(portal_app, scope))
+        await is_stuck.wait()
+        await turns()
+        assert (server.body, said <= 5) == (b"x", True)
+        takes.set()
+        await serving
+    assert (said, server.body) == (20, b"x" * 20)
+
+
+async def test_a_client_sends_no_more_than_its_app_takes(home: Home, host: str) -> None:
+    took: list[bytes] = []
+    is_stuck, takes = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        del scope
+        while (message := await receive())["more_body"]:
+            took.append(message["body"])
+            is_stuck.set()
+            await takes.wait()
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    portal_app = PortalApp(partial(open_for, app, "guestbook", home.config))
+    server = Server()
+    server.says(*(request(b"x", more=at < 20) for at in range(1, 21)))
+    chunked = (b"transfer-encoding", b"chunked")
+    async with living(portal_app):
+        scope = http(f"guestbook.{host}", b"/public/x", chunked, method="PUT")
+        serving = asyncio.create_task(server.serve(portal_app, scope))
+        await is_stuck.wait()
+        await turns()
+        assert (took, server.asked <= 6) == ([b"x"], True)
+        takes.set()
+        await serving
+    assert (b"".join(took), server.status) == (b"x" * 20, 204)
 
 
 class Strict(Server):

@@ -263,18 +263,18 @@ async def test_a_stream_is_blocked_while_the_server_takes_another_piece() -> Non
     handler, client = asked.handler, asked.handler.client
     client.switch_protocols(FIELDS)
     assert (handler.told, client.is_blocked) == ([], False)
-    await turns()
-    assert not client.is_blocked
+    await turns()  # and the server is busy with that
     client.send(b"a")
     assert (handler.told, client.is_blocked) == (["pause"], True)
     server.lets.release()
     server.lets.release()
     await turns()
     assert (handler.told, client.is_blocked) == (["pause", "resume"], False)
-    client.send(b"b")
-    assert not client.is_blocked
-    client.send(b"", ends=True)
-    assert client.is_blocked
+    blocked: list[bool] = []
+    for piece in (b"b", b""):
+        client.send(piece, ends=not piece)
+        blocked.append(client.is_blocked)
+    assert blocked == [False, True]
     handler.finish()
     for _ in range(2):
         server.lets.release()
@@ -497,6 +497,18 @@ async def test_a_body_that_isn_t_its_length_is_none(
         wanted = ""
     asked.handler.finish()
     assert await asked.end() == wanted
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+async def test_a_body_stands_between_its_head_and_its_end(*, is_late: bool) -> None:
+    asked = await serving()
+    if is_late:
+        respond(b"a")(asked.handler)
+    with pytest.raises(UpstreamFailed):
+        asked.handler.client.send(b"b")
+    asked.handler.client.break_off()
+    asked.handler.finish()
+    assert await asked.end() == "UpstreamFailed"
 
 
 # What the server raises.
