@@ -18,34 +18,23 @@ from proxy.core.gate import Admission, Request
 from proxy.core.http.forwarded import ForwardedChain
 from proxy.core.http.headers import values_of
 from proxy.core.http.origin import Origin
-from proxy.core.log_line import RequestLine
+from proxy.core.http1.framing import IN_CHUNKS
 from proxy.http.upstream import Destination
-from proxy.inbound.app_request import AppRequests
+from proxy.inbound.app_request import EMPTY, AppRequests
 from proxy.inbound.dropped_names import DroppedNamesLog
-from proxy.transfer.client import Client
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from proxy.core.http.headers import Field
     from proxy.http.upstream import UpstreamRequest
 
 _ORIGIN = Origin("https", "ada.example", 443)
 _HOST = b"site.ada.example"
-_EMPTY_DIGEST = {"sha-256": bytes(32)}
 
 
-async def _pieces(*pieces: bytes) -> AsyncIterator[bytes]:
-    for piece in pieces:
-        yield piece
-
-
-async def _made(
+def _made(
     *fields: Field,
     caller: Caller = ANONYMOUS,
     framing: Field | None = None,
-    pieces: tuple[bytes, ...] = (),
-    digests: dict[str, bytes] | None = None,
     told: bytes = b"",
     **settings: Any,
 ) -> UpstreamRequest:
@@ -54,16 +43,15 @@ async def _made(
     rule = SimpleNamespace(headers=())
     app = App("site", cast(Any, ()), Destination(Origin("http", "127.0.0.1", 80)), **settings)
     target = parse_target(b"/a%2Fb?")
-    admission = Admission(caller, "site", cast(Any, rule), target, fields, None, digests or {})
+    admission = Admission(caller, "site", cast(Any, rule), target, fields, None, {})
     request = Request(b"PUT", target.raw, ((b"host", _HOST), *fields))
     chain = ForwardedChain(("192.0.2.1",), "https", "id", told)
-    client = Client(framing, _pieces(*pieces), cast(Any, None), chain, cast(RequestLine, None))
     requests = AppRequests(cast(Any, portal), DroppedNamesLog())
-    return await requests.streamed(request, admission, app, client, ())
+    return requests.streamed(request, admission, app, chain, framing)
 
 
-async def test_it_is_what_was_asked_with_our_word_and_a_mark_at_the_end() -> None:
-    made = await _made((b"x-a", b"1"))
+def test_it_is_what_was_asked_with_our_word_and_a_mark_at_the_end() -> None:
+    made = _made((b"x-a", b"1"))
     assert (made.method, made.target) == (b"PUT", b"/a%2Fb?")
     assert made.fields[:2] == ((b"host", _HOST), (b"x-a", b"1"))
     assert values_of(made.fields, b"x-ptl-client-type") == [b"anonymous"]
@@ -82,15 +70,13 @@ async def test_it_is_what_was_asked_with_our_word_and_a_mark_at_the_end() -> Non
         (b"x; of=" + _HOST, False),
     ],
 )
-async def test_what_came_through_the_app_already_is_refused(
-    mark: bytes, *, is_refused: bool
-) -> None:
+def test_what_came_through_the_app_already_is_refused(mark: bytes, *, is_refused: bool) -> None:
     if is_refused:
         with pytest.raises(Refusal) as refused:
-            await _made((b"cdn-loop", mark))
+            _made((b"cdn-loop", mark))
         assert refused.value.code is Code.LOOP_DETECTED
     else:
-        made = await _made((b"cdn-loop", mark))
+        made = _made((b"cdn-loop", mark))
         assert values_of(made.fields, b"cdn-loop") == [mark, _HOST]
 
 
@@ -104,10 +90,10 @@ async def test_what_came_through_the_app_already_is_refused(
     ],
 )
 @pytest.mark.parametrize("own", [None, b"app.internal"])
-async def test_the_host_that_is_told_leads_to_the_app(
+def test_the_host_that_is_told_leads_to_the_app(
     told: bytes, asked_for: bytes, own: bytes | None
 ) -> None:
-    made = await _made(told=told, host=own)
+    made = _made(told=told, host=own)
     assert values_of(made.fields, b"host") == [own or _HOST]
     assert values_of(made.fields, b"x-forwarded-host") == [asked_for]
 
@@ -121,23 +107,23 @@ async def test_the_host_that_is_told_leads_to_the_app(
         (Caller("peer", "p2"), "p2"),
     ],
 )
-async def test_a_peer_shares_no_connection_that_carried_a_body(caller: Caller, name: str) -> None:
-    assert (await _made(caller=caller)).caller == name
+def test_a_peer_shares_no_connection_that_carried_a_body(caller: Caller, name: str) -> None:
+    assert (_made(caller=caller)).caller == name
 
 
-async def test_a_body_of_no_bytes_is_proven_before_the_app_hears_of_it() -> None:
-    empty = (b"content-length", b"0")
-    assert (await _made(framing=empty)).body is None
-    with pytest.raises(Refusal) as refused:
-        await _made(framing=empty, digests=_EMPTY_DIGEST)
-    assert refused.value.code is Code.DIGEST_MISMATCH
+@pytest.mark.parametrize(
+    ("framing", "streams"),
+    [(None, False), (EMPTY, False), ((b"content-length", b"1"), True), (IN_CHUNKS, True)],
+)
+def test_a_body_streams_where_there_is_one(framing: Field | None, *, streams: bool) -> None:
+    made = _made(framing=framing)
+    assert made.body is None
+    assert made.streams is streams
+    if framing is not None:
+        assert values_of(made.fields, framing[0]) == [framing[1]]
 
 
-async def test_the_last_piece_of_a_false_body_never_goes_on() -> None:
-    length = (b"content-length", b"6")
-    made = await _made(framing=length, pieces=(b"one", b"two"), digests=_EMPTY_DIGEST)
-    assert made.body is not None
-    assert await anext(made.body) == b"one"
-    with pytest.raises(Refusal) as refused:
-        await anext(made.body)
-    assert refused.value.code is Code.DIGEST_MISMATCH
+def test_who_waits_for_an_invitation_gets_the_app_s() -> None:
+    expects = (b"expect", b"100-continue")
+    assert values_of(_made(expects, framing=IN_CHUNKS).fields, b"expect")[-1] == expects[1]
+    assert (b"expect", b"100-continue") not in _made(framing=IN_CHUNKS).fields

@@ -35,10 +35,6 @@ def _admission(caller: Caller) -> Admission:
     return Admission(caller, "site", None, parse_target(b"/"), (), None, {})
 
 
-def _from_app(*fields: tuple[bytes, bytes]) -> Any:
-    return SimpleNamespace(status=200, fields=fields)
-
-
 @pytest.mark.parametrize(
     ("asked", "told", "own"),
     [
@@ -53,8 +49,8 @@ def _from_app(*fields: tuple[bytes, bytes]) -> Any:
 def test_an_app_is_known_by_the_hosts_that_lead_to_it(
     responses: AppResponses, asked: bytes, told: bytes, own: set[bytes]
 ) -> None:
-    client = cast(Any, SimpleNamespace(chain=SimpleNamespace(host=told)))
-    assert set(responses.own_hosts(_request(asked), "site", client)) == own
+    chain = cast(Any, SimpleNamespace(host=told))
+    assert set(responses.own_hosts(_request(asked), "site", chain)) == own
 
 
 @pytest.mark.parametrize(
@@ -63,16 +59,16 @@ def test_an_app_is_known_by_the_hosts_that_lead_to_it(
 def test_what_somebody_known_got_is_for_no_shared_cache(
     responses: AppResponses, caller: Caller, kept: bytes
 ) -> None:
-    from_app = _from_app((b"cache-control", b"public, max-age=60"))
-    passing = responses.passing(_request(), _admission(caller), from_app, _OWN)
+    from_app = ((b"cache-control", b"public, max-age=60"),)
+    passing = responses.passing(_request(), _admission(caller), 200, from_app, _OWN)
     assert values_of(passing, b"cache-control") == [kept]
 
 
 def test_what_is_signed_tells_shared_caches_nothing(responses: AppResponses) -> None:
     """Those on the way: under its travelling name a field reaches the app that called."""
     told = (b"surrogate-control", b"acme-cache-control", b"x-a")
-    from_app = _from_app(*((name, b"1") for name in told))
-    signed = responses.to_sign(_request(), _admission(Caller("peer", "p1")), from_app, _OWN)
+    from_app = tuple((name, b"1") for name in told)
+    signed = responses.to_sign(_request(), _admission(Caller("peer", "p1")), 200, from_app, _OWN)
     assert signed == ((b"portal-app-surrogate-control", b"1"), (b"x-a", b"1"))
 
 
@@ -81,8 +77,8 @@ def test_a_cookie_for_other_apps_stays_here_and_the_owner_is_told(
 ) -> None:
     caplog.set_level(logging.WARNING)
     mine, beyond = b"a=1; Domain=site.ada.example", b"b=2; Domain=ada.example"
-    from_app = _from_app((b"set-cookie", mine), (b"set-cookie", beyond))
+    from_app = ((b"set-cookie", mine), (b"set-cookie", beyond))
     for _ in range(2):
-        passing = responses.passing(_request(), _admission(ANONYMOUS), from_app, _OWN)
+        passing = responses.passing(_request(), _admission(ANONYMOUS), 200, from_app, _OWN)
         assert values_of(passing, b"set-cookie") == [mine]
     assert caplog.text.count("its cookie b isn't handed on") == 1
