@@ -18,7 +18,7 @@ from proxy.portal import Portal
 from proxy.state.replay import Later
 from proxy.transfer.places import PlaceLimiter
 from proxy.transfer.spool import Spool
-from proxy.transfer.websocket_relay import RelayLimits
+from proxy.transfer.websocket import RelayLimits
 
 
 class InboundContext:

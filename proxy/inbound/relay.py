@@ -51,7 +51,7 @@ from proxy.transfer.held_body import HeldSender
 from proxy.transfer.places import Place
 from proxy.transfer.relay import At, Relay, Stage
 from proxy.transfer.spool import SpoolHolder, fields_of_spooled
-from proxy.transfer.websocket_relay import WebSocketRelay
+from proxy.transfer.websocket import WebSocketRelay
 
 LISTENER = "public"
 _EVICTED = Refusal(Code.APP_BUSY, "places are short, and it was quiet for longest")

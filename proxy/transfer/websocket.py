@@ -7,32 +7,45 @@
 
 Where we close it ourselves, for a frame that may not pass or at the end of the proxy, the other
 side hears it first, and may finish what it was saying; in the place of its own Close goes ours.
+
+Both sides call, and nothing here waits. Each direction is for itself in one of three states:
+
+    state    what is told                     what follows                                next state
+    OPEN     bytes                            what may pass of them goes on               OPEN
+    OPEN     the end, while bytes wait        -                                           ENDING
+    OPEN     the end, or the app's failure    our end where the direction leads           ENDED
+    ENDING   (all that waited has gone on)    the same                                    ENDED
+    ENDED    anything                         -                                           ENDED
+
+Bytes wait for their turn behind many others, or where the side that they are for takes none; the
+one from which they came is paused meanwhile. It is over when the app's direction has ended, and the
+client's too, or both sides were told a Close of ours; at the latest when the time for that is up.
 Source: RFC 6455, sections 5 and 7.
 """
 
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from functools import partial
-
-from starlette.types import Receive, Send
+from enum import Enum, auto
+from typing import Protocol
 
 from proxy.config.limits import DEFAULT_LIMITS
 from proxy.core.errors import Code, Refusal
-from proxy.core.websocket.frames import Close, FrameFilter, State, close_frame
+from proxy.core.http.headers import Fields
+from proxy.core.http1.reader import SWITCHING_PROTOCOLS
+from proxy.core.websocket.frames import Close, FrameFilter, close_frame
+from proxy.core.websocket.frames import State as Passing
 from proxy.core.websocket.handshake import Handshake, NotAgreed, fields_for_client, read_response
-from proxy.http.scope import RAW, STOP, UPGRADE
-from proxy.http.upstream import UpstreamFailed, UpstreamResponse
-from proxy.transfer.active_requests import ActiveRequest
-from proxy.transfer.places import Place
+from proxy.http.downstream import Downstream
+from proxy.http.upstream import UpstreamExchange, UpstreamFailed
 from proxy.transfer.response import passing_fields
 
 log = logging.getLogger("proxy.websocket")
 
-_EVICTED = Refusal(Code.APP_BUSY, "places are short, and it was quiet for longest")
+EVICTED = Refusal(Code.APP_BUSY, "places are short, and it was quiet for longest")
+"""Why a WebSocket is revoked that makes room for another request."""
 _SLICE = 32 * 1024
 """Bytes that are looked at in one go: a flood of empty frames must not keep the others waiting."""
 
@@ -52,139 +65,387 @@ class RelayLimits:
 _LIMITS = RelayLimits()
 
 
-@dataclass(frozen=True, slots=True)
-class _Direction:
-    """One direction: what may pass, where to, and what our own Close looks like there."""
+def close_for(code: Code) -> Close:
+    """Return how a revocation for ``code`` is told."""
+    return Close.TRY_AGAIN_LATER if code is Code.APP_BUSY else Close.NOT_ALLOWED
 
-    frame_filter: FrameFilter
-    write: Callable[[bytes], Awaitable[None]]
-    close: Callable[[Close], bytes]
+
+class _Side(Protocol):
+    """Either side: a ``Downstream`` or an ``UpstreamExchange`` behind the 101."""
+
+    @property
+    def is_blocked(self) -> bool: ...
+
+    def send(self, piece: bytes, *, ends: bool = False) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+
+class _Gone:
+    """A side that has our end, or that is none of ours any more: nothing reaches it."""
+
+    is_blocked = False
+
+    def send(self, piece: bytes, *, ends: bool = False) -> None:
+        pass
+
+    def pause(self) -> None:
+        pass
+
+    def resume(self) -> None:
+        pass
+
+
+_GONE = _Gone()
+
+
+class _State(Enum):
+    """Where a direction is between its beginning and its end."""
+
+    OPEN = auto()
+    ENDING = auto()
+    ENDED = auto()
+
+
+class _Direction:
+    """The frames from ``source`` to ``to``."""
+
+    __slots__ = (
+        "_at", "frame_filter", "is_held", "is_paused", "is_turn_due", "masks", "rest", "source",
+        "state", "to",
+    )  # fmt: skip
+
+    def __init__(self, source: _Side, to: _Side, frame_filter: FrameFilter, *, masks: bool) -> None:
+        """``masks`` tells whether a Close of ours is masked, as those are that an app gets."""
+        self.source = source
+        self.to = to
+        self.frame_filter = frame_filter
+        self.masks = masks
+        self.state = _State.OPEN
+        self.rest = b""
+        """What came and waits, from ``_at`` on."""
+        self._at = 0
+        self.is_held = False
+        """Whether ``to`` takes nothing for now."""
+        self.is_paused = False
+        """Whether ``source`` is."""
+        self.is_turn_due = False
+        """Whether what waits goes on soon."""
+
+    def put(self, piece: bytes) -> None:
+        """Let ``piece`` wait behind what waits already."""
+        self.rest = self.rest[self._at :] + piece if self.rest else piece
+        self._at = 0
+
+    def take(self, size: int) -> bytes:
+        """Return the first ``size`` bytes that wait, or all."""
+        start, rest = self._at, self.rest
+        end = start + size
+        if end < len(rest):
+            self._at = end
+            return rest[start:end]
+        self.drop()
+        return rest[start:] if start else rest
+
+    def drop(self) -> None:
+        """Forget what waits."""
+        self.rest, self._at = b"", 0
+
+    def steer(self) -> None:
+        """Pause ``source`` while anything waits, or would have to; resume it afterwards."""
+        wanted = self.is_held or bool(self.rest)
+        if self.state is _State.OPEN and wanted is not self.is_paused:
+            self.is_paused = wanted
+            if wanted:
+                self.source.pause()
+            else:
+                self.source.resume()
+
+    def close(self, code: Close) -> bytes:
+        """Return a Close of ours, as it looks where this leads."""
+        return close_frame(code, mask=secrets.token_bytes(4) if self.masks else b"")
+
+    def let_go(self) -> None:
+        """Have nothing to do with either side any more."""
+        self.source = self.to = _GONE
+        self.state = _State.ENDED
+        self.drop()
 
 
 class WebSocketRelay:
-    """One WebSocket; ``run`` it once the app has answered 101."""
+    """One WebSocket; ``begin`` it once the app has answered 101.
+
+    When it is over, what ``begin`` was given is called, once: with None, or why the app's side
+    broke off. Not where ``client_left`` or ``revoke`` ended it; who calls these knows. Afterwards
+    nothing is sent, and nothing that is told has any effect. Neither side is finished here.
+    """
+
+    __slots__ = (
+        "_app", "_client", "_closing", "_down", "_failure", "_limits", "_loop",
+        "_on_over", "_timer", "_up", "fields", "last_moved",
+    )  # fmt: skip
 
     def __init__(
         self,
         asked: Handshake,
-        response: UpstreamResponse,
-        receive: Receive,
-        send: Send,
+        fields: Fields,
+        client: Downstream,
+        exchange: UpstreamExchange,
         app: str,
         limits: RelayLimits = _LIMITS,
         own: Collection[bytes] = (),
     ) -> None:
-        """Check the app's 101; raises ``UpstreamFailed`` for a false one.
+        """Check the app's 101, whose ``fields`` these are; raises ``UpstreamFailed`` if it's false.
 
-        ``receive`` and ``send`` are the client's; ``app`` names the app for the log, ``own`` are
-        the hosts by which it is reached.
+        Nothing has been sent then. ``app`` names the app for the log, ``own`` are the hosts by
+        which it is reached.
         """
         try:
-            deflate = read_response(asked, response.fields).deflate
+            deflate = read_response(asked, fields).deflate
         except NotAgreed as error:
             raise UpstreamFailed(str(error)) from None
-        self._response = response
-        self._receive = receive
-        self._send = send
+        passing = passing_fields(b"GET", SWITCHING_PROTOCOLS, fields, own=own)
+        self.fields: Fields = fields_for_client(passing)
+        """Those that the client gets with its 101."""
+        self._client: Downstream | None = client
+        """Who gets the 101; None behind it."""
         self._app = app
         self._limits = limits
-        self._own = own
-        self._clock = asyncio.timeout(None)
+        self._on_over: Callable[[Exception | None], None] | None = None
+        """None before it begins, and once it is over."""
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
         self._closing: Close | None = None
-        self._is_app_deaf = False
-        self._has_client_ended = False
-        self._has_client_our_end = False
-        self._now = asyncio.get_running_loop().time
-        self.last_moved = self._now()
+        self._failure: Exception | None = None
+        self.last_moved = self._loop.time()
         """When bytes last came, from either side."""
         up, down = (
             FrameFilter(sends_masked=masked, deflate=deflate, limit=limits.message)
             for masked in (True, False)
         )
-        self._up = _Direction(up, self._to_app, _masked_close)
-        self._down = _Direction(down, self._to_client, close_frame)
+        self._up = _Direction(client, exchange, up, masks=True)
+        self._down = _Direction(exchange, client, down, masks=False)
 
-    async def run(self) -> None:
-        """Carry frames until both sides have ended; raises ``UpstreamFailed`` if the app broke off.
+    def begin(self, on_over: Callable[[Exception | None], None]) -> None:
+        """Pass the 101 on, and frames from then on."""
+        client, self._client = self._client, None
+        fields, self.fields = self.fields, ()
+        if client is None:
+            return
+        self._on_over = on_over
+        client.switch_protocols(fields)
+        for direction in (self._up, self._down):
+            direction.is_held = direction.to.is_blocked
+            direction.is_paused = not direction.is_held  # so that either of both is said
+            direction.steer()
 
-        A client that breaks off has this cancelled by its listener.
+    # What either side tells.
+
+    def from_client(self, piece: bytes, *, ends: bool) -> None:
+        """Take what the client sends; ``ends`` with the last of it."""
+        self._take(self._up, piece, ends=ends)
+
+    def from_app(self, piece: bytes, *, ends: bool) -> None:
+        """Take what the app sends, likewise."""
+        self._take(self._down, piece, ends=ends)
+
+    def app_failed(self, failure: Exception) -> None:
+        """Take note that nothing more comes from the app, nor reaches it, and why.
+
+        Behind its end too: it may have been listening until then.
         """
-        response = self._response
-        fields = passing_fields(b"GET", response.status, response.fields, own=self._own)
-        await self._send({"type": UPGRADE, "headers": list(fields_for_client(fields))})
-        try:
-            async with self._clock, asyncio.TaskGroup() as directions:
-                up = directions.create_task(self._carry_up())
-                await self._carry_down()
-                if self._is_told:
-                    up.cancel()  # the client has its Close and our end, and a moment to read them
-        except TimeoutError:
-            await self._cut_short()
-        except ExceptionGroup as group:
-            # Only one of them is told: the other direction failed because of it, or beside it.
-            raise group.exceptions[0] from None
+        self._up.to = _GONE
+        if self._down.state is _State.OPEN:
+            self._failure = failure
+            self._take(self._down, b"", ends=True)
+        self._go_on(self._up)  # or the client's end would never be seen
 
-    async def _carry_up(self) -> None:
-        more = True
-        while more:
-            message = await self._receive()
-            if message["type"] == STOP:
-                await self._close(Close.GOING_AWAY, self._up, self._down)
-                continue
-            more = message["more"]
-            # Handed on before the next is received: so a slow app makes its client wait.
-            await self._hand_on(message["data"], self._up, self._down)
-        self._has_client_ended = True
-        if self._closing is not None:
-            # The client ended without the Close that ours waits behind: it goes out now.
-            await self._close_now(self._up)
-        self._response.write_end()
+    def client_left(self) -> None:
+        """Take note that nothing reaches the client any more: it is over."""
+        self._let_go()
+
+    def close(self) -> None:
+        """Let go of both sides, however it ended; nothing is called any more."""
+        self._let_go()
+
+    def pause_to_client(self) -> None:
+        """Send the client no more for now."""
+        self._hold(self._down)
+
+    def resume_to_client(self) -> None:
+        """Go on sending to the client."""
+        self._go_on(self._down)
+
+    def pause_to_app(self) -> None:
+        """Send the app no more for now."""
+        self._hold(self._up)
+
+    def resume_to_app(self) -> None:
+        """Go on sending to the app."""
+        self._go_on(self._up)
+
+    # What the proxy wants.
+
+    def stop(self) -> None:
+        """Close it: the proxy is about to end."""
+        if not self._is_over:
+            self._close(Close.GOING_AWAY, self._up, self._down)
+
+    def revoke(self, code: Close = Close.NOT_ALLOWED) -> bool:
+        """Say at once that it may not go on, to each side that can hear it; it is over then.
+
+        Tells whether the client was told, and has our end. A side that is in the middle of a frame,
+        or takes nothing, can't be told: its connection is to be broken off.
+        """
+        if self._is_over:
+            return False
+        if self._closing is None:
+            self._closing = code
+        for direction in (self._up, self._down):
+            is_told = self._tell_at_once(direction)
+            if is_told:
+                self._send_end(direction)
+        self._let_go()
+        return is_told
+
+    # What passes.
+
+    def _take(self, direction: _Direction, piece: bytes, *, ends: bool) -> None:
+        if direction.state is not _State.OPEN:
+            return
+        self.last_moved = self._loop.time()
+        if ends:
+            direction.state = _State.ENDING
+        is_first = not direction.rest
+        if piece:
+            direction.put(piece)
+        if is_first:
+            self._pass_on(direction)
+
+    def _pass_on(self, direction: _Direction) -> None:
+        """Hand on what waits, as far as it can be taken, and as much as one turn may cost.
+
+        Only headers cost time: a payload passes however long it is.
+        """
+        is_spent = False
+        while direction.rest and not direction.is_held:
+            size = direction.frame_filter.left if is_spent else direction.frame_filter.left + _SLICE
+            if not size:
+                break
+            is_spent = True
+            self._hand_on(direction, direction.take(size))
+        direction.steer()
+        if direction.rest:
+            self._see_to_turn(direction)
+        elif direction.state is _State.ENDING:
+            self._end(direction)
+
+    def _hand_on(self, direction: _Direction, part: bytes) -> None:
+        # What the filter passes on goes out even where it is the last before a violation: the
+        # other side gets whole frames up to there, then our Close.
+        self._send(direction, direction.frame_filter.feed(part))
+        if self._is_over:
+            return
+        if direction.frame_filter.state is Passing.OVER:
+            self._end_if_told()
+        elif direction.frame_filter.violation is not None:
+            self._refuse(direction)
+        if direction.frame_filter.state is Passing.OVER:
+            direction.drop()
+
+    def _send(self, direction: _Direction, data: bytes) -> None:
+        if data:
+            direction.to.send(data)
+            if direction.to.is_blocked:
+                self._hold(direction)
+
+    def _hold(self, direction: _Direction) -> None:
+        direction.is_held = True
+        direction.steer()
+
+    def _go_on(self, direction: _Direction) -> None:
+        direction.is_held = False
+        self._see_to_turn(direction)
+        direction.steer()
+
+    def _see_to_turn(self, direction: _Direction) -> None:
+        """Let what waits have its turn, unless it has to wait for longer."""
+        if direction.rest and not direction.is_held and not direction.is_turn_due:
+            direction.is_turn_due = True
+            self._loop.call_soon(self._have_turn, direction)
+
+    def _have_turn(self, direction: _Direction) -> None:
+        direction.is_turn_due = False
+        self._pass_on(direction)
+
+    # How it ends by itself.
+
+    def _end(self, direction: _Direction) -> None:
+        """See to it that the side to which ``direction`` leads learns of the other one's end."""
+        if self._failure is not None and direction is self._down and not self._may_break_off:
+            self._be_over(self._failure)
+            return
+        # Where no Close came for ours to replace, ours goes out now.
+        self._close_now(direction)
+        self._send_end(direction)
+        direction.state = _State.ENDED  # not before, for what is sent may call us
         self._end_within(self._limits.ending)
+        self._end_if_told()
+        self._look()
 
-    async def _carry_down(self) -> None:
-        try:
-            async for piece in self._response.pieces():
-                await self._hand_on(piece, self._down, self._up)
-        except UpstreamFailed:
-            # Behind the app's Close, or the client's end, many an app resets: that is its end too.
-            if self._down.frame_filter.state is not State.OVER and not self._has_client_ended:
-                raise
-        if self._closing is not None:
-            await self._close_now(self._down)
-        await self._end_client()
-        self._end_within(self._limits.ending)
+    @property
+    def _may_break_off(self) -> bool:
+        """Whether a reset is the app's end: many an app resets behind its Close, or the client."""
+        is_closed = self._down.frame_filter.state is Passing.OVER
+        return is_closed or self._up.state is _State.ENDED
 
-    async def _hand_on(self, data: bytes, direction: _Direction, back: _Direction) -> None:
-        self.last_moved = self._now()
-        is_first = True
-        for part in _slices(data):
-            if not is_first:
-                await asyncio.sleep(0)
-            is_first = False
-            # What the filter passes on goes out even where it is the last before a violation: the
-            # other side gets whole frames up to there, then our Close.
-            passing = direction.frame_filter.feed(part)
-            if passing:
-                await direction.write(passing)
-            if direction.frame_filter.state is State.OVER:
-                await self._end_if_closed()
-            elif direction.frame_filter.violation is not None:
-                await self._refuse(direction, back)
+    def _send_end(self, direction: _Direction) -> None:
+        """Send our end where ``direction`` leads, once; nothing is sent there behind it."""
+        to, direction.to = direction.to, _GONE
+        if to is not _GONE:
+            to.send(b"", ends=True)
+            self._go_on(direction)  # so that we hear of the source's end
+
+    def _look(self) -> None:
+        if self._down.state is _State.ENDED and (self._up.state is _State.ENDED or self._is_told):
+            # What the client was told it has a moment to read; for its own end nobody waits.
+            self._be_over(None)
+
+    def _be_over(self, failure: Exception | None) -> None:
+        on_over = self._on_over
+        self._let_go()
+        if on_over is not None:
+            on_over(failure)
+
+    def _let_go(self) -> None:
+        self._on_over = self._client = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._up.let_go()
+        self._down.let_go()
+
+    @property
+    def _is_over(self) -> bool:
+        return self._on_over is None
 
     # Our own end of it.
 
-    async def _refuse(self, direction: _Direction, back: _Direction) -> None:
+    def _refuse(self, direction: _Direction) -> None:
         violation = direction.frame_filter.violation
         if violation is None:
             return
         log.warning("a WebSocket of %s is closed: %s", self._app, violation.detail)
         if self._closing is None:
-            await self._close(violation.code, direction, back)
+            back = self._down if direction is self._up else self._up
+            self._close(violation.code, direction, back)
         else:
-            await self._close_now(direction)
-            await self._end_if_closed()
+            self._close_now(direction)
+            self._end_if_told()
 
-    async def _close(self, code: Close, direction: _Direction, back: _Direction) -> None:
+    def _close(self, code: Close, direction: _Direction, back: _Direction) -> None:
         """Say Close where ``direction`` leads; ``back`` ends with ours in place of the other's."""
         if self._closing is not None:
             return
@@ -192,101 +453,49 @@ class WebSocketRelay:
         self._closing = code
         self._end_within(self._limits.closing)
         back.frame_filter.close_with(back.close(code))
-        await self._close_now(direction)
+        self._close_now(direction)
 
-    async def _close_now(self, direction: _Direction) -> None:
-        if self._closing is None:
-            return
-        if frame := direction.frame_filter.close_now(direction.close(self._closing)):
-            await direction.write(frame)
+    def _close_now(self, direction: _Direction) -> None:
+        """Say Close where ``direction`` leads, if we close; a payload that has begun ends first."""
+        if self._closing is not None:
+            frame = direction.close(self._closing)
+            self._send(direction, direction.frame_filter.close_now(frame))
 
     @property
     def _is_told(self) -> bool:
         """Whether both sides got a Close of ours."""
         return self._up.frame_filter.is_closed_by_us and self._down.frame_filter.is_closed_by_us
 
-    async def _end_if_closed(self) -> None:
+    def _end_if_told(self) -> None:
         """Send our end to both sides once both have been told that it is over."""
         if self._is_told:
-            self._response.write_end()
-            await self._end_client()
-
-    async def _cut_short(self) -> None:
-        """Say what can be said at once to sides that took too long."""
-        for direction in (self._down, self._up):
-            with suppress(TimeoutError):
-                async with asyncio.timeout(0):
-                    await self._close_now(direction)
-        await self._end_client()
+            self._send_end(self._up)
+            self._send_end(self._down)
+            self._look()
 
     def _end_within(self, seconds: float) -> None:
-        """Limit the time until both sides have ended."""
-        end = asyncio.get_running_loop().time() + seconds
-        if not self._clock.expired() and end < (self._clock.when() or end + 1):
-            self._clock.reschedule(end)
+        """Limit the time until both sides have ended; the first limit stays if it is earlier."""
+        end = self._loop.time() + seconds
+        if self._is_over or (self._timer is not None and self._timer.when() <= end):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(end, self._cut_short)
 
-    async def revoke(self, code: Close = Close.NOT_ALLOWED) -> bool:
-        """Say at once that it may not go on, to each side that can hear it; ``run`` is cancelled.
+    def _cut_short(self) -> None:
+        """Say what can be said at once to sides that took too long."""
+        self._timer = None
+        for direction in (self._down, self._up):
+            if not direction.to.is_blocked:
+                self._close_now(direction)
+        self._send_end(self._down)
+        self._be_over(None)
 
-        Tells whether the client was told, and has our end. A side that is in the middle of a frame,
-        or takes nothing, can't be told: its connection is to be broken off.
-        """
-        if self._closing is None:
-            self._closing = code
-        if await self._tell_at_once(self._up):
-            self._response.write_end()
-        is_told = await self._tell_at_once(self._down)
-        if is_told:
-            await self._end_client()
-        return is_told
-
-    async def _tell_at_once(self, direction: _Direction) -> bool:
-        try:
-            async with asyncio.timeout(0):
-                await self._close_now(direction)
-        except TimeoutError:
-            return False  # it takes nothing: part of our frame may wait for it for ever
-        return direction.frame_filter.state is State.OVER
-
-    # The two sides.
-
-    async def _to_app(self, data: bytes) -> None:
-        if not self._is_app_deaf:
-            try:
-                await self._response.write(data)
-            except UpstreamFailed:
-                self._is_app_deaf = True  # what it still said is read first, then why it failed
-
-    async def _to_client(self, data: bytes) -> None:
-        await self._send({"type": RAW, "data": data, "more": True})
-
-    async def _end_client(self) -> None:
-        if not self._has_client_our_end:
-            self._has_client_our_end = True
-            await self._send({"type": RAW, "data": b"", "more": False})
-
-
-def _masked_close(code: Close) -> bytes:
-    return close_frame(code, mask=secrets.token_bytes(4))
-
-
-def _slices(data: bytes) -> Iterator[bytes]:
-    if len(data) <= _SLICE:
-        yield data
-    else:
-        view = memoryview(data)
-        for start in range(0, len(data), _SLICE):
-            yield bytes(view[start : start + _SLICE])
-
-
-async def run_until_revoked(relay: WebSocketRelay, active: ActiveRequest, place: Place) -> None:
-    """Run a WebSocket to its end; if it is revoked, both sides that can be told hear so."""
-    place.hold_socket(relay, partial(active.revoke, _EVICTED))
-    try:
-        await relay.run()
-    except asyncio.CancelledError:
-        # Told in WebSocket's own words, the end is a proper one, and nothing need be broken off.
-        # Who cancels for any other reason (the client left, the server ends) wants it over.
-        code = Close.TRY_AGAIN_LATER if active.revoked_for is Code.APP_BUSY else Close.NOT_ALLOWED
-        if active.revoked_for is None or not await relay.revoke(code):
-            raise
+    def _tell_at_once(self, direction: _Direction) -> bool:
+        """Tell the side to which ``direction`` leads; part of a frame may wait for it for ever."""
+        if direction.to.is_blocked:
+            return False
+        has_end = direction.to is _GONE
+        self._close_now(direction)
+        is_closed = direction.frame_filter.state is Passing.OVER
+        return has_end or (is_closed and not direction.to.is_blocked)

@@ -25,7 +25,7 @@ from proxy.http import tcp_keepalive
 from proxy.http.client import connection, pool, resolver
 from proxy.http.server.timeouts import ConnectionTimeouts
 from proxy.http.upstream import UpstreamTimeouts
-from proxy.inbound.gateway import ENVELOPE_FACTOR, ENVELOPE_MORE
+from proxy.inbound.envelope import ENVELOPE_FACTOR, ENVELOPE_MORE
 from proxy.outbound.identity_documents import PATIENCE
 from proxy.server.follower import TICK
 from proxy.server.listener import HANDSHAKES_AT_ONCE

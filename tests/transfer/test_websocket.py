@@ -1,22 +1,18 @@
-"""A WebSocket between two sockets of the test: what passes, how it ends, and who waits for whom."""
+"""A WebSocket between two ends that only note what they get: what passes, and how it ends."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import cast
+from itertools import pairwise
 
 import pytest
-from starlette.types import Receive, Scope, Send
 
-from proxy.core.http.headers import end_to_end
-from proxy.core.websocket.handshake import accept_for, fields_for_app, read_handshake
-from proxy.http.client.engine import Http1Upstream
-from proxy.http.upstream import Destination, UpstreamFailed, UpstreamRequest
-from proxy.transfer.websocket import RelayLimits, WebSocketRelay
+from proxy.core.errors import Code
+from proxy.core.websocket.frames import Close
+from proxy.core.websocket.handshake import Handshake, accept_for
+from proxy.http.upstream import UpstreamFailed
+from proxy.transfer.websocket import RelayLimits, close_for
 from tests.core.websocket.framing import (
     BINARY,
     CONTINUATION,
@@ -27,542 +23,457 @@ from tests.core.websocket.framing import (
     close,
     frames_of,
 )
-from tests.http.ends import (
-    App,
-    Link,
-    Listening,
-    connected,
-    listening,
-    respond,
-    scripted,
-    settled,
-    unchanged_tasks,
-)
+from tests.http.ends import settled
+from tests.transfer.relay_sides import KEY, SWITCHED, Sides
 
-KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
-ASKED = (
-    b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-    b"Sec-WebSocket-Key: " + KEY + b"\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
-SWITCHED = (
-    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-    b"Sec-WebSocket-Accept: " + accept_for(KEY) + b"\r\n\r\n"
-)
-QUICK = RelayLimits(message=1000, ending=0.3, closing=0.3)
-SLOW_LIMITS = RelayLimits(message=1000, ending=5, closing=5)
-LOOSE = RelayLimits()
+LIMITS = RelayLimits(message=1000, ending=60, closing=60)
+QUICK = RelayLimits(message=1000, ending=0.05, closing=0.05)
+LOOSE = RelayLimits(ending=60, closing=60)
 HELLO = Frame(TEXT, b"hello")
-PIECE = Frame(BINARY, b"x" * 65536)
+BIG = Frame(BINARY, b"x" * 1001)
+END, BREAK, LEFT, STOP, BLOCK, UNBLOCK = "end", "break", "left", "stop", "block", "unblock"
+CLIENT, APP, BOTH = frozenset({"client"}), frozenset({"app"}), frozenset({"client", "app"})
+NOBODY: frozenset[str] = frozenset()
 
 
-@dataclass
-class Ends:
-    """The client, and the app once it has answered 101."""
-
-    client: Link
-    app: Link
-    listener: Listening
-
-    async def app_gets(self, *frames: Frame) -> None:
-        """Check that exactly these arrive, masked, and nothing with them."""
-        await _gets(self.app, frames, masked=True)
-
-    async def client_gets(self, *frames: Frame) -> None:
-        await _gets(self.client, frames, masked=False)
+def up(*frames: Frame) -> tuple[str, object]:
+    return "client", b"".join(frame.raw(MASK) for frame in frames)
 
 
-async def _gets(link: Link, frames: tuple[Frame, ...], *, masked: bool) -> None:
-    size = sum(len(frame.raw(MASK if masked else b"")) for frame in frames)
-    data = await link.exactly(size)
-    assert frames_of(data) == (list(frames), b"")
-    assert bool(data[1] & 0x80) is masked
+def down(*frames: Frame) -> tuple[str, object]:
+    return "app", b"".join(frame.raw() for frame in frames)
 
 
-@dataclass
-class Revocation:
-    """When a WebSocket is revoked, and whether the client was told."""
+@dataclass(frozen=True)
+class Row:
+    """What is told, and what each side has got then."""
 
-    now: asyncio.Event
-    told: list[bool]
-
-
-async def _carry(
-    to: Destination, scope: Scope, receive: Receive, send: Send, limits: RelayLimits,
-    revocation: Revocation | None = None,
-) -> None:  # fmt: skip
-    """Pass a handshake on as it came, and join both sides."""
-    upstream = Http1Upstream()
-    handshake = read_handshake(b"GET", scope["headers"])
-    fields = fields_for_app(((b"host", b"a"), *end_to_end(scope["headers"])))
-    try:
-        async with upstream.send(UpstreamRequest(to, b"GET", b"/ws", fields)) as response:
-            relay = WebSocketRelay(handshake, response, receive, send, "chat", limits)
-            if revocation is None:
-                await relay.run()
-            else:
-                await _revoke(relay, revocation)
-    finally:
-        await upstream.close()
+    name: str
+    told: list[tuple[str, object]]
+    client: list[Frame]
+    app: list[Frame]
+    ended: frozenset[str] = NOBODY
+    """Who got our end."""
+    over: object = "no"
+    """What it ended with; "no" where it goes on."""
 
 
-async def _revoke(relay: WebSocketRelay, revocation: Revocation) -> None:
-    """Carry until it is revoked."""
-    running = asyncio.create_task(relay.run())
-    await revocation.now.wait()
-    running.cancel()
-    await asyncio.wait((running,))
-    revocation.told.append(await relay.revoke())
-    if not revocation.told[0]:
-        raise UpstreamFailed("revoked")
+CLOSED = close(3001, b"enough")
+GOOD = [
+    HELLO,
+    Frame(BINARY, bytes(range(256))),
+    Frame(TEXT, b"a", fin=False),
+    Frame(PING, b"within"),
+    Frame(CONTINUATION, b"b"),
+    Frame(TEXT),
+]
+FAILURE = UpstreamFailed("the connection was lost")
+UNMASKED = ("client", HELLO.raw())
+MASKED = ("app", HELLO.raw(MASK))
+
+ROWS = [
+    Row("frames both ways", [up(*GOOD), down(*GOOD)], GOOD, GOOD),
+    # How it ends by itself.
+    Row("a close and its reply", [up(CLOSED), down(CLOSED)], [CLOSED], [CLOSED]),
+    Row(
+        "a close, its reply, and both ends",
+        [up(CLOSED), down(CLOSED), ("app", END), ("client", END)],
+        [CLOSED], [CLOSED], BOTH, None,
+    ),
+    Row("the client's end", [up(HELLO), ("client", END)], [], [HELLO], APP),
+    Row(
+        "the client's end, and the app's last words",
+        [("client", END), down(HELLO, close(1000)), ("app", END)],
+        [HELLO, close(1000)], [], BOTH, None,
+    ),
+    Row("the app's end", [down(HELLO), ("app", END)], [HELLO], [], CLIENT),
+    Row(
+        "the app's end, and the client's last words",
+        [("app", END), up(HELLO), up(HELLO), ("client", END)],
+        [], [HELLO, HELLO], BOTH, None,
+    ),
+    Row("the app breaks off", [down(HELLO), ("app", BREAK)], [HELLO], [], NOBODY, FAILURE),
+    Row(
+        "the app breaks off behind its close",
+        [down(CLOSED), ("app", BREAK)],
+        [CLOSED], [], CLIENT,
+    ),
+    Row(
+        "the app breaks off behind its end",
+        [("app", END), ("app", BLOCK), up(HELLO), ("app", BREAK), up(HELLO), ("client", END)],
+        [], [], CLIENT, None,
+    ),
+    Row("the app breaks off behind the client's end",
+        [("client", END), ("app", BREAK)], [], [], BOTH, None),
+    Row("the client leaves", [up(HELLO), ("client", LEFT), down(HELLO)], [], [HELLO]),
+    Row("nothing follows a close", [up(CLOSED, HELLO), up(HELLO)], [], [CLOSED]),
+    # What we end.
+    *(
+        Row(
+            f"a bad frame of the client's, {name}",
+            [up(HELLO), bad, up(HELLO), down(HELLO), down(close(1000, b"as you like"), HELLO)],
+            [HELLO, close(code)], [HELLO, close(code)], BOTH,
+        )
+        for name, bad, code in [
+            ("not masked", UNMASKED, 1002),
+            ("reserved opcode", ("client", Frame(3, b"a").raw(MASK)), 1002),
+            ("reserved bit", ("client", Frame(TEXT, rsv=4).raw(MASK)), 1002),
+            ("another protocol", ("client", b"GET / HTTP/1.1\r\n"), 1002),
+            ("too big", up(BIG), 1009),
+        ]
+    ),
+    *(
+        Row(
+            f"a bad frame of the app's, {name}",
+            [down(HELLO), bad, down(HELLO), up(HELLO), up(close(code))],
+            [HELLO, close(code)], [HELLO, close(code)], BOTH,
+        )
+        for name, bad, code in [
+            ("masked", MASKED, 1002),
+            ("reserved opcode", down(Frame(11)), 1002),
+            ("too big", down(BIG), 1009),
+        ]
+    ),
+    Row("in one read", [("client", HELLO.raw(MASK) + HELLO.raw() + HELLO.raw(MASK))],
+        [], [HELLO, close(1002)]),
+    Row("an app that just ends is response enough", [UNMASKED, ("app", END)],
+        [close(1002)], [close(1002)], BOTH, None),
+    Row("an app that breaks off instead", [UNMASKED, ("app", BREAK)],
+        [], [close(1002)], NOBODY, FAILURE),
+    Row("an app that breaks a rule while we close", [UNMASKED, down(HELLO), MASKED],
+        [HELLO, close(1002)], [close(1002)], BOTH),
+    Row("both told, and the app ends", [UNMASKED, down(close(1000)), ("app", END)],
+        [close(1002)], [close(1002)], BOTH, None),
+    Row("both told, and the app breaks off", [UNMASKED, down(close(1000)), ("app", BREAK)],
+        [close(1002)], [close(1002)], BOTH, None),
+    Row("fragments are summed up",
+        [up(Frame(TEXT, b"x" * 999, fin=False), Frame(CONTINUATION, b"y", fin=False)),
+         up(Frame(CONTINUATION, b"y"))],
+        [], [Frame(TEXT, b"x" * 999, fin=False), Frame(CONTINUATION, b"y", fin=False),
+             close(1009)]),
+    Row("as large as can be", [up(Frame(BINARY, b"x" * 1000))], [], [Frame(BINARY, b"x" * 1000)]),
+    # The end of the proxy.
+    Row("a stop", [("proxy", STOP)], [], [close(1001)]),
+    Row("a stop, told on both sides", [("proxy", STOP), down(HELLO, close(1001))],
+        [HELLO, close(1001)], [close(1001)], BOTH),
+    Row("a stop, and the end of both", [("proxy", STOP), down(close(1001)), ("app", END)],
+        [close(1001)], [close(1001)], BOTH, None),
+    Row("a second stop", [("proxy", STOP), ("proxy", STOP)], [], [close(1001)]),
+    Row("a stop behind the client's end", [("client", END), ("proxy", STOP), down(close(1000))],
+        [close(1001)], [], BOTH),
+    Row("a stop behind the app's end", [("app", END), ("proxy", STOP), up(close(1000))],
+        [], [close(1001)], CLIENT),
+    Row("a stop behind a violation", [UNMASKED, ("proxy", STOP)], [], [close(1002)]),
+    # What is revoked.
+    Row("a revocation", [up(HELLO), ("proxy", Close.NOT_ALLOWED), down(HELLO)],
+        [close(1008)], [HELLO, close(1008)], BOTH),
+    Row("an eviction", [("proxy", Close.TRY_AGAIN_LATER)], [close(1013)], [close(1013)], BOTH),
+    Row("a revocation behind a stop", [("proxy", STOP), ("proxy", Close.NOT_ALLOWED)],
+        [close(1001)], [close(1001)], BOTH),
+    Row("a revocation behind the client's close", [up(CLOSED), ("proxy", Close.NOT_ALLOWED)],
+        [close(1008)], [CLOSED], BOTH),
+    Row("a revocation behind the app's end", [("app", END), ("proxy", Close.NOT_ALLOWED)],
+        [], [close(1008)], BOTH),
+    Row("a revocation, and a client that takes nothing",
+        [("client", BLOCK), ("proxy", Close.NOT_ALLOWED)], [], [close(1008)], APP),
+    Row("a revocation, and an app that takes nothing",
+        [("app", BLOCK), ("proxy", Close.NOT_ALLOWED)], [close(1008)], [], CLIENT),
+    # Pace.
+    Row("a client that takes nothing", [("client", BLOCK), down(HELLO), ("app", END)], [], []),
+    Row("a client that takes more", [("client", BLOCK), down(HELLO), ("client", UNBLOCK)],
+        [HELLO], []),
+    Row("the end behind what waited",
+        [("client", BLOCK), down(HELLO), ("app", END), ("client", UNBLOCK)], [HELLO], [], CLIENT),
+    Row("the failure behind what waited",
+        [("app", BREAK), ("client", UNBLOCK)], [], [], NOBODY, FAILURE),
+    Row("the other way is free", [("client", BLOCK), down(HELLO), up(HELLO)], [], [HELLO]),
+    Row("an app that takes nothing", [("app", BLOCK), up(HELLO), ("client", END)], [], []),
+    Row("an app that takes more", [("app", BLOCK), up(HELLO), ("client", END), ("app", UNBLOCK)],
+        [], [HELLO], APP),
+    Row("a violation behind what waited",
+        [("app", BLOCK), up(HELLO), ("app", UNBLOCK), UNMASKED], [], [HELLO, close(1002)]),
+]  # fmt: skip
 
 
-@asynccontextmanager
-async def joined(
-    limits: RelayLimits = SLOW_LIMITS, *, ahead: bytes = b"", behind: bytes = b"", buffer: int = 0,
-    revocation: Revocation | None = None,
-) -> AsyncIterator[Ends]:  # fmt: skip
-    """Join a client and an app by a relay; nothing may be left of it."""
-    apps: list[Link] = []
-    over = asyncio.Event()
-
-    async def script(link: Link) -> None:
-        await link.head()
-        await link.send(SWITCHED + behind)
-        apps.append(link)
-        await over.wait()
-
-    async def front(scope: Scope, receive: Receive, send: Send) -> None:
-        await _carry(to, scope, receive, send, limits, revocation)
-
-    with unchanged_tasks():
-        async with scripted(script) as server:
-            to: Destination = server.to
-            async with listening(cast("App", front)) as listener:
-                async with connected(listener.port, buffer=buffer) as client:
-                    await client.send(ASKED + ahead)
-                    assert (await client.head()).lower() == SWITCHED.lower()
-                    yield Ends(client, apps[0], listener)
-                over.set()
-                await settled(lambda: not listener.state.connections)
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+async def test_each_side_gets(row: Row) -> None:
+    sides = Sides(LIMITS)
+    for who, what in row.told:
+        if isinstance(what, Close):
+            assert sides.relay.revoke(what) is ("client" in row.ended)
+        elif what == STOP:
+            sides.relay.stop()
+        elif who == "client":
+            _tell_of_client(sides, what)
+        else:
+            _tell_of_app(sides, what)
+        await sides.quiet()
+    assert frames_of(bytes(sides.client.got)) == (row.client, b"")
+    assert frames_of(bytes(sides.app.got)) == (row.app, b"")
+    assert {who for who in ("client", "app") if sides.of(who).has_end} == row.ended
+    assert sides.over == ([] if row.over == "no" else [row.over])
+    sides.check_masks()
 
 
-async def test_a_false_101_is_no_websocket_and_the_app_is_left() -> None:
-    left: list[bytes] = []
+def _tell_of_client(sides: Sides, what: object) -> None:
+    if what == LEFT:
+        sides.relay.client_left()
+    elif what == BLOCK:
+        sides.client.block()
+    elif what == UNBLOCK:
+        sides.client.unblock()
+    else:
+        data = what if isinstance(what, bytes) else b""
+        sides.relay.from_client(data, ends=what == END)
 
-    async def script(link: Link) -> None:
-        await link.head()
-        await link.send(SWITCHED.replace(accept_for(KEY), accept_for(KEY[::-1])) + HELLO.raw())
-        with suppress(ConnectionError):
-            left.append(await link.rest())
-        left.append(b"")
 
-    async def front(scope: Scope, receive: Receive, send: Send) -> None:
-        with pytest.raises(UpstreamFailed):
-            await _carry(server.to, scope, receive, send, SLOW_LIMITS)
-        await respond(send, b"false", 502)
+def _tell_of_app(sides: Sides, what: object) -> None:
+    if what == BREAK:
+        sides.relay.app_failed(FAILURE)
+    elif what == BLOCK:
+        sides.app.block()
+    elif what == UNBLOCK:
+        sides.app.unblock()
+    else:
+        data = what if isinstance(what, bytes) else b""
+        sides.relay.from_app(data, ends=what == END)
 
-    async with scripted(script) as server, listening(cast("App", front)) as listener:
-        async with connected(listener.port) as client:
-            await client.send(ASKED + HELLO.raw(MASK))
-            assert (await client.response())[0] == 502
-            assert await client.is_ended()
-        await settled(lambda: left)
-    assert left[0] == b""
+
+# The handshake.
+
+
+async def test_the_101_is_passed_on_before_anything_else() -> None:
+    sides = Sides(LIMITS, begins=False)
+    before = sides.client.switched
+    sides.begin()
+    assert (before, sides.client.switched) == (None, SWITCHED)
+    assert not sides.client.is_paused
+    assert not sides.app.is_paused
+
+
+async def test_a_false_101_is_no_websocket() -> None:
+    other = Handshake(accept_for(KEY[::-1]), frozenset(), offers_deflate=False)
+    with pytest.raises(UpstreamFailed):
+        Sides(LIMITS, asked=other, begins=False)
+
+
+async def test_an_app_that_takes_nothing_yet_makes_the_client_wait_from_the_beginning() -> None:
+    sides = Sides(LIMITS, begins=False)
+    sides.app.is_blocked = True
+    sides.begin()
+    assert sides.client.is_paused
+    sides.app.unblock()
+    await sides.quiet()
+    assert not sides.client.is_paused
+
+
+async def test_no_field_that_is_ours_to_say_is_passed_on() -> None:
+    fields = (*SWITCHED, (b"set-cookie", b"a=b; Domain=example.org"), (b"server", b"app"))
+    sides = Sides(LIMITS, fields=fields, own=(b"a.wendy.example.org",))
+    assert sides.client.switched is not None
+    assert b"set-cookie" not in dict(sides.client.switched)
 
 
 # What passes.
 
 
-async def test_frames_pass_both_ways_as_they_came() -> None:
-    frames = [
-        HELLO,
-        Frame(BINARY, bytes(range(256))),
-        Frame(TEXT, b"a", fin=False),
-        Frame(PING, b"within"),
-        Frame(CONTINUATION, b"b"),
-        Frame(TEXT),
-    ]
-    async with joined() as ends:
-        up = b"".join(frame.raw(MASK) for frame in frames)
-        down = b"".join(frame.raw() for frame in frames)
-        await ends.client.send(up)
-        await ends.app.send(down)
-        assert await ends.app.exactly(len(up)) == up
-        assert await ends.client.exactly(len(down)) == down
-
-
 async def test_each_byte_of_a_payload_passes_when_it_comes() -> None:
-    async with joined() as ends:
-        data = HELLO.raw(MASK)
-        await ends.client.send(data[:6])
-        assert await ends.app.exactly(6) == data[:6]
-        for at in range(6, len(data)):
-            await ends.client.send(data[at : at + 1])
-            assert await ends.app.exactly(1) == data[at : at + 1]
-
-
-@pytest.mark.parametrize("at", range(1, len(HELLO.raw(MASK))))
-async def test_what_a_client_sends_ahead_of_the_101_comes_first(at: int) -> None:
+    sides = Sides(LIMITS)
     data = HELLO.raw(MASK)
-    async with joined(ahead=data[:at]) as ends:
-        await ends.client.send(data[at:])
-        await ends.app_gets(HELLO)
+    for at in range(len(data)):
+        sides.relay.from_client(data[at : at + 1], ends=False)
+        assert bytes(sides.app.got) == (data[: at + 1] if at >= 5 else b"")
 
 
-async def test_what_an_app_sends_right_behind_its_101_comes_first() -> None:
-    async with joined(behind=HELLO.raw()) as ends:
-        await ends.client_gets(HELLO)
+async def test_a_flood_of_empty_frames_has_its_turns_one_by_one() -> None:
+    sides = Sides(LOOSE)
+    flood = Frame(TEXT).raw(MASK) * 50_000
+    sides.relay.from_client(flood, ends=False)
+    passed = [0, len(sides.app.got)]
+    while sides.client.is_paused:
+        await asyncio.sleep(0)
+        passed.append(len(sides.app.got))
+    assert len(passed) > 9
+    assert max(after - before for before, after in pairwise(passed)) <= 33 * 1024
+    assert bytes(sides.app.got) == flood
 
 
-# How it ends by itself.
+async def test_a_large_payload_passes_in_one_turn() -> None:
+    sides = Sides(LOOSE)
+    big = Frame(BINARY, bytes(range(256)) * 500).raw()
+    sides.relay.from_app(big, ends=False)
+    assert bytes(sides.client.got) == big
+    assert not sides.app.was_paused
 
 
-async def test_a_close_and_its_reply_pass_and_both_sides_end() -> None:
-    async with joined() as ends:
-        await ends.client.send(close(3001, b"enough").raw(MASK))
-        await ends.app_gets(close(3001, b"enough"))
-        await ends.app.send(close(3001, b"enough").raw())
-        ends.app.end()
-        await ends.client_gets(close(3001, b"enough"))
-        assert await ends.client.is_ended()
-        ends.client.end()
-        assert await ends.app.is_ended()
+async def test_what_comes_while_others_wait_comes_behind_them() -> None:
+    sides = Sides(LOOSE)
+    flood = Frame(TEXT).raw() * 50_000
+    sides.relay.from_app(flood, ends=False)
+    sides.relay.from_app(HELLO.raw(), ends=False)
+    sides.relay.app_failed(FAILURE)
+    assert not sides.over
+    await settled(lambda: sides.over)
+    assert bytes(sides.client.got) == flood + HELLO.raw()
+    assert sides.over == [FAILURE]
 
 
-@pytest.mark.parametrize("frame", [close(1000), HELLO])
-async def test_a_client_s_end_is_the_app_s_news_and_leaves_it_the_word(frame: Frame) -> None:
-    async with joined() as ends:
-        await ends.client.send(frame.raw(MASK))
-        ends.client.end()
-        assert await ends.app.rest() == frame.raw(MASK)
-        await ends.app.send(HELLO.raw() * 3 + close(1000).raw())
-        ends.app.close()
-        assert await ends.client.rest() == HELLO.raw() * 3 + close(1000).raw()
+async def test_a_side_is_paused_once_and_resumed_once() -> None:
+    sides = Sides(LOOSE)
+    sides.client.blocks_after = 1
+    sides.relay.from_app(HELLO.raw(), ends=False)
+    assert sides.app.is_paused
+    assert sides.app.said == ["resume", "pause"]
+    sides.client.unblock()
+    sides.relay.resume_to_client()
+    await sides.quiet()
+    assert sides.app.said == ["resume", "pause", "resume"]
 
 
-async def test_an_app_s_end_is_the_client_s_news_and_leaves_it_the_word() -> None:
-    async with joined() as ends:
-        await ends.app.send(HELLO.raw())
-        ends.app.end()
-        assert await ends.client.rest() == HELLO.raw()
-        await ends.client.send(HELLO.raw(MASK) * 3)
-        ends.client.end()
-        assert await ends.app.rest() == HELLO.raw(MASK) * 3
+async def test_it_moves_when_bytes_come() -> None:
+    sides = Sides(LOOSE)
+    before = sides.relay.last_moved
+    await asyncio.sleep(0.01)
+    sides.relay.from_app(HELLO.raw(), ends=False)
+    assert sides.relay.last_moved > before
+
+
+# Its time.
 
 
 @pytest.mark.parametrize("first", ["client", "app"])
 async def test_one_side_s_end_bounds_the_other_s_time(first: str) -> None:
-    async with joined(QUICK) as ends:
-        mine, other = ends.client, ends.app
-        if first == "app":
-            mine, other = other, mine
-        mine.end()
-        assert await other.is_ended()
-        with suppress(ConnectionError):
-            await mine.rest()
-        await settled(lambda: not ends.listener.state.tasks, 2)
+    sides = Sides(QUICK)
+    tell = sides.relay.from_client if first == "client" else sides.relay.from_app
+    tell(b"", ends=True)
+    await settled(lambda: sides.over)
+    assert sides.over == [None]
+    assert sides.client.has_end
+    assert not sides.client.got
 
 
-async def test_an_app_that_breaks_off_breaks_the_client_s_side_off() -> None:
-    async with joined() as ends:
-        await ends.app.send(HELLO.raw())
-        await ends.client_gets(HELLO)
-        ends.app.reset()
-        with pytest.raises(ConnectionError):
-            await ends.client.rest()
+async def test_who_doesn_t_answer_our_close_isn_t_waited_for() -> None:
+    sides = Sides(QUICK)
+    sides.relay.stop()
+    await settled(lambda: sides.over)
+    assert sides.over == [None]
+    assert frames_of(bytes(sides.client.got)) == ([close(1001)], b"")
+    assert frames_of(bytes(sides.app.got)) == ([close(1001)], b"")
+    assert sides.client.has_end
 
 
-async def test_a_client_that_breaks_off_ends_the_app_s_side() -> None:
-    async with joined() as ends:
-        await ends.client.send(HELLO.raw(MASK))
-        await ends.app_gets(HELLO)
-        ends.client.reset()
-        with suppress(ConnectionError):
-            assert await ends.app.is_ended()
-        await settled(lambda: not ends.listener.state.tasks)
+async def test_a_client_that_takes_nothing_isn_t_told_when_the_time_is_up() -> None:
+    sides = Sides(QUICK)
+    sides.client.block()
+    sides.relay.stop()
+    await settled(lambda: sides.over)
+    assert not sides.client.got
+    assert sides.client.has_end
 
 
-async def test_an_app_s_last_words_arrive_though_the_client_goes_on_talking() -> None:
-    async with joined() as ends:
-        await ends.app.send(close(1001, b"restart").raw())
-        ends.app.close()  # what the client says from now on breaks the app's connection
-        for _ in range(20):
-            with suppress(ConnectionError):
-                await ends.client.send(HELLO.raw(MASK))
-        assert await ends.client.rest() == close(1001, b"restart").raw()
-
-
-# What we end.
-
-BAD_UP = [
-    HELLO.raw(),
-    Frame(3, b"a").raw(MASK),
-    Frame(TEXT, rsv=4).raw(MASK),
-    b"GET / HTTP/1.1\r\n",
-]
-BIG = Frame(BINARY, b"x" * 1001)
-
-
-@pytest.mark.parametrize(("bad", "code"), [*((bad, 1002) for bad in BAD_UP), (BIG.raw(MASK), 1009)])
-async def test_a_client_s_bad_frame_is_closed_behind_the_responses_to_the_good_ones(
-    bad: bytes, code: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with joined() as ends:
-        await ends.client.send(HELLO.raw(MASK) + bad + HELLO.raw(MASK))
-        await ends.app_gets(HELLO, close(code))
-        await ends.app.send(HELLO.raw() + close(1000, b"as you like").raw() + HELLO.raw())
-        await ends.client_gets(HELLO, close(code))
-        assert await ends.client.is_ended()
-        assert await ends.app.is_ended()
-        ends.app.close()
+async def test_the_log_names_the_app_and_what_was_wrong(caplog: pytest.LogCaptureFixture) -> None:
+    sides = Sides(LIMITS)
+    sides.relay.from_client(HELLO.raw(), ends=False)
+    await sides.quiet()
     assert "a WebSocket of chat is closed: " in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("bad", "code"), [(HELLO.raw(MASK), 1002), (Frame(11).raw(), 1002), (BIG.raw(), 1009)]
-)
-async def test_an_app_s_bad_frame_is_closed_behind_the_good_ones(bad: bytes, code: int) -> None:
-    async with joined() as ends:
-        await ends.app.send(HELLO.raw() + bad + HELLO.raw())
-        await ends.client_gets(HELLO, close(code))
-        await ends.client.send(HELLO.raw(MASK) + close(code).raw(MASK))
-        await ends.app_gets(HELLO, close(code))
-        assert await ends.app.is_ended()
-        assert await ends.client.is_ended()
-
-
-async def test_an_app_that_doesn_t_answer_our_close_isn_t_waited_for() -> None:
-    async with joined(QUICK) as ends:
-        await ends.client.send(HELLO.raw())
-        await ends.client_gets(close(1002))
-        assert await ends.client.is_ended()
-        await ends.app_gets(close(1002))
-
-
-async def test_an_app_that_just_ends_is_response_enough() -> None:
-    async with joined() as ends:
-        await ends.client.send(HELLO.raw())
-        await ends.app_gets(close(1002))
-        ends.app.close()
-        await ends.client_gets(close(1002))
-        assert await ends.client.is_ended()
-
-
-async def test_an_app_that_breaks_a_rule_while_we_close_is_heard_no_further() -> None:
-    async with joined() as ends:
-        await ends.client.send(HELLO.raw())
-        await ends.app_gets(close(1002))
-        await ends.app.send(HELLO.raw() + HELLO.raw(MASK))
-        await ends.client_gets(HELLO, close(1002))
-        assert await ends.client.is_ended()
-
-
 async def test_in_the_middle_of_a_payload_no_close_is_said() -> None:
-    async with joined(QUICK) as ends:
-        half = HELLO.raw()[:4]
-        await ends.app.send(half)
-        assert await ends.client.exactly(4) == half
-        await ends.client.send(HELLO.raw())  # not masked
-        await ends.app_gets(close(1002))
-        assert await ends.client.is_ended()
+    sides = Sides(QUICK)
+    half = HELLO.raw()[:4]
+    sides.relay.from_app(half, ends=False)
+    sides.relay.from_client(HELLO.raw(), ends=False)
+    await settled(lambda: sides.over)
+    assert bytes(sides.client.got) == half
+    assert frames_of(bytes(sides.app.got)) == ([close(1002)], b"")
+    assert sides.client.has_end
 
 
-async def test_fragments_are_summed_up() -> None:
-    async with joined() as ends:
-        first, more = Frame(TEXT, b"x" * 999, fin=False), Frame(CONTINUATION, b"y", fin=False)
-        await ends.client.send(first.raw(MASK) + more.raw(MASK))
-        await ends.app_gets(first, more)
-        await ends.client.send(more.raw(MASK))
-        await ends.app_gets(close(1009))
-        await ends.app.send(close(1009).raw())
-        await ends.client_gets(close(1009))
+async def test_frames_that_have_begun_are_ended_before_our_close() -> None:
+    sides = Sides(LIMITS)
+    above, below = HELLO.raw(MASK), HELLO.raw()
+    sides.relay.from_client(above[:8], ends=False)
+    sides.relay.from_app(below[:3], ends=False)
+    sides.relay.stop()
+    sides.relay.from_client(above[8:] + above, ends=False)
+    sides.relay.from_app(below[3:] + close(1000).raw(), ends=False)
+    assert frames_of(bytes(sides.app.got)) == ([HELLO, close(1001)], b"")
+    assert frames_of(bytes(sides.client.got)) == ([HELLO, close(1001)], b"")
+    assert sides.client.has_end
+    assert sides.app.has_end
 
 
-async def test_a_message_as_large_as_can_be_passes() -> None:
-    async with joined() as ends:
-        await ends.client.send(Frame(BINARY, b"x" * 1000).raw(MASK))
-        await ends.app_gets(Frame(BINARY, b"x" * 1000))
-
-
-# The end of the proxy.
-
-
-def _stop(ends: Ends) -> None:
-    for connection in list(ends.listener.state.connections):
-        connection.shutdown()
-
-
-async def test_at_the_end_of_the_proxy_both_sides_hear_1001() -> None:
-    async with joined() as ends:
-        _stop(ends)
-        await ends.app_gets(close(1001))
-        await ends.app.send(HELLO.raw() + close(1001).raw())
-        await ends.client_gets(HELLO, close(1001))
-        assert await ends.client.is_ended()
-        assert await ends.app.is_ended()
-        ends.client.close()
-        ends.app.close()
-        await settled(lambda: not ends.listener.state.tasks)
-
-
-async def test_at_the_end_of_the_proxy_a_client_that_stays_isn_t_waited_for() -> None:
-    async with joined() as ends:
-        _stop(ends)
-        await ends.app_gets(close(1001))
-        await ends.app.send(close(1001).raw())
-        ends.app.close()
-        await ends.client_gets(close(1001))
-        await settled(lambda: not ends.listener.state.tasks, 3)
-
-
-async def test_at_the_end_of_the_proxy_nobody_is_waited_for_long() -> None:
-    async with joined(QUICK) as ends:
-        _stop(ends)
-        await ends.client_gets(close(1001))
-        assert await ends.client.is_ended()
-        await settled(lambda: not ends.listener.state.tasks, 2)
-
-
-async def test_at_the_end_of_the_proxy_frames_that_have_begun_are_ended() -> None:
-    async with joined() as ends:
-        up, down = HELLO.raw(MASK), HELLO.raw()
-        await ends.client.send(up[:8])
-        await ends.app.send(down[:3])
-        assert await ends.app.exactly(8) == up[:8]
-        assert await ends.client.exactly(3) == down[:3]
-        _stop(ends)
-        await ends.client.send(up[8:] + up)
-        await ends.app.send(down[3:] + close(1000).raw())
-        assert frames_of(up[:8] + await ends.app.rest()) == ([HELLO, close(1001)], b"")
-        assert frames_of(down[:3] + await ends.client.rest()) == ([HELLO, close(1001)], b"")
-
-
-# Pace.
-
-
-async def _push(link: Link, data: bytes, within: float = 0.5) -> int:
-    """Send until the other side takes nothing more; return how many bytes were taken."""
-    sent = 0
-    with suppress(TimeoutError):
-        async with asyncio.timeout(within):
-            while True:
-                await link.send(data)
-                sent += len(data)
-    return sent
-
-
-ALL_BUFFERS = 24 * 1024 * 1024
-"""More than all buffers on the way, of which the kernel's are the most."""
-
-
-async def test_a_client_that_takes_nothing_makes_the_app_wait() -> None:
-    async with joined(LOOSE, buffer=4096) as ends:
-        ends.client.stop_reading()
-        sent = await _push(ends.app, PIECE.raw())
-        assert sent < ALL_BUFFERS
-        assert await _push(ends.app, PIECE.raw(), 0.1) < ALL_BUFFERS // 10
-        await ends.client.send(HELLO.raw(MASK))  # the other way is free
-        await ends.app_gets(HELLO)
-
-
-async def test_an_app_that_takes_nothing_makes_the_client_wait() -> None:
-    async with joined(LOOSE) as ends:
-        ends.app.stop_reading()
-        sent = await _push(ends.client, PIECE.raw(MASK))
-        assert sent < ALL_BUFFERS
-        assert await _push(ends.client, PIECE.raw(MASK), 0.1) < ALL_BUFFERS // 10
-        await ends.app.send(HELLO.raw())
-        await ends.client_gets(HELLO)
-        ends.client.reset()
-
-
-async def test_a_flood_of_empty_frames_keeps_nobody_else_waiting() -> None:
-    async with joined(LOOSE) as ends:
-        flood = Frame(TEXT).raw(MASK) * 200_000
-        sending = asyncio.create_task(ends.client.send(flood))
-        longest = 0.0
-        taking = asyncio.create_task(ends.app.exactly(len(flood)))
-        while not taking.done():
-            before = time.process_time()
-            await asyncio.sleep(0)
-            longest = max(longest, time.process_time() - before)
-        await sending
-        assert await taking == flood
-        assert longest < 0.25
-
-
-async def test_big_messages_pass_in_pieces() -> None:
-    async with joined(LOOSE) as ends:
-        big = Frame(BINARY, bytes(range(256)) * 80_000).raw()  # 20 MB
-        sending = asyncio.create_task(ends.app.send(big))
-        assert await ends.client.exactly(len(big)) == big
-        await sending
+async def test_the_earlier_limit_holds() -> None:
+    sides = Sides(RelayLimits(ending=60, closing=0.05))
+    sides.relay.from_app(b"", ends=True)
+    sides.relay.stop()
+    await settled(lambda: sides.over)
+    later = Sides(RelayLimits(ending=0.05, closing=60))
+    later.relay.from_app(b"", ends=True)
+    later.relay.stop()
+    await settled(lambda: later.over)
 
 
 # What is revoked.
 
 
-def revoked_later() -> Revocation:
-    return Revocation(asyncio.Event(), [])
-
-
-async def test_a_revocation_is_told_on_both_sides() -> None:
-    revocation = revoked_later()
-    async with joined(revocation=revocation) as ends:
-        await ends.client.send(HELLO.raw(MASK))
-        await ends.app_gets(HELLO)
-        revocation.now.set()
-        await ends.client_gets(close(1008))
-        await ends.app_gets(close(1008))
-        assert await ends.client.is_ended()
-        assert await ends.app.is_ended()
-    assert revocation.told == [True]
-
-
 async def test_a_client_in_the_middle_of_a_frame_is_broken_off_and_the_app_is_told() -> None:
-    revocation = revoked_later()
-    async with joined(revocation=revocation) as ends:
-        half = HELLO.raw()[:-1]
-        await ends.app.send(half)
-        assert await ends.client.exactly(len(half)) == half
-        revocation.now.set()
-        await ends.app_gets(close(1008))
-        with suppress(ConnectionError):
-            assert await ends.client.rest() == b""
-    assert revocation.told == [False]
+    sides = Sides(LIMITS)
+    half = HELLO.raw()[:-1]
+    sides.relay.from_app(half, ends=False)
+    assert not sides.relay.revoke()
+    assert bytes(sides.client.got) == half
+    assert not sides.client.has_end
+    assert frames_of(bytes(sides.app.got)) == ([close(1008)], b"")
+    assert sides.app.has_end
 
 
 async def test_an_app_in_the_middle_of_a_frame_is_broken_off_and_the_client_is_told() -> None:
-    revocation = revoked_later()
-    async with joined(revocation=revocation) as ends:
-        half = HELLO.raw(MASK)[:-1]
-        await ends.client.send(half)
-        assert await ends.app.exactly(len(half)) == half
-        revocation.now.set()
-        await ends.client_gets(close(1008))
-        with suppress(ConnectionError):
-            assert await ends.app.rest() == b""
-    assert revocation.told == [True]
+    sides = Sides(LIMITS)
+    half = HELLO.raw(MASK)[:-1]
+    sides.relay.from_client(half, ends=False)
+    assert sides.relay.revoke()
+    assert bytes(sides.app.got) == half
+    assert not sides.app.has_end
+    assert frames_of(bytes(sides.client.got)) == ([close(1008)], b"")
+    assert sides.client.has_end
 
 
-async def test_a_client_that_takes_nothing_is_not_waited_for() -> None:
-    revocation = revoked_later()
-    async with joined(LOOSE, revocation=revocation, buffer=4096) as ends:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(0.5):
-                while True:
-                    await ends.app.send(PIECE.raw())
-        revocation.now.set()
-        await settled(lambda: revocation.told)
-        assert revocation.told == [False]
+async def test_a_client_that_takes_no_more_behind_our_close_is_broken_off() -> None:
+    sides = Sides(LIMITS)
+    sides.client.blocks_after = 1
+    assert not sides.relay.revoke()
+    assert not sides.client.has_end
 
 
-async def test_behind_a_close_that_has_passed_none_of_ours_follows() -> None:
-    revocation = revoked_later()
-    async with joined(revocation=revocation) as ends:
-        await ends.client.send(close(1000).raw(MASK))
-        await ends.app_gets(close(1000))
-        revocation.now.set()
-        await ends.client_gets(close(1008))
-        assert await ends.app.is_ended()
-    assert revocation.told == [True]
+async def test_behind_its_end_nothing_is_revoked() -> None:
+    sides = Sides(LIMITS)
+    sides.relay.app_failed(FAILURE)
+    assert not sides.relay.revoke()
+    assert not sides.client.got
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [(Code.APP_BUSY, Close.TRY_AGAIN_LATER), (Code.NOT_FOUND, Close.NOT_ALLOWED)],
+)
+def test_who_makes_room_may_come_again(code: Code, said: Close) -> None:
+    assert close_for(code) is said
+
+
+# What is left.
+
+
+@pytest.mark.parametrize("how", ["end", "failure", "left", "revoked"])
+async def test_nothing_holds_on_to_it(how: str) -> None:
+    sides = Sides(LIMITS)
+    if how == "end":
+        sides.relay.from_client(b"", ends=True)
+        sides.relay.from_app(b"", ends=True)
+    elif how == "failure":
+        sides.relay.app_failed(FAILURE)
+    elif how == "left":
+        sides.relay.client_left()
+    else:
+        sides.relay.revoke()
+    assert not sides.is_held()

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from proxy.core.websocket.frames import Close
 from proxy.http.upstream import UpstreamFailed
-from proxy.transfer import websocket_relay
-from proxy.transfer.websocket_relay import RelayLimits
+from proxy.transfer import websocket
+from proxy.transfer.websocket import RelayLimits
 from tests.core.websocket.framing import BINARY, CLOSE, MASK, PING, TEXT, Frame, close, frames_of
 from tests.transfer.relay_sides import Side, Sides
 
@@ -190,7 +190,7 @@ def _may_pass(frame: Frame) -> bool:
 
 @pytest.fixture(autouse=True)
 def _small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket_relay, "_SLICE", 16)
+    monkeypatch.setattr(websocket, "_SLICE", 16)
 
 
 @settings(

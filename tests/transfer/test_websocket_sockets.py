@@ -15,7 +15,7 @@ from proxy.core.http.headers import Fields
 from proxy.core.websocket.handshake import fields_for_app
 from proxy.http.client.engine import Http1Upstream
 from proxy.http.upstream import Destination, UpstreamExchange, UpstreamFailed, UpstreamRequest
-from proxy.transfer.websocket_relay import RelayLimits, WebSocketRelay
+from proxy.transfer.websocket import RelayLimits, WebSocketRelay
 from tests.core.websocket.framing import BINARY, MASK, TEXT, Frame, close, frames_of
 from tests.http.ends import Link, scripted, settled
 from tests.transfer.relay_sides import ASKED, KEY, SWITCHED, Side
