@@ -7,7 +7,7 @@ no control bytes. Each leniency that is missing here is one that some request sm
 import re
 from dataclasses import dataclass
 
-from proxy.core.http.headers import TOKEN, Fields, Indexed
+from proxy.core.http.headers import TOKEN, Fields, Proven
 
 MAX_HEAD = 64 * 1024
 MAX_FIELDS = 256
@@ -74,7 +74,7 @@ def parse_response_head(data: bytes | bytearray, end: int) -> ResponseHead:
     return ResponseHead(int(status), int(minor), parse_fields(data, line.end(), end))
 
 
-def parse_fields(data: bytes | bytearray, start: int, end: int) -> Indexed:
+def parse_fields(data: bytes | bytearray, start: int, end: int) -> Proven:
     """Read the field lines between ``start`` and ``end``, the empty line included.
 
     Raises ``Malformed``; for more than ``MAX_FIELDS`` of them, with status 431.
@@ -89,7 +89,7 @@ def parse_fields(data: bytes | bytearray, start: int, end: int) -> Indexed:
     for line in lines:
         name, _, value = line.partition(b":")
         fields.append((name.lower(), value.strip(b" \t")))
-    return Indexed(fields)
+    return Proven(fields)
 
 
 def refuse_hopeless(data: bytes | bytearray, start: int, *, request: bool, has_line: bool) -> bool:

@@ -135,6 +135,12 @@ class _Reader:
         self.state = State.BODY
         return rest
 
+    def _end_with_head(self, end: int, events: list[object]) -> None:
+        """Take note that the message has no body: what is behind its head is another's."""
+        self._leave_behind(end)
+        self.state = State.DONE
+        events.append(END)
+
     def _leave_behind(self, end: int) -> None:
         """Forget what was read up to ``end``."""
         if end == len(self._buffer):
@@ -221,7 +227,10 @@ class RequestReader(_Reader):
             raise Malformed(f"{len(hosts)} Host fields")
         framing = request_framing(head)
         events.append(head)
-        self._content(self._begin_body(framing, end), events)
+        if framing == 0:
+            self._end_with_head(end, events)
+        else:
+            self._content(self._begin_body(framing, end), events)
 
     def _skip_empty_line(self) -> None:
         """Ignore one empty line in front of a request line (RFC 9112, section 2.2), and only one.
@@ -322,5 +331,8 @@ class ResponseReader(_Reader):
             framing = response_framing(head, self._method)
             self.has_ended_with_head = bodiless(self._method, head.status)
             events.append(head)
-            self._content(self._begin_body(framing, end), events)
+            if framing == 0:
+                self._end_with_head(end, events)
+            else:
+                self._content(self._begin_body(framing, end), events)
         return True
