@@ -31,7 +31,6 @@ from proxy.core.signature.base import NotSignable
 from proxy.core.signature.digest import BodyDigest
 from proxy.core.signature.response import Question
 from proxy.core.terminals.return_address import PAIR, is_navigation
-from proxy.core.websocket.frames import Close
 from proxy.core.websocket.handshake import Handshake, asks_for_websocket, read_handshake
 from proxy.http.asgi_handler import AsgiHandler
 from proxy.http.downstream import Downstream
@@ -51,10 +50,9 @@ from proxy.transfer.held_body import HeldSender
 from proxy.transfer.places import Place
 from proxy.transfer.relay import At, Relay, Stage
 from proxy.transfer.spool import SpoolHolder, fields_of_spooled
-from proxy.transfer.websocket import WebSocketRelay
+from proxy.transfer.websocket import EVICTED, WebSocketRelay, close_for
 
 LISTENER = "public"
-_EVICTED = Refusal(Code.APP_BUSY, "places are short, and it was quiet for longest")
 _PROOF = frozenset({b"signature", b"signature-input", b"portal-key", b"content-digest"})
 
 
@@ -212,9 +210,8 @@ class InboundRelay(Relay):
         """Have the page served: it waits for its form, and for the disk."""
         self._pages = pages = AsgiHandler(self._client, {"state": {}})
         client = Client(
-            self._framing, RequestPieces(pages.receive), self._page_sender(pages), self._chain,
-            self.line,
-        )  # fmt: skip
+            RequestPieces(pages.receive), self._page_sender(pages), self._chain, self.line
+        )
         self._up = pages.body_received
         serving = self._context.pairing.serve(self._request, admission, client)
         self._wait(serving, self._served)
@@ -519,7 +516,7 @@ class InboundRelay(Relay):
         self._socket = socket
         self._hold(socket)
         self._up, self._down = socket.from_client, socket.from_app
-        place.hold_socket(socket, partial(self.revoke, _EVICTED))
+        place.hold_socket(socket, partial(self.revoke, EVICTED))
         socket.fields = self._with_cookie(socket.fields)
         socket.begin(self._socket_is_over)
 
@@ -549,8 +546,7 @@ class InboundRelay(Relay):
         elif self.line.outcome != REVOKED:
             self.line.outcome, self.line.detail = REVOKED, reason.detail
             # Told in WebSocket's own words, the end is a proper one, and nothing is broken off.
-            is_busy = reason.code is Code.APP_BUSY
-            if not socket.revoke(Close.TRY_AGAIN_LATER if is_busy else Close.NOT_ALLOWED):
+            if not socket.revoke(close_for(reason.code)):
                 self._client.break_off()
             self._end()
 

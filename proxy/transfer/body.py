@@ -4,7 +4,6 @@ In signed mode a body is buffered up to a limit (``buffered_body``), because not
 an app before its digest was compared.
 """
 
-from collections.abc import AsyncIterator
 from typing import Self, cast
 
 from starlette.types import Receive
@@ -59,37 +58,3 @@ def refuse_large(framing: Field | None, limit: int) -> None:
     """Refuse a body whose length is told, before any of it has come, if it is above ``limit``."""
     if framing is not None and framing[0] == b"content-length" and int(framing[1]) > limit:
         raise Refusal(Code.TOO_LARGE, f"{int(framing[1])} bytes; {show_size(limit)} are taken")
-
-
-def limit_body(
-    pieces: AsyncIterator[bytes], framing: Field | None, limit: int
-) -> AsyncIterator[bytes]:
-    """Return ``pieces``, a body of ``limit`` bytes at most; raises ``Refusal``.
-
-    Where its length is told, whoever reads it holds it to that, and nothing needs counting.
-    """
-    refuse_large(framing, limit)
-    is_open = framing is not None and framing[0] != b"content-length"
-    return _LimitedBody(pieces, limit) if is_open else pieces
-
-
-class _LimitedBody:
-    """A body whose length isn't told: refused once it is passed.
-
-    No generator: whoever waits for a piece may be cancelled, and another go on from there.
-    """
-
-    def __init__(self, pieces: AsyncIterator[bytes], limit: int) -> None:
-        self._pieces = pieces
-        self._limit = limit
-        self._left = limit
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        piece = await anext(self._pieces)
-        self._left -= len(piece)
-        if self._left < 0:
-            raise Refusal(Code.TOO_LARGE, f"more than {show_size(self._limit)}")
-        return piece

@@ -4,10 +4,9 @@ Whatever touches that file is done by a thread: a disk may take seconds for anyt
 loop waits for none of it.
 """
 
-import asyncio
 import hashlib
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures.thread import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,7 +17,6 @@ from proxy.config.limits import DEFAULT_LIMITS
 from proxy.core.errors import Code, Refusal
 from proxy.core.signature.digest import BodyDigest
 from proxy.core.text_files.size import show_size
-from proxy.http.upstream import BytesBody
 from proxy.transfer.body import PIECE, SMALL
 
 MEMORY = 512 * 1024
@@ -61,34 +59,6 @@ class BufferedBody:
     def sha256(self) -> bytes:
         """The digest of what is buffered, 32 bytes, once all of it is."""
         return (self._hash or hashlib.sha256(self._memory)).digest()
-
-    async def fill(
-        self,
-        pieces: AsyncIterator[bytes],
-        *,
-        limit: Code,
-        full: Code = Code.STORAGE_FULL,
-        digest: BodyDigest | None = None,
-    ) -> None:
-        """Take in all ``pieces``; raises ``Refusal`` with the code ``limit`` above our limit.
-
-        With the code ``full`` where the temporary folder can't take it. ``digest`` is fed along
-        the way.
-        """
-        async for piece in pieces:
-            self.add(piece, limit, digest)
-            if self.is_spill_due():
-                await self._spilled(full)
-        if self.is_spill_due(ends=True):
-            await self._spilled(full)
-
-    async def _spilled(self, full: Code) -> None:
-        try:
-            await asyncio.wrap_future(self.spill())
-        except OSError as error:
-            raise self.cannot_take(error, full) from None
-
-    # The same without waiting: ``held_body`` is made of it.
 
     def add(self, piece: bytes, limit: Code, digest: BodyDigest | None = None) -> None:
         """Take in a piece; raises ``Refusal`` with the code ``limit`` above our limit."""
@@ -144,20 +114,6 @@ class BufferedBody:
         if self._file is not None:
             self._file.close()
             self._file = None
-
-    def pieces(self) -> AsyncIterator[bytes]:
-        """Return what is buffered, from its beginning; in one piece where it is small."""
-        return BytesBody(self.read(SMALL)) if self.size <= SMALL else self._in_pieces()
-
-    async def _in_pieces(self) -> AsyncIterator[bytes]:
-        read = 0
-        while read < self.size:
-            block = self.block(read)
-            if not isinstance(block, bytes):
-                block = await asyncio.wrap_future(block)
-            read += len(block)
-            for start in range(0, len(block), PIECE):
-                yield block[start : start + PIECE]
 
     def read(self, limit: int, start: int = 0) -> bytes:
         """Return up to ``limit`` bytes of a body that is in memory; of one on disk none."""

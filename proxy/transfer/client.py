@@ -18,8 +18,6 @@ from proxy.core.log_line import RequestLine
 class Client:
     """The two ends of one request."""
 
-    framing: Field | None
-    """How the request's body is framed: its ``content-length``, or chunked; None has no body."""
     pieces: AsyncIterator[bytes]
     """The request's body; nothing is asked of the client before the first is awaited."""
     send: Send

@@ -4,14 +4,12 @@ Servers of HTTP/1.0 can't read chunks: they take such a body for an empty one, a
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
-from types import TracebackType
+from collections.abc import Callable
 
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Field, Fields
 from proxy.core.text_files.size import show_size
-from proxy.http.upstream import Destination, UpstreamRequest
+from proxy.http.upstream import Destination
 from proxy.transfer.buffered_body import BufferedBody
 from proxy.transfer.held_body import BodyHolder
 
@@ -30,53 +28,6 @@ class Spool:
         self.taken += size
         if self.taken > self.limit:
             raise Refusal(Code.CANNOT_HOLD, f"{show_size(self.limit)} are buffered already")
-
-    def whole(self, request: UpstreamRequest) -> "_Spooled":
-        """Buffer the body of ``request``; inside the context is the same request with its length.
-
-        Raises ``Refusal`` where the body is too large, or isn't what it should be.
-        """
-        return _Spooled(self, request)
-
-
-class _Spooled:
-    """One body, while it comes and until it has gone."""
-
-    def __init__(self, spool: Spool, request: UpstreamRequest) -> None:
-        self._spool = spool
-        self._request = request
-        self._size = 0
-        self._body = BufferedBody(spool.limit)
-
-    async def __aenter__(self) -> UpstreamRequest:
-        request = self._request
-        if request.body is None:
-            raise TypeError("only a body can be spooled")
-        try:
-            await self._body.fill(self._counted(request.body), limit=Code.CANNOT_HOLD)
-        except BaseException as error:
-            self._release()
-            _log(request.to, error)
-            raise
-        fields = fields_of_spooled(request.fields, self._size)
-        return replace(request, fields=fields, body=self._body.pieces(), has_begun=None)
-
-    async def __aexit__(
-        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
-    ) -> None:
-        self._release()
-
-    def _release(self) -> None:
-        self._spool.taken -= self._size
-        self._size = 0
-        self._body.__exit__()
-
-    async def _counted(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        spool = self._spool
-        async for piece in pieces:
-            self._size += len(piece)
-            spool.count(len(piece))
-            yield piece
 
 
 class SpoolHolder:

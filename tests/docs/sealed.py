@@ -3,12 +3,10 @@
 Ada's guestbook writes the entry of the signed example, now sealed; Bob's response streams.
 """
 
-import asyncio
 import base64
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from textwrap import wrap
-
-from starlette.types import Message as Sent
+from typing import cast
 
 from proxy.core.binary_http.message import RequestHead, ResponseHead
 from proxy.core.binary_http.varint import read_varint, varint
@@ -21,8 +19,9 @@ from proxy.core.sealing.message import MessageSealer
 from proxy.core.sealing.request import RequestOpener, RequestSealer
 from proxy.core.signature.base import Message
 from proxy.core.signature.request import TAG, Recipient, sign_request
-from proxy.inbound.sealed_response import SealedResponse
-from proxy.transfer.response import passing_fields, send_stream
+from proxy.http.downstream import Downstream
+from proxy.inbound.response_envelope import ResponseEnvelope
+from proxy.transfer.response import passing_fields
 from tests.docs.page import (
     ADA,
     BOB,
@@ -85,27 +84,43 @@ def envelope() -> bytes:
     return message.end()
 
 
-def responses() -> list[Sent]:
+class _Outer:
+    """The outer response, as Bob's gateway sends it."""
+
+    def __init__(self) -> None:
+        self.fields: Fields = ()
+        self.body = b""
+
+    def send_head(self, _: int, fields: Fields) -> None:
+        self.fields = fields
+
+    def send(self, piece: bytes, *, ends: bool = False) -> None:
+        del ends
+        self.body += piece
+
+    is_blocked = False
+
+
+def _response_head() -> ResponseHead:
+    fields = response_for_travel(passing_fields(METHOD, 201, APPS_RESPONSE, streams=True))
+    return ResponseHead(201, tuple(fields))
+
+
+def _response() -> _Outer:
     """Return what Bob's gateway sends, as the app's response comes through it."""
     opener = RequestOpener({CONFIG.key_id: KEY}.get)
     opener.feed(envelope())
-    sent: list[Sent] = []
-
-    async def send(message: Sent) -> None:
-        sent.append(message)
-
-    async def pieces() -> AsyncIterator[bytes]:
-        yield RESPONSE_BODY
-
-    response = SealedResponse(send, opener.response_sealer(RESPONSE_NONCE), METHOD)
-    fields = response_for_travel(passing_fields(METHOD, 201, APPS_RESPONSE, streams=True))
-    asyncio.run(send_stream(response, 201, fields, pieces()))
-    return sent
+    outer, sealer = _Outer(), opener.response_sealer(RESPONSE_NONCE)
+    sealed = ResponseEnvelope(cast(Downstream, outer), sealer, METHOD, _response_head())
+    sealed.begin()
+    sealed.send(RESPONSE_BODY, ends=False)
+    sealed.send(b"", ends=True)
+    return outer
 
 
 def response_envelope() -> bytes:
     """Return the response's envelope."""
-    return b"".join(message["body"] for message in responses()[1:])
+    return _response().body
 
 
 def _block(parts: _Parts) -> str:
@@ -153,12 +168,11 @@ def _request_parts() -> _Parts:
 
 
 def _response_parts() -> _Parts:
-    fields = response_for_travel(passing_fields(METHOD, 201, APPS_RESPONSE, streams=True))
+    head = _response_head()
     yield "a response of indeterminate length; its status, 201", b"\3" + varint(201)
-    yield from _strings(fields)
+    yield from _strings(head.fields)
     yield f"content: {RESPONSE_BODY.decode()}", content(RESPONSE_BODY)
-    head = response_head(ResponseHead(201, tuple(fields)))
-    yield from _padded(len(head + content(RESPONSE_BODY)))
+    yield from _padded(len(response_head(head) + content(RESPONSE_BODY)))
 
 
 def _chunks(data: bytes) -> _Parts:
@@ -210,6 +224,6 @@ def examples() -> dict[str, str]:
         "envelope head": _head(start, (host, CHUNKED_REQUEST, INCREMENTAL, chunked)),
         "envelope": _block(_envelope_parts()),
         "sealed response": _block(_response_parts()),
-        "response envelope head": _head(b"HTTP/1.1 200 OK", (*responses()[0]["headers"], chunked)),
+        "response envelope head": _head(b"HTTP/1.1 200 OK", (*_response().fields, chunked)),
         "response envelope": _block(_response_envelope_parts()),
     }

@@ -29,6 +29,7 @@ class Side:
     """A client's end or an app's; what it does besides noting is set by the test."""
 
     takes_interim = takes_upgrade = True
+    bytes_in = bytes_out = 0
 
     def __init__(self) -> None:
         self.got = bytearray()

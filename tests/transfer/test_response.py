@@ -1,56 +1,39 @@
-"""A response that streams: its end goes with its last piece where that is known, else by itself."""
+"""A response of our own, as ASGI sends it: with its length, and no body where none may be."""
 
-from collections.abc import AsyncIterator
-from typing import Self
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import pytest
-from starlette.types import Message
 
-from proxy.http.upstream import Ending
-from proxy.transfer.response import send_stream
+from proxy.core.http.problem import Response
+from proxy.transfer.response import send_response
 
+if TYPE_CHECKING:
+    from starlette.types import Message
 
-class _Known(Ending):
-    """Pieces that tell of their end as soon as the last of them is taken."""
-
-    def __init__(self, *pieces: bytes) -> None:
-        self._left = list(pieces)
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if not self._left:
-            raise StopAsyncIteration
-        return self._left.pop(0)
-
-    def is_over(self) -> bool:
-        return not self._left
-
-
-async def _unknown(*pieces: bytes) -> AsyncIterator[bytes]:
-    for piece in pieces:
-        yield piece
+_LENGTH = [(b"content-length", b"3")]
 
 
 @pytest.mark.parametrize(
-    ("pieces", "parts"),
+    ("method", "status", "length", "body"),
     [
-        (_Known(b"a", b"b"), [(b"a", True), (b"b", False)]),
-        (_Known(), [(b"", False)]),
-        (_unknown(b"a", b"b"), [(b"a", True), (b"b", True), (b"", False)]),
-        (_unknown(), [(b"", False)]),
+        (b"GET", 200, _LENGTH, b"abc"),
+        (b"POST", 404, _LENGTH, b"abc"),
+        (b"HEAD", 200, _LENGTH, b""),
+        (b"GET", 204, [], b""),
+        (b"GET", 304, [], b""),
     ],
 )
-async def test_the_end_comes_once_and_with_the_last_piece_where_that_is_known(
-    pieces: AsyncIterator[bytes], parts: list[tuple[bytes, bool]]
+async def test_it_is_whole_with_its_length(
+    method: bytes, status: int, length: list[tuple[bytes, bytes]], body: bytes
 ) -> None:
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    await send_stream(send, 200, [], pieces)
-    start, *bodies = sent
-    assert start["type"] == "http.response.start"
-    assert [(body["body"], body["more_body"]) for body in bodies] == parts
+    await send_response(send, Response(status, ((b"x-a", b"1"),), b"abc"), method)
+    start, end = sent
+    assert (start["status"], start["headers"]) == (status, [(b"x-a", b"1"), *length])
+    assert (end["body"], end.get("more_body", False)) == (body, False)

@@ -11,14 +11,12 @@ import pytest
 
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.origin import Origin
-from proxy.http.upstream import Destination, UpstreamRequest
-from proxy.transfer.body import ClientLeft
+from proxy.http.upstream import Destination
 from proxy.transfer.buffered_body import MEMORY
 from proxy.transfer.spool import Spool, SpoolHolder, fields_of_spooled
 from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
 _TO = Destination(Origin("http", "app.example", 80))
@@ -28,70 +26,6 @@ _FIELDS = (
     (b"expect", b"100-continue"),
     (b"x-last", b"1"),
 )
-
-
-async def _pieces(*pieces: bytes, error: Exception | None = None) -> AsyncIterator[bytes]:
-    for piece in pieces:
-        yield piece
-    if error is not None:
-        raise error
-
-
-async def _at_once() -> None:
-    """Return at once."""
-
-
-def _request(*pieces: bytes, error: Exception | None = None) -> UpstreamRequest:
-    body = _pieces(*pieces, error=error)
-    return UpstreamRequest(_TO, b"PUT", b"/", _FIELDS, body, has_begun=_at_once)
-
-
-async def _content(request: UpstreamRequest) -> bytes:
-    assert request.body is not None
-    return b"".join([piece async for piece in request.body])
-
-
-@pytest.mark.parametrize("pieces", [(), (b"one",), (b"one", b"two"), (b"x" * 100_000,) * 3])
-async def test_the_app_is_told_the_length_and_asked_for_no_body_that_is_here(
-    pieces: tuple[bytes, ...],
-) -> None:
-    whole = b"".join(pieces)
-    spool = Spool(1_000_000)
-    async with spool.whole(_request(*pieces)) as request:
-        length = (b"content-length", str(len(whole)).encode())
-        assert request.fields == (_FIELDS[0], length, _FIELDS[3])
-        assert request.has_begun is None
-        assert await _content(request) == whole
-        assert spool.taken == len(whole)
-    assert spool.taken == 0
-
-
-async def test_the_limit_is_for_all_of_them_together(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.WARNING)
-    spool = Spool(10)
-    async with spool.whole(_request(b"x" * 6)) as first:
-        async with spool.whole(_request(b"y" * 4)) as second:
-            assert await _content(second) == b"y" * 4
-        with pytest.raises(Refusal) as refused:
-            await spool.whole(_request(b"y" * 4, b"y")).__aenter__()
-        assert refused.value.code is Code.CANNOT_HOLD
-        assert await _content(first) == b"x" * 6
-    assert spool.taken == 0
-    assert caplog.text.count("http://app.example speaks HTTP/1.0") == 1
-
-
-@pytest.mark.parametrize("error", [ClientLeft(), Refusal(Code.DIGEST_MISMATCH)])
-async def test_a_body_that_breaks_off_gives_its_bytes_back(
-    error: Exception, caplog: pytest.LogCaptureFixture
-) -> None:
-    spool = Spool(10)
-    with pytest.raises(type(error)):
-        await spool.whole(_request(b"x" * 6, error=error)).__aenter__()
-    assert spool.taken == 0
-    assert caplog.text == ""
-
-
-# --- by callbacks -------------------------------------------------------------------------------
 
 
 class Ends:
