@@ -23,6 +23,7 @@ from proxy.core.http.headers import (
     renamed_for_travel,
     restored_after_travel,
     spelling,
+    values_of,
     without_identity,
 )
 from proxy.core.http.override_fields import is_override_field
@@ -66,9 +67,32 @@ def fields_for_app(fields: Fields, policy: FieldPolicy) -> tuple[Fields, Sequenc
     return [pair for pair in fields if pair[0] not in names], dropped
 
 
-@lru_cache
-def _kept_from_apps(reserved: frozenset[bytes]) -> frozenset[bytes]:
-    return NEVER_PASSING | _ON_THE_WAY | reserved
+class _PassingNames(dict[bytes, bool]):
+    """Whether a stranger's field of each name passes: looked into once for those that recur.
+
+    Strangers choose the names, so few are kept, and no long ones.
+    """
+
+    def __init__(self, reserved: frozenset[bytes]) -> None:
+        super().__init__()
+        self._kept_from_apps = NEVER_PASSING | _ON_THE_WAY | reserved
+
+    def __missing__(self, name: bytes) -> bool:
+        key = spelling(name)
+        passes = key not in self._kept_from_apps and not claims_identity(key)
+        if len(name) <= _LONGEST_KEPT:
+            if len(self) >= _KEPT:
+                self.clear()
+            self[name] = passes
+        return passes
+
+
+_KEPT, _LONGEST_KEPT = 256, 64
+
+
+@lru_cache(maxsize=256)
+def _passing_names(reserved: frozenset[bytes]) -> _PassingNames:
+    return _PassingNames(reserved)
 
 
 def fields_of_stranger(fields: Fields, reserved: frozenset[bytes]) -> tuple[Field, ...]:
@@ -78,15 +102,11 @@ def fields_of_stranger(fields: Fields, reserved: frozenset[bytes]) -> tuple[Fiel
     intermediaries write is dropped in any spelling. Of its cookies ours is taken out, whoever the
     client is: an app that had it could be the owner at every other app.
     """
-    hop, kept_from_apps = connection_options(fields), _kept_from_apps(reserved)
-    passing = [
-        pair
-        for pair in fields
-        if pair[0] not in hop
-        and (key := spelling(pair[0])) not in kept_from_apps
-        and not claims_identity(key)
-    ]
-    return without_cookie(passing)
+    hop, passes = connection_options(fields), _passing_names(reserved)
+    passing = [pair for pair in fields if passes[pair[0]]]
+    if hop:
+        passing = [pair for pair in passing if pair[0] not in hop]
+    return without_cookie(passing) if values_of(fields, b"cookie") else tuple(passing)
 
 
 def fields_of_peer(

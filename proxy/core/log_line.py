@@ -18,6 +18,8 @@ _SHOWN = 200
 _USERINFO = re.compile(rb"^(?:[A-Za-z][A-Za-z0-9+.-]*:[/\\]+)?[^/\\]*@")
 """What stands before a host, with a scheme or, as CONNECT could have it, without one."""
 _HIDDEN = re.compile(rb"[^!-\[\]-~]")
+_quoted = encode_basestring_ascii
+"""Of what was ``shown``: there is no DEL in it."""
 
 ANSWERED = "answered"
 REFUSED = "refused"
@@ -77,31 +79,41 @@ class RequestLine:
 
 def as_json(line: RequestLine, time: str, level: str) -> str:
     """Return a request's line as one JSON object; ``time`` and ``level`` are ours, and ASCII."""
-    facts = [
-        f'{{"time":"{time}","level":"{level}","listener":"{line.listener}"',
-        f',"outcome":"{line.outcome}"',
-        f',"status":{line.status}' if line.status else "",
-        f',"code":"{line.code}"' if line.code else "",
-        f',"detail":{quoted(line.detail[:LONGEST])}' if line.detail else "",
-        f',"method":{quoted(shown(line.method))},"host":{quoted(shown(line.host))}',
-        f',"path":{quoted(shown_path(line.target))}',
-    ]
+    text = f'{{"time":"{time}","level":"{level}","listener":"{line.listener}"'
+    text += f',"outcome":"{line.outcome}"'
+    if line.status:
+        text += f',"status":{line.status}'
+    if line.code or line.detail:
+        text += _why(line)
+    method, host, path = shown(line.method), shown(line.host), shown_path(line.target)
+    text += f',"method":{_quoted(method)},"host":{_quoted(host)},"path":{_quoted(path)}'
     if caller := line.caller:
-        facts.append(f',"caller":"{caller.type}"')
+        text += f',"caller":"{caller.type}"'
         if caller.id:
-            facts.append(f',"caller_id":"{caller.id}","caller_name":{quoted(caller.name)}')
-    facts += [
-        f',"app":"{line.app}"' if line.app else "",
-        f',"rule":{quoted(shown(line.rule))}' if line.rule is not None else "",
-        f',"mode":"{line.mode}"' if line.mode else "",
-        f',"peer":"{line.peer}","peer_name":{quoted(line.peer_name)}' if line.peer else "",
-        f',"peer_code":"{line.peer_code}"' if line.peer_code else "",
-        f',"bytes_in":{line.bytes_in},"bytes_out":{line.bytes_out}',
-        f',"ms":{line.seconds * 1000:.2f}',
-        f',"first_ms":{line.first * 1000:.2f}' if line.first is not None else "",
-        f',"request_id":"{line.request_id}","client":{quoted(line.client)}}}',
-    ]
-    return "".join(facts)
+            text += f',"caller_id":"{caller.id}","caller_name":{quoted(caller.name)}'
+    if line.app:
+        text += f',"app":"{line.app}"'
+    if line.rule is not None:
+        text += f',"rule":{_quoted(shown(line.rule))}'
+    if line.mode:
+        text += f',"mode":"{line.mode}"'
+    if line.peer or line.peer_code:
+        text += _whom(line)
+    text += f',"bytes_in":{line.bytes_in},"bytes_out":{line.bytes_out}'
+    text += f',"ms":{line.seconds * 1000:.2f}'
+    if line.first is not None:
+        text += f',"first_ms":{line.first * 1000:.2f}'
+    return f'{text},"request_id":"{line.request_id}","client":{quoted(line.client)}}}'
+
+
+def _why(line: RequestLine) -> str:
+    text = f',"code":"{line.code}"' if line.code else ""
+    return f'{text},"detail":{quoted(line.detail[:LONGEST])}' if line.detail else text
+
+
+def _whom(line: RequestLine) -> str:
+    text = f',"peer":"{line.peer}","peer_name":{quoted(line.peer_name)}' if line.peer else ""
+    return f'{text},"peer_code":"{line.peer_code}"' if line.peer_code else text
 
 
 def as_text(line: RequestLine) -> str:

@@ -230,12 +230,12 @@ class _AppPlaces:
 
     def _is_short(self, kind: _Kind, more: int = 0) -> bool:
         """Tell whether one of this kind and ``more`` would take what is kept, or isn't there."""
-        taken = self._taken_by
+        taken, kept = self._taken_by, self._kept
         strangers, peers, terminals = taken("anonymous"), taken("peer"), taken("terminal")
-        if kind != "terminal":
-            terminals = max(terminals, self._kept)
-        if kind == "anonymous":
-            peers = max(peers, self._kept)
+        if kind != "terminal" and terminals < kept:
+            terminals = kept
+        if kind == "anonymous" and peers < kept:
+            peers = kept
         return strangers + peers + terminals + more >= self._most
 
     def _quietest(self, above: int) -> Place | None:

@@ -144,21 +144,32 @@ def read_forwarded_chain(
 
 def fields_of_forwarded_chain(chain: ForwardedChain, host: bytes) -> list[Field]:
     """Return what tells an app of ``chain``; ``host`` is the Host that was asked for."""
-    nodes, scheme = chain.nodes, chain.scheme.encode("ascii")
-    first, *further = (f'for="[{node}]"' if ":" in node else f"for={node}" for node in nodes)
-    way = b'host="%b";proto=%b' % (host, scheme)
-    if nodes != _NOTHING:
-        way = b"%b;%b" % (first.encode("ascii"), way)
-    elements = [way, *(each.encode("ascii") for each in further)]
+    scheme = chain.scheme.encode("ascii")
+    addresses, first, further = _written(chain.nodes)
     fields = [
         (_PROTO, scheme),
         (_HOST, host),
-        (_FORWARDED, b", ".join(elements)),
+        (_FORWARDED, b'%bhost="%b";proto=%b%b' % (first, host, scheme, further)),
         (REQUEST_ID, chain.request_id.encode("ascii")),
     ]
-    if not any(node == UNKNOWN or node.startswith("_") for node in nodes):
-        fields.insert(0, (_FOR, ", ".join(nodes).encode("ascii")))
+    if addresses:
+        fields.insert(0, (_FOR, addresses))
     return fields
+
+
+@lru_cache(maxsize=1024)
+def _written(nodes: tuple[str, ...]) -> tuple[bytes, bytes, bytes]:
+    """Return ``X-Forwarded-For``, and what ``Forwarded`` has before and behind Host and scheme.
+
+    b"" where it isn't written.
+    """
+    first, *further = (f'for="[{node}]"' if ":" in node else f"for={node}" for node in nodes)
+    names_all = not any(node == UNKNOWN or node.startswith("_") for node in nodes)
+    return (
+        ", ".join(nodes).encode("ascii") if names_all else b"",
+        b"" if nodes == _NOTHING else first.encode("ascii") + b";",
+        "".join(f", {each}" for each in further).encode("ascii"),
+    )
 
 
 def _read_x(fields: Fields, trusted: Trusted) -> tuple[list[str], bytes, bytes]:
