@@ -140,7 +140,8 @@ def _admit_unsigned(
     _refuse_method(request.method, app)
     rule = _rule(app, target, request.fields, context, ascii_only=False)
     portal = context.hosts.origin
-    terminal = authenticate(request.fields, context.terminals, portal, now)
+    has_cookie = bool(values_of(request.fields, b"cookie"))
+    terminal = authenticate(request.fields, context.terminals, portal, now) if has_cookie else None
     caller = ANONYMOUS
     if terminal is not None:
         own = portal if app is None else portal.of_app(app)

@@ -18,7 +18,7 @@ from typing import Literal, Protocol, Self
 from proxy.config.limits import Limits
 from proxy.core.access.policy import Caller
 from proxy.core.errors import Code, Refusal
-from proxy.core.http.forwarded import NOBODY, Address, Trusted, client_network
+from proxy.core.http.forwarded import NOBODY, Trusted, client_network
 from proxy.transfer.limiters import Slots
 from proxy.transfer.shared_counts import ALONE, Count, Counts
 
@@ -55,8 +55,9 @@ class PlaceLimiter:
         self._apps: dict[str, _AppPlaces] = {}
 
         @lru_cache(maxsize=4096)
-        def network_of(client: str) -> Address | None:
-            return client_network(client, trusted)
+        def network_of(client: str) -> str | None:
+            network = client_network(client, trusted)
+            return None if network is None else str(network)  # an address takes long to hash
 
         self._network_of = network_of
 
@@ -112,7 +113,7 @@ class Place:
     __slots__ = ("_evict", "_is_taken", "_limiter", "app", "caller", "network", "socket")
 
     def __init__(
-        self, limiter: PlaceLimiter, caller: Caller, app: str, network: Address | None
+        self, limiter: PlaceLimiter, caller: Caller, app: str, network: str | None
     ) -> None:
         self._limiter = limiter
         self._is_taken = False
@@ -181,9 +182,9 @@ class _AppPlaces:
         self._share = max(1, most // SHARE)
         self._kept = most // KEPT or int(most > 2)  # noqa: PLR2004 - one for each of the three
         self._taken: dict[_Kind, int] = {"anonymous": 0, "peer": 0, "terminal": 0}
-        self._of_network: dict[Address | None, int] = {}
+        self._of_network: dict[str | None, int] = {}
         """How many each network of strangers holds."""
-        self.sockets: dict[Address | None, dict[Place, None]] = {}
+        self.sockets: dict[str | None, dict[Place, None]] = {}
         """Those of them that can make room, for each network; None for those not told apart."""
 
     def __len__(self) -> int:
@@ -203,23 +204,28 @@ class _AppPlaces:
                 raise Refusal(Code.APP_BUSY, f"{self._app}: {taken} at once")
             quiet.evict()
         self._taken[kind] += 1
-        self._kinds[kind].add(1)
         if kind == "anonymous":
             self._of_network[network] = self._of_network.get(network, 0) + 1
-            self._count_of(network).add(1)
+        if self._counts is not ALONE:
+            self._tell_others(kind, network, 1)
 
     def give_back(self, place: Place) -> None:
         """Count a place no more."""
         self._taken[place.caller.type] -= 1
-        self._kinds[place.caller.type].add(-1)
+        if self._counts is not ALONE:
+            self._tell_others(place.caller.type, place.network, -1)
         if place.caller.type == "anonymous":
             _decrease(self._of_network, place.network)
-            self._count_of(place.network).add(-1)
             if place.socket is not None:
                 sockets = self.sockets[place.network]
                 del sockets[place]
                 if not sockets:
                     del self.sockets[place.network]
+
+    def _tell_others(self, kind: _Kind, network: str | None, change: int) -> None:
+        self._kinds[kind].add(change)
+        if kind == "anonymous":
+            self._count_of(network).add(change)
 
     def is_nearly_short(self, place: Place) -> bool:
         """Tell whether the network of ``place``, or its kind, holds nearly all that it can."""
@@ -230,8 +236,11 @@ class _AppPlaces:
 
     def _is_short(self, kind: _Kind, more: int = 0) -> bool:
         """Tell whether one of this kind and ``more`` would take what is kept, or isn't there."""
-        taken, kept = self._taken_by, self._kept
-        strangers, peers, terminals = taken("anonymous"), taken("peer"), taken("terminal")
+        kept = self._kept
+        if self._counts is ALONE:
+            strangers, peers, terminals = self._taken.values()
+        else:
+            strangers, peers, terminals = map(self._taken_by, self._kinds)
         if kind != "terminal" and terminals < kept:
             terminals = kept
         if kind == "anonymous" and peers < kept:
@@ -258,11 +267,12 @@ class _AppPlaces:
         """Return how many places all workers' requests of this kind hold."""
         return self._taken[kind] + self._kinds[kind].others()
 
-    def _held_by(self, network: Address | None) -> int:
+    def _held_by(self, network: str | None) -> int:
         """Return how many places a network of strangers holds, in all workers."""
-        return self._of_network.get(network, 0) + self._count_of(network).others()
+        here = self._of_network.get(network, 0)
+        return here if self._counts is ALONE else here + self._count_of(network).others()
 
-    def _count_of(self, network: Address | None) -> Count:
+    def _count_of(self, network: str | None) -> Count:
         return self._counts.of("places", self._app, network)
 
 
@@ -270,7 +280,7 @@ def _last_moved(place: Place) -> float:
     return place.socket.last_moved if place.socket is not None else 0.0
 
 
-def _decrease(counts: dict[Address | None, int], key: Address | None) -> None:
+def _decrease(counts: dict[str | None, int], key: str | None) -> None:
     counts[key] -= 1
     if not counts[key]:
         del counts[key]  # or every network that ever came would stay

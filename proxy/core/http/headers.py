@@ -117,7 +117,7 @@ def indexed(fields: Iterable[Field]) -> Indexed:
 
 def index_of(fields: Fields) -> Mapping[bytes, Sequence[bytes]]:
     """Return the values of every field by its name, in order."""
-    return indexed(fields).by_name
+    return fields.by_name if isinstance(fields, Indexed) else Indexed(fields).by_name
 
 
 def values_of(fields: Fields, name: bytes) -> Sequence[bytes]:
@@ -198,7 +198,7 @@ def without_identity(fields: Fields, reserved: frozenset[bytes] = frozenset()) -
     return [
         pair
         for pair in fields
-        if not (key := spelling(pair[0])).startswith(_IDENTITY) and key not in reserved
+        if not (key := pair[0].translate(_SPELLING)).startswith(_IDENTITY) and key not in reserved
     ]
 
 
@@ -209,7 +209,9 @@ def end_to_end(fields: Fields) -> list[Field]:
     """
     dropped = connection_options(fields)
     return [
-        pair for pair in fields if pair[0] not in dropped and spelling(pair[0]) not in _OF_ONE_HOP
+        pair
+        for pair in fields
+        if pair[0] not in dropped and pair[0].translate(_SPELLING) not in _OF_ONE_HOP
     ]
 
 
@@ -217,7 +219,9 @@ def end_to_end_not_ours(fields: Fields) -> list[Field]:
     """Do the same, and drop the fields of this protocol in any spelling (``is_ours``)."""
     dropped = connection_options(fields)
     return [
-        pair for pair in fields if pair[0] not in dropped and spelling(pair[0]) not in NEVER_PASSING
+        pair
+        for pair in fields
+        if pair[0] not in dropped and pair[0].translate(_SPELLING) not in NEVER_PASSING
     ]
 
 

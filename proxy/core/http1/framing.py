@@ -89,6 +89,8 @@ def response_framing(head: ResponseHead, method: bytes) -> Framing:
 def _announced(fields: Fields, minor: int) -> Framing | None:
     lengths = values_of(fields, b"content-length")
     codings = values_of(fields, b"transfer-encoding")
+    if not lengths and not codings:
+        return None
     if codings:
         if lengths:
             raise Malformed("Content-Length beside Transfer-Encoding")
