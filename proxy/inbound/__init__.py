@@ -1,8 +1,10 @@
 """Strangers, peers and the owner's devices, on their way to an app of this Portal.
 
-``app`` reads a request and has it admitted (``proxy.core.gate``); ``forward`` sends it to its app,
-as ``app_request`` makes it, and the response back, of which ``app_response`` says what passes.
-``dropped_names`` logs what doesn't. ``gateway`` opens envelopes, and ``sealed_response`` seals what
-answers them; by callbacks ``envelope`` does, with ``opened_request`` and ``response_envelope``, and
-``key_look`` where nobody knows the key. ``pairing_page`` and ``terminal_session`` are for browsers.
+``app`` is the listener, and a ``relay`` each of its requests: in their ``context`` it has it
+admitted (``proxy.core.gate``), sends it to its app as ``app_request`` makes it, and the response
+back, of which ``app_response`` says what passes. ``dropped_names`` logs what doesn't.
+``signed_forward`` holds what is signed. ``envelope`` stands between a request that carries an
+envelope and the one inside: ``opened_request`` opens it, ``response_envelope`` seals what answers,
+and ``key_look`` looks for a key that nobody knows. ``pairing_page`` and ``terminal_session`` are
+for browsers.
 """
