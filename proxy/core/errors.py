@@ -3,7 +3,7 @@
 A ``Refusal`` is the caller's fault. Its code and title are public; ``detail`` is for the
 owner's log alone and never leaves the proxy. What the app or the peer behind us does wrong is an
 ``UpstreamFailed`` and becomes a refusal in one place, ``proxy.transfer.failures``. Anything else
-that is raised is our own bug and becomes a 500 in ``proxy.transfer.catch_all``.
+that is raised is our own bug and becomes a 500 in ``proxy.transfer.relay``.
 """
 
 from dataclasses import dataclass

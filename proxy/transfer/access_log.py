@@ -1,7 +1,8 @@
 """One line of the log for each request, whatever became of it (``proxy.core.log_line``).
 
-``Logged`` stands around a listener's app. It counts and times what passes, and writes the line when
-the request is over; behind it, ``line_of`` gives the line to whoever learns something about it.
+A relay begins its line and writes it (``proxy.transfer.relay``). ``Logged`` does so for a listener's
+ASGI app: it counts and times what passes; behind it, ``line_of`` gives the line to whoever learns
+something about it.
 """
 
 import asyncio

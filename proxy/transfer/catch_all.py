@@ -1,4 +1,4 @@
-"""The one catch-all for our own bugs, around every request and around what came in an envelope.
+"""The catch-all for our own bugs, around an ASGI app; a relay has its own (``proxy.transfer.relay``).
 
 Whatever is neither a refusal nor a failure of the other side becomes a 500 here, logged with its
 traceback. A response that had begun is broken off, and never passes for a whole one.

@@ -18,7 +18,7 @@ import pytest
 from proxy.http.client.connection import Connection
 from proxy.http.client.engine import Http1Upstream
 from proxy.http.client.exchange import Exchange
-from proxy.http.server.exchange import Exchange as Cycle
+from proxy.http.server.exchange import Exchange as ServedExchange
 from proxy.http.server.protocol import ServerConnection
 from proxy.http.server.timeouts import ConnectionTimeouts
 from proxy.http.upstream import UpstreamTimeouts
@@ -32,7 +32,7 @@ _SEED = 9110
 _SILENCE = 1.5
 """Seconds that the proxy waits for the app; more than this loop ever lags behind."""
 _LIMITS = ConnectionTimeouts(head=2, idle=5, window=1, linger=0.2)
-_OURS = (Connection, Cycle, Exchange, ServerConnection)
+_OURS = (Connection, ServedExchange, Exchange, ServerConnection)
 _GOOD = ("plain", "plain", "plain", "big", "early", "until-close", "close", "interim", "chunked")
 _BAD = ("stall", "silence", *("reset", "cut", "garbage", "surplus") * 4)
 _BREAKS = (ConnectionError, asyncio.IncompleteReadError)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from proxy.http.server.exchange import Exchange as Cycle
+from proxy.http.server.exchange import Exchange
 from proxy.http.server.protocol import ServerConnection
 from proxy.http.server.requests import ConnectionRequests
 from tests.http.ends import LOOPBACK, listening, settled
@@ -63,7 +63,7 @@ def no_collector() -> Iterator[None]:
     ids=["nothing", "half a head", "a request", "much of a body", "a head", "no request"],
 )
 async def test_nothing_is_left_of_a_client_that_leaves(said: bytes) -> None:
-    ours = (ServerConnection, ConnectionRequests, Cycle)
+    ours = (ServerConnection, ConnectionRequests, Exchange)
     before = _count(ours)
     async with listening(_app, base=Watched) as listener:
         for _ in range(5):
