@@ -1,6 +1,6 @@
 """One line of the log for each request, whatever became of it (``proxy.core.log_line``).
 
-A relay begins its line and writes it (``proxy.transfer.relay``). ``Logged`` does so for a listener's
+A relay begins its line and writes it (``proxy.transfer.relay``). ``Logged`` does so for an
 ASGI app: it counts and times what passes; behind it, ``line_of`` gives the line to whoever learns
 something about it.
 """

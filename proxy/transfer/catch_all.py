@@ -1,4 +1,4 @@
-"""The catch-all for our own bugs, around an ASGI app; a relay has its own (``proxy.transfer.relay``).
+"""The catch-all for our own bugs, around an ASGI app (``proxy.transfer.relay`` has its own).
 
 Whatever is neither a refusal nor a failure of the other side becomes a 500 here, logged with its
 traceback. A response that had begun is broken off, and never passes for a whole one.
