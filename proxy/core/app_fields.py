@@ -20,10 +20,10 @@ from proxy.core.http.headers import (
     claims_identity,
     connection_options,
     end_to_end,
+    index_of,
     renamed_for_travel,
     restored_after_travel,
     spelling,
-    values_of,
     without_identity,
 )
 from proxy.core.http.override_fields import is_override_field
@@ -102,11 +102,12 @@ def fields_of_stranger(fields: Fields, reserved: frozenset[bytes]) -> tuple[Fiel
     intermediaries write is dropped in any spelling. Of its cookies ours is taken out, whoever the
     client is: an app that had it could be the owner at every other app.
     """
-    hop, passes = connection_options(fields), _passing_names(reserved)
+    by_name, passes = index_of(fields), _passing_names(reserved)
     passing = [pair for pair in fields if passes[pair[0]]]
-    if hop:
+    if b"connection" in by_name:
+        hop = connection_options(fields)
         passing = [pair for pair in passing if pair[0] not in hop]
-    return without_cookie(passing) if values_of(fields, b"cookie") else tuple(passing)
+    return without_cookie(passing) if b"cookie" in by_name else tuple(passing)
 
 
 def fields_of_peer(

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 
 from starlette.types import Send
 
-from proxy.core.http.headers import Field, Fields, end_to_end_not_ours, values_of
+from proxy.core.http.headers import Field, Fields, end_to_end_not_ours, index_of
 from proxy.core.http.problem import Response
 from proxy.core.http.set_cookie import reaches_beyond
 from proxy.core.http1.framing import NO_BODY, bodiless
@@ -26,16 +26,16 @@ def passing_fields(
     could would let a browser in for another one. Nor may one be for more than the hosts in
     ``own``, by which the app is reached; () where nobody knows them.
     """
-    passing = end_to_end_not_ours(fields)
-    if values_of(fields, b"set-cookie"):
+    passing, by_name = end_to_end_not_ours(fields), index_of(fields)
+    if b"set-cookie" in by_name:
         passing = [
             (name, value)
             for name, value in passing
             if name != b"set-cookie"
             or not (sets_ours(value) or (own and reaches_beyond(value, own)))
         ]
-    lengths = values_of(fields, b"content-length")
-    if not lengths or values_of(fields, b"transfer-encoding"):
+    lengths = by_name.get(b"content-length")
+    if not lengths or b"transfer-encoding" in by_name:
         return passing
     is_described = status != 204 if bodiless(method, status) else streams  # noqa: PLR2004 - 8.6
     if is_described:

@@ -162,7 +162,10 @@ def refuse_malformed(fields: Fields) -> None:
 
     And a ``Connection`` that takes longer to read than all the rest.
     """
-    if not (isinstance(fields, Indexed) and fields.is_proven):
+    if isinstance(fields, Indexed) and fields.is_proven:
+        if b"connection" not in fields.by_name:
+            return
+    else:
         token, bad = _TOKEN.fullmatch, _BAD_VALUE.search
         for name, value in fields:
             if not token(name):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from proxy.core.http.headers import Field, Fields, has_too_many_options, values_of
+from proxy.core.http.headers import Field, Fields, has_too_many_options, index_of, values_of
 from proxy.core.http1.grammar import Malformed, RequestHead, ResponseHead
 
 _LENGTH = re.compile(rb"[0-9]{1,15}")
@@ -87,10 +87,8 @@ def response_framing(head: ResponseHead, method: bytes) -> Framing:
 
 
 def _announced(fields: Fields, minor: int) -> Framing | None:
-    lengths = values_of(fields, b"content-length")
-    codings = values_of(fields, b"transfer-encoding")
-    if not lengths and not codings:
-        return None
+    by_name = index_of(fields)
+    lengths, codings = by_name.get(b"content-length"), by_name.get(b"transfer-encoding")
     if codings:
         if lengths:
             raise Malformed("Content-Length beside Transfer-Encoding")
@@ -99,7 +97,7 @@ def _announced(fields: Fields, minor: int) -> Framing | None:
         if len(codings) != 1 or codings[0].lower() != b"chunked":
             raise Malformed("a transfer coding other than chunked")
         return Unmeasured.CHUNKED
-    return _length(lengths)
+    return _length(lengths) if lengths else None
 
 
 def _length(lengths: Sequence[bytes]) -> int | None:
