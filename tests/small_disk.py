@@ -20,5 +20,7 @@ def small_disk(folder: Path, options: str) -> Iterator[Path]:
     folder.mkdir()
     if not mount("-t", "tmpfs", "-o", options, "tmpfs", str(folder)):
         pytest.skip("no file system can be mounted here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    try:
+        yield folder
+    finally:  # lazily: whoever still has a file open there must not keep it for the next tests
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
