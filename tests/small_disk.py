@@ -22,5 +22,5 @@ def small_disk(folder: Path, options: str) -> Iterator[Path]:
         pytest.skip("no file system can be mounted here")
     try:
         yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
+    finally:  # lazily: whoever still has a file open there must not keep it for the next tests
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)

@@ -104,9 +104,10 @@ async def test_a_cancelled_exchange_stays_cancelled_while_its_body_takes_its_tim
     engine: Upstream,
 ) -> None:
     """The body's own clean-up waits; whoever cancels twice isn't swallowed by it."""
-    cleaning = asyncio.Event()
+    begun, cleaning = asyncio.Event(), asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
+        begun.set()
         try:
             yield b"x"
             await asyncio.Event().wait()
@@ -116,9 +117,9 @@ async def test_a_cancelled_exchange_stays_cancelled_while_its_body_takes_its_tim
 
     async with scripted(_silent) as server:
         using = asyncio.create_task(_use(engine, _request(server.to, body())))
-        await asyncio.sleep(0.02)
+        await settled(begun.is_set)  # what never began has nothing to clean up
         using.cancel()
-        await cleaning.wait()
+        await settled(cleaning.is_set)
         using.cancel()
         with pytest.raises(asyncio.CancelledError):
             await using

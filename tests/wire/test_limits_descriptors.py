@@ -107,7 +107,7 @@ def test_idle_connections_to_apps_take_none_that_is_needed(paula: Poor) -> None:
 
 def test_the_owner_is_told_by_check_and_by_the_log(paula: Poor) -> None:
     told = LIMITS.shortage()
-    assert f"limits.connections: {told}" in paula.log
+    eventually(lambda: f"limits.connections: {told}" in paula.log)
     done = paula.said_by("check")
     assert f"limits.connections: {told}" in done.stdout
     assert done.returncode == 0

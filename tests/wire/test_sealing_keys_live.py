@@ -120,6 +120,7 @@ def test_a_broken_key_is_shown_under_health_and_costs_no_call(hugo: Portal) -> N
     eventually(lambda: health().json()["status"] == "degraded")
     assert "notes.txt" in str(health().json()["problems"])
     assert document(hugo).sealing_keys == before
+    eventually(lambda: "notes.txt" in hugo.log)
     assert hugo.log.count("notes.txt") == 1
 
 
