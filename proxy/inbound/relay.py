@@ -55,6 +55,8 @@ from proxy.transfer.websocket import EVICTED, WebSocketRelay, close_for
 LISTENER = "public"
 _PROOF = frozenset({b"signature", b"signature-input", b"portal-key", b"content-digest"})
 
+_ANSWERED = Request(b"", b"", ())
+
 
 class InboundRelay(Relay):
     """One of them, from its head to its end."""
@@ -518,6 +520,10 @@ class InboundRelay(Relay):
         self._up, self._down = socket.from_client, socket.from_app
         place.hold_socket(socket, partial(self.revoke, EVICTED))
         socket.fields = self._with_cookie(socket.fields)
+        # A WebSocket may last for days: what was asked for has its answer, and isn't kept.
+        self._request, self._head_of_request = _ANSWERED, None
+        self._admission = self._handshake = None
+        self._own = ()
         socket.begin(self._socket_is_over)
 
     def _socket_is_over(self, failure: Exception | None) -> None:

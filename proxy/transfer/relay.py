@@ -85,7 +85,6 @@ class Relay:
         "_exchange",
         "_head_of_request",
         "_is_failing",
-        "_is_up_paused",
         "_outer",
         "_subject",
         "_up",
@@ -107,7 +106,6 @@ class Relay:
         self._up: Stage | None = None
         self._down: Stage | None = None
         """None passes the response on as it comes."""
-        self._is_up_paused = False
         self._waiting: asyncio.Task[Any] | None = None
         self._closables: list[Closable] | None = None
         self._active: ActiveRequests | None = None

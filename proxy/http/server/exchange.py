@@ -24,6 +24,9 @@ from proxy.http.downstream import RequestHandler
 
 _OF_THE_CONNECTION = frozenset({b"connection", b"keep-alive", b"transfer-encoding"})
 
+_OF_A_STREAM = RequestHead(b"", b"", 1, ())
+"""Stands where the head was of a request that a stream took the place of."""
+
 log = logging.getLogger("proxy.http")
 
 
@@ -268,6 +271,7 @@ class Exchange:
         if self._head.minor == 0 or not self.is_received or self.has_started:
             raise RuntimeError("only a whole request of HTTP/1.1 can be upgraded")
         self._connection.write(response_head(SWITCHING_PROTOCOLS, fields))
+        self._head = _OF_A_STREAM
         self.has_started = self.is_upgraded = True
         self._is_bodiless = False
         self._held, self.buffered, self._is_end_held = None, 0, False  # at most the request's end
