@@ -47,13 +47,15 @@ def fill(portal: Portal, stack: ExitStack) -> None:
     wires: list[RawConnection] = []
 
     def one_more() -> bool:
-        wire = stack.enter_context(RawConnection(portal.public))
-        got = ask(portal, wire)
-        if got.status == 200:
-            wires.append(wire)
-        return got.status == 200
+        wire = RawConnection(portal.public)
+        if ask(portal, wire).status != 200:
+            wire.socket.close()  # it would be counted for as long as it is open
+            return False
+        wires.append(stack.enter_context(wire))
+        return True
 
-    # One that was closed just now, as by who looked whether somebody listens, may be counted still.
+    # One that was closed just now, as by who looked whether somebody listens, may be counted still;
+    # and so may the place of the request before.
     for _ in range(CONNECTIONS):
         eventually(one_more)
     assert len(wires) == CONNECTIONS

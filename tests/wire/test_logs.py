@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -53,7 +52,7 @@ class Writer:
 
     def log_of(self, raw: bytes) -> str:
         """Return what is written about a request."""
-        before = log_so_far(self.portal)
+        before = len(self.portal.settled_log())
         with RawConnection(self.portal.public) as wire:
             wire.send(raw)
             wire.read()
@@ -69,18 +68,6 @@ class Writer:
 
     def put(self, row: dict[str, Any]) -> bytes:
         return (self.filled(row["send"]) + "\r\n\r\n").encode("latin-1")
-
-
-def log_so_far(portal: Portal) -> int:
-    """Return how long the log is, once it has the lines of all that was answered before.
-
-    Lines are written by a thread, in their order: a request of our own comes behind them.
-    """
-    mark = f"/{secrets.token_hex(8)}"
-    exchange(portal.public, request("GET", mark, ("Host", portal.host)))
-    eventually(lambda: any(mark in line for line in portal.log.splitlines(keepends=True)
-                           if line.endswith("\n")))  # fmt: skip
-    return len(portal.log)
 
 
 @pytest.fixture(scope="module", params=["json", "text"])
@@ -153,7 +140,7 @@ def test_the_same_without_the_forgery_is_shown_as_it_is(
 def test_a_response_forges_no_line_either(world: World) -> None:
     forged, escape = FORGED.encode(), b"\x1b[2J\x9b31m"
     for data in (b"HTTP/1.1 200 OK\nX: " + forged + b"\r\n\r\n", forged + b"\r\n\r\n", escape * 9):
-        before = log_so_far(world.bob)
+        before = len(world.bob.settled_log())
         world.bob_app.script(data + b"\r\n\r\n", close=True)
         world.stranger("site", "/")
         eventually(lambda: world.bob.log[before:].endswith("\n"))  # noqa: B023 - waited for here
@@ -161,7 +148,7 @@ def test_a_response_forges_no_line_either(world: World) -> None:
 
 
 def test_no_proof_no_query_no_body_and_no_field_is_logged(world: World) -> None:
-    log_so_far(world.bob), log_so_far(world.ada)
+    world.bob.settled_log(), world.ada.settled_log()
     before = len(world.bob.lines()), len(world.ada.lines())
     call = sign_call(
         world.cleo, world.bob, "box", b"/peer/shown?secret-query", method=b"POST",

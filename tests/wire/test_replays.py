@@ -287,7 +287,7 @@ def test_a_lost_store_is_made_anew_and_what_was_signed_before_is_refused(
         assert doomed.get(doomed.call(mode)).status == 200
     host = ("Host", doomed.portal.app_host("site"))
     assert exchange(doomed.portal.public, request("GET", "/", host)).status == 200
-    eventually(lambda: "made a new replay store" in doomed.portal.log)
+    assert "made a new replay store" in doomed.portal.settled_log()
 
 
 @modes
@@ -340,14 +340,14 @@ def test_the_caller_learns_the_epoch_once_and_again_when_it_changed(
 
         call(1)
         call(2)
-        eventually(lambda: ben.log.count("out_of_time") == (mode == "signed"))
+        assert ben.settled_log().count("out_of_time") == (mode == "signed")
         for path in ben.state.glob("replay.sqlite3*"):
             path.unlink()
         eventually(lambda: "made a new replay store" in ben.log)
         time.sleep(0.2)  # its memory must reach back further than a call takes
         call(3)
         call(4)
-        eventually(lambda: ben.log.count("out_of_time") == (mode == "signed") + 1)
+        assert ben.settled_log().count("out_of_time") == (mode == "signed") + 1
         assert [raw.target for raw in apps[1].forwarded] == [b"/1", b"/2", b"/3", b"/4"]
 
 
@@ -440,7 +440,7 @@ def test_a_portal_whose_clock_is_wrong_corrects_itself_and_calls_once(
 
             assert (got.status, got.body) == (200, b"ok")
             assert heard.request.body == b"on time"
-            eventually(lambda: "out_of_time" in callee.log)  # noqa: B023 - waited for here
+            assert "out_of_time" in callee.settled_log()
 
             heard.script(response(200, ("Content-Length", "2"), body=None))
             with RawConnection(caller.apps) as wire:

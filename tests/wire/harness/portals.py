@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -24,7 +25,8 @@ from proxy.state.replay_file import connect, read_stand
 from proxy.state.tokens import TokenStore
 from tests.patience import PATIENCE
 from tests.wire.harness import preloaded
-from tests.wire.harness.raw import LOOPBACK
+from tests.wire.harness.raw import LOOPBACK, exchange, request
+from tests.wire.harness.recorder import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -232,6 +234,17 @@ class Portal:
     @property
     def log(self) -> str:
         return self.log_file.read_text("utf-8", "backslashreplace")
+
+    def settled_log(self) -> str:
+        """Return the log, once it has the lines of all that was answered before.
+
+        A thread writes them, in their order: a request of our own comes behind them. Of several
+        workers each has a thread, so there it tells nothing.
+        """
+        mark = f"/{secrets.token_hex(8)}"
+        exchange(self.public, request("GET", mark, ("Host", self.host)))
+        eventually(lambda: mark in self.log.rpartition("\n")[0])
+        return self.log
 
     def lines(self, **facts: object) -> list[dict[str, Any]]:
         """Return the lines of the log that have these members, in their order."""
