@@ -140,27 +140,37 @@ async def test_byte_by_byte_it_is_the_same(http1: Http1Upstream, response: bytes
         recorder.exchange.finish()
 
 
-@pytest.mark.parametrize("paused_by", ["head", "content"])
-async def test_a_pause_in_the_middle_of_a_read_holds_the_rest(
-    http1: Http1Upstream, paused_by: str
-) -> None:
-    whole = b"HTTP/1.1 200 OK\r\n\r\n"
-    recorder = Recorder(**{paused_by: lambda one: one.exchange.pause()})
-    async with scripted(_answering(whole + b"a", b"b", b"c")) as server:
+async def test_a_pause_at_the_head_holds_what_came_with_it(http1: Http1Upstream) -> None:
+    recorder = Recorder(head=lambda one: one.exchange.pause())
+    async with scripted(_answering(b"HTTP/1.1 200 OK\r\n\r\na", b"b", b"c")) as server:
         recorder.begin(http1, _ask(server.to))
-        told = ["head"] if paused_by == "head" else ["head", "content"]
-        await recorder.heard(paused_by)
-        while len(told) < 5:
+        await recorder.heard("head")
+        await asyncio.sleep(0.02)
+        assert recorder.names == ["head"]
+        recorder.exchange.resume()
+        recorder.exchange.resume()
+        assert recorder.names == ["head"]  # never from within it
+        await recorder.over()
+        assert recorder.content == b"abc"
+        recorder.exchange.finish()
+
+
+async def test_a_pause_at_each_piece_holds_the_rest(http1: Http1Upstream) -> None:
+    recorder = Recorder(content=lambda one: one.exchange.pause())
+    async with scripted(_answering(b"HTTP/1.1 200 OK\r\n\r\na", b"b", b"c")) as server:
+        recorder.begin(http1, _ask(server.to))
+        await recorder.heard("content")
+        # Each piece pauses: whatever was sent meanwhile, no second one comes before a resume.
+        while len(recorder.content) < 3:
             await asyncio.sleep(0.02)
-            assert recorder.names == told[: len(recorder.names)]
-            before = list(recorder.told)
+            pieces = recorder.names.count("content")
+            held = list(recorder.told)
             recorder.exchange.resume()
             recorder.exchange.resume()
-            assert recorder.told == before  # never from within it
-            await asyncio.sleep(0.005)
-            told.append("content")
-            if recorder.has_ended:
-                break
+            assert recorder.told == held  # never from within it
+            await settled(lambda: recorder.names.count("content") > pieces)  # noqa: B023
+            assert recorder.names.count("content") == pieces + 1
+        recorder.exchange.resume()
         await recorder.over()
         assert recorder.content == b"abc"
         recorder.exchange.finish()
