@@ -43,6 +43,7 @@ from proxy.inbound.terminal_session import sent_to_pair, session_cookie
 from proxy.transfer.access_log import named
 from proxy.transfer.body import RequestPieces, refuse_large
 from proxy.transfer.body_stages import LimitedBody, ProvenBody
+from proxy.transfer.buffered_body import BufferedBody
 from proxy.transfer.client import Client, received_framing
 from proxy.transfer.coalescing import Coalescing
 from proxy.transfer.failures import app_failed
@@ -306,9 +307,17 @@ class InboundRelay(Relay):
         body = spooled.body
         fields = fields_of_spooled(outgoing.fields, body.size)
         exchange = self._begin_exchange(replace(outgoing, fields=fields))
-        self._sender = HeldSender(body, exchange.send, lambda: exchange.is_blocked, self.fail)
+        self._send_from(body, exchange)
+
+    def _send_from(self, body: BufferedBody, exchange: UpstreamExchange) -> None:
+        """Send a body that is held; goes on by itself, and with ``resume_body``."""
+        send = partial(self._send_to_app, exchange)
+        self._sender = HeldSender(body, send, lambda: exchange.is_blocked, self.fail)
         self._hold(self._sender)
         self._sender.go_on()
+
+    def _send_to_app(self, exchange: UpstreamExchange, piece: bytes, *, ends: bool) -> None:
+        self._guarded(partial(exchange.send, piece, ends=ends))
 
     def _ask(self, outgoing: UpstreamRequest) -> None:
         """Send the request to its app, with its body as it comes."""
@@ -363,11 +372,7 @@ class InboundRelay(Relay):
         )
         exchange = self._begin_exchange(outgoing)
         if outgoing.streams:
-            self._sender = HeldSender(
-                signed.body, exchange.send, lambda: exchange.is_blocked, self.fail
-            )
-            self._hold(self._sender)
-            self._sender.go_on()
+            self._send_from(signed.body, exchange)
 
     def resume_body(self) -> None:
         """Go on with the request's body."""
@@ -535,12 +540,12 @@ class InboundRelay(Relay):
     def stop(self) -> None:
         """Have a WebSocket closed: the server is about to end."""
         if self._socket is not None:
-            self._socket.stop()
+            self._guarded(self._socket.stop)
 
     def exchange_failed(self, failure: UpstreamFailed | Refusal) -> None:
         """End it with what went wrong; a WebSocket knows whether it was the end."""
         if self._socket is not None:
-            self._socket.app_failed(failure)
+            self._guarded(partial(self._socket.app_failed, failure))
         else:
             self.fail(failure)
 
@@ -551,10 +556,13 @@ class InboundRelay(Relay):
             super().revoke(reason)
         elif self.line.outcome != REVOKED:
             self.line.outcome, self.line.detail = REVOKED, reason.detail
-            # Told in WebSocket's own words, the end is a proper one, and nothing is broken off.
-            if not socket.revoke(close_for(reason.code)):
-                self._client.break_off()
+            self._guarded(partial(self._close_revoked, socket, reason.code))
             self._end()
+
+    def _close_revoked(self, socket: WebSocketRelay, code: Code) -> None:
+        # Told in WebSocket's own words, the end is a proper one, and nothing is broken off.
+        if not socket.revoke(close_for(code)):
+            self._client.break_off()
 
     # Refusing.
 
