@@ -7,7 +7,7 @@ match before anything is forwarded (``proxy.inbound.app`` holds that).
 Source: docs/protocol.md, section 3.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from proxy.core.access.decision import RuleMatcher
@@ -191,8 +191,7 @@ def _admit_peer(
     caller = Caller("peer", contact.id, contact.name)
     target = parse_target(message.target)
     _refuse_method(message.method, app)
-    covered = {component.field_name for component in read.signature.components}
-    rule = _rule(app, target, [pair for pair in fields if pair[0] in covered], context)
+    rule = _rule(app, target, fields, context, names=read.signature.components.field_names)
     if rule is not None and not may_enter(rule.access, caller, knows_caller=True):
         raise Refusal(Code.NOT_ALLOWED, f"{app}: {rule.prefix!r} is {rule.access.name.lower()}")
     needs_digest = seal is None or values_of(fields, b"content-digest")
@@ -270,12 +269,13 @@ def _rule(
     fields: Fields,
     context: AccessContext,
     *,
+    names: Collection[bytes] | None = None,
     ascii_only: bool = True,
 ) -> Rule | None:
     """Return the rule for the target and the second one: the stricter of theirs.
 
-    Where all of an app's paths have the same access, the second target changes nothing. ``fields``
-    are those that may reach the app.
+    Where all of an app's paths have the same access, the second target changes nothing. Of
+    ``fields`` those may reach the app that have one of ``names``; None is all.
     """
     if app is None:
         return None
@@ -287,6 +287,8 @@ def _rule(
     rule = matcher.decide(target)
     if matcher.rules.uniform_access is not None:
         return rule
+    if names is not None:
+        fields = [pair for pair in fields if pair[0] in names]
     if names_source(fields):
         return matcher.rules.strictest
     destinations = values_of(fields, FIELD)

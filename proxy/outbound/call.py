@@ -47,13 +47,12 @@ class Call:
     at: int | None = None
     """Unix seconds to sign the call for, once; None is now, set right where the peer proves it."""
 
-    @cached_property
+    @property
     def origin(self) -> Origin:
         """Scheme, host and port that the call is for."""
-        portal = self.contact.origin
-        return portal if self.app is None else portal.of_app(self.app)
+        return self.destination.origin
 
-    @property
+    @cached_property
     def destination(self) -> Destination:
         """Where the app is reached."""
         if self.app is None:

@@ -26,7 +26,7 @@ from proxy.core.signature.parameters import (
     refuse_other_parameters,
     time_of,
 )
-from proxy.core.signature.writer import Signed, coverage, is_one_line, sign
+from proxy.core.signature.writer import Signed, are_lines, coverage, sign
 
 TAG = "portal-peering"
 LIFETIME = 60
@@ -92,7 +92,7 @@ class RequestSignature:
 def sign_request(
     key: PrivateKey, message: Message, to: Recipient, *, nonce: bytes, now: int
 ) -> Signed:
-    """Sign a request; ``message`` of the result has the fields to send, in order.
+    """Sign a request; ``fields`` of the result are to be sent, in order.
 
     ``message.fields`` are the end-to-end fields as they will travel, with ``content-digest`` among
     them; ``nonce`` is 32 random bytes, ``now`` Unix seconds. Raises ``NotSignable``, and a
@@ -103,7 +103,7 @@ def sign_request(
         f';nonce="{encode_nonce(nonce)}";keyid="{key.public.portal_id}";tag="{TAG}"'
     )
     signed = sign(key, message, _DERIVED, (to.field(),), parameters)
-    if _size(signed.message.fields, b"signature-input") > MAX_PROOF:
+    if len(signed.proof[0][1]) > MAX_PROOF:
         raise Refusal(Code.HEAD_TOO_LARGE, f"more than {MAX_PROOF} bytes to name every field")
     return signed
 
@@ -132,7 +132,7 @@ def read_signature(fields: Fields) -> RequestSignature:
     created, expires = time_of(signature, "created"), time_of(signature, "expires")
     if not created <= expires <= created + LIFETIME:
         raise malformed(f"expires must be at most {LIFETIME} seconds after created")
-    if any(component.has("req") for component in signature.components):
+    if signature.components.asks:
         raise malformed("a request has no request to cover with ;req")
     return RequestSignature(signature, keyid_of(signature), nonce_of(signature), created, expires)
 
@@ -170,7 +170,7 @@ def _is_covered_simply(covered: Covered, fields: Fields, *, is_sealed: bool) -> 
     by_name = index_of(fields)
     if is_sealed and not by_name.keys() <= covered.field_names | _EVIDENCE:
         return False
-    return all(is_one_line(by_name, name) for name in names)
+    return are_lines(by_name, names)
 
 
 def _look_closely(read: RequestSignature, fields: Fields, *, is_sealed: bool) -> None:
@@ -178,7 +178,7 @@ def _look_closely(read: RequestSignature, fields: Fields, *, is_sealed: bool) ->
         if not read.signature.covers(component):
             raise Refusal(Code.SIGNATURE_COVERAGE, f"doesn't cover {component.identifier}")
     if is_sealed:
-        covered = {component.field_name for component in read.signature.components}
+        covered = read.signature.components.field_names
         if uncovered := {name for name, _ in fields} - covered - _EVIDENCE:
             raise Refusal(Code.SIGNATURE_COVERAGE, f"leaves {sorted(uncovered)} uncovered")
     for component in read.signature.components:

@@ -22,7 +22,7 @@ from proxy.core.signature.parameters import (
     refuse_other_parameters,
     time_of,
 )
-from proxy.core.signature.writer import Signed, coverage, is_one_line, sign
+from proxy.core.signature.writer import Signed, are_lines, coverage, sign
 
 TAG = "portal-peering-response"
 _PARAMETERS = frozenset({"created", "nonce", "keyid", "tag"})
@@ -103,8 +103,7 @@ def _require_coverage(components: Covered, fields: Fields, question: Question) -
         if max(len(asked), len(components)) <= _MOST_KEPT
         else None
     )
-    by_name = index_of(fields)
-    if names is None or not all(is_one_line(by_name, name) for name in names):
+    if names is None or not are_lines(index_of(fields), names):
         _look_closely(components, fields, question)
 
 
