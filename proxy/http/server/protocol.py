@@ -182,7 +182,6 @@ class ServerConnection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel what the client was waiting for."""
         del exc
-        self._server_state.connections.discard(self)
         if self.on_end is not None:
             self.on_end()
             self.on_end = None
@@ -195,6 +194,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         was_shut = self._write_side.is_shut
         self._write_side.open()
         self._requests.lose()
+        if not self._requests.is_upgraded:  # else what the client said last still passes on
+            self._server_state.connections.discard(self)
         if was_shut:
             self._requests.resume_response()
         _let_go_of_itself(self._transport)
@@ -242,6 +243,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         if not exchange.is_gone:
             self._server_state.total_requests += 1
         self._requests.finished(exchange)
+        if self._is_lost:
+            self._server_state.connections.discard(self)
 
     def resume_reading(self) -> None:
         """Read on once enough was taken."""
