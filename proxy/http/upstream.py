@@ -87,8 +87,6 @@ class UpstreamRequest:
     A server that doesn't read the body may take it for the next request, whose response is then
     the next one to come: it must not reach anybody else.
     """
-    has_begun: Callable[[], Awaitable[None]] | None = None
-    """Returns once the body has begun to come unasked: then nothing need be waited for."""
     streams: bool = False
     """Whether a body comes by the exchange's ``send``, and ``body`` is None."""
 
