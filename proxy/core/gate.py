@@ -9,6 +9,7 @@ Source: docs/protocol.md, section 3.
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from proxy.core.access.decision import RuleMatcher
 from proxy.core.access.destination_header import FIELD, names_source, parse_destination
@@ -78,8 +79,7 @@ class AccessContext:
     """Apps that aren't among ``apps``, since nobody knows just now what they ask for."""
 
 
-@dataclass(frozen=True)
-class Admission:
+class Admission(NamedTuple):
     """A request that passed; ``app`` and ``rule`` are None where it is for the Portal itself."""
 
     caller: Caller

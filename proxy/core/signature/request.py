@@ -4,15 +4,16 @@ Signing and verifying stand side by side. Verifying is split into the steps that
 ``proxy.core.gate`` takes in its order; each raises a ``Refusal`` of its own.
 """
 
-import base64
 import re
-from dataclasses import dataclass
+from binascii import a2b_base64, b2a_base64
+from typing import NamedTuple
 
 from proxy.core.epoch import EPOCH_BYTES
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import HOP_BY_HOP, Fields, index_of, values_of
 from proxy.core.identity import BadKey, PrivateKey, PublicKey
 from proxy.core.signature.base import Component, Covered, Message, NotSignable, signature_base
+from proxy.core.signature.canonical import canonical_base64
 from proxy.core.signature.own_form import Signature
 from proxy.core.signature.parameters import (
     encode_nonce,
@@ -52,15 +53,16 @@ MAX_PROOF = 8192
 """Bytes of ``Signature-Input``, and of ``Signature``: reading them is a stranger's to spend."""
 _MAX_RECIPIENT = 512
 _RECIPIENT = re.compile(
-    rb"\"([a-z0-9]{103})\"(?:;app=\"([a-z0-9-]{1,63})\")?(?:;epoch=:([A-Za-z0-9+/]{22}==):)?"
+    rb"\"([a-z0-9]{103})\"(?:;app=\"([a-z0-9-]{1,63})\")?(?:;epoch=:("
+    + canonical_base64(EPOCH_BYTES).encode()
+    + rb"):)?"
 )
 """``portal-to`` as our own signer writes it."""
 SEAL_BYTES = 32
 """Bytes of an envelope's encapsulated key: an X25519 public key."""
 
 
-@dataclass(frozen=True)
-class Recipient:
+class Recipient(NamedTuple):
     """Whom a request is for: a Portal's full ID, and the app there; None is the Portal itself."""
 
     portal_id: str
@@ -74,12 +76,11 @@ class Recipient:
         if self.app is not None:
             text += f';app="{self.app}"'
         if self.epoch is not None:
-            text += f";epoch=:{base64.b64encode(self.epoch).decode('ascii')}:"
+            text += f";epoch=:{b2a_base64(self.epoch, newline=False).decode('ascii')}:"
         return b"portal-to", text.encode("ascii")
 
 
-@dataclass(frozen=True)
-class RequestSignature:
+class RequestSignature(NamedTuple):
     """The signature of ours on a request, well formed but not yet believed."""
 
     signature: Signature
@@ -210,13 +211,11 @@ def read_recipient(fields: Fields) -> Recipient:
     if len(lines) != 1 or _size(fields, b"portal-to") > _MAX_RECIPIENT:
         raise malformed(f"portal-to must stand on exactly one line of {_MAX_RECIPIENT} bytes")
     if own := _RECIPIENT.fullmatch(lines[0]):
-        read = Recipient(
+        return Recipient(
             own[1].decode("ascii"),
             own[2].decode("ascii") if own[2] else None,
-            base64.b64decode(own[3]) if own[3] else None,
+            a2b_base64(own[3]) if own[3] else None,
         )
-        if read.field()[1] == lines[0]:  # else with stray bits in its base64
-            return read
     parsed = parse_field(fields, b"portal-to", "item")
     portal_id, parameters = parsed if isinstance(parsed, tuple) else (parsed, {})
     if type(portal_id) is not str or not set(parameters) <= {"app", "epoch"}:
@@ -233,7 +232,7 @@ def _is_epoch(value: object, line: bytes) -> bool:
     """Tell whether this is an epoch that stands in ``line`` in the one spelling of its base64."""
     if not isinstance(value, bytes) or len(value) != EPOCH_BYTES:
         return False
-    return b":" + base64.b64encode(value) + b":" in line
+    return b":" + b2a_base64(value, newline=False) + b":" in line
 
 
 def refuse_other_recipient(recipient: Recipient, portal_id: str, app: str | None) -> None:

@@ -8,6 +8,7 @@ Source: docs/protocol.md, section 4.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from proxy.core.errors import Refusal
 from proxy.core.http.headers import Field, Fields, index_of, values_of
@@ -42,8 +43,7 @@ class Question:
     nonce: str
 
 
-@dataclass(frozen=True)
-class VerifiedResponse:
+class VerifiedResponse(NamedTuple):
     """A response whose signature holds. Its body is believed once the digests match too."""
 
     fields: tuple[Field, ...]

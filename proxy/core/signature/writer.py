@@ -2,9 +2,9 @@
 
 from binascii import b2a_base64
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
+from typing import NamedTuple
 
 from proxy.core.http.headers import Field, Fields, Indexed, values_of
 from proxy.core.identity import PrivateKey
@@ -18,8 +18,7 @@ _KEPT = 128
 """Rows of names whose components are remembered: of so many fields, of so many bytes together."""
 
 
-@dataclass(frozen=True)
-class Signed:
+class Signed(NamedTuple):
     """A message with its signature."""
 
     covered: Message
