@@ -51,12 +51,12 @@ class Place:
         """Whether the pool knows it no more: another may have taken its place."""
 
     def add(self, connection: Connection) -> None:
-        mine = self.by_caller.get(connection.kept_for)
-        if mine is None:
-            mine = self.by_caller[connection.kept_for] = deque()
         if self.count >= IDLE_CONNECTIONS:
             self._drop_one()
         self.count += 1
+        mine = self.by_caller.get(connection.kept_for)
+        if mine is None:
+            mine = self.by_caller[connection.kept_for] = deque()
         mine.append(connection)
 
     def _drop_one(self) -> None:
@@ -101,13 +101,16 @@ class Pool:
         for who in (caller, ANYBODY):
             idle = place.by_caller.get(who)
             while idle:
-                is_rested = idle[-1].usable_at <= now
-                if not is_rested and idle[0].usable_at > now:
+                connection = idle[-1]
+                if connection.usable_at <= now:
+                    idle.pop()
+                elif idle[0].usable_at <= now:
+                    connection = idle.popleft()
+                else:
                     break
-                connection = idle.pop() if is_rested else idle.popleft()
                 place.count -= 1
-                fresh = connection.is_open and now - connection.idle_since < IDLE_SECONDS
-                if fresh and connection.is_quiet:
+                fresh = now - connection.idle_since < IDLE_SECONDS
+                if fresh and connection.is_open and connection.is_quiet:
                     return connection
                 if now - connection.idle_since < EARLY:
                     place.server.disable_keep_alive(now)
@@ -137,11 +140,11 @@ class Pool:
 
     def release(self, place: Place, connection: Connection) -> None:
         """Keep a connection that may carry another request."""
-        server, loop = place.server, asyncio.get_running_loop()
-        now = loop.time()
+        server, now = place.server, connection.moved_at
         if self._is_closed or now < server.no_keep_alive_until:
             connection.close()
             return
+        # Not since it is given back: the server counts from the last byte, too.
         connection.idle_since = connection.usable_at = now
         if connection.has_ended_with_head:
             if server.sends_bodies_behind_heads:
@@ -152,6 +155,7 @@ class Pool:
             place = self.place(server.to)
         place.add(connection)
         if self._sweeper is None:
+            loop = asyncio.get_running_loop()
             self._sweeper = loop.call_later(IDLE_SECONDS, self._sweep, loop)
 
     def close(self) -> None:
