@@ -301,6 +301,7 @@ class WebSocketRelay:
         """
         if self._is_over:
             return False
+        self._on_over = None  # whatever else ends it while it is told: who calls this knows
         if self._closing is None:
             self._closing = code
         for direction in (self._up, self._down):
