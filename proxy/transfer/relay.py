@@ -361,18 +361,20 @@ class Relay:
         if self._active is not None and self._subject is not None:
             self._active.discard(self._subject, self)
             self._active = None
-        if self._waiting is not None:
-            waiting, self._waiting = self._waiting, None
+        waiting, closables = self._waiting, self._closables
+        if waiting is not None:
+            self._waiting = None
             waiting.cancel()
         self._finish_exchange()
-        if self._closables is not None:
-            closables, self._closables = self._closables, None
+        if closables is not None:
+            self._closables = None
             for closable in closables:
                 _call_anyhow(closable.close)
 
     def _finish_exchange(self) -> None:
-        if self._exchange is not None:
-            exchange, self._exchange = self._exchange, None
+        exchange = self._exchange
+        if exchange is not None:
+            self._exchange = None
             _call_anyhow(exchange.finish)
 
     def _end(self) -> None:
@@ -381,18 +383,18 @@ class Relay:
             return
         self._at = At.OVER
         self._let_go()
-        line, client = self.line, self._client
-        line.bytes_in, line.bytes_out = self._outer.bytes_in, self._outer.bytes_out
+        line, outer = self.line, self._outer
+        line.bytes_in, line.bytes_out = outer.bytes_in, outer.bytes_out
         line.seconds = perf_counter() - self._began
         self._head_of_request = None
-        _call_anyhow(partial(write_line, line))
-        _call_anyhow(client.finish)
+        _call_anyhow(write_line, line)
+        _call_anyhow(self._client.finish)
 
 
-def _call_anyhow(end: Callable[[], None]) -> None:
+def _call_anyhow(end: Callable[..., None], *given: object) -> None:
     """Call ``end``. A mistake in it is ours, and keeps nothing else from being given back."""
     try:
-        end()
+        end(*given)
     except Exception:
         log.exception("a mistake of our own")
 
