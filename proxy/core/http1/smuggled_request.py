@@ -1,8 +1,8 @@
 """Whether a body could be taken for a request by a server that didn't read it (CL.0).
 
 Such a server answers, and reads on where the body begins, or where it stopped reading. To be wrong
-costs a connection where nothing was meant; so what is doubtful counts as a request. So does a large body,
-since to look through all of it costs more than another connection.
+costs a connection where nothing was meant; so what is doubtful counts as a request. A large body is
+doubtful, too: to look through all of it costs more than another connection.
 """
 
 import re
