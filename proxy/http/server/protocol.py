@@ -26,6 +26,7 @@ from proxy.http.server.lingering import Lingering
 from proxy.http.server.pacing import ReadSide, WriteSide
 from proxy.http.server.requests import ConnectionRequests
 from proxy.http.server.timeouts import ConnectionTimeouts, Deadline
+from proxy.http.server.unsent_heads import unsent_heads_of
 from proxy.http.tcp_keepalive import keep_alive
 
 __all__ = ["TARGET", "ServerConnection"]
@@ -71,6 +72,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         "_write_side",
         "client",
         "on_end",
+        "unsent_heads",
     )
     timeouts = ConnectionTimeouts()
     ask_short: Callable[[str], bool] = staticmethod(_never)
@@ -90,7 +92,9 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._app_state = app_state
         self._loop = _loop or asyncio.get_running_loop()
         self._deadline = Deadline(self._loop)
-        self._read_buffer = ReadBuffer(2)
+        self.unsent_heads = unsent_heads_of(self._loop)
+        """Where the heads of responses wait for their bodies."""
+        self._read_buffer = ReadBuffer(4)
         self._transport = cast(asyncio.Transport, None)
         self._read_side = cast(ReadSide, None)
         self._write_side = cast(WriteSide, None)
