@@ -23,7 +23,7 @@ from proxy.http.tcp_keepalive import keep_alive
 from proxy.http.tls.transport import TlsTransport
 from proxy.http.upstream import ANYBODY, UpstreamFailed, UpstreamTimeouts
 
-HIGH = 128 * 1024
+HIGH = 256 * 1024
 """Bytes of content that wait for the receiver at most: those of one read."""
 WATCH = 0.1
 """Seconds in which a connection that won't be used again may show that its server answers twice."""
@@ -84,7 +84,7 @@ class Connection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._transport = cast(asyncio.Transport, None)
         self._tls: TlsTransport | None = None
-        self._read_buffer = ReadBuffer(2)
+        self._read_buffer = ReadBuffer(4)
         self._reader = ResponseReader()
         self._exchange: Told | None = None
         self._is_reading = True
