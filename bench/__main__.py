@@ -27,12 +27,12 @@ from bench.rounds import Pace, run_all
 from bench.sockets import measure_message, measure_sockets
 from bench.subjects import Apps, hop, start_apps
 from bench.syscalls import calls_per_request
-from bench.tails import measure_tails, measure_throng
+from bench.tails import THRONG, measure_tails, measure_throng
 from bench.work import GET
 from bench.workers import measure_two
 
 _OUT = Path(__file__).resolve().parent / "out"
-_QUICK = Pace(rounds=3, seconds=0.2, limit=128)
+_QUICK = Pace(rounds=3, seconds=0.2, limit=110)
 _FULL = Pace(rounds=7, seconds=1.0, limit=1050)
 _FEW_ROUNDS = 3
 _QUICKLY = (
@@ -161,7 +161,7 @@ def _rest(crew: Crew, apps: Apps, plan: Plan, failures: dict[str, str]) -> dict[
     measures: dict[str, Callable[[], dict[str, Spread]]] = {
         "syscalls": calls,
         "message": lambda: {MESSAGE: measure_message(crew, few, pace.seconds)},
-        "tails": lambda: measure_tails(crew, apps, few, tail, plan.baseline),
+        "tails": lambda: measure_tails(crew, apps, few, tail, plan.baseline, failures.__setitem__),
         "workers": lambda: measure_two(crew, apps, few, pace.seconds),
         "throng": lambda: measure_throng(crew, apps, few, _THRONG_SECONDS),
         "instructions": instructions,
@@ -202,6 +202,8 @@ def _unmeasured(
             missing[name] = "it needs another revision to compare with (BASELINE=REVISION)"
         elif goal.of not in plan.names:
             missing[name] = f"{goal.of} isn't in this run"
+        elif name == THRONG and goal.of not in failures:
+            missing[name] = "descriptors allow fewer connections; the row above says how many"
     return missing
 
 

@@ -1,4 +1,4 @@
-"""Instructions a request, counted by valgrind: the same on an idle machine and on a busy one.
+"""Instructions a request, counted by valgrind: nearly the same on an idle machine and a busy one.
 
 What the program does itself is counted, in all its threads, and nothing of the kernel's. It sees a
 machine without the newest instructions, so cryptography takes more of them than else.

@@ -6,7 +6,7 @@ In each round every subject has a turn; ratios are taken within a round.
 import resource
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,14 +33,26 @@ _OURS, _BEFORE = "ours", "before"
 
 
 def measure_tails(
-    crew: Crew, apps: Apps, rounds: int, seconds: float, baseline: Path | None
+    crew: Crew,
+    apps: Apps,
+    rounds: int,
+    seconds: float,
+    baseline: Path | None,
+    say: Callable[[str, str], None],
 ) -> dict[str, Spread]:
-    """Return p99 over p50, and p99 over the baseline's; raises ``NotStarted`` and ``Wrong``."""
+    """Return p99 over p50, and p99 over the baseline's; raises ``NotStarted`` and ``Wrong``.
+
+    ``say`` is told which rows have no figure since the baseline didn't start, and why.
+    """
     running = {_OURS: portals.public_hop(crew, apps)}
     found: dict[str, Spread] = {}
     try:
         if baseline is not None:
-            running[_BEFORE] = portals.public_hop(crew, apps, tree=baseline)
+            try:
+                running[_BEFORE] = portals.public_hop(crew, apps, tree=baseline)
+            except NotStarted as error:
+                for name in TAILS:
+                    say(f"p99_{name}_vs_baseline", str(error))
         for connections in CROWDS:
             case = Case(f"get_{connections}", "GET", "small", connections)
             for end in ("", BESIDE):

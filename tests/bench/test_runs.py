@@ -72,7 +72,9 @@ def test_tails_are_measured_alone_and_beside_a_transfer(monkeypatch: pytest.Monk
     monkeypatch.setattr("bench.tails.CROWDS", (32,))
     with Crew() as crew:
         taker = crew.start_python("taker", measured=False)
-        found = measure_tails(crew, Apps(taker, taker), 1, 0.1, ROOT)
+        said: dict[str, str] = {}
+        found = measure_tails(crew, Apps(taker, taker), 1, 0.1, ROOT, said.__setitem__)
+    assert said == {}
     rows = [name for name in TAILS if name.startswith("c32")]
     assert set(found) == {f"p99_over_p50_{name}" for name in rows} | {
         f"p99_{name}_vs_baseline" for name in rows
