@@ -5,7 +5,7 @@ Removed first, added last: nothing a client sends can stand beside or replace wh
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from proxy.core.access.policy import ANONYMOUS, Caller
 from proxy.core.access.rules import Rule
@@ -44,6 +44,17 @@ class FieldPolicy:
     dropped: frozenset[bytes] = frozenset()
     """Further names that don't pass, each as its ``spelling``."""
 
+    @cached_property
+    def names(self) -> "_Names":
+        """Whether a name passes, as it is, or not."""
+
+        def look(name: bytes) -> bytes | None:
+            is_unclear = not self.underscores and b"_" in name
+            is_dropped = is_override_field(name) or spelling(name) in self.dropped
+            return None if is_unclear or is_dropped else name
+
+        return _Names(look)
+
 
 DEFAULT_POLICY = FieldPolicy()
 
@@ -53,18 +64,11 @@ def fields_for_app(fields: Fields, policy: FieldPolicy) -> tuple[Fields, Sequenc
 
     Whoever sent them: a peer's are signed, which makes them true, and not harmless.
     """
-    underscores, further = policy.underscores, policy.dropped
-    dropped = [
-        name
-        for name, _ in fields
-        if is_override_field(name)
-        or (not underscores and b"_" in name)
-        or (further and spelling(name) in further)
-    ]
+    names = policy.names
+    dropped = [pair[0] for pair in fields if names[pair[0]] is None]
     if not dropped:
         return fields, ()
-    names = frozenset(dropped)
-    return [pair for pair in fields if pair[0] not in names], dropped
+    return [pair for pair in fields if names[pair[0]] is not None], dropped
 
 
 class _Names(dict[bytes, bytes | None]):
