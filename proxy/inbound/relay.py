@@ -128,28 +128,30 @@ class InboundRelay(Relay):
     def _admitted(self, now: float, admission: Admission, *, is_late: bool = False) -> None:
         context, line, request = self._context, self.line, self._request
         portal = context.portal
-        self._admission, self._question = admission, admission.question
-        if _is_envelope(request, admission):
+        caller, name, question = admission.caller, admission.app, admission.question
+        self._admission, self._question = admission, question
+        is_for_us = name is None and question is None
+        if is_for_us and _brings_envelope(request, admission):
             line.mode = "sealed"
             self._open_envelope()
             return
         # Looked up at once: later, the rules and the address could be of two moments.
-        app = portal.apps.get(admission.app) if admission.app is not None else None
-        line.caller, line.app = admission.caller, admission.app or ""
+        app = portal.apps.get(name) if name is not None else None
+        line.caller, line.app = caller, name or ""
         line.rule = admission.rule.prefix if admission.rule is not None else None
-        if admission.caller.type == "terminal":
+        if caller.type == "terminal":
             self._cookie = session_cookie(portal, request, admission, now)
-        if _is_pairing(admission):
+        if is_for_us and admission.target.path == PAIR:  # to a Portal there is no such page
             self._serve_pairing_page(admission)
             return
-        if admission.question is not None and request.seal is None:
+        if question is not None and request.seal is None:
             line.mode = "signed"
-        subject = subject_of_request(admission.caller, admission.app)
+        subject = subject_of_request(caller, name)
         self._run(portal.active_requests, subject)
         if is_late and (lost := revocation_reason(subject, portal.context, portal.clock())):
             self.revoke(lost)  # what it depends on went while it waited
             return
-        place = context.places.of(admission.caller, line.app, self._chain.client)
+        place = context.places.of(caller, line.app, self._chain.client)
         place.take()
         self._place = place
         self._hold(place)
@@ -627,16 +629,6 @@ class InboundRelay(Relay):
         return replace(response, fields=fields)
 
 
-def _is_envelope(request: Request, admission: Admission) -> bool:
-    """Tell whether a stranger brings an envelope; there is none inside another one."""
-    return (
-        admission.app is None
-        and admission.question is None
-        and request.method == b"POST"
-        and admission.target.path == GATEWAY
-    )
-
-
-def _is_pairing(admission: Admission) -> bool:
-    """Tell whether somebody comes for the pairing page; to a Portal there is none."""
-    return admission.app is None and admission.question is None and admission.target.path == PAIR
+def _brings_envelope(request: Request, admission: Admission) -> bool:
+    """Tell whether a stranger's request for the Portal brings an envelope; in one there is none."""
+    return request.method == b"POST" and admission.target.path == GATEWAY
