@@ -4,7 +4,7 @@
 ``revocation`` what a running request lives on. ``app_fields`` is what an app is told, ``log_line``
 what the log tells. ``identity`` is a Portal's key and ID, ``identity_document`` how it shows
 itself, ``display_names`` what people call it; ``sealing_rotation`` says when a sealing key is made
-and deleted.
+and deleted. ``record`` is by what most of the frozen data is made.
 
 Nothing in here imports from the rest of the program; a linter holds that.
 """

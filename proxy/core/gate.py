@@ -28,6 +28,7 @@ from proxy.core.access.target import Target, origin_form, parse_target
 from proxy.core.app_fields import fields_of_peer, fields_of_stranger
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Field, Fields, connection_options, refuse_malformed, values_of
+from proxy.core.record import record
 from proxy.core.signature import request as signed
 from proxy.core.signature.base import Message
 from proxy.core.signature.digest import announced_digests
@@ -51,7 +52,7 @@ Raises ``Refusal`` when it can't: ``OUT_OF_TIME`` for another epoch than ours, o
 """
 
 
-@dataclass(frozen=True)
+@record(frozen=True, slots=True)
 class Request:
     """The head of a request as it stood on the wire; field names in lower case."""
 

@@ -5,9 +5,9 @@ no control bytes. Each leniency that is missing here is one that some request sm
 """
 
 import re
-from dataclasses import dataclass
 
 from proxy.core.http.headers import TOKEN, Fields, Proven
+from proxy.core.record import record
 
 MAX_HEAD = 64 * 1024
 MAX_FIELDS = 256
@@ -33,7 +33,7 @@ class Malformed(Exception):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RequestHead:
     """A request's head; names of ``fields`` in lower case, values without surrounding space."""
 
@@ -44,7 +44,7 @@ class RequestHead:
     fields: Fields
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ResponseHead:
     """A response's head, an interim one (1xx) too."""
 

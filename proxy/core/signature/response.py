@@ -6,13 +6,13 @@ Source: docs/protocol.md, section 4.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 from proxy.core.errors import Refusal
 from proxy.core.http.headers import Field, Fields, index_of, values_of
 from proxy.core.identity import BadKey, PrivateKey
+from proxy.core.record import record
 from proxy.core.signature.base import Component, Covered, Message, NotSignable, signature_base
 from proxy.core.signature.digest import announced_digests
 from proxy.core.signature.parameters import (
@@ -34,7 +34,7 @@ _MOST_KEPT = 48
 """What was found of so many pairs of lists is remembered, each of so many components."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True, slots=True)
 class Question:
     """The signed request that a response answers, as both sides saw it."""
 
