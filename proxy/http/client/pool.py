@@ -21,8 +21,11 @@ from proxy.http.upstream import ANYBODY, Destination, UpstreamFailed
 
 IDLE_SECONDS = 4.0
 """Less than servers keep an idle connection open (often 5 s), so a stale one is rarely used."""
-IDLE_CONNECTIONS = 256
-"""Idle connections that are kept for one destination."""
+RESERVED_CONNECTIONS = 256
+"""Idle connections to one destination that are kept for those alone whose bodies they carried.
+
+All others are as many as ran at once a moment ago: a new one is only made while none is idle.
+"""
 HAPPY_EYEBALLS = 0.25
 """Seconds until the next address of a name is tried beside the first (RFC 8305, section 5)."""
 REST = 0.05
@@ -51,18 +54,20 @@ class Place:
         """Whether the pool knows it no more: another may have taken its place."""
 
     def add(self, connection: Connection) -> None:
-        if self.count >= IDLE_CONNECTIONS:
-            self._drop_one()
         self.count += 1
         mine = self.by_caller.get(connection.kept_for)
         if mine is None:
             mine = self.by_caller[connection.kept_for] = deque()
         mine.append(connection)
+        if connection.kept_for != ANYBODY:
+            reserved = self.count - len(self.by_caller.get(ANYBODY, ()))
+            if reserved > RESERVED_CONNECTIONS:
+                self._drop_reserved()
 
-    def _drop_one(self) -> None:
-        """Close the one that has been idle longest."""
-        fullest = [idle for idle in self.by_caller.values() if idle]
-        min(fullest, key=lambda idle: idle[0].idle_since).popleft().close()
+    def _drop_reserved(self) -> None:
+        """Close the one that has been idle longest of those that not everybody may use."""
+        reserved = [idle for who, idle in self.by_caller.items() if who != ANYBODY and idle]
+        min(reserved, key=lambda idle: idle[0].idle_since).popleft().close()
         self.count -= 1
 
 
