@@ -192,6 +192,15 @@ def refuse_replayed(call: Call, fields: Fields) -> None:
         raise Refusal(Code.OUTCOME_UNKNOWN, f"{call.contact.id}: the nonce was already claimed")
 
 
+def refuse_unproven(call: Call, code: str) -> None:
+    """Refuse a refusal of a second try where nobody proved what became of the first.
+
+    Whoever forged the problem can delay the second try until it is refused for its time.
+    """
+    if not is_safe(call.method):
+        raise Refusal(Code.OUTCOME_UNKNOWN, f"{peer_name(call.contact)}: refused at last, {code}")
+
+
 def fields_for_app(call: Call, status: int, fields: Fields, *, streams: bool) -> tuple[Field, ...]:
     """Return the response's fields as the calling app gets them.
 
