@@ -41,6 +41,8 @@ _QUICKLY = (
 )  # fmt: skip
 _PARTS = "parts"
 _NAMES = (*_QUICKLY, "without_aes", "throng", "instructions", _PARTS, "mixed")
+_COUNTED = frozenset({"ours", "nginx", "bare_asyncio", "aiohttp", "asgiproxy"})
+"""Whose instructions are counted: under valgrind, the others take minutes."""
 _MINUTES = 5.0
 _LEAST_TAIL = 1.0
 """Seconds of a turn: of few requests, nobody could say what the slowest percent takes."""
@@ -153,7 +155,7 @@ def _rest(crew: Crew, apps: Apps, plan: Plan, failures: dict[str, str]) -> dict[
         }
 
     def instructions() -> dict[str, Spread]:
-        starts = {subject.name: subject.start for subject in hop_subjects() if GET in subject.cases}
+        starts = {one.name: one.start for one in hop_subjects() if one.name in _COUNTED}
         starts["nginx"] = hop(partial(nginx.start_hop, alone=True))
         return measure_instructions(starts, crew, apps, failures.__setitem__)
 
