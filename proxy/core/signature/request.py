@@ -6,6 +6,7 @@ Signing and verifying stand side by side. Verifying is split into the steps that
 
 import re
 from binascii import a2b_base64, b2a_base64
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from proxy.core.epoch import EPOCH_BYTES
@@ -62,7 +63,8 @@ SEAL_BYTES = 32
 """Bytes of an envelope's encapsulated key: an X25519 public key."""
 
 
-class Recipient(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Recipient:
     """Whom a request is for: a Portal's full ID, and the app there; None is the Portal itself."""
 
     portal_id: str
