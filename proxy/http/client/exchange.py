@@ -104,7 +104,7 @@ class Exchange:
         if request.streams or request.body is not None:
             self._body = body = RequestBody(request)
             if body.own is not None and not body.waits:
-                self._send_own(body)
+                self.send(body.take_own(), ends=True)
                 if self._failure is not None:
                     return
         now = self._loop.time()
@@ -156,11 +156,7 @@ class Exchange:
         return connection is None or connection.is_blocked or not connection.is_open
 
     def send(self, piece: bytes, *, ends: bool = False) -> None:
-        """Send a piece of the request's body, in the framing that its head announced.
-
-        ``ends`` with the last one, which may be b"". A body that isn't what was announced fails
-        the exchange. Behind a 101 it is the raw stream's bytes, and our end of it.
-        """
+        """Send a piece of the request's body, or behind a 101 of the raw stream."""
         if self._receiver is None or self._failure is not None:
             return
         if self._is_raw:
@@ -181,11 +177,6 @@ class Exchange:
                 body.unsent.append(out)
             elif out:
                 self._connection.write(out)
-
-    def _send_own(self, body: RequestBody) -> None:
-        own, body.own = body.own, None
-        if own is not None:
-            self.send(own, ends=True)
 
     def _send_raw(self, piece: bytes, *, ends: bool) -> None:
         connection = self._connection
@@ -235,18 +226,12 @@ class Exchange:
             return
         self._connection = None
         connection.leave()
-        if not is_whole or not (body is None or body.is_whole):
+        if not is_whole or self._has_ended_early or not (body is None or body.is_whole):
             connection.break_off(UpstreamFailed("the exchange was given up"))
         elif self._is_raw:
             connection.end()
-        elif not connection.is_reusable(self._persistence) or self._has_ended_early:
-            connection.break_off(UpstreamFailed("the exchange was given up"))
-        elif body is None or body.may_be_followed:
-            if body is not None and body.is_somebodys:
-                connection.kept_for = body.caller
-            self._pool.release(self._place, connection)
         else:
-            connection.watch()
+            self._pool.give_back(self._place, connection, body, self._persistence)
 
     # What the connection tells.
 
@@ -369,7 +354,7 @@ class Exchange:
             return
         body.wait_no_more()
         if body.own is not None:
-            self._send_own(body)
+            self.send(body.take_own(), ends=True)
         else:
             self._receiver.body_invited()
 

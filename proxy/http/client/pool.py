@@ -12,8 +12,10 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
+from proxy.core.http1.framing import Persistence
 from proxy.http.client.connection import Connection
 from proxy.http.client.happy_eyeballs import OUT_OF_DESCRIPTORS, dial
+from proxy.http.client.request_body import RequestBody
 from proxy.http.client.resolver import Address, Resolver
 from proxy.http.client.server_history import ServerHistory
 from proxy.http.tls.opening import connect
@@ -143,7 +145,24 @@ class Pool:
         finally:
             del failure  # its traceback refers to this frame, and so to all callers
 
-    def release(self, place: Place, connection: Connection) -> None:
+    def give_back(
+        self,
+        place: Place,
+        connection: Connection,
+        body: RequestBody | None,
+        persistence: Persistence,
+    ) -> None:
+        """Take back a connection whose exchange is whole, the request with its ``body`` too."""
+        if not connection.is_reusable(persistence):
+            connection.break_off(UpstreamFailed("the connection isn't used again"))
+        elif body is None or body.may_be_followed:
+            if body is not None and body.is_somebodys:
+                connection.kept_for = body.caller
+            self._keep(place, connection)
+        else:
+            connection.watch()
+
+    def _keep(self, place: Place, connection: Connection) -> None:
         """Keep a connection that may carry another request."""
         server, now = place.server, connection.moved_at
         if self._is_closed or now < server.no_keep_alive_until:
