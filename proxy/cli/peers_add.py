@@ -56,7 +56,7 @@ class NewPeer:
     def _looked_up(self, *, sure: bool) -> Contact:
         """Ask the Portal at the address who it is, and the owner whether it is the one meant."""
         contact = self.contact
-        remark(f"CallOptions {contact.address} who it is.")
+        remark(f"Asking {contact.address} who it is.")
         try:
             document = asyncio.run(_fetch(contact))
         except Refusal as refusal:

@@ -87,6 +87,7 @@ def peers_of(home: Home) -> list[tuple[str, str]]:
 def test_with_yes_what_the_look_up_finds_is_added_and_shown(ada: Home, bob: RemotePeer) -> None:
     outcome = ada.run(*bob.add("", "--yes"))
     assert outcome.status == 0, outcome.stderr
+    assert outcome.stderr.startswith(f"Asking {bob.address} who it is.\n")
     assert f"Portal ID  {BOB.public.portal_id}\nName       Bob\n" in outcome.stderr
     assert f"Added Bob, {BOB.public.portal_id}" in outcome.stdout
     assert peers_of(ada) == [(BOB.public.portal_id, "Bob")]
