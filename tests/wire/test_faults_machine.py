@@ -7,7 +7,7 @@ import resource
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from tests.patience import soon
 from tests.wire.conftest import SITE
 from tests.wire.harness.portals import Portal
 from tests.wire.harness.raw import Raw, RawConnection, exchange, request
-from tests.wire.harness.recorder import Recorder, eventually
+from tests.wire.harness.recorder import Recorder, eventually, where_let_in
 from tests.wire.harness.troubled import Resolving
 
 if TYPE_CHECKING:
@@ -177,9 +177,4 @@ def test_without_descriptors_it_waits_and_recovers(fay: Portal) -> None:
         assert process.seconds - before < 1  # it doesn't ask again and again
         assert fay.log.count("Too many open files") < 100
 
-    def is_served() -> bool:
-        with suppress(OSError, EOFError):  # until then a connection may be one too many
-            return outcome(exchange(fay.public, ask(fay, "site"))) == "ok"
-        return False
-
-    eventually(is_served)
+    eventually(where_let_in(lambda: outcome(exchange(fay.public, ask(fay, "site"))) == "ok"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.core.binary_http.writer import END, content
-from tests.core.websocket.framing import TEXT, Frame, close, frames_of
+from tests.core.websocket.framing import TEXT, Frame, close
 from tests.patience import PATIENCE
 from tests.wire.harness.holding import HoldingApp
 from tests.wire.harness.portals import Portal, contact, reserve_port
@@ -28,7 +28,7 @@ from tests.wire.harness.raw import (
 from tests.wire.harness.recorder import Accepted, Live, Recorder, eventually
 from tests.wire.harness.sealer import SealedPeer, Sender
 from tests.wire.harness.signer import FakePeer, SignedCall, new_key, sign_call
-from tests.wire.harness.sockets import RawSocket, handshake, switched
+from tests.wire.harness.sockets import RawSocket, frames_received, handshake, switched
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -332,7 +332,7 @@ def test_a_message_above_the_limit_is_closed_with_1009_both_ways(stage: Stage, w
         assert wire.hear_all() == [close(1009)]
 
     def got() -> list[tuple[int, bytes]]:
-        frames, _ = frames_of(stage.recorder.received.partition(b"\r\n\r\n")[2])
+        frames = frames_received(stage.recorder)
         return [(frame.opcode, frame.payload) for frame in frames]
 
     eventually(got)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,7 +16,7 @@ from proxy.config.limits import DEFAULT_LIMITS
 from tests.wire.conftest import SITE
 from tests.wire.harness.portals import Portal, environment
 from tests.wire.harness.raw import RawConnection, exchange, request
-from tests.wire.harness.recorder import Recorder, eventually
+from tests.wire.harness.recorder import Recorder, eventually, where_let_in
 from tests.wire.test_life import health
 from tests.wire.test_limits_connections import keep
 
@@ -67,13 +67,7 @@ def test_who_doesn_t_fit_is_told_and_who_is_there_goes_on(paula: Poor) -> None:
         assert all(text.startswith(b"HTTP/1.1 503 ") for text in heard if text)
         assert any(b"too_many_connections" in text for text in heard)
         assert health(paula).status == 200
-
-    def is_served() -> bool:
-        with suppress(OSError, EOFError):  # until then a connection may be one too many
-            return exchange(paula.public, ask(paula)).status == 200
-        return False
-
-    eventually(is_served)
+    eventually(where_let_in(lambda: exchange(paula.public, ask(paula)).status == 200))
     assert "Too many open files" not in paula.log
 
 

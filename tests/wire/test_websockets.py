@@ -14,17 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK
 
-from tests.core.websocket.framing import (
-    BINARY,
-    CONTINUATION,
-    MASK,
-    PING,
-    PONG,
-    TEXT,
-    Frame,
-    close,
-    frames_of,
-)
+from tests.core.websocket.framing import BINARY, CONTINUATION, MASK, PING, PONG, TEXT, Frame, close
 from tests.patience import PATIENCE
 from tests.wire.harness.portals import Portal
 from tests.wire.harness.raw import RawConnection, exchange, request, response
@@ -34,6 +24,7 @@ from tests.wire.harness.sockets import (
     RawSocket,
     WebSocketApp,
     dial,
+    frames_received,
     handshake,
     resident,
     switched,
@@ -49,7 +40,6 @@ MANIFEST = """{"v": "3.2", "port": 80, "paths": {
 HELLO = Frame(TEXT, b"hello")
 SMUGGLED = b"GET /private/smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 MIB = 1024 * 1024
-END = b"\r\n\r\n"
 
 
 @dataclass
@@ -428,7 +418,7 @@ def test_an_app_s_bad_frames_are_closed_too(stage: Stage, bad: bytes) -> None:
         wire.say(close(1002))
         assert wire.rest() == b""
     # The app is told too, perhaps only now.
-    eventually(lambda: close(1002) in frames_of(stage.recorder.received.partition(END)[2])[0])
+    eventually(lambda: close(1002) in frames_received(stage.recorder))
 
 
 def test_fragments_and_pongs_pass_as_they_are(stage: Stage) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.patience import soon
 from tests.wire.harness.raw import RawConnection, exchange, request
-from tests.wire.harness.recorder import eventually
+from tests.wire.harness.recorder import eventually, where_let_in
 from tests.wire.harness.terminals import pair, remove
 
 from .fault import Fault, Seen
@@ -40,7 +40,7 @@ def _no_descriptors(folder: Path, rounds: int, seen: Seen) -> None:
                 # Two files, each followed by itself.
                 took = eventually(lambda: all(change in bob.log for change in _CHANGES))  # noqa: B023
                 seen.expect(took < soon(2), "the removal wasn't followed within 2 s")
-            stage.strangers_pass()
+            eventually(where_let_in(lambda: stage.stranger() == "ok"))
             seen.equal(stage.send(stage.record()[1]), "403 not_allowed", "the removed contact")
             got = exchange(bob.public, closed).status
             seen.expect(got != 200, "the removed device still enters")

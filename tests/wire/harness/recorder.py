@@ -220,3 +220,17 @@ def eventually(condition: Callable[[], object]) -> float:
         assert time.monotonic() - start < PATIENCE, "it never happened"
         time.sleep(0.02)
     return time.monotonic() - start
+
+
+def where_let_in(condition: Callable[[], object]) -> Callable[[], object]:
+    """Return ``condition``, which doesn't hold where a connection of its own breaks off.
+
+    So may one do that is one too many, until the ends of others were seen.
+    """
+
+    def holds() -> object:
+        with suppress(OSError, EOFError):
+            return condition()
+        return False
+
+    return holds

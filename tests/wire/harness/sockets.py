@@ -18,9 +18,15 @@ from tests.core.websocket.framing import MASK, Frame, frames_of
 from tests.patience import PATIENCE
 from tests.wire.harness.portals import Portal, environment
 from tests.wire.harness.raw import LOOPBACK, RawConnection
+from tests.wire.harness.recorder import Recorder
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = accept_for(KEY)
+
+
+def frames_received(app: Recorder) -> list[Frame]:
+    """Return the frames that the recording app got behind the head of its one handshake."""
+    return frames_of(app.received.partition(b"\r\n\r\n")[2])[0]
 
 
 class WebSocketApp:
