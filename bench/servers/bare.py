@@ -42,8 +42,8 @@ class Front(Side):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.other = self.transport  # until there is another one, nothing is read
-        self.transport.pause_reading()
         loop = asyncio.get_running_loop()
+        loop.call_soon(self.transport.pause_reading)  # before CPython 3.11.4, not heeded in here
         connecting = loop.create_connection(Side, LOOPBACK, self._upstream)
         self._connecting = loop.create_task(connecting)
         self._connecting.add_done_callback(self._begin)
