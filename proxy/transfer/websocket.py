@@ -166,7 +166,7 @@ class WebSocketRelay:
 
     def pause_to_client(self) -> None:
         """Send the client no more for now."""
-        self._hold(self._down)
+        self._down.hold()
 
     def resume_to_client(self) -> None:
         """Go on sending to the client."""
@@ -174,7 +174,7 @@ class WebSocketRelay:
 
     def pause_to_app(self) -> None:
         """Send the app no more for now."""
-        self._hold(self._up)
+        self._up.hold()
 
     def resume_to_app(self) -> None:
         """Go on sending to the app."""
@@ -240,7 +240,7 @@ class WebSocketRelay:
     def _hand_on(self, direction: Direction, part: bytes) -> None:
         # What the filter passes on goes out even where it is the last before a violation: the
         # other side gets whole frames up to there, then our Close.
-        self._send(direction, direction.frame_filter.feed(part))
+        direction.send(direction.frame_filter.feed(part))
         if self._is_over:
             return
         if direction.frame_filter.state is Passing.OVER:
@@ -249,16 +249,6 @@ class WebSocketRelay:
             self._refuse(direction)
         if direction.frame_filter.state is Passing.OVER:
             direction.drop()
-
-    def _send(self, direction: Direction, data: bytes) -> None:
-        if data:
-            direction.to.send(data)
-            if direction.to.is_blocked:
-                self._hold(direction)
-
-    def _hold(self, direction: Direction) -> None:
-        direction.is_held = True
-        direction.steer()
 
     def _go_on(self, direction: Direction) -> None:
         direction.is_held = False
@@ -357,7 +347,7 @@ class WebSocketRelay:
         """Say Close where ``direction`` leads, if we close; a payload that has begun ends first."""
         if self._closing is not None:
             frame = direction.close(self._closing)
-            self._send(direction, direction.frame_filter.close_now(frame))
+            direction.send(direction.frame_filter.close_now(frame))
 
     @property
     def _is_told(self) -> bool:
