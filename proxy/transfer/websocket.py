@@ -49,7 +49,7 @@ _SLICE = 32 * 1024
 
 
 @dataclass(frozen=True)
-class RelayLimits:
+class WebSocketLimits:
     """The limits of one WebSocket."""
 
     message: int = DEFAULT_LIMITS.websocket_message
@@ -60,7 +60,7 @@ class RelayLimits:
     """Seconds that both sides have to end when we close; less than the proxy has to end itself."""
 
 
-_LIMITS = RelayLimits()
+_LIMITS = WebSocketLimits()
 
 
 def close_for(code: Code) -> Close:
@@ -88,7 +88,7 @@ class WebSocketRelay:
         client: Downstream,
         exchange: UpstreamExchange,
         app: str,
-        limits: RelayLimits = _LIMITS,
+        limits: WebSocketLimits = _LIMITS,
         own: Collection[bytes] = (),
     ) -> None:
         """Check the app's 101, whose ``fields`` these are; raises ``UpstreamFailed`` if it's false.

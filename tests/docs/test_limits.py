@@ -31,9 +31,9 @@ from proxy.server.follower import TICK
 from proxy.server.listener import HANDSHAKES_AT_ONCE
 from proxy.server.sockets import BACKLOG
 from proxy.transfer import places
-from proxy.transfer import websocket as relay
 from proxy.transfer.body import BODY_WAIT, COALESCING, REPLAYABLE, SMALL
 from proxy.transfer.buffered_body import MEMORY
+from proxy.transfer.websocket import WebSocketLimits
 from tests.docs.page import page
 
 _DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -41,7 +41,7 @@ _KIB = 1024
 _LIMITS = ConnectionTimeouts()
 _TIMES = UpstreamTimeouts()
 _CLIENTS = DEFAULT_TIMEOUTS
-_SOCKETS = relay.RelayLimits()
+_SOCKETS = WebSocketLimits()
 _MOST = DEFAULT_LIMITS
 
 _PACE = f"{_LIMITS.rate} bytes a second in each stretch of {_LIMITS.window:g} s"
