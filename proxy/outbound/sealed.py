@@ -52,7 +52,7 @@ from proxy.outbound.identity_documents import Directory
 from proxy.outbound.opened_response import OpenedResponse
 from proxy.outbound.running_call import ends_call
 from proxy.outbound.tried_call import State, TriedCall
-from proxy.transfer.failures import peer_failed, untrusted, unusable
+from proxy.transfer.failures import untrusted, unusable
 
 _SERVER_ERROR = 500
 _UNKNOWN = frozenset({Code.OUTCOME_UNKNOWN, Code.OUTCOME_UNKNOWN_LATE})
@@ -84,9 +84,6 @@ class _SealedCall(TriedCall):
 
     # What comes back.
 
-    def interim_received(self, status: int, fields: Fields) -> None:
-        """Drop it: nobody vouches for it."""
-
     @ends_call
     def head_received(self, status: int, fields: Fields) -> None:
         """Begin to open what is sealed; look at what isn't."""
@@ -111,14 +108,11 @@ class _SealedCall(TriedCall):
             if ends or len(self._problem) > PROBLEM_LIMIT:
                 self._be_unsealed()
 
-    @ends_call
     def exchange_failed(self, failure: UpstreamFailed | Refusal) -> None:
         """End with what the peer's failure amounts to."""
         if isinstance(failure, UpstreamFailed) and self._state is not State.TELLS:
-            contact = self._call.contact
-            self._context.reachability.note(contact, reachable=False)
-            raise peer_failed(failure, self._call.method, peer_name(contact))
-        raise failure
+            self._context.reachability.note(self._call.contact, reachable=False)
+        self.fail(failure)
 
     def _be_unsealed(self) -> None:
         """Judge a response that isn't sealed, which nobody vouches for.
@@ -236,12 +230,6 @@ class _SealedCall(TriedCall):
             else:
                 break
         self._tell_failure()
-
-    def _tell_piece(self, piece: bytes, *, ends: bool) -> None:
-        receiver = self._receiver
-        if ends:
-            self._end()
-        receiver.content_received(piece, ends=ends)
 
     # Its end.
 

@@ -158,9 +158,6 @@ class TriedCall(RunningCall):
         self._sender.add(piece, ends=ends)
         self._tell_blocked()
 
-    def body_invited(self) -> None:
-        """Nothing waits for it."""
-
     def pause_body(self) -> None:
         """Send no more for now."""
         self._tell_blocked()
