@@ -34,7 +34,7 @@ from proxy.http.upstream import (
     UpstreamRequest,
 )
 from proxy.outbound.call import (
-    PROBLEM_LIMIT,
+    REFUSAL_LIMIT,
     Call,
     CallContext,
     CallExchange,
@@ -282,7 +282,7 @@ class _SignedCall(RunningCall):
         context.reachability.note(call.contact, reachable=True)
         mark = refusal_mark(self._fields)
         if mark.code == Code.OUT_OF_TIME.public and not self._is_repeated:
-            told = time_told(self._fields, self._theirs.read(PROBLEM_LIMIT))
+            told = time_told(self._fields, self._theirs.read(REFUSAL_LIMIT))
             if told is not None:
                 context.epochs.learn(call.contact.id, told.epoch)
             if call.at is None:
