@@ -183,8 +183,7 @@ class RequestForward(Relay):
         self._up = self._checked(exchange.send)
         if not any(name == b"expect" for name, _ in outgoing.fields):
             self._client.invite()
-        # Else the client's body is asked for when the app asks for it, or a second later; where it
-        # comes unasked, it is sent along.
+        # Else ``body_invited`` does.
         if not exchange.is_blocked:
             self._client.resume()
 
