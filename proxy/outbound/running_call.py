@@ -86,10 +86,10 @@ class RunningCall(ABC):
 
     # What comes back of a try, and neither kind wants.
 
-    def interim_received(self, status: int, fields: Fields) -> None:
+    def interim_received(self, status: int, fields: Fields) -> None:  # noqa: B027 - dropped by both
         """Drop it: nobody vouches for it."""
 
-    def body_invited(self) -> None:
+    def body_invited(self) -> None:  # noqa: B027 - as above
         """Nothing waits for it."""
 
     # How it ends.
