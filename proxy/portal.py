@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from operator import is_not
 from types import MappingProxyType
 
-from proxy.config.apps import App, Catalogue, CatalogueWatch
+from proxy.config.apps import App, Catalogue
+from proxy.config.apps_watch import CatalogueWatch
 from proxy.config.portal_yaml import Config
 from proxy.core.access.decision import RuleMatcher
 from proxy.core.access.hosts import Hosts

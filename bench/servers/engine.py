@@ -13,7 +13,8 @@ from proxy.cli.http_client import HttpxUpstream
 from proxy.core.http.headers import end_to_end
 from proxy.core.http.origin import parse_origin
 from proxy.http.client.engine import Http1Upstream
-from proxy.http.server.protocol import TARGET, ServerConnection
+from proxy.http.scope import TARGET
+from proxy.http.server.protocol import ServerConnection
 from proxy.http.upstream import Destination, Upstream, UpstreamRequest
 from proxy.transfer.body import RequestPieces
 

@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from proxy.cli.output import milliseconds, utc, why_unreachable
+from proxy.http.client.happy_eyeballs import NEXT_ADDRESS
 from proxy.http.upstream import Destination
 
 EDIT = "To change its entry: portal-proxy peers edit"
-_HAPPY_EYEBALLS = 0.25
-"""As the engine's: seconds until the next address of a name is tried beside the first."""
 
 _CERTIFICATE = {
     9: "it isn't valid yet",
@@ -108,7 +107,7 @@ async def _connect(
     to: Destination, tls: ssl.SSLContext | None = None, name: str | None = None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     host, port = _host_and_port(to)
-    delay = None if to.connect else _HAPPY_EYEBALLS
+    delay = None if to.connect else NEXT_ADDRESS
     return await asyncio.open_connection(
         host, port, ssl=tls, server_hostname=name, happy_eyeballs_delay=delay
     )

@@ -2,7 +2,8 @@
 
 ``portal_yaml`` is the Portal's own file, with ``listen``, ``timeouts`` and ``limits`` in it, and
 ``portal_yaml_watch`` looks at it while a proxy runs;
-``apps`` is the apps' folders, with the ``app_settings`` that the owner made for each;
+``apps`` is the apps' folders, with the ``app_settings`` that the owner made for each, and
+``apps_watch`` follows them;
 ``certificate`` is for TLS. ``config_file`` is how any of them is read.
 
 Each file is read whole, checked, and all its problems are told at once. Nothing here writes.

@@ -23,6 +23,7 @@ from proxy.core.http.headers import Fields, content_length, indexed, values_of
 from proxy.core.http1.framing import bodiless
 from proxy.core.http1.grammar import RequestHead
 from proxy.http.downstream import RequestHandler, Serve
+from proxy.http.futures import wake
 from proxy.http.scope import INTERIM, RAW, STOP, UPGRADE, target_of
 from proxy.http.upstream import UpstreamFailed
 
@@ -163,7 +164,7 @@ class AsgiClient:
         message = self._unsent.popleft()
         if message["type"] == "http.response.start":
             self._is_listening = True
-            _wake(self._changed)
+            wake(self._changed)
         self._is_sending = True
         sending = self._send(message)
         del message  # a slow client's piece is kept by the server alone
@@ -240,7 +241,7 @@ class AsgiClient:
         (piece, ends), self._held = self._held, None
         self.bytes_in += len(piece)
         self._handler.body_received(piece, ends=ends)
-        _wake(self._changed)
+        wake(self._changed)
 
     def _leave(self) -> None:
         if self._is_gone or self._is_finished:
@@ -251,7 +252,7 @@ class AsgiClient:
         if handler is not None:
             handler.client_left()
         self._abort()
-        _wake(self._wanted)
+        wake(self._wanted)
 
     # What the handler calls.
 
@@ -310,7 +311,7 @@ class AsgiClient:
         self._held, self._is_received = None, False  # at most the request's end
         self._put({"type": UPGRADE, "headers": list(fields)})
         self._block()
-        _wake(self._changed)
+        wake(self._changed)
 
     def pause(self) -> None:
         """Pass no more on."""
@@ -321,12 +322,12 @@ class AsgiClient:
         self._is_paused = False
         if self._held is not None:
             asyncio.get_running_loop().call_soon(self._pass_on)
-        _wake(self._changed)
+        wake(self._changed)
 
     def invite(self) -> None:
         """Let the server be asked for the body: it invites the client by that."""
         self._is_invited = True
-        _wake(self._changed)
+        wake(self._changed)
 
     def break_off(self) -> None:
         """Have the server break the connection."""
@@ -340,12 +341,12 @@ class AsgiClient:
             return
         self._is_finished = True
         self._handler = self._held = None
-        _wake(self._wanted)
+        wake(self._wanted)
 
     def _put(self, message: Message) -> None:
         if not (self._is_gone or self._is_broken or self._is_finished):
             self._unsent.append(message)
-            _wake(self._wanted)
+            wake(self._wanted)
 
     def _block(self) -> None:
         """Have the handler wait; behind the response's end it needn't be told."""
@@ -356,8 +357,3 @@ class AsgiClient:
         self._is_due = True
         if self._handler is not None and not self._is_complete:
             self._handler.pause_response()
-
-
-def _wake(future: asyncio.Future[None] | None) -> None:
-    if future is not None and not future.done():
-        future.set_result(None)

@@ -13,6 +13,7 @@ from typing import Any
 from proxy.core.http.forwarded import RemotePeer
 from proxy.core.http1.grammar import RequestHead
 from proxy.http.downstream import Downstream, RequestHandler, Serve
+from proxy.http.futures import wake
 from proxy.http.scope import INTERIM, RAW, STOP, UPGRADE, http_scope
 
 Message = MutableMapping[str, Any]
@@ -109,13 +110,13 @@ class AsgiHandler:
             self._pieces.append(piece)
         self._has_ended = self._has_ended or ends
         self._client.pause()
-        _wake(self._arrival)
+        wake(self._arrival)
 
     def client_left(self) -> None:
         """End the app's task, unless it has nothing more to say to the client."""
         self._is_gone = True
-        _wake(self._arrival)
-        _wake(self._writable)
+        wake(self._arrival)
+        wake(self._writable)
         if self._task is not None and (not self._is_complete or self._is_delivering):
             self._task.cancel()
 
@@ -124,12 +125,12 @@ class AsgiHandler:
 
     def resume_response(self) -> None:
         """Let the app send on."""
-        _wake(self._writable)
+        wake(self._writable)
 
     def stop(self) -> None:
         """Tell the app that the server is about to end."""
         self._stops = True
-        _wake(self._arrival)
+        wake(self._arrival)
 
     def is_place_short(self) -> bool:
         """Say no: an app keeps no places."""
@@ -207,7 +208,7 @@ class AsgiHandler:
             client.send(message.get("body", b""), ends=ends)
             self._is_complete = ends
             if ends:
-                _wake(self._arrival)
+                wake(self._arrival)
         elif kind == INTERIM and not self._has_started:
             client.send_interim(message["status"], message["headers"])
         elif kind == UPGRADE and not self._has_started:
@@ -216,8 +217,3 @@ class AsgiHandler:
             self._has_ended = False
         else:
             raise RuntimeError(f"{kind} isn't expected here")
-
-
-def _wake(future: asyncio.Future[None] | None) -> None:
-    if future is not None and not future.done():
-        future.set_result(None)

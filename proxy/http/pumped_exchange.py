@@ -14,6 +14,8 @@ from dataclasses import replace
 
 from proxy.core.errors import Refusal
 from proxy.core.http.headers import Field, values_of
+from proxy.core.http1.reader import SWITCHING_PROTOCOLS
+from proxy.http.futures import wake
 from proxy.http.upstream import (
     Ending,
     ResponseReceiver,
@@ -21,8 +23,6 @@ from proxy.http.upstream import (
     UpstreamRequest,
     UpstreamResponse,
 )
-
-_SWITCHING = 101
 
 log = logging.getLogger("proxy.upstream")
 
@@ -69,7 +69,7 @@ class PumpedExchange:
         if not self._has_said_end:
             self._has_said_end = ends
             self._unsent.append((piece, ends))
-            _wake(self._sent)
+            wake(self._sent)
             if not ends:
                 receiver.pause_body()
         elif piece and not self._is_raw and self._mistake is None:
@@ -84,7 +84,7 @@ class PumpedExchange:
     def resume(self) -> None:
         """Take the response again."""
         self._is_paused = False
-        _wake(self._resumed)
+        wake(self._resumed)
 
     def finish(self) -> None:
         """End it: the engine hears of it as it does when whoever awaits it is cancelled."""
@@ -125,7 +125,7 @@ class PumpedExchange:
         async with send(request) as response:
             if not await self._is_taken() or self._receiver is None:
                 return b""
-            if response.status == _SWITCHING:
+            if response.status == SWITCHING_PROTOCOLS:
                 self._is_raw = self._is_asked = True
                 self._has_said_end = False
                 self._writing = asyncio.create_task(self._write(response))
@@ -200,8 +200,3 @@ class PumpedExchange:
     def _break_off(self) -> None:
         if self._pumping is not None:
             self._pumping.cancel()
-
-
-def _wake(future: asyncio.Future[None] | None) -> None:
-    if future is not None and not future.done():
-        future.set_result(None)

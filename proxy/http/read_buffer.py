@@ -16,7 +16,8 @@ _CHUNK = 64 * 1024
 _OWN = 8
 """Bytes that a sealed piece may have before it, so that both fill whole chunks."""
 SMALL = _CHUNK - _OWN
-_LARGEST = 4 * _CHUNK
+LARGEST = 4 * _CHUNK
+"""Bytes of one read at most, and so of what waits for whoever takes nothing."""
 
 _buffers: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDictionary()
 
@@ -50,5 +51,5 @@ class ReadBuffer:
 def _buffer() -> memoryview:
     loop = asyncio.get_running_loop()
     if (buffer := _buffers.get(loop)) is None:
-        buffer = _buffers[loop] = memoryview(bytearray(_LARGEST))
+        buffer = _buffers[loop] = memoryview(bytearray(LARGEST))
     return buffer

@@ -80,7 +80,7 @@ class UpstreamRequest:
     body: AsyncIterator[bytes] | None = None
     timeouts: UpstreamTimeouts = UpstreamTimeouts()
     on_interim: OnInterim | None = None
-    """Is given each interim response (1xx) but 100 as it arrives; None drops them."""
+    """Where the response is awaited: is given each interim one (1xx) but 100. None drops them."""
     caller: str = NOBODY
     """Who alone may use the connection again once it carried this request's body.
 

@@ -6,7 +6,7 @@ admitted (``proxy.core.gate``) or tells it one of the ``refusals``. Its halves a
 ``response_forward``, back to who asked; ``app_response`` says what passes there.
 ``dropped_names`` logs what doesn't.
 ``signed_forward`` holds what is signed. ``envelope`` stands between a request that carries an
-envelope and the one inside: ``opened_request`` opens it, ``response_envelope`` seals what answers,
-and ``key_look`` looks for a key that nobody knows. ``pairing_page`` and ``terminal_session`` are
-for browsers.
+envelope and the one inside: ``opened_request`` opens it, ``sealed_downstream`` is the way back, on
+which a ``response_envelope`` seals what answers, and ``key_look`` looks for a key that nobody
+knows. ``pairing_page`` and ``terminal_session`` are for browsers.
 """

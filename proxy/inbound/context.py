@@ -18,7 +18,7 @@ from proxy.portal import Portal
 from proxy.state.replay import Later
 from proxy.transfer.places import PlaceLimiter
 from proxy.transfer.spool import Spool
-from proxy.transfer.websocket import RelayLimits
+from proxy.transfer.websocket import WebSocketLimits
 
 
 class InboundContext:
@@ -34,7 +34,7 @@ class InboundContext:
         self.requests = AppRequests(portal, dropped_names)
         self.responses = AppResponses(portal, dropped_names)
         self.spool = Spool(config.limits.spooled_body)
-        self.relay_limits = RelayLimits(message=config.limits.websocket_message)
+        self.websocket_limits = WebSocketLimits(message=config.limits.websocket_message)
         self.key_look = KeyLook(portal.sealing)
         self.pairing = PairingPage(portal)
 

@@ -1,4 +1,4 @@
-"""What the log tells of an app once: fields that were kept from it, cookies that were kept from it.
+"""What the log tells of an app once: fields that were kept from it, its cookies that don't go on.
 
 Names are chosen by whoever sends them. So no more than so many are remembered, each cut short:
 strangers fill no memory and no log, and leave room for what the owner's devices and peers send.

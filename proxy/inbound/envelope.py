@@ -1,7 +1,8 @@
 """An envelope at the receiving side, between the request that carries it and the one inside.
 
 To the outer request it is what serves it, to the inner one the client's end: bytes of an envelope
-come in here and leave as the body of the request in it; the response is sealed on its way back.
+come in here and leave as the body of the request in it; the response is sealed on its way back
+(``proxy.inbound.sealed_downstream``).
 
     state     what happens                       next state
     KEY       the first byte: a known key        HEAD
@@ -27,10 +28,10 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol, runtime_checkable
 
-from proxy.core.binary_http.message import RequestHead, ResponseHead
+from proxy.core.binary_http.message import RequestHead
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Request
-from proxy.core.http.headers import Field, Fields
+from proxy.core.http.headers import Field
 from proxy.core.http.problem import refusal_response
 from proxy.core.http1.framing import IN_CHUNKS, bodiless
 from proxy.core.log_line import BROKEN, LEFT, RequestLine
@@ -38,7 +39,7 @@ from proxy.core.sealing.envelope import is_sealed_request
 from proxy.http.downstream import Downstream, RequestHandler
 from proxy.inbound.key_look import AwaitedLook, KeyLook
 from proxy.inbound.opened_request import OpenedRequest, mistake
-from proxy.inbound.response_envelope import ResponseEnvelope
+from proxy.inbound.sealed_downstream import SealedDownstream
 from proxy.portal import Portal
 from proxy.transfer.body import BODY_WAIT, refuse_large
 
@@ -76,7 +77,7 @@ class _At(Enum):
     OVER = auto()
 
 
-class Envelope:
+class Envelope(SealedDownstream):
     """One envelope: the outer request's ``RequestHandler``, and the inner one's ``Downstream``.
 
     One of three is called, once, never from within ``begin``: ``on_opened`` with the inner request;
@@ -91,26 +92,9 @@ class Envelope:
     """
 
     __slots__ = (
-        "_at",
-        "_handler",
-        "_is_gone",
-        "_is_outer_paused",
-        "_is_paused",
-        "_is_telling",
-        "_key_look",
-        "_line",
-        "_look",
-        "_on_opened",
-        "_on_over",
-        "_on_refused",
-        "_opened",
-        "_outer",
-        "_portal",
-        "_response",
-        "_soon",
-        "_timer",
-        "_unopened",
-    )
+        "_at", "_handler", "_is_outer_paused", "_is_paused", "_is_telling", "_key_look", "_line",
+        "_look", "_on_opened", "_on_over", "_on_refused", "_portal", "_soon", "_timer", "_unopened",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -131,7 +115,7 @@ class Envelope:
         self._on_refused: Callable[[Refusal], None] | None = on_refused
         self._on_over: Callable[[], None] | None = on_over
         self._opened = OpenedRequest(portal.sealing.find)
-        self._response: ResponseEnvelope | None = None
+        self._response = None
         self._handler: RequestHandler | None = None
         self._at = _At.KEY
         self._look: AwaitedLook | None = None
@@ -144,7 +128,6 @@ class Envelope:
         self._is_outer_paused = False
         self._is_telling = False
         self._is_gone = False
-        """Whether nothing reaches the client any more."""
 
     def begin(self, request: Request, framing: Field | None) -> None:
         """Ask for the envelope that ``request`` brings, framed as received; raises ``Refusal``."""
@@ -327,61 +310,7 @@ class Envelope:
             else:
                 self._outer.resume()
 
-    # What whoever serves the request inside calls.
-
-    @property
-    def is_blocked(self) -> bool:
-        """Whether to send on only behind ``resume_response``."""
-        if self._is_gone:
-            return False
-        is_ending = self._response is not None and self._response.is_ending
-        return is_ending or self._outer.is_blocked
-
-    @property
-    def bytes_in(self) -> int:
-        """How many bytes of the envelope came."""
-        return self._outer.bytes_in
-
-    @property
-    def bytes_out(self) -> int:
-        """How many bytes were sent, under seal."""
-        return self._outer.bytes_out
-
-    @property
-    def takes_interim(self) -> bool:
-        """Whether interim responses reach the sender: they stay here."""
-        return False
-
-    @property
-    def takes_upgrade(self) -> bool:
-        """Whether the connection can leave HTTP: what is sealed doesn't."""
-        return False
-
-    def send_interim(self, status: int, fields: Fields) -> None:
-        """Send nothing."""
-
-    def switch_protocols(self, fields: Fields) -> None:  # noqa: ARG002 - as any Downstream
-        """Raise ``RuntimeError``: nobody may ask for this."""
-        raise RuntimeError("no envelope leaves HTTP")
-
-    def send_head(self, status: int, fields: Fields) -> None:
-        """Begin the response, under seal."""
-        if self._is_gone:
-            return
-        # To HEAD a response without content is due, also where the rest of it can't be read.
-        method = self._opened.method or b"POST"
-        head = ResponseHead(status, tuple(fields))
-        sealer = self._opened.response_sealer()
-        self._response = ResponseEnvelope(self._outer, sealer, method, head)
-        self._response.begin()
-
-    def send(self, piece: bytes, *, ends: bool = False) -> None:
-        """Send a piece of the body, under seal; raises ``UpstreamFailed`` for a wrong length."""
-        if self._is_gone:
-            return
-        if self._response is None:
-            raise RuntimeError("a response's body before its head")
-        self._response.send(piece, ends=ends)
+    # What whoever serves the request inside calls of the way in.
 
     def pause(self) -> None:
         """Pass no more of the body on."""
@@ -407,10 +336,6 @@ class Envelope:
         """Tell another handler from now on."""
         if self._at is not _At.OVER:
             self._handler = handler
-
-    def break_off(self) -> None:
-        """Reset the client's connection."""
-        self._outer.break_off()
 
     def finish(self) -> None:
         """End it, and the outer request with it."""

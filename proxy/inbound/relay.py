@@ -175,7 +175,7 @@ class InboundRelay(ResponseForward):
         # A false 101 fails here, while the client can still be told.
         socket = WebSocketRelay(
             handshake, fields, self._client, exchange, named(self._request),
-            context.relay_limits, self._own,
+            context.websocket_limits, self._own,
         )  # fmt: skip
         self._note_head(SWITCHING_PROTOCOLS)
         self._at = At.ANSWERING

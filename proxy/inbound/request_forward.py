@@ -23,13 +23,13 @@ from proxy.http.upstream import UpstreamExchange, UpstreamRequest
 from proxy.inbound.app_request import EMPTY
 from proxy.inbound.context import InboundContext
 from proxy.inbound.signed_forward import SignedForward
-from proxy.transfer.body import refuse_large
+from proxy.transfer.body import Stage, refuse_large
 from proxy.transfer.body_stages import LimitedBody, ProvenBody
 from proxy.transfer.buffered_body import BufferedBody
 from proxy.transfer.client import received_framing
 from proxy.transfer.held_body import HeldSender
 from proxy.transfer.places import Place
-from proxy.transfer.relay import At, Relay, Stage
+from proxy.transfer.relay import At, Relay
 from proxy.transfer.spool import SpoolHolder, fields_of_spooled
 from proxy.transfer.websocket import WebSocketRelay
 
@@ -183,8 +183,7 @@ class RequestForward(Relay):
         self._up = self._checked(exchange.send)
         if not any(name == b"expect" for name, _ in outgoing.fields):
             self._client.invite()
-        # Else the client's body is asked for when the app asks for it, or a second later; where it
-        # comes unasked, it is sent along.
+        # Else ``body_invited`` does.
         if not exchange.is_blocked:
             self._client.resume()
 

@@ -13,7 +13,7 @@ from proxy.core.signature.digest import BodyDigest
 from proxy.http.downstream import Downstream
 from proxy.http.upstream import UpstreamExchange
 from proxy.inbound.context import InboundContext
-from proxy.transfer.body import refuse_large
+from proxy.transfer.body import Stage, refuse_large
 from proxy.transfer.buffered_body import BufferedBody
 from proxy.transfer.held_body import BodyHolder
 
@@ -109,7 +109,7 @@ class SignedForward:
         fields: Fields,
         exchange: UpstreamExchange,
         on_held: Callable[[], None],
-    ) -> Callable[..., None]:
+    ) -> Stage:
         """Hold the response with this head; return what takes its body.
 
         An app that has answered was asked: a full disk isn't told as if it hadn't been.

@@ -26,8 +26,8 @@ from proxy.outbound.reachability import Reachability
 from proxy.transfer.failures import is_safe
 from proxy.transfer.response import passing_fields
 
-PROBLEM_LIMIT = 65536
-"""Bytes of a problem document that are read."""
+REFUSAL_LIMIT = 65536
+"""Bytes of a refusal that are read for the time, and the rest, that it tells."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def time_told(fields: Fields, problem: bytes) -> Told | None:
         return None
     if now is None:
         try:
-            members = json.loads(problem[:PROBLEM_LIMIT])
+            members = json.loads(problem[:REFUSAL_LIMIT])
             now, memory = members.get("now"), members.get("memory")
             epoch = read_epoch(members["epoch"]) if "epoch" in members else None
         except (ValueError, AttributeError, RecursionError):

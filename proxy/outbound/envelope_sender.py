@@ -16,7 +16,7 @@ from proxy.transfer.body import COALESCING
 
 
 class EnvelopeSender:
-    """The sending half of a sealed call; ``start`` begins a try, ``stop`` ends it; ``close`` it."""
+    """Sends the envelopes of one call; ``start`` begins a try, ``stop`` ends it; ``close`` it."""
 
     __slots__ = ("_begin", "_body", "_call", "_is_sealing", "_lower", "_on_time", "_timer")
 

@@ -1,7 +1,7 @@
 """The peer management service: what an app may ask about its peers and its host.
 
 The paths and members are those of the existing ecosystem, so that its apps run unchanged. The
-calling app is in ``scope["portal.app"]``; ``proxy.outbound.app`` checked its token.
+calling app is in ``scope["portal.app"]``; ``proxy.outbound.relay`` has its token checked.
 """
 
 from starlette.applications import Starlette

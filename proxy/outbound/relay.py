@@ -30,11 +30,11 @@ from proxy.http.scope import connection_scope, http_scope
 from proxy.http.upstream import UpstreamFailed
 from proxy.outbound.call import Call, CallExchange
 from proxy.outbound.context import OutboundContext, required
-from proxy.transfer.body import refuse_large
+from proxy.transfer.body import Stage, refuse_large
 from proxy.transfer.body_stages import LimitedBody
 from proxy.transfer.client import received_framing
 from proxy.transfer.failures import unusable
-from proxy.transfer.relay import At, Relay, Stage
+from proxy.transfer.relay import At, Relay
 
 LISTENER = "apps"
 

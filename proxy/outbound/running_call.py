@@ -84,6 +84,14 @@ class RunningCall(ABC):
         if not self._is_over:
             self._end()
 
+    # What comes back of a try, and neither kind wants.
+
+    def interim_received(self, status: int, fields: Fields) -> None:  # noqa: B027 - dropped by both
+        """Drop it: nobody vouches for it."""
+
+    def body_invited(self) -> None:  # noqa: B027 - as above
+        """Nothing waits for it."""
+
     # How it ends.
 
     def fail(self, failure: Refusal | UpstreamFailed) -> None:
@@ -115,6 +123,13 @@ class RunningCall(ABC):
         self._let_go()
         self._receiver = _NOBODY
         self._failure = None
+
+    def _tell_piece(self, piece: bytes, *, ends: bool) -> None:
+        """Tell a piece of the response; behind the last one it is over."""
+        receiver = self._receiver
+        if ends:
+            self._end()
+        receiver.content_received(piece, ends=ends)
 
     def _tell_failure(self) -> None:
         """Tell it, if there is one and nothing of the response is before it."""

@@ -18,20 +18,17 @@ Source: docs/protocol.md, section 5.
 
 import asyncio
 import time
-from enum import Enum, auto
 
 from proxy.core.binary_http.message import ResponseHead
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Fields, indexed
 from proxy.core.http.problem import refusal_mark
-from proxy.core.identity_document import Document
 from proxy.core.sealing.envelope import (
     PROBLEM_LIMIT,
     is_key_problem,
     is_sealed_response,
     may_be_key_problem,
 )
-from proxy.core.sealing.request import RequestSealer
 from proxy.http.upstream import (
     ResponseReceiver,
     UpstreamExchange,
@@ -44,7 +41,6 @@ from proxy.outbound.call import (
     CallExchange,
     Told,
     fields_for_app,
-    is_repeatable,
     peer_name,
     refuse_forgotten,
     refuse_replayed,
@@ -52,12 +48,11 @@ from proxy.outbound.call import (
     time_told,
 )
 from proxy.outbound.carried_out import CarriesOut
-from proxy.outbound.envelope_sender import EnvelopeSender
 from proxy.outbound.identity_documents import Directory
 from proxy.outbound.opened_response import OpenedResponse
-from proxy.outbound.running_call import RunningCall, ends_call
-from proxy.outbound.sealed_request import Tries, message_of, sealer_for
-from proxy.transfer.failures import peer_failed, untrusted, unusable
+from proxy.outbound.running_call import ends_call
+from proxy.outbound.tried_call import State, TriedCall
+from proxy.transfer.failures import untrusted, unusable
 
 _SERVER_ERROR = 500
 _UNKNOWN = frozenset({Code.OUTCOME_UNKNOWN, Code.OUTCOME_UNKNOWN_LATE})
@@ -78,163 +73,28 @@ class SealedTransport(CarriesOut):
         return sealed
 
 
-class _State(Enum):
-    FETCHES = auto()
-    SENDS = auto()
-    READS = auto()
-    LOOKS = auto()
-    OPENS = auto()
-    TELLS = auto()
+class _SealedCall(TriedCall):
+    """One call; here is what comes back of it."""
 
-
-class _SealedCall(RunningCall):
-    """One call."""
-
-    __slots__ = (
-        "_directory", "_document", "_fields", "_problem", "_response", "_sealer", "_sender",
-        "_state", "_status", "_task", "_tries", "_was_blocked",
-    )  # fmt: skip
-
-    def __init__(
-        self, context: CallContext, directory: Directory, call: Call, receiver: ResponseReceiver
-    ) -> None:
-        super().__init__(context, call, receiver)
-        self._directory = directory
-        self._state = _State.FETCHES
-        self._tries = Tries(context.clock(), call.at)
-        self._sender = EnvelopeSender(call, self._begin, self._hurry)
-        self._was_blocked = False
-        """What the receiver knows of ``is_blocked``."""
-        self._task: asyncio.Task[Document] | asyncio.Task[bool] | None = None
-        self._document: Document | None = None
-        """What the present try is sealed by, and ``_sealer`` with."""
-        self._sealer: RequestSealer | None = None
-        self._problem = b""
-        """What came of a response that isn't sealed."""
-        self._response: OpenedResponse | None = None
-        self._status = 0
-        self._fields: Fields = ()
-
-    @ends_call
-    def start(self) -> None:
-        """Begin."""
-        self._try()
-        self._was_blocked = self.is_blocked
-
-    # A try.
-
-    def _try(self) -> None:
-        """Send the call, as soon as the peer's document is there."""
-        contact = self._call.contact
-        self._state = _State.FETCHES
-        self._response = None
-        document = self._directory.kept(contact)
-        if document is not None:
-            self._seal(document)
-            return
-        task = asyncio.get_running_loop().create_task(self._directory.document(contact))
-        self._task = task
-        task.add_done_callback(self._fetched)
-
-    @ends_call
-    def _fetched(self, task: "asyncio.Task[Document]") -> None:
-        if self._is_ours(task):
-            self._seal(task.result())
-            self._tell_blocked()
-
-    def _is_ours(self, task: "asyncio.Task[Document] | asyncio.Task[bool]") -> bool:
-        """Take note that a task has ended; tell whether anybody waits for it still."""
-        if task is self._task:
-            self._task = None
-            if task.cancelled():
-                raise UpstreamFailed("the look at its document was given up", sent=False)
-            return True
-        if not task.cancelled():
-            task.exception()
-        return False
-
-    def _seal(self, document: Document) -> None:
-        """Sign the request for one envelope, which is sealed as it is sent."""
-        call, context, tries = self._call, self._context, self._tries
-        context.epochs.learn_from(document)
-        if tries.epoch is None:
-            tries.epoch = context.epochs.of(call.contact.id)
-        self._document = document
-        try:
-            self._sealer = sealer = sealer_for(call, document, context.clock())
-        except Refusal:
-            # Not kept until it expires: the owner over there may be putting it right just now.
-            self._directory.forget(call.contact, document)
-            raise
-        message = message_of(call, context.key, tries, sealer)
-        self._state = _State.SENDS
-        self._sender.start(message)
+    __slots__ = ()
 
     def _begin(self, request: UpstreamRequest) -> UpstreamExchange:
         self._lower = lower = self._context.upstream.begin(request, self)
         return lower
 
-    @ends_call
-    def _hurry(self) -> None:
-        if self._state is _State.SENDS:
-            self._sender.hurry()
-            self._tell_blocked()
-
-    # The call's body.
-
-    @property
-    def is_blocked(self) -> bool:
-        """Whether to send of the body only behind ``resume_body``."""
-        return self._sender.is_blocked
-
-    @ends_call
-    def send(self, piece: bytes, *, ends: bool = False) -> None:
-        """Seal a piece of the call's body, and send it."""
-        has_all = self._response is not None and self._response.is_whole
-        if has_all or self._is_over or self._failure is not None:
-            return
-        self._sender.add(piece, ends=ends)
-        self._tell_blocked()
-
-    def body_invited(self) -> None:
-        """Nothing waits for it."""
-
-    def pause_body(self) -> None:
-        """Send no more for now."""
-        self._tell_blocked()
-
-    @ends_call
-    def resume_body(self) -> None:
-        """Go on sending."""
-        self._sender.send_on()
-        self._tell_blocked()
-
-    def _tell_blocked(self) -> None:
-        is_blocked = self.is_blocked
-        if is_blocked is self._was_blocked or self._sender.has_ended or self._is_over:
-            return
-        self._was_blocked = is_blocked
-        if is_blocked:
-            self._receiver.pause_body()
-        else:
-            self._receiver.resume_body()
-
     # What comes back.
-
-    def interim_received(self, status: int, fields: Fields) -> None:
-        """Drop it: nobody vouches for it."""
 
     @ends_call
     def head_received(self, status: int, fields: Fields) -> None:
         """Begin to open what is sealed; look at what isn't."""
-        if self._state is not _State.SENDS or self._sealer is None:
+        if self._state is not State.SENDS or self._sealer is None:
             return
         if is_sealed_response(status, fields):
             self._response = OpenedResponse(self._sealer, self._call.method)
-            self._state = _State.OPENS
+            self._state = State.OPENS
             return
         self._status = status
-        self._state = _State.READS
+        self._state = State.READS
         if not may_be_key_problem(status, fields):
             self._be_unsealed()
 
@@ -243,19 +103,16 @@ class _SealedCall(RunningCall):
         """Open a piece, or look at it."""
         if self._response is not None:
             self._open(self._response, piece, ends=ends)
-        elif self._state is _State.READS:
+        elif self._state is State.READS:
             self._problem += piece
             if ends or len(self._problem) > PROBLEM_LIMIT:
                 self._be_unsealed()
 
-    @ends_call
     def exchange_failed(self, failure: UpstreamFailed | Refusal) -> None:
         """End with what the peer's failure amounts to."""
-        if isinstance(failure, UpstreamFailed) and self._state is not _State.TELLS:
-            contact = self._call.contact
-            self._context.reachability.note(contact, reachable=False)
-            raise peer_failed(failure, self._call.method, peer_name(contact))
-        raise failure
+        if isinstance(failure, UpstreamFailed) and self._state is not State.TELLS:
+            self._context.reachability.note(self._call.contact, reachable=False)
+        self.fail(failure)
 
     def _be_unsealed(self) -> None:
         """Judge a response that isn't sealed, which nobody vouches for.
@@ -275,12 +132,11 @@ class _SealedCall(RunningCall):
             if not tries.for_key or not self._may_repeat():
                 raise self._untrusted("the peer says that it can't open the call")
             tries.for_key = False
-            self._try()
-            self._tell_blocked()
+            self._try_again()
         elif status >= _SERVER_ERROR:
             raise self._untrusted(f"{status} and nothing sealed")
         else:
-            self._state = _State.LOOKS
+            self._state = State.LOOKS
             task = asyncio.get_running_loop().create_task(
                 self._directory.has_another_key(call.contact, document)
             )
@@ -296,15 +152,14 @@ class _SealedCall(RunningCall):
         if not (self._tries.for_key and has_another and self._may_repeat()):
             raise self._untrusted(f"{self._status} and nothing sealed")
         self._tries.for_key = False
-        self._try()
-        self._tell_blocked()
+        self._try_again()
 
     # The response, opened.
 
     def _open(self, response: OpenedResponse, piece: bytes, *, ends: bool) -> None:
         """Open a piece; tell what that opens, and what is wrong with what follows."""
         failure = response.receive(piece, ends=ends)
-        if self._state is _State.OPENS and response.has_begun and response.head is not None:
+        if self._state is State.OPENS and response.has_begun and response.head is not None:
             self._be_opened(response.head)
             if self._response is not response:
                 return  # it is tried once more
@@ -328,13 +183,12 @@ class _SealedCall(RunningCall):
                 refuse_forgotten(call, tries.epoch, told, time.monotonic() - tries.began)
                 tries.for_time, tries.now, tries.epoch = False, told.now, told.epoch
                 self._end_try()
-                self._try()
-                self._tell_blocked()
+                self._try_again()
                 return
             refuse_replayed(call, fields)
             if not tries.for_key:
                 refuse_unproven(call, mark.code)
-        self._state = _State.TELLS
+        self._state = State.TELLS
         self._status = head.status
         self._fields = fields_for_app(call, head.status, fields, streams=True)
         self.refusal = mark
@@ -347,27 +201,24 @@ class _SealedCall(RunningCall):
             self._context.epochs.learn(self._call.contact.id, told.epoch)
         return told
 
-    def _may_repeat(self) -> bool:
-        return self._sender.is_whole and is_repeatable(self._tries.started, self._context.clock())
-
     def pause(self) -> None:
         """Take no more of the response; what has come waits, and so does a failure behind it."""
         if not self._is_paused:
             self._is_paused = True
-            if self._lower is not None and self._state is _State.TELLS:
+            if self._lower is not None and self._state is State.TELLS:
                 self._lower.pause()
 
     def resume(self) -> None:
         """Take the response again."""
         super().resume()
-        if self._lower is not None and self._state is _State.TELLS:
+        if self._lower is not None and self._state is State.TELLS:
             self._lower.resume()
 
     @ends_call
     def _tell(self) -> None:
         """Tell what was opened, as far as the receiver takes it."""
         while not self._is_paused and (response := self._response) is not None:
-            if self._state is not _State.TELLS:
+            if self._state is not State.TELLS:
                 break
             if not self._is_head_told:
                 self._is_head_told = True
@@ -379,12 +230,6 @@ class _SealedCall(RunningCall):
             else:
                 break
         self._tell_failure()
-
-    def _tell_piece(self, piece: bytes, *, ends: bool) -> None:
-        receiver = self._receiver
-        if ends:
-            self._end()
-        receiver.content_received(piece, ends=ends)
 
     # Its end.
 
@@ -400,11 +245,6 @@ class _SealedCall(RunningCall):
         if isinstance(told, Refusal) and not self._tries.for_key and told.code not in _UNKNOWN:
             return unusable(told, self._call.method)
         return told
-
-    def _end_try(self) -> None:
-        self._drop_lower()
-        self._sender.stop()
-        self._sealer = self._document = None
 
     def _let_go(self) -> None:
         self._end_try()

@@ -34,13 +34,12 @@ from proxy.http.upstream import (
     UpstreamRequest,
 )
 from proxy.outbound.call import (
-    PROBLEM_LIMIT,
+    REFUSAL_LIMIT,
     Call,
     CallContext,
     CallExchange,
     fields_for_app,
     is_repeatable,
-    peer_name,
     refuse_forgotten,
     refuse_replayed,
     time_told,
@@ -49,7 +48,7 @@ from proxy.outbound.carried_out import CarriesOut
 from proxy.outbound.running_call import RunningCall, ends_call
 from proxy.transfer.body import SMALL
 from proxy.transfer.buffered_body import BufferedBody
-from proxy.transfer.failures import peer_failed, untrusted, unusable
+from proxy.transfer.failures import untrusted, unusable
 from proxy.transfer.held_body import BodyHolder, HeldSender
 
 
@@ -207,9 +206,6 @@ class _SignedCall(RunningCall):
     def _is_lower_blocked(self) -> bool:
         return self._lower is None or self._lower.is_blocked
 
-    def body_invited(self) -> None:
-        """Nothing waits for it."""
-
     def pause_body(self) -> None:
         """Send no more for now: that is asked before each piece."""
 
@@ -220,9 +216,6 @@ class _SignedCall(RunningCall):
             self._sender.go_on()
 
     # The response.
-
-    def interim_received(self, status: int, fields: Fields) -> None:
-        """Drop it: nobody vouches for it."""
 
     @ends_call
     def head_received(self, status: int, fields: Fields) -> None:
@@ -268,14 +261,11 @@ class _SignedCall(RunningCall):
         else:
             self.fail_by_mistake(error)
 
-    @ends_call
     def exchange_failed(self, failure: UpstreamFailed | Refusal) -> None:
         """End with what the peer's failure amounts to."""
         if isinstance(failure, UpstreamFailed):
-            contact = self._call.contact
-            self._context.reachability.note(contact, reachable=False)
-            raise peer_failed(failure, self._call.method, peer_name(contact))
-        raise failure
+            self._context.reachability.note(self._call.contact, reachable=False)
+        self.fail(failure)
 
     @ends_call
     def _verify(self) -> None:
@@ -292,7 +282,7 @@ class _SignedCall(RunningCall):
         context.reachability.note(call.contact, reachable=True)
         mark = refusal_mark(self._fields)
         if mark.code == Code.OUT_OF_TIME.public and not self._is_repeated:
-            told = time_told(self._fields, self._theirs.read(PROBLEM_LIMIT))
+            told = time_told(self._fields, self._theirs.read(REFUSAL_LIMIT))
             if told is not None:
                 context.epochs.learn(call.contact.id, told.epoch)
             if call.at is None:
@@ -339,12 +329,6 @@ class _SignedCall(RunningCall):
             )
         if self._sender is not None:
             self._sender.go_on()
-
-    def _tell_piece(self, piece: bytes, *, ends: bool) -> None:
-        receiver = self._receiver
-        if ends:
-            self._end()
-        receiver.content_received(piece, ends=ends)
 
     def _is_receiver_paused(self) -> bool:
         return self._is_paused or self._is_over

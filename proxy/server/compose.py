@@ -9,7 +9,7 @@ from itertools import chain
 from starlette.types import ASGIApp
 
 from proxy.admin import owner_app
-from proxy.config.apps import CatalogueWatch
+from proxy.config.apps_watch import CatalogueWatch
 from proxy.config.certificate import CertificateWatch
 from proxy.config.portal_yaml import Config
 from proxy.config.portal_yaml_watch import PortalYamlWatch

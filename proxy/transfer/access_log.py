@@ -10,7 +10,6 @@ import logging
 import os
 from collections.abc import Awaitable
 from time import perf_counter
-from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -132,15 +131,9 @@ class _Meter:
 
 
 def _begin(scope: Scope, listener: str) -> RequestLine:
-    line = RequestLine()
-    line.listener = listener
-    line.method = scope["method"].encode("ascii")
-    line.host = b",".join(values_of(scope["headers"], b"host"))
-    line.target = target_of(scope)
-    line.request_id = _new_id()
-    client: tuple[Any, ...] | None = scope.get("client")
-    line.client = client[0] if client else "unknown"
-    return line
+    head = RequestHead(scope["method"].encode("ascii"), target_of(scope), 1, scope["headers"])
+    client = scope.get("client")
+    return begin_line(listener, head, RemotePeer(client[0] if client else ""))
 
 
 def _new_id() -> str:

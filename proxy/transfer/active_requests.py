@@ -13,14 +13,14 @@ from proxy.core.revocation import Subject, revocation_reason
 
 
 class Revocable(Protocol):
-    """An exchange that can be ended because its subject is gone."""
+    """What can be ended because its subject is gone: a relay."""
 
     def revoke(self, reason: Refusal) -> None:
         """End it with ``reason``; a second call does nothing."""
 
 
 class ActiveRequests:
-    """All exchanges that run just now."""
+    """All that run just now."""
 
     def __init__(self) -> None:
         self._by_subject: dict[Subject, set[Revocable]] = {}
@@ -47,7 +47,7 @@ class ActiveRequests:
                 del self._by_subject[subject]
 
     def revoke_lost(self, context: AccessContext, now: float) -> None:
-        """Revoke every exchange whose subject is gone in ``context``, ``now`` in Unix seconds.
+        """Revoke whatever has lost its subject in ``context``, ``now`` in Unix seconds.
 
         All of them are looked at, whatever changed: one that began while a change was being taken
         over is found the next time.

@@ -4,7 +4,7 @@ In signed mode a body is buffered up to a limit (``buffered_body``), because not
 an app before its digest was compared.
 """
 
-from typing import Self, cast
+from typing import Protocol, Self, cast
 
 from starlette.types import Receive
 
@@ -19,11 +19,23 @@ An app should see whether there is a body; a client may want a response before i
 """
 SMALL = 16 * 1024
 """Bytes of a body that are sealed together with its head, if they are there in time."""
-PIECE = 64 * 1024
 COALESCING = 0.02
 """Seconds that the head of such a message waits for its body."""
 REPLAYABLE = 128 * 1024
 """Bytes of a sealed call's body that are kept for a second try."""
+PIECE = 64 * 1024
+"""Bytes of a held body that are sent at once."""
+
+
+class Stage(Protocol):
+    """Takes a piece of a body; ``ends`` with the last one. What it raises ends the request."""
+
+    def __call__(self, piece: bytes, *, ends: bool) -> None: ...
+
+
+def nowhere(piece: bytes, *, ends: bool) -> None:
+    """Take what nobody wants any more."""
+    del piece, ends
 
 
 class ClientLeft(Exception):

@@ -3,7 +3,7 @@
 from proxy.core.errors import Code, Refusal
 from proxy.core.signature.digest import BodyDigest
 from proxy.core.text_files.size import show_size
-from proxy.transfer.held_body import SendPiece
+from proxy.transfer.body import Stage
 
 
 class LimitedBody:
@@ -11,7 +11,7 @@ class LimitedBody:
 
     __slots__ = ("_left", "_limit", "_to")
 
-    def __init__(self, to: SendPiece, limit: int) -> None:
+    def __init__(self, to: Stage, limit: int) -> None:
         self._to = to
         self._limit = limit
         self._left = limit
@@ -32,7 +32,7 @@ class ProvenBody:
 
     __slots__ = ("_digest", "_last", "_to")
 
-    def __init__(self, to: SendPiece, digest: BodyDigest) -> None:
+    def __init__(self, to: Stage, digest: BodyDigest) -> None:
         self._to = to
         self._digest = digest
         self._last = b""

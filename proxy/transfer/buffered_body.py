@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from concurrent.futures.thread import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import BinaryIO, Protocol, Self, TypeVar, cast
+from typing import BinaryIO, Protocol, TypeVar, cast
 
 from proxy.config.limits import DEFAULT_LIMITS
 from proxy.core.errors import Code, Refusal
@@ -37,7 +37,7 @@ class _Hash(Protocol):
 
 
 class BufferedBody:
-    """A whole body and its SHA-256 digest; a context manager that lets go of both."""
+    """A whole body and its SHA-256 digest; ``close`` it."""
 
     def __init__(self, limit: int = DEFAULT_LIMITS.held_body) -> None:
         """``limit`` is in bytes: what is larger needs sealed mode."""
@@ -48,12 +48,6 @@ class BufferedBody:
         self._hash: _Hash | None = None
         """Of what is in the file."""
         self.size = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     @property
     def sha256(self) -> bytes:

@@ -1,4 +1,4 @@
-"""Whoever sent a request: what comes from there, and where the response goes.
+"""Whoever sent a request: who that is, how its body is framed, and its end for a coroutine.
 
 A client's own connection, or an envelope on it: what serves the request needn't know which.
 """
@@ -16,7 +16,7 @@ from proxy.core.log_line import RequestLine
 
 @dataclass(frozen=True)
 class Client:
-    """The two ends of one request."""
+    """One request as a coroutine serves it: where its body comes from, and the response goes."""
 
     pieces: AsyncIterator[bytes]
     """The request's body; nothing is asked of the client before the first is awaited."""

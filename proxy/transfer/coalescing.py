@@ -37,11 +37,6 @@ class Coalescing:
         # Most bodies come with their head: no timer is set before the next turn of the loop.
         self._waiting: asyncio.Handle = asyncio.get_running_loop().call_soon(self._wait)
 
-    @property
-    def is_over(self) -> bool:
-        """Whether it collects no more."""
-        return self._on_released is None
-
     def add(self, piece: bytes, *, ends: bool) -> None:
         """Take a piece of the body, b"" where only its end came."""
         if piece:

@@ -1,6 +1,6 @@
 """What a failure of the other side amounts to, for whoever waits: 502, 504, or "perhaps done".
 
-The one place where ``UpstreamFailed`` becomes a refusal.
+``UpstreamFailed`` becomes a refusal here.
 """
 
 from proxy.core.errors import Code, Refusal

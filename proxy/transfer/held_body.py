@@ -19,11 +19,11 @@ from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import copy_context
 from enum import Enum, auto
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from proxy.core.errors import Code, Refusal
 from proxy.core.signature.digest import BodyDigest
-from proxy.transfer.body import PIECE
+from proxy.transfer.body import PIECE, Stage, nowhere
 from proxy.transfer.buffered_body import BufferedBody
 
 _Result = TypeVar("_Result")
@@ -40,12 +40,6 @@ class _Sending(Enum):
     SENDS = auto()
     READS = auto()
     OVER = auto()
-
-
-class SendPiece(Protocol):
-    """Sends a piece of a body; ``ends`` with the last one."""
-
-    def __call__(self, piece: bytes, *, ends: bool) -> None: ...
 
 
 def _nothing() -> None:
@@ -172,7 +166,7 @@ class HeldSender:
     def __init__(
         self,
         body: BufferedBody,
-        send: SendPiece,
+        send: Stage,
         is_blocked: Callable[[], bool],
         on_failure: Callable[[Exception], None],
     ) -> None:
@@ -207,7 +201,7 @@ class HeldSender:
     def close(self) -> None:
         """Send nothing more, and call nothing any more."""
         self._state = _Sending.OVER
-        self._send = _nowhere
+        self._send = nowhere
         self._is_blocked = _always
         self._on_failure = _no_failure
         self._block = b""
@@ -249,10 +243,6 @@ class HeldSender:
         on_failure = self._on_failure
         self.close()
         on_failure(error)
-
-
-def _nowhere(piece: bytes, *, ends: bool) -> None:
-    del piece, ends
 
 
 def _always() -> bool:

@@ -127,10 +127,7 @@ class ConcurrencyLimiter:
         self._apps = Slots(limits.requests_per_app, app_full, counts, apps)
 
     def of(self, caller: str, app: str) -> "_Slot":
-        """Return the context in which a request of ``caller`` to ``app`` runs, "" where none is.
-
-        To enter it raises ``Refusal``: then no slot was taken.
-        """
+        """Return the slot of a request of ``caller`` to ``app``, "" where none is; to be taken."""
         return _Slot(self._callers, caller, self._apps, app)
 
     def __len__(self) -> int:
@@ -199,9 +196,3 @@ class _Slot:
             self._is_taken = False
             self._callers.give_back(self._caller)
             self._apps.give_back(self._app)
-
-    def __enter__(self) -> None:
-        self.take()
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -13,7 +13,7 @@ Of several workers each counts what all of them have; only one's own WebSockets 
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Literal, Protocol, Self
+from typing import Literal, Protocol
 
 from proxy.config.limits import Limits
 from proxy.core.access.policy import Caller
@@ -62,10 +62,9 @@ class PlaceLimiter:
         self._network_of = network_of
 
     def of(self, caller: Caller, app: str, client: str) -> "Place":
-        """Return the context in which a request of ``caller`` to ``app`` runs, "" for the Portal.
+        """Return the place of a request of ``caller`` to ``app``, "" for the Portal; to be taken.
 
-        ``client`` is the client's own address, as far as it is known. To enter the context raises
-        ``Refusal``: then no place was taken.
+        ``client`` is the client's own address, as far as it is known.
         """
         network = self._network_of(client) if caller.type == "anonymous" else None
         return Place(self, caller, app, network)
@@ -150,7 +149,7 @@ class Place:
             self._limiter.give_back(self)
 
     def take(self) -> None:
-        """Hold it from now on; raises ``Refusal``."""
+        """Hold it from now on; raises ``Refusal``: then it isn't held."""
         self._limiter.take(self)
         self._is_taken = True
 
@@ -158,13 +157,6 @@ class Place:
         """Hold it no more."""
         self._give_back()
         self.socket = self._evict = None  # which hold whoever holds the place
-
-    def __enter__(self) -> Self:
-        self.take()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._give_back()
 
 
 class _AppPlaces:

@@ -38,17 +38,11 @@ from proxy.http.downstream import Downstream
 from proxy.http.upstream import UpstreamExchange, UpstreamFailed
 from proxy.transfer.access_log import begin_line, write_line
 from proxy.transfer.active_requests import ActiveRequests
-from proxy.transfer.body import ClientLeft
+from proxy.transfer.body import ClientLeft, Stage, nowhere
 
 _Result = TypeVar("_Result")
 
 log = logging.getLogger("proxy")
-
-
-class Stage(Protocol):
-    """Takes a piece of a body; ``ends`` with the last one. What it raises ends the relay."""
-
-    def __call__(self, piece: bytes, *, ends: bool) -> None: ...
 
 
 class Closable(Protocol):
@@ -291,7 +285,7 @@ class Relay:
             return
         # Whatever else comes of either side is nobody's: it can't spoil a response that is whole.
         # The rest of the request is read past, for who reads only once it has sent all.
-        self._up, self._down = None, _nowhere
+        self._up, self._down = None, nowhere
         self._finish_exchange()
         self._client.resume()
 
@@ -349,7 +343,7 @@ class Relay:
 
     def _let_go(self) -> None:
         """Hold nothing any more that the request needed; raises nothing."""
-        self._up, self._down = None, _nowhere
+        self._up, self._down = None, nowhere
         if self._active is not None and self._subject is not None:
             self._active.discard(self._subject, self)
             self._active = None
@@ -389,8 +383,3 @@ def _call_anyhow(end: Callable[..., None], *given: object) -> None:
         end(*given)
     except Exception:
         log.exception("a mistake of our own")
-
-
-def _nowhere(piece: bytes, *, ends: bool) -> None:
-    """Take what nobody wants any more."""
-    del piece, ends

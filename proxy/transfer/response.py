@@ -1,6 +1,6 @@
 """What of an app's response goes on, and a small response of our own as ASGI sends it."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from starlette.types import Send
 
@@ -49,10 +49,6 @@ async def send_response(send: Send, response: Response, method: bytes) -> None:
     fields = list(response.fields)
     if response.status not in NO_BODY:
         fields.append((b"content-length", str(len(response.body)).encode("ascii")))
-    await _start(send, response.status, fields)
+    await send({"type": "http.response.start", "status": response.status, "headers": fields})
     body = b"" if bodiless(method, response.status) else response.body
     await send({"type": "http.response.body", "body": body})
-
-
-async def _start(send: Send, status: int, fields: Iterable[Field]) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": list(fields)})

@@ -49,7 +49,7 @@ _SLICE = 32 * 1024
 
 
 @dataclass(frozen=True)
-class RelayLimits:
+class WebSocketLimits:
     """The limits of one WebSocket."""
 
     message: int = DEFAULT_LIMITS.websocket_message
@@ -60,7 +60,7 @@ class RelayLimits:
     """Seconds that both sides have to end when we close; less than the proxy has to end itself."""
 
 
-_LIMITS = RelayLimits()
+_LIMITS = WebSocketLimits()
 
 
 def close_for(code: Code) -> Close:
@@ -88,7 +88,7 @@ class WebSocketRelay:
         client: Downstream,
         exchange: UpstreamExchange,
         app: str,
-        limits: RelayLimits = _LIMITS,
+        limits: WebSocketLimits = _LIMITS,
         own: Collection[bytes] = (),
     ) -> None:
         """Check the app's 101, whose ``fields`` these are; raises ``UpstreamFailed`` if it's false.
@@ -166,7 +166,7 @@ class WebSocketRelay:
 
     def pause_to_client(self) -> None:
         """Send the client no more for now."""
-        self._hold(self._down)
+        self._down.hold()
 
     def resume_to_client(self) -> None:
         """Go on sending to the client."""
@@ -174,7 +174,7 @@ class WebSocketRelay:
 
     def pause_to_app(self) -> None:
         """Send the app no more for now."""
-        self._hold(self._up)
+        self._up.hold()
 
     def resume_to_app(self) -> None:
         """Go on sending to the app."""
@@ -240,7 +240,7 @@ class WebSocketRelay:
     def _hand_on(self, direction: Direction, part: bytes) -> None:
         # What the filter passes on goes out even where it is the last before a violation: the
         # other side gets whole frames up to there, then our Close.
-        self._send(direction, direction.frame_filter.feed(part))
+        direction.send(direction.frame_filter.feed(part))
         if self._is_over:
             return
         if direction.frame_filter.state is Passing.OVER:
@@ -249,16 +249,6 @@ class WebSocketRelay:
             self._refuse(direction)
         if direction.frame_filter.state is Passing.OVER:
             direction.drop()
-
-    def _send(self, direction: Direction, data: bytes) -> None:
-        if data:
-            direction.to.send(data)
-            if direction.to.is_blocked:
-                self._hold(direction)
-
-    def _hold(self, direction: Direction) -> None:
-        direction.is_held = True
-        direction.steer()
 
     def _go_on(self, direction: Direction) -> None:
         direction.is_held = False
@@ -357,7 +347,7 @@ class WebSocketRelay:
         """Say Close where ``direction`` leads, if we close; a payload that has begun ends first."""
         if self._closing is not None:
             frame = direction.close(self._closing)
-            self._send(direction, direction.frame_filter.close_now(frame))
+            direction.send(direction.frame_filter.close_now(frame))
 
     @property
     def _is_told(self) -> bool:

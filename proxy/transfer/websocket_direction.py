@@ -93,6 +93,18 @@ class Direction:
         """Forget what waits."""
         self.rest, self._at = b"", 0
 
+    def send(self, data: bytes) -> None:
+        """Send ``data`` where this leads; what follows waits once that takes no more."""
+        if data:
+            self.to.send(data)
+            if self.to.is_blocked:
+                self.hold()
+
+    def hold(self) -> None:
+        """Have whatever comes wait, for ``to`` takes nothing for now."""
+        self.is_held = True
+        self.steer()
+
     def steer(self) -> None:
         """Pause ``source`` while anything waits, or would have to; resume it afterwards."""
         wanted = self.is_held or bool(self.rest)

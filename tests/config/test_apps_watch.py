@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.config.apps import CatalogueWatch
+from proxy.config.apps_watch import CatalogueWatch
 from proxy.state.file_watch import STALE_AFTER
 from tests.certificates import Authority
 

@@ -22,7 +22,8 @@ from proxy.core.sealing_rotation import DEFAULT_ROTATION, MARGIN
 from proxy.core.signature.request import LIFETIME, MAX_PROOF, SKEW
 from proxy.core.text_files.size import show_size
 from proxy.http import tcp_keepalive
-from proxy.http.client import connection, pool, resolver
+from proxy.http.client import pool, resolver
+from proxy.http.read_buffer import LARGEST
 from proxy.http.server.timeouts import ConnectionTimeouts
 from proxy.http.upstream import UpstreamTimeouts
 from proxy.inbound.envelope import ENVELOPE_FACTOR, ENVELOPE_MORE
@@ -31,9 +32,9 @@ from proxy.server.follower import TICK
 from proxy.server.listener import HANDSHAKES_AT_ONCE
 from proxy.server.sockets import BACKLOG
 from proxy.transfer import places
-from proxy.transfer import websocket as relay
 from proxy.transfer.body import BODY_WAIT, COALESCING, REPLAYABLE, SMALL
 from proxy.transfer.buffered_body import MEMORY
+from proxy.transfer.websocket import WebSocketLimits
 from tests.docs.page import page
 
 _DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -41,7 +42,7 @@ _KIB = 1024
 _LIMITS = ConnectionTimeouts()
 _TIMES = UpstreamTimeouts()
 _CLIENTS = DEFAULT_TIMEOUTS
-_SOCKETS = relay.RelayLimits()
+_SOCKETS = WebSocketLimits()
 _MOST = DEFAULT_LIMITS
 
 _PACE = f"{_LIMITS.rate} bytes a second in each stretch of {_LIMITS.window:g} s"
@@ -87,7 +88,7 @@ _SHOWN = {
     "connecting to an app": f"**{_TIMES.connect:g} s**",
     "names that are looked up": f"{resolver.MOST}; ",
     "an app, a peer that sends": f"**{_CLIENTS.app_answer:g} s**, **{_CLIENTS.peer_answer:g} s**",
-    "a response from an app": f"{connection.HIGH // _KIB} KiB held",
+    "a response from an app": f"{LARGEST // _KIB} KiB held",
     "an idle connection": f"{pool.IDLE_SECONDS:g} s; {pool.RESERVED_CONNECTIONS} for each",
     "a message on a WebSocket": f"**{show_size(_SOCKETS.message)}** over all its frames",
     "a WebSocket on which nobody": f"hasn't answered for {tcp_keepalive.PATIENCE} s",

@@ -20,7 +20,8 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from proxy.core.http.origin import Origin
-from proxy.http.server.protocol import TARGET, ServerConnection
+from proxy.http.scope import TARGET
+from proxy.http.server.protocol import ServerConnection
 from proxy.http.server.timeouts import ConnectionTimeouts
 from proxy.http.tls.handshakes import HandshakeLimiter
 from proxy.http.tls.opening import accept

@@ -13,9 +13,9 @@ import pytest
 
 from proxy.core.http.headers import Field
 from proxy.core.http.origin import Origin
-from proxy.http.client.connection import HIGH
 from proxy.http.client.engine import Http1Upstream
 from proxy.http.client.pool import REST
+from proxy.http.read_buffer import LARGEST
 from proxy.http.upstream import (
     Destination,
     Upstream,
@@ -315,7 +315,7 @@ async def test_a_slow_reader_makes_the_server_wait(engine: Upstream) -> None:
         while before != sent:
             before = sent
             await asyncio.sleep(0.1)
-        assert sent < 16 * 1024 * 1024 + 2 * HIGH  # the sockets' own buffers, and ours
+        assert sent < 16 * 1024 * 1024 + 2 * LARGEST  # the sockets' own buffers, and ours
         async for piece in pieces:
             got += len(piece)
         assert got == sent == _BIG

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from proxy.core.http.headers import Field, end_to_end, values_of
-from proxy.http.server.protocol import TARGET
+from proxy.http.scope import TARGET
 from proxy.http.upstream import (
     Destination,
     Upstream,

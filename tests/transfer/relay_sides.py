@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from proxy.core.http.headers import Fields
 from proxy.core.websocket.handshake import Handshake, accept_for
 from proxy.http.downstream import RequestHandler
-from proxy.transfer.websocket import RelayLimits, WebSocketRelay
+from proxy.transfer.websocket import WebSocketLimits, WebSocketRelay
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 ASKED = Handshake(accept_for(KEY), frozenset(), offers_deflate=False)
@@ -118,7 +118,7 @@ class Sides:
 
     def __init__(
         self,
-        limits: RelayLimits,
+        limits: WebSocketLimits,
         *,
         asked: Handshake = ASKED,
         fields: Fields = SWITCHED,

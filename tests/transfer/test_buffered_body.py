@@ -6,6 +6,7 @@ import hashlib
 import os
 import tempfile
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -43,7 +44,7 @@ def test_what_comes_back_is_what_was_put_in_as_often_as_it_is_asked_for(
     size: int, piece: int
 ) -> None:
     data = os.urandom(size)
-    with BufferedBody() as body:
+    with closing(BufferedBody()) as body:
         fill(body, data, piece)
         assert (body.size, body.sha256) == (size, hashlib.sha256(data).digest())
         assert whole(body) == whole(body) == data
@@ -54,13 +55,13 @@ def test_what_comes_back_is_what_was_put_in_as_often_as_it_is_asked_for(
 
 
 def test_no_more_than_the_limit_is_taken() -> None:
-    with BufferedBody(10) as body, pytest.raises(Refusal) as caught:
+    with closing(BufferedBody(10)) as body, pytest.raises(Refusal) as caught:
         body.add(bytes(11), Code.ANSWER_TOO_LARGE)
     assert caught.value.code is Code.ANSWER_TOO_LARGE
 
 
 def test_the_first_bytes_are_those_of_what_is_in_memory() -> None:
-    with BufferedBody() as body:
+    with closing(BufferedBody()) as body:
         fill(body, b"abc")
         assert (body.read(2), body.read(9), body.read(9, 2)) == (b"ab", b"abc", b"c")
 
@@ -69,7 +70,7 @@ def test_what_finds_no_space_is_told_of_with_the_code_of_who_asks(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
-    with BufferedBody() as body:
+    with closing(BufferedBody()) as body:
         fill(body, bytes(MEMORY))
         body.add(b"x", Code.TOO_LARGE)
         with pytest.raises(OSError, match="gone") as caught:
@@ -88,7 +89,7 @@ def test_a_file_is_closed_when_its_body_is_over(monkeypatch: pytest.MonkeyPatch)
         return made[-1]
 
     monkeypatch.setattr(tempfile, "TemporaryFile", noted)
-    with BufferedBody() as body:
+    with closing(BufferedBody()) as body:
         fill(body, bytes(2 * MEMORY))
         (file,) = made
         assert not file.closed

@@ -9,6 +9,7 @@ import os
 import tempfile
 import threading
 import weakref
+from contextlib import closing
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -135,7 +136,7 @@ async def test_what_is_sent_is_what_was_held_as_often_as_it_is_asked_for(
 ) -> None:
     data = os.urandom(size)
     digest = BodyDigest({"sha-256": hashlib.sha256(data).digest()})
-    with BufferedBody() as body:
+    with closing(BufferedBody()) as body:
         source = await held(body, data, piece, digest=digest)
         assert source.said == ["held"]
         digest.refuse_mismatch()
@@ -149,7 +150,7 @@ async def test_what_is_sent_is_what_was_held_as_often_as_it_is_asked_for(
 
 @pytest.mark.parametrize("size", [0, 1, SMALL])
 async def test_a_small_body_is_held_at_once_and_sent_at_once_in_one_piece(size: int) -> None:
-    with BufferedBody() as body:
+    with closing(BufferedBody()) as body:
         source = Source(bytes(size), 1000)
         source.hold(body)
         source.run()
@@ -161,7 +162,7 @@ async def test_a_small_body_is_held_at_once_and_sent_at_once_in_one_piece(size: 
 
 
 async def test_the_end_may_come_by_itself() -> None:
-    with BufferedBody() as body:
+    with closing(BufferedBody()) as body:
         source = Source(b"")
         holder = source.hold(body)
         holder.receive(b"abc", ends=False)
@@ -172,7 +173,7 @@ async def test_the_end_may_come_by_itself() -> None:
 
 
 async def test_no_more_than_the_limit_is_taken_and_that_is_told_once() -> None:
-    with BufferedBody(10) as body:
+    with closing(BufferedBody(10)) as body:
         source = Source(bytes(30), 6)
         source.hold(body, limit=Code.ANSWER_TOO_LARGE)
         source.run()
@@ -225,7 +226,7 @@ async def test_the_source_is_paused_while_the_disk_doesnt_answer_and_others_go_o
     disk: Disk,
 ) -> None:
     data = os.urandom(MEMORY + 1 + PIECE)
-    with BufferedBody() as body, BufferedBody() as other:
+    with closing(BufferedBody()) as body, closing(BufferedBody()) as other:
         source = Source(data)
         source.hold(body)
         source.run()
@@ -247,7 +248,7 @@ async def test_what_the_source_had_begun_to_pass_on_is_taken_all_the_same(
     disk: Disk, *, ends: bool
 ) -> None:
     data = os.urandom(3 * MEMORY)
-    with BufferedBody() as body:
+    with closing(BufferedBody()) as body:
         source = Source(b"")
         holder = source.hold(body)
         source.left = []
@@ -274,7 +275,7 @@ async def test_behind_the_disk_too_the_context_is_whose_body_it_is() -> None:
             self.has_ended.set()
 
     _whose.set("mine")
-    with BufferedBody() as body:
+    with closing(BufferedBody()) as body:
         source = Telling(os.urandom(MEMORY + 1))
         source.hold(body)
         source.run()
@@ -324,14 +325,14 @@ async def test_a_body_that_finds_no_space_is_refused_and_a_small_one_needs_none(
 ) -> None:
     with small_disk(tmp_path / "small", "size=1m") as folder:
         monkeypatch.setattr(tempfile, "tempdir", str(folder))
-        with BufferedBody() as body:
+        with closing(BufferedBody()) as body:
             assert (await held(body, bytes(MEMORY))).said == ["held"]
-        with BufferedBody() as body:
+        with closing(BufferedBody()) as body:
             (refusal,) = (await held(body, bytes(4 << 20), full=full)).said
             assert isinstance(refusal, Refusal)
             assert refusal.code is full
         await _emptied(folder)
-        with BufferedBody() as body:
+        with closing(BufferedBody()) as body:
             assert (await held(body, bytes(1 << 20))).said == ["held"]
         await _emptied(folder)
 
@@ -344,7 +345,7 @@ async def _emptied(folder: Path) -> None:
 
 
 async def test_what_can_t_be_read_back_is_told_once() -> None:
-    with BufferedBody() as body:
+    with closing(BufferedBody()) as body:
         await held(body, bytes(3 * MEMORY))
         assert body._file is not None
         assert body._file._file is not None
@@ -358,7 +359,7 @@ async def test_what_can_t_be_read_back_is_told_once() -> None:
 
 
 async def test_a_sender_that_is_closed_sends_nothing_of_what_was_being_read() -> None:
-    with BufferedBody() as body:
+    with closing(BufferedBody()) as body:
         await held(body, bytes(3 * MEMORY))
         sink = Sink()
         sender = sink.of(body)
@@ -375,7 +376,7 @@ async def test_a_sender_that_is_closed_sends_nothing_of_what_was_being_read() ->
 @pytest.mark.parametrize("on_disk", [False, True])
 async def test_whoever_is_sent_a_piece_may_close_or_go_on_at_once(*, on_disk: bool) -> None:
     data = os.urandom(3 * MEMORY if on_disk else MEMORY)
-    with BufferedBody() as body:
+    with closing(BufferedBody()) as body:
         await held(body, data)
         seen: list[bytes] = []
         done = asyncio.Event()
@@ -427,7 +428,7 @@ async def test_a_body_that_is_gone_never_looks_whole() -> None:
 
 async def test_whoever_is_asked_to_pause_or_to_resume_may_close_at_once() -> None:
     for act in ("pause", "resume"):
-        with BufferedBody() as body:
+        with closing(BufferedBody()) as body:
             closed = asyncio.Event()
             source = Source(bytes(3 * MEMORY))
             holder = source.hold(body)
@@ -440,6 +441,6 @@ async def test_whoever_is_asked_to_pause_or_to_resume_may_close_at_once() -> Non
             source.run()
             async with asyncio.timeout(PATIENCE):
                 await closed.wait()
-            with BufferedBody() as other:
+            with closing(BufferedBody()) as other:
                 assert (await held(other, bytes(3 * MEMORY))).said == ["held"]
             assert source.said == []

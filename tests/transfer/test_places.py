@@ -14,6 +14,7 @@ from proxy.core.errors import Code, Refusal
 from proxy.core.http.forwarded import Trusted, read_network
 from proxy.transfer.places import Place, PlaceLimiter
 from proxy.transfer.shared_counts import SharedCounts
+from tests.transfer.holding import holding
 
 MOST = 16
 SHARE, KEPT = 4, 2
@@ -41,7 +42,7 @@ class App:
         self._peers = 0
 
     def take(self, caller: Caller, client: str = UNKNOWN, app: str = "notes") -> Place:
-        return self._stack.enter_context(self.places.of(caller, app, client))
+        return self._stack.enter_context(holding(self.places.of(caller, app, client)))
 
     def stranger(self, client: str) -> Place:
         return self.take(ANONYMOUS, client)
@@ -132,7 +133,7 @@ def test_who_cannot_be_told_apart_has_no_share_but_leaves_what_is_kept(
 def test_a_share_is_of_one_app_and_comes_back(app: App) -> None:
     with ExitStack() as stack:
         for _ in range(SHARE):
-            stack.enter_context(app.places.of(ANONYMOUS, "notes", "203.0.113.7"))
+            stack.enter_context(holding(app.places.of(ANONYMOUS, "notes", "203.0.113.7")))
             app.take(ANONYMOUS, "203.0.113.7", app="photos")
     app.stranger("203.0.113.7")
 
@@ -293,7 +294,7 @@ def test_only_sockets_make_room_and_only_strangers(app: App) -> None:
 
 
 def test_a_place_that_was_given_back_is_free_once(app: App) -> None:
-    with app.places.of(ANONYMOUS, "notes", "203.0.113.7") as place:
+    with holding(app.places.of(ANONYMOUS, "notes", "203.0.113.7")) as place:
         place.hold_socket(Socket(0), lambda: app.closed.append("closed"))
         place.evict()
         assert len(app.places) == 0
@@ -305,7 +306,7 @@ def test_a_place_that_was_given_back_is_free_once(app: App) -> None:
 
 @pytest.mark.parametrize("error", [Refusal(Code.TOO_LARGE), OSError(), KeyboardInterrupt()])
 def test_a_place_comes_back_whatever_ends_a_request(app: App, error: BaseException) -> None:
-    with pytest.raises(type(error)), app.places.of(ANONYMOUS, "notes", "203.0.113.7"):
+    with pytest.raises(type(error)), holding(app.places.of(ANONYMOUS, "notes", "203.0.113.7")):
         raise error
     assert len(app.places) == 0
 
@@ -326,7 +327,7 @@ def test_places_are_short_before_they_are_gone(app: App) -> None:
 
 def test_what_was_given_back_or_is_the_portals_own_is_never_short(app: App) -> None:
     own = app.take(ANONYMOUS, app="")
-    with app.places.of(ANONYMOUS, "notes", UNKNOWN) as place:
+    with holding(app.places.of(ANONYMOUS, "notes", UNKNOWN)) as place:
         for _ in range(STRANGERS - 1):
             app.stranger(UNKNOWN)
         assert place.is_short()

@@ -11,6 +11,7 @@ from proxy.core.errors import Code, Refusal
 from proxy.transfer.limiters import ConcurrencyLimiter, ConnectionLimiter, Full
 from proxy.transfer.shared_counts import ALONE, SharedCounts
 from tests.alone import run_alone
+from tests.transfer.holding import holding
 
 NETWORK = ip_address("203.0.113.7")
 
@@ -102,14 +103,18 @@ def test_requests_are_those_of_all_workers() -> None:
     one, two = (
         ConcurrencyLimiter(limits, Code.APP_BUSY, counts.of_worker(worker)) for worker in range(2)
     )
-    with one.of("bob", "notes"), two.of("bob", "notes"):
+    with holding(one.of("bob", "notes")), holding(two.of("bob", "notes")):
         for limiter in (one, two):
-            with pytest.raises(Refusal) as caught, limiter.of("bob", "photos"):
+            with pytest.raises(Refusal) as caught, holding(limiter.of("bob", "photos")):
                 pass
             assert caught.value.code is Code.TOO_MANY_REQUESTS
             assert caught.value.detail == "bob: 2 at once"
-        with two.of("eve", "notes"), pytest.raises(Refusal) as caught, one.of("ada", "notes"):
+        with (
+            holding(two.of("eve", "notes")),
+            pytest.raises(Refusal) as caught,
+            holding(one.of("ada", "notes")),
+        ):
             pass
         assert caught.value.code is Code.APP_BUSY
-    with two.of("bob", "notes"), two.of("bob", "notes"):
+    with holding(two.of("bob", "notes")), holding(two.of("bob", "notes")):
         pass

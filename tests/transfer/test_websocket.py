@@ -12,7 +12,7 @@ from proxy.core.errors import Code
 from proxy.core.websocket.frames import Close
 from proxy.core.websocket.handshake import Handshake, accept_for
 from proxy.http.upstream import UpstreamFailed
-from proxy.transfer.websocket import RelayLimits, close_for
+from proxy.transfer.websocket import WebSocketLimits, close_for
 from tests.core.websocket.framing import (
     BINARY,
     CONTINUATION,
@@ -26,9 +26,9 @@ from tests.core.websocket.framing import (
 from tests.http.ends import settled
 from tests.transfer.relay_sides import KEY, SWITCHED, Sides
 
-LIMITS = RelayLimits(message=1000, ending=60, closing=60)
-QUICK = RelayLimits(message=1000, ending=0.05, closing=0.05)
-LOOSE = RelayLimits(ending=60, closing=60)
+LIMITS = WebSocketLimits(message=1000, ending=60, closing=60)
+QUICK = WebSocketLimits(message=1000, ending=0.05, closing=0.05)
+LOOSE = WebSocketLimits(ending=60, closing=60)
 HELLO = Frame(TEXT, b"hello")
 BIG = Frame(BINARY, b"x" * 1001)
 END, BREAK, LEFT, STOP, BLOCK, UNBLOCK = "end", "break", "left", "stop", "block", "unblock"
@@ -404,11 +404,11 @@ async def test_frames_that_have_begun_are_ended_before_our_close() -> None:
 
 
 async def test_the_earlier_limit_holds() -> None:
-    sides = Sides(RelayLimits(ending=60, closing=0.05))
+    sides = Sides(WebSocketLimits(ending=60, closing=0.05))
     sides.relay.from_app(b"", ends=True)
     sides.relay.stop()
     await settled(lambda: sides.over)
-    later = Sides(RelayLimits(ending=0.05, closing=60))
+    later = Sides(WebSocketLimits(ending=0.05, closing=60))
     later.relay.from_app(b"", ends=True)
     later.relay.stop()
     await settled(lambda: later.over)

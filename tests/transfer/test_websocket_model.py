@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from proxy.core.websocket.frames import Close
 from proxy.http.upstream import UpstreamFailed
 from proxy.transfer import websocket
-from proxy.transfer.websocket import RelayLimits
+from proxy.transfer.websocket import WebSocketLimits
 from tests.core.websocket.framing import BINARY, CLOSE, MASK, PING, TEXT, Frame, close, frames_of
 from tests.transfer.relay_sides import Side, Sides
 
-LIMITS = RelayLimits(message=3000, ending=60, closing=60)
+LIMITS = WebSocketLimits(message=3000, ending=60, closing=60)
 OURS = {1001, 1002, 1008, 1009, 1013}
 """The codes of our own closes; those of the sides are others."""
 FAILURE = UpstreamFailed("the connection was lost")

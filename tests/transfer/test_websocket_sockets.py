@@ -15,12 +15,12 @@ from proxy.core.http.headers import Fields
 from proxy.core.websocket.handshake import fields_for_app
 from proxy.http.client.engine import Http1Upstream
 from proxy.http.upstream import Destination, UpstreamExchange, UpstreamFailed, UpstreamRequest
-from proxy.transfer.websocket import RelayLimits, WebSocketRelay
+from proxy.transfer.websocket import WebSocketLimits, WebSocketRelay
 from tests.core.websocket.framing import BINARY, MASK, TEXT, Frame, close, frames_of
 from tests.http.ends import Link, scripted, settled
 from tests.transfer.relay_sides import ASKED, KEY, SWITCHED, Side
 
-LIMITS = RelayLimits(ending=60, closing=60)
+LIMITS = WebSocketLimits(ending=60, closing=60)
 HELLO = Frame(TEXT, b"hello")
 PIECE = Frame(BINARY, b"x" * 65536)
 _ASKED_FIELDS = (
@@ -36,7 +36,7 @@ _HEAD = b"HTTP/1.1 101 Switching Protocols\r\n" + b"".join(
 class Relayed:
     """The owner of a relay: who is told by both sides."""
 
-    limits: RelayLimits
+    limits: WebSocketLimits
     client: Side = field(default_factory=Side)
     over: list[object] = field(default_factory=list)
     exchange: UpstreamExchange | None = None
@@ -90,7 +90,7 @@ class Relayed:
 
 
 @asynccontextmanager
-async def joined(limits: RelayLimits = LIMITS) -> AsyncIterator[tuple[Relayed, Link]]:
+async def joined(limits: WebSocketLimits = LIMITS) -> AsyncIterator[tuple[Relayed, Link]]:
     apps: list[Link] = []
     over = asyncio.Event()
 

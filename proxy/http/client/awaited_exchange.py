@@ -17,6 +17,7 @@ from proxy.core.errors import Refusal
 from proxy.core.http.headers import Field, Fields, indexed
 from proxy.core.http1.reader import SWITCHING_PROTOCOLS
 from proxy.http.client.exchange import Exchange
+from proxy.http.futures import wake
 from proxy.http.upstream import (
     BytesBody,
     Ending,
@@ -257,26 +258,21 @@ class AwaitedExchange(Ending):
 
     def body_invited(self) -> None:
         """Let the body go."""
-        _wake(self._invitation)
+        wake(self._invitation)
 
     def pause_body(self) -> None:
         """Whoever sends asks after each piece."""
 
     def resume_body(self) -> None:
         """Let whoever sends go on."""
-        _wake(self._writable)
+        wake(self._writable)
 
     def _put(self, event: _Head | bytes | None) -> None:
         self._events.append(event)
-        _wake(self._arrival)
+        wake(self._arrival)
 
     def _fail(self, failure: Exception) -> None:
         if self._failure is None:
             self._failure = failure
-        _wake(self._arrival)
-        _wake(self._writable)
-
-
-def _wake(future: asyncio.Future[None] | None) -> None:
-    if future is not None and not future.done():
-        future.set_result(None)
+        wake(self._arrival)
+        wake(self._writable)

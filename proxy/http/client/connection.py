@@ -23,8 +23,6 @@ from proxy.http.tcp_keepalive import keep_alive
 from proxy.http.tls.transport import TlsTransport
 from proxy.http.upstream import ANYBODY, UpstreamFailed, UpstreamTimeouts
 
-HIGH = 256 * 1024
-"""Bytes of content that wait for the receiver at most: those of one read."""
 WATCH = 0.1
 """Seconds in which a connection that won't be used again may show that its server answers twice."""
 _PIECE = 256 * 1024

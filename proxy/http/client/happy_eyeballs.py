@@ -9,6 +9,8 @@ from itertools import chain, zip_longest
 
 from proxy.http.client.resolver import Address, Addresses
 
+NEXT_ADDRESS = 0.25
+"""Seconds until the next address of a name is tried beside the first."""
 OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 """That this process, or the machine, can open no more."""
 

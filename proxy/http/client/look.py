@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from proxy.http.client.happy_eyeballs import dial
+from proxy.http.client.happy_eyeballs import NEXT_ADDRESS, dial
 from proxy.http.client.resolver import Resolver
 from proxy.http.upstream import Destination
 
@@ -24,7 +24,6 @@ PAUSE = 10.0
 """Seconds between two looks at one app, however often somebody asks."""
 FIRST_WAIT = 0.5
 """Seconds that somebody who asks waits for looks that are on their way."""
-_NEXT_ADDRESS = 0.25
 
 
 async def look(to: Destination, resolver: Resolver, patience: float = PATIENCE) -> Finding:
@@ -89,4 +88,4 @@ async def _connect(to: Destination, resolver: Resolver) -> None:
         return
     host, port = to.connect or (to.origin.host, to.origin.port)
     addresses = await resolver.look_up(host.strip("[]"), port)
-    (await dial(addresses, _NEXT_ADDRESS)).close()
+    (await dial(addresses, NEXT_ADDRESS)).close()

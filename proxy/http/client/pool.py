@@ -14,7 +14,7 @@ from functools import partial
 
 from proxy.core.http1.framing import Persistence
 from proxy.http.client.connection import Connection
-from proxy.http.client.happy_eyeballs import OUT_OF_DESCRIPTORS, dial
+from proxy.http.client.happy_eyeballs import NEXT_ADDRESS, OUT_OF_DESCRIPTORS, dial
 from proxy.http.client.request_body import RequestBody
 from proxy.http.client.resolver import Address, Resolver
 from proxy.http.client.server_history import ServerHistory
@@ -28,14 +28,11 @@ RESERVED_CONNECTIONS = 256
 
 All others are as many as ran at once a moment ago: a new one is only made while none is idle.
 """
-HAPPY_EYEBALLS = 0.25
-"""Seconds until the next address of a name is tried beside the first (RFC 8305, section 5)."""
 REST = 0.05
 """Seconds that a connection rests behind a response that ended with its head.
 
 A server that sends a body there all the same sends it at once; it must not meet the next request.
 """
-
 EARLY = 1.0
 """A server that closes a kept connection within so many seconds doesn't mean to keep any."""
 
@@ -248,7 +245,7 @@ class Pool:
             return await dial([Address(socket.AF_UNIX, 0, to.unix)], None)
         host, port = to.connect or (to.origin.host.strip("[]"), to.origin.port)
         addresses = await self._resolver.look_up(host, port)
-        return await dial(addresses, None if to.connect else HAPPY_EYEBALLS)
+        return await dial(addresses, None if to.connect else NEXT_ADDRESS)
 
 
 def _discard(connection: Connection) -> None:

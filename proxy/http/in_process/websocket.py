@@ -12,6 +12,7 @@ from contextlib import suppress
 from starlette.types import ASGIApp, Message
 
 from proxy.core.http.headers import Field, values_of
+from proxy.core.http1.reader import SWITCHING_PROTOCOLS
 from proxy.core.websocket.frames import close_frame
 from proxy.core.websocket.handshake import accept_for
 from proxy.core.websocket.messages import (
@@ -37,7 +38,6 @@ from proxy.http.in_process.response_stream import (
 from proxy.http.in_process.scope import websocket_scope
 from proxy.http.upstream import UpstreamFailed, UpstreamRequest
 
-_SWITCHING = 101
 _FORBIDDEN = 403
 _NORMAL, _NOT_UTF8, _FAILED = 1000, 1007, 1011
 _OF_THE_HANDSHAKE = frozenset({b"connection", b"upgrade", b"sec-websocket-accept"})
@@ -66,7 +66,7 @@ class SocketExchange:
         """Wait until the app accepts or refuses; raises ``UpstreamFailed``."""
         head = await self._response.head()
         self.status, self.fields = head.status, head.fields
-        if head.status == _SWITCHING:
+        if head.status == SWITCHING_PROTOCOLS:
             self._response.disable_timeouts()
 
     def pieces(self) -> AsyncIterator[bytes]:
@@ -75,7 +75,7 @@ class SocketExchange:
 
     async def write(self, data: bytes) -> None:
         """Hand the client's frames to the app, once it takes them."""
-        if self._response.is_gone or self.status != _SWITCHING:
+        if self._response.is_gone or self.status != SWITCHING_PROTOCOLS:
             raise UpstreamFailed("no raw stream")
         for event in self._reader.feed(data):
             await self._messages.join()
@@ -83,7 +83,7 @@ class SocketExchange:
 
     def write_end(self) -> None:
         """Tell the app that nothing more comes."""
-        if self._response.is_gone or self.status != _SWITCHING:
+        if self._response.is_gone or self.status != SWITCHING_PROTOCOLS:
             raise UpstreamFailed("no raw stream")
         self._tell_disconnect(ABNORMAL, "")
 
@@ -181,7 +181,7 @@ class SocketExchange:
             (b"sec-websocket-accept", accept_for(key)),
         )
         self._is_open = True
-        await self._response.say(Head(_SWITCHING, (*agreed, *fields)))
+        await self._response.say(Head(SWITCHING_PROTOCOLS, (*agreed, *fields)))
 
     async def _deny(self, message: Message) -> None:
         """Refuse with a response of the app's own, as the extension for it has it."""

@@ -15,7 +15,7 @@ from proxy.http.server.timeouts import ConnectionTimeouts, Deadline
 
 
 class Lingering:
-    """The end of one connection; ``deadline`` is its one timer."""
+    """The end of one connection, whose deadline is ``deadline``."""
 
     def __init__(
         self,

@@ -151,7 +151,7 @@ class ReadSide:
 
 
 class WriteSide:
-    """What leaves on one connection; ``deadline`` is the connection's one timer."""
+    """What leaves on one connection, whose deadline is ``deadline``."""
 
     __slots__ = (
         "_deadline",

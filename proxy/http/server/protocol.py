@@ -20,7 +20,7 @@ from proxy.core.http1.grammar import Malformed
 from proxy.http.asgi_handler import serve_asgi
 from proxy.http.downstream import Serve
 from proxy.http.read_buffer import ReadBuffer
-from proxy.http.scope import TARGET, connection_scope, socket_address
+from proxy.http.scope import connection_scope, socket_address
 from proxy.http.server.exchange import Exchange
 from proxy.http.server.lingering import Lingering
 from proxy.http.server.pacing import ReadSide, WriteSide
@@ -28,8 +28,6 @@ from proxy.http.server.requests import ConnectionRequests
 from proxy.http.server.timeouts import ConnectionTimeouts, Deadline
 from proxy.http.server.unsent_heads import unsent_heads_of
 from proxy.http.tcp_keepalive import keep_alive
-
-__all__ = ["TARGET", "ServerConnection"]
 
 log = logging.getLogger("proxy.http")
 

@@ -2,7 +2,7 @@
 
 A body may pause, as long as each pause is shorter than the owner's patience with it. How slow it
 is in all matters only where connections are short: then a byte now and then holds a place that
-somebody else could have. All of it runs on one timer for each connection.
+somebody else could have. All of it runs on one ``Deadline`` for each connection.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ class ConnectionTimeouts:
     """For all of that body, read past so that the client gets to read its response."""
     linger_bytes: int = 256 * 1024 * 1024
     ending: float = 2.0
-    """The same where places are short or the listener ends."""
+    """For all of that body where places are short, or the listener ends."""
     last_call: float = 1.0
     """For a client that has connected and not asked yet, when the listener ends."""
     buffered: int = 256 * 1024

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable
 from contextlib import suppress
 from typing import TypeVar
 
+from proxy.http.futures import wake
 from proxy.http.tls.handshakes import HandshakeLimiter
 from proxy.http.tls.stream import TlsStream
 from proxy.http.tls.transport import TlsTransport, shared_buffer
@@ -118,13 +119,8 @@ async def _until(
 ) -> None:
     """Wait until the socket is ready for what is watched."""
     ready, descriptor = asyncio.get_running_loop().create_future(), sock.fileno()
-    watch(descriptor, _wake, ready)
+    watch(descriptor, wake, ready)
     try:
         await ready
     finally:
         unwatch(descriptor)
-
-
-def _wake(ready: asyncio.Future[None]) -> None:
-    if not ready.done():
-        ready.set_result(None)
