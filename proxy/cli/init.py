@@ -1,6 +1,7 @@
 """``init`` and ``id``: a Portal's first files, and who it is."""
 
 import json
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -8,19 +9,25 @@ from typing import Annotated
 
 import typer
 
+from proxy.cli.init_identity import make_or_read_key, replace_identity, settle_identity
 from proxy.cli.output import USAGE, Stop, command_line, remark, say
-from proxy.cli.portal_files import DEFAULT_FOLDER, ConfigFolder, PortalFiles, open_portal
-from proxy.config.portal_yaml import FILE_NAME, load_config
+from proxy.cli.portal_files import DEFAULT_FOLDER, ConfigFolder, PortalFiles, open_portal, plain
+from proxy.config.own_identity import id_line
+from proxy.config.portal_yaml import FILE_NAME, NEW, load_config
+from proxy.config.portal_yaml_edit import COMMENT
 from proxy.core.display_names import name_problem
 from proxy.core.errors import Invalid
 from proxy.core.http.origin import is_dns_label
-from proxy.core.identity import PrivateKey
 from proxy.state.files import create_atomically, make_private_folder
-from proxy.state.identity_key import create_identity
+from proxy.state.identity_key import load_identity
+from proxy.state.layout import State
 from proxy.state.replay import ReplayStore
 
 _PORTAL_YAML = """\
 # A Portal. Paths in this file are relative to it. After a change: portal-proxy check
+
+{comment}
+id: {portal_id}
 
 # Shown to peers.
 name: {name}
@@ -48,7 +55,7 @@ aliases: []
 # sealing_rotation: 24h
 
 # Where the key, the contact list and all else that must last are. Only the proxy may read it.
-state: ../state
+state: {state}
 
 # Where the proxy listens: host:port, or unix:path.
 listen:
@@ -64,6 +71,7 @@ listen:
 #   certificate: /etc/letsencrypt/live/8271dd.p.getportal.org/fullchain.pem
 #   key: /etc/letsencrypt/live/8271dd.p.getportal.org/privkey.pem
 """
+_STATE = "../state"
 _ASKED = ("name", "domain")
 """The places in portal.yaml that the options fill in."""
 
@@ -84,20 +92,30 @@ def init(
         ),
     ] = None,
     config: ConfigFolder = DEFAULT_FOLDER,
+    *,
+    new_identity: Annotated[
+        bool,
+        typer.Option("--new-identity", help="Make a new key, and so another Portal of this one."),
+    ] = False,
 ) -> None:
     """Make what is missing: portal.yaml, the key, the contact list.
 
     Nothing that is there is changed, above all no key, so this can run before
     every start. Beside a portal.yaml, which may be read-only, it needs no options.
 
+    portal.yaml names the Portal by its ID. Where it does and the key is missing, or
+    is another Portal's, nothing is made: put the key of your backup back, or use
+    --new-identity. No peer knows a new identity: each has to add it.
+
     For example:
       portal-proxy init --config config/ada --name Ada --domain p.getportal.org
     """
-    _make_portal_yaml(config, name, domain)
+    path = config / FILE_NAME
+    if not os.path.lexists(path):
+        _make_portal_yaml(config, name, domain)
     portal = open_portal(config)
     _say_what_is_ignored(portal, name, domain)
-    make_private_folder(portal.config.state)
-    key = _make_key(portal)
+    key = replace_identity(portal) if new_identity else settle_identity(portal)
     _make_stores(portal)
     say(f"Portal ID  {key.public.portal_id}")
     say(f"Address    {portal.config.public_origin(key.public.portal_id)}")
@@ -112,20 +130,27 @@ def show_id(config: ConfigFolder = DEFAULT_FOLDER) -> None:
     For example:
       portal-proxy id --config config/ada
     """
-    say(open_portal(config).identity().public.portal_id)
+    portal = open_portal(config)
+    # Also where portal.yaml doesn't name it yet: its owner may need the ID for that.
+    named = portal.config.id is not None
+    key = portal.identity() if named else load_identity(portal.state.identity_key)
+    say(key.public.portal_id)
 
 
 def _make_portal_yaml(folder: Path, name: str | None, domain: str | None) -> None:
-    """Write a complete, commented portal.yaml where there is none."""
+    """Write a complete, commented portal.yaml, and the key that it names, where it isn't there."""
     path = folder / FILE_NAME
-    if path.exists() or path.is_symlink():
-        return
     if name is None or domain is None:
         example = command_line(folder, "init", "--name", "Ada", "--domain", "p.getportal.org")
         reason = f"{path} doesn't exist yet, so --name and --domain are needed, as in: {example}"
         raise Stop(reason, status=USAGE)
-    data = _portal_yaml(name, domain)
+    text = _portal_yaml(name, domain)
     folder.mkdir(parents=True, exist_ok=True)
+    # The key first: were the file there without it, the next init would refuse to make one.
+    state = State(plain(folder / _STATE))
+    make_private_folder(state.folder)
+    key = make_or_read_key(state.identity_key)
+    data = text.replace(f"id: {NEW}", id_line(key.public.portal_id), 1).encode()
     try:
         create_atomically(path, data, mode=0o644)
     except FileExistsError:
@@ -133,8 +158,8 @@ def _make_portal_yaml(folder: Path, name: str | None, domain: str | None) -> Non
     say(f"Made       {path}")
 
 
-def _portal_yaml(name: str, domain: str) -> bytes:
-    """Return the file's text, which can be read; refuses what would make it another one."""
+def _portal_yaml(name: str, domain: str) -> str:
+    """Return the file's text, without an ID yet; refuses what would make it another one."""
     wrong = name_problem(name)
     if wrong is not None:
         raise Stop(f"--name: {wrong}")
@@ -142,9 +167,11 @@ def _portal_yaml(name: str, domain: str) -> bytes:
     if not all(map(is_dns_label, domain.split("."))):
         raise Stop(f"--domain: expected a domain such as p.getportal.org, not {domain!r:.80}")
     quoted = json.dumps(name, ensure_ascii=False)
-    data = _PORTAL_YAML.format(name=quoted, domain=domain).encode()
+    text = _PORTAL_YAML.format(
+        comment=COMMENT, portal_id=NEW, name=quoted, domain=domain, state=_STATE
+    )
     with tempfile.TemporaryDirectory() as trial:
-        (Path(trial) / FILE_NAME).write_bytes(data)
+        (Path(trial) / FILE_NAME).write_text(text, "utf-8")
         try:
             load_config(Path(trial))
         except Invalid as invalid:
@@ -152,7 +179,7 @@ def _portal_yaml(name: str, domain: str) -> bytes:
             if first is None:
                 raise
             raise Stop(f"--{first.place}: {first.what}") from None
-    return data
+    return text
 
 
 def _say_what_is_ignored(portal: PortalFiles, name: str | None, domain: str | None) -> None:
@@ -165,16 +192,6 @@ def _say_what_is_ignored(portal: PortalFiles, name: str | None, domain: str | No
         if typed is not None and typed != kept:
             path = portal.folder / FILE_NAME
             remark(f"--{field} {typed} is ignored: {path} is there and has {field}: {kept}")
-
-
-def _make_key(portal: PortalFiles) -> PrivateKey:
-    """Make the identity key, or read the one that is there: a key is never replaced."""
-    try:
-        key = create_identity(portal.state.identity_key)
-    except FileExistsError:
-        return portal.identity()
-    say(f"Made       {portal.state.identity_key}")
-    return key
 
 
 def _make_stores(portal: PortalFiles) -> None:

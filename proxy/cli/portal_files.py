@@ -10,12 +10,12 @@ import typer
 from proxy.cli.output import DEFAULT_FOLDER
 from proxy.config.apps import APPS_FOLDER, Catalogue, load_catalogue
 from proxy.config.certificate import Certificate, load_certificate
+from proxy.config.own_identity import load_own_identity
 from proxy.config.portal_yaml import Config, load_config
 from proxy.core.access.policy import Contact, ContactList
 from proxy.core.http.origin import is_dns_label
 from proxy.core.identity import PrivateKey
 from proxy.state.contacts import ContactStore
-from proxy.state.identity_key import load_identity
 from proxy.state.layout import State
 from proxy.state.terminals import PairingStore, TerminalStore
 from proxy.state.tokens import TokenStore
@@ -58,7 +58,7 @@ class PortalFiles:
 
     def identity(self) -> PrivateKey:
         """Return this Portal's key; raises ``Invalid`` where it can't be used."""
-        return load_identity(self.state.identity_key)
+        return load_own_identity(self.config)
 
     def certificate(self) -> Certificate | None:
         """Return what the public listener speaks TLS with; raises ``Invalid``."""
@@ -82,10 +82,10 @@ class PortalFiles:
 def open_portal(folder: Path) -> PortalFiles:
     """Read portal.yaml in ``folder``; raises ``Invalid`` with every problem in it."""
     config = load_config(folder)
-    return PortalFiles(replace(config, state=_plain(config.state)))
+    return PortalFiles(replace(config, state=plain(config.state)))
 
 
-def _plain(path: Path) -> Path:
+def plain(path: Path) -> Path:
     """Return ``config/../state`` as ``state``, where no symbolic link makes that another place."""
     plain = Path(os.path.normpath(path))
     return plain if plain.resolve() == path.resolve() else path
@@ -116,4 +116,4 @@ ConfigFolder = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 """``--json``, where there is a listing."""
 
-__all__ = ["DEFAULT_FOLDER", "AsJson", "ConfigFolder", "PortalFiles", "open_portal"]
+__all__ = ["DEFAULT_FOLDER", "AsJson", "ConfigFolder", "PortalFiles", "open_portal", "plain"]

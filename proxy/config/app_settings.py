@@ -13,14 +13,14 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from proxy.config.config_file import is_there, read_config_file
+from proxy.config.config_file import HomePath, expand_home, is_there, read_config_file
 from proxy.config.listen import socket_path, socket_path_problem
 from proxy.config.timeouts import Silence
 from proxy.core.app_fields import DEFAULT_POLICY, FieldPolicy
 from proxy.core.errors import Invalid, Problem
 from proxy.core.http.headers import is_token, spelling
 from proxy.core.http.origin import Origin, parse_origin
-from proxy.core.text_files.schema import PathText, Section, validate
+from proxy.core.text_files.schema import Section, validate
 from proxy.core.text_files.strict_yaml import parse_yaml
 from proxy.core.text_files.text import shown
 from proxy.http.upstream import Destination
@@ -112,7 +112,7 @@ def _upstream(text: str) -> str:
     if text.startswith(_UNIX):
         if len(text) == len(_UNIX):
             raise ValueError("expected a path after unix:")
-        return text
+        return _UNIX + expand_home(text.removeprefix(_UNIX))
     try:
         parse_origin(text)
     except ValueError:
@@ -140,8 +140,8 @@ class SettingsFile(Section):
     """The schema of proxy.yaml."""
 
     upstream: Annotated[str, AfterValidator(_upstream)] | None = None
-    upstream_ca: PathText | None = None
-    token_file: PathText | None = None
+    upstream_ca: HomePath | None = None
+    token_file: HomePath | None = None
     app_answer: Silence | None = None
     host: Annotated[str, AfterValidator(_host)] | None = None
     http: Literal["1.0", "1.1"] | None = None

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, PlainValidator
 
-from proxy.config.config_file import read_config_file
+from proxy.config.config_file import HomePath, read_config_file
 from proxy.config.limits import DEFAULT_LIMITS, Limits, LimitsFile
 from proxy.config.listen import Listen, ListenFile, place
 from proxy.config.timeouts import DEFAULT_TIMEOUTS, GRACE, Grace, Timeouts, TimeoutsFile
@@ -21,15 +21,17 @@ from proxy.core.display_names import name_problem
 from proxy.core.errors import Invalid, Problem
 from proxy.core.http.forwarded import NOBODY, Network, Trusted, read_network
 from proxy.core.http.origin import Origin, is_dns_label, parse_origin
-from proxy.core.identity import SHORT_ID_LENGTH, short_id
+from proxy.core.identity import ID_LENGTH, SHORT_ID_LENGTH, is_portal_id, short_id
 from proxy.core.sealing_rotation import DEFAULT_ROTATION, LONGEST_ROTATION, SHORTEST_ROTATION
 from proxy.core.text_files.duration import read_whole_seconds
-from proxy.core.text_files.schema import PathText, Section, validate
+from proxy.core.text_files.schema import Section, validate
 from proxy.core.text_files.strict_yaml import parse_yaml
 from proxy.core.text_files.text import shown
 from proxy.logging_setup import LogForm
 
 FILE_NAME = "portal.yaml"
+NEW = "new"
+"""What stands for the ID of a Portal whose identity may be thrown away, as a demo's."""
 
 _PLACEHOLDER = "{short_id}"
 _ANY_SHORT_ID = "a" * SHORT_ID_LENGTH
@@ -49,6 +51,8 @@ class Config:
     """A Portal's settings; ``public_url`` may hold ``{short_id}``."""
 
     folder: Path
+    id: str | None
+    """The full ID that this Portal must have, or ``NEW``; None where the file doesn't say."""
     name: str
     domain: str
     public_url: str
@@ -96,6 +100,7 @@ def load_config(folder: Path) -> Config:
     public_url = file.public_url or f"https://{_PLACEHOLDER}.{file.domain}"
     return Config(
         folder=folder,
+        id=file.id,
         name=file.name,
         domain=file.domain,
         public_url=public_url,
@@ -120,6 +125,14 @@ def _is_plain_http(public_url: str) -> bool:
 def _accepted_by_default(public_url: str) -> tuple[Mode, ...]:
     """Return both modes where TLS hides a signed call from the way there, else sealed alone."""
     return ("sealed",) if _is_plain_http(public_url) else MODES
+
+
+def _id(text: str) -> str:
+    if text != NEW and not is_portal_id(text):
+        raise ValueError(
+            f"expected this Portal's full ID, {ID_LENGTH} characters, or {NEW}, not {shown(text)}"
+        )
+    return text
 
 
 def _name(text: str) -> str:
@@ -185,18 +198,19 @@ _Proxy = Annotated[Network | Literal["unix"], PlainValidator(_proxy)]
 
 
 class _TlsFile(Section):
-    certificate: PathText
-    key: PathText
+    certificate: HomePath
+    key: HomePath
 
 
 class _PortalFile(Section):
+    id: Annotated[str, AfterValidator(_id)] | None = None
     name: Annotated[str, AfterValidator(_name)]
     domain: Annotated[str, AfterValidator(_domain)]
     public_url: Annotated[str, AfterValidator(_public_url)] | None = None
     aliases: list[Annotated[str, AfterValidator(_alias)]] | None = None
     accept: Annotated[list[Mode], AfterValidator(_accept)] | None = None
     sealing_rotation: _Rotation = DEFAULT_ROTATION
-    state: PathText = "../state"
+    state: HomePath = "../state"
     listen: ListenFile = ListenFile()
     tls: _TlsFile | None = None
     timeouts: TimeoutsFile = TimeoutsFile()

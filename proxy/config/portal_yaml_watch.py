@@ -7,8 +7,10 @@ told while its owner still knows what was changed.
 import logging
 from pathlib import Path
 
+from proxy.config.own_identity import id_problem
 from proxy.config.portal_yaml import FILE_NAME, Config, load_config
 from proxy.core.errors import Invalid
+from proxy.core.identity import PrivateKey
 from proxy.state.file_watch import FileWatch, Versions
 from proxy.state.files import file_version
 
@@ -20,8 +22,9 @@ class PortalYamlWatch(FileWatch[Config]):
 
     _while_stale = "the proxy runs on as it started"
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, key: PrivateKey) -> None:
         super().__init__(config)
+        self._key = key
         self._path = config.folder / FILE_NAME
         self._folder: Path = config.folder
 
@@ -33,7 +36,10 @@ class PortalYamlWatch(FileWatch[Config]):
         return {self._path: file_version(self._path, follow_links=True)}
 
     def _read(self) -> Config:
-        return load_config(self._folder)
+        config = load_config(self._folder)
+        if problem := id_problem(config, self._key):
+            raise Invalid([problem])
+        return config
 
     def _log_change(self) -> None:
         _log.warning("%s changed: it holds from the next start", self._path)

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from proxy.admin import owner_app
 from proxy.config.apps import CatalogueWatch
 from proxy.config.certificate import CertificateWatch
+from proxy.config.own_identity import load_own_identity
 from proxy.config.portal_yaml import Config
 from proxy.config.portal_yaml_watch import PortalYamlWatch
 from proxy.core.access.policy import Mode
@@ -35,7 +36,7 @@ from proxy.server.spare_descriptors import SpareDescriptors
 from proxy.server.token_files import TokenFiles
 from proxy.state.contacts import ContactStore, ContactWatch
 from proxy.state.files import sweep
-from proxy.state.identity_key import IdentityWatch, load_identity
+from proxy.state.identity_key import IdentityWatch
 from proxy.state.layout import State
 from proxy.state.replay import ReplayStore
 from proxy.state.sealing_keys import SealingKeyStore
@@ -72,7 +73,7 @@ class Running:
 
     def __post_init__(self) -> None:
         self.state_folder = StateFolder(self.portal.config.state)
-        self.portal_yaml = PortalYamlWatch(self.portal.config)
+        self.portal_yaml = PortalYamlWatch(self.portal.config, self.portal.key)
         path = State(self.portal.config.state).identity_key
         self.identity = IdentityWatch(path, self.portal.id)
         self._token_files = TokenFiles(self.tokens)
@@ -220,7 +221,7 @@ def prepare(
     sealing = SealingKeyStore(
         state.sealing, config.sealing_rotation, accepting="sealed" in config.accept
     )
-    key = load_identity(state.identity_key)
+    key = load_own_identity(config)
     tls = config.tls
     certificate = None
     if tls is not None:

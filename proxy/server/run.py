@@ -11,7 +11,7 @@ from functools import partial
 
 from proxy import logging_setup as logs
 from proxy.config.listen import LISTENERS, Address, Listen
-from proxy.config.portal_yaml import Config
+from proxy.config.portal_yaml import NEW, Config
 from proxy.core.errors import Invalid
 from proxy.server import signals
 from proxy.server.compose import Running, prepare
@@ -225,6 +225,8 @@ async def _serve(running: Running, life: Alone, sockets: OpenSockets) -> int:
             listeners = running.listeners(sockets())  # opened last: who is let in can be served
             follower = asyncio.create_task(running.follow_files())
             log.info("Portal %s at %s", running.portal.id, running.portal.hosts.origin)
+            if running.portal.config.id == NEW:
+                log.warning("portal.yaml says `id: new`: this identity is one to throw away")
             for listener in listeners:
                 log.info("%s listener: %s", listener.name, listener.where)
             collect_rarely()

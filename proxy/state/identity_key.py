@@ -48,12 +48,16 @@ _MISSING = (
     "is missing: `portal-proxy init` makes a new Portal. If there was one before, put the file of "
     "your backup in its place instead: a new key has another ID, which no peer knows"
 )
-_OTHERWISE = "put the file of your backup in its place, or start the proxy again to be that Portal"
+_OTHERWISE = "put the file of your backup in its place"
 _log = logging.getLogger("proxy.state")
 _DAMAGED = (
     "is damaged, or of two Portals: the key in it isn't that of the Portal ID above it. Put the "
     "file of your backup in its place"
 )
+
+
+class MissingKey(Invalid):
+    """There is no key at all."""
 
 
 def create_identity(path: Path) -> PrivateKey:
@@ -80,7 +84,7 @@ def id_line(key: PrivateKey) -> str:
 def load_identity(path: Path) -> PrivateKey:
     """Read the identity; raises ``Invalid`` for anything but an Ed25519 key that is ours alone.
 
-    So it does where the file says that its key is another Portal's.
+    So it does where the file says that its key is another Portal's; ``MissingKey`` where none is.
     """
     return _load(path)[0]
 
@@ -129,7 +133,7 @@ def _load(path: Path) -> tuple[PrivateKey, bool]:
     try:
         return _parse(read_private(path, limit=_KEY_FILE_LIMIT))
     except FileNotFoundError:
-        raise _invalid(path, _MISSING) from None
+        raise _missing(path) from None
     except OSError as error:
         raise unreadable(path, error) from None
     except (Unsafe, ValueError) as error:
@@ -170,11 +174,15 @@ def _check_folder(path: Path) -> None:
     try:
         check_folder(folder)
     except FileNotFoundError:
-        raise _invalid(path, _MISSING) from None
+        raise _missing(path) from None
     except OSError as error:
         raise unreadable(path, error) from None
     except Unsafe as error:
         raise _invalid(folder, str(error)) from None
+
+
+def _missing(path: Path) -> MissingKey:
+    return MissingKey([Problem(str(path), "", _MISSING)])
 
 
 def _invalid(path: Path, what: str) -> Invalid:

@@ -68,7 +68,8 @@ def test_a_second_init_changes_nothing(ada: Home) -> None:
 def test_init_beside_a_portal_yaml_needs_no_options_and_leaves_it_alone(home: Home) -> None:
     home.config.mkdir()
     given = home.config / "portal.yaml"
-    given.write_text("name: Bob\ndomain: portal.localhost\npublic_url: http://{short_id}.x:8080\n")
+    text = "id: new\nname: Bob\ndomain: portal.localhost\npublic_url: http://{short_id}.x:8080\n"
+    given.write_text(text)
     given.chmod(0o444)
     home.config.chmod(0o555)
     outcome = home.call("init")

@@ -30,6 +30,7 @@ def _problems(folder: Path, text: str) -> list[str]:
 def test_a_name_and_a_domain_are_enough(tmp_path: Path) -> None:
     assert _load(tmp_path, "name: Ada\ndomain: p.getportal.org\n") == Config(
         folder=tmp_path,
+        id=None,
         name="Ada",
         domain="p.getportal.org",
         public_url="https://{short_id}.p.getportal.org",
