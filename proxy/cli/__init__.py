@@ -1,9 +1,9 @@
 """The command line, ``portal-proxy``: a file is named for its command.
 
-They are ``apps``, ``call``, ``check``, ``health``, ``init``, ``peers``, ``ping``, ``serve`` and
-``terminals``. ``call_*`` are parts of ``call``, and likewise ``check_*``, ``health_*``,
-``peers_*``, ``ping_*`` and ``terminals_*``; what all share is in ``framework``, ``arguments``,
-``portal_files``, ``output`` and ``http_client``.
+They are ``apps``, ``call``, ``card``, ``check``, ``health``, ``init``, ``peers``, ``ping``,
+``serve`` and ``terminals``. ``call_*`` are parts of ``call``, and likewise ``check_*``,
+``health_*``, ``init_*``, ``peers_*`` and ``ping_*``; what several share is in ``framework``,
+``arguments``, ``portal_files``, ``output``, ``qr`` and ``http_client``.
 
 Exit status: 0; 1 for a refusal, with its reason in a line on stderr; 2 for a command line that
 can't be meant.
@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli import apps, call, check, health, peers, ping, serve, terminals
+from proxy.cli import apps, call, card, check, health, peers, ping, serve, terminals
 from proxy.cli import init as setup
 from proxy.cli.framework import Command, Group, Root
 from proxy.cli.output import PROGRAM, USAGE, remark, say
@@ -56,8 +56,8 @@ def choose(
       portal-proxy check
       portal-proxy serve
 
-    Somebody you know, by the ID that their "portal-proxy id" prints:
-      portal-proxy peers add ID --name Bob
+    Somebody you know, by the line that their "portal-proxy card" prints:
+      portal-proxy peers add 'CARD'
       portal-proxy apps allow guestbook all
       portal-proxy ping bob
 
@@ -79,6 +79,7 @@ cli.command(cls=Command)(serve.serve)
 cli.command(cls=Command)(check.check)
 cli.command(cls=Command)(health.health)
 cli.command("id", cls=Command)(setup.show_id)
+cli.command(cls=Command)(card.card)
 cli.command(cls=Command)(call.call)
 cli.command(cls=Command)(ping.ping)
 cli.add_typer(peers.peers, name="peers", cls=Group)

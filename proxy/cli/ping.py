@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli.arguments import Peer, the_peer
+from proxy.cli.arguments import Peer, the_contact
 from proxy.cli.output import Stop, counted, say, say_fields, say_json
 from proxy.cli.ping_address import Step
 from proxy.cli.portal_files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_portal
@@ -36,7 +36,7 @@ def ping(
 
     portal = open_portal(config)
     contacts = portal.contacts.load()
-    contact = the_peer(contacts, peer)
+    contact = the_contact(contacts, peer)
     key = portal.identity()
     steps: list[Step] = []
 

@@ -3,8 +3,8 @@
 ``gate`` is the order of checks, ``errors`` every refusal, ``epoch`` what a call is signed under,
 ``revocation`` what a running request lives on. ``app_fields`` is what an app is told, ``log_line``
 what the log tells. ``identity`` is a Portal's key and ID, ``identity_document`` how it shows
-itself, ``display_names`` what people call it; ``sealing_rotation`` says when a sealing key is made
-and deleted.
+itself, ``display_names`` what people call it, ``written_id`` its ID as people copy it, and ``card``
+what they give to friends; ``sealing_rotation`` says when a sealing key is made and deleted.
 
 Nothing in here imports from the rest of the program; a linter holds that.
 """
