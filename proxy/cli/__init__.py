@@ -1,9 +1,9 @@
 """The command line, ``portal-proxy``: a file is named for its command.
 
-They are ``apps``, ``call``, ``card``, ``check``, ``health``, ``init``, ``peers``, ``ping``,
-``serve`` and ``terminals``. ``call_*`` are parts of ``call``, and likewise ``check_*``,
-``health_*``, ``init_*``, ``peers_*`` and ``ping_*``; what several share is in ``framework``,
-``arguments``, ``portal_files``, ``output``, ``qr`` and ``http_client``.
+They are ``apps``, ``backup``, ``call``, ``card``, ``check``, ``health``, ``init``, ``peers``,
+``ping``, ``serve`` and ``terminals``. ``call_*`` are parts of ``call``, and likewise ``backup_*``,
+``check_*``, ``health_*``, ``init_*``, ``peers_*`` and ``ping_*``; what several share is in
+``framework``, ``arguments``, ``portal_files``, ``output``, ``qr`` and ``http_client``.
 
 Exit status: 0; 1 for a refusal, with its reason in a line on stderr; 2 for a command line that
 can't be meant.
@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli import apps, call, card, check, health, peers, ping, serve, terminals
+from proxy.cli import apps, backup, call, card, check, health, peers, ping, serve, terminals
 from proxy.cli import init as setup
 from proxy.cli.framework import Command, Group, Root
 from proxy.cli.output import PROGRAM, USAGE, remark, say
@@ -80,6 +80,8 @@ cli.command(cls=Command)(check.check)
 cli.command(cls=Command)(health.health)
 cli.command("id", cls=Command)(setup.show_id)
 cli.command(cls=Command)(card.card)
+cli.command(cls=Command)(backup.backup)
+cli.command(cls=Command)(backup.restore)
 cli.command(cls=Command)(call.call)
 cli.command(cls=Command)(ping.ping)
 cli.add_typer(peers.peers, name="peers", cls=Group)

@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from proxy.cli.check_state import about_running, about_state_folder, about_the_key
+from proxy.cli.check_state import about_backups, about_running, about_state_folder, about_the_key
 from proxy.cli.check_upstreams import (
     about_loops,
     about_surplus_responses,
@@ -121,6 +121,7 @@ def inspect(folder: Path) -> Findings:
     try:
         own_id = portal.identity().public.portal_id
         warnings += about_the_key(portal.state.identity_key, own_id)
+        warnings += about_backups(portal, own_id)
     except Invalid as invalid:
         own_id = ""
         problems += invalid.problems

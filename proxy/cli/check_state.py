@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from proxy.cli.health_report import running_problems
+from proxy.cli.output import command_line
 from proxy.cli.portal_files import PortalFiles
+from proxy.config.portal_yaml import NEW
 from proxy.core.errors import Invalid, Problem
 from proxy.core.http.origin import is_dns_label
+from proxy.state.backup_note import last_backup
 from proxy.state.files import unreadable
 from proxy.state.identity_key import has_id_line
 from proxy.state.state_folder import problems_of
@@ -31,6 +34,17 @@ def about_the_key(path: Path, own_id: str) -> Iterator[Problem]:
             f"this is your Portal's ID, put a line before its first one: Portal ID: {own_id}"
         )
         yield Problem(str(path), "", what)
+
+
+def about_backups(portal: PortalFiles, own_id: str) -> Iterator[Problem]:
+    """Warn of an identity that a broken disk would end."""
+    if portal.config.id == NEW or last_backup(portal.state.backup_note, own_id) is not None:
+        return
+    command = command_line(portal.folder, "backup", "FILE")
+    what = (
+        f"this identity was never backed up, and without its key nobody is this Portal: {command}"
+    )
+    yield Problem(str(portal.state.identity_key), "", what)
 
 
 def about_running(

@@ -89,6 +89,11 @@ def load_identity(path: Path) -> PrivateKey:
     return _load(path)[0]
 
 
+def read_identity(data: bytes) -> PrivateKey:
+    """Return the key in the text of such a file; raises ``ValueError``."""
+    return _parse(data)[0]
+
+
 def has_id_line(path: Path) -> bool:
     """Tell whether the file says whose key it is; raises what ``load_identity`` does."""
     return _load(path)[1]

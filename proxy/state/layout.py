@@ -37,6 +37,11 @@ class State:
         return self.folder / "sealing"
 
     @property
+    def backup_note(self) -> Path:
+        """When the identity was last backed up."""
+        return self.folder / "backup.json"
+
+    @property
     def surplus_responses(self) -> Path:
         """When apps answered what nobody had asked. No backup needs it."""
         return self.folder / "surplus-responses.json"
