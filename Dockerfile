@@ -1,6 +1,6 @@
 # The proxy: built into a virtual environment, which alone goes into the image. Runs as nobody in
 # particular, on a read-only root; what it must keep is in volumes.
-ARG BASE=python:3.12-slim-bookworm
+ARG BASE=python:3.15-slim-trixie
 
 FROM ${BASE} AS build
 WORKDIR /build

@@ -37,17 +37,17 @@ soak: $(VENV)/dev.stamp ## a Portal under mixed load for MINUTES=10: memory, des
 	@exec $(BIN)/python -m tests.more.soak --minutes $(or $(MINUTES),10)
 
 # In an environment of its own: what others' proxies need must not change what ours is tested with.
-bench: bench-set-up ## CPU per request against other proxies, as ratios (QUICK=1: within three minutes; BASELINE=REVISION; ONLY="hop tails")
-	@exec .venv-bench/bin/python -m bench $(if $(QUICK),--quick) $(if $(BASELINE),--baseline $(BASELINE)) $(if $(ONLY),--only $(ONLY))
+bench: bench-set-up ## CPU per request against other proxies, as ratios (QUICK=1: within three minutes; BASELINE=REVISION; ONLY="hop tails"; WRITE=1: into its page)
+	@exec .venv-bench/bin/python -m bench $(if $(QUICK),--quick) $(if $(BASELINE),--baseline $(BASELINE)) $(if $(ONLY),--only $(ONLY)) $(if $(WRITE),--write)
 
 bench-mixed: bench-set-up ## how memory grows within five minutes of mixed load (MINUTES=5)
 	@exec .venv-bench/bin/python -m bench --only mixed $(if $(MINUTES),--minutes $(MINUTES)) --out bench/out/mixed
 
 bench-curves: bench-set-up ## CPU per request as connections, bodies, contacts, apps and rules grow
-	@exec .venv-bench/bin/python -m bench.curves $(if $(QUICK),--quick)
+	@exec .venv-bench/bin/python -m bench.curves $(if $(QUICK),--quick) $(if $(WRITE),--write)
 
 bench-workers: bench-set-up ## calls a second as workers are added (QUICK=1: for a look)
-	@exec .venv-bench/bin/python -m bench.workers $(if $(QUICK),--quick)
+	@exec .venv-bench/bin/python -m bench.workers $(if $(QUICK),--quick) $(if $(WRITE),--write)
 
 bench-dear: $(VENV)/run.stamp ## CPU of the dearest requests of 16 KB, beside ordinary ones
 	@exec $(BIN)/python -m bench.dear
@@ -75,7 +75,7 @@ clean: ## remove the environment and the caches; the demo's state (its keys) sta
 
 # The environment. The stamps are made last, so what broke off is done again.
 $(VENV)/bin/python:
-	@python=; for candidate in $(PYTHON) python3.11 python3 python3.14 python3.13 python3.12; do \
+	@python=; for candidate in $(PYTHON) python3.11 python3 python3.15 python3.14 python3.13 python3.12; do \
 	  if $$candidate -c '$(MINIMUM)' 2>/dev/null; then python=$$candidate; break; fi; done; \
 	if [ -z "$$python" ]; then echo "This needs Python 3.11 or newer; none was found." >&2; exit 1; fi; \
 	echo "Making an environment in $(VENV) with $$($$python --version) ..."; \

@@ -1,44 +1,51 @@
 """``make bench``: everything on one machine's loopback, in one interleaved run."""
 
 import argparse
-import resource
-import signal
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
-from bench import portals
+from bench import nginx, portals
 from bench.baseline import NoBaseline, tree_of
 from bench.chart import ratio_chart
 from bench.comparisons import comparisons, hop_subjects
 from bench.crew import Crew, NotStarted
 from bench.figures import Spread, spread
+from bench.goals import GOALS, IDLE, MESSAGE, UPLOAD, WEBSOCKETS
+from bench.guarded import guarded, tell
+from bench.instructions import measure_instructions
 from bench.load import Wrong
 from bench.memory import measure_idle, measure_uploads
 from bench.mixed import GROWTH, measure_growth
-from bench.ratios import IDLE, MESSAGE, REACH, UPLOAD, WEBSOCKETS, ratios_of
-from bench.report import conditions, tables, write
+from bench.pages import keep, keep_chart
+from bench.parts import measure_parts
+from bench.ratios import ratios_of
+from bench.report import conditions, machinery, tables, write
 from bench.rounds import Pace, run_all
 from bench.sockets import measure_message, measure_sockets
-from bench.subjects import Apps, start_apps
+from bench.subjects import Apps, hop, start_apps
 from bench.syscalls import calls_per_request
-from bench.tails import measure_tails, measure_throng
+from bench.tails import THRONG, measure_tails, measure_throng
 from bench.work import GET
+from bench.workers import measure_two
 
 _OUT = Path(__file__).resolve().parent / "out"
-_QUICK = Pace(rounds=3, seconds=0.2, limit=128)
+_QUICK = Pace(rounds=3, seconds=0.2, limit=110)
 _FULL = Pace(rounds=7, seconds=1.0, limit=1050)
 _FEW_ROUNDS = 3
 _QUICKLY = (
-    "hop", "calls", "baseline", "streams", "way_in", "engine",
-    "memory", "syscalls", "message", "tails",
+    "hop", "calls", "baseline", "streams", "tls", "way_in", "engine",
+    "memory", "syscalls", "message", "tails", "workers",
 )  # fmt: skip
-_USUAL = (*_QUICKLY, "throng")
-_NAMES = (*_USUAL, "mixed")
+_PARTS = "parts"
+_NAMES = (*_QUICKLY, "without_aes", "throng", "instructions", _PARTS, "mixed")
+_COUNTED = frozenset({"ours", "nginx", "bare_asyncio", "aiohttp", "asgiproxy"})
+"""Whose instructions are counted: under valgrind, the others take minutes."""
 _MINUTES = 5.0
+_LEAST_TAIL = 1.0
+"""Seconds of a turn: of few requests, nobody could say what the slowest percent takes."""
 _THRONG_SECONDS = 5.0
 """With 10,000 connections the first responses take a second."""
 
@@ -54,6 +61,8 @@ class Plan:
     baseline: Path | None
     seconds: float
     """Of mixed load."""
+    is_kept: bool = False
+    """Whether docs/performance.md gets the tables."""
 
 
 def main() -> int:
@@ -65,32 +74,21 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=_NAMES, help="not all of it")
     parser.add_argument("--baseline", help="a revision or a folder of ours, to be measured beside")
     parser.add_argument("--minutes", type=float, default=_MINUTES, help="how long mixed load is")
+    parser.add_argument("--write", action="store_true", help="into docs/performance.md too")
     parser.add_argument("--out", type=Path, default=_OUT, help="where the results go")
     options = parser.parse_args()
     usual = _QUICK if options.quick else _FULL
     pace = Pace(options.rounds or usual.rounds, options.seconds or usual.seconds, usual.limit)
-    names = options.only or (_QUICKLY if options.quick else _USUAL)
+    names = options.only or (_QUICKLY if options.quick else _NAMES)
     few = min(pace.rounds, 1 if options.quick else _FEW_ROUNDS)
     try:
         before = tree_of(options.baseline, _OUT) if options.baseline else None
     except NoBaseline as error:
         parser.error(str(error))
-    plan = Plan(pace, few, names, before, options.minutes * 60)
+    if options.write and (options.quick or options.only):
+        parser.error("only a whole run is written into the page")
+    plan = Plan(pace, few, names, before, options.minutes * 60, is_kept=options.write)
     return guarded(lambda: _bench(plan, options.out))
-
-
-def guarded(work: Callable[[], int]) -> int:
-    """Do ``work`` with as many descriptors as there may be; end in order where it is ended."""
-    signal.signal(signal.SIGTERM, _stop)
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    try:
-        return work()
-    except NotStarted as error:
-        print(f"The benchmark has no app to stand before: {error}", file=sys.stderr)
-    except KeyboardInterrupt:
-        tell("Stopped before the end; nothing was written.")
-    return 1
 
 
 def _bench(plan: Plan, out: Path) -> int:
@@ -105,10 +103,19 @@ def _bench(plan: Plan, out: Path) -> int:
         if "memory" in plan.names:
             ratios |= _memory(crew, apps, plan.few, failures)
         ratios |= _rest(crew, apps, plan, failures)
+        parts = _parts(crew, apps, plan, failures)
+    failures |= _unmeasured(ratios, plan, failures)
     text = tables(results, ratios, failures)
     tell(f"\n{text}")
-    write(out, results, ratios, f"{said}\n\n{text}")
-    (out / "ratios.svg").write_text(ratio_chart(ratios, REACH), encoding="utf-8")
+    write(out, results, ratios, failures)
+    keep(out, "table.md", f"{said}\n\n{text}", is_kept=plan.is_kept)
+    keep_chart(out, "performance.svg", ratio_chart(ratios, GOALS), is_kept=plan.is_kept)
+    if parts:
+        tell(f"{parts}\n")
+        keep(out, "parts.md", f"{said}\n\n{parts}\n", is_kept=plan.is_kept)
+    for one in results:
+        if one.comparison.name == "hop":
+            keep(out, "machinery.md", machinery(one, ratios) + "\n", is_kept=plan.is_kept)
     tell(f"Ours over theirs, median (least..most) of the rounds; less is better. All of it: {out}")
     failed = [name for one in results for _, name in one.failures if name in one.comparison.ours]
     return 1 if failed or failures.keys() & {IDLE, UPLOAD, WEBSOCKETS} else 0
@@ -147,11 +154,19 @@ def _rest(crew: Crew, apps: Apps, plan: Plan, failures: dict[str, str]) -> dict[
             for name, start in starts.items()
         }
 
+    def instructions() -> dict[str, Spread]:
+        starts = {one.name: one.start for one in hop_subjects() if one.name in _COUNTED}
+        starts["nginx"] = hop(partial(nginx.start_hop, alone=True))
+        return measure_instructions(starts, crew, apps, failures.__setitem__)
+
+    tail = max(pace.seconds, _LEAST_TAIL)
     measures: dict[str, Callable[[], dict[str, Spread]]] = {
         "syscalls": calls,
         "message": lambda: {MESSAGE: measure_message(crew, few, pace.seconds)},
-        "tails": lambda: measure_tails(crew, apps, few, pace.seconds, plan.baseline),
+        "tails": lambda: measure_tails(crew, apps, few, tail, plan.baseline, failures.__setitem__),
+        "workers": lambda: measure_two(crew, apps, few, pace.seconds),
         "throng": lambda: measure_throng(crew, apps, few, _THRONG_SECONDS),
+        "instructions": instructions,
         "mixed": lambda: {GROWTH: spread([measure_growth(crew, apps, plan.seconds)])},
     }
     found: dict[str, Spread] = {}
@@ -166,13 +181,32 @@ def _rest(crew: Crew, apps: Apps, plan: Plan, failures: dict[str, str]) -> dict[
     return found
 
 
-def tell(text: str) -> None:
-    print(text, flush=True)
+def _parts(crew: Crew, apps: Apps, plan: Plan, failures: dict[str, str]) -> str:
+    """Return the table of what a request's CPU goes into; "" where there is none."""
+    if _PARTS not in plan.names:
+        return ""
+    try:
+        return measure_parts(crew, apps)
+    except (NotStarted, Wrong) as error:
+        failures[_PARTS] = str(error)
+        return ""
 
 
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    """Take SIGTERM like Ctrl-C: what was started is ended."""
-    raise KeyboardInterrupt
+def _unmeasured(
+    ratios: Mapping[str, Spread], plan: Plan, failures: Mapping[str, str]
+) -> dict[str, str]:
+    """Return why a goal has no figure in this run, where nothing else says so."""
+    missing = {}
+    for name, goal in GOALS.items():
+        if name in ratios or name in failures:
+            continue
+        if name.endswith("_vs_baseline") and plan.baseline is None:
+            missing[name] = "it needs another revision to compare with (BASELINE=REVISION)"
+        elif goal.of not in plan.names:
+            missing[name] = f"{goal.of} isn't in this run"
+        elif name == THRONG and goal.of not in failures:
+            missing[name] = "descriptors allow fewer connections; the row above says how many"
+    return missing
 
 
 if __name__ == "__main__":

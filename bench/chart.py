@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 from bench.figures import Spread, shown
+from bench.goals import Goal
 
 _COLOURS = ("#1b6ca8", "#c8553d", "#3a7d44", "#7b4b94", "#b8860b", "#444444")
 _FONT = 'font-family="sans-serif" font-size="11"'
@@ -28,13 +29,13 @@ class Panel:
     lines: Mapping[str, Sequence[tuple[float, float]]]
 
 
-def ratio_chart(ratios: Mapping[str, Spread], reach: Mapping[str, float]) -> str:
+def ratio_chart(ratios: Mapping[str, Spread], goals: Mapping[str, Goal]) -> str:
     """Return each ratio that has a goal as a bar: how many times the goal it is, logarithmically.
 
     The line is the goal: what doesn't go beyond it is reached.
     """
-    found = {name: (ratios[name], goal) for name, goal in reach.items() if name in ratios}
-    times = [spread.median / goal for spread, goal in found.values()]
+    found = {name: (ratios[name], goal) for name, goal in goals.items() if name in ratios}
+    times = [goal.times(spread.median) for spread, goal in found.values()]
     low, high = _decades([*times, 1.0])
     left, width = 230, 420
 
@@ -49,13 +50,15 @@ def ratio_chart(ratios: Mapping[str, Spread], reach: Mapping[str, float]) -> str
         parts.append(_text(left - 8, y + 11, name, "end"))
         place = f'x="{start:.1f}" y="{y}" width="{max(end - start, 1):.1f}" height="14"'
         parts.append(f'<rect {place} fill="{colour}"/>')
-        parts.append(_text(left + width + 8, y + 11, f"{shown(spread.median)}, reach {goal:.3g}"))
+        parts.append(
+            _text(left + width + 8, y + 11, f"{shown(spread.median)}, reach {goal.reach:.3g}")
+        )
     bottom = 34 + len(found) * _LINE
     for decade in range(low, high + 1):
         where = x(10**decade)
         parts.append(_rule(where, 26, where, bottom, _TEXT if decade == 0 else _GREY))
         parts.append(_text(where, bottom + 15, _power(decade), "middle"))
-    parts.append(_text(left, 16, "Ours over theirs, in times the goal (1); less is better."))
+    parts.append(_text(left, 16, "How many times the goal (1) each figure is; less is better."))
     return _svg(left + width + 170, bottom + 26, parts)
 
 

@@ -1,12 +1,14 @@
 """What is compared with what: each comparison has its subjects, their work, and its ratios."""
 
+import platform
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bench import freeshard, nginx, portals
-from bench.crew import ROOT, Crew
+from bench import freeshard, nginx, portals, tls
+from bench.crew import ROOT, Crew, NotStarted
 from bench.endpoint import Endpoint
 from bench.subjects import DIRECT, Apps, Running, Start, Subject, direct, hop, python
 from bench.work import ALONE, DOWN, FAR_DOWN, FAR_UP, GET, GETS, HOP_CASES, POST, UP, Case
@@ -14,7 +16,10 @@ from bench.work import ALONE, DOWN, FAR_DOWN, FAR_UP, GET, GETS, HOP_CASES, POST
 _BODIES = (DOWN, UP, FAR_DOWN, FAR_UP)
 _CROWDS = GETS[3:]
 """What httpx would take most of a run for: its pool walks every connection at each request."""
+_BARE = "bare_asyncio"
 _PEER_DIRECT = "peer_direct"
+_NO_AES_NO_SHA = "OPENSSL_ia32cap=~0x200000200000000:~0x60020000000"
+"""Less AES, carry-less multiplication, SHA and their wide forms: OPENSSL_ia32cap(3)."""
 _END = {GETS[4]: "c512", POST: "post"}
 """How rows of other cases than the usual one end."""
 
@@ -61,6 +66,8 @@ class Comparison:
     cases: tuple[Case, ...]
     pairs: tuple[Pair, ...]
     latencies: tuple[Latency, ...] = ()
+    others: tuple[Pair, ...] = ()
+    """Ratios of which neither side is ours: what machinery costs that decides less."""
     share: float = 1.0
     """Of the time that a run has for those that are still to come, this one counted."""
 
@@ -71,7 +78,7 @@ class Comparison:
 
 
 def hop_subjects() -> tuple[Subject, ...]:
-    """Return our public hop and the others, each a whole process of its own."""
+    """Return our public hop and the others, each one process."""
     starts: dict[str, Start] = {
         "ours": portals.public_hop,
         "nginx": hop(nginx.start_hop),
@@ -80,17 +87,20 @@ def hop_subjects() -> tuple[Subject, ...]:
         "aiohttp": python("aiohttp"),
     }
     large = Subject("nginx_64k", hop(partial(nginx.start_hop, large=True)), _BODIES)
+    bare = Subject(_BARE, python("bare"), (GET, GETS[4], ALONE, POST))
     crowds = {"fastapi_proxy_lib": tuple(case for case in HOP_CASES if case not in _CROWDS)}
     return (
         *(Subject(name, start, crowds.get(name, HOP_CASES)) for name, start in starts.items()),
         large,
+        bare,
     )
 
 
 def comparisons(baseline: Path | None = None) -> tuple[Comparison, ...]:
     """Return all comparisons, with that of another revision of ours where ``baseline`` is one."""
     before = () if baseline is None else (_before(baseline),)
-    return _calls(), *before, _streams(), _hop(), _way_in(), _engine()
+    usual = _streams(), _hop(), _tls(), _way_in(), _engine(), _without_aes()
+    return _calls(), *before, *usual
 
 
 def _before(tree: Path) -> Comparison:
@@ -117,24 +127,55 @@ def _before(tree: Path) -> Comparison:
                 row = name if case is GET else f"{name}_{_END[case]}"
                 pairs.append(Pair(row, case, name, before, column="baseline"))
     cases = (GET, GETS[4], POST, ALONE)
-    return Comparison("baseline", tuple(subjects), cases, tuple(pairs), tuple(latencies), 0.3)
+    return Comparison("baseline", tuple(subjects), cases, tuple(pairs), tuple(latencies), share=0.3)
+
+
+def _without_aes() -> Comparison:
+    """Return what large sealed bodies cost where the processor has no instructions for AES and SHA.
+
+    OpenSSL is told that there are none. It has other ways, which a machine without them would take.
+    """
+    cases = (FAR_DOWN, FAR_UP)
+    subjects = (
+        Subject("without", _unaided(portals.two_hops("sealed")), cases),
+        Subject("sealed", portals.two_hops("sealed"), cases),
+        Subject("nginx_64k", partial(_two_nginx, large=True), cases),
+    )
+    pairs = tuple(
+        Pair(f"sealed_without_aes_{case.name}", case, "without", peer.name)
+        for case in cases
+        for peer in subjects[1:]
+    )
+    return Comparison("without_aes", subjects, cases, pairs, share=0.08)
+
+
+def _unaided(start: Start) -> Start:
+    """Return how to start what ``start`` does where OpenSSL finds no such instructions."""
+
+    def unaided(crew: Crew, apps: Apps) -> Running:
+        env = shutil.which("env")
+        if env is None or platform.machine() != "x86_64":
+            raise NotStarted("only on x86_64 can OpenSSL be told to leave instructions alone")
+        with crew.under((env, _NO_AES_NO_SHA)):
+            return start(crew, apps)
+
+    return unaided
 
 
 def _hop() -> Comparison:
     """Return what an unsigned request on a public path costs."""
     subjects = hop_subjects()
-    peers = [one.name for one in subjects[1:]]
+    peers = [one.name for one in subjects[1:] if one.name not in {"nginx_64k", _BARE}]
     return Comparison(
         "hop",
         (*subjects, Subject(DIRECT, direct, (ALONE,))),
         HOP_CASES,
         _against("", subjects, HOP_CASES),
         tuple(
-            Latency(f"p50_public_hop_vs_{peer}", ("ours", DIRECT), (peer, DIRECT))
-            for peer in peers
-            if peer != "nginx_64k"
+            Latency(f"p50_public_hop_vs_{peer}", ("ours", DIRECT), (peer, DIRECT)) for peer in peers
         ),
-        0.36,
+        tuple(Pair(name, GET, name, "nginx") for name in (_BARE, *peers) if name != "nginx"),
+        share=0.36,
     )
 
 
@@ -168,7 +209,7 @@ def _calls() -> Comparison:
         Latency("p50_signing_hop_vs_nginx", ("signing_hop", _PEER_DIRECT), ("nginx", DIRECT)),
         Latency("p50_verifying_hop_vs_nginx", ("verifying_hop", DIRECT), ("nginx", DIRECT)),
     )
-    return Comparison("calls", subjects, alone, tuple(pairs), latencies, 0.34)
+    return Comparison("calls", subjects, alone, tuple(pairs), latencies, share=0.34)
 
 
 def _streams() -> Comparison:
@@ -188,6 +229,12 @@ def _streams() -> Comparison:
         if peer.name not in {"sealed", one}
     ]
     return Comparison("streams", subjects, cases, tuple(pairs), share=0.14)
+
+
+def _tls() -> Comparison:
+    """Return what an unsigned request costs where the hop speaks TLS, on kept connections."""
+    subjects = (Subject("ours", tls.public_hop, (GET,)), Subject("nginx", tls.nginx_hop, (GET,)))
+    return Comparison("tls", subjects, (GET,), (Pair("tls_hop", GET, "ours", "nginx"),), share=0.04)
 
 
 def _way_in() -> Comparison:

@@ -7,7 +7,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -15,7 +16,8 @@ from typing import Self
 from bench.endpoint import LOOPBACK
 
 ROOT = Path(__file__).resolve().parent.parent
-_START = 20.0
+_START = 180.0
+"""Seconds that a start may take: under valgrind, on a busy machine, it takes minutes."""
 _GRACE = 5.0
 _LOG_TAIL = 800
 
@@ -54,6 +56,8 @@ class Crew:
     folder: Path = field(init=False)
     members: list[Member] = field(default_factory=list)
     _holders: list[socket.socket] = field(default_factory=list)
+    _before: tuple[str, ...] = ()
+    """What stands before the line of a measured server: a program that watches it."""
 
     def __enter__(self) -> Self:
         self._temporary = tempfile.TemporaryDirectory(prefix="portal-bench-")
@@ -87,6 +91,15 @@ class Crew:
     def new_folder(self, name: str) -> Path:
         return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
 
+    @contextmanager
+    def under(self, line: tuple[str, ...]) -> Iterator[None]:
+        """Start what is measured under another program, until the end of the context."""
+        self._before = line
+        try:
+            yield
+        finally:
+            self._before = ()
+
     def launch(
         self,
         name: str,
@@ -103,10 +116,11 @@ class Crew:
         log = self.folder / f"{name}-{ports[0]}.log"
         if self.is_pinned and (measured or everywhere):
             os.sched_setaffinity(0, self.cores if everywhere else {self.cores[0]})
+        whole = (*(self._before if measured else ()), *line)
         try:
             with log.open("ab") as sink:
                 process = subprocess.Popen(  # noqa: S603 - our own lines, no shell
-                    line, cwd=tree, env=_environment(), stdin=subprocess.DEVNULL, stdout=sink,
+                    whole, cwd=tree, env=_environment(), stdin=subprocess.DEVNULL, stdout=sink,
                     stderr=sink, start_new_session=True,
                 )  # fmt: skip
         except OSError as error:

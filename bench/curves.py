@@ -13,12 +13,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from bench import nginx
-from bench.__main__ import guarded, tell
 from bench.chart import Panel, curve_chart
 from bench.crew import Crew, NotStarted
 from bench.figures import Spread, shown, spread
 from bench.growth import SIZES, Curve, curves
+from bench.guarded import guarded, tell
 from bench.load import Wrong, measure
+from bench.pages import keep, keep_chart
 from bench.report import conditions
 from bench.rounds import Pace
 from bench.subjects import Apps, Running
@@ -54,16 +55,19 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, help="how long each turn")
     names = [curve.name for curve in curves()]
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="not all of them")
+    parser.add_argument("--write", action="store_true", help="into docs/performance.md too")
     parser.add_argument("--out", type=Path, default=_OUT, help="where the results go")
     options = parser.parse_args()
     rounds = options.rounds or (2 if options.quick else 3)
     seconds = options.seconds or (0.1 if options.quick else 0.5)
     pace = Pace(rounds, seconds, math.inf)
     chosen = [curve for curve in curves() if curve.name in options.only]
-    return guarded(lambda: _measure_all(chosen, pace, options.out))
+    if options.write and options.only is not names:
+        parser.error("only all of it is written into the page")
+    return guarded(lambda: _measure_all(chosen, pace, options.out, is_kept=options.write))
 
 
-def _measure_all(chosen: Sequence[Curve], pace: Pace, out: Path) -> int:
+def _measure_all(chosen: Sequence[Curve], pace: Pace, out: Path, *, is_kept: bool) -> int:
     with Crew() as crew:
         said = conditions(pace, len(crew.cores))
         tell(said)
@@ -82,8 +86,9 @@ def _measure_all(chosen: Sequence[Curve], pace: Pace, out: Path) -> int:
         for one in found
     }
     (out / "curves.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    (out / "curves.md").write_text(f"{said}\n\n{text}\n", encoding="utf-8")
-    (out / "curves.svg").write_text(curve_chart([_panel(one) for one in found]), encoding="utf-8")
+    keep(out, "curves.md", f"{said}\n\n{text}\n", is_kept=is_kept)
+    chart = curve_chart([_panel(one) for one in found])
+    keep_chart(out, "curves.svg", chart, is_kept=is_kept)
     return 1 if any(one.failures for one in found) else 0
 
 

@@ -29,6 +29,8 @@ class Endpoint:
     fields: tuple[str, ...] = ()
     """Further lines of the head."""
     signer: Signer | None = field(default=None, compare=False)
+    secure: bool = False
+    """Whether it speaks TLS; its certificate may be anybody's."""
 
     def request(self, case: Case) -> bytes:
         """Return a whole request, unsigned."""

@@ -14,7 +14,7 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-OLDEST, NEWEST = (3, 11), (3, 14)
+OLDEST, NEWEST = (3, 11), (3, 15)
 """The Pythons that the proxy is tested with."""
 _FOLDERS = (".pyenv/versions/*/bin", ".local/share/uv/python/*/bin")
 """Where one's own Pythons are, in one's home."""

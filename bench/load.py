@@ -7,6 +7,7 @@ flight are waited for, so that the CPU that was used belongs to the requests tha
 import itertools
 import select
 import socket
+import ssl
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,11 @@ _SIGNED_RATE = 6000
 _BUFFER = bytearray(512 * 1024)
 _VIEW = memoryview(_BUFFER)
 _OK = 200
+_NOT_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_TLS = ssl.create_default_context()
+_TLS.check_hostname, _TLS.verify_mode = False, ssl.CERT_NONE
+"""For a certificate that was made for the run. A record is never longer than the buffer, so none
+stays behind in here when one is read."""
 
 
 class Wrong(Exception):
@@ -38,10 +44,13 @@ class Wire:
     ``requests`` are what it sends, one after the other; ``response`` is the body of each response.
     """
 
-    def __init__(self, port: int, requests: Iterator[bytes], response: bytes) -> None:
-        self._socket = socket.create_connection((LOOPBACK, port), timeout=PATIENCE)
-        self._socket.setblocking(False)  # noqa: FBT003 - the socket API
+    def __init__(self, endpoint: Endpoint, requests: Iterator[bytes], response: bytes) -> None:
+        self._socket = socket.create_connection((LOOPBACK, endpoint.port), timeout=PATIENCE)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if endpoint.secure:
+            name = endpoint.host.partition(":")[0] or None
+            self._socket = _TLS.wrap_socket(self._socket, server_hostname=name)
+        self._socket.setblocking(False)  # noqa: FBT003 - the socket API
         self._requests = requests
         self._response = response
         self._parser = httptools.HttpResponseParser(self)
@@ -77,7 +86,7 @@ class Wire:
         try:
             while self.unsent:
                 self.unsent = self.unsent[self._socket.send(self.unsent) :]
-        except BlockingIOError:
+        except _NOT_YET:
             pass
         except OSError as error:
             raise Wrong(f"the connection broke while sending: {error}") from None
@@ -86,7 +95,7 @@ class Wire:
         """Take what has arrived; return the exchange's seconds once the response is whole."""
         try:
             count = self._socket.recv_into(_BUFFER)
-        except BlockingIOError:
+        except _NOT_YET:
             return None
         except OSError as error:
             raise Wrong(f"the connection broke: {error}") from None
@@ -133,9 +142,7 @@ def connect(
     requests = requests or endpoint.requests(case, count)
     try:
         while missing := count - len(wires):
-            some = [
-                Wire(endpoint.port, requests, case.response) for _ in range(min(missing, _AT_ONCE))
-            ]
+            some = [Wire(endpoint, requests, case.response) for _ in range(min(missing, _AT_ONCE))]
             wires += some
             exchange(some, 0.0)
     except OSError as error:

@@ -17,6 +17,7 @@ from bench.work import content
 _COMMON = """\
 daemon off;
 worker_processes 1;
+master_process {master};
 {user}
 pid {folder}/pid;
 error_log stderr;
@@ -53,7 +54,7 @@ _HOP = """\
     keepalive_requests 1000000000;
   }}
   server {{
-    listen {address} backlog=2048;
+    listen {address} backlog=2048{tls};
     location / {{
       proxy_pass http://app;
       proxy_http_version 1.1;
@@ -106,6 +107,11 @@ _UPGRADED = """\
       proxy_set_header Connection upgrade;
       proxy_set_header Upgrade $http_upgrade;
 """
+_TLS = """\
+ ssl;
+    ssl_certificate {certificate};
+    ssl_certificate_key {key};
+    ssl_protocols TLSv1.3"""
 _LARGE = """\
       client_body_buffer_size 64k;
       proxy_buffer_size 64k;
@@ -137,12 +143,21 @@ def start_app(crew: Crew, bodies: Iterable[str] = ("1mib", "64mib")) -> Member:
     return crew.start("nginx-app", _line(folder, rest), port, measured=False)
 
 
-def start_hop(crew: Crew, upstream: int, *, large: bool = False, sockets: bool = False) -> Member:
+def start_hop(
+    crew: Crew,
+    upstream: int,
+    *,
+    large: bool = False,
+    sockets: bool = False,
+    alone: bool = False,
+    pair: tuple[Path, Path] | None = None,
+) -> Member:
     """Start nginx as a hop in front of the port ``upstream``; raises ``NotStarted``.
 
     With ``large`` its buffers hold 64 KiB: by default they hold 4 (down) and 16 (up), and with
     nothing buffered that is how much one read takes, so that large bodies cost several times more.
-    With ``sockets`` it lets WebSockets through, and nothing else.
+    With ``sockets`` it lets WebSockets through, and nothing else. With a ``pair``, the files of a
+    certificate and its key, it speaks TLS. ``alone`` it is one process, for who watches one.
     """
     folder, port = crew.new_folder("nginx-hop"), crew.port()
     rest = _HOP.format(
@@ -150,8 +165,9 @@ def start_hop(crew: Crew, upstream: int, *, large: bool = False, sockets: bool =
         upstream=f"{LOOPBACK}:{upstream}",
         buffers=_LARGE if large else "",
         connection=_UPGRADED if sockets else _KEPT,
+        tls="" if pair is None else _TLS.format(certificate=pair[0], key=pair[1]),
     )
-    return crew.start("nginx-hop", _line(folder, rest), port)
+    return crew.start("nginx-hop", _line(folder, rest, alone=alone), port)
 
 
 def start_front(crew: Crew, upstream: int, auth: int) -> Member:
@@ -163,12 +179,13 @@ def start_front(crew: Crew, upstream: int, auth: int) -> Member:
     return crew.start("nginx-front", _line(folder, rest), port)
 
 
-def _line(folder: Path, rest: str) -> list[str]:
+def _line(folder: Path, rest: str, *, alone: bool = False) -> list[str]:
     nginx = program()
     if nginx is None:
         raise NotStarted("there is no nginx on this machine, and it couldn't be installed")
     # As root, nginx would drop to a user that can't read a folder of ours.
     user = "user root;" if os.geteuid() == 0 else ""
     configuration = folder / "nginx.conf"
-    configuration.write_text(_COMMON.format(user=user, folder=folder, rest=rest))
+    master = "off" if alone else "on"
+    configuration.write_text(_COMMON.format(user=user, master=master, folder=folder, rest=rest))
     return [nginx, "-p", str(folder), "-c", str(configuration)]

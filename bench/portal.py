@@ -26,13 +26,16 @@ _PORTAL_YAML = """\
 id: new
 name: {name}
 domain: {domain}
-public_url: http://{{short_id}}.{domain}:{public}
+public_url: {scheme}://{{short_id}}.{domain}:{public}
 aliases: [{aliases}]
 accept: [sealed, signed]
 state: ../state
 # All come from one address, which as a stranger's has a quarter of an app's places.
 limits: {{requests_per_app: 65536, connections: 16384, connections_per_address: 16384}}
 listen: {{public: "127.0.0.1:{public}", apps: "127.0.0.1:{apps}", owner: "127.0.0.1:{owner}"}}
+{tls}"""
+_TLS = """\
+tls: {{certificate: {}, key: {}}}
 """
 
 
@@ -47,6 +50,8 @@ class Portal:
     apps: int
     tree: Path = ROOT
     """Whose code it runs."""
+    secure: bool = False
+    """Whether its public listener speaks TLS."""
 
     @property
     def id(self) -> str:
@@ -82,7 +87,7 @@ class Portal:
 
     def way_in(self, app: str) -> Endpoint:
         """Return where strangers and peers ask for ``app``."""
-        return Endpoint(self.public, f"{app}.{self.host}")
+        return Endpoint(self.public, f"{app}.{self.host}", secure=self.secure)
 
     def way_out(self, app: str, peer: str) -> Endpoint:
         """Return where ``app`` calls itself at the Portal with the full ID ``peer``."""
@@ -102,19 +107,27 @@ class Portal:
         return crew.launch(name, line, *ports, everywhere=bool(workers), tree=self.tree)
 
 
-def make(crew: Crew, name: str, *, alias: str = "", tree: Path = ROOT) -> Portal:
+def make(
+    crew: Crew,
+    name: str,
+    *,
+    alias: str = "",
+    tree: Path = ROOT,
+    pair: tuple[Path, Path] | None = None,
+) -> Portal:
     """Make a Portal that has no apps and knows nobody; ``alias`` is a further Host that it is.
 
-    It will run the code of ``tree``.
+    It will run the code of ``tree``, and speak TLS with a ``pair``: a certificate and its key.
     """
     folder = crew.new_folder("portal")
     (folder / "config").mkdir()
     portal = Portal(
         name, folder, create_identity(folder / "state" / "identity.key"), crew.port(), crew.port(),
-        tree,
+        tree, secure=pair is not None,
     )  # fmt: skip
     text = _PORTAL_YAML.format(
         name=name, domain=DOMAIN, aliases=f'"{alias}"' if alias else "",
+        scheme="https" if pair else "http", tls=_TLS.format(*pair) if pair else "",
         public=portal.public, apps=portal.apps, owner=crew.port(),
     )  # fmt: skip
     (folder / "config" / "portal.yaml").write_text(text)

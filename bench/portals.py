@@ -26,14 +26,14 @@ def public_hop(crew: Crew, apps: Apps, tree: Path = ROOT) -> Running:
 
     Here and below ``tree`` is the copy of this project whose code it runs.
     """
-    ada = _with_apps(portal.make(crew, "Ada", tree=tree), apps, PUBLIC)
+    ada = with_apps(portal.make(crew, "Ada", tree=tree), apps, PUBLIC)
     return Running(ada.way_in(PAGES), ada.way_in(TAKER), portal.serve(crew, ada))
 
 
 def two_public_hops(crew: Crew, apps: Apps) -> Running:
     """Start two Portals, the second one as the app behind the first; raises ``NotStarted``."""
     ada = portal.make(crew, "Ada")
-    bob = _with_apps(portal.make(crew, "Bob", alias=ada.host), apps, PUBLIC)
+    bob = with_apps(portal.make(crew, "Bob", alias=ada.host), apps, PUBLIC)
     for name in (PAGES, TAKER):
         ada.add_app(name, bob.public, PUBLIC)
     return Running(ada.way_in(PAGES), ada.way_in(TAKER), portal.serve(crew, ada, bob))
@@ -46,7 +46,7 @@ def two_hops(mode: Mode, tree: Path = ROOT) -> Start:
 
 def signing_hop(crew: Crew, apps: Apps, tree: Path = ROOT) -> Running:
     """Start a Portal whose peer signs its responses, and is nothing else; raises ``NotStarted``."""
-    ada = _with_apps(portal.make(crew, "Ada", tree=tree), apps, PEERS)
+    ada = with_apps(portal.make(crew, "Ada", tree=tree), apps, PEERS)
     peer, answerer = _answerer(crew)
     ada.knows(portal.contact(peer, "Peer", answerer.port, "signed"), apps=(PAGES, TAKER))
     endpoints = _ways_out(ada, peer.public.portal_id)
@@ -71,24 +71,25 @@ def verifying_hop(crew: Crew, apps: Apps, tree: Path = ROOT) -> Running:
 
 def loads_peer(bob: Portal, apps: Apps) -> tuple[Endpoint, Endpoint]:
     """Make a Portal the load's peer; return where the load calls its two apps."""
-    _with_apps(bob, apps, PEERS)
+    with_apps(bob, apps, PEERS)
     bob.knows(portal.contact(_LOAD, "Load", 1, "signed"), apps=(PAGES, TAKER))
     pages, taker = (_signed(bob.way_in(app), bob.id, app, bob.epoch) for app in (PAGES, TAKER))
     return pages, taker
 
 
-def _two_hops(mode: Mode, tree: Path, crew: Crew, apps: Apps) -> Running:
-    ada = _with_apps(portal.make(crew, "Ada", tree=tree), apps, PEERS)
-    bob = _with_apps(portal.make(crew, "Bob", tree=tree), apps, PEERS)
-    ada.knows(bob.as_contact(mode), apps=(PAGES, TAKER))
-    bob.knows(ada.as_contact(mode), apps=(PAGES, TAKER))
-    return Running(*_ways_out(ada, bob.id), portal.serve(crew, ada, bob))
-
-
-def _with_apps(made: Portal, apps: Apps, paths: Paths) -> Portal:
+def with_apps(made: Portal, apps: Apps, paths: Paths) -> Portal:
+    """Give a Portal the two apps; return it."""
     made.add_app(PAGES, apps.pages.port, paths)
     made.add_app(TAKER, apps.taker.port, paths)
     return made
+
+
+def _two_hops(mode: Mode, tree: Path, crew: Crew, apps: Apps) -> Running:
+    ada = with_apps(portal.make(crew, "Ada", tree=tree), apps, PEERS)
+    bob = with_apps(portal.make(crew, "Bob", tree=tree), apps, PEERS)
+    ada.knows(bob.as_contact(mode), apps=(PAGES, TAKER))
+    bob.knows(ada.as_contact(mode), apps=(PAGES, TAKER))
+    return Running(*_ways_out(ada, bob.id), portal.serve(crew, ada, bob))
 
 
 def _ways_out(ada: Portal, peer: str) -> tuple[Endpoint, Endpoint]:

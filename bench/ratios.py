@@ -1,51 +1,12 @@
 """The results by name, ours over theirs: less is better. CPU unless the name says otherwise."""
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 from bench.comparisons import Latency
 from bench.figures import Sample, Spread, added, ratio
-from bench.mixed import GROWTH
 from bench.rounds import Results
-from bench.tails import TAILS, THRONG
 from bench.work import ALONE
 
-IDLE = "mb_per_1000_idle"
-UPLOAD = "mb_per_sealed_64mib_upload"
-WEBSOCKETS = "mb_per_1000_websockets"
-MESSAGE = "websocket_message_vs_nginx"
-SYSCALLS = {"syscalls_public_hop": 6.0, "syscalls_verifying_hop": 14.0}
-_IS_NEW = sys.version_info >= (3, 14)
-REACH = {
-    "public_hop_vs_nginx": 4.5 if _IS_NEW else 5.5,
-    "public_hop_vs_asgiproxy": 0.55 if _IS_NEW else 0.6,
-    "public_hop_c512_vs_nginx": 5.5,
-    "signing_hop_vs_nginx": 15.0,
-    "signing_hop_vs_asgiproxy": 1.8,
-    "verifying_hop_vs_nginx": 16.0,
-    "verifying_hop_vs_asgiproxy": 2.0,
-    "two_hops_signed_vs_freeshard": 0.065,
-    "sealed_call_vs_baseline": 0.7,
-    "sealed_vs_signed": 1.5,
-    "down_64mib_vs_nginx_64k": 1.0,
-    "up_64mib_vs_nginx_64k": 1.15,
-    "down_1mib_vs_nginx_64k": 1.3,
-    "up_1mib_vs_nginx_64k": 1.3,
-    "sealed_64mib_vs_nginx_64k": 2.0,
-    "p50_public_hop_vs_nginx": 1.6,
-    "p50_signing_hop_vs_nginx": 3.0,
-    **{f"p99_{name}_vs_baseline": 1.0 for name in TAILS},
-    **{f"p99_over_p50_{name}": 3.0 for name in TAILS},
-    THRONG: 0.7,
-    GROWTH: 1.0,
-    IDLE: 2.8,
-    WEBSOCKETS: 12.0,
-    UPLOAD: 1.0,
-    **SYSCALLS,
-}
-"""What is to be reached, by name."""
-AT_LEAST = frozenset({THRONG})
-"""Of these, what is to be reached at least: all others are the better the less they are."""
 _WORSE = {
     "sealed_64mib_vs_nginx": ("sealed_down_64mib_vs_nginx", "sealed_up_64mib_vs_nginx"),
     "sealed_64mib_vs_nginx_64k": (
@@ -59,7 +20,7 @@ _WORSE = {
 def ratios_of(results: Results) -> dict[str, Spread]:
     """Return every ratio of a comparison that could be taken."""
     comparison, found = results.comparison, {}
-    for pair in comparison.pairs:
+    for pair in (*comparison.pairs, *comparison.others):
         ours, theirs = results.both(pair.case.name, pair.ours, pair.theirs)
         if ours:
             found[pair.name] = ratio(_costs(ours), _costs(theirs))

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from bench import nginx
 from bench.figures import Spread, shown, spread
+from bench.goals import GOALS
+from bench.instructions import ROW
 from bench.interpreter import build
-from bench.ratios import AT_LEAST, REACH
 from bench.rounds import Pace, Results
+from bench.work import GET
 
 _PACKAGES = (
     "portal-proxy", "uvicorn", "httptools", "h11", "httpx", "starlette", "asgiproxy",
@@ -41,22 +43,27 @@ def tables(
 
     ``failures`` are those beside the comparisons' own, by name.
     """
-    parts = [_table(one, ratios) for one in results]
+    parts = [goals(ratios), *(_table(one, ratios) for one in results)]
     paired = {pair.name for one in results for pair in one.comparison.pairs}
     lines = [_row(name, str(ratios[name]), _reach(name)) for name in ratios if name not in paired]
     parts.append("\n".join([_row("other", "", "reach"), "|---|---|---|", *lines]))
-    parts.append(goals(ratios))
     missing = [line for one in results for line in _missing(one)]
-    missing += [f"- {name}: {' '.join(reason.split())}" for name, reason in failures.items()]
+    reasons: dict[str, list[str]] = {}
+    for name, reason in failures.items():
+        reasons.setdefault(" ".join(reason.split()), []).append(name)
+    missing += [f"- {', '.join(names)}: {reason}" for reason, names in reasons.items()]
     if missing:
         parts.append("\n".join(["Not measured:", "", *missing]))
     return "\n\n".join(parts) + "\n"
 
 
 def write(
-    folder: Path, results: Sequence[Results], ratios: Mapping[str, Spread], text: str
+    folder: Path,
+    results: Sequence[Results],
+    ratios: Mapping[str, Spread],
+    failures: Mapping[str, str],
 ) -> None:
-    """Write ratios.json (Python, medians), run.json (every sample) and table.md to ``folder``."""
+    """Write ratios.json (Python, medians) and run.json (every sample, what is missing)."""
     folder.mkdir(parents=True, exist_ok=True)
     flat: dict[str, float | str] = {name: round(value.median, 4) for name, value in ratios.items()}
     samples = {
@@ -68,20 +75,36 @@ def write(
     }
     spreads = {name: asdict(value) for name, value in ratios.items()}
     _write_json(folder / "ratios.json", {"python": build(), **flat})
-    _write_json(folder / "run.json", {"ratios": spreads, "samples": samples})
-    (folder / "table.md").write_text(text, encoding="utf-8")
+    run = {"ratios": spreads, "not_measured": dict(failures), "samples": samples}
+    _write_json(folder / "run.json", run)
 
 
 def goals(ratios: Mapping[str, Spread]) -> str:
     """Return each ratio that has a goal beside it, as a table."""
     lines = [_row("goal", "measured", "reach", "times the goal"), "|---|---|---|---|"]
-    for name, reach in REACH.items():
-        found = ratios.get(name)
-        cells = ("-", "", "")
-        if found:
-            times = reach / found.median if name in AT_LEAST else found.median / reach
-            cells = (str(found), _reach(name), shown(times))
-        lines.append(_row(name, *cells))
+    for name, goal in GOALS.items():
+        if found := ratios.get(name):
+            lines.append(_row(name, str(found), str(goal), shown(goal.times(found.median))))
+        else:
+            lines.append(_row(name, "-", str(goal), ""))
+    return "\n".join(lines)
+
+
+def machinery(results: Results, ratios: Mapping[str, Spread]) -> str:
+    """Return what each public hop costs for a small request, from nginx's on: the least first."""
+    bill = {}
+    for subject in results.comparison.subjects:
+        if samples := results.of(GET.name, subject.name):
+            bill[subject.name] = spread([sample.cost for sample in samples])
+    lines = [
+        _row("a small request through", "CPU, µs", "times nginx's", "instructions, thousands"),
+        "|---" * 4 + "|",
+    ]
+    for name, cost in sorted(bill.items(), key=lambda one: one[1].median):
+        pair = "public_hop_vs_nginx" if name == "ours" else f"{name}_vs_nginx"
+        times = "1" if name == "nginx" else str(ratios.get(pair, "-"))
+        count = ratios.get(ROW.format(name))
+        lines.append(_row(name, shown(cost.median), times, shown(count.median) if count else "-"))
     return "\n".join(lines)
 
 
@@ -104,7 +127,7 @@ def _table(results: Results, ratios: Mapping[str, Spread]) -> str:
 
 def _cell(name: str, ratios: Mapping[str, Spread]) -> str:
     """Return a ratio, with what is to be reached where that is set."""
-    reach = f"; reach {_reach(name)}" if name in REACH else ""
+    reach = f"; reach {_reach(name)}" if name in GOALS else ""
     return f"{ratios[name]}{reach}" if name in ratios else "-"
 
 
@@ -113,7 +136,7 @@ def _row(*cells: str) -> str:
 
 
 def _reach(name: str) -> str:
-    return f"{REACH[name]:.3g}" if name in REACH else ""
+    return f"{GOALS[name].reach:.3g}" if name in GOALS else ""
 
 
 def _missing(results: Results) -> Iterator[str]:

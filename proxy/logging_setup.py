@@ -28,6 +28,8 @@ _ROOT = "proxy."
 REQUESTS = "proxy.requests"
 _log = logging.getLogger(REQUESTS)
 _other = logging.getLogger("proxy")
+_LEVELS = {logging.DEBUG: "DEBUG", logging.INFO: "INFO", logging.WARNING: "WARNING",
+           logging.ERROR: "ERROR"}  # fmt: skip
 
 
 def set_up(log_format: LogForm) -> None:
@@ -96,8 +98,8 @@ class _Lines(logging.Formatter):
             self._shown = second, shown
         return f"{shown}.{int(now % 1 * 1000):03d}Z"
 
-    def line_of(self, line: RequestLine, now: float, level: str) -> str:
-        """Return a request's line as it is written."""
+    def line_of(self, line: RequestLine, when: str, level: str) -> str:
+        """Return a request's line as it is written; ``when`` by ``time_of``."""
         raise NotImplementedError
 
     def trace_of(self, record: logging.LogRecord) -> str:
@@ -110,13 +112,13 @@ class Json(_Lines):
 
     def format(self, record: logging.LogRecord) -> str:
         if isinstance(record.msg, RequestLine):
-            return self.line_of(record.msg, record.created, record.levelname)
+            return self.line_of(record.msg, self.time_of(record.created), record.levelname)
         when, level = self.time_of(record.created), record.levelname.lower()
         logger = record.name.removeprefix(_ROOT)
         return message_as_json(when, level, logger, record.getMessage(), self.trace_of(record))
 
-    def line_of(self, line: RequestLine, now: float, level: str) -> str:
-        return as_json(line, self.time_of(now), level.lower())
+    def line_of(self, line: RequestLine, when: str, level: str) -> str:
+        return as_json(line, when, level.lower())
 
 
 class Text(_Lines):
@@ -124,13 +126,13 @@ class Text(_Lines):
 
     def format(self, record: logging.LogRecord) -> str:
         if isinstance(record.msg, RequestLine):
-            return self.line_of(record.msg, record.created, record.levelname)
+            return self.line_of(record.msg, self.time_of(record.created), record.levelname)
         start = f"{self.time_of(record.created)} {record.levelname}"
         message = message_as_text(record.getMessage(), self.trace_of(record))
         return f"{start} {record.name.removeprefix(_ROOT)}: {message}"
 
-    def line_of(self, line: RequestLine, now: float, level: str) -> str:
-        return f"{self.time_of(now)} {level} {as_text(line)}"
+    def line_of(self, line: RequestLine, when: str, level: str) -> str:
+        return f"{when} {level} {as_text(line)}"
 
 
 class _Batching(logging.Handler):
@@ -143,6 +145,8 @@ class _Batching(logging.Handler):
         self._writer = LogWriter(descriptor, self._told)
         self._lines: deque[str] = deque()
         self._is_due = False
+        self._when = ""
+        """The time of the lines that wait, and of further ones in this turn."""
 
     @property
     def dropped(self) -> int:
@@ -153,7 +157,10 @@ class _Batching(logging.Handler):
 
     def note(self, line: RequestLine, level: int) -> None:
         """Write a request's line once the loop's turn is over; only from the loop's own thread."""
-        self._lines.append(self._form.line_of(line, time.time(), logging.getLevelName(level)))
+        when = self._when
+        if not when:
+            when = self._when = self._form.time_of(time.time())
+        self._lines.append(self._form.line_of(line, when, _LEVELS[level]))
         if not self._is_due:
             self._is_due = True
             asyncio.get_running_loop().call_soon(self._end_turn)
@@ -184,6 +191,7 @@ class _Batching(logging.Handler):
     def _put_lines(self) -> None:
         self.acquire()  # messages may come from other threads
         try:
+            self._when = ""
             if lines := [self._lines.popleft() for _ in range(len(self._lines))]:
                 self._writer.put(_encoded("\n".join(lines)), len(lines))
         finally:

@@ -163,4 +163,4 @@ class Portal:
         fields = (*response.fields, content_digest(sha256))
         message = Message(fields=fields, status=response.status)
         signed = sign_response(self.key, message, question, now=int(self.clock()))
-        return (*signed.message.fields, NO_STORE)
+        return (*signed.fields, NO_STORE)

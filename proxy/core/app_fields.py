@@ -3,9 +3,9 @@
 Removed first, added last: nothing a client sends can stand beside or replace what we say about it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from proxy.core.access.policy import ANONYMOUS, Caller
 from proxy.core.access.rules import Rule
@@ -44,6 +44,17 @@ class FieldPolicy:
     dropped: frozenset[bytes] = frozenset()
     """Further names that don't pass, each as its ``spelling``."""
 
+    @cached_property
+    def names(self) -> "_Names":
+        """Whether a name passes, as it is, or not."""
+
+        def look(name: bytes) -> bytes | None:
+            is_unclear = not self.underscores and b"_" in name
+            is_dropped = is_override_field(name) or spelling(name) in self.dropped
+            return None if is_unclear or is_dropped else name
+
+        return _Names(look)
+
 
 DEFAULT_POLICY = FieldPolicy()
 
@@ -53,46 +64,66 @@ def fields_for_app(fields: Fields, policy: FieldPolicy) -> tuple[Fields, Sequenc
 
     Whoever sent them: a peer's are signed, which makes them true, and not harmless.
     """
-    underscores, further = policy.underscores, policy.dropped
-    dropped = [
-        name
-        for name, _ in fields
-        if is_override_field(name)
-        or (not underscores and b"_" in name)
-        or (further and spelling(name) in further)
-    ]
+    names = policy.names
+    dropped = [pair[0] for pair in fields if names[pair[0]] is None]
     if not dropped:
         return fields, ()
-    names = frozenset(dropped)
-    return [pair for pair in fields if pair[0] not in names], dropped
+    return [pair for pair in fields if names[pair[0]] is not None], dropped
 
 
-class _PassingNames(dict[bytes, bool]):
-    """Whether a stranger's field of each name passes: looked into once for those that recur.
+class _Names(dict[bytes, bytes | None]):
+    """Under which name a field goes on, by its name; None where it doesn't.
 
-    Strangers choose the names, so few are kept, and no long ones.
+    Looked into once for the names that recur. Strangers choose them, so few are kept, and no long
+    ones.
     """
 
-    def __init__(self, reserved: frozenset[bytes]) -> None:
+    def __init__(self, look: Callable[[bytes], bytes | None]) -> None:
         super().__init__()
-        self._kept_from_apps = NEVER_PASSING | _ON_THE_WAY | reserved
+        self._look = look
 
-    def __missing__(self, name: bytes) -> bool:
-        key = spelling(name)
-        passes = key not in self._kept_from_apps and not claims_identity(key)
+    def __missing__(self, name: bytes) -> bytes | None:
+        goes_on_as = self._look(name)
         if len(name) <= _LONGEST_KEPT:
             if len(self) >= _KEPT:
                 self.clear()
-            self[name] = passes
-        return passes
+            self[name] = goes_on_as
+        return goes_on_as
 
 
 _KEPT, _LONGEST_KEPT = 256, 64
 
 
 @lru_cache(maxsize=256)
-def _passing_names(reserved: frozenset[bytes]) -> _PassingNames:
-    return _PassingNames(reserved)
+def _names_of_strangers(reserved: frozenset[bytes]) -> _Names:
+    kept_from_apps = NEVER_PASSING | _ON_THE_WAY | reserved
+
+    def look(name: bytes) -> bytes | None:
+        key = spelling(name)
+        return None if key in kept_from_apps or claims_identity(key) else name
+
+    return _Names(look)
+
+
+@lru_cache(maxsize=256)
+def _names_of_peers(reserved: frozenset[bytes]) -> _Names:
+    def look(name: bytes) -> bytes | None:
+        passing = [] if spelling(name) in _ON_THE_WAY else end_to_end([(name, b"")])
+        told = without_identity(restored_after_travel(passing), reserved)
+        return told[0][0] if told else None
+
+    return _Names(look)
+
+
+def _look_for_call(name: bytes) -> bytes | None:
+    """Return how an app's own field travels; raises ``Refusal``."""
+    if name in INTERMEDIARY or name == b"portal-token":
+        return None
+    travelling = renamed_for_travel(without_identity(end_to_end([(name, b"")])))
+    return travelling[0][0] if travelling else None
+
+
+_NAMES_OF_CALLS = _Names(_look_for_call)
 
 
 def fields_of_stranger(fields: Fields, reserved: frozenset[bytes]) -> tuple[Field, ...]:
@@ -102,8 +133,8 @@ def fields_of_stranger(fields: Fields, reserved: frozenset[bytes]) -> tuple[Fiel
     intermediaries write is dropped in any spelling. Of its cookies ours is taken out, whoever the
     client is: an app that had it could be the owner at every other app.
     """
-    by_name, passes = index_of(fields), _passing_names(reserved)
-    passing = [pair for pair in fields if passes[pair[0]]]
+    by_name, names = index_of(fields), _names_of_strangers(reserved)
+    passing = [pair for pair in fields if names[pair[0]]]
     if b"connection" in by_name:
         hop = connection_options(fields)
         passing = [pair for pair in passing if pair[0] not in hop]
@@ -118,13 +149,10 @@ def fields_of_peer(
     What the signature covers, less what is ours, our cookie included. The calling app's own
     signature fields get their names back.
     """
-    names = Covered.of(covered).field_names
-    passing = [
-        pair
-        for pair in end_to_end(fields)
-        if pair[0] in names and spelling(pair[0]) not in _ON_THE_WAY
-    ]
-    return without_cookie(without_identity(restored_after_travel(passing), reserved))
+    names = _names_of_peers(reserved)
+    passing = Covered.of(covered).field_names - connection_options(fields)
+    told = [(names[name], value) for name, value in fields if name in passing]
+    return without_cookie([(name, value) for name, value in told if name])
 
 
 def fields_of_call(fields: Fields) -> list[Field]:
@@ -132,12 +160,9 @@ def fields_of_call(fields: Fields) -> list[Field]:
 
     Raises ``Refusal`` for a field of the protocol itself, but for the token: that was for us.
     """
-    passing = [
-        pair
-        for pair in without_identity(end_to_end(fields))
-        if pair[0] not in INTERMEDIARY and pair[0] != b"portal-token"
-    ]
-    return renamed_for_travel(passing)
+    hop = connection_options(fields)
+    travelling = [(_NAMES_OF_CALLS[name], value) for name, value in fields if name not in hop]
+    return [(name, value) for name, value in travelling if name]
 
 
 def identity_fields(caller: Caller) -> tuple[Field, ...]:

@@ -7,8 +7,9 @@ match before anything is forwarded (``proxy.inbound.app`` holds that).
 Source: docs/protocol.md, section 3.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from proxy.core.access.decision import RuleMatcher
 from proxy.core.access.destination_header import FIELD, names_source, parse_destination
@@ -27,6 +28,7 @@ from proxy.core.access.target import Target, origin_form, parse_target
 from proxy.core.app_fields import fields_of_peer, fields_of_stranger
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Field, Fields, connection_options, refuse_malformed, values_of
+from proxy.core.record import record
 from proxy.core.signature import request as signed
 from proxy.core.signature.base import Message
 from proxy.core.signature.digest import announced_digests
@@ -50,7 +52,7 @@ Raises ``Refusal`` when it can't: ``OUT_OF_TIME`` for another epoch than ours, o
 """
 
 
-@dataclass(frozen=True)
+@record(frozen=True, slots=True)
 class Request:
     """The head of a request as it stood on the wire; field names in lower case."""
 
@@ -78,8 +80,7 @@ class AccessContext:
     """Apps that aren't among ``apps``, since nobody knows just now what they ask for."""
 
 
-@dataclass(frozen=True)
-class Admission:
+class Admission(NamedTuple):
     """A request that passed; ``app`` and ``rule`` are None where it is for the Portal itself."""
 
     caller: Caller
@@ -191,8 +192,7 @@ def _admit_peer(
     caller = Caller("peer", contact.id, contact.name)
     target = parse_target(message.target)
     _refuse_method(message.method, app)
-    covered = {component.field_name for component in read.signature.components}
-    rule = _rule(app, target, [pair for pair in fields if pair[0] in covered], context)
+    rule = _rule(app, target, fields, context, names=read.signature.components.field_names)
     if rule is not None and not may_enter(rule.access, caller, knows_caller=True):
         raise Refusal(Code.NOT_ALLOWED, f"{app}: {rule.prefix!r} is {rule.access.name.lower()}")
     needs_digest = seal is None or values_of(fields, b"content-digest")
@@ -270,12 +270,13 @@ def _rule(
     fields: Fields,
     context: AccessContext,
     *,
+    names: Collection[bytes] | None = None,
     ascii_only: bool = True,
 ) -> Rule | None:
     """Return the rule for the target and the second one: the stricter of theirs.
 
-    Where all of an app's paths have the same access, the second target changes nothing. ``fields``
-    are those that may reach the app.
+    Where all of an app's paths have the same access, the second target changes nothing. Of
+    ``fields`` those may reach the app that have one of ``names``; None is all.
     """
     if app is None:
         return None
@@ -287,6 +288,8 @@ def _rule(
     rule = matcher.decide(target)
     if matcher.rules.uniform_access is not None:
         return rule
+    if names is not None:
+        fields = [pair for pair in fields if pair[0] in names]
     if names_source(fields):
         return matcher.rules.strictest
     destinations = values_of(fields, FIELD)

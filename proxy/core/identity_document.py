@@ -114,7 +114,7 @@ def sign_document(key: PrivateKey, digest: Field, *, now: int) -> tuple[Field, .
     times = f";created={created};expires={created + LIFETIME}"
     parameters = f'{times};keyid="{key.public.portal_id}";tag="{TAG}"'
     response = Message(fields=fields, status=200)
-    return tuple(sign(key, response, _DERIVED, (), parameters).message.fields)
+    return sign(key, response, _DERIVED, (), parameters).fields
 
 
 def verify_document(expected: str, response: Message, body: bytes, *, now: float) -> Document:

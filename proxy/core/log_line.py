@@ -7,9 +7,10 @@ a request's line; ``detail`` quotes what was refused, in as many bytes as the re
 """
 
 import re
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 
-from proxy.core.access.policy import Caller
+from proxy.core.access.policy import ANONYMOUS, Caller
 from proxy.core.errors import Refusal
 
 LONGEST = 500
@@ -18,8 +19,14 @@ _SHOWN = 200
 _USERINFO = re.compile(rb"^(?:[A-Za-z][A-Za-z0-9+.-]*:[/\\]+)?[^/\\]*@")
 """What stands before a host, with a scheme or, as CONNECT could have it, without one."""
 _HIDDEN = re.compile(rb"[^!-\[\]-~]")
+_PLAIN_PATH = re.compile(rb"(/[!#->@-\[\]-~]{0,%d})(?:\?|\Z)" % (LONGEST - 1))
+"""A target whose path is shown as it is, in JSON too: it has no query, quote or backslash."""
+_KEPT = 256
+"""Texts that are kept to be used again."""
 _quoted = encode_basestring_ascii
 """Of what was ``shown``: there is no DEL in it."""
+
+_ANONYMOUS = ',"caller":"anonymous"'
 
 ANSWERED = "answered"
 REFUSED = "refused"
@@ -79,31 +86,44 @@ class RequestLine:
 
 def as_json(line: RequestLine, time: str, level: str) -> str:
     """Return a request's line as one JSON object; ``time`` and ``level`` are ours, and ASCII."""
-    text = f'{{"time":"{time}","level":"{level}","listener":"{line.listener}"'
-    text += f',"outcome":"{line.outcome}"'
-    if line.status:
-        text += f',"status":{line.status}'
-    if line.code or line.detail:
-        text += _why(line)
-    method, host, path = shown(line.method), shown(line.host), shown_path(line.target)
-    text += f',"method":{_quoted(method)},"host":{_quoted(host)},"path":{_quoted(path)}'
-    if caller := line.caller:
-        text += f',"caller":"{caller.type}"'
-        if caller.id:
-            text += f',"caller_id":"{caller.id}","caller_name":{quoted(caller.name)}'
-    if line.app:
-        text += f',"app":"{line.app}"'
-    if line.rule is not None:
-        text += f',"rule":{_quoted(shown(line.rule))}'
-    if line.mode:
-        text += f',"mode":"{line.mode}"'
-    if line.peer or line.peer_code:
-        text += _whom(line)
-    text += f',"bytes_in":{line.bytes_in},"bytes_out":{line.bytes_out}'
-    text += f',"ms":{line.seconds * 1000:.2f}'
-    if line.first is not None:
-        text += f',"first_ms":{line.first * 1000:.2f}'
-    return f'{text},"request_id":"{line.request_id}","client":{quoted(line.client)}}}'
+    # One expression, and what many lines have in common is kept: it is made for every request.
+    status, caller, first = line.status, line.caller, line.first
+    told_status = f',"status":{status}' if status else ""
+    why = _why(line) if line.code or line.detail else ""
+    plain = _PLAIN_PATH.match(line.target)
+    path = f'"{plain[1].decode()}"' if plain is not None else _quoted(shown_path(line.target))
+    whose = _ANONYMOUS if caller is ANONYMOUS else _whose(caller)
+    whom = _whom(line) if line.peer or line.peer_code else ""
+    began = f',"first_ms":{first * 1000:.2f}' if first is not None else ""
+    return (
+        f'{{"time":"{time}","level":"{level}","listener":"{line.listener}"'
+        f',"outcome":"{line.outcome}"{told_status}{why}'
+        f'{_where(line.method[:_SHOWN], line.host[:_SHOWN])},"path":{path}'
+        f"{whose}{_by_which(line.app, line.rule, line.mode)}{whom}"
+        f',"bytes_in":{line.bytes_in},"bytes_out":{line.bytes_out}'
+        f',"ms":{line.seconds * 1000:.2f}{began}'
+        f',"request_id":"{line.request_id}","client":{quoted(line.client)}}}'
+    )
+
+
+@lru_cache(_KEPT)
+def _where(method: bytes, host: bytes) -> str:
+    return f',"method":{_quoted(shown(method))},"host":{_quoted(shown(host))}'
+
+
+@lru_cache(_KEPT)
+def _by_which(app: str, rule: bytes | None, mode: str) -> str:
+    text = f',"app":"{app}"' if app else ""
+    if rule is not None:
+        text += f',"rule":{_quoted(shown(rule))}'
+    return f'{text},"mode":"{mode}"' if mode else text
+
+
+def _whose(caller: Caller | None) -> str:
+    if caller is None:
+        return ""
+    name = f',"caller_id":"{caller.id}","caller_name":{quoted(caller.name)}' if caller.id else ""
+    return f',"caller":"{caller.type}"{name}'
 
 
 def _why(line: RequestLine) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from proxy.core.http.forwarded import RemotePeer
 from proxy.core.http1.grammar import RequestHead
 from proxy.http.downstream import Downstream, RequestHandler, Serve
-from proxy.http.scope import INTERIM, IS_SHORT, RAW, STOP, UPGRADE, http_scope
+from proxy.http.scope import INTERIM, RAW, STOP, UPGRADE, http_scope
 
 Message = MutableMapping[str, Any]
 App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
@@ -132,9 +132,8 @@ class AsgiHandler:
         _wake(self._arrival)
 
     def is_place_short(self) -> bool:
-        """Ask the app."""
-        is_short: Callable[[], bool] | None = self._scope.get("state", {}).get(IS_SHORT)
-        return is_short is not None and is_short()
+        """Say no: an app keeps no places."""
+        return False
 
     # What the app calls.
 

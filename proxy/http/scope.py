@@ -19,10 +19,6 @@ Its ``headers`` are all that go out. From then on the connection carries ``RAW``
 """
 RAW = "portal.raw"
 """``data`` as it came or is to go, and ``more``: False where that way ends."""
-IS_SHORT = "portal.is_short"
-"""In ``scope["state"]``, put there by the app: what tells whether others wait for this request's
-place. Then the server judges how slow its client is.
-"""
 STOP = "portal.stop"
 """Received once, at any time after the upgrade: the server is about to end."""
 

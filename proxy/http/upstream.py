@@ -6,7 +6,7 @@ byte, follows no redirect, reads no environment, decompresses nothing, and never
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 from proxy.core.errors import Refusal
@@ -87,10 +87,15 @@ class UpstreamRequest:
     A server that doesn't read the body may take it for the next request, whose response is then
     the next one to come: it must not reach anybody else.
     """
-    has_begun: Callable[[], Awaitable[None]] | None = None
-    """Returns once the body has begun to come unasked: then nothing need be waited for."""
     streams: bool = False
     """Whether a body comes by the exchange's ``send``, and ``body`` is None."""
+
+    def with_timeouts(self, timeouts: UpstreamTimeouts) -> "UpstreamRequest":
+        """Return the same request with these; ``replace`` would take ten times as long."""
+        return UpstreamRequest(
+            self.to, self.method, self.target, self.fields, self.body, timeouts,
+            self.on_interim, self.caller, self.streams,
+        )  # fmt: skip
 
 
 class ResponseReceiver(Protocol):
@@ -237,11 +242,11 @@ class WithTimeouts:
 
     def send(self, request: UpstreamRequest) -> AbstractAsyncContextManager[UpstreamResponse]:
         """Send ``request``; inside the context is the response. Raises ``UpstreamFailed``."""
-        return self.upstream.send(replace(request, timeouts=self.timeouts))
+        return self.upstream.send(request.with_timeouts(self.timeouts))
 
     def begin(self, request: UpstreamRequest, receiver: ResponseReceiver) -> UpstreamExchange:
         """Send ``request``; what comes back is told to ``receiver``, and so is each failure."""
-        return self.upstream.begin(replace(request, timeouts=self.timeouts), receiver)
+        return self.upstream.begin(request.with_timeouts(self.timeouts), receiver)
 
     async def close(self) -> None:
         """Close every connection."""

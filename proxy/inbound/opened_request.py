@@ -11,7 +11,7 @@ from collections.abc import Callable
 from proxy.core.binary_http.message import Malformed, RequestHead
 from proxy.core.binary_http.reader import RequestReader
 from proxy.core.errors import Code, Refusal
-from proxy.core.http.headers import Fields, Indexed, values_of
+from proxy.core.http.headers import Fields, Proven, values_of
 from proxy.core.sealing.chunks import CannotOpen
 from proxy.core.sealing.hpke import SealingKey
 from proxy.core.sealing.message import Event, MessageOpener, Sealer
@@ -132,7 +132,7 @@ class OpenedRequest:
                 self._held = self._held + event if self._held else event
             elif isinstance(event, RequestHead):
                 self.head = event
-                self.fields = Indexed(((b"host", event.authority), *event.fields))
+                self.fields = Proven(((b"host", event.authority), *event.fields))
                 if lengths := values_of(self.fields, b"content-length"):
                     self.length, self._owed = lengths[0], int(lengths[0])
 

@@ -43,6 +43,7 @@ from proxy.inbound.terminal_session import sent_to_pair, session_cookie
 from proxy.transfer.access_log import named
 from proxy.transfer.body import RequestPieces, refuse_large
 from proxy.transfer.body_stages import LimitedBody, ProvenBody
+from proxy.transfer.buffered_body import BufferedBody
 from proxy.transfer.client import Client, received_framing
 from proxy.transfer.coalescing import Coalescing
 from proxy.transfer.failures import app_failed
@@ -127,28 +128,30 @@ class InboundRelay(Relay):
     def _admitted(self, now: float, admission: Admission, *, is_late: bool = False) -> None:
         context, line, request = self._context, self.line, self._request
         portal = context.portal
-        self._admission, self._question = admission, admission.question
-        if _is_envelope(request, admission):
+        caller, name, question = admission.caller, admission.app, admission.question
+        self._admission, self._question = admission, question
+        is_for_us = name is None and question is None
+        if is_for_us and _brings_envelope(request, admission):
             line.mode = "sealed"
             self._open_envelope()
             return
         # Looked up at once: later, the rules and the address could be of two moments.
-        app = portal.apps.get(admission.app) if admission.app is not None else None
-        line.caller, line.app = admission.caller, admission.app or ""
+        app = portal.apps.get(name) if name is not None else None
+        line.caller, line.app = caller, name or ""
         line.rule = admission.rule.prefix if admission.rule is not None else None
-        if admission.caller.type == "terminal":
+        if caller.type == "terminal":
             self._cookie = session_cookie(portal, request, admission, now)
-        if _is_pairing(admission):
+        if is_for_us and admission.target.path == PAIR:  # to a Portal there is no such page
             self._serve_pairing_page(admission)
             return
-        if admission.question is not None and request.seal is None:
+        if question is not None and request.seal is None:
             line.mode = "signed"
-        subject = subject_of_request(admission.caller, admission.app)
+        subject = subject_of_request(caller, name)
         self._run(portal.active_requests, subject)
         if is_late and (lost := revocation_reason(subject, portal.context, portal.clock())):
             self.revoke(lost)  # what it depends on went while it waited
             return
-        place = context.places.of(admission.caller, line.app, self._chain.client)
+        place = context.places.of(caller, line.app, self._chain.client)
         place.take()
         self._place = place
         self._hold(place)
@@ -306,9 +309,17 @@ class InboundRelay(Relay):
         body = spooled.body
         fields = fields_of_spooled(outgoing.fields, body.size)
         exchange = self._begin_exchange(replace(outgoing, fields=fields))
-        self._sender = HeldSender(body, exchange.send, lambda: exchange.is_blocked, self.fail)
+        self._send_from(body, exchange)
+
+    def _send_from(self, body: BufferedBody, exchange: UpstreamExchange) -> None:
+        """Send a body that is held; goes on by itself, and with ``resume_body``."""
+        send = partial(self._send_to_app, exchange)
+        self._sender = HeldSender(body, send, lambda: exchange.is_blocked, self.fail)
         self._hold(self._sender)
         self._sender.go_on()
+
+    def _send_to_app(self, exchange: UpstreamExchange, piece: bytes, *, ends: bool) -> None:
+        self._guarded(partial(exchange.send, piece, ends=ends))
 
     def _ask(self, outgoing: UpstreamRequest) -> None:
         """Send the request to its app, with its body as it comes."""
@@ -363,11 +374,7 @@ class InboundRelay(Relay):
         )
         exchange = self._begin_exchange(outgoing)
         if outgoing.streams:
-            self._sender = HeldSender(
-                signed.body, exchange.send, lambda: exchange.is_blocked, self.fail
-            )
-            self._hold(self._sender)
-            self._sender.go_on()
+            self._send_from(signed.body, exchange)
 
     def resume_body(self) -> None:
         """Go on with the request's body."""
@@ -535,12 +542,12 @@ class InboundRelay(Relay):
     def stop(self) -> None:
         """Have a WebSocket closed: the server is about to end."""
         if self._socket is not None:
-            self._socket.stop()
+            self._guarded(self._socket.stop)
 
     def exchange_failed(self, failure: UpstreamFailed | Refusal) -> None:
         """End it with what went wrong; a WebSocket knows whether it was the end."""
         if self._socket is not None:
-            self._socket.app_failed(failure)
+            self._guarded(partial(self._socket.app_failed, failure))
         else:
             self.fail(failure)
 
@@ -551,10 +558,13 @@ class InboundRelay(Relay):
             super().revoke(reason)
         elif self.line.outcome != REVOKED:
             self.line.outcome, self.line.detail = REVOKED, reason.detail
-            # Told in WebSocket's own words, the end is a proper one, and nothing is broken off.
-            if not socket.revoke(close_for(reason.code)):
-                self._client.break_off()
+            self._guarded(partial(self._close_revoked, socket, reason.code))
             self._end()
+
+    def _close_revoked(self, socket: WebSocketRelay, code: Code) -> None:
+        # Told in WebSocket's own words, the end is a proper one, and nothing is broken off.
+        if not socket.revoke(close_for(code)):
+            self._client.break_off()
 
     # Refusing.
 
@@ -619,16 +629,6 @@ class InboundRelay(Relay):
         return replace(response, fields=fields)
 
 
-def _is_envelope(request: Request, admission: Admission) -> bool:
-    """Tell whether a stranger brings an envelope; there is none inside another one."""
-    return (
-        admission.app is None
-        and admission.question is None
-        and request.method == b"POST"
-        and admission.target.path == GATEWAY
-    )
-
-
-def _is_pairing(admission: Admission) -> bool:
-    """Tell whether somebody comes for the pairing page; to a Portal there is none."""
-    return admission.app is None and admission.question is None and admission.target.path == PAIR
+def _brings_envelope(request: Request, admission: Admission) -> bool:
+    """Tell whether a stranger's request for the Portal brings an envelope; in one there is none."""
+    return request.method == b"POST" and admission.target.path == GATEWAY

@@ -47,13 +47,12 @@ class Call:
     at: int | None = None
     """Unix seconds to sign the call for, once; None is now, set right where the peer proves it."""
 
-    @cached_property
+    @property
     def origin(self) -> Origin:
         """Scheme, host and port that the call is for."""
-        portal = self.contact.origin
-        return portal if self.app is None else portal.of_app(self.app)
+        return self.destination.origin
 
-    @property
+    @cached_property
     def destination(self) -> Destination:
         """Where the app is reached."""
         if self.app is None:
@@ -191,6 +190,15 @@ def refuse_replayed(call: Call, fields: Fields) -> None:
     """Refuse a response that says that the call was seen before: it was perhaps carried out."""
     if refusal_mark(fields).code == Code.REPLAYED.public:
         raise Refusal(Code.OUTCOME_UNKNOWN, f"{call.contact.id}: the nonce was already claimed")
+
+
+def refuse_unproven(call: Call, code: str) -> None:
+    """Refuse a refusal of a second try where nobody proved what became of the first.
+
+    Whoever forged the problem can delay the second try until it is refused for its time.
+    """
+    if not is_safe(call.method):
+        raise Refusal(Code.OUTCOME_UNKNOWN, f"{peer_name(call.contact)}: refused at last, {code}")
 
 
 def fields_for_app(call: Call, status: int, fields: Fields, *, streams: bool) -> tuple[Field, ...]:

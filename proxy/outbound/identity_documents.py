@@ -114,6 +114,20 @@ class Directory:
         self._renewed = {**recent, contact: recent.get(contact, now)}
         return await self.fetch(contact)
 
+    async def has_another_key(self, contact: Contact, document: Document) -> bool:
+        """Look at the document anew; tell whether it names another sealing key than ``document``.
+
+        One that can't be had, or believed, tells nothing: what it is looked at for failed for
+        another reason.
+        """
+        try:
+            newer = await self.renewed(contact, document)
+        except Refusal:
+            return False
+        now = self._clock()
+        before, after = document.sealing_key(now), newer.sealing_key(now)
+        return after is not None and (before is None or after.config != before.config)
+
     async def fetch(self, contact: Contact) -> Document:
         """Fetch the contact's document and keep it.
 

@@ -32,7 +32,12 @@ from proxy.core.sealing.envelope import (
     may_be_key_problem,
 )
 from proxy.core.sealing.request import RequestSealer
-from proxy.http.upstream import ResponseReceiver, UpstreamFailed
+from proxy.http.upstream import (
+    ResponseReceiver,
+    UpstreamExchange,
+    UpstreamFailed,
+    UpstreamRequest,
+)
 from proxy.outbound.call import (
     Call,
     CallContext,
@@ -43,16 +48,16 @@ from proxy.outbound.call import (
     peer_name,
     refuse_forgotten,
     refuse_replayed,
+    refuse_unproven,
     time_told,
 )
 from proxy.outbound.carried_out import CarriesOut
+from proxy.outbound.envelope_sender import EnvelopeSender
 from proxy.outbound.identity_documents import Directory
 from proxy.outbound.opened_response import OpenedResponse
 from proxy.outbound.running_call import RunningCall, ends_call
-from proxy.outbound.sealed_body import SealedBody
-from proxy.outbound.sealed_request import Tries, envelope_of, message_of, sealer_for
-from proxy.transfer.body import COALESCING
-from proxy.transfer.failures import is_safe, peer_failed, untrusted, unusable
+from proxy.outbound.sealed_request import Tries, message_of, sealer_for
+from proxy.transfer.failures import peer_failed, untrusted, unusable
 
 _SERVER_ERROR = 500
 _UNKNOWN = frozenset({Code.OUTCOME_UNKNOWN, Code.OUTCOME_UNKNOWN_LATE})
@@ -86,8 +91,8 @@ class _SealedCall(RunningCall):
     """One call."""
 
     __slots__ = (
-        "_body", "_directory", "_document", "_fields", "_problem", "_response", "_sealer", "_state",
-        "_status", "_task", "_timer", "_tries", "_was_blocked",
+        "_directory", "_document", "_fields", "_problem", "_response", "_sealer", "_sender",
+        "_state", "_status", "_task", "_tries", "_was_blocked",
     )  # fmt: skip
 
     def __init__(
@@ -97,11 +102,10 @@ class _SealedCall(RunningCall):
         self._directory = directory
         self._state = _State.FETCHES
         self._tries = Tries(context.clock(), call.at)
-        self._body = SealedBody(call.size, has_body=call.has_body)
+        self._sender = EnvelopeSender(call, self._begin, self._hurry)
         self._was_blocked = False
         """What the receiver knows of ``is_blocked``."""
         self._task: asyncio.Task[Document] | asyncio.Task[bool] | None = None
-        self._timer: asyncio.Handle | None = None
         self._document: Document | None = None
         """What the present try is sealed by, and ``_sealer`` with."""
         self._sealer: RequestSealer | None = None
@@ -162,47 +166,18 @@ class _SealedCall(RunningCall):
             # Not kept until it expires: the owner over there may be putting it right just now.
             self._directory.forget(call.contact, document)
             raise
-        self._body.seal_into(message_of(call, context.key, tries, sealer))
+        message = message_of(call, context.key, tries, sealer)
         self._state = _State.SENDS
-        self._send_on()
+        self._sender.start(message)
 
-    def _send_on(self) -> None:
-        """Send of the envelope what there is, as far as it is taken."""
-        body = self._body
-        if self._lower is None:
-            body.coalesce()
-            if body.is_small and body.is_coalescing:
-                self._wait_for_beginning()
-                return
-            request = envelope_of(self._call, body.whole_message())
-            self._lower = self._context.upstream.begin(request, self)
-        lower = self._lower
-        while lower is not None and lower is self._lower and not lower.is_blocked:
-            part = body.next_part()
-            if part is None:
-                if body.is_coalescing:
-                    self._wait_for_beginning()
-                return
-            piece, ends = part
-            del part  # while it is sent, nothing else is kept of it
-            lower.send(piece, ends=ends)
-
-    def _wait_for_beginning(self) -> None:
-        if self._timer is None:
-            # Most bodies come with their head: no timer is set before the loop's next turn.
-            self._timer = asyncio.get_running_loop().call_soon(self._set_timer)
-
-    def _set_timer(self) -> None:
-        self._timer = None
-        if self._body.is_coalescing:
-            self._timer = asyncio.get_running_loop().call_later(COALESCING, self._hurry)
+    def _begin(self, request: UpstreamRequest) -> UpstreamExchange:
+        self._lower = lower = self._context.upstream.begin(request, self)
+        return lower
 
     @ends_call
     def _hurry(self) -> None:
-        self._timer = None
         if self._state is _State.SENDS:
-            self._body.hurry()
-            self._send_on()
+            self._sender.hurry()
             self._tell_blocked()
 
     # The call's body.
@@ -210,9 +185,7 @@ class _SealedCall(RunningCall):
     @property
     def is_blocked(self) -> bool:
         """Whether to send of the body only behind ``resume_body``."""
-        if self._lower is not None:
-            return self._body.has_more or self._lower.is_blocked
-        return not self._body.is_coalescing
+        return self._sender.is_blocked
 
     @ends_call
     def send(self, piece: bytes, *, ends: bool = False) -> None:
@@ -220,9 +193,7 @@ class _SealedCall(RunningCall):
         has_all = self._response is not None and self._response.is_whole
         if has_all or self._is_over or self._failure is not None:
             return
-        self._body.add(piece, ends=ends)
-        if self._sealer is not None:
-            self._send_on()
+        self._sender.add(piece, ends=ends)
         self._tell_blocked()
 
     def body_invited(self) -> None:
@@ -235,13 +206,12 @@ class _SealedCall(RunningCall):
     @ends_call
     def resume_body(self) -> None:
         """Go on sending."""
-        if self._sealer is not None:
-            self._send_on()
+        self._sender.send_on()
         self._tell_blocked()
 
     def _tell_blocked(self) -> None:
         is_blocked = self.is_blocked
-        if is_blocked is self._was_blocked or self._body.has_ended or self._is_over:
+        if is_blocked is self._was_blocked or self._sender.has_ended or self._is_over:
             return
         self._was_blocked = is_blocked
         if is_blocked:
@@ -311,23 +281,12 @@ class _SealedCall(RunningCall):
             raise self._untrusted(f"{status} and nothing sealed")
         else:
             self._state = _State.LOOKS
-            task = asyncio.get_running_loop().create_task(self._has_another_key(document))
+            task = asyncio.get_running_loop().create_task(
+                self._directory.has_another_key(call.contact, document)
+            )
             self._task = task
             task.add_done_callback(self._looked)
             self._tell_blocked()
-
-    async def _has_another_key(self, document: Document) -> bool:
-        """Look at the peer's document anew; tell whether it names another key than ``document``.
-
-        One that can't be had, or believed, tells nothing: the call failed for the first reason.
-        """
-        try:
-            newer = await self._directory.renewed(self._call.contact, document)
-        except Refusal:
-            return False
-        now = self._context.clock()
-        before, after = document.sealing_key(now), newer.sealing_key(now)
-        return after is not None and (before is None or after.config != before.config)
 
     @ends_call
     def _looked(self, task: "asyncio.Task[bool]") -> None:
@@ -374,7 +333,7 @@ class _SealedCall(RunningCall):
                 return
             refuse_replayed(call, fields)
             if not tries.for_key:
-                self._refuse_unproven(mark.code)
+                refuse_unproven(call, mark.code)
         self._state = _State.TELLS
         self._status = head.status
         self._fields = fields_for_app(call, head.status, fields, streams=True)
@@ -389,7 +348,7 @@ class _SealedCall(RunningCall):
         return told
 
     def _may_repeat(self) -> bool:
-        return self._body.is_whole and is_repeatable(self._tries.started, self._context.clock())
+        return self._sender.is_whole and is_repeatable(self._tries.started, self._context.clock())
 
     def pause(self) -> None:
         """Take no more of the response; what has come waits, and so does a failure behind it."""
@@ -432,15 +391,6 @@ class _SealedCall(RunningCall):
     def _untrusted(self, what: str) -> Refusal:
         return untrusted(f"{peer_name(self._call.contact)}: {what}", self._call.method)
 
-    def _refuse_unproven(self, code: str) -> None:
-        """Refuse a refusal of a second try where nobody proved what became of the first.
-
-        Whoever forged the problem can delay the second try until it is refused for its time.
-        """
-        if not is_safe(self._call.method):
-            detail = f"{peer_name(self._call.contact)}: refused at last, {code}"
-            raise Refusal(Code.OUTCOME_UNKNOWN, detail)
-
     def _told_as(self, failure: Refusal | UpstreamFailed) -> Refusal | UpstreamFailed:
         """Return what ``failure`` amounts to.
 
@@ -453,10 +403,7 @@ class _SealedCall(RunningCall):
 
     def _end_try(self) -> None:
         self._drop_lower()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._body.stop()
+        self._sender.stop()
         self._sealer = self._document = None
 
     def _let_go(self) -> None:
@@ -470,4 +417,5 @@ class _SealedCall(RunningCall):
 
     def _end(self) -> None:
         super()._end()
+        self._sender.close()
         self._response = None

@@ -60,13 +60,14 @@ def message_of(call: Call, key: PrivateKey, tries: Tries, sealer: RequestSealer)
     if call.size is not None:
         own.append((b"content-length", b"%d" % call.size))
     to = call.recipient(tries.epoch)
-    signed = sign_request(key, call.message(*own), to, nonce=tries.nonce, now=tries.now).message
+    signed = sign_request(key, call.message(*own), to, nonce=tries.nonce, now=tries.now)
+    message = signed.covered
     head = RequestHead(
-        signed.method,
-        signed.scheme.encode("ascii"),
-        signed.authority.encode("ascii"),
-        signed.target,
-        tuple(signed.fields),
+        message.method,
+        message.scheme.encode("ascii"),
+        message.authority.encode("ascii"),
+        message.target,
+        signed.fields,
     )
     return MessageSealer(sealer, request_head(head))
 

@@ -182,7 +182,7 @@ class _SignedCall(RunningCall):
         to = call.recipient(epoch)
         signed = sign_request(self._context.key, message, to, nonce=self._nonce, now=now)
         nonce = encode_nonce(self._nonce)
-        self._question = Question(signed.message, signed.components, nonce)
+        self._question = Question(signed.covered, signed.components, nonce)
         framing: tuple[Field, ...] = ()
         at_once = None
         if call.has_body:
@@ -193,7 +193,7 @@ class _SignedCall(RunningCall):
             call.destination,
             call.method,
             call.target,
-            ((b"host", message.authority.encode("ascii")), *signed.message.fields, *framing),
+            ((b"host", message.authority.encode("ascii")), *signed.fields, *framing),
             at_once,
             caller=ANYBODY,  # a response proves which call it is for
             streams=call.has_body and at_once is None,

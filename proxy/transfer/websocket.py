@@ -301,6 +301,7 @@ class WebSocketRelay:
         """
         if self._is_over:
             return False
+        self._on_over = None  # whatever else ends it while it is told: who calls this knows
         if self._closing is None:
             self._closing = code
         for direction in (self._up, self._down):
@@ -378,7 +379,10 @@ class WebSocketRelay:
 
     def _have_turn(self, direction: _Direction) -> None:
         direction.is_turn_due = False
-        self._pass_on(direction)
+        try:
+            self._pass_on(direction)
+        except Exception as error:  # noqa: BLE001 - whoever carries the relay tells and logs it
+            self._be_over(error)
 
     # How it ends by itself.
 
@@ -485,11 +489,15 @@ class WebSocketRelay:
     def _cut_short(self) -> None:
         """Say what can be said at once to sides that took too long."""
         self._timer = None
-        for direction in (self._down, self._up):
-            if not direction.to.is_blocked:
-                self._close_now(direction)
-        self._send_end(self._down)
-        self._be_over(None)
+        failure: Exception | None = None
+        try:
+            for direction in (self._down, self._up):
+                if not direction.to.is_blocked:
+                    self._close_now(direction)
+            self._send_end(self._down)
+        except Exception as error:  # noqa: BLE001 - as in _have_turn
+            failure = error
+        self._be_over(failure)
 
     def _tell_at_once(self, direction: _Direction) -> bool:
         """Tell the side to which ``direction`` leads; part of a frame may wait for it for ever."""

@@ -11,10 +11,12 @@ from bench.chart import Panel, curve_chart, ratio_chart
 from bench.comparisons import Comparison, Latency, Pair, comparisons
 from bench.crew import ROOT
 from bench.figures import Sample, Spread
+from bench.goals import GOALS, IDLE, MESSAGE, SYSCALLS, UPLOAD, WEBSOCKETS, Goal
 from bench.interpreter import build
 from bench.mixed import GROWTH
-from bench.ratios import AT_LEAST, IDLE, REACH, SYSCALLS, UPLOAD, WEBSOCKETS, ratios_of
-from bench.report import tables, write
+from bench.pages import PAGE, NoPlace, filled
+from bench.ratios import ratios_of
+from bench.report import machinery, tables, write
 from bench.rounds import Results
 from bench.subjects import Subject
 from bench.tails import TAILS, THRONG
@@ -48,9 +50,19 @@ def test_every_goal_is_the_goal_of_something_that_is_measured() -> None:
     alone = {IDLE, UPLOAD, WEBSOCKETS, GROWTH, THRONG, *SYSCALLS}
     alone |= {f"p99_{name}_vs_baseline" for name in TAILS}
     alone |= {f"p99_over_p50_{name}" for name in TAILS}
-    assert set(REACH) - measured == alone | {"sealed_64mib_vs_nginx_64k"}
+    assert set(GOALS) - measured == alone | {"sealed_64mib_vs_nginx_64k"}
     assert {"sealed_down_64mib_vs_nginx_64k", "sealed_up_64mib_vs_nginx_64k"} <= measured
-    assert set(REACH) >= AT_LEAST
+    assert {"tls_hop_vs_nginx", "public_hop_vs_bare_asyncio"} <= measured
+
+
+def test_the_page_tells_of_every_goal_and_has_a_place_for_every_table() -> None:
+    page = PAGE.read_text("utf-8")
+    for name in ("table.md", "machinery.md", "curves.md", "workers.md", "parts.md"):
+        assert filled(page, name, "") != page
+    explained = {"public_hop", "signing_hop", "verifying_hop", "p50_", "p99_over_p50", MESSAGE}
+    assert all(
+        f"`{name}" in page for name in (*explained, IDLE, UPLOAD, WEBSOCKETS, GROWTH, THRONG)
+    )
 
 
 def test_names_of_ratios_are_given_once() -> None:
@@ -104,24 +116,50 @@ def test_what_failed_in_one_round_has_no_ratio_and_is_reported_with_its_error() 
 def test_each_goal_is_printed_beside_what_was_measured() -> None:
     found = {"signing_hop_vs_nginx": Spread(6.0, 5.0, 7.0)}
     text = tables([_results([4.0], [2.0])], found, {})
-    assert "| signing_hop_vs_nginx | 6.00 (5.00..7.00) | 15 | 0.40 |" in text
-    assert "| sealed_vs_signed | - |  |  |" in text
+    assert "| signing_hop_vs_nginx | 6.00 (5.00..7.00) | 15; stretch 11.0 | 0.40 |" in text
+    assert "| sealed_vs_signed | - | 1.5 |  |" in text
 
 
 def test_what_is_to_be_reached_at_least_is_beyond_its_goal_where_it_is_less() -> None:
     text = tables([_results([4.0], [2.0])], {THRONG: Spread(0.35, 0.3, 0.4)}, {})
-    assert f"| {THRONG} | 0.35 (0.30..0.40) | 0.7 | 2.00 |" in text
+    assert f"| {THRONG} | 0.35 (0.30..0.40) | at least 0.7 | 2.00 |" in text
+
+
+def test_a_goal_that_depends_on_the_python_says_the_other_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    goal = Goal("hop", 5.5, on_new=4.5)
+    monkeypatch.setattr("bench.goals._IS_NEW", False)
+    assert (goal.reach, goal.times(11.0), str(goal)) == (5.5, 2.0, "5.5 (4.5 on 3.14)")
+    monkeypatch.setattr("bench.goals._IS_NEW", True)
+    assert (goal.reach, goal.times(9.0), str(goal)) == (4.5, 2.0, "4.5 (5.5 on 3.11)")
+
+
+def test_machinery_is_told_from_the_least_on_and_against_nginx() -> None:
+    results = _results([40.0, 60.0], [20.0, 20.0])
+    lines = machinery(results, ratios_of(results)).splitlines()[2:]
+    assert [line.split(" | ")[0] for line in lines] == ["| nginx", "| ours"]
+    assert " | 1 | " in lines[0]
+    assert " | 2.50 (2.00..3.00) | " in lines[1]
+
+
+def test_a_text_is_put_in_its_place_and_nowhere_else() -> None:
+    page = "a\n<!-- bench/out/x.md -->\nold\n<!-- end -->\nb\n<!-- end -->\n"
+    assert filled(page, "x.md", "new\n") == page.replace("old", "new")
+    with pytest.raises(NoPlace, match=r"y\.md"):
+        filled(page, "y.md", "new")
 
 
 def test_ratios_are_written_flat(tmp_path: Path) -> None:
     results = _results([4.0], [2.0])
-    write(tmp_path / "out", [results], ratios_of(results), "the table")
+    write(tmp_path / "out", [results], ratios_of(results), {IDLE: "no memory"})
     assert json.loads((tmp_path / "out" / "ratios.json").read_text()) == {
         "python": build(),
         "public_hop_vs_nginx": 2.0,
     }
     run = json.loads((tmp_path / "out" / "run.json").read_text())
     assert run["samples"]["hop"]["get_32 ours"][0]["cpu"] == 4.0
+    assert run["not_measured"] == {IDLE: "no memory"}
 
 
 def test_a_chart_of_ratios_has_a_bar_for_each_goal_that_was_measured() -> None:
@@ -130,7 +168,8 @@ def test_a_chart_of_ratios_has_a_bar_for_each_goal_that_was_measured() -> None:
         "b": Spread(0.5, 0.5, 0.5),
         "without": Spread(1.0, 1.0, 1.0),
     }
-    chart = ET.fromstring(ratio_chart(found, {"a": 4.0, "b": 1.0, "missing": 2.0}))
+    goals = {"a": Goal("hop", 4.0), "b": Goal("hop", 1.0), "missing": Goal("hop", 2.0)}
+    chart = ET.fromstring(ratio_chart(found, goals))
     bars = [one for one in chart.iter(f"{_SVG}rect") if one.get("height") == "14"]
     assert len(bars) == 2
     assert "".join(chart.itertext()).count("reach") == 2

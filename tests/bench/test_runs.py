@@ -1,6 +1,7 @@
 """The benchmark's processes, and short runs of all of it."""
 
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -8,16 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from bench import portals
+from bench import portals, tls
 from bench.baseline import NoBaseline, tree_of
+from bench.comparisons import Comparison, Pair
 from bench.crew import ROOT, Crew, NotStarted
+from bench.goals import IDLE, MESSAGE, UPLOAD, WEBSOCKETS
 from bench.interpreter import build
 from bench.load import Wrong
-from bench.mixed import measure_growth
-from bench.ratios import IDLE, MESSAGE, UPLOAD, WEBSOCKETS
+from bench.mixed import GROWTH, measure_growth
+from bench.parts import measure_parts
+from bench.rounds import Pace, run
 from bench.sockets import measure_sockets
-from bench.subjects import Apps
+from bench.subjects import Apps, Subject
 from bench.syscalls import calls_per_request
+from bench.tails import TAILS, connections_for, measure_tails
+from bench.work import GET
+from bench.workers import TWO, measure_two
 from tests.patience import soon
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +47,55 @@ def test_websockets_are_opened_spoken_on_and_weighed(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("bench.sockets.SOCKETS", 80)
     with Crew() as crew:
         assert measure_sockets(crew) > 0
+
+
+def test_a_hop_with_tls_is_asked_over_tls() -> None:
+    subject = Subject("ours", tls.public_hop, (GET,))
+    pairs = (Pair("tls_hop", GET, "ours", "ours"),)
+    with Crew() as crew:
+        taker = crew.start_python("taker", measured=False)
+        comparison = Comparison("tls", (subject,), (GET,), pairs)
+        results = run(comparison, crew, Apps(taker, taker), Pace(1, 0.05, 60), lambda _: None)
+    assert results.failures == {}
+    assert results.of(GET.name, "ours")[0].requests >= GET.connections
+
+
+@pytest.mark.more
+def test_two_workers_are_measured_beside_one() -> None:
+    with Crew() as crew:
+        taker = crew.start_python("taker", measured=False)
+        found = measure_two(crew, Apps(taker, taker), 1, 0.05)
+    assert found[TWO].median > 0
+
+
+@pytest.mark.more
+def test_tails_are_measured_alone_and_beside_a_transfer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.tails.CROWDS", (32,))
+    with Crew() as crew:
+        taker = crew.start_python("taker", measured=False)
+        said: dict[str, str] = {}
+        found = measure_tails(crew, Apps(taker, taker), 1, 0.1, ROOT, said.__setitem__)
+    assert said == {}
+    rows = [name for name in TAILS if name.startswith("c32")]
+    assert set(found) == {f"p99_over_p50_{name}" for name in rows} | {
+        f"p99_{name}_vs_baseline" for name in rows
+    }
+
+
+@pytest.mark.more
+def test_a_hop_is_sampled_while_it_serves() -> None:
+    with Crew() as crew:
+        taker = crew.start_python("taker", measured=False)
+        table = measure_parts(crew, Apps(taker, taker), 0.5)
+    assert "| the relay: inbound | " in table
+    assert "| signatures, and keys | " in table
+
+
+def test_connections_are_as_many_as_descriptors_allow() -> None:
+    allowed = (resource.RLIM_INFINITY, 65_536, 20_000)
+    assert [connections_for(number) for number in allowed] == [10_000, 10_000, 6_000]
+    with pytest.raises(Wrong, match="1024 descriptors"):
+        connections_for(1024)
 
 
 def test_a_folder_with_the_project_is_a_baseline_and_runs_its_own_code(tmp_path: Path) -> None:
@@ -96,7 +152,7 @@ def test_mixed_load_has_a_growth() -> None:
 
 @pytest.mark.more
 def test_a_short_run_measures_ours_and_reports_the_rest(tmp_path: Path) -> None:
-    done = _bench("bench", tmp_path)
+    done = _bench("bench", tmp_path, "--minutes", "0.1")
     assert done.returncode == 0, done.stdout + done.stderr
     ratios = json.loads((tmp_path / "ratios.json").read_text())
     ours = {"way_in_get_vs_uvicorn_h11", "engine_get_vs_httpx", "sealed_vs_signed"}
@@ -104,8 +160,12 @@ def test_a_short_run_measures_ours_and_reports_the_rest(tmp_path: Path) -> None:
     assert ours <= set(ratios)
     assert ratios.pop("python") == build()
     assert all(value > 0 for value in ratios.values())
-    assert {"p99_over_p50_c32", "p99_over_p50_c512_beside_64mib"} <= set(ratios)
-    for name, by in (("syscalls_public_hop", "syscalls"), (MESSAGE, "message")):
+    assert {"p99_over_p50_c32", "p99_over_p50_c512_beside_64mib", TWO, GROWTH} <= set(ratios)
+    assert any(name.startswith("throughput_c") for name in ratios)
+    for name, by in (
+        ("syscalls_public_hop", "syscalls"), (MESSAGE, "message"),
+        ("kilo_instructions_ours", "instructions"),
+    ):  # fmt: skip
         assert name in ratios or f"- {by}: " in done.stdout
     for peer in ("nginx", "asgiproxy", "fastapi_proxy_lib", "aiohttp"):
         assert f"public_hop_vs_{peer}" in ratios or f"- hop, {peer}, " in done.stdout
@@ -129,5 +189,5 @@ def _bench(module: str, out: Path, *words: str) -> subprocess.CompletedProcess[s
     line = [sys.executable, "-m", module, "--rounds", "1", "--seconds", "0.05", *words]
     return subprocess.run(
         [*line, "--out", str(out)],
-        cwd=_ROOT, capture_output=True, text=True, check=False, timeout=soon(300),
+        cwd=_ROOT, capture_output=True, text=True, check=False, timeout=soon(900),
     )  # fmt: skip

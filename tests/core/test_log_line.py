@@ -64,6 +64,47 @@ def test_a_line_tells_what_is_known_and_nothing_else() -> None:
     assert "caller_id" not in read(line_with(caller=ANONYMOUS))
 
 
+_ODD = st.text('/?"\\@% \x7f\xe4\na', max_size=8)
+_ODD_BYTES = st.lists(
+    st.sampled_from((b"/", b"?", b'"', b"\\", b"@", b" ", b"\x7f", b"\xe4", b"\n", b"a" * 200)),
+    max_size=8,
+).map(b"".join)
+
+
+@given(
+    method=_ODD_BYTES, host=_ODD_BYTES, target=_ODD_BYTES, rule=st.none() | _ODD_BYTES,
+    caller=st.sampled_from((None, ANONYMOUS, Caller("peer", _ID, '"\xe4'))), client=_ODD,
+    code=st.sampled_from(("", "replayed")), detail=_ODD, status=st.sampled_from((0, 403)),
+    app=st.sampled_from(("", "box")), mode=st.sampled_from(("", "plain")), peer_name=_ODD,
+    peer=st.sampled_from(("", _ID)), peer_code=st.sampled_from(("", "replayed")),
+    first=st.none() | st.just(0.5),
+)  # fmt: skip
+def test_a_line_is_written_as_json_would_be(**facts: Any) -> None:
+    line = line_with(**facts)
+    told: dict[str, Any] = {"time": _NOW, "level": "info", "listener": "public"}
+    told |= {"outcome": line.outcome, "status": line.status or None}
+    told |= {"code": line.code or None, "detail": line.detail or None}
+    told |= {"method": shown(line.method), "host": shown(line.host)}
+    told["path"] = shown_path(line.target)
+    if line.caller is not None:
+        told["caller"] = line.caller.type
+        if line.caller.id:
+            told |= {"caller_id": line.caller.id, "caller_name": line.caller.name}
+    told["app"] = line.app or None
+    told["rule"] = None if line.rule is None else shown(line.rule)
+    told["mode"] = line.mode or None
+    if line.peer:
+        told |= {"peer": line.peer, "peer_name": line.peer_name}
+    told["peer_code"] = line.peer_code or None
+    told |= {"bytes_in": 0, "bytes_out": 0, "ms": 0.0, "first_ms": line.first and 500.0}
+    told |= {"request_id": "", "client": line.client}
+    known = {name: value for name, value in told.items() if value is not None}
+    text = json.dumps(known, separators=(",", ":")).replace("\x7f", "\\u007f")
+    for name in ("ms", "first_ms"):
+        text = re.sub(rf'("{name}":\d+\.)0', r"\g<1>00", text)
+    assert as_json(line, _NOW, "info") == text
+
+
 def test_the_text_tells_the_same() -> None:
     line = line_with(
         status=200, caller=Caller("peer", _ID, "Ad\xe4"), app="box", rule=b"/p", mode="sealed",

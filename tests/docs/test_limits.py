@@ -88,7 +88,7 @@ _SHOWN = {
     "names that are looked up": f"{resolver.MOST}; ",
     "an app, a peer that sends": f"**{_CLIENTS.app_answer:g} s**, **{_CLIENTS.peer_answer:g} s**",
     "a response from an app": f"{connection.HIGH // _KIB} KiB held",
-    "an idle connection": f"{pool.IDLE_SECONDS:g} s, {pool.IDLE_CONNECTIONS} for each",
+    "an idle connection": f"{pool.IDLE_SECONDS:g} s; {pool.RESERVED_CONNECTIONS} for each",
     "a message on a WebSocket": f"**{show_size(_SOCKETS.message)}** over all its frames",
     "a WebSocket on which nobody": f"hasn't answered for {tcp_keepalive.PATIENCE} s",
     "a side of a WebSocket": (

@@ -132,10 +132,14 @@ async def scripted(
 ) -> AsyncIterator[Server]:
     """Serve every connection by ``script``, then close it; ``keeps`` what the test looks at."""
     tasks: set[asyncio.Task[Any]] = set()
+    is_ending = False
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
+        if is_ending:  # it was let in by a loop that had no turn for it until now
+            _abort(writer)
+            return
         tasks.add(task)
         server.connections += 1
         link = Link(reader, writer)
@@ -164,6 +168,7 @@ async def scripted(
     try:
         yield server
     finally:
+        is_ending = True
         listener.close()
         running = list(tasks)
         for task in running:

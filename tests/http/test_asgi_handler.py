@@ -15,7 +15,7 @@ from proxy.core.http.forwarded import RemotePeer
 from proxy.core.http.headers import indexed
 from proxy.core.http1.grammar import RequestHead
 from proxy.http.asgi_handler import AsgiHandler, serve_asgi
-from proxy.http.scope import INTERIM, IS_SHORT, RAW, STOP, TARGET, UPGRADE, connection_scope
+from proxy.http.scope import INTERIM, RAW, STOP, TARGET, UPGRADE, connection_scope
 from tests.embedded.server import turns
 
 if TYPE_CHECKING:
@@ -299,16 +299,6 @@ async def test_it_receives_a_stream_and_hears_once_that_the_server_ends() -> Non
     await served.does("receive", "receive")
     end = raw(b"", more=False)
     assert served.app.received[1:] == [raw(b"a"), {"type": STOP}, raw(b"b"), end, end]
-
-
-async def test_whether_a_place_is_short_is_the_app_s_to_tell() -> None:
-    served = Served()
-    await turns()
-    assert not served.handler.is_place_short()
-    served.app.scope["state"][IS_SHORT] = lambda: True
-    assert served.handler.is_place_short()
-    await served.does("return")
-    assert not served.handler.is_place_short()
 
 
 # How it ends.

@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 
 from proxy.core.http.headers import Field
+from proxy.http.client import pool
 from proxy.http.client.engine import Http1Upstream
 from proxy.http.upstream import (
     ANYBODY,
@@ -107,6 +108,47 @@ async def test_a_connection_stays_its_sender_s_behind_requests_without_a_body(
             method = b"GET" if body is None else b"POST"
             await _fetch(http1, _request(server.to, method, caller, body))
         assert server.connections == 2
+
+
+async def test_as_many_connections_are_kept_as_ran_at_once(
+    http1: Http1Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crowd's next requests, all at once again, need no new ones."""
+    monkeypatch.setattr(pool, "IDLE_SECONDS", 600.0)
+    crowd = pool.RESERVED_CONNECTIONS + 44
+    arrived = 0
+    all_arrived = asyncio.Event()
+
+    async def script(link: Link) -> None:
+        nonlocal arrived
+        while await link.head():
+            arrived += 1
+            if arrived == crowd:
+                all_arrived.set()
+            await all_arrived.wait()
+            await link.send(_OK)
+
+    async with scripted(script) as server:
+        request = _request(server.to, b"GET", "ada", None)
+        await asyncio.gather(*(_fetch(http1, request) for _ in range(crowd)))
+        arrived = 0
+        all_arrived.clear()
+        await asyncio.gather(*(_fetch(http1, request) for _ in range(crowd)))
+        assert server.connections == crowd
+
+
+async def test_few_connections_are_kept_for_those_whose_bodies_they_carried(
+    http1: Http1Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that was used longest ago goes."""
+    monkeypatch.setattr(pool, "IDLE_SECONDS", 600.0)
+    monkeypatch.setattr(pool, "RESERVED_CONNECTIONS", 2)
+    made = []
+    async with scripted(_reading) as server:
+        for caller in ("ada", "bob", "cyd", "cyd", "ada", "cyd", "bob"):
+            await _fetch(http1, _request(server.to, b"POST", caller, b"{}"))
+            made.append(server.connections)
+    assert made == [1, 2, 3, 3, 4, 4, 5]
 
 
 async def test_an_answer_that_is_whole_before_the_body_ends_the_connection(
@@ -239,28 +281,18 @@ async def test_a_server_that_doesn_t_say_what_it_speaks_is_waited_for_a_while(
         assert await http1.minor_version(request) == 0
 
 
-@pytest.mark.parametrize("is_known", [False, True])
-async def test_a_body_that_comes_unasked_isn_t_kept_waiting(
-    http1: Http1Upstream, *, is_known: bool
+async def test_no_body_waits_for_a_server_that_let_another_wait_in_vain(
+    http1: Http1Upstream,
 ) -> None:
-    """Nor is one for a server that let another wait in vain."""
-
     async def script(link: Link) -> None:
         while await link.head():
             await link.exactly(2)
             await link.send(_OK)
 
-    async def begun() -> None:
-        await asyncio.sleep(0.05)
-
     fields = ((b"host", b"a"), (b"expect", b"100-continue"), (b"content-length", b"2"))
     async with scripted(script) as server:
         asked = UpstreamRequest(server.to, b"POST", b"/", fields, BytesBody(b"ok"))
-        if is_known:
-            await _fetch(http1, asked)
-        has_begun = None if is_known else begun
-        asked = UpstreamRequest(
-            server.to, b"POST", b"/", fields, BytesBody(b"ok"), has_begun=has_begun
-        )
+        await _fetch(http1, asked)
+        asked = UpstreamRequest(server.to, b"POST", b"/", fields, BytesBody(b"ok"))
         async with asyncio.timeout(soon(0.7)):
             await _fetch(http1, asked)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import socket
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from proxy.core.log_line import ANSWERED, REFUSED
+from proxy.core.log_line import ANSWERED, LEFT, REFUSED
+from proxy.transfer.relay import At
 from tests.http.ends import Link, connected, settled
 from tests.inbound.served import read_request, served
 
@@ -100,6 +102,37 @@ async def test_a_client_that_sends_all_before_it_reads_gets_an_early_response(
         link.reset()
         await asyncio.wait((sending,))
         await ours.untouched()
+
+
+async def test_a_client_that_closes_its_side_while_it_gets_its_response_has_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows whether it reads on. The rest goes out all the same, as far as it is taken."""
+    some = b"s" * 50_000
+
+    async def app(link: Link) -> None:
+        await link.head()
+        await link.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(some) + some)
+
+    async with (
+        served(tmp_path, app, monkeypatch) as ours,
+        connected(ours.port, buffer=4096) as link,
+    ):
+        link.stop_reading()
+        await settled(lambda: ours.listener.state.connections)
+        (connection,) = ours.listener.state.connections
+        ours_of_it = cast("Any", connection)._transport.get_extra_info("socket")
+        ours_of_it.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        await link.send(ours.request())
+        await settled(lambda: ours.relays and ours.relays[0]._at is At.DELIVERING)
+        link.end()
+        await settled(lambda: len(ours.lines) == 1)
+        assert (ours.lines[0].outcome, ours.lines[0].status) == (LEFT, 200)
+        await ours.untouched()
+        cast("asyncio.Transport", link.writer.transport).resume_reading()
+        await link.head()
+        assert await link.exactly(len(some)) == some
+        assert await link.is_ended()
 
 
 async def test_an_envelope_that_cannot_begin_is_refused_in_plain(

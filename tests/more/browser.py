@@ -106,11 +106,21 @@ def run_driver() -> Iterator[str]:
 
 
 def eventually(holds: Callable[[], Any]) -> Any:
-    """Wait until ``holds`` gives something; return what it gave last."""
+    """Wait until ``holds`` gives something; return what it gave last.
+
+    A script fails in a page that is just being left, or that has no body yet: it is tried again.
+    """
     end = time.monotonic() + PATIENCE
-    while not (got := holds()) and time.monotonic() < end:
+    while True:
+        try:
+            got = holds()
+        except AssertionError:
+            if time.monotonic() >= end:
+                raise
+            got = None
+        if got or time.monotonic() >= end:
+            return got
         time.sleep(0.05)
-    return got
 
 
 def luminance(colour: str) -> float:

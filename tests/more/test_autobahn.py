@@ -71,7 +71,14 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Results]:
         }
         (folder / "spec.json").write_text(json.dumps(spec), "utf-8")
         ran = subprocess.run(
-            [_SUITE, "-m", "fuzzingclient", "-s", "spec.json"],
+            [
+                _SUITE.with_name("python"),
+                _FOLDER / "patient.py",
+                "-m",
+                "fuzzingclient",
+                "-s",
+                "spec.json",
+            ],
             cwd=folder,
             env=environment() | {"PYTHONPATH": str(_FOLDER)},
             stdout=subprocess.PIPE,

@@ -114,11 +114,11 @@ def street(
         portal.knows(contact(cleo.public.portal_id, "Cleo", 1, 1), apps={"box": "all"})
         portal.start()
         holder, port = reserve_port()
+        stack.enter_context(holder)  # nginx asks for the port with SO_REUSEADDR, and gets it
         config = folder / "nginx.conf"
         config.write_text(
             _CONFIG.format(folder=folder, port=port, portal=portal.public, more=request.param)
         )
-        holder.close()
         with (folder / "log").open("ab") as log:
             process = subprocess.Popen(
                 [nginx, "-c", str(config), "-e", str(folder / "error.log")],

@@ -64,6 +64,11 @@ def other(driver: str) -> Iterator[Browser]:
     browser.close()
 
 
+def _has_focus(browser: Browser, name: str) -> bool:
+    """Wait for the focus, which a page gives to the field that is to have it once it is drawn."""
+    return bool(eventually(lambda: browser.run("return document.activeElement.id") == name))
+
+
 def _page(portal: Portal) -> str:
     return f"http://{portal.app_host('notes')}/a?b=c"
 
@@ -77,7 +82,7 @@ def _code(portal: Portal) -> dict[str, str]:
 def _pair(browser: Browser, portal: Portal, name: str) -> None:
     """Pair as a person does, by keyboard alone."""
     browser.open(_page(portal))
-    assert browser.run("return document.activeElement.id") == "code"
+    assert _has_focus(browser, "code")
     browser.press(_code(portal)["code"] + TAB)
     browser.run("document.activeElement.select()")
     browser.press(name + ENTER)
@@ -126,7 +131,7 @@ def test_a_link_fills_in_the_code_and_keeps_it_out_of_the_address(
     pairing = _code(ada)
     browser.open(pairing["link"])
     assert browser.run("return location.hash") == ""
-    assert browser.run("return document.activeElement.id") == "name"
+    assert _has_focus(browser, "name")
     browser.press(ENTER)
     assert eventually(lambda: "paired already" in browser.run(_TEXT))
     for secret in (pairing["code"].replace("-", ""), pairing["link"].partition("#code=")[2]):
@@ -141,6 +146,7 @@ def test_a_link_works_while_somebody_guesses_codes(browser: Browser, ada: Portal
     ]
     assert wrong[-1].status == 429
     browser.open(pairing["link"])
+    assert _has_focus(browser, "name")
     browser.press(ENTER)
     assert eventually(lambda: "paired already" in browser.run(_TEXT))
     (ada.state / "pairing.yaml").unlink()
@@ -150,6 +156,7 @@ def test_without_scripts_the_code_is_typed(browser: Browser, ada: Portal) -> Non
     browser.chrome("Emulation.setScriptExecutionDisabled", value=True)
     pairing = _code(ada)
     browser.open(pairing["link"])
+    assert _has_focus(browser, "code")
     browser.press(pairing["code"].lower() + ENTER)
     browser.chrome("Emulation.setScriptExecutionDisabled", value=False)
     assert eventually(lambda: "paired already" in browser.run(_TEXT))
@@ -157,13 +164,14 @@ def test_without_scripts_the_code_is_typed(browser: Browser, ada: Portal) -> Non
 
 def test_a_wrong_code_is_said_and_the_name_stays(browser: Browser, ada: Portal) -> None:
     browser.open(_page(ada))
+    assert _has_focus(browser, "code")
     browser.press("ZZZZ-ZZZZ" + TAB)
     browser.run("document.activeElement.value = 'Mine'")
     browser.press(ENTER)
     said = "return document.querySelector('[role=alert]')?.textContent"
     assert "This code isn't good" in (eventually(lambda: browser.run(said)) or "")
     assert browser.run("return document.getElementById('name').value") == "Mine"
-    assert browser.run("return document.activeElement.id") == "code"
+    assert _has_focus(browser, "code")
     assert browser.run("return document.title").startswith("Error: ")
 
 
@@ -213,6 +221,7 @@ def test_the_pairing_page_fits_and_can_be_read(
 
 def test_every_stop_of_the_keyboard_is_seen(browser: Browser, ada: Portal) -> None:
     browser.open(_page(ada))
+    assert _has_focus(browser, "code")
     seen = []
     for _ in range(3):
         seen.append(browser.run("return document.activeElement.id || 'button'"))

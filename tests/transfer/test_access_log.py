@@ -20,6 +20,7 @@ from proxy.http.scope import RAW, UPGRADE
 from proxy.http.upstream import UpstreamFailed
 from proxy.log_writer import LogWriter
 from proxy.transfer.access_log import Logged, line_of
+from tests.alone import run_alone
 
 _SCOPE: Scope = {
     "type": "http", "method": "POST", "path": "/a", "raw_path": b"/a", "query_string": b"secret",
@@ -290,6 +291,10 @@ def test_times_are_utc_to_the_millisecond() -> None:
 
 
 def test_two_processes_made_of_one_give_different_ids() -> None:
+    run_alone(_give_ids_in_two_processes)
+
+
+def _give_ids_in_two_processes() -> None:
     before = line_of(_SCOPE).request_id
     reading, writing = os.pipe()
     child = os.fork()

@@ -10,6 +10,7 @@ from proxy.config.limits import Limits
 from proxy.core.errors import Code, Refusal
 from proxy.transfer.limiters import ConcurrencyLimiter, ConnectionLimiter, Full
 from proxy.transfer.shared_counts import ALONE, SharedCounts
+from tests.alone import run_alone
 
 NETWORK = ip_address("203.0.113.7")
 
@@ -48,6 +49,10 @@ def test_a_name_is_never_counted_too_low_and_hardly_ever_too_high() -> None:
 
 
 def test_a_process_that_was_forked_counts_in_the_same_memory() -> None:
+    run_alone(_count_in_a_forked_process)
+
+
+def _count_in_a_forked_process() -> None:
     counts = SharedCounts(2)
     child = os.fork()
     if child == 0:

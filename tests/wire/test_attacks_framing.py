@@ -50,7 +50,7 @@ def test_what_is_forged_never_reaches_the_app(world: World, row: requests.Row) -
 
     assert {response.status for response in cut} <= {row.status, 400, 431}
     # Before a body without a length the proxy itself may ask what the app speaks.
-    assert [got.first_line for got in world.bob_app.forwarded] == []
+    assert [got.first_line for got in world.bob_app.requests] == []
     if not row.name.startswith(BROKEN_IN_ITS_BODY):
         assert HOSTS[row.name] not in world.bob_app.received
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -88,11 +89,25 @@ def stage(built: Stage) -> Stage:
 
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch, stage: Stage) -> None:
+    refresh(monkeypatch, stage)
+
+
+def refresh(patch: pytest.MonkeyPatch, stage: Stage) -> None:
     """Have what is signed be of this second, under Bob's epoch, with a nonce of its own."""
-    monkeypatch.setattr(peering, "EPOCH", stage.bob.epoch)
+    patch.setattr(peering, "EPOCH", stage.bob.epoch)
     eventually(lambda: time.time() % 1 < 0.6)
-    monkeypatch.setattr(peering, "NOW", int(time.time()))
-    monkeypatch.setattr(peering, "NONCE", encode_nonce(secrets.token_bytes(32)))
+    patch.setattr(peering, "NOW", int(time.time()))
+    patch.setattr(peering, "NONCE", encode_nonce(secrets.token_bytes(32)))
+
+
+def in_its_second(patch: pytest.MonkeyPatch, stage: Stage, ask: Callable[[], Raw]) -> Raw:
+    """Ask; once more where that took longer than a second, which a time can't be judged by."""
+    got = ask()
+    while time.time() >= peering.NOW + 1:
+        stage.app.clear()
+        refresh(patch, stage)
+        got = ask()
+    return got
 
 
 def on_the_wire(request: Request, body: bytes) -> bytes:
@@ -145,19 +160,25 @@ def carried_out(stage: Stage, got: Raw, row: Row) -> bool:
 @pytest.mark.usefixtures("fresh")
 @pytest.mark.parametrize(("name", "row"), one_a_code(SIGNED))
 def test_a_signed_attack_is_refused_and_its_twin_carried_out(
-    stage: Stage, name: str, row: Row
+    stage: Stage, name: str, row: Row, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def ask(row: Row) -> Raw:
+        return exchange(stage.bob.public, signed(row))
+
     raw = signed(row)
     code = row["code"] if not read_request([raw]).error else "bad_request"
+    is_of_time = name.startswith("time: ")
 
-    assert exchange(stage.bob.public, raw).code == code
-    if not name.startswith("time: "):
+    got = in_its_second(monkeypatch, stage, partial(ask, row)) if is_of_time else ask(row)
+    assert got.code == code
+    if not is_of_time:
         assert drip(stage.bob.public, raw).code == code
     assert stage.app.received == b""
 
     if not row["attack"].endswith(EDGES):
         twin = row.get("twin", {})
-        assert carried_out(stage, exchange(stage.bob.public, signed(twin)), twin)
+        got = in_its_second(monkeypatch, stage, partial(ask, twin)) if is_of_time else ask(twin)
+        assert carried_out(stage, got, twin)
 
 
 @pytest.mark.usefixtures("fresh")
@@ -192,13 +213,19 @@ def test_a_body_that_ends_after_its_signature_expired_is_taken(
 def test_a_sealed_attack_is_refused_and_its_twin_carried_out(
     stage: Stage, name: str, row: Row, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    envelope = sealed(stage, name, row, monkeypatch)
-    code = row["code"] if envelope.is_readable else "envelope_broken"
+    def ask(row: Row) -> Raw:
+        envelope = sealed(stage, name, row, monkeypatch)
+        return envelope.sender.ask(envelope.head, envelope.body)
 
-    assert envelope.sender.ask(envelope.head, envelope.body).code == code
+    is_readable = sealed(stage, name, row, monkeypatch).is_readable
+    code = row["code"] if is_readable else "envelope_broken"
+    is_of_time = name.startswith("time: ")
+
+    got = in_its_second(monkeypatch, stage, partial(ask, row)) if is_of_time else ask(row)
+    assert got.code == code
     assert stage.app.received == b""
 
     if not row["attack"].endswith(EDGES):
         twin = row.get("twin", {})
-        envelope = sealed(stage, name, twin, monkeypatch)
-        assert carried_out(stage, envelope.sender.ask(envelope.head, envelope.body), twin)
+        got = in_its_second(monkeypatch, stage, partial(ask, twin)) if is_of_time else ask(twin)
+        assert carried_out(stage, got, twin)

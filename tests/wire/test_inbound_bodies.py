@@ -91,7 +91,7 @@ def test_a_status_that_cant_be_passed_on_is_a_broken_response(world: World, stat
 
 @pytest.mark.parametrize("chunk", [b"zz\r\n", b"-1\r\n", b"5\nhello", b"0x5\r\nhello\r\n"])
 def test_a_body_in_bad_chunks_is_never_a_whole_one(world: World, chunk: bytes) -> None:
-    before = len(world.bob.log)
+    before = len(world.bob.settled_log())
     framing = ("Transfer-Encoding", "chunked")
     head = request("POST", "/", ("Host", world.bob.app_host("site")), framing)
     call = sign_call(world.cleo, world.bob, "wide", method=b"POST")

@@ -91,8 +91,35 @@ class Stage:
         """Wait until the holding app keeps so many."""
         eventually(lambda: self.holding.held == number)
 
+    def hold(self, stack: ExitStack, raw: Callable[[], bytes]) -> RawConnection:
+        """Have the holding app keep one more."""
+        return kept(self.holding, lambda: self.begin(stack, raw()))
+
     def to_hold(self) -> bytes:
         return request("GET", "/hold", ("Host", self.lily.app_host("holding")))
+
+
+def kept(app: HoldingApp, begin: Callable[[], RawConnection]) -> RawConnection:
+    """Begin a request until the app keeps it: a place that just came free may be noticed later."""
+    before, wires = app.held, list[RawConnection]()
+
+    def one_more() -> bool:
+        wires.append(begin())
+        eventually(lambda: app.held > before or has_answer(wires[-1]))
+        return app.held > before
+
+    eventually(one_more)
+    return wires[-1]
+
+
+def has_answer(wire: RawConnection) -> bool:
+    wire.socket.settimeout(0)
+    try:
+        return bool(wire.socket.recv(1, socket.MSG_PEEK))
+    except BlockingIOError:
+        return False
+    finally:
+        wire.socket.settimeout(PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +181,7 @@ def test_a_body_without_a_length_is_refused_when_it_passes_the_limit(
     got = stage.ask("recorder", "/", "POST", ("Transfer-Encoding", "chunked"), more=pieces)
     if more:
         assert (got.status, got.code) == (413, "too_large")
-        assert not stage.recorder.forwarded, "what broke off isn't a whole request"
+        assert not stage.recorder.requests, "what broke off isn't a whole request"
     else:
         assert got.status == 200
         assert len(stage.recorder.request.body) == BODY
@@ -336,12 +363,17 @@ def sealed_call(stage: Stage, key: PrivateKey, target: bytes = b"/hold") -> tupl
 
 def test_a_peer_at_its_bound_is_refused_and_holds_nobody_else_up(stage: Stage) -> None:
     with ExitStack() as stack:
-        first = stage.begin(stack, signed_call(stage, stage.cleo).raw)
-        sender, raw = sealed_call(stage, stage.cleo)
-        second = stage.begin(stack, raw)
+        first = stage.hold(stack, lambda: signed_call(stage, stage.cleo).raw)
+        sealed: list[tuple[Sender, bytes]] = []
+
+        def sealed_anew() -> bytes:
+            sealed.append(sealed_call(stage, stage.cleo))
+            return sealed[-1][1]
+
+        second = stage.hold(stack, sealed_anew)
+        sender = sealed[-1][0]
         for _ in range(OF_PEER - 2):
-            stage.begin(stack, signed_call(stage, stage.cleo).raw)
-        stage.held(OF_PEER)
+            stage.hold(stack, lambda: signed_call(stage, stage.cleo).raw)
         refused = signed_call(stage, stage.cleo, b"/")
         got = exchange(stage.lily.public, refused.raw)
         assert (got.status, got.code) == (429, "too_many_requests")
@@ -369,14 +401,12 @@ def test_a_peer_at_its_bound_is_refused_and_holds_nobody_else_up(stage: Stage) -
 def test_an_app_at_its_bound_is_busy_and_no_other_is(stage: Stage) -> None:
     with ExitStack() as stack:
         for _ in range(OF_STRANGERS):
-            stage.begin(stack, stage.to_hold())
-        stage.held(OF_STRANGERS)
+            stage.hold(stack, stage.to_hold)
         for _ in range(3):
             got = stage.ask("holding")
             assert (got.status, got.code) == (503, "app_busy")
             assert got.one("retry-after") == b"5"
-        stage.begin(stack, signed_call(stage, stage.cleo).raw)
-        stage.held(OF_STRANGERS + 1)
+        stage.hold(stack, lambda: signed_call(stage, stage.cleo).raw)
         refused = signed_call(stage, stage.cleo, b"/")
         got = exchange(stage.lily.public, refused.raw)
         assert got.code == "app_busy"
@@ -398,29 +428,11 @@ def is_free(stage: Stage) -> None:
     eventually(lambda: stage.ask("holding").status == 200)
     stage.holding.let_go()
     with ExitStack() as stack:
-        wires = []
-        for number in range(OF_STRANGERS):
-            # A place that just came free may be noticed a moment later.
-            def one_more(number: int = number) -> bool:
-                wire = stage.begin(stack, stage.to_hold())
-                eventually(lambda: stage.holding.held > number or has_answer(wire))
-                wires.append(wire)
-                return stage.holding.held > number
-
-            eventually(one_more)
+        for _ in range(OF_STRANGERS):
+            stage.hold(stack, stage.to_hold)
         assert stage.ask("holding").code == "app_busy"
         stage.holding.let_go()
     eventually(lambda: stage.ask("holding").status == 200)
-
-
-def has_answer(wire: RawConnection) -> bool:
-    wire.socket.settimeout(0)
-    try:
-        return bool(wire.socket.recv(1, socket.MSG_PEEK))
-    except BlockingIOError:
-        return False
-    finally:
-        wire.socket.settimeout(PATIENCE)
 
 
 End = Callable[[Stage], None]
@@ -539,14 +551,8 @@ def test_a_place_of_a_peer_s_comes_back_whatever_the_end(stage: Stage) -> None:
             )
             end(stage)
     with ExitStack() as stack:
-        for number in range(OF_PEER):
-
-            def one_more(number: int = number) -> bool:
-                wire = stage.begin(stack, signed_call(stage, stage.cleo).raw)
-                eventually(lambda: stage.holding.held > number or has_answer(wire))
-                return stage.holding.held > number
-
-            eventually(one_more)
+        for _ in range(OF_PEER):
+            stage.hold(stack, lambda: signed_call(stage, stage.cleo).raw)
         got = exchange(stage.lily.public, signed_call(stage, stage.cleo, b"/").raw)
         assert got.code == "too_many_requests"
 
@@ -576,19 +582,20 @@ def test_a_peer_that_stalls_takes_a_part_of_one_app_s_calls(stage: Stage) -> Non
     stage.stalling.response = stage.fake.response = stall
     with ExitStack() as stack:
         stack.enter_context(stalled)
-        for number in range(OF_PEER):
-            stage.begin(stack, stage.call(stage.stalling), stage.lily.apps)
-            eventually(lambda number=number: stalled.held == number + 1)  # type: ignore[misc]
+
+        def keep(peer: FakePeer, app: str = "holding") -> None:
+            kept(stalled, lambda: stage.begin(stack, stage.call(peer, app), stage.lily.apps))
+
+        for _ in range(OF_PEER):
+            keep(stage.stalling)
         got = exchange(stage.lily.apps, stage.call(stage.stalling))
         assert (got.status, got.code) == (429, "too_many_requests")
         assert got.one("retry-after") == b"5"
         # Another peer of the same app, and the same peer of another app.
         assert exchange(stage.lily.apps, stage.call(stage.sealed)).status == 200
-        stage.begin(stack, stage.call(stage.stalling, "other"), stage.lily.apps)
-        eventually(lambda: stalled.held == OF_PEER + 1)
-        for number in range(OF_APP - OF_PEER):
-            stage.begin(stack, stage.call(stage.fake), stage.lily.apps)
-            eventually(lambda number=number: stalled.held == OF_PEER + 2 + number)  # type: ignore[misc]
+        keep(stage.stalling, "other")
+        for _ in range(OF_APP - OF_PEER):
+            keep(stage.fake)
         # Now the app has no place left for anybody, and the other one has.
         got = exchange(stage.lily.apps, stage.call(stage.sealed))
         assert (got.status, got.code) == (429, "too_many_requests")

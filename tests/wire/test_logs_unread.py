@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -204,7 +205,9 @@ def test_lines_of_several_workers_are_whole_and_none_is_missing(
         os.close(writer)
         for _ in range(8):
             ask(portal, _AT_ONCE)
-        process.send_signal(signal.SIGTERM)
-        written = read_all(reader)
+        with ThreadPoolExecutor(1) as pool:  # who reads is there before the end, which waits for it
+            reading = pool.submit(read_all, reader)
+            process.send_signal(signal.SIGTERM)
+            written = reading.result()
         assert process.wait() == 0
     assert len([line for line in written if "status" in line]) == 8 * _AT_ONCE

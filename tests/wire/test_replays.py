@@ -207,7 +207,7 @@ def test_of_many_at_once_to_two_processes_one_passes(carol: Carol, mode: Mode) -
         statuses = at_once(carol.call(mode), (portal.public, ports[0]), AT_ONCE[mode])
 
     assert Counter(statuses) == {200: 1, 409: AT_ONCE[mode] - 1}
-    assert len(carol.app.forwarded) == 1
+    assert len(carol.app.requests) == 1
 
 
 def at_once(call: Call, ports: tuple[int, ...], count: int) -> list[int]:
@@ -240,7 +240,7 @@ def test_a_restart_forgets_nothing(carol: Carol, mode: Mode) -> None:
 
     assert carol.get(call).code in REFUSED
     assert carol.get(carol.call(mode)).status == 200
-    assert len(carol.app.forwarded) == 2
+    assert len(carol.app.requests) == 2
 
 
 @modes
@@ -282,7 +282,7 @@ def test_a_lost_store_is_made_anew_and_what_was_signed_before_is_refused(
     for call in (*carried_out, *never_sent):
         got = doomed.get(call)
         assert (got.status, got.code) == (401, "out_of_time")
-    assert len(doomed.app.forwarded) == 2
+    assert len(doomed.app.requests) == 2
     for mode in MODES:
         assert doomed.get(doomed.call(mode)).status == 200
     host = ("Host", doomed.portal.app_host("site"))
@@ -310,7 +310,7 @@ def test_the_epoch_is_told_by_the_document_and_by_each_refusal_for_the_time(
         assert 0 <= problem["memory"] <= 600_000
         mark = refusal_mark(told.fields)
         assert (mark.now, mark.epoch, mark.memory) == (problem["now"], epoch, problem["memory"])
-    assert carol.app.forwarded == []
+    assert carol.app.requests == []
 
 
 @modes
@@ -348,7 +348,7 @@ def test_the_caller_learns_the_epoch_once_and_again_when_it_changed(
         call(3)
         call(4)
         assert ben.settled_log().count("out_of_time") == (mode == "signed") + 1
-        assert [raw.target for raw in apps[1].forwarded] == [b"/1", b"/2", b"/3", b"/4"]
+        assert [raw.target for raw in apps[1].requests] == [b"/1", b"/2", b"/3", b"/4"]
 
 
 @pytest.mark.more
@@ -383,7 +383,7 @@ def test_a_state_that_was_put_back_carries_nothing_out_again(
 
         for call in calls:
             assert carol.get(call).code == "out_of_time"
-        assert len(app.forwarded) == len(calls)
+        assert len(app.requests) == len(calls)
 
 
 def test_a_refused_call_claims_nothing(world: World) -> None:

@@ -12,6 +12,7 @@ from proxy.core.identity_document import PATH
 from proxy.core.sealing.envelope import GATEWAY
 from tests.wire.harness.meddler import REQUEST_HEADER, envelope
 from tests.wire.harness.raw import exchange, request, response
+from tests.wire.harness.recorder import eventually
 from tests.wire.harness.sealer import Sender, offered_by
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def split(raw: bytes) -> tuple[bytes, list[int]]:
 
 
 def shape(world: World) -> tuple[bytes, list[int]]:
-    """Return what is seen of the one response on the wire."""
+    """Return what is seen of the one response on the wire, once it is whole."""
+    eventually(lambda: world.meddler.answered.endswith(b"\r\n0\r\n\r\n"))
     return split(bytes(world.meddler.answered))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
@@ -284,14 +285,15 @@ def test_a_thousand_wrong_codes_open_nothing_and_use_nothing_up(
     try:
         portal.start()
         code = new_code(portal)
+        start = time.monotonic()
         got = [
             send_form(portal, f"{n:08}", from_the_page(portal), came_from=f"127.0.1.{n % 250 + 1}")
             for n in range(1000)
         ]
         looked_at = [response for response in got if response.status != 429]
         assert {response.code for response in looked_at} == {"pairing_refused"}
-        # Over a minute it would be 60; here are two at the most.
-        assert 60 <= len(looked_at) <= 120
+        # Sixty in any minute.
+        assert 60 <= len(looked_at) <= 60 * (1 + (time.monotonic() - start) / 60)
         last = send_form(portal, code, from_the_page(portal))
         if last.status == 429:
             assert last.code == "too_many_attempts"
@@ -300,7 +302,8 @@ def test_a_thousand_wrong_codes_open_nothing_and_use_nothing_up(
             again = new_code(portal)
             assert send_form(portal, again, from_the_page(portal)).status == 303
         assert len(terminals(portal)) == 1
-        assert len(portal.lines(code="too_many_attempts")) >= 880
+        portal.settled_log()
+        assert len(portal.lines(code="too_many_attempts")) >= len(got) - len(looked_at)
     finally:
         portal.release()
 

@@ -32,7 +32,9 @@ from tests.wire.harness.recorder import Recorder, eventually
 from tests.wire.harness.sockets import WebSocketApp
 
 _TLS = "accept: [sealed, signed]\ntls: {certificate: tls/fullchain.pem, key: tls/privkey.pem}\n"
-_IMPATIENT = _TLS + "timeouts: {head: 2s}\n"
+_HEAD = 4.0
+"""Seconds that a client has for its handshake; enough on a machine that others use."""
+_IMPATIENT = _TLS + f"timeouts: {{head: {_HEAD:g}s}}\n"
 _BODY = hashlib.shake_128(b"body").digest(4 << 20)
 
 
@@ -198,13 +200,14 @@ def test_a_new_certificate_is_followed_within_a_second_and_nobody_is_turned_away
     assert shown[0] is False
 
 
-def test_half_a_new_pair_keeps_the_last_good_one_and_is_reported(gina: Portal) -> None:
+def test_half_a_new_pair_keeps_the_last_good_one_and_is_reported(
+    gina: Portal, tmp_path: Path
+) -> None:
     gina.start()
-    key = gina.config / "tls" / "privkey.pem"
-    before = key.read_bytes()
-    renew(gina, "new.example")
-    after = key.read_bytes()
-    key.write_bytes(before)
+    certificate, key = (gina.config / "tls" / name for name in ("fullchain.pem", "privkey.pem"))
+    host = gina.host.partition(":")[0]
+    new = write_pair(tmp_path / "new", authority().issue(host, f"*.{host}", "new.example"))
+    new[0].replace(certificate)
     eventually(lambda: health(gina))
     assert "privkey.pem: isn't the key of the certificate in" in health(gina)[0]
     with Secure(gina) as wire:
@@ -212,7 +215,7 @@ def test_half_a_new_pair_keeps_the_last_good_one_and_is_reported(gina: Portal) -
     checked = gina.command("check")
     assert checked.returncode == 1
     assert "isn't the key of the certificate" in checked.stdout
-    key.write_bytes(after)
+    new[1].replace(key)
     eventually(lambda: not health(gina))
     with Secure(gina) as wire:
         assert "new.example" in wire.names
@@ -224,19 +227,19 @@ def test_plain_http_is_closed_and_a_silent_handshake_too_and_neither_holds_other
     gina: Portal,
 ) -> None:
     gina.start()
+    start = time.monotonic()
     with (
         RawConnection(gina.public) as silent,
         RawConnection(gina.public) as plain,
         RawConnection(gina.public) as half,
     ):
-        start = time.monotonic()
         plain.send(request("GET", "/", ("Host", gina.app_host("site"))))
         assert b"HTTP/" not in plain.rest()
         half.send(b"\x16\x03\x01\x02\x00\x01")
         assert ask(gina).body == b"ok"
-        assert time.monotonic() - start < soon(1.5)
+        assert time.monotonic() - start < soon(_HEAD - 1)
         assert silent.rest() == half.rest() == b""
-        assert 1.5 < time.monotonic() - start < PATIENCE / 2
+        assert _HEAD - 0.5 < time.monotonic() - start < PATIENCE / 2
     assert "Traceback" not in gina.log
     assert ask(gina).body == b"ok"
 
@@ -276,7 +279,7 @@ def renew_as_expired(portal: Portal) -> None:
     write_pair(portal.config / "tls", authority().issue("a.example", begins=-9, ends=-1))
 
 
-@pytest.mark.parametrize("settings", [_IMPATIENT])
+@pytest.mark.parametrize("settings", [_TLS + "timeouts: {head: 2s}\n"])
 def test_it_stops_at_once_though_clients_are_there(gina: Portal) -> None:
     gina.start()
     with Secure(gina) as used, Secure(gina), RawConnection(gina.public):

@@ -23,12 +23,17 @@ _PAUSE = 2.5
 """Seconds: more than the two in which an end has to be over where places are short."""
 
 
+_SETTINGS = (
+    "accept: [sealed, signed]\ntls: {certificate: tls/fullchain.pem, key: tls/privkey.pem}\n"
+    "grace: 110s\n"
+)
+_PATIENT = _SETTINGS + "timeouts: {head: 60s}\n"
+_IMPATIENT = _SETTINGS + "timeouts: {head: 60s, client_send: 5s}\n"
+
+
 @pytest.fixture
 def settings() -> str:
-    return (
-        "accept: [sealed, signed]\ntls: {certificate: tls/fullchain.pem, key: tls/privkey.pem}\n"
-        "timeouts: {head: 60s, client_send: 5s}\ngrace: 110s\n"
-    )
+    return _PATIENT
 
 
 @pytest.fixture
@@ -116,6 +121,7 @@ def test_downloads_on_kept_connections_outlive_the_request_to_end(gina: Portal) 
 
 
 @pytest.mark.more
+@pytest.mark.parametrize("settings", [_IMPATIENT])
 def test_one_that_takes_nothing_was_not_answered(gina: Portal) -> None:
     with _Slow(gina) as wire:
         wire.send(_get(gina, b"Connection: close\r\n"))

@@ -209,7 +209,8 @@ def test_expect_costs_no_second_where_the_body_is_there(
     gina.start()
     head = request("POST", "/", ("Host", gina.app_host("site")), ("Content-Length", "5"),
                    ("Expect", "100-continue"))  # fmt: skip
-    for body in (b"first", b"again"):
+    took = []
+    for body in (b"first", *[b"again"] * 4):
         begun = time.monotonic()
         with RawConnection(gina.public) as wire:
             wire.send(head if waits else head + body)
@@ -217,9 +218,10 @@ def test_expect_costs_no_second_where_the_body_is_there(
                 assert wire.until(b"\r\n\r\n").startswith(b"HTTP/1.1 100 ")
                 wire.send(body)
             assert wire.read().status == 200
+        took.append(time.monotonic() - begun)
     assert app.requests[-1].body == b"again"
-    # Who waits did so once: such a server is known by then.
-    assert time.monotonic() - begun < 0.9
+    # Who waits did so once: such a server is known by then. Else each would take a second.
+    assert min(took[1:]) < 0.9
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -77,6 +77,10 @@ class Stage:
         wire.open(handshake(self.portal.app_host("sock"), "/public/echo"))
         return wire
 
+    def ended_with(self, code: int) -> int:
+        """Return how many connections of that app have ended so, in earlier tests too."""
+        return sum(one["code"] == code for one in self.sock.seen()["seen"])
+
 
 @pytest.fixture(scope="module")
 def stage_(portals: type[Portal], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
@@ -95,6 +99,7 @@ def stage_(portals: type[Portal], tmp_path_factory: pytest.TempPathFactory) -> I
 @pytest.fixture
 def stage(stage_: Stage) -> Stage:
     stage_.recorder.clear()
+    eventually(lambda: not stage_.sock.seen()["open"])  # those of the test before
     return stage_
 
 
@@ -137,7 +142,7 @@ def test_a_client_s_close_arrives(stage: Stage) -> None:
         ws.close(4321, "enough")
         assert ws.close_code == 4321
     last = {"path": "/public/echo", "code": 4321, "reason": "enough"}
-    eventually(lambda: stage.sock.seen()["seen"][-1:] == [last])
+    eventually(lambda: last in stage.sock.seen()["seen"])
 
 
 @pytest.mark.parametrize(
@@ -405,12 +410,13 @@ BAD = {
 @pytest.mark.parametrize("row", BAD)
 def test_a_bad_frame_is_closed_and_the_app_is_told(stage: Stage, row: str) -> None:
     data, code = BAD[row]
+    before = stage.ended_with(code)
     with stage.echo() as wire:
         wire.say(HELLO)
         wire.hear(HELLO)
         wire.send(data + HELLO.raw(MASK))
         assert wire.hear_all() == [close(code)]
-    eventually(lambda: stage.sock.seen()["seen"][-1]["code"] == code)
+    eventually(lambda: stage.ended_with(code) > before)
 
 
 @pytest.mark.parametrize("bad", [HELLO.raw(MASK), Frame(5).raw(), Frame(TEXT, rsv=2).raw()])
@@ -487,6 +493,7 @@ def test_at_its_end_the_proxy_says_1001_and_exits_in_time(tmp_path: Path) -> Non
                         ws.recv(timeout=PATIENCE)
                     assert closed.value.rcvd is not None
                     assert closed.value.rcvd.code == 1001
+            eventually(lambda: len(app.seen()["seen"]) == 5)
             assert [one["code"] for one in app.seen()["seen"]] == [1001] * 5
     finally:
         portal.release()

@@ -175,10 +175,9 @@ def make_stuck(portal: Portal) -> list[int]:
     """Have one worker stopped and the other one stuck; return both."""
     stopped, stuck = workers_of(portal)
     os.kill(stopped, signal.SIGSTOP)
-    wire = RawConnection(portal.public)
-    wire.send(get(portal, "/stuck"))
-    time.sleep(soon(1))
-    wire.socket.close()
+    with RawConnection(portal.public) as wire:
+        wire.send(get(portal, "/stuck"))
+        eventually(lambda: "it stands still" in portal.log)
     return [stopped, stuck]
 
 

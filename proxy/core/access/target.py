@@ -9,12 +9,13 @@ Source: RFC 9112, section 3.2; RFC 3986, sections 2.1 and 3.3; WHATWG URL, secti
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import pairwise
 
 from proxy.core.access.plain_letters import in_plain_letters
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.percent_encoding import unquote
+from proxy.core.record import record
 
 MAX_PATH = 8192
 """Bytes of a path; every interpretation of it is judged, so its length is a stranger's to spend."""
@@ -64,7 +65,7 @@ or as ``_WIDE_ESCAPE``.
 """
 
 
-@dataclass(frozen=True)
+@record(frozen=True, slots=True)
 class Target:
     """A request target in origin form; ``query`` is None where there is no ``?`` at all."""
 

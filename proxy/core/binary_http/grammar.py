@@ -44,14 +44,14 @@ def read_lines(data: bytes, position: int, last: int, strings: list[bytes]) -> i
     """
     bound = min(len(data), last)
     try:
-        while len(strings) <= 2 * MAX_FIELDS:
+        for number in range(len(strings), 2 * MAX_FIELDS + 1):
             length, start = data[position], position + 1
             if length >= 64:  # noqa: PLR2004 - not a varint of one byte
                 length, start = read_varint(data, position)
             end = start + length
             if end > bound:
                 raise _beyond(position, end, last)
-            if not length and not len(strings) % 2:
+            if not length and not number % 2:
                 return end
             strings.append(data[start:end])
             position = end

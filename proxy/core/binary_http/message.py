@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 from proxy.core.http.headers import Field
 from proxy.core.http1.grammar import Malformed
+from proxy.core.record import record
 
 __all__ = ["COMPLETE", "Complete", "Malformed", "RequestHead", "ResponseHead"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RequestHead:
     """A request's head; names of ``fields`` in lower case, values without surrounding space."""
 
@@ -20,7 +21,7 @@ class RequestHead:
     fields: tuple[Field, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ResponseHead:
     """A final response's head."""
 

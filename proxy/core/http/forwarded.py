@@ -21,6 +21,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Literal
 
 from proxy.core.http.headers import QUOTED_STRING, REQUEST_ID, TOKEN, Field, Fields, values_of
+from proxy.core.record import record
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -64,7 +65,9 @@ class Trusted:
 
     def has(self, address: Address | None) -> bool:
         """Tell whether this address is one of theirs; None is no address."""
-        return address is not None and any(address in network for network in self.networks)
+        if address is None or not self.networks:
+            return False
+        return any(address in network for network in self.networks)
 
 
 NOBODY = Trusted()
@@ -80,7 +83,7 @@ class RemotePeer:
     is_tls: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ForwardedChain:
     """The hops of one request, as far as they are believed."""
 
@@ -144,32 +147,23 @@ def read_forwarded_chain(
 
 def fields_of_forwarded_chain(chain: ForwardedChain, host: bytes) -> list[Field]:
     """Return what tells an app of ``chain``; ``host`` is the Host that was asked for."""
-    scheme = chain.scheme.encode("ascii")
-    addresses, first, further = _written(chain.nodes)
-    fields = [
-        (_PROTO, scheme),
-        (_HOST, host),
-        (_FORWARDED, b'%bhost="%b";proto=%b%b' % (first, host, scheme, further)),
-        (REQUEST_ID, chain.request_id.encode("ascii")),
-    ]
-    if addresses:
-        fields.insert(0, (_FOR, addresses))
-    return fields
+    way = _fields_of_way(chain.nodes, chain.scheme, host)
+    return [*way, (REQUEST_ID, chain.request_id.encode("ascii"))]
 
 
 @lru_cache(maxsize=1024)
-def _written(nodes: tuple[str, ...]) -> tuple[bytes, bytes, bytes]:
-    """Return ``X-Forwarded-For``, and what ``Forwarded`` has before and behind Host and scheme.
-
-    b"" where it isn't written.
-    """
+def _fields_of_way(nodes: tuple[str, ...], scheme: Scheme, host: bytes) -> tuple[Field, ...]:
+    """Return those of them that are the same for a client's next request."""
     first, *further = (f'for="[{node}]"' if ":" in node else f"for={node}" for node in nodes)
+    before = "" if nodes == _NOTHING else f"{first};"
+    behind = "".join(f", {each}" for each in further)
+    proto = scheme.encode("ascii")
+    forwarded = b'%bhost="%b";proto=%b%b' % (
+        before.encode("ascii"), host, proto, behind.encode("ascii")
+    )  # fmt: skip
     names_all = not any(node == UNKNOWN or node.startswith("_") for node in nodes)
-    return (
-        ", ".join(nodes).encode("ascii") if names_all else b"",
-        b"" if nodes == _NOTHING else first.encode("ascii") + b";",
-        "".join(f", {each}" for each in further).encode("ascii"),
-    )
+    addresses = ((_FOR, ", ".join(nodes).encode("ascii")),) if names_all else ()
+    return (*addresses, (_PROTO, proto), (_HOST, host), (_FORWARDED, forwarded))
 
 
 def _read_x(fields: Fields, trusted: Trusted) -> tuple[list[str], bytes, bytes]:

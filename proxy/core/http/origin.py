@@ -4,9 +4,9 @@ Parsed strictly and once, from configuration or the contact list, never from a r
 """
 
 import re
-from dataclasses import dataclass
 from typing import Literal, cast
 
+from proxy.core.record import record
 from proxy.core.text_files.text import shown
 
 _ORIGIN = re.compile(
@@ -24,7 +24,7 @@ def is_dns_label(text: str) -> bool:
     return _LABEL.fullmatch(text) is not None
 
 
-@dataclass(frozen=True)
+@record(frozen=True, slots=True)
 class Origin:
     """``scheme://host:port``; ``host`` in lower case, an IPv6 address in its brackets."""
 

@@ -15,8 +15,6 @@ spelling.
 The list ages: the tests ask real servers with each of its names, and with more.
 """
 
-from functools import lru_cache
-
 from proxy.core.http.headers import INTERMEDIARY, spelling
 
 _CGI = frozenset(
@@ -185,10 +183,8 @@ OVERRIDE_FIELDS = (
     _CGI | _PATHS | _SCHEMES_AND_HOSTS | _FORWARDED | _ADDRESSES | _CALLERS
 ) - INTERMEDIARY
 """Each as its ``spelling``, less what is dropped before (``INTERMEDIARY``)."""
-_KEPT = 1024
 
 
-@lru_cache(maxsize=_KEPT)
 def is_override_field(name: bytes) -> bool:
     """Tell whether ``name`` (lower case) is such a field, in any spelling."""
     return spelling(name) in OVERRIDE_FIELDS

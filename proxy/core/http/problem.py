@@ -7,12 +7,12 @@ gets a small one. The private detail is in neither.
 import html
 import json
 import re
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from proxy.core.epoch import Epoch, read_epoch
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import REQUEST_ID, Field, Fields, values_of
+from proxy.core.record import record
 
 PROBLEM = b"application/problem+json"
 KEY_PROBLEM = "https://iana.org/assignments/http-problem-types#ohttp-key"
@@ -48,7 +48,7 @@ _UNNAMED = (
 _FOREIGN = "Open the page at this address by itself, and send the form from there."
 
 
-@dataclass(frozen=True)
+@record(frozen=True, slots=True)
 class Response:
     """A whole response, small enough to hold."""
 

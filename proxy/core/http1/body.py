@@ -241,8 +241,6 @@ _NOTHING = LengthBody(0)
 
 def body_of(framing: Framing) -> Body:
     """Return the body that ``framing`` announces."""
-    if framing is Unmeasured.CHUNKED:
-        return ChunkedBody()
-    if framing is Unmeasured.UNTIL_CLOSE:
-        return UntilCloseBody()
-    return LengthBody(framing) if framing else _NOTHING
+    if isinstance(framing, int):
+        return LengthBody(framing) if framing else _NOTHING
+    return ChunkedBody() if framing is Unmeasured.CHUNKED else UntilCloseBody()

@@ -5,9 +5,9 @@ no control bytes. Each leniency that is missing here is one that some request sm
 """
 
 import re
-from dataclasses import dataclass
 
 from proxy.core.http.headers import TOKEN, Fields, Proven
+from proxy.core.record import record
 
 MAX_HEAD = 64 * 1024
 MAX_FIELDS = 256
@@ -17,7 +17,9 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [\t \x21-\x7e\x80
 _OTHER_VERSION = re.compile(
     TOKEN + rb" [\x21-\x7e\x80-\xff]+ HTTP/(?!1\.[01]\r)[0-9]+(?:\.[0-9]+)?\r\n",
 )
-_FIELD_LINES = re.compile(rb"(?:" + TOKEN + rb":[\t \x21-\x7e\x80-\xff]*\r\n)*\r\n")
+_LINE = re.compile(rb"^(?:(" + TOKEN + rb"):([\t \x21-\x7e\x80-\xff]*)\r\n|\r\n\Z)", re.MULTILINE)
+"""A whole line that names a field, or the empty one behind them all."""
+_EMPTY_LINE = (b"", b"")
 _BARE = re.compile(rb"(?<!\r)\n|\r(?!\n|$)")
 """A line feed or carriage return on its own; a CR at the very end may still get its LF."""
 
@@ -31,7 +33,7 @@ class Malformed(Exception):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RequestHead:
     """A request's head; names of ``fields`` in lower case, values without surrounding space."""
 
@@ -42,7 +44,7 @@ class RequestHead:
     fields: Fields
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ResponseHead:
     """A response's head, an interim one (1xx) too."""
 
@@ -79,17 +81,14 @@ def parse_fields(data: bytes | bytearray, start: int, end: int) -> Proven:
 
     Raises ``Malformed``; for more than ``MAX_FIELDS`` of them, with status 431.
     """
-    if _FIELD_LINES.fullmatch(data, start, end) is None:
+    lines = _LINE.findall(data, start, end)
+    # A line that isn't well formed is passed over there: then more lines end than were found.
+    if len(lines) != data.count(b"\n", start, end) or not lines or lines.pop() != _EMPTY_LINE:
         raise Malformed("not field lines")
-    lines = bytes(data[start : end - 2]).split(b"\r\n")
-    lines.pop()
     if len(lines) > MAX_FIELDS:
         raise Malformed(f"more than {MAX_FIELDS} fields", 431)
-    fields = []
-    for line in lines:
-        name, _, value = line.partition(b":")
-        fields.append((name.lower(), value.strip(b" \t")))
-    return Proven(fields)
+    # Of what ``strip`` takes for white space only blanks and tabs can be in a value here.
+    return Proven([(name.lower(), value.strip()) for name, value in lines])
 
 
 def refuse_hopeless(data: bytes | bytearray, start: int, *, request: bool, has_line: bool) -> bool:

@@ -23,7 +23,7 @@ some servers send behind the head for HEAD, 204 or 304 ends the connection, not 
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from proxy.core.http.headers import values_of
+from proxy.core.http.headers import index_of
 from proxy.core.http1.body import Body, body_of
 from proxy.core.http1.framing import Framing, bodiless, request_framing, response_framing
 from proxy.core.http1.grammar import (
@@ -61,6 +61,10 @@ class State(Enum):
     FAILED = auto()
 
 
+_HEAD, _BODY, _RAW, _DONE, _FAILED = State
+"""CPython 3.11 takes as long for ``State.HEAD`` as for a call, and each head asks twenty times."""
+
+
 @dataclass(frozen=True, slots=True)
 class Interim:
     """An interim response; the final one is still to come."""
@@ -82,8 +86,9 @@ class _Reader:
     __slots__ = ("_body", "_buffer", "_has_line", "_looked_at", "state")
 
     def __init__(self) -> None:
-        self.state = State.HEAD
-        self._buffer = bytearray()
+        self.state = _HEAD
+        self._buffer: bytes | bytearray = b""
+        """What is held: what came, as it came, until more comes or only a part of it goes."""
         self._looked_at = 0
         self._has_line = False
         self._body: Body = body_of(0)
@@ -95,63 +100,81 @@ class _Reader:
 
     def stop(self) -> None:
         """Read nothing more, whatever comes."""
-        self.state = State.FAILED
-        self._buffer.clear()
+        self.state = _FAILED
+        self._buffer = b""
 
     @property
     def has_surplus(self) -> bool:
         """Whether bytes are held that don't belong to the current message."""
-        return self.state is State.DONE and bool(self._buffer)
+        return self.state is _DONE and bool(self._buffer)
 
     @property
     def is_between_messages(self) -> bool:
         """Whether nothing of a message has arrived."""
-        return self.state is State.HEAD and not self._buffer
+        return self.state is _HEAD and not self._buffer
+
+    def _hold(self, data: bytes) -> None:
+        """Hold ``data`` behind what is held. A head that comes in one piece isn't copied."""
+        if not self._buffer:
+            self._buffer = data
+            return
+        if isinstance(self._buffer, bytes):
+            self._buffer = bytearray(self._buffer)
+        self._buffer += data
+
+    def _drop(self, count: int) -> None:
+        """Forget the first ``count`` bytes of what is held.
+
+        Messages that came together stay where they are: to copy those behind each would cost the
+        other side nothing, and us the square of their number.
+        """
+        if count == len(self._buffer):
+            self._buffer = b""
+            return
+        if isinstance(self._buffer, bytes):
+            self._buffer = bytearray(self._buffer)
+        del self._buffer[:count]
 
     def _head_end(self, *, request: bool) -> int:
         """Return where the buffered head ends, or 0 while it hasn't; raises ``Malformed``."""
-        found = self._buffer.find(_BLANK, max(self._looked_at - 3, 0))
+        looked_at = self._looked_at
+        found = self._buffer.find(_BLANK, max(looked_at - 3, 0) if looked_at else 0)
         if found >= 0 and found + 4 <= MAX_HEAD:
             return found + 4
         if found >= 0 or len(self._buffer) > MAX_HEAD:
             raise Malformed(f"the head is larger than {MAX_HEAD} bytes", 431)
         self._has_line = refuse_hopeless(
-            self._buffer, self._looked_at, request=request, has_line=self._has_line
+            self._buffer, looked_at, request=request, has_line=self._has_line
         )
         self._looked_at = len(self._buffer)
         return 0
 
-    def _begin_body(self, framing: Framing, head_end: int) -> bytes:
-        """Leave the head behind; return what arrived of the body.
-
-        Requests that came together stay where they are: to copy those behind each would cost a
-        client nothing, and us the square of their number.
-        """
-        arrived = len(self._buffer)
-        end = min(arrived, head_end + framing) if isinstance(framing, int) else arrived
-        rest = bytes(memoryview(self._buffer)[head_end:end]) if end > head_end else b""
+    def _begin_body(self, framing: Framing, head_end: int, events: list[object]) -> None:
+        """Leave the head behind, with what arrived of the body: all of it, where it has none."""
+        end, is_whole = len(self._buffer), False
+        if isinstance(framing, int) and head_end + framing <= end:
+            end, is_whole = head_end + framing, True
+        content = bytes(self._buffer[head_end:end])
         self._leave_behind(end)
+        if is_whole:
+            if content:
+                events.append(content)
+            events.append(END)
+            self.state = _DONE
+            return
         self._body = body_of(framing)
-        self.state = State.BODY
-        return rest
-
-    def _end_with_head(self, end: int, events: list[object]) -> None:
-        """Take note that the message has no body: what is behind its head is another's."""
-        self._leave_behind(end)
-        self.state = State.DONE
-        events.append(END)
+        self.state = _BODY
+        if content:
+            self._content(content, events)
 
     def _leave_behind(self, end: int) -> None:
-        """Forget what was read up to ``end``."""
-        if end == len(self._buffer):
-            self._buffer.clear()
-        else:
-            del self._buffer[:end]
+        """Forget a head that was read up to ``end``."""
+        self._drop(end)
         self._looked_at = 0
         self._has_line = False
 
     def _fail(self, error: Malformed, events: list[object]) -> list[object]:
-        self.state = State.FAILED
+        self.state = _FAILED
         # Its traceback holds this list, which holds it: they and all callers would be garbage.
         events.append(error.with_traceback(None))
         return events
@@ -160,13 +183,13 @@ class _Reader:
         """Cut ``data`` into content; keep what comes after the end."""
         used = self._body.feed(data, events)
         if self._body.is_complete:
-            self.state = State.DONE
+            self.state = _DONE
             events.append(END)
-            self._buffer += data[used:]
+            self._hold(data[used:])
 
     def _next_message(self) -> None:
-        if self.state is not State.FAILED:
-            self.state = State.HEAD
+        if self.state is not _FAILED:
+            self.state = _HEAD
 
 
 class RequestReader(_Reader):
@@ -182,55 +205,52 @@ class RequestReader(_Reader):
         """Take what arrived; return ``RequestHead``, ``bytes``, ``End``, ``Malformed`` in order."""
         events: list[object] = []
         try:
-            if self.state is State.BODY:
+            if self.state is _HEAD:
+                self._hold(data)
+                self._head(events)
+            elif self.state is _BODY:
                 self._content(data, events)
-            elif self.state is State.RAW:
+            elif self.state is _RAW:
                 events.append(data)
-            elif self.state is not State.FAILED:
-                self._buffer += data
-                if self.state is State.HEAD:
-                    self._head(events)
+            elif self.state is _DONE:
+                self._hold(data)
         except Malformed as error:
             return self._fail(error, events)
         return events
 
     def upgrade(self) -> bytes:
         """Leave HTTP behind a whole request; return what has arrived of whatever follows it."""
-        if self.state is not State.DONE:
+        if self.state is not _DONE:
             raise RuntimeError("an upgrade in the middle of a request")
-        self.state = State.RAW
-        held = bytes(self._buffer)
-        self._buffer.clear()
+        self.state = _RAW
+        held, self._buffer = bytes(self._buffer), b""
         return held
 
     def next_message(self) -> list[object]:
         """Begin the next request, with what of it has arrived; after a failure there is none."""
         self._next_message()
         self._may_skip_line = True
-        return self.feed(b"")
+        return self.feed(b"") if self._buffer else []
 
     def end_of_stream(self) -> list[object]:
         """Take note that nothing more comes: ``Malformed`` in the middle of a request."""
-        if self.state is State.BODY or (self.state is State.HEAD and self._buffer):
+        if self.state is _BODY or (self.state is _HEAD and self._buffer):
             return self._fail(Malformed("the connection ended in the middle of a request"), [])
         return []
 
     def _head(self, events: list[object]) -> None:
-        if self._may_skip_line:
+        if self._may_skip_line and self._buffer[:1] == b"\r":
             self._skip_empty_line()
-        end = self._head_end(request=True) if self._buffer else 0
+        end = self._head_end(request=True)
         if not end:
             return
         head = parse_request_head(self._buffer, end)
-        hosts = values_of(head.fields, b"host")
+        hosts = index_of(head.fields).get(b"host", ())
         if len(hosts) != 1 and (hosts or head.minor):
             raise Malformed(f"{len(hosts)} Host fields")
         framing = request_framing(head)
         events.append(head)
-        if framing == 0:
-            self._end_with_head(end, events)
-        else:
-            self._content(self._begin_body(framing, end), events)
+        self._begin_body(framing, end, events)
 
     def _skip_empty_line(self) -> None:
         """Ignore one empty line in front of a request line (RFC 9112, section 2.2), and only one.
@@ -238,7 +258,7 @@ class RequestReader(_Reader):
         A client that sends nothing else would otherwise have its time begin anew with each.
         """
         if self._buffer.startswith(b"\r\n"):
-            del self._buffer[:2]
+            self._drop(2)
             self._may_skip_line = False
         elif not b"\r\n".startswith(self._buffer):
             self._may_skip_line = False
@@ -251,7 +271,7 @@ class ResponseReader(_Reader):
 
     def __init__(self) -> None:
         super().__init__()
-        self.state = State.DONE
+        self.state = _DONE
         self._method = b""
         self._may_upgrade = False
         self.has_ended_with_head = False
@@ -262,7 +282,7 @@ class ResponseReader(_Reader):
 
         Only after the response before it ended, with nothing behind it.
         """
-        if self.state is not State.DONE:
+        if self.state is not _DONE:
             raise RuntimeError("the response before isn't read to its end")
         self._method = method
         self._may_upgrade = upgrade
@@ -277,16 +297,16 @@ class ResponseReader(_Reader):
         """
         events: list[object] = []
         try:
-            if self.state is State.HEAD:
-                self._buffer += data
-                while self.state is State.HEAD and self._head(events):
+            if self.state is _HEAD:
+                self._hold(data)
+                while self._head(events) and self.state is _HEAD:
                     pass
-            elif self.state is State.BODY:
+            elif self.state is _BODY:
                 self._content(data, events)
-            elif self.state is State.RAW:
+            elif self.state is _RAW:
                 events.append(data)
-            elif self.state is State.DONE:
-                self._buffer += data
+            elif self.state is _DONE:
+                self._hold(data)
         except Malformed as error:
             return self._fail(error, events)
         if self.has_surplus:
@@ -299,13 +319,13 @@ class ResponseReader(_Reader):
 
     def end_of_stream(self) -> list[object]:
         """Take note that nothing more comes: ``End`` if that ends the body, else ``Malformed``."""
-        if self.state is State.BODY and self._body.end_of_stream():
-            self.state = State.DONE
+        if self.state is _BODY and self._body.end_of_stream():
+            self.state = _DONE
             return [END]
-        if self.state is State.RAW:
-            self.state = State.DONE
+        if self.state is _RAW:
+            self.state = _DONE
             return [END]
-        if self.state in (State.DONE, State.FAILED):
+        if self.state in (_DONE, _FAILED):
             return []
         return self._fail(Malformed("the connection ended in the middle of a response"), [])
 
@@ -320,19 +340,16 @@ class ResponseReader(_Reader):
                 raise Malformed("an upgrade that nobody asked for")
             events.append(head)
             self._leave_behind(end)
-            self.state = State.RAW
+            self.state = _RAW
             if self._buffer:
                 events.append(bytes(self._buffer))
-                self._buffer.clear()
+                self._buffer = b""
         elif head.status < 200:  # noqa: PLR2004 - RFC 9110, 15.2
             events.append(Interim(head))
             self._leave_behind(end)
         else:
             framing = response_framing(head, self._method)
-            self.has_ended_with_head = bodiless(self._method, head.status)
+            self.has_ended_with_head = framing == 0 and bodiless(self._method, head.status)
             events.append(head)
-            if framing == 0:
-                self._end_with_head(end, events)
-            else:
-                self._content(self._begin_body(framing, end), events)
+            self._begin_body(framing, end, events)
         return True

@@ -1,18 +1,17 @@
 """``Content-Digest``: binds a body to the head that was signed (RFC 9530, section 2)."""
 
-import base64
 import hashlib
 import re
-from collections.abc import Mapping
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Callable, Mapping
 from typing import Protocol, cast
 
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Fields, values_of
+from proxy.core.signature.canonical import canonical_base64
 from proxy.core.signature.parameters import malformed, parse_field
 
-ALGORITHMS: Mapping[str, tuple[str, int]] = {"sha-256": ("sha256", 32), "sha-512": ("sha512", 64)}
-"""Name in the field → name in ``hashlib`` and length in bytes. Others are unknown, and ignored."""
-_OWN_FORM = re.compile(rb"sha-256=:([A-Za-z0-9+/]{43}=):")
+_OWN_FORM = re.compile(rb"sha-256=:(" + canonical_base64(32).encode() + rb"):")
 """As ``content_digest`` writes it."""
 
 
@@ -26,6 +25,13 @@ class Hash(Protocol):
         """Return the digest of all pieces so far."""
 
 
+ALGORITHMS: Mapping[str, tuple[Callable[[], Hash], int]] = {
+    "sha-256": (hashlib.sha256, 32),
+    "sha-512": (hashlib.sha512, 64),
+}
+"""Name in the field → the hash, and its length in bytes. Others are unknown, and ignored."""
+
+
 def announced_digests(fields: Fields) -> dict[str, bytes]:
     """Return the digests of known algorithms that ``Content-Digest`` announces; raises ``Refusal``.
 
@@ -34,9 +40,7 @@ def announced_digests(fields: Fields) -> dict[str, bytes]:
     """
     lines = values_of(fields, b"content-digest")
     if len(lines) == 1 and (own := _OWN_FORM.fullmatch(lines[0])):
-        sha256 = base64.b64decode(own[1])
-        if base64.b64encode(sha256) == own[1]:
-            return {"sha-256": sha256}
+        return {"sha-256": a2b_base64(own[1])}
     return digests_by_parsing(fields)
 
 
@@ -51,7 +55,7 @@ def digests_by_parsing(fields: Fields) -> dict[str, bytes]:
         value, parameters = cast(tuple[object, object], members[name])
         if not isinstance(value, bytes) or len(value) != length or parameters:
             raise malformed(f"content-digest: {name} isn't a byte sequence of {length} bytes")
-        if b":" + base64.b64encode(value) + b":" not in raw:
+        if b":" + b2a_base64(value, newline=False) + b":" not in raw:
             raise malformed(f"content-digest: the base64 of {name} isn't canonical")
         digests[name] = value
     if not digests:
@@ -64,9 +68,7 @@ class BodyDigest:
 
     def __init__(self, announced: Mapping[str, bytes]) -> None:
         self._announced = dict(announced)
-        self._hashes: dict[str, Hash] = {
-            name: hashlib.new(ALGORITHMS[name][0]) for name in self._announced
-        }
+        self._hashes: dict[str, Hash] = {name: ALGORITHMS[name][0]() for name in self._announced}
 
     def update(self, piece: bytes) -> None:
         for running in self._hashes.values():
@@ -81,4 +83,4 @@ class BodyDigest:
 
 def content_digest(sha256: bytes) -> tuple[bytes, bytes]:
     """Return the field that announces a body's SHA-256 digest (32 bytes)."""
-    return b"content-digest", b"sha-256=:" + base64.b64encode(sha256) + b":"
+    return b"content-digest", b"sha-256=:" + b2a_base64(sha256, newline=False) + b":"

@@ -5,15 +5,17 @@ Whatever is in any other form is left to ``proxy.core.signature.parameters``, wh
 read alike (tests/core/signature/test_own_form.py holds them to it).
 """
 
-import base64
 import re
+from binascii import a2b_base64
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
+from typing import NamedTuple
 
 from proxy.core.http.headers import Fields, values_of
+from proxy.core.identity import SIGNATURE_BYTES
 from proxy.core.signature.base import Component, Covered
+from proxy.core.signature.canonical import canonical_base64
 
 _NAME = rb"\"[a-z0-9@!#$%&'*+.^_`|~-]++\"(?:;bs)?+(?:;req)?+"
 _INTEGER = rb"(0|[1-9][0-9]{0,14}+)"
@@ -23,7 +25,9 @@ _INPUT = re.compile(
     rb"(?:;nonce=\"([A-Za-z0-9_-]*+)\")?+;keyid=\"([a-z0-9]*+)\";tag=\"([a-z-]++)\")"
 )
 """One member: label, components, parameters; digits of an Integer are 15 at most (RFC 9651)."""
-_VALUE = re.compile(rb"([a-z*][a-z0-9_.*-]*+)=:([A-Za-z0-9+/]{86}==):")
+_VALUE = re.compile(
+    rb"([a-z*][a-z0-9_.*-]*+)=:(" + canonical_base64(SIGNATURE_BYTES).encode() + rb"):"
+)
 """One member: label, and 64 bytes in base64."""
 
 MOST_COMPONENTS = 48
@@ -35,8 +39,7 @@ A stranger who sends as many of them has others read anew, in some 30 microsecon
 """
 
 
-@dataclass(frozen=True)
-class Signature:
+class Signature(NamedTuple):
     """One signature as it was received: what it says it covers, and its bytes."""
 
     components: Covered
@@ -59,9 +62,7 @@ def read_own_form(fields: Fields, tag: str) -> Signature | None:
     if member is None or bytes_ is None:
         return None
     label, listed, rest, created, expires, nonce, keyid, tagged = member.groups()
-    encoded = bytes_[2]
-    value = base64.b64decode(encoded)
-    if bytes_[1] != label or tagged != tag.encode() or base64.b64encode(value) != encoded:
+    if bytes_[1] != label or tagged != tag.encode():
         return None
     components = _read(listed)
     if components is None:
@@ -74,7 +75,7 @@ def read_own_form(fields: Fields, tag: str) -> Signature | None:
     parameters["keyid"] = keyid.decode("ascii")
     parameters["tag"] = tag
     text = components.text + rest.decode("ascii")
-    return Signature(components, MappingProxyType(parameters), text, value)
+    return Signature(components, MappingProxyType(parameters), text, a2b_base64(bytes_[2]))
 
 
 def _read(listed: bytes) -> Covered | None:

@@ -4,15 +4,17 @@ Signing and verifying stand side by side. Verifying is split into the steps that
 ``proxy.core.gate`` takes in its order; each raises a ``Refusal`` of its own.
 """
 
-import base64
 import re
+from binascii import a2b_base64, b2a_base64
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from proxy.core.epoch import EPOCH_BYTES
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import HOP_BY_HOP, Fields, index_of, values_of
 from proxy.core.identity import BadKey, PrivateKey, PublicKey
 from proxy.core.signature.base import Component, Covered, Message, NotSignable, signature_base
+from proxy.core.signature.canonical import canonical_base64
 from proxy.core.signature.own_form import Signature
 from proxy.core.signature.parameters import (
     encode_nonce,
@@ -26,7 +28,7 @@ from proxy.core.signature.parameters import (
     refuse_other_parameters,
     time_of,
 )
-from proxy.core.signature.writer import Signed, coverage, is_one_line, sign
+from proxy.core.signature.writer import Signed, are_lines, coverage, sign
 
 TAG = "portal-peering"
 LIFETIME = 60
@@ -52,14 +54,16 @@ MAX_PROOF = 8192
 """Bytes of ``Signature-Input``, and of ``Signature``: reading them is a stranger's to spend."""
 _MAX_RECIPIENT = 512
 _RECIPIENT = re.compile(
-    rb"\"([a-z0-9]{103})\"(?:;app=\"([a-z0-9-]{1,63})\")?(?:;epoch=:([A-Za-z0-9+/]{22}==):)?"
+    rb"\"([a-z0-9]{103})\"(?:;app=\"([a-z0-9-]{1,63})\")?(?:;epoch=:("
+    + canonical_base64(EPOCH_BYTES).encode()
+    + rb"):)?"
 )
 """``portal-to`` as our own signer writes it."""
 SEAL_BYTES = 32
 """Bytes of an envelope's encapsulated key: an X25519 public key."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Recipient:
     """Whom a request is for: a Portal's full ID, and the app there; None is the Portal itself."""
 
@@ -74,12 +78,11 @@ class Recipient:
         if self.app is not None:
             text += f';app="{self.app}"'
         if self.epoch is not None:
-            text += f";epoch=:{base64.b64encode(self.epoch).decode('ascii')}:"
+            text += f";epoch=:{b2a_base64(self.epoch, newline=False).decode('ascii')}:"
         return b"portal-to", text.encode("ascii")
 
 
-@dataclass(frozen=True)
-class RequestSignature:
+class RequestSignature(NamedTuple):
     """The signature of ours on a request, well formed but not yet believed."""
 
     signature: Signature
@@ -92,7 +95,7 @@ class RequestSignature:
 def sign_request(
     key: PrivateKey, message: Message, to: Recipient, *, nonce: bytes, now: int
 ) -> Signed:
-    """Sign a request; ``message`` of the result has the fields to send, in order.
+    """Sign a request; ``fields`` of the result are to be sent, in order.
 
     ``message.fields`` are the end-to-end fields as they will travel, with ``content-digest`` among
     them; ``nonce`` is 32 random bytes, ``now`` Unix seconds. Raises ``NotSignable``, and a
@@ -103,7 +106,7 @@ def sign_request(
         f';nonce="{encode_nonce(nonce)}";keyid="{key.public.portal_id}";tag="{TAG}"'
     )
     signed = sign(key, message, _DERIVED, (to.field(),), parameters)
-    if _size(signed.message.fields, b"signature-input") > MAX_PROOF:
+    if len(signed.proof[0][1]) > MAX_PROOF:
         raise Refusal(Code.HEAD_TOO_LARGE, f"more than {MAX_PROOF} bytes to name every field")
     return signed
 
@@ -132,7 +135,7 @@ def read_signature(fields: Fields) -> RequestSignature:
     created, expires = time_of(signature, "created"), time_of(signature, "expires")
     if not created <= expires <= created + LIFETIME:
         raise malformed(f"expires must be at most {LIFETIME} seconds after created")
-    if any(component.has("req") for component in signature.components):
+    if signature.components.asks:
         raise malformed("a request has no request to cover with ;req")
     return RequestSignature(signature, keyid_of(signature), nonce_of(signature), created, expires)
 
@@ -170,7 +173,7 @@ def _is_covered_simply(covered: Covered, fields: Fields, *, is_sealed: bool) -> 
     by_name = index_of(fields)
     if is_sealed and not by_name.keys() <= covered.field_names | _EVIDENCE:
         return False
-    return all(is_one_line(by_name, name) for name in names)
+    return are_lines(by_name, names)
 
 
 def _look_closely(read: RequestSignature, fields: Fields, *, is_sealed: bool) -> None:
@@ -178,7 +181,7 @@ def _look_closely(read: RequestSignature, fields: Fields, *, is_sealed: bool) ->
         if not read.signature.covers(component):
             raise Refusal(Code.SIGNATURE_COVERAGE, f"doesn't cover {component.identifier}")
     if is_sealed:
-        covered = {component.field_name for component in read.signature.components}
+        covered = read.signature.components.field_names
         if uncovered := {name for name, _ in fields} - covered - _EVIDENCE:
             raise Refusal(Code.SIGNATURE_COVERAGE, f"leaves {sorted(uncovered)} uncovered")
     for component in read.signature.components:
@@ -210,13 +213,11 @@ def read_recipient(fields: Fields) -> Recipient:
     if len(lines) != 1 or _size(fields, b"portal-to") > _MAX_RECIPIENT:
         raise malformed(f"portal-to must stand on exactly one line of {_MAX_RECIPIENT} bytes")
     if own := _RECIPIENT.fullmatch(lines[0]):
-        read = Recipient(
+        return Recipient(
             own[1].decode("ascii"),
             own[2].decode("ascii") if own[2] else None,
-            base64.b64decode(own[3]) if own[3] else None,
+            a2b_base64(own[3]) if own[3] else None,
         )
-        if read.field()[1] == lines[0]:  # else with stray bits in its base64
-            return read
     parsed = parse_field(fields, b"portal-to", "item")
     portal_id, parameters = parsed if isinstance(parsed, tuple) else (parsed, {})
     if type(portal_id) is not str or not set(parameters) <= {"app", "epoch"}:
@@ -233,7 +234,7 @@ def _is_epoch(value: object, line: bytes) -> bool:
     """Tell whether this is an epoch that stands in ``line`` in the one spelling of its base64."""
     if not isinstance(value, bytes) or len(value) != EPOCH_BYTES:
         return False
-    return b":" + base64.b64encode(value) + b":" in line
+    return b":" + b2a_base64(value, newline=False) + b":" in line
 
 
 def refuse_other_recipient(recipient: Recipient, portal_id: str, app: str | None) -> None:

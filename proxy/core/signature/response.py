@@ -6,12 +6,13 @@ Source: docs/protocol.md, section 4.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from proxy.core.errors import Refusal
 from proxy.core.http.headers import Field, Fields, index_of, values_of
 from proxy.core.identity import BadKey, PrivateKey
+from proxy.core.record import record
 from proxy.core.signature.base import Component, Covered, Message, NotSignable, signature_base
 from proxy.core.signature.digest import announced_digests
 from proxy.core.signature.parameters import (
@@ -22,7 +23,7 @@ from proxy.core.signature.parameters import (
     refuse_other_parameters,
     time_of,
 )
-from proxy.core.signature.writer import Signed, coverage, is_one_line, sign
+from proxy.core.signature.writer import Signed, are_lines, coverage, sign
 
 TAG = "portal-peering-response"
 _PARAMETERS = frozenset({"created", "nonce", "keyid", "tag"})
@@ -33,7 +34,7 @@ _MOST_KEPT = 48
 """What was found of so many pairs of lists is remembered, each of so many components."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True, slots=True)
 class Question:
     """The signed request that a response answers, as both sides saw it."""
 
@@ -42,8 +43,7 @@ class Question:
     nonce: str
 
 
-@dataclass(frozen=True)
-class VerifiedResponse:
+class VerifiedResponse(NamedTuple):
     """A response whose signature holds. Its body is believed once the digests match too."""
 
     fields: tuple[Field, ...]
@@ -103,8 +103,7 @@ def _require_coverage(components: Covered, fields: Fields, question: Question) -
         if max(len(asked), len(components)) <= _MOST_KEPT
         else None
     )
-    by_name = index_of(fields)
-    if names is None or not all(is_one_line(by_name, name) for name in names):
+    if names is None or not are_lines(index_of(fields), names):
         _look_closely(components, fields, question)
 
 

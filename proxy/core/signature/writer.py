@@ -1,9 +1,10 @@
 """Writing a signature: shared by the request, the response and the document."""
 
-import base64
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from binascii import b2a_base64
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
+from typing import NamedTuple
 
 from proxy.core.http.headers import Field, Fields, Indexed, values_of
 from proxy.core.identity import PrivateKey
@@ -17,12 +18,23 @@ _KEPT = 128
 """Rows of names whose components are remembered: of so many fields, of so many bytes together."""
 
 
-@dataclass(frozen=True)
-class Signed:
-    """A message with its signature: ``message.fields`` are what goes on the wire."""
+class Signed(NamedTuple):
+    """A message with its signature."""
 
-    message: Message
+    covered: Message
+    """What was signed: the message without ``proof``, which is the signature."""
     components: Covered
+    proof: tuple[Field, Field]
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """What goes on the wire."""
+        return (*self.covered.fields, *self.proof)
+
+    @property
+    def message(self) -> Message:
+        """The message with all its fields."""
+        return self.covered.with_fields(self.fields)
 
 
 def coverage(name: bytes, fields: Fields) -> Component:
@@ -35,15 +47,16 @@ def coverage(name: bytes, fields: Fields) -> Component:
     return Component(name.decode("ascii"), (("bs", True),) if wrapped else ())
 
 
-def is_one_line(by_name: Mapping[bytes, Sequence[bytes]], name: bytes) -> bool:
-    """Tell whether the field is there, and covered without ``;bs``."""
-    values = by_name.get(name, ())
-    return len(values) == 1 and values[0].isascii()
+def are_lines(by_name: Mapping[bytes, Sequence[bytes]], names: Collection[bytes]) -> bool:
+    """Tell whether each of the fields is there, and covered without ``;bs``."""
+    found = [by_name.get(name, ()) for name in names]
+    lines = list(chain.from_iterable(found))
+    return all(found) and len(lines) == len(found) and b"".join(lines).isascii()
 
 
 def portal_key(key: PrivateKey) -> Field:
     """Return the field ``portal-key``: the raw public key as a byte sequence."""
-    return b"portal-key", b":" + base64.b64encode(key.public.raw) + b":"
+    return b"portal-key", b":" + b2a_base64(key.public.raw, newline=False) + b":"
 
 
 def sign(
@@ -61,18 +74,18 @@ def sign(
     fields = Indexed((*message.fields, portal_key(key), *own))
     components = _covering(derived, fields)
     text = components.text + parameters
-    base = signature_base(components, text, message.with_fields(fields), request)
-    value = base64.b64encode(key.sign(base))
+    covered = message.with_fields(fields)
+    value = b2a_base64(key.sign(signature_base(components, text, covered, request)), newline=False)
     signature_input = (b"signature-input", LABEL + b"=" + text.encode("ascii"))
     signature = (b"signature", LABEL + b"=:" + value + b":")
-    return Signed(message.with_fields((*fields, signature_input, signature)), components)
+    return Signed(covered, components, (signature_input, signature))
 
 
 def _covering(derived: Covered, fields: Indexed) -> Covered:
     """Return ``derived`` and one component for each field, in the order they first appear."""
     names = tuple(fields.by_name)
     is_short = max(len(fields), len(derived)) <= _MOST_NAMES and sum(map(len, names)) <= _LONGEST
-    if is_short and all(is_one_line(fields.by_name, name) for name in names):
+    if is_short and are_lines(fields.by_name, names):
         return _covering_lines(derived, names)
     return Covered((*derived, *(coverage(name, fields) for name in names)))
 

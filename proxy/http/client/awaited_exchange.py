@@ -8,7 +8,7 @@ is taken: whoever writes has to hear of a failure too.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -228,18 +228,7 @@ class AwaitedExchange(Ending):
             name == b"expect" for name, _ in self._request.fields
         ):
             return
-        waits: list[asyncio.Future[object]] = [asyncio.ensure_future(_waited(self._invited))]
-        if self._request.has_begun is not None:
-            waits.append(asyncio.ensure_future(_waited(self._request.has_begun)))
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-
-    async def _invited(self) -> None:
-        if self._invitation is not None:
-            await self._invitation
+        await self._invitation
 
     # What the exchange tells.
 
@@ -291,7 +280,3 @@ class AwaitedExchange(Ending):
 def _wake(future: asyncio.Future[None] | None) -> None:
     if future is not None and not future.done():
         future.set_result(None)
-
-
-async def _waited(for_it: Callable[[], Awaitable[object]]) -> object:
-    return await for_it()

@@ -23,12 +23,14 @@ from proxy.http.tcp_keepalive import keep_alive
 from proxy.http.tls.transport import TlsTransport
 from proxy.http.upstream import ANYBODY, UpstreamFailed, UpstreamTimeouts
 
-HIGH = 128 * 1024
+HIGH = 256 * 1024
 """Bytes of content that wait for the receiver at most: those of one read."""
 WATCH = 0.1
 """Seconds in which a connection that won't be used again may show that its server answers twice."""
 _PIECE = 256 * 1024
 """Bytes that are read at once of what a lost connection left."""
+
+_RAW, _DONE, _FAILED = State.RAW, State.DONE, State.FAILED
 
 
 class Told(Protocol):
@@ -82,7 +84,7 @@ class Connection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._transport = cast(asyncio.Transport, None)
         self._tls: TlsTransport | None = None
-        self._read_buffer = ReadBuffer(2)
+        self._read_buffer = ReadBuffer(4)
         self._reader = ResponseReader()
         self._exchange: Told | None = None
         self._is_reading = True
@@ -132,7 +134,7 @@ class Connection(asyncio.BufferedProtocol):
             self.break_off(UpstreamFailed("the stream ended, and TLS didn't say so"))
             self._tell([], None)
             return False
-        if self._reader.state is State.RAW:
+        if self._reader.state is _RAW:
             self._tell(self._reader.end_of_stream(), None)
             return True
         self._tell(self._reader.end_of_stream(), UpstreamFailed("the connection was closed"))
@@ -239,7 +241,7 @@ class Connection(asyncio.BufferedProtocol):
     def is_reusable(self, persistence: Persistence) -> bool:
         """Tell whether another request may follow: the response is whole and promises to stay."""
         is_open = self.failure is None and not self._transport.is_closing()
-        return persistence.keeps and is_open and self._reader.state is State.DONE
+        return persistence.keeps and is_open and self._reader.state is _DONE
 
     @property
     def has_ended_with_head(self) -> bool:
@@ -286,7 +288,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _tell(self, events: list[object], failure: UpstreamFailed | None) -> None:
         """Tell the exchange of ``events``, and of a failure behind them; note that before."""
-        if events and self._reader.state is State.FAILED:
+        if events and self._reader.state is _FAILED:
             malformed = cast(Surplus, events.pop())  # or any other; it is the last
             if isinstance(malformed, Surplus) and self._on_surplus is not None:
                 self._on_surplus(malformed)

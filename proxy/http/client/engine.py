@@ -42,8 +42,9 @@ class Http1Upstream:
 
         Its body is a ``BytesBody`` or streams. Raises ``ValueError`` for a head that can't be sent.
         """
-        exchange = Exchange(self._pool, self._pool.place(request.to), request, receiver)
-        exchange.begin(asyncio.get_running_loop().time())
+        pool = self._pool
+        exchange = Exchange(pool, pool.place(request.to), receiver, asyncio.get_running_loop())
+        exchange.begin(request)
         return exchange
 
     def send(self, request: UpstreamRequest) -> AwaitedExchange:

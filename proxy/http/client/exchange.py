@@ -68,21 +68,17 @@ class Exchange:
 
     __slots__ = (
         "__weakref__", "_at", "_body", "_connecting", "_connection", "_failure",
-        "_has_ended_early", "_has_said_end", "_head", "_held", "_is_due", "_is_paused", "_is_raw",
-        "_loop", "_persistence", "_place", "_pool", "_receiver", "_request",
+        "_has_ended_early", "_has_said_end", "_held", "_is_due", "_is_paused", "_is_raw", "_loop",
+        "_persistence", "_place", "_pool", "_receiver",
     )  # fmt: skip
 
     def __init__(
-        self, pool: Pool, place: Place, request: UpstreamRequest, receiver: ResponseReceiver
+        self, pool: Pool, place: Place, receiver: ResponseReceiver, loop: asyncio.AbstractEventLoop
     ) -> None:
-        """Begin nothing yet; raises ``ValueError`` for a head that can't be sent: our bug."""
-        self._head = request_head(request.method, request.target, request.fields)
         self._pool = pool
         self._place = place
-        self._request: UpstreamRequest | None = request
-        """Until it is sent."""
         self._receiver: ResponseReceiver | None = receiver
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._connection: Connection | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._at = _CONNECTING
@@ -96,28 +92,31 @@ class Exchange:
         self._body: RequestBody | None = None
         self._has_ended_early = False
         """Whether the response was whole before the request's body was."""
-        if request.streams or request.body is not None:
-            self._body = body = RequestBody(request)
-            if body.own is not None and not body.waits:
-                self._send_own(body)
 
     # How it begins.
 
-    def begin(self, now: float) -> None:
-        """Send the request, once there is a connection; nothing is told before this returns."""
-        if self._failure is not None:
-            return
-        caller = cast(UpstreamRequest, self._request).caller
-        connection = self._pool.take(self._place, caller, now)
-        if connection is not None:
-            self._start(connection, now)
-        else:
-            self._connecting = self._loop.create_task(self._connect())
+    def begin(self, request: UpstreamRequest) -> None:
+        """Send ``request``, once there is a connection; nothing is told before this returns.
 
-    async def _connect(self) -> None:
-        patience = cast(UpstreamRequest, self._request).timeouts.connect
+        Raises ``ValueError`` for a head that can't be sent, our bug: nothing has begun then.
+        """
+        head = request_head(request.method, request.target, request.fields)
+        if request.streams or request.body is not None:
+            self._body = body = RequestBody(request)
+            if body.own is not None and not body.waits:
+                self.send(body.take_own(), ends=True)
+                if self._failure is not None:
+                    return
+        now = self._loop.time()
+        connection = self._pool.take(self._place, request.caller, now)
+        if connection is not None:
+            self._start(connection, request, head, now)
+        else:
+            self._connecting = self._loop.create_task(self._connect(request, head))
+
+    async def _connect(self, request: UpstreamRequest, head: bytes) -> None:
         try:
-            connection = await self._pool.connect(self._place.server, patience)
+            connection = await self._pool.connect(self._place.server, request.timeouts.connect)
         except UpstreamFailed as failed:
             self._connecting = None
             # Not the one that was raised: its traceback refers to this exchange.
@@ -128,13 +127,13 @@ class Exchange:
             self.take([], UpstreamFailed(f"no connection: {error}", sent=False))
             raise
         self._connecting = None
-        self._start(connection, self._loop.time())
+        self._start(connection, request, head, self._loop.time())
         if self._receiver is not None and self._may_send and not connection.is_blocked:
             self._receiver.resume_body()
 
-    def _start(self, connection: Connection, now: float) -> None:
-        request, head = cast(UpstreamRequest, self._request), self._head
-        self._request, self._head = None, b""
+    def _start(
+        self, connection: Connection, request: UpstreamRequest, head: bytes, now: float
+    ) -> None:
         self._connection, self._at = connection, _HEAD
         upgrade = b"\nupgrade: " in head  # as a line begins: no value has a line's end
         body, rest = self._body, None
@@ -157,11 +156,7 @@ class Exchange:
         return connection is None or connection.is_blocked or not connection.is_open
 
     def send(self, piece: bytes, *, ends: bool = False) -> None:
-        """Send a piece of the request's body, in the framing that its head announced.
-
-        ``ends`` with the last one, which may be b"". A body that isn't what was announced fails
-        the exchange. Behind a 101 it is the raw stream's bytes, and our end of it.
-        """
+        """Send a piece of the request's body, or behind a 101 of the raw stream."""
         if self._receiver is None or self._failure is not None:
             return
         if self._is_raw:
@@ -182,11 +177,6 @@ class Exchange:
                 body.unsent.append(out)
             elif out:
                 self._connection.write(out)
-
-    def _send_own(self, body: RequestBody) -> None:
-        own, body.own = body.own, None
-        if own is not None:
-            self.send(own, ends=True)
 
     def _send_raw(self, piece: bytes, *, ends: bool) -> None:
         connection = self._connection
@@ -214,8 +204,11 @@ class Exchange:
 
     def finish(self) -> None:
         """End it, and give the connection back or up. A second call does nothing."""
-        is_all_held = not self._is_raw and self._held is not None and self._held[:1] == [END]
-        self._end(is_whole=self._at is _WHOLE or is_all_held)
+        if self._at is _WHOLE:
+            self._end(is_whole=True)
+        else:
+            is_all_held = self._held is not None and self._held[:1] == [END]
+            self._end(is_whole=is_all_held and not self._is_raw)
 
     def give_up(self) -> None:
         """End it, and give the connection up: what was told of the response wasn't taken."""
@@ -223,28 +216,22 @@ class Exchange:
 
     def _end(self, *, is_whole: bool) -> None:
         self._receiver = self._held = None
-        body = self._body
+        body, connection = self._body, self._connection
         if body is not None:
             body.wait_no_more()
-        connecting, self._connecting = self._connecting, None
-        if connecting is not None:
-            connecting.cancel()
-        connection, self._connection = self._connection, None
+        if self._connecting is not None:
+            self._connecting.cancel()
+            self._connecting = None
         if connection is None:
             return
+        self._connection = None
         connection.leave()
-        if not is_whole or not (body is None or body.is_whole):
+        if not is_whole or self._has_ended_early or not (body is None or body.is_whole):
             connection.break_off(UpstreamFailed("the exchange was given up"))
         elif self._is_raw:
             connection.end()
-        elif not connection.is_reusable(self._persistence) or self._has_ended_early:
-            connection.break_off(UpstreamFailed("the exchange was given up"))
-        elif body is None or body.may_be_followed:
-            if body is not None and body.is_somebodys:
-                connection.kept_for = body.caller
-            self._pool.release(self._place, connection)
         else:
-            connection.watch()
+            self._pool.give_back(self._place, connection, body, self._persistence)
 
     # What the connection tells.
 
@@ -255,7 +242,7 @@ class Exchange:
 
     def take(self, events: list[object], failure: UpstreamFailed | None) -> None:
         """Take the reader's next events, and the failure behind them, if there is one."""
-        if self._failure is None:
+        if failure is not None and self._failure is None:
             self._failure = failure
         body = self._body
         if body is not None and events and events[-1] is END and not self._is_raw:
@@ -263,7 +250,7 @@ class Exchange:
             self._has_ended_early = not body.is_whole or connection.unsent > 0
         if self._held is None:
             self._held = events
-            self._tell()
+            self._tell(events)
         else:
             self._held += events
 
@@ -289,41 +276,48 @@ class Exchange:
 
     # What is told.
 
-    def _tell(self) -> None:
+    def _tell(self, events: list[object]) -> None:
         """Tell what is held, as far as the receiver takes it, and the failure behind it."""
-        events, receiver = cast(list[object], self._held), self._receiver
         at = interims = 0
-        while receiver is not None and at < len(events):
+        while at < len(events):
+            receiver, connection = self._receiver, self._connection
+            if receiver is None or connection is None:
+                break
             if self._is_paused or interims == _INTERIMS:
-                del events[:at]
-                cast(Connection, self._connection).pause()
-                if not self._is_paused:
-                    self._tell_soon()
+                self._hold_back(events, at, connection)
                 return
             event = events[at]
             at += 1
             if type(event) is bytes:
-                ends = self._at is _CONTENT and at < len(events) and events[at] is END
-                if ends:
+                if at < len(events) and events[at] is END and self._at is _CONTENT:
                     at += 1
                     self._at = _WHOLE
-                receiver.content_received(event, ends=ends)
+                    receiver.content_received(event, ends=True)
+                else:
+                    receiver.content_received(event, ends=False)
             elif type(event) is ResponseHead:
-                if not self._take_head(event):
+                if not self._take_head(event, connection, receiver):
                     break
             elif event is END:
                 self._take_end(receiver)
             else:
                 interims += 1
                 self._take_interim(cast(Interim, event).head)
-            receiver = self._receiver
         self._held = None
         if self._failure is not None:
             self._tell_failure()
 
-    def _take_head(self, head: ResponseHead) -> bool:
+    def _hold_back(self, events: list[object], at: int, connection: Connection) -> None:
+        """Tell no more for now; what was told makes room."""
+        del events[:at]
+        connection.pause()
+        if not self._is_paused:
+            self._tell_soon()
+
+    def _take_head(
+        self, head: ResponseHead, connection: Connection, receiver: ResponseReceiver
+    ) -> bool:
         """Tell of the final head, unless it can't be one."""
-        connection, receiver = cast(Connection, self._connection), self._receiver
         server, status, body = self._place.server, head.status, self._body
         server.note_response(head.minor, status, connection.moved_at)
         if body is not None and body.is_uninvited:
@@ -338,8 +332,7 @@ class Exchange:
             self._at = _CONTENT  # its server answered: nothing is learned from this failure
             self._fail(UpstreamFailed("an upgrade in the middle of the request's body"))
             return False
-        if receiver is not None:
-            receiver.head_received(status, head.fields)
+        receiver.head_received(status, head.fields)
         return True
 
     def _take_end(self, receiver: ResponseReceiver) -> None:
@@ -361,7 +354,7 @@ class Exchange:
             return
         body.wait_no_more()
         if body.own is not None:
-            self._send_own(body)
+            self.send(body.take_own(), ends=True)
         else:
             self._receiver.body_invited()
 
@@ -374,9 +367,10 @@ class Exchange:
 
     def _tell_held(self) -> None:
         self._is_due = False
-        if self._receiver is None or self._is_paused or self._held is None:
+        held = self._held
+        if self._receiver is None or self._is_paused or held is None:
             return
-        self._tell()
+        self._tell(held)
         if self._connection is not None and self.is_waiting:
             self._connection.resume()
 

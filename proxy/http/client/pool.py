@@ -12,8 +12,10 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
+from proxy.core.http1.framing import Persistence
 from proxy.http.client.connection import Connection
 from proxy.http.client.happy_eyeballs import OUT_OF_DESCRIPTORS, dial
+from proxy.http.client.request_body import RequestBody
 from proxy.http.client.resolver import Address, Resolver
 from proxy.http.client.server_history import ServerHistory
 from proxy.http.tls.opening import connect
@@ -21,8 +23,11 @@ from proxy.http.upstream import ANYBODY, Destination, UpstreamFailed
 
 IDLE_SECONDS = 4.0
 """Less than servers keep an idle connection open (often 5 s), so a stale one is rarely used."""
-IDLE_CONNECTIONS = 256
-"""Idle connections that are kept for one destination."""
+RESERVED_CONNECTIONS = 256
+"""Idle connections to one destination that are kept for those alone whose bodies they carried.
+
+All others are as many as ran at once a moment ago: a new one is only made while none is idle.
+"""
 HAPPY_EYEBALLS = 0.25
 """Seconds until the next address of a name is tried beside the first (RFC 8305, section 5)."""
 REST = 0.05
@@ -51,18 +56,20 @@ class Place:
         """Whether the pool knows it no more: another may have taken its place."""
 
     def add(self, connection: Connection) -> None:
+        self.count += 1
         mine = self.by_caller.get(connection.kept_for)
         if mine is None:
             mine = self.by_caller[connection.kept_for] = deque()
-        if self.count >= IDLE_CONNECTIONS:
-            self._drop_one()
-        self.count += 1
         mine.append(connection)
+        if connection.kept_for != ANYBODY:
+            reserved = self.count - len(self.by_caller.get(ANYBODY, ()))
+            if reserved > RESERVED_CONNECTIONS:
+                self._drop_reserved()
 
-    def _drop_one(self) -> None:
-        """Close the one that has been idle longest."""
-        fullest = [idle for idle in self.by_caller.values() if idle]
-        min(fullest, key=lambda idle: idle[0].idle_since).popleft().close()
+    def _drop_reserved(self) -> None:
+        """Close the one that has been idle longest of those that not everybody may use."""
+        reserved = [idle for who, idle in self.by_caller.items() if who != ANYBODY and idle]
+        min(reserved, key=lambda idle: idle[0].idle_since).popleft().close()
         self.count -= 1
 
 
@@ -101,13 +108,16 @@ class Pool:
         for who in (caller, ANYBODY):
             idle = place.by_caller.get(who)
             while idle:
-                is_rested = idle[-1].usable_at <= now
-                if not is_rested and idle[0].usable_at > now:
+                connection = idle[-1]
+                if connection.usable_at <= now:
+                    idle.pop()
+                elif idle[0].usable_at <= now:
+                    connection = idle.popleft()
+                else:
                     break
-                connection = idle.pop() if is_rested else idle.popleft()
                 place.count -= 1
-                fresh = connection.is_open and now - connection.idle_since < IDLE_SECONDS
-                if fresh and connection.is_quiet:
+                fresh = now - connection.idle_since < IDLE_SECONDS
+                if fresh and connection.is_open and connection.is_quiet:
                     return connection
                 if now - connection.idle_since < EARLY:
                     place.server.disable_keep_alive(now)
@@ -135,13 +145,30 @@ class Pool:
         finally:
             del failure  # its traceback refers to this frame, and so to all callers
 
-    def release(self, place: Place, connection: Connection) -> None:
+    def give_back(
+        self,
+        place: Place,
+        connection: Connection,
+        body: RequestBody | None,
+        persistence: Persistence,
+    ) -> None:
+        """Take back a connection whose exchange is whole, the request with its ``body`` too."""
+        if not connection.is_reusable(persistence):
+            connection.break_off(UpstreamFailed("the connection isn't used again"))
+        elif body is None or body.may_be_followed:
+            if body is not None and body.is_somebodys:
+                connection.kept_for = body.caller
+            self._keep(place, connection)
+        else:
+            connection.watch()
+
+    def _keep(self, place: Place, connection: Connection) -> None:
         """Keep a connection that may carry another request."""
-        server, loop = place.server, asyncio.get_running_loop()
-        now = loop.time()
+        server, now = place.server, connection.moved_at
         if self._is_closed or now < server.no_keep_alive_until:
             connection.close()
             return
+        # Not since it is given back: the server counts from the last byte, too.
         connection.idle_since = connection.usable_at = now
         if connection.has_ended_with_head:
             if server.sends_bodies_behind_heads:
@@ -152,6 +179,7 @@ class Pool:
             place = self.place(server.to)
         place.add(connection)
         if self._sweeper is None:
+            loop = asyncio.get_running_loop()
             self._sweeper = loop.call_later(IDLE_SECONDS, self._sweep, loop)
 
     def close(self) -> None:

@@ -80,6 +80,11 @@ class RequestBody:
             return piece
         return chunk(piece) + LAST_CHUNK if ends else chunk(piece)
 
+    def take_own(self) -> bytes:
+        """Return what is here already, once."""
+        own, self.own = self.own, None
+        return own or b""
+
     def take_unsent(self) -> list[bytes]:
         """Return what is to stand behind the head."""
         unsent, self.unsent = self.unsent, []

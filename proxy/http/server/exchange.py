@@ -21,6 +21,7 @@ from proxy.core.http1.reader import SWITCHING_PROTOCOLS
 from proxy.core.http1.writer import CONTINUE, LAST_CHUNK, chunk, response_head
 from proxy.core.websocket.handshake import asks_for_websocket
 from proxy.http.downstream import RequestHandler
+from proxy.http.server.unsent_heads import UnsentHeads
 
 _OF_THE_CONNECTION = frozenset({b"connection", b"keep-alive", b"transfer-encoding"})
 
@@ -32,6 +33,10 @@ log = logging.getLogger("proxy.http")
 
 class ResponseWriter(Protocol):
     """The connection, as an exchange uses it."""
+
+    @property
+    def unsent_heads(self) -> UnsentHeads:
+        """Where heads wait for their bodies."""
 
     @property
     def is_stopping(self) -> bool:
@@ -347,7 +352,7 @@ class Exchange:
             self._composed_of = status, fields
         self.has_started = True
         # It goes out with its body's first piece where that follows at once, else on its own.
-        asyncio.get_running_loop().call_soon(self._flush)
+        self._connection.unsent_heads.add(self)
 
     def _frame(self, length: bytes, fields: list[Field]) -> None:
         """Choose how the body's end will show; ``length`` is what was told of it, b"" nothing."""
@@ -404,7 +409,7 @@ class Exchange:
             fields = [*fields, (b"connection", b", ".join(options))]
         return response_head(status, fields)
 
-    def _flush(self) -> None:
+    def send_unsent_head(self) -> None:
         """Write the head, unless it went out with the body's first piece."""
         if self._unsent_head is not None and not self.is_gone and self._connection is not None:
             self._connection.write(self._take_head(is_whole=False))

@@ -26,6 +26,7 @@ from proxy.http.server.lingering import Lingering
 from proxy.http.server.pacing import ReadSide, WriteSide
 from proxy.http.server.requests import ConnectionRequests
 from proxy.http.server.timeouts import ConnectionTimeouts, Deadline
+from proxy.http.server.unsent_heads import unsent_heads_of
 from proxy.http.tcp_keepalive import keep_alive
 
 __all__ = ["TARGET", "ServerConnection"]
@@ -71,6 +72,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         "_write_side",
         "client",
         "on_end",
+        "unsent_heads",
     )
     timeouts = ConnectionTimeouts()
     ask_short: Callable[[str], bool] = staticmethod(_never)
@@ -90,7 +92,9 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._app_state = app_state
         self._loop = _loop or asyncio.get_running_loop()
         self._deadline = Deadline(self._loop)
-        self._read_buffer = ReadBuffer(2)
+        self.unsent_heads = unsent_heads_of(self._loop)
+        """Where the heads of responses wait for their bodies."""
+        self._read_buffer = ReadBuffer(4)
         self._transport = cast(asyncio.Transport, None)
         self._read_side = cast(ReadSide, None)
         self._write_side = cast(WriteSide, None)
@@ -182,7 +186,6 @@ class ServerConnection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel what the client was waiting for."""
         del exc
-        self._server_state.connections.discard(self)
         if self.on_end is not None:
             self.on_end()
             self.on_end = None
@@ -195,6 +198,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         was_shut = self._write_side.is_shut
         self._write_side.open()
         self._requests.lose()
+        if not self._requests.is_upgraded:  # else what the client said last still passes on
+            self._server_state.connections.discard(self)
         if was_shut:
             self._requests.resume_response()
         _let_go_of_itself(self._transport)
@@ -242,6 +247,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         if not exchange.is_gone:
             self._server_state.total_requests += 1
         self._requests.finished(exchange)
+        if self._is_lost:
+            self._server_state.connections.discard(self)
 
     def resume_reading(self) -> None:
         """Read on once enough was taken."""

@@ -20,6 +20,8 @@ from proxy.http.server.timeouts import ConnectionTimeouts
 
 log = logging.getLogger("proxy.http")
 
+_HEAD, _BODY, _DONE = State.HEAD, State.BODY, State.DONE
+
 _CODES = {
     408: Code.REQUEST_TIMEOUT,
     411: Code.LENGTH_REQUIRED,
@@ -103,13 +105,13 @@ class ConnectionRequests:
     @property
     def is_in_head(self) -> bool:
         """Whether a head has begun that isn't whole."""
-        return self._exchange is None and self._reader.state is State.HEAD and self._reader.held > 0
+        return self._exchange is None and self._reader.state is _HEAD and self._reader.held > 0
 
     @property
     def is_body_due(self) -> bool:
         """Whether the client should be sending a body just now."""
         is_asked = self._exchange is not None and not self._exchange.expects_continue
-        return is_asked and self._reader.state is State.BODY
+        return is_asked and self._reader.state is _BODY
 
     @property
     def is_place_short(self) -> bool:
@@ -143,7 +145,7 @@ class ConnectionRequests:
     def feed(self, data: bytes) -> None:
         """Read on."""
         events = self._reader.feed(data)
-        if self._exchange is not None and self._reader.state is State.DONE:
+        if self._exchange is not None and self._reader.state is _DONE:
             self._exchange.is_received = True
         self._handle(events)
 
@@ -248,24 +250,24 @@ class ConnectionRequests:
             at += 1
             if self.is_reading_past:
                 self._read_past(event)
-            elif isinstance(event, RequestHead):
+            elif type(event) is RequestHead:
                 self._begin(event)
             elif isinstance(event, Malformed):
                 self.refuse(event)
             elif (exchange := self._exchange) is None:
                 continue  # what was left of a request that has its response
-            elif isinstance(event, bytes):
+            elif event is END:
+                exchange.take(b"", ends=True)
+            else:
                 ends = at < count and events[at] is END
                 at += ends
-                exchange.take(event, ends=ends)
-            else:
-                exchange.take(b"", ends=True)
+                exchange.take(cast(bytes, event), ends=ends)
 
     def _begin(self, head: RequestHead) -> None:
         self._is_new = False
         exchange = Exchange(self._control, head, persistence(head.fields, head.minor))
         # What stands behind the head in one read has arrived, though it is told later.
-        exchange.is_received = self._reader.state is State.DONE
+        exchange.is_received = self._reader.state is _DONE
         self._exchange = exchange
         self._control.watch_bodies()
         try:
@@ -294,7 +296,7 @@ class ConnectionRequests:
             self._control.end()
         elif not exchange.keeps:
             self._control.close_gently()
-        elif self._reader.state is State.DONE:
+        elif self._reader.state is _DONE:
             self._next()
         else:
             # It was answered without all of the body. The next request stands behind the rest of
@@ -311,7 +313,7 @@ class ConnectionRequests:
             # time. It begins in a turn of its own: who sends hundreds at once gets no more.
             asyncio.get_running_loop().call_soon(self._go_on)
             return
-        self._handle(self._reader.next_message())
+        self._reader.next_message()  # nothing of it has come
         if self.is_stopping and not self._control.is_closing:
             self._end_unless_asked()
 

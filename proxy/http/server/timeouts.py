@@ -51,7 +51,7 @@ class ConnectionTimeouts:
     """The same where places are short or the listener ends."""
     last_call: float = 1.0
     """For a client that has connected and not asked yet, when the listener ends."""
-    buffered: int = 128 * 1024
+    buffered: int = 256 * 1024
     """Bytes of a request's body, or of pipelined requests, that wait to be taken, at most.
 
     Above half of it nothing is read: the other half is a read's.

@@ -35,6 +35,10 @@ _TWINS = {
 }
 
 
+_LARGE = b"{}" * 2 * 1024 * 1024
+"""As much as is looked through."""
+
+
 def _is_likely(pieces: list[bytes]) -> bool:
     found = SmuggledRequest()
     for piece in pieces:
@@ -52,3 +56,10 @@ def test_a_body_that_could_be_a_request_is_likely_one(body: bytes) -> None:
 def test_a_body_that_couldn_t_is_none(body: bytes) -> None:
     assert not _is_likely([body])
     assert not _is_likely(one_by_one(body))
+
+
+def test_a_large_body_counts_as_one_unseen() -> None:
+    assert not _is_likely([_LARGE])
+    assert _is_likely([_LARGE, b"}"])
+    assert _is_likely([_LARGE + b"}"])
+    assert not _is_likely([_LARGE[:-1], b"}", b""])

@@ -141,10 +141,10 @@ class World:
             to, b"POST", b"/", fields, None, UpstreamTimeouts(5, 1e-9, 5), caller=ANYBODY,
             streams=True,
         )  # fmt: skip
-        place = self.pool.place(to)
-        self.exchange = Exchange(self.pool, place, request, self.stage)
+        self.pool.take = lambda *_: self.connection  # type: ignore[method-assign]
+        self.exchange = Exchange(self.pool, self.pool.place(to), self.stage, self.loop)
         self.stage.exchange = self.exchange
-        self.exchange._start(self.connection, self.loop.time())
+        self.exchange.begin(request)
 
     async def happen(self, event: str, count: int) -> None:
         """Let something happen, as far as it can."""

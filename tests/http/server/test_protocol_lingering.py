@@ -6,7 +6,7 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -38,6 +38,8 @@ _TIMES = ConnectionTimeouts(
     unread=1000, linger=0.2, linger_most=0.8, linger_bytes=10_000_000, ending=0.1
 )
 _FOR_LONG = replace(_TIMES, linger_most=PATIENCE)
+_FOR_THE_SLOW = replace(_FOR_LONG, linger=PATIENCE)
+"""For clients that a busy machine makes slower than they mean to be."""
 _HEAD = b"PUT /private HTTP/1.1\r\nHost: a\r\n"
 _NEXT = b"PUT /up HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
 _CHUNKED = _HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -94,14 +96,13 @@ def _upload(
     port: int, tls: ssl.SSLContext | None, length: int, pieces: int
 ) -> tuple[int, str | None]:
     """Send all of a body as Python's own client does, and read only then."""
-    client = http.client.HTTPConnection("app.example", port, timeout=PATIENCE)
-    client.sock = _connected(port, tls)
-    fields = {"Content-Length": str(length)} if length else {}
-    client.request("PUT", "/x", _slowly(pieces), fields, encode_chunked=not length)
-    response = client.getresponse()
-    assert response.read() == b"no"
-    client.close()
-    return response.status, response.getheader("connection")
+    with closing(http.client.HTTPConnection("app.example", port, timeout=PATIENCE)) as client:
+        client.sock = _connected(port, tls)
+        fields = {"Content-Length": str(length)} if length else {}
+        client.request("PUT", "/x", _slowly(pieces), fields, encode_chunked=not length)
+        response = client.getresponse()
+        assert response.read() == b"no"
+        return response.status, response.getheader("connection")
 
 
 @pytest.mark.parametrize("length", [20_000, 0], ids=["length", "chunked"])
@@ -109,7 +110,7 @@ async def test_who_sends_slowly_still_reads_an_early_refusal(
     contexts: Contexts, length: int
 ) -> None:
     app = _Refuser()
-    async with listening(app, _FOR_LONG, tls=contexts[0]) as listener:
+    async with listening(app, _FOR_THE_SLOW, tls=contexts[0]) as listener:
         told = await asyncio.to_thread(_upload, listener.port, contexts[1], length, 20)
     assert told == (413, "close")
     assert app.asked == [b"/x"]
@@ -137,7 +138,7 @@ async def test_who_sends_slowly_still_reads_that_its_request_is_malformed(
     contexts: Contexts,
 ) -> None:
     head = b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: +9\r\n\r\n"
-    async with listening(_Refuser(), _FOR_LONG, tls=contexts[0]) as listener:
+    async with listening(_Refuser(), _FOR_THE_SLOW, tls=contexts[0]) as listener:
         told = await asyncio.to_thread(_told, listener.port, contexts[1], head)
         await settled(lambda: not listener.state.connections)
     assert told.startswith(b"HTTP/1.1 400 ")
@@ -154,11 +155,11 @@ async def test_a_client_hears_of_the_end_at_once(opened: Opened) -> None:
 
 
 def _sends_on(port: int, tls: ssl.SSLContext | None, size: int, pause: float) -> float:
-    """Get a refusal; tell for how many seconds more can be sent behind it."""
+    """Get a refusal and send on; tell how many seconds it takes from the question to the cut."""
     with _connected(port, tls) as sock:
+        start = time.monotonic()
         sock.sendall(_HEAD + b"Content-Length: 999999999\r\n\r\n")
         assert sock.recv(65536).startswith(b"HTTP/1.1 413 ")
-        start = time.monotonic()
         with suppress(OSError):
             while time.monotonic() - start < PATIENCE:
                 sock.sendall(b"x" * size)
@@ -169,7 +170,7 @@ def _sends_on(port: int, tls: ssl.SSLContext | None, size: int, pause: float) ->
 @pytest.mark.parametrize(
     ("size", "pause", "times", "base", "least"),
     [
-        (10, 0.02, _TIMES, ServerConnection, 0.5),
+        (10, 0.02, replace(_TIMES, linger=PATIENCE), ServerConnection, 0.5),
         (10, 0.4, _FOR_LONG, ServerConnection, 0),
         (10, 0.02, _FOR_LONG, Crowded, 0.05),
         (1_000_000, 0, replace(_FOR_LONG, linger=PATIENCE), ServerConnection, 0),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from proxy.http.scope import IS_SHORT
+from proxy.http.asgi_handler import AsgiHandler
 from proxy.http.server.protocol import ServerConnection
 from proxy.http.server.timeouts import ConnectionTimeouts
 from tests.http.ends import (
@@ -100,14 +100,12 @@ async def test_a_body_by_the_byte_is_refused_where_connections_are_short(opened:
     assert app.seen == []
 
 
-async def test_so_is_one_whose_place_at_an_app_is_short(opened: Opened) -> None:
+async def test_so_is_one_whose_place_at_an_app_is_short(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app = Recorder()
-
-    async def full(scope: Scope, receive: Receive, send: Send) -> None:
-        scope["state"][IS_SHORT] = lambda: True
-        await app(scope, receive, send)
-
-    async with opened(full) as (_, link):
+    monkeypatch.setattr(AsgiHandler, "is_place_short", lambda _: True)
+    async with opened(app) as (_, link):
         await link.send(_LENGTH)
         trickling = asyncio.create_task(_trickle(link.send))
         start = time.monotonic()

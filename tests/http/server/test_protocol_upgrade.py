@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvicorn
@@ -484,6 +484,37 @@ async def test_a_client_that_ended_while_it_was_made_to_wait_is_heard_to_its_end
 
 
 # The server's end.
+
+
+async def test_what_a_client_said_last_is_waited_for_though_its_connection_is_gone() -> None:
+    """It isn't idle before the app has taken it: a listener that ends waits for that."""
+    is_reading, go_on, heard = asyncio.Event(), asyncio.Event(), b""
+
+    async def talk(receive: Receive, _: Send) -> None:
+        nonlocal heard
+        is_reading.set()
+        await go_on.wait()
+        while (message := await receive())["type"] == RAW and message["more"]:
+            heard += message["data"]
+
+    async with listening(_switching(talk)) as listener, connected(listener.port) as link:
+        await link.send(_HANDSHAKE)
+        await link.head()
+        await is_reading.wait()
+        await link.send(b"last words")
+        link.end()
+        (connection,) = listener.state.connections
+        await settled(lambda: _exchange_of(connection).has_client_ended)
+        cast(Any, connection)._transport.abort()
+        await settled(lambda: cast(Any, connection)._is_lost)
+        assert connection in listener.state.connections
+        go_on.set()
+        await settled(lambda: not listener.state.connections)
+    assert heard == b"last words"
+
+
+def _exchange_of(connection: object) -> Any:
+    return cast(Any, connection)._requests._exchange
 
 
 @pytest.mark.parametrize("early", [False, True])

@@ -209,6 +209,16 @@ class Stage:
         """Return what becomes of a signed call, a sealed one and a stranger's request."""
         return self.signed(), self.sealed(), self.stranger()
 
+    def strangers_pass(self) -> None:
+        """Wait until they do; until then a connection may be one too many, and break off."""
+
+        def passes() -> bool:
+            with suppress(OSError, EOFError):
+                return self.stranger() == "ok"
+            return False
+
+        eventually(passes)
+
     def recovers(self) -> None:
         """Wait until all of them pass, and hold that they go on to."""
         end, got = time.monotonic() + PATIENCE, FINE

@@ -19,7 +19,7 @@ from .fault import Fault, Seen
 from .resolver import Resolver
 from .stage import FINE, OPEN, PEERS, Placed, Stage, on_stage, outcome, running
 
-_SILENCE = 2
+_SILENCE = 6
 """Seconds that proxies wait here for an app that says nothing; an app that is well says something
 sooner on a busy machine too.
 """

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 from contextlib import ExitStack
@@ -239,9 +240,15 @@ class Running:
         self._processes.append(process)
         self._stack.callback(end, process)
         if server.is_on_socket:
-            eventually(self.socket(server).exists)
+            eventually(lambda: _takes_connections(self.socket(server)))
         else:
             wait_for_ports(process, port, log=log_file)
+
+
+def _takes_connections(path: Path) -> bool:
+    """Tell whether somebody listens there; the file is there a moment sooner."""
+    with socket.socket(socket.AF_UNIX) as wire:
+        return wire.connect_ex(str(path)) == 0
 
 
 ODD_NAMES = (b"caf\xe9", "caf\xe9".encode(), b"back\\slash", b"two\nlines")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from proxy.http.client.pool import IDLE_SECONDS
 from tests.patience import PATIENCE
 from tests.wire.harness.raw import exchange, request
 
@@ -16,8 +17,11 @@ if TYPE_CHECKING:
     from tests.wire.harness.portals import Portal
 
 MIB = 1 << 20
-_QUIET = 5.0
-"""Seconds for which nothing may end any more before it is measured: longer than pools keep."""
+_QUIET = 2 * IDLE_SECONDS + 1
+"""Seconds for which nothing may end any more before it is measured.
+
+A pool looks each ``IDLE_SECONDS`` for what has been idle as long: it keeps for up to twice that.
+"""
 
 
 @dataclass(frozen=True)

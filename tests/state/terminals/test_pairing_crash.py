@@ -9,6 +9,7 @@ import pytest
 from proxy.core.errors import Refusal
 from proxy.core.terminals.terminals import LIFETIME
 from proxy.state.terminals import PairingStore, TerminalStore
+from tests.patience import PATIENCE
 from tests.terminal_lists import BOTH, NOW
 
 _KILLED = """
@@ -61,7 +62,7 @@ def test_a_pairing_that_is_killed_anywhere_lets_at_most_one_device_in(tmp_path: 
     terminals.change(lambda _: BOTH)
     code = PairingStore(start / "pairing.yaml", terminals).new_code(NOW).typed
     words = [sys.executable, "-c", _KILLED, str(start), str(copies), code, str(NOW)]
-    subprocess.run(words, check=True, timeout=120)
+    subprocess.run(words, check=True, timeout=5 * PATIENCE)  # it is killed hundreds of times
 
     ends: set[tuple[int, bool]] = set()
     for copy in sorted(copies.iterdir()):

@@ -66,6 +66,15 @@ def _slow(wire: Accepted) -> None:
         wire.send(bytes([byte]))
 
 
+def _endless(wire: Accepted) -> None:
+    """Send as many bytes in a second, and go on for a day."""
+    _length(wire, 20 * 86_400)
+    _now()
+    while True:
+        time.sleep(0.05)
+        wire.send(b"x")
+
+
 def _short(wire: Accepted) -> None:
     _length(wire, 100)
     wire.send(b"x" * 99)
@@ -100,6 +109,7 @@ _DEEDS: dict[bytes, tuple[Callable[[Accepted], None], ...]] = {
     b"reset-mid": (_part, _reset),
     b"reset-open": (_part_until_the_end, _reset),
     b"slow": (_slow,),
+    b"endless": (_endless,),
     b"short": (_short,),
     b"long": (_long, _wait),
     b"garbage": (_garbage,),

@@ -98,7 +98,7 @@ class Recorder(Server):
         super().__init__()
 
     def clear(self) -> None:
-        """Forget what came, and answer ``200`` with ``ok`` again."""
+        """Forget what came (in ``requests`` what was passed on), and answer 200, ``ok`` again."""
         with self._lock:
             self.received = b""
             self.requests: list[Raw] = []
@@ -110,14 +110,9 @@ class Recorder(Server):
         self._script = Script(data, before_body, close)
 
     @property
-    def forwarded(self) -> list[Raw]:
-        """The requests that came, but for what the proxy asks a server for itself."""
-        return [got for got in self.requests if not got.head.startswith(b"OPTIONS * ")]
-
-    @property
     def request(self) -> Raw:
         """The one request that came."""
-        (request,) = self.forwarded
+        (request,) = self.requests
         return request
 
     def handle(self, accepted: socket.socket) -> None:
@@ -129,8 +124,10 @@ class Recorder(Server):
                 wire.send(self._script.response)
             request = read_message(wire)
             script = self._script  # a test may go on to the next as soon as it has its response
-            with self._lock:
-                self.requests.append(request)
+            # What a proxy asks a server for itself, where it heard nothing of it for a minute.
+            if not request.head.startswith(b"OPTIONS * "):
+                with self._lock:
+                    self.requests.append(request)
             if not is_early:
                 wire.send(script.response)
             if script.close:

@@ -50,7 +50,7 @@ class WebSocketApp:
         self._process.send_signal(number)
 
     def seen(self) -> dict[str, Any]:
-        """Return what the app knows of the connections that ended."""
+        """Return what the app knows of the connections that ended, and how many are ``open``."""
         with connect(f"ws://{LOOPBACK}:{self.port}/public/seen", proxy=None) as ws:
             return dict(json.loads(ws.recv(PATIENCE)))
 

@@ -73,7 +73,7 @@ async def _seen(ws: ServerConnection) -> None:
     await ws.send(json.dumps({"seen": _SEEN, **_counts}))
 
 
-_counts: dict[str, int] = {}
+_counts: dict[str, int] = {"open": 0}
 _PATHS = {
     "/public/echo": _echo,
     "/public/headers": _headers,
@@ -90,14 +90,17 @@ _PATHS = {
 async def _serve(ws: ServerConnection) -> None:
     assert ws.request is not None
     path = urlsplit(ws.request.path).path
+    if path == "/public/seen":
+        return await _seen(ws)
+    _counts["open"] += 1
     try:
         await _PATHS[path](ws)
     except ConnectionClosed:
         pass
     finally:
-        if path != "/public/seen":
-            await ws.wait_closed()
-            _SEEN.append({"path": path, "code": ws.close_code, "reason": ws.close_reason})
+        await ws.wait_closed()
+        _SEEN.append({"path": path, "code": ws.close_code, "reason": ws.close_reason})
+        _counts["open"] -= 1
 
 
 def _choose(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:

@@ -6,6 +6,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.patience import PATIENCE
+from tests.wire.harness.recorder import eventually
 from tests.wire.harness.revoking import Stage, remove_app
 from tests.wire.harness.sockets import WebSocketApp, dial
 from tests.wire.test_revocation import (
@@ -51,6 +52,7 @@ def test_a_websocket_is_told_on_both_sides(stage: Stage) -> None:
             assert closed.value.rcvd.code == 1008
             twin.send("hello")
             assert twin.recv() == "hello"
+        eventually(lambda: app.seen()["seen"])
         (ended,) = [each for each in app.seen()["seen"] if each["code"] == 1008]
         assert ended["path"] == "/public/echo"
         remove_app(stage.bob, "twin")
