@@ -3,8 +3,9 @@
 ``files`` is how every file of it is read and written, ``file_watch`` how a running proxy follows
 one, ``layout`` which is where, ``state_folder`` whether it can be written to, ``checksum`` how a
 damaged one is known, ``system_errors`` how its owner is told what the system had against one.
-``identity_key`` is the Portal's key, ``tokens`` the apps', ``replay`` the claimed nonces, in the
-database of ``replay_file``, by a ``boot_clock`` that nobody sets, ``surplus_responses`` when an app
-answered twice, ``backup_note`` when this identity was backed up. ``contacts``, ``terminals`` and ``sealing_keys`` have folders of their own.
+``identity_key`` is the Portal's key, ``backup_note`` when it was backed up, ``tokens`` the apps',
+``replay`` the claimed nonces, in the database of ``replay_file``, by a ``boot_clock`` that nobody
+sets, ``surplus_responses`` when an app answered twice. ``contacts``, ``terminals`` and
+``sealing_keys`` have folders of their own.
 ``dumps`` keeps what is in memory from being copied to disk.
 """
