@@ -16,7 +16,13 @@ from proxy.config.portal_yaml import FILE_NAME, NEW
 from proxy.core.http.origin import is_dns_label
 from proxy.core.identity import short_id
 from proxy.state.backup_note import note_backup
-from proxy.state.files import create_atomically, make_private_folder, read_file, write_atomically
+from proxy.state.files import (
+    create_atomically,
+    make_private_folder,
+    read_external,
+    read_file,
+    write_atomically,
+)
 from proxy.state.identity_key import read_identity
 from proxy.state.layout import State
 
@@ -137,6 +143,8 @@ def _collected(portal: PortalFiles) -> dict[str, bytes]:
         content = read_file(path)
         if content is not None:
             files[f"{_STATE}{path.name}"] = content
+    if portal.is_key_elsewhere:
+        files[_KEY] = read_external(portal.key_file)
     return files
 
 

@@ -120,7 +120,7 @@ def inspect(folder: Path) -> Findings:
     warnings += _about_the_portal(portal)
     try:
         own_id = portal.identity().public.portal_id
-        warnings += about_the_key(portal.state.identity_key, own_id)
+        warnings += about_the_key(portal, own_id)
         warnings += about_backups(portal, own_id)
     except Invalid as invalid:
         own_id = ""
@@ -178,8 +178,12 @@ def _accepted(config: Config) -> str:
         return "sealed and signed calls"
     if "signed" in config.accept:
         return "signed calls alone; sealed ones are refused"
-    why = ", since public_url is plain http and everybody on the way could read them"
-    return f"sealed calls alone; signed ones are refused{why if config.is_plain_http else ''}"
+    why = ""
+    if not config.app_hosts:
+        why = ", since they name apps' hosts and app_hosts is false"
+    elif config.is_plain_http:
+        why = ", since public_url is plain http and everybody on the way could read them"
+    return f"sealed calls alone; signed ones are refused{why}"
 
 
 def _about_the_replay_store(path: Path) -> tuple[list[Problem], list[Problem]]:
@@ -220,7 +224,7 @@ def _about_the_portal(portal: PortalFiles) -> Iterator[Problem]:
             "everybody on the way can read them"
         )
         yield Problem(file, "public_url", what)
-    if not config.has_domain:
+    if config.app_hosts and not config.has_domain:
         what = (
             "has a host of a single name, or an address: browsers keep no cookie for the apps of "
             "such a host, so no device can be paired; ada.localhost would do"
@@ -301,7 +305,8 @@ def _about_the_certificate(
         if not certificate.covers(host):
             what = f"isn't for {host}, the Portal's own host: sealed calls of peers don't get here"
             problems.append(Problem(certificate.file, "", what))
-        warnings += _about_certified_apps(certificate, host, catalogue)
+        if portal.config.app_hosts:
+            warnings += _about_certified_apps(certificate, host, catalogue)
     return problems, warnings
 
 

@@ -26,9 +26,10 @@ def about_state_folder(portal: PortalFiles) -> Iterator[Problem]:
     yield from _about_tokens(portal.state.tokens)
 
 
-def about_the_key(path: Path, own_id: str) -> Iterator[Problem]:
+def about_the_key(portal: PortalFiles, own_id: str) -> Iterator[Problem]:
     """Tell of a key that a damaged disk could make another Portal's."""
-    if not has_id_line(path):
+    path = portal.key_file
+    if not has_id_line(path, external=portal.is_key_elsewhere):
         what = (
             "doesn't say whose key it is, so a damaged one would pass for another Portal's. If "
             f"this is your Portal's ID, put a line before its first one: Portal ID: {own_id}"
@@ -44,7 +45,7 @@ def about_backups(portal: PortalFiles, own_id: str) -> Iterator[Problem]:
     what = (
         f"this identity was never backed up, and without its key nobody is this Portal: {command}"
     )
-    yield Problem(str(portal.state.identity_key), "", what)
+    yield Problem(str(portal.key_file), "", what)
 
 
 def about_running(

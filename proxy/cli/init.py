@@ -4,6 +4,7 @@ import json
 import os
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -13,11 +14,11 @@ from proxy.cli.init_identity import make_or_read_key, replace_identity, settle_i
 from proxy.cli.output import USAGE, Stop, command_line, remark, say
 from proxy.cli.portal_files import DEFAULT_FOLDER, ConfigFolder, PortalFiles, open_portal, plain
 from proxy.config.own_identity import id_line
-from proxy.config.portal_yaml import FILE_NAME, NEW, load_config
+from proxy.config.portal_yaml import ANY_SHORT_ID, FILE_NAME, NEW, SHORT_ID, load_config
 from proxy.config.portal_yaml_edit import COMMENT
 from proxy.core.display_names import name_problem
 from proxy.core.errors import Invalid
-from proxy.core.http.origin import is_dns_label
+from proxy.core.http.origin import is_dns_label, parse_origin
 from proxy.state.files import create_atomically, make_private_folder
 from proxy.state.identity_key import load_identity
 from proxy.state.layout import State
@@ -32,11 +33,14 @@ id: {portal_id}
 # Shown to peers.
 name: {name}
 
-# The Portal itself is <short id>.<domain>, its apps are <app>.<short id>.<domain>.
+{about_domain}
 domain: {domain}
 
 # The scheme, host and port that others reach this Portal at; {{short_id}} stands for its own.
-public_url: https://{{short_id}}.{domain}
+public_url: {public_url}
+
+# With false one name is enough: apps have no hosts of their own, and peers call them sealed.
+{app_hosts}
 
 # Further values of Host that mean this Portal, for a proxy in front that rewrites it.
 aliases: []
@@ -71,8 +75,12 @@ listen:
 #   certificate: /etc/letsencrypt/live/8271dd.p.getportal.org/fullchain.pem
 #   key: /etc/letsencrypt/live/8271dd.p.getportal.org/privkey.pem
 """
+_APART = "# The Portal itself is <short id>.<domain>, its apps are <app>.<short id>.<domain>."
+_ELSEWHERE = (
+    "# Peers that are added without an address are looked for at <their short id>.<domain>."
+)
 _STATE = "../state"
-_ASKED = ("name", "domain")
+_ASKED = ("name", "domain", "public_url")
 """The places in portal.yaml that the options fill in."""
 
 
@@ -93,6 +101,21 @@ def init(
     ] = None,
     config: ConfigFolder = DEFAULT_FOLDER,
     *,
+    public_url: Annotated[
+        str | None,
+        typer.Option(
+            "--public-url",
+            metavar="URL",
+            help="Where others reach the Portal, if that isn't below DOMAIN. Either is enough.",
+        ),
+    ] = None,
+    app_hosts: Annotated[
+        bool,
+        typer.Option(
+            "--app-hosts/--no-app-hosts",
+            help="Whether apps have hosts in front of the Portal's own; without, one is enough.",
+        ),
+    ] = True,
     new_identity: Annotated[
         bool,
         typer.Option("--new-identity", help="Make a new key, and so another Portal of this one."),
@@ -107,14 +130,19 @@ def init(
     is another Portal's, nothing is made: put the key of your backup back, or use
     --new-identity. No peer knows a new identity: each has to add it.
 
+    With --no-app-hosts one name is enough, and one certificate for it: peers call apps
+    sealed, through the Portal's own host, and browsers come to no app.
+
     For example:
       portal-proxy init --config config/ada --name Ada --domain p.getportal.org
+      portal-proxy init --name Ada --public-url https://portal.ada.example --no-app-hosts
     """
+    asked = _Asked(name, domain, public_url, app_hosts=app_hosts)
     path = config / FILE_NAME
     if not os.path.lexists(path):
-        _make_portal_yaml(config, name, domain)
+        _make_portal_yaml(config, asked)
     portal = open_portal(config)
-    _say_what_is_ignored(portal, name, domain)
+    _say_what_is_ignored(portal, asked)
     key = replace_identity(portal) if new_identity else settle_identity(portal)
     _make_stores(portal)
     say(f"Portal ID  {key.public.portal_id}")
@@ -133,18 +161,29 @@ def show_id(config: ConfigFolder = DEFAULT_FOLDER) -> None:
     portal = open_portal(config)
     # Also where portal.yaml doesn't name it yet: its owner may need the ID for that.
     named = portal.config.id is not None
-    key = portal.identity() if named else load_identity(portal.state.identity_key)
+    elsewhere = portal.is_key_elsewhere
+    key = portal.identity() if named else load_identity(portal.key_file, external=elsewhere)
     say(key.public.portal_id)
 
 
-def _make_portal_yaml(folder: Path, name: str | None, domain: str | None) -> None:
+@dataclass(frozen=True)
+class _Asked:
+    """What the options say of a new portal.yaml."""
+
+    name: str | None
+    domain: str | None
+    public_url: str | None
+    app_hosts: bool
+
+
+def _make_portal_yaml(folder: Path, asked: _Asked) -> None:
     """Write a complete, commented portal.yaml, and the key that it names, where it isn't there."""
     path = folder / FILE_NAME
-    if name is None or domain is None:
+    if asked.name is None or (asked.domain is None and asked.public_url is None):
         example = command_line(folder, "init", "--name", "Ada", "--domain", "p.getportal.org")
         reason = f"{path} doesn't exist yet, so --name and --domain are needed, as in: {example}"
         raise Stop(reason, status=USAGE)
-    text = _portal_yaml(name, domain)
+    text = _portal_yaml(asked.name, asked.domain, asked.public_url, app_hosts=asked.app_hosts)
     folder.mkdir(parents=True, exist_ok=True)
     # The key first: were the file there without it, the next init would refuse to make one.
     state = State(plain(folder / _STATE))
@@ -158,17 +197,23 @@ def _make_portal_yaml(folder: Path, name: str | None, domain: str | None) -> Non
     say(f"Made       {path}")
 
 
-def _portal_yaml(name: str, domain: str) -> str:
+def _portal_yaml(name: str, domain: str | None, public_url: str | None, *, app_hosts: bool) -> str:
     """Return the file's text, without an ID yet; refuses what would make it another one."""
     wrong = name_problem(name)
     if wrong is not None:
         raise Stop(f"--name: {wrong}")
-    domain = domain.lower()
+    domain = _domain_of(public_url) if domain is None and public_url else (domain or "").lower()
     if not all(map(is_dns_label, domain.split("."))):
         raise Stop(f"--domain: expected a domain such as p.getportal.org, not {domain!r:.80}")
-    quoted = json.dumps(name, ensure_ascii=False)
     text = _PORTAL_YAML.format(
-        comment=COMMENT, portal_id=NEW, name=quoted, domain=domain, state=_STATE
+        comment=COMMENT,
+        portal_id=NEW,
+        name=json.dumps(name, ensure_ascii=False),
+        about_domain=_ELSEWHERE if public_url else _APART,
+        domain=domain,
+        public_url=json.dumps(public_url) if public_url else f"https://{{short_id}}.{domain}",
+        app_hosts="# app_hosts: false" if app_hosts else "app_hosts: false",
+        state=_STATE,
     )
     with tempfile.TemporaryDirectory() as trial:
         (Path(trial) / FILE_NAME).write_text(text, "utf-8")
@@ -178,20 +223,37 @@ def _portal_yaml(name: str, domain: str) -> str:
             first = next((p for p in invalid.problems if p.place in _ASKED), None)
             if first is None:
                 raise
-            raise Stop(f"--{first.place}: {first.what}") from None
+            raise Stop(f"--{first.place.replace('_', '-')}: {first.what}") from None
     return text
 
 
-def _say_what_is_ignored(portal: PortalFiles, name: str | None, domain: str | None) -> None:
+def _domain_of(public_url: str) -> str:
+    """Return what stands behind the short ID in an address, or its host where there is none."""
+    try:
+        host = parse_origin(public_url.replace(SHORT_ID, ANY_SHORT_ID)).host
+    except ValueError:
+        what = f"expected https://host[:port] or http://host[:port], not {public_url!r:.80}"
+        raise Stop(f"--public-url: {what}") from None
+    if not is_dns_label(host.rpartition(".")[2]) or host.rpartition(".")[2].isdigit():
+        raise Stop("--public-url: has an address for a host; then --domain is needed as well")
+    return host.removeprefix(f"{ANY_SHORT_ID}.")
+
+
+def _say_what_is_ignored(portal: PortalFiles, asked: _Asked) -> None:
     """Say which option differs from the portal.yaml that was there, and so has no effect."""
-    given = (
-        ("name", name, portal.config.name),
-        ("domain", domain and domain.lower(), portal.config.domain),
-    )
+    config = portal.config
+    given = [
+        ("name", asked.name, config.name),
+        ("domain", asked.domain and asked.domain.lower(), config.domain),
+        ("public_url", asked.public_url, config.public_url),
+    ]
+    path = portal.folder / FILE_NAME
     for field, typed, kept in given:
         if typed is not None and typed != kept:
-            path = portal.folder / FILE_NAME
-            remark(f"--{field} {typed} is ignored: {path} is there and has {field}: {kept}")
+            option = f"--{field.replace('_', '-')} {typed}"
+            remark(f"{option} is ignored: {path} is there and has {field}: {kept}")
+    if config.app_hosts and not asked.app_hosts:
+        remark(f"--no-app-hosts is ignored: {path} is there and has app_hosts: true")
 
 
 def _make_stores(portal: PortalFiles) -> None:

@@ -8,7 +8,7 @@ import os
 from itertools import count
 from pathlib import Path
 
-from proxy.cli.output import remark, say
+from proxy.cli.output import Stop, remark, say
 from proxy.cli.portal_files import PortalFiles
 from proxy.config.config_file import read_config_file
 from proxy.config.own_identity import id_line
@@ -28,7 +28,10 @@ def settle_identity(portal: PortalFiles) -> PrivateKey:
     """
     if portal.config.id not in {None, NEW}:
         return portal.identity()
-    key = make_or_read_key(portal.state.identity_key)
+    if portal.is_key_elsewhere:
+        key = load_identity(portal.key_file, external=True)
+    else:
+        key = make_or_read_key(portal.key_file)
     if portal.config.id is None:
         _write_id(portal, key)
     return key
@@ -36,7 +39,10 @@ def settle_identity(portal: PortalFiles) -> PrivateKey:
 
 def replace_identity(portal: PortalFiles) -> PrivateKey:
     """Make another Portal of this one: a new key, the old one kept beside it."""
-    path = portal.state.identity_key
+    path = portal.key_file
+    if portal.is_key_elsewhere:
+        what = "is kept by another program, so another key has to be put there by hand"
+        raise Stop(f"{path} {what}; or take identity_key out of {FILE_NAME} first")
     former = _former_id(portal)
     make_private_folder(path.parent)
     if os.path.lexists(path):
@@ -65,7 +71,7 @@ def _former_id(portal: PortalFiles) -> str:
     if portal.config.id not in {None, NEW}:
         return portal.config.id or ""
     try:
-        return load_identity(portal.state.identity_key).public.portal_id
+        return load_identity(portal.key_file).public.portal_id
     except Invalid:
         return ""
 

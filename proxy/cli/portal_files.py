@@ -10,7 +10,7 @@ import typer
 from proxy.cli.output import DEFAULT_FOLDER
 from proxy.config.apps import APPS_FOLDER, Catalogue, load_catalogue
 from proxy.config.certificate import Certificate, load_certificate
-from proxy.config.own_identity import load_own_identity
+from proxy.config.own_identity import is_key_elsewhere, key_file, load_own_identity
 from proxy.config.portal_yaml import Config, load_config
 from proxy.core.access.policy import Contact, ContactList
 from proxy.core.http.origin import is_dns_label
@@ -59,6 +59,16 @@ class PortalFiles:
     def identity(self) -> PrivateKey:
         """Return this Portal's key; raises ``Invalid`` where it can't be used."""
         return load_own_identity(self.config)
+
+    @property
+    def key_file(self) -> Path:
+        """Where the Portal's key is."""
+        return key_file(self.config)
+
+    @property
+    def is_key_elsewhere(self) -> bool:
+        """Whether another program keeps it: no command makes or replaces it then."""
+        return is_key_elsewhere(self.config)
 
     def certificate(self) -> Certificate | None:
         """Return what the public listener speaks TLS with; raises ``Invalid``."""

@@ -1,6 +1,7 @@
 """What the owner and the authors of apps wrote: portal.yaml, the apps' files, the certificate.
 
-``portal_yaml`` is the Portal's own file, with ``listen``, ``timeouts`` and ``limits`` in it;
+``portal_yaml`` is the Portal's own file, with ``listen``, ``timeouts`` and ``limits`` in it, and
+``environment`` the variables that stand for its keys;
 ``own_identity`` holds the key against the ID that it names, ``portal_yaml_edit`` is the text with
 that ID put in, and ``portal_yaml_watch`` looks at the file while a proxy runs;
 ``apps`` is the apps' folders, with the ``app_settings`` that the owner made for each;

@@ -5,6 +5,8 @@ mistake. Did the next start simply make another key, the Portal would be another
 knows, and nobody would notice. So portal.yaml names the Portal, and no other key is served.
 """
 
+from pathlib import Path
+
 from proxy.config.portal_yaml import FILE_NAME, NEW, Config
 from proxy.core.errors import Invalid, Problem
 from proxy.core.identity import PrivateKey, short_id
@@ -23,9 +25,9 @@ def load_own_identity(config: Config) -> PrivateKey:
     Raises ``Invalid`` where portal.yaml doesn't say who the Portal is, and where the key is
     missing, can't be used, or is another Portal's than the file says.
     """
-    path = State(config.state).identity_key
+    path = key_file(config)
     try:
-        key = load_identity(path)
+        key = load_identity(path, external=is_key_elsewhere(config))
     except MissingKey:
         if config.id in {None, NEW}:
             raise
@@ -34,6 +36,16 @@ def load_own_identity(config: Config) -> PrivateKey:
     if problem := id_problem(config, key):
         raise Invalid([problem])
     return key
+
+
+def key_file(config: Config) -> Path:
+    """Return where this Portal's key is: in its state folder, or where a secret store puts it."""
+    return config.identity_key or State(config.state).identity_key
+
+
+def is_key_elsewhere(config: Config) -> bool:
+    """Tell whether another program keeps the key, so that nothing here may make or replace it."""
+    return config.identity_key is not None
 
 
 def id_problem(config: Config, key: PrivateKey) -> Problem | None:
@@ -47,7 +59,7 @@ def id_problem(config: Config, key: PrivateKey) -> Problem | None:
         )
         return Problem(_yaml(config), "id", what)
     if config.id not in {NEW, found}:
-        path = State(config.state).identity_key
+        path = key_file(config)
         what = f"is the key of {found}, and {_yaml(config)} says that this is {config.id}"
         return Problem(str(path), "", f"{what}: {WAYS_OUT}")
     return None

@@ -1,17 +1,21 @@
 """The composition root: puts one running proxy together, keeps it up to date, and closes it."""
 
+import asyncio
 import logging
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
+from typing import Any
 
 from starlette.types import ASGIApp
 
+from proxy import logging_setup as logs
 from proxy.admin import owner_app
 from proxy.config.apps import CatalogueWatch
 from proxy.config.certificate import CertificateWatch
-from proxy.config.own_identity import load_own_identity
+from proxy.config.own_identity import is_key_elsewhere, key_file, load_own_identity
 from proxy.config.portal_yaml import Config
 from proxy.config.portal_yaml_watch import PortalYamlWatch
 from proxy.core.access.policy import Mode
@@ -21,6 +25,13 @@ from proxy.http.client.engine import Http1Upstream
 from proxy.http.server.timeouts import ConnectionTimeouts
 from proxy.http.upstream import AppUpstream, Destination, UpstreamTimeouts, WithTimeouts
 from proxy.inbound.app import Inbound
+from proxy.monitoring.figures import (
+    Monitor,
+    of_connections,
+    of_files,
+    of_portal,
+    of_running,
+)
 from proxy.outbound.app import Outbound
 from proxy.outbound.call import CallContext, CallTransport
 from proxy.outbound.identity_documents import PATIENCE, Directory
@@ -35,6 +46,7 @@ from proxy.server.sockets import ListeningSocket
 from proxy.server.spare_descriptors import SpareDescriptors
 from proxy.server.token_files import TokenFiles
 from proxy.state.contacts import ContactStore, ContactWatch
+from proxy.state.file_watch import FileWatch
 from proxy.state.files import sweep
 from proxy.state.identity_key import IdentityWatch
 from proxy.state.layout import State
@@ -48,6 +60,7 @@ from proxy.state.tokens import TokenStore
 from proxy.transfer.access_log import Logged
 from proxy.transfer.catch_all import CatchAll
 from proxy.transfer.limiters import ConnectionLimiter
+from proxy.transfer.shared_figures import Figure, SharedFigures
 
 log = logging.getLogger("proxy")
 
@@ -67,20 +80,37 @@ class Running:
     identity: IdentityWatch = field(init=False)
     more_problems: Callable[[], tuple[Problem, ...]] = tuple
     """Tells what is wrong with other processes of this Portal."""
+    worker: int = 0
+    """Which of several processes this is."""
+    figures: SharedFigures = field(default_factory=SharedFigures)
+    """What each of them tells of itself."""
+    is_ending: Callable[[], bool] = lambda: False
+    """Tells whether the proxy is about to end."""
     _token_files: TokenFiles = field(init=False)
+    _monitor: Monitor = field(init=False)
+    _listeners: tuple[Listener, ...] = field(init=False, default=())
+    _directory: Directory | None = field(init=False, default=None)
+    _began: float = field(init=False, default=0.0)
     _spare: SpareDescriptors | None = field(init=False, default=None)
     _follower: Follower | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.state_folder = StateFolder(self.portal.config.state)
         self.portal_yaml = PortalYamlWatch(self.portal.config, self.portal.key)
-        path = State(self.portal.config.state).identity_key
-        self.identity = IdentityWatch(path, self.portal.id)
+        config = self.portal.config
+        self.identity = IdentityWatch(
+            key_file(config), self.portal.id, external=is_key_elsewhere(config)
+        )
         self._token_files = TokenFiles(self.tokens)
 
     def open(self) -> None:
         """Open what each process that serves has for itself; raises ``Invalid`` and ``Busy``."""
         self.replays.open(self.portal.clock())
+        self._began = time.time()
+        replays = State(self.portal.config.state).replays
+        self._monitor = Monitor(
+            self.portal.requests.counts, self.figures, self.worker, self._figures_now, replays
+        )
         self._spare = SpareDescriptors()
         parts = Followed(
             self.portal,
@@ -89,6 +119,8 @@ class Running:
             self.replays,
             self.certificate,
             self.look_around,
+            # One process alone tells when it is asked.
+            self._monitor if len(self.figures) > 1 else None,
         )
         self._follower = Follower(parts.steps(), self._spare)
 
@@ -106,11 +138,42 @@ class Running:
         others = (*certificate, *self._token_files.problems, *unfollowed, *self.more_problems())
         return tuple(dict.fromkeys((*found, *others, *self.replays.problems)))
 
+    def not_well(self) -> tuple[str, ...]:
+        """Return all that is wrong just now, in words; nothing where all is well."""
+        found = [str(problem) for problem in self.problems()]
+        if stands_still := logs.problem():
+            found.append(f"log: {stands_still}")
+        if self.is_ending():
+            found.append("the proxy is about to end")
+        return tuple(found)
+
+    def _figures_now(self) -> Iterator[Figure]:
+        portal, certificate = self.portal, self.certificate
+        files: dict[str, FileWatch[Any]] = {
+            "portal.yaml": self.portal_yaml, "identity.key": self.identity,
+            "apps": portal.catalogue, "contacts.yaml": portal.contacts,
+            "terminals.yaml": portal.terminals, "tokens": self.tokens,
+        }  # fmt: skip
+        if certificate is not None:
+            files["certificate"] = certificate
+            yield Figure("certificate_expiry_timestamp_seconds", certificate.in_use.ends)
+        found = self.not_well()
+        yield Figure("problems", len(found))
+        yield Figure("ready", not found)
+        yield Figure("log_lines_dropped", logs.dropped())
+        yield Figure("start_timestamp_seconds", self._began)
+        yield Figure("tasks", len(asyncio.all_tasks()))
+        yield Figure("documents", 0 if self._directory is None else len(self._directory))
+        yield from of_connections({each.name: each.connections for each in self._listeners})
+        yield from of_running(portal.active_requests)
+        yield from of_portal(portal, portal.clock())
+        yield from of_files(files)
+
     def listeners(self, sockets: Mapping[str, ListeningSocket]) -> tuple[Listener, ...]:
         """Return every listener, with its app behind it, at its socket of ``sockets``."""
         portal = self.portal
         patience = min(PATIENCE, portal.config.timeouts.peer_answer)
-        directory = Directory(self.upstream, portal.clock, patience)
+        self._directory = directory = Directory(self.upstream, portal.clock, patience)
         reachability = Reachability(directory, portal.clock)
         by_mode = self._transports(directory, reachability)
         service = peer_service(portal, reachability)
@@ -124,7 +187,7 @@ class Running:
         apps: dict[str, ASGIApp] = {
             "public": Inbound(portal, self.upstream),
             "apps": Outbound(portal, by_mode, self.tokens, service),
-            "owner": owner_app(portal, self.problems),
+            "owner": owner_app(portal, self.not_well, self._monitor.exposition),
         }
         opened: list[Listener] = []
         for name, app in apps.items():
@@ -134,11 +197,14 @@ class Running:
             limits = portal.config.limits.at(name)
             limiter = ConnectionLimiter(limits, trusted, portal.counts, name)
             # What serves by callbacks writes its own lines.
-            within = app if isinstance(app, Inbound | Outbound) else Logged(CatchAll(app), name)
+            within = app if isinstance(app, Inbound | Outbound) else Logged(
+                CatchAll(app), name, portal.requests
+            )
             listener = Listener(name, within, sockets[name], for_clients, limiter, tls)
             listener.is_held = self._are_descriptors_released
             opened.append(listener)
-        return tuple(opened)
+        self._listeners = tuple(opened)
+        return self._listeners
 
     def _are_descriptors_released(self) -> bool:
         return self._spare is not None and self._spare.are_released

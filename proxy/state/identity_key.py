@@ -33,6 +33,7 @@ from proxy.state.files import (
     create_atomically,
     file_version,
     make_private_folder,
+    read_external,
     read_private,
     unreadable,
 )
@@ -81,12 +82,14 @@ def id_line(key: PrivateKey) -> str:
     return f"Portal ID: {key.public.portal_id}\n"
 
 
-def load_identity(path: Path) -> PrivateKey:
+def load_identity(path: Path, *, external: bool = False) -> PrivateKey:
     """Read the identity; raises ``Invalid`` for anything but an Ed25519 key that is ours alone.
 
     So it does where the file says that its key is another Portal's; ``MissingKey`` where none is.
+    An ``external`` one is kept by another program, as a credential of systemd's is: it may be
+    root's, and behind links.
     """
-    return _load(path)[0]
+    return _load(path, external=external)[0]
 
 
 def read_identity(data: bytes) -> PrivateKey:
@@ -94,9 +97,9 @@ def read_identity(data: bytes) -> PrivateKey:
     return _parse(data)[0]
 
 
-def has_id_line(path: Path) -> bool:
+def has_id_line(path: Path, *, external: bool = False) -> bool:
     """Tell whether the file says whose key it is; raises what ``load_identity`` does."""
-    return _load(path)[1]
+    return _load(path, external=external)[1]
 
 
 class IdentityWatch(FileWatch[str]):
@@ -107,19 +110,20 @@ class IdentityWatch(FileWatch[str]):
 
     _while_stale = "the proxy runs on with the key that it has"
 
-    def __init__(self, path: Path, portal_id: str) -> None:
+    def __init__(self, path: Path, portal_id: str, *, external: bool = False) -> None:
         super().__init__(portal_id)
         self._path = path
+        self._external = external
 
     @property
     def _name(self) -> str:
         return str(self._path)
 
     def _look(self) -> Versions:
-        return {self._path: file_version(self._path)}
+        return {self._path: file_version(self._path, follow_links=self._external)}
 
     def _read(self) -> str:
-        found = load_identity(self._path).public.portal_id
+        found = load_identity(self._path, external=self._external).public.portal_id
         if found != self.current:
             raise _invalid(self._path, f"is the key of another Portal, {found}: {_OTHERWISE}")
         return found
@@ -131,12 +135,13 @@ class IdentityWatch(FileWatch[str]):
         _log.error("the proxy runs on with its key, but wouldn't start again with it: %s", invalid)
 
 
-def _load(path: Path) -> tuple[PrivateKey, bool]:
+def _load(path: Path, *, external: bool) -> tuple[PrivateKey, bool]:
     """Return the identity, and whether the file says whose it is."""
     forbid_dumps()
     _check_folder(path)
+    read = read_external if external else read_private
     try:
-        return _parse(read_private(path, limit=_KEY_FILE_LIMIT))
+        return _parse(read(path, limit=_KEY_FILE_LIMIT))
     except FileNotFoundError:
         raise _missing(path) from None
     except OSError as error:

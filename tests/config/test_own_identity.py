@@ -72,3 +72,21 @@ def test_a_missing_key_of_nobody_yet_is_made_by_init(tmp_path: Path, portal_id: 
 def test_what_is_no_id_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(Invalid, match=r"id: expected"):
         config(tmp_path, text)
+
+
+def test_a_key_that_a_secret_store_keeps_may_be_behind_a_link_and_is_held_against_the_id(
+    tmp_path: Path,
+) -> None:
+    kept = create_identity(tmp_path / "store" / "a-secret")
+    (tmp_path / "run").mkdir()
+    link = tmp_path / "run" / "identity.key"
+    link.symlink_to(tmp_path / "store" / "a-secret")
+    text = "name: Ada\ndomain: a.example\nidentity_key: run/identity.key\nid: "
+    (tmp_path / "portal.yaml").write_text(text + kept.public.portal_id)
+    assert load_own_identity(load_config(tmp_path)).public == kept.public
+    (tmp_path / "portal.yaml").write_text(text + OTHER)
+    with pytest.raises(Invalid, match=str(link)):
+        load_own_identity(load_config(tmp_path))
+    link.unlink()
+    with pytest.raises(Invalid, match="is missing"):
+        load_own_identity(load_config(tmp_path))

@@ -244,7 +244,7 @@ listen:
         ("trusted_proxies: [[a]]", "trusted_proxies[0]: expected an address, a network or unix"),
         ("trusted_proxies: 10.0.0.1", "trusted_proxies: expected a list, not '10.0.0.1'"),
         ("log: jsn", "log: expected 'auto', 'json' or 'text', not 'jsn'"),
-        ("colour: red", "colour: isn't known; expected accept, aliases, domain, "),
+        ("colour: red", "colour: isn't known; expected accept, aliases, app_hosts, domain, "),
     ],
 )
 def test_one_problem_and_its_place(tmp_path: Path, line: str, problem: str) -> None:
@@ -337,3 +337,27 @@ def test_a_file_that_grows_for_ever_is_read_so_far(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["a:80", "unix:/run/x.sock", "[::1]:443", "127.0.0.1:0"])
 def test_an_address_is_written_as_it_is_read(text: str) -> None:
     assert str(parse_address(text)) == text
+
+
+_ONE_NAME = "name: Ada\ndomain: a.example\napp_hosts: false\npublic_url: "
+
+
+@pytest.mark.parametrize("url", ["https://portal.a.example", "https://a", "http://192.0.2.1:8080"])
+def test_where_one_name_is_enough_sealed_calls_are_taken_and_no_others(
+    tmp_path: Path, url: str
+) -> None:
+    config = _load(tmp_path, _ONE_NAME + url)
+    assert (config.app_hosts, config.accept) == (False, {"sealed"})
+    assert _load(tmp_path, f"{_ONE_NAME}{url}\naccept: [sealed]").accept == {"sealed"}
+    for modes in ("[signed]", "[sealed, signed]"):
+        (problem,) = _problems(tmp_path, f"{_ONE_NAME}{url}\naccept: {modes}")
+        assert problem.startswith("accept: a signed call names its app by the app's host")
+        assert problem.endswith("expected [sealed]")
+
+
+def test_what_app_hosts_can_be(tmp_path: Path) -> None:
+    assert _load(tmp_path, "name: Ada\ndomain: a.example\napp_hosts: true").app_hosts
+    (problem,) = _problems(tmp_path, "name: Ada\ndomain: a.example\napp_hosts: no")
+    assert problem == "app_hosts: expected 'true' or 'false', not 'no'"
+    (problem,) = _problems(tmp_path, _ONE_NAME + "https://[::1]")
+    assert problem.startswith("public_url: an IPv6 address can't stand behind an app's name")
