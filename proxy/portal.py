@@ -65,7 +65,9 @@ class Portal:
     _context_parts: tuple[object, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
-        self.hosts = Hosts(self.config.public_origin(self.id), self.config.aliases, self.only)
+        config = self.config
+        origin = config.public_origin(self.id)
+        self.hosts = Hosts(origin, config.aliases, self.only, config.app_hosts)
         self.modes = self.config.accept & SUPPORTED
         self._prepare()
 

@@ -137,6 +137,7 @@ def _admit_unsigned(
     request: Request, host: bytes, app: str | None, context: AccessContext, now: float
 ) -> Admission:
     """Admit a request that no Portal signed: the owner's device's, or a stranger's."""
+    context.hosts.refuse_app(host, app)
     target = parse_target(origin_form(request.method, request.target, host), ascii_only=False)
     _refuse_method(request.method, app)
     rule = _rule(app, target, request.fields, context, ascii_only=False)
@@ -177,6 +178,8 @@ def _admit_peer(
     mode: Mode = "signed" if seal is None else "sealed"
     if mode not in context.modes:
         raise Refusal(Code.MODE_NOT_ACCEPTED, mode)
+    if seal is None and app is not None and not context.hosts.of_apps:
+        raise Refusal(Code.MODE_NOT_ACCEPTED, "app_hosts is false")
     _refuse_hop_tricks(read, fields)
     signed.refuse_out_of_time(read, now)
     if seal is None and values_of(fields, b"portal-seal"):
