@@ -22,9 +22,10 @@ from proxy.outbound.identity_documents import Directory
 
 _ERROR = 400
 """The first status that ``--fail`` takes for a failure."""
-_ABOUT_THE_CONTACT = frozenset(
-    {Code.PEER_UNREACHABLE, Code.PEER_TIMEOUT, Code.PEER_UNTRUSTED, Code.NO_SEALING_KEY}
-)
+_UNKNOWN = frozenset({Code.OUTCOME_UNKNOWN, Code.OUTCOME_UNKNOWN_LATE})
+_ABOUT_THE_CONTACT = _UNKNOWN | {
+    *(Code.PEER_UNREACHABLE, Code.PEER_TIMEOUT, Code.PEER_UNTRUSTED, Code.NO_SEALING_KEY)
+}
 """Refusals that ``ping`` may find the reason for."""
 
 
@@ -110,7 +111,7 @@ def carry_out(
         hint = ""
         if refusal.code in _ABOUT_THE_CONTACT:
             hint = f". See: {command_line(portal.folder, 'ping', options.typed)}"
-        stop = Stop(f"{refusal.code.title} {refusal.detail.rstrip('.')}{hint}")
+        stop = Stop(f"{_in_words(refusal).rstrip('.')}{hint}")
     except UpstreamFailed as failure:
         stop = Stop(f"the response broke off after {report.size} bytes: {failure.detail}")
     except KeyboardInterrupt:
@@ -119,6 +120,16 @@ def carry_out(
         say_json(report.described(stop.reason if stop else ""))
     if stop is not None:
         raise stop
+
+
+def _in_words(refusal: Refusal) -> str:
+    """Return what went wrong first, and then what that means for the call."""
+    title, detail = refusal.code.title, refusal.detail
+    untrusted = f"{Code.PEER_UNTRUSTED.public}: "
+    if refusal.code in _UNKNOWN and detail.startswith(untrusted):
+        why = f"{Code.PEER_UNTRUSTED.title} {detail.removeprefix(untrusted).rstrip('.')}."
+        return f"{why} {title}"
+    return f"{title} {detail}"
 
 
 async def _exchange(

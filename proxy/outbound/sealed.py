@@ -24,6 +24,7 @@ from proxy.core.binary_http.message import ResponseHead
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Fields, indexed
 from proxy.core.http.problem import refusal_mark
+from proxy.core.http.web_server import explain_unproven
 from proxy.core.identity_document import Document
 from proxy.core.sealing.envelope import (
     PROBLEM_LIMIT,
@@ -92,7 +93,7 @@ class _SealedCall(RunningCall):
 
     __slots__ = (
         "_directory", "_document", "_fields", "_problem", "_response", "_sealer", "_sender",
-        "_state", "_status", "_task", "_tries", "_was_blocked",
+        "_state", "_status", "_task", "_tries", "_unsealed", "_was_blocked",
     )  # fmt: skip
 
     def __init__(
@@ -111,6 +112,8 @@ class _SealedCall(RunningCall):
         self._sealer: RequestSealer | None = None
         self._problem = b""
         """What came of a response that isn't sealed."""
+        self._unsealed = ""
+        """What its head tells an owner, and nobody else."""
         self._response: OpenedResponse | None = None
         self._status = 0
         self._fields: Fields = ()
@@ -234,6 +237,7 @@ class _SealedCall(RunningCall):
             self._state = _State.OPENS
             return
         self._status = status
+        self._unsealed = explain_unproven(status, fields, self._call.contact.origin.host)
         self._state = _State.READS
         if not may_be_key_problem(status, fields):
             self._be_unsealed()
@@ -278,7 +282,7 @@ class _SealedCall(RunningCall):
             self._try()
             self._tell_blocked()
         elif status >= _SERVER_ERROR:
-            raise self._untrusted(f"{status} and nothing sealed")
+            raise self._untrusted(f"{status} and nothing sealed. {self._unsealed}")
         else:
             self._state = _State.LOOKS
             task = asyncio.get_running_loop().create_task(
@@ -294,7 +298,7 @@ class _SealedCall(RunningCall):
             return
         has_another = task.result()
         if not (self._tries.for_key and has_another and self._may_repeat()):
-            raise self._untrusted(f"{self._status} and nothing sealed")
+            raise self._untrusted(f"{self._status} and nothing sealed. {self._unsealed}")
         self._tries.for_key = False
         self._try()
         self._tell_blocked()
