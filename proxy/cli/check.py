@@ -9,6 +9,9 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import typer
+
+from proxy.cli.check_environment import about_replaced, about_variables
 from proxy.cli.check_state import about_backups, about_running, about_state_folder, about_the_key
 from proxy.cli.check_upstreams import (
     about_loops,
@@ -57,7 +60,9 @@ class Findings:
         return tuple(mode for mode in MODES if mode in self.config.accept)
 
 
-def check(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
+def check(
+    ctx: typer.Context, *, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False
+) -> None:
     """Show everything that is wrong with any file.
 
     Reads portal.yaml, every app.json and proxy.yaml, the key, the contact list, the
@@ -73,6 +78,7 @@ def check(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> 
     findings = replace(
         findings,
         problems=(*findings.problems, *_told_by_the_proxy(config, findings)),
+        warnings=(*findings.warnings, *about_variables(ctx)),
         upstreams=_upstreams(config),
     )
     if as_json:
@@ -153,7 +159,10 @@ def inspect(folder: Path) -> Findings:
     problems += wrong
     warnings += doubtful
     problems += SealingKeyStore(portal.state.sealing, portal.config.sealing_rotation).inspect(now)
-    notices = _notices(str(portal.folder / FILE_NAME), portal.config)
+    notices = [
+        *_notices(str(portal.folder / FILE_NAME), portal.config),
+        *about_replaced(portal.config),
+    ]
     return Findings(tuple(problems), tuple(warnings), portal.config, tuple(notices))
 
 

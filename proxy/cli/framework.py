@@ -8,11 +8,12 @@ import inspect
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from proxy.cli.option_variables import name_variables
 from proxy.cli.output import FAILED, PROGRAM, Stop, complain, complain_of
 from proxy.core.errors import Invalid, Refusal
 from proxy.state.files import Busy, Unsafe
@@ -44,6 +45,10 @@ class Group(TyperGroup):
 
 class Root(Group):
     """The group of all commands."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:  # noqa: ANN401 - the base's
+        super().__init__(*arguments, **more)
+        name_variables(self.commands)
 
     def main(
         self,

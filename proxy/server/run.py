@@ -11,7 +11,7 @@ from functools import partial
 
 from proxy import logging_setup as logs
 from proxy.config.listen import LISTENERS, Address, Listen
-from proxy.config.portal_yaml import NEW, Config
+from proxy.config.portal_yaml import FILE_NAME, NEW, Config
 from proxy.core.errors import Invalid
 from proxy.server import signals
 from proxy.server.compose import Running, prepare
@@ -27,7 +27,9 @@ from proxy.server.tuning import collect_rarely, keep_buffers
 from proxy.server.worker_table import BEAT, WorkerTable
 from proxy.server.workers import LOOKER, Workers
 from proxy.state.files import Busy, Unsafe
+from proxy.transfer.request_counts import RequestCounts
 from proxy.transfer.shared_counts import SharedCounts
+from proxy.transfer.shared_figures import SharedFigures
 
 log = logging.getLogger("proxy")
 
@@ -144,6 +146,9 @@ def serve(config: Config, workers: int = 1) -> int:
     """
     signals.leave_at_once()
     logs.set_up(config.log)
+    if config.replaced:
+        keys = ", ".join(config.replaced)
+        log.warning("of %s the environment counts, not %s", keys, config.folder / FILE_NAME)
     config = _within_descriptors(config)
     keep_buffers()
     signals.block()
@@ -160,10 +165,12 @@ def serve(config: Config, workers: int = 1) -> int:
         listening.is_shared = True
     log.info("%d workers serve", workers)
     table, counts = WorkerTable(workers), SharedCounts(workers)
-    running.more_problems = table.problems
+    requests, figures = RequestCounts(workers), SharedFigures(workers)
+    running.more_problems, running.figures = table.problems, figures
 
     def work(number: int, pipe: int) -> int:
-        running.portal.counts = counts.of_worker(number)
+        running.worker, running.portal.counts = number, counts.of_worker(number)
+        running.portal.requests = requests.of_worker(number)
         running.refresh()  # what a worker begins with is the last good state, and the newest
         try:
             return _run(running, Worker(table, number, sockets, pipe), lambda: sockets)
@@ -171,11 +178,15 @@ def serve(config: Config, workers: int = 1) -> int:
             log.error("%s", error)  # noqa: TRY400 - the owner's mistake, not ours
             return 1
 
+    def forget(number: int) -> None:
+        counts.forget(number)
+        figures.forget(number)
+
     # Each worker tells what it finds; once more would say nothing.
     for handler in logging.root.handlers:
         handler.addFilter(lambda _: threading.current_thread().name != LOOKER)
     close = partial(_close, sockets)
-    return Workers(table, work, config.grace, running.refresh, close, counts.forget).run()
+    return Workers(table, work, config.grace, running.refresh, close, forget).run()
 
 
 def _within_descriptors(config: Config) -> Config:
@@ -222,6 +233,7 @@ async def _serve(running: Running, life: Alone, sockets: OpenSockets) -> int:
         try:
             running.open()
             running.deliver_tokens()
+            running.is_ending = lambda: stop.is_wanted
             listeners = running.listeners(sockets())  # opened last: who is let in can be served
             follower = asyncio.create_task(running.follow_files())
             log.info("Portal %s at %s", running.portal.id, running.portal.hosts.origin)
