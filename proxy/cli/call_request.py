@@ -98,13 +98,14 @@ def carry_out(
     portal: PortalFiles, options: CallOptions, output: OutputOptions, patience: float
 ) -> None:
     """Make the call and print its response; raises ``Stop`` for all that goes wrong on the way."""
+    authorities = portal.peer_authorities()
     ready = partial(transport, options.contact.mode, portal.identity(), limits=portal.config.limits)
     report = CallReport(options)
     stop = None
     try:
         with ExitStack() as stack:
             body = TypedBody(b"") if options.data is None else source_of(options.data, stack)
-            asyncio.run(_exchange(ready, body, report, output, patience))
+            asyncio.run(_exchange(ready, body, report, output, patience, authorities))
     except Stop as reason:
         stop = reason
     except Refusal as refusal:
@@ -138,6 +139,7 @@ async def _exchange(
     report: CallReport,
     output: OutputOptions,
     patience: float,
+    authorities: str,
 ) -> None:
     options = report.options
     contact = options.contact
@@ -157,7 +159,7 @@ async def _exchange(
     tell(f"address      {contact.address}{connect}")
     tell(f"call         {_text(call.method)} {call.origin}{_text(call.target)}")
     tell(f"mode         {contact.mode}")
-    async with engine(patience) as upstream:
+    async with engine(patience, authorities) as upstream:
         directory = Directory(upstream)
         if contact.mode == "sealed":
             document = await directory.document(contact)

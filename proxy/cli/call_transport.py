@@ -13,6 +13,7 @@ from proxy.core.access.policy import Mode
 from proxy.core.errors import Code
 from proxy.core.identity import PrivateKey
 from proxy.http.client.engine import Http1Upstream
+from proxy.http.tls.verifying import believing
 from proxy.http.upstream import Upstream, UpstreamTimeouts, WithTimeouts
 from proxy.outbound.call import CallContext, CallTransport
 from proxy.outbound.identity_documents import Directory
@@ -43,10 +44,14 @@ _ADVICE = {
 
 
 @asynccontextmanager
-async def engine(patience: float) -> AsyncIterator[Upstream]:
-    """Return an engine that gives up after ``patience`` seconds in which nothing moved."""
+async def engine(patience: float, authorities: str = "") -> AsyncIterator[Upstream]:
+    """Return an engine that gives up after ``patience`` seconds in which nothing moved.
+
+    ``authorities`` (PEM) are believed beside the system's.
+    """
     connect = min(patience, UpstreamTimeouts().connect)
-    upstream = WithTimeouts(Http1Upstream(), UpstreamTimeouts(connect, patience, patience))
+    tls = believing(authorities, beside_system=True) if authorities else None
+    upstream = WithTimeouts(Http1Upstream(tls), UpstreamTimeouts(connect, patience, patience))
     try:
         yield upstream
     finally:

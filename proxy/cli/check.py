@@ -138,6 +138,10 @@ def inspect(folder: Path) -> Findings:
     warnings += about_trusting_apps(catalogue)
     problems += about_state_folder(portal)
     try:
+        portal.peer_authorities()
+    except Invalid as invalid:
+        problems += invalid.problems
+    try:
         sightings = SurplusResponses(portal.state.surplus_responses)
         warnings += about_surplus_responses(sightings, catalogue)
     except Invalid as invalid:

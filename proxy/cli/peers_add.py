@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 import typer
 
 from proxy.cli.arguments import read_address, read_connect, typed_id
-from proxy.cli.http_client import HttpxUpstream
+from proxy.cli.http_client import HttpxUpstream, cause_of
 from proxy.cli.output import Stop, command_line, remark
+from proxy.cli.ping_clock import is_about_time, whose_clock
 from proxy.cli.portal_files import PortalFiles
 from proxy.core.access.policy import Contact, Mode
 from proxy.core.card import SCHEME, BadCard, Card, read_card
@@ -24,6 +25,8 @@ from proxy.core.http.origin import parse_origin
 from proxy.core.identity import is_portal_id, short_id
 from proxy.core.identity_document import Document
 from proxy.core.written_id import write_id
+from proxy.http.tls.verifying import believing
+from proxy.http.upstream import UpstreamFailed
 from proxy.outbound.destinations import destination_of
 from proxy.outbound.identity_documents import fetch_document
 from proxy.state.contacts import derived_address
@@ -63,9 +66,12 @@ class NewPeer:
         guess = ", a guess below your own domain," if self.is_guessed else ""
         remark(f"Asking {contact.address}{guess} who it is.")
         try:
-            document = asyncio.run(_fetch(contact))
+            document = asyncio.run(_fetch(contact, self.portal.peer_authorities()))
         except Refusal as refusal:
-            raise self._no_response(f"{refusal.code.title} {refusal.detail}") from None
+            to, cause = destination_of(contact), _cause(refusal)
+            clocks = asyncio.run(whose_clock(to, LOOK_UP_TIMEOUT)) if is_about_time(cause) else ""
+            reason = f"{refusal.code.title} {refusal.detail}"
+            raise self._no_response(f"{reason.rstrip('. ')}. {clocks}") from None
         except TimeoutError:
             raise self._no_response(f"no response within {LOOK_UP_TIMEOUT:g} seconds") from None
         self._refuse_known(document.portal_id)
@@ -147,9 +153,15 @@ def _read(typed: str) -> Card:
     return Card(typed_id(typed), "", "")
 
 
-async def _fetch(contact: Contact) -> Document:
+def _cause(refusal: Refusal) -> OSError | None:
+    """Return what TLS or the system had against a connection, where that was the reason."""
+    failure = refusal.__context__
+    return cause_of(failure) if isinstance(failure, UpstreamFailed) else None
+
+
+async def _fetch(contact: Contact, authorities: str) -> Document:
     """Return the verified identity document at the contact's address, of the ID that was typed."""
-    upstream = HttpxUpstream()
+    upstream = HttpxUpstream(believing(authorities, beside_system=True))
     try:
         async with asyncio.timeout(LOOK_UP_TIMEOUT):
             return await fetch_document(

@@ -37,11 +37,11 @@ def ping(
     portal = open_portal(config)
     contacts = portal.contacts.load()
     contact = the_contact(contacts, peer)
-    key = portal.identity()
+    key, authorities = portal.identity(), portal.peer_authorities()
     steps: list[Step] = []
 
     async def try_all() -> None:
-        async with engine(timeout) as upstream:
+        async with engine(timeout, authorities) as upstream:
             found = PingSteps(portal, contacts, contact, key, upstream, timeout)
             async for step in found.steps():
                 steps.append(step)

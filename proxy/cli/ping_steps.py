@@ -50,6 +50,7 @@ class PingSteps:
         self._upstream = upstream
         self._patience = patience
         self._ping = PingCall(contact, key, upstream, patience)
+        self._authorities = portal.peer_authorities()
         self._shift = 0.0
         """Seconds to add to our clock where the document can't be used without."""
         self._is_open = False
@@ -87,11 +88,13 @@ class PingSteps:
             risk = " Its calls are signed, so everybody on the way can read them."
             is_read = risk if contact.mode == "signed" else " Its calls are sealed."
             return well("tls", f"The address is a plain http one.{is_read}")
-        step = await try_tls(destination_of(contact), self._patience)
+        step = await try_tls(destination_of(contact), self._patience, self._authorities)
         known = self._portal.apps_that_know(self._contacts, contact)
         if step.ok and contact.mode == "signed" and known:
             # Such a call names the app's host in TLS as well; what is sealed doesn't.
-            of_app = await try_tls(app_destination(contact, known[0]), self._patience)
+            of_app = await try_tls(
+                app_destination(contact, known[0]), self._patience, self._authorities
+            )
             step = step if of_app.ok else of_app
         self._is_open = bool(step.ok)
         return step

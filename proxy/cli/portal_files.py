@@ -1,14 +1,17 @@
 """The Portal that a command is about: its folder, and the files of its state."""
 
 import os
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from proxy.cli.output import DEFAULT_FOLDER
+from proxy.cli.output import DEFAULT_FOLDER, default_folder
+from proxy.cli.owner import acting_as, become, owner_of
 from proxy.config.apps import APPS_FOLDER, Catalogue, load_catalogue
+from proxy.config.authorities import read_authorities
 from proxy.config.certificate import Certificate, load_certificate
 from proxy.config.own_identity import is_key_elsewhere, key_file, load_own_identity
 from proxy.config.portal_yaml import Config, load_config
@@ -37,6 +40,10 @@ class PortalFiles:
     @property
     def state(self) -> State:
         return State(self.config.state)
+
+    def as_owner(self) -> AbstractContextManager[None]:
+        """Use the state as its owner, within a block of what root does."""
+        return acting_as(owner_of(self.state.folder))
 
     @property
     def contacts(self) -> ContactStore:
@@ -75,6 +82,14 @@ class PortalFiles:
         tls = self.config.tls
         return load_certificate(tls.certificate, tls.key) if tls is not None else None
 
+    def peer_authorities(self) -> str:
+        """Return whose certificates are believed for peers, beside the system's; "" is nobody's.
+
+        Raises ``Invalid``.
+        """
+        path = self.config.peer_authorities
+        return read_authorities(path) if path is not None else ""
+
     def catalogue(self) -> Catalogue:
         """Return the apps, with what is wrong about any of them."""
         return load_catalogue(self.folder)
@@ -89,10 +104,17 @@ class PortalFiles:
         return sorted(app for app in names if contacts.may_know(app, peer.id))
 
 
-def open_portal(folder: Path) -> PortalFiles:
-    """Read portal.yaml in ``folder``; raises ``Invalid`` with every problem in it."""
+def open_portal(folder: Path, *, as_root: bool = False) -> PortalFiles:
+    """Read portal.yaml in ``folder``; raises ``Invalid`` with every problem in it.
+
+    Root goes on as the owner of the state, unless ``as_root``: see ``PortalFiles.as_owner``.
+    """
     config = load_config(folder)
-    return PortalFiles(replace(config, state=plain(config.state)))
+    portal = PortalFiles(replace(config, state=plain(config.state)))
+    owner = None if as_root else owner_of(portal.state.folder)
+    if owner is not None:
+        become(owner)
+    return portal
 
 
 def plain(path: Path) -> Path:
@@ -102,9 +124,14 @@ def plain(path: Path) -> Path:
 
 
 def _nearest(ctx: typer.Context, param: typer.CallbackParam, value: Path) -> Path:
-    """Settle on one folder: what stands behind the command, else before it, else PORTAL_CONFIG."""
+    """Settle on one folder: what stands behind the command, else before it, else PORTAL_CONFIG.
+
+    Else the one in the current folder, or the machine's.
+    """
     source = ctx.get_parameter_source(param.name or "")
     typed = source is not None and source.name == "COMMANDLINE"
+    if value == DEFAULT_FOLDER and source is not None and source.name == "DEFAULT":
+        value = default_folder()
     if typed or _CHOSEN not in ctx.meta:
         ctx.meta[_CHOSEN] = value
     chosen = ctx.meta[_CHOSEN]

@@ -4,8 +4,6 @@ Only here can an app be behind a unix socket, TLS or another machine's address: 
 says no more than a port of the app's own container.
 """
 
-import re
-import ssl
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from proxy.config.authorities import read_authorities
 from proxy.config.config_file import HomePath, expand_home, is_there, read_config_file
 from proxy.config.listen import socket_path, socket_path_problem
 from proxy.config.timeouts import Silence
@@ -29,7 +28,6 @@ FILE_NAME = "proxy.yaml"
 
 _UNIX = "unix:"
 _MINOR = {"1.0": 0, "1.1": 1}
-_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ def load_settings(folder: Path) -> Settings:
             what = "says whom to believe that the app is the app, which only an https upstream asks"
             problems.append(Problem(str(path), "upstream_ca", what))
         try:
-            authorities = _authorities(folder / file.upstream_ca)
+            authorities = read_authorities(folder / file.upstream_ca)
         except Invalid as invalid:
             kind = type(invalid)
             problems += invalid.problems
@@ -94,18 +92,6 @@ def _destination(folder: Path, upstream: str, authorities: str) -> Destination:
         own = Origin("http", folder.name, 80)
         return Destination(own, unix=socket_path(folder, upstream.removeprefix(_UNIX)))
     return Destination(parse_origin(upstream), authorities=authorities)
-
-
-def _authorities(path: Path) -> str:
-    """Return the certificates in a file, as text in PEM and nothing else; raises ``Invalid``."""
-    data = read_config_file(path)
-    try:
-        found = b"\n".join(_CERTIFICATE.findall(data)).decode("ascii")
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=found)
-    except (ssl.SSLError, ValueError):
-        what = "holds no certificates in PEM that can be read"
-        raise Invalid([Problem(str(path), "", what)]) from None
-    return found
 
 
 def _upstream(text: str) -> str:

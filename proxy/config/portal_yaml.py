@@ -77,6 +77,8 @@ class Config:
     """Seconds that running requests get to finish when the proxy stops."""
     app_hosts: bool = True
     """Whether each app has a host in front of the Portal's own. Without, apps are called sealed."""
+    peer_authorities: Path | None = None
+    """A file with certificates that are believed for peers, beside the system's."""
     identity_key: Path | None = None
     """Where a service manager or a secret store puts the key; None is the state folder."""
     replaced: tuple[str, ...] = ()
@@ -148,6 +150,7 @@ def load_config(folder: Path, environ: Mapping[str, str] = os.environ) -> Config
         limits=file.limits.values(),
         grace=file.grace,
         app_hosts=app_hosts,
+        peer_authorities=folder / file.peer_authorities if file.peer_authorities else None,
         identity_key=_key_elsewhere(folder, file.identity_key, environ),
         replaced=settings.replaced,
     )
@@ -283,6 +286,7 @@ class _PortalFile(Section):
     identity_key: HomePath | None = None
     listen: ListenFile = ListenFile()
     tls: _TlsFile | None = None
+    peer_authorities: HomePath | None = None
     timeouts: TimeoutsFile = TimeoutsFile()
     limits: LimitsFile = LimitsFile()
     grace: Grace = GRACE
