@@ -64,13 +64,15 @@ def backup(
     """
     from proxy.cli.backup_archive import pack  # noqa: PLC0415 - only this pays for age
 
-    portal = open_portal(config)
-    portal_id = portal.identity().public.portal_id
+    portal = open_portal(config, as_root=True)  # who may write FILE where the owner may not
+    with portal.as_owner():
+        portal_id = portal.identity().public.portal_id
     if file != _STDIO and is_there(file):
         raise Stop(f"{file} is there already, and no backup is overwritten: give another name")
     if file == _STDIO and sys.stdout.isatty():
         raise Stop("a backup isn't for a terminal to show: give a file, or a pipe", status=USAGE)
-    files = _collected(portal)
+    with portal.as_owner():
+        files = _collected(portal)
     passphrase = _passphrase(passphrase_file, confirm=True)
     remark("Encrypting. This takes seconds: so does each guess of somebody who finds the file.")
     now = int(time.time())
@@ -80,7 +82,8 @@ def backup(
         sys.stdout.buffer.flush()
     else:
         create_atomically(file, data)
-    note_backup(portal.state.backup_note, portal_id, now)
+    with portal.as_owner():
+        note_backup(portal.state.backup_note, portal_id, now)
     remark(f"Backed up {short_id(portal_id)}: {counted(len(files), 'file')}, {len(data)} bytes")
     if file != _STDIO:
         remark(f"To try it: {command_line(Path('ELSEWHERE'), 'restore', str(file))}")
@@ -119,7 +122,9 @@ def restore(
         raise Stop(f"{file} {error}") from None
     portal_id = _whose(file, files)
     if is_there(config / FILE_NAME):
-        _refuse_another(open_portal(config), portal_id)
+        there = open_portal(config, as_root=True)  # who may write settings, where these are root's
+        with there.as_owner():
+            _refuse_another(there, portal_id)
     _place_settings(config, files, replace=replace)
     portal = open_portal(config)
     _refuse_another(portal, portal_id)

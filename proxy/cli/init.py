@@ -11,10 +11,18 @@ from typing import Annotated
 import typer
 
 from proxy.cli.init_identity import make_or_read_key, replace_identity, settle_identity
-from proxy.cli.output import USAGE, Stop, command_line, remark, say
+from proxy.cli.output import SYSTEM_FOLDER, USAGE, Stop, command_line, remark, say
+from proxy.cli.owner import acting_as, owner_of
 from proxy.cli.portal_files import DEFAULT_FOLDER, ConfigFolder, PortalFiles, open_portal, plain
 from proxy.config.own_identity import id_line
-from proxy.config.portal_yaml import ANY_SHORT_ID, FILE_NAME, NEW, SHORT_ID, load_config
+from proxy.config.portal_yaml import (
+    ANY_SHORT_ID,
+    FILE_NAME,
+    NEW,
+    SHORT_ID,
+    is_set_up_by,
+    load_config,
+)
 from proxy.config.portal_yaml_edit import COMMENT
 from proxy.core.display_names import name_problem
 from proxy.core.errors import Invalid
@@ -80,6 +88,7 @@ _ELSEWHERE = (
     "# Peers that are added without an address are looked for at <their short id>.<domain>."
 )
 _STATE = "../state"
+_STATE_OF_SERVICE = "/var/lib/portal-proxy"
 _ASKED = ("name", "domain", "public_url")
 """The places in portal.yaml that the options fill in."""
 
@@ -139,7 +148,7 @@ def init(
     """
     asked = _Asked(name, domain, public_url, app_hosts=app_hosts)
     path = config / FILE_NAME
-    if not os.path.lexists(path):
+    if not os.path.lexists(path) and not is_set_up_by(os.environ):
         _make_portal_yaml(config, asked)
     portal = open_portal(config)
     _say_what_is_ignored(portal, asked)
@@ -183,12 +192,13 @@ def _make_portal_yaml(folder: Path, asked: _Asked) -> None:
         example = command_line(folder, "init", "--name", "Ada", "--domain", "p.getportal.org")
         reason = f"{path} doesn't exist yet, so --name and --domain are needed, as in: {example}"
         raise Stop(reason, status=USAGE)
-    text = _portal_yaml(asked.name, asked.domain, asked.public_url, app_hosts=asked.app_hosts)
+    text = _portal_yaml(asked, _state_of(folder))
     folder.mkdir(parents=True, exist_ok=True)
     # The key first: were the file there without it, the next init would refuse to make one.
-    state = State(plain(folder / _STATE))
-    make_private_folder(state.folder)
-    key = make_or_read_key(state.identity_key)
+    state = State(plain(folder / os.environ.get("PORTAL_STATE", _state_of(folder))))
+    with acting_as(owner_of(state.folder)):
+        make_private_folder(state.folder)
+        key = make_or_read_key(state.identity_key)
     data = text.replace(f"id: {NEW}", id_line(key.public.portal_id), 1).encode()
     try:
         create_atomically(path, data, mode=0o644)
@@ -197,8 +207,15 @@ def _make_portal_yaml(folder: Path, asked: _Asked) -> None:
     say(f"Made       {path}")
 
 
-def _portal_yaml(name: str, domain: str | None, public_url: str | None, *, app_hosts: bool) -> str:
+def _state_of(folder: Path) -> str:
+    """Return the state folder of a new portal.yaml: a service's is where systemd makes it."""
+    return _STATE_OF_SERVICE if folder == SYSTEM_FOLDER else _STATE
+
+
+def _portal_yaml(asked: _Asked, state: str) -> str:
     """Return the file's text, without an ID yet; refuses what would make it another one."""
+    name, domain, public_url = asked.name or "", asked.domain, asked.public_url
+    app_hosts = asked.app_hosts
     wrong = name_problem(name)
     if wrong is not None:
         raise Stop(f"--name: {wrong}")
@@ -213,12 +230,12 @@ def _portal_yaml(name: str, domain: str | None, public_url: str | None, *, app_h
         domain=domain,
         public_url=json.dumps(public_url) if public_url else f"https://{{short_id}}.{domain}",
         app_hosts="# app_hosts: false" if app_hosts else "app_hosts: false",
-        state=_STATE,
+        state=state,
     )
     with tempfile.TemporaryDirectory() as trial:
         (Path(trial) / FILE_NAME).write_text(text, "utf-8")
         try:
-            load_config(Path(trial))
+            load_config(Path(trial), {})
         except Invalid as invalid:
             first = next((p for p in invalid.problems if p.place in _ASKED), None)
             if first is None:

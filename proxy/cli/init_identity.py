@@ -10,7 +10,7 @@ from pathlib import Path
 
 from proxy.cli.output import Stop, remark, say
 from proxy.cli.portal_files import PortalFiles
-from proxy.config.config_file import read_config_file
+from proxy.config.config_file import is_there, read_config_file
 from proxy.config.own_identity import id_line
 from proxy.config.portal_yaml import FILE_NAME, NEW
 from proxy.config.portal_yaml_edit import with_id
@@ -93,6 +93,10 @@ def _put_aside(path: Path) -> Path:
 def _write_id(portal: PortalFiles, key: PrivateKey) -> None:
     """Have portal.yaml name this key's Portal, or print the line that its owner must add."""
     path, portal_id = portal.folder / FILE_NAME, key.public.portal_id
+    if not is_there(path):
+        remark("Add this to the environment, which has the settings; without it nothing is served:")
+        say(f"PORTAL_ID={portal_id}")
+        return
     new = with_id(read_config_file(path), portal_id)
     if new is None:
         why = "is written in a form that only its owner should change"

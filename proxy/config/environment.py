@@ -26,7 +26,7 @@ class FromEnvironment:
     variables: Mapping[str, str] = field(default_factory=dict)
     """The variable that each of its keys came from, by the key's place."""
     replaced: tuple[str, ...] = ()
-    """The places of those that the file has, too."""
+    """The places of those of which the file says something else."""
 
     def named(self, problem: Problem) -> Problem:
         """Return a problem of portal.yaml with the variable in which it is, if it is in one."""
@@ -56,9 +56,10 @@ def put_over(value: object, environ: Mapping[str, str], model: type[BaseModel]) 
         for name in path[:-1]:
             inner = section.get(name)
             section[name] = section = dict(inner) if isinstance(inner, dict) else {}
-        if path[-1] in section:
+        new = _items(text) if is_list else text
+        if section.get(path[-1], new) != new:
             replaced.append(place)
-        section[path[-1]] = _items(text) if is_list else text
+        section[path[-1]] = new
     return FromEnvironment(merged, variables, tuple(replaced))
 
 
