@@ -31,6 +31,7 @@ from proxy.state.replay import ReplayStore
 from proxy.state.sealing_keys import SealingKeyStore
 from proxy.state.terminals import PairingStore, TerminalWatch
 from proxy.transfer.active_requests import ActiveRequests
+from proxy.transfer.request_counts import RequestCounter, RequestCounts
 from proxy.transfer.shared_counts import ALONE, Counts
 
 SUPPORTED: frozenset[Mode] = frozenset(MODES)
@@ -57,6 +58,8 @@ class Portal:
     """What runs just now, to be revoked when its subject is removed."""
     counts: Counts = ALONE
     """How much runs, here and in other workers."""
+    requests: RequestCounter = field(default_factory=lambda: RequestCounts().of_worker(0))
+    """Counts what has run."""
     rule_matchers: Mapping[str, RuleMatcher] = field(init=False)
     hosts: Hosts = field(init=False)
     modes: frozenset[Mode] = field(init=False)

@@ -5,15 +5,18 @@ comes sealed, or from a stranger, streams both ways. A signed request and its re
 whole, since neither may be believed in part (``proxy.inbound.signed_forward``).
 """
 
+import asyncio
 import hashlib
 from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 from starlette.types import Message, Send
 
 from proxy import portal_paths
 from proxy.config.apps import App
+from proxy.core.access.policy import Access
 from proxy.core.epoch import Epoch
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Admission, RefusedPeer, Request, Unpaired
@@ -24,7 +27,7 @@ from proxy.core.http.problem import Response, hint_for, refusal_response, wants_
 from proxy.core.http1.framing import IN_CHUNKS, bodiless
 from proxy.core.http1.grammar import RequestHead
 from proxy.core.http1.reader import SWITCHING_PROTOCOLS
-from proxy.core.log_line import REVOKED
+from proxy.core.log_line import REVOKED, RequestLine
 from proxy.core.revocation import revocation_reason, subject_of_request
 from proxy.core.sealing.envelope import GATEWAY
 from proxy.core.signature.base import NotSignable
@@ -55,6 +58,8 @@ from proxy.transfer.websocket import EVICTED, WebSocketRelay, close_for
 
 LISTENER = "public"
 _PROOF = frozenset({b"signature", b"signature-input", b"portal-key", b"content-digest"})
+
+_ACCESS = {access: access.name.lower() for access in Access}
 
 _ANSWERED = Request(b"", b"", ())
 
@@ -138,7 +143,8 @@ class InboundRelay(Relay):
         # Looked up at once: later, the rules and the address could be of two moments.
         app = portal.apps.get(name) if name is not None else None
         line.caller, line.app = caller, name or ""
-        line.rule = admission.rule.prefix if admission.rule is not None else None
+        if admission.rule is not None:
+            line.rule, line.access = admission.rule.prefix, _ACCESS[admission.rule.access]
         if caller.type == "terminal":
             self._cookie = session_cookie(portal, request, admission, now)
         if is_for_us and admission.target.path == PAIR:  # to a Portal there is no such page
@@ -206,10 +212,39 @@ class InboundRelay(Relay):
         admission, request, portal = self._admission, self._request, self._context.portal
         if admission is None:
             return
+        if self._client.takes_upgrade and asks_for_websocket(1, request.fields):
+            # There are none here, but a handshake that a web server spoiled is told as one.
+            read_handshake(request.method, request.fields)
         response = portal_paths.response_for(portal, request.method, admission.target)
-        if self._question is not None and request.seal is None:
+        if self._question is None:
+            self._respond(response, request.method)
+        elif request.seal is not None and self._framing is not None:
+            # A peer that asks with a body asks whether all of it comes through.
+            self._up = self._checked(partial(self._read_past, response))
+            self._client.invite()
+            self._client.resume()
+        else:
+            self._answer_peer(response)
+
+    def _read_past(self, response: Response, piece: bytes, *, ends: bool) -> None:
+        del piece
+        if ends:
+            self._up = None
+            self._answer_peer(response)
+
+    def _answer_peer(self, response: Response) -> None:
+        """Answer a peer, as late as it asks for."""
+        admission = self._admission
+        seconds = 0 if admission is None else portal_paths.wait_asked(admission.fields)
+        if seconds:
+            self._wait(asyncio.sleep(seconds), lambda _: self._tell_peer(response))
+        else:
+            self._tell_peer(response)
+
+    def _tell_peer(self, response: Response) -> None:
+        if self._question is not None and self._request.seal is None:
             response = self._signed_response(response, self._question)
-        self._respond(response, request.method)
+        self._respond(response, self._request.method)
 
     def _serve_pairing_page(self, admission: Admission) -> None:
         """Have the page served: it waits for its form, and for the disk."""
@@ -510,6 +545,11 @@ class InboundRelay(Relay):
 
     # A WebSocket.
 
+    @property
+    def runs_as(self) -> Literal["request", "stream", "websocket"]:
+        """What it is just now; a WebSocket once the app has agreed to one."""
+        return super().runs_as if self._socket is None else "websocket"
+
     def _switch(self, admission: Admission, fields: Fields, handshake: Handshake) -> None:
         context, exchange, place = self._context, self._exchange, self._place
         if exchange is None or place is None:
@@ -574,6 +614,9 @@ class InboundRelay(Relay):
 
     def _refusal_of(self, failure: UpstreamFailed) -> Refusal:
         return app_failed(failure)
+
+    def _count(self, line: RequestLine) -> None:
+        self._context.portal.requests.count(line)
 
     def _refuse(self, refusal: Refusal) -> None:
         if isinstance(refusal, RefusedPeer):

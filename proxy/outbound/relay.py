@@ -23,6 +23,7 @@ from proxy.core.http.headers import (
 from proxy.core.http.problem import refusal_response
 from proxy.core.http1.framing import IN_CHUNKS
 from proxy.core.http1.grammar import RequestHead
+from proxy.core.log_line import RequestLine
 from proxy.core.revocation import subject_of_call
 from proxy.http.asgi_handler import AsgiHandler
 from proxy.http.downstream import Downstream
@@ -167,6 +168,9 @@ class OutboundRelay(Relay):
         self.line.refuse(refusal)
         response = refusal_response(refusal, request_id=self.line.request_id)
         self._respond(response, self._request.method)
+
+    def _count(self, line: RequestLine) -> None:
+        self._context.portal.requests.count(line)
 
     def _refusal_of(self, failure: UpstreamFailed) -> Refusal:
         refusal = Refusal(Code.PEER_UNREACHABLE, failure.detail)

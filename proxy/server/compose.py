@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from proxy import logging_setup as logs
 from proxy.admin import owner_app
 from proxy.config.apps import CatalogueWatch
+from proxy.config.authorities import read_authorities
 from proxy.config.certificate import CertificateWatch
 from proxy.config.own_identity import is_key_elsewhere, key_file, load_own_identity
 from proxy.config.portal_yaml import Config
@@ -23,7 +24,8 @@ from proxy.core.errors import Problem
 from proxy.core.http.forwarded import NOBODY
 from proxy.http.client.engine import Http1Upstream
 from proxy.http.server.timeouts import ConnectionTimeouts
-from proxy.http.upstream import AppUpstream, Destination, UpstreamTimeouts, WithTimeouts
+from proxy.http.tls.verifying import believing
+from proxy.http.upstream import AppUpstream, Destination, Upstream, UpstreamTimeouts, WithTimeouts
 from proxy.inbound.app import Inbound
 from proxy.monitoring.figures import (
     Monitor,
@@ -75,6 +77,8 @@ class Running:
     upstream: AppUpstream = field(default_factory=Http1Upstream)
     certificate: CertificateWatch | None = None
     """What the public listener speaks TLS with; None where it doesn't."""
+    for_peers: Upstream | None = None
+    """What leads to peers where other certificates are believed for them; None: ``upstream``."""
     state_folder: StateFolder = field(init=False)
     portal_yaml: PortalYamlWatch = field(init=False)
     identity: IdentityWatch = field(init=False)
@@ -173,7 +177,9 @@ class Running:
         """Return every listener, with its app behind it, at its socket of ``sockets``."""
         portal = self.portal
         patience = min(PATIENCE, portal.config.timeouts.peer_answer)
-        self._directory = directory = Directory(self.upstream, portal.clock, patience)
+        self._directory = directory = Directory(
+            self.for_peers or self.upstream, portal.clock, patience
+        )
         reachability = Reachability(directory, portal.clock)
         by_mode = self._transports(directory, reachability)
         service = peer_service(portal, reachability)
@@ -197,8 +203,10 @@ class Running:
             limits = portal.config.limits.at(name)
             limiter = ConnectionLimiter(limits, trusted, portal.counts, name)
             # What serves by callbacks writes its own lines.
-            within = app if isinstance(app, Inbound | Outbound) else Logged(
-                CatchAll(app), name, portal.requests
+            within = (
+                app
+                if isinstance(app, Inbound | Outbound)
+                else Logged(CatchAll(app), name, portal.requests)
             )
             listener = Listener(name, within, sockets[name], for_clients, limiter, tls)
             listener.is_held = self._are_descriptors_released
@@ -214,7 +222,9 @@ class Running:
     ) -> Mapping[Mode, CallTransport]:
         key, clock, config = self.portal.key, self.portal.clock, self.portal.config
         connect, silence = config.timeouts.peer_connect, config.timeouts.peer_answer
-        upstream = WithTimeouts(self.upstream, UpstreamTimeouts(connect, silence, silence))
+        upstream = WithTimeouts(
+            self.for_peers or self.upstream, UpstreamTimeouts(connect, silence, silence)
+        )
         context = CallContext(key, upstream, reachability, clock)
         return transports(context, directory, config.limits)
 
@@ -259,6 +269,8 @@ class Running:
     async def close(self) -> None:
         """Close what was opened."""
         await self.upstream.close()
+        if self.for_peers is not None:
+            await self.for_peers.close()
         self.portal.terminals.close()
         self.replays.close()
 
@@ -309,7 +321,11 @@ def prepare(
 
     if upstream is None:
         upstream = Http1Upstream(on_surplus_response=note)
-    return Running(portal, tokens, replays, upstream, certificate)
+    for_peers = None
+    if config.peer_authorities is not None:
+        believed = read_authorities(config.peer_authorities)
+        for_peers = Http1Upstream(believing(believed, beside_system=True))
+    return Running(portal, tokens, replays, upstream, certificate, for_peers)
 
 
 def _sweep(state: State) -> None:

@@ -102,6 +102,11 @@ class Listener:
         return f"http{'s' if self._tls else ''}://{address}"
 
     @property
+    def connections(self) -> int:
+        """How many clients' connections are open."""
+        return len(self._limiter)
+
+    @property
     def is_idle(self) -> bool:
         """Whether no connection is left."""
         return not (self._arriving or self._state.connections or self._state.tasks)
@@ -279,6 +284,11 @@ class Stop:
         if self._wanted.is_set():
             self._at_once.set()
         self._wanted.set()
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it was asked for."""
+        return self._wanted.is_set()
 
     async def wanted(self) -> None:
         """Wait until it was asked for."""

@@ -74,6 +74,8 @@ class FileWatch(ABC, Generic[_Value]):
         self._applied = 0
         self._unread_since: float | None = None
         self._is_told_stale = False
+        self.reloads = 0
+        """How many changes were taken over."""
 
     @property
     def current(self) -> _Value:
@@ -134,6 +136,7 @@ class FileWatch(ABC, Generic[_Value]):
         if was_well and not self._is_news(before, value):
             return False
         if not is_first:
+            self.reloads += 1
             self._log_change()
         return True
 

@@ -24,7 +24,7 @@ from collections.abc import Callable, Coroutine
 from enum import Enum, auto
 from functools import partial
 from time import perf_counter
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.forwarded import RemotePeer
@@ -136,6 +136,9 @@ class Relay:
         """Answer with a refusal; no response has begun."""
         raise NotImplementedError
 
+    def _count(self, line: RequestLine) -> None:
+        """Count the request, which is over, among all others."""
+
     def _refusal_of(self, failure: UpstreamFailed) -> Refusal:
         """Return what a failure of the other side is told as."""
         raise NotImplementedError
@@ -181,6 +184,11 @@ class Relay:
     def is_place_short(self) -> bool:
         """Tell whether others wait for this request's place."""
         return False
+
+    @property
+    def runs_as(self) -> Literal["request", "stream", "websocket"]:
+        """What it is just now: a request that waits for its response, or that is answered."""
+        return "request" if self.line.first is None else "stream"
 
     # What the other side tells.
 
@@ -392,6 +400,7 @@ class Relay:
         line.seconds = perf_counter() - self._began
         self._head_of_request = None
         _call_anyhow(write_line, line)
+        _call_anyhow(self._count, line)
         _call_anyhow(self._client.finish)
 
 

@@ -129,6 +129,10 @@ class SealingKeyStore:
         until = use_until(file.age(self._folder.steady()), now, self._rotation)
         return (OfferedKey(config, until),)
 
+    def __len__(self) -> int:
+        """Return how many keys there are."""
+        return len(self._folder.ages(readable=True))
+
     def inspect(self, now: float) -> tuple[Problem, ...]:
         """Return what is wrong with the folder, and change nothing; a missing one is fine."""
         try:
