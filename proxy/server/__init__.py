@@ -6,5 +6,6 @@
 These know of each other by a ``worker_table``, and are ``orphans`` when the first process is gone.
 ``follower`` follows what changes on disk, ``followed`` says in which steps, with
 ``spare_descriptors`` for the time when there are no others, and ``token_files``. ``signals``
-says what each signal does. ``tuning`` is about memory.
+says what each signal does. ``quick_health`` is the command health, as long as all is as usual.
+``tuning`` is about memory.
 """

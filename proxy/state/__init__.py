@@ -7,5 +7,6 @@ damaged one is known, ``system_errors`` how its owner is told what the system ha
 ``replay`` the claimed nonces, in the database of ``replay_file``, by a ``boot_clock`` that nobody
 sets, ``surplus_responses`` when an app answered twice. ``contacts``, ``terminals`` and
 ``sealing_keys`` have folders of their own.
+``running_note`` says where the proxy listens.
 ``dumps`` keeps what is in memory from being copied to disk.
 """

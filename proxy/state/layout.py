@@ -42,6 +42,11 @@ class State:
         return self.folder / "backup.json"
 
     @property
+    def running_note(self) -> Path:
+        """Where the proxy listens that runs, or ran last. No backup needs it."""
+        return self.folder / "running.json"
+
+    @property
     def surplus_responses(self) -> Path:
         """When apps answered what nobody had asked. No backup needs it."""
         return self.folder / "surplus-responses.json"
