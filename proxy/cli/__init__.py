@@ -3,8 +3,8 @@
 They are ``apps``, ``backup``, ``call``, ``card``, ``check``, ``health``, ``init``, ``peers``,
 ``ping``, ``serve`` and ``terminals``. ``call_*`` are parts of ``call``, and likewise ``backup_*``,
 ``check_*``, ``health_*``, ``init_*``, ``peers_*`` and ``ping_*``; what several share is in
-``framework``, ``option_variables``, ``arguments``, ``portal_files``, ``owner``, ``output``, ``qr`` and
-``http_client``.
+``framework``, ``option_variables``, ``arguments``, ``portal_files``, ``owner``, ``output``,
+``progress``, ``qr`` and ``http_client``.
 
 Exit status: 0; 1 for a refusal, with its reason in a line on stderr; 2 for a command line that
 can't be meant.

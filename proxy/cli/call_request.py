@@ -1,6 +1,7 @@
 """One call by hand: what was typed becomes a request, and the response what is printed."""
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -9,10 +10,20 @@ from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 
-from proxy.cli.call_body import Nowhere, Sink, Source, TypedBody, created, source_of, stdout
+from proxy.cli.call_body import (
+    Counted,
+    Nowhere,
+    Sink,
+    Source,
+    TypedBody,
+    created,
+    source_of,
+    stdout,
+)
 from proxy.cli.call_transport import engine, refusal_words, transport
 from proxy.cli.output import Stop, command_line, remark, say, say_json, utc
 from proxy.cli.portal_files import PortalFiles
+from proxy.cli.progress import Transfer
 from proxy.core.access.policy import Contact
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Field
@@ -105,7 +116,8 @@ def carry_out(
     try:
         with ExitStack() as stack:
             body = TypedBody(b"") if options.data is None else source_of(options.data, stack)
-            asyncio.run(_exchange(ready, body, report, output, patience, authorities))
+            shown = stack.enter_context(Transfer(body.size if options.data is not None else None))
+            asyncio.run(_exchange(ready, body, report, output, patience, authorities, shown))
     except Stop as reason:
         stop = reason
     except Refusal as refusal:
@@ -140,6 +152,7 @@ async def _exchange(
     output: OutputOptions,
     patience: float,
     authorities: str,
+    shown: Transfer,
 ) -> None:
     options = report.options
     contact = options.contact
@@ -169,20 +182,22 @@ async def _exchange(
             if offered is not None:
                 report.sealing_key = offered.config.key_id
                 tell(f"sealing key  {report.sealing_key}, until {utc(offered.until)}")
-        async with ready(upstream, directory).carry_out(call, body) as response:
+        async with ready(upstream, directory).carry_out(call, Counted(body, shown)) as response:
             report.first_byte = report.seconds
             report.status, report.fields = response.status, response.fields
             report.refusal = response.refusal.code
             tell(f"status       {response.status}")
             tell(f"first byte   {report.first_byte:.3f} s")
-            await _print_response(response, report, output)
+            await _print_response(response, report, output, shown)
     tell(f"total        {report.seconds:.3f} s, {report.size} bytes")
 
 
 async def _print_response(
-    response: CallResponse, report: CallReport, output: OutputOptions
+    response: CallResponse, report: CallReport, output: OutputOptions, shown: Transfer
 ) -> None:
     """Print or write the response as it comes; raises ``Stop`` for what counts as a failure."""
+    if output.include or (output.file is None and sys.stdout is not None and sys.stdout.isatty()):
+        shown.close()  # what is printed now has the terminal for itself
     if output.include:
         say(f"{response.status} {_phrase(response.status)}".rstrip())
         for name, value in response.fields:
@@ -198,6 +213,7 @@ async def _print_response(
         sink = _sink(output, stack)
         async for piece in response.pieces:
             sink.write(piece)
+            shown.received(len(piece))
             report.size += len(piece)
 
 

@@ -20,6 +20,7 @@ from proxy.cli.ping_address import (
 )
 from proxy.cli.ping_call import LONG_AGO, NoResponse, PingCall, Response
 from proxy.cli.ping_document import look_up
+from proxy.cli.ping_thorough import NAMES, ThoroughSteps
 from proxy.cli.portal_files import PortalFiles
 from proxy.core.access.policy import Contact, ContactList
 from proxy.core.errors import Code
@@ -60,8 +61,11 @@ class PingSteps:
         self._failure = ""
         self._response: Response | None = None
 
-    async def steps(self) -> AsyncIterator[Step]:
-        """Yield every step in its order, also those that can't be tried."""
+    async def steps(self, *, thorough: bool = False, shows: bool = False) -> AsyncIterator[Step]:
+        """Yield every step in its order, also those that can't be tried.
+
+        The ``thorough`` ones come last; ``shows`` how far those are.
+        """
         for name, attempt in (
             ("address", self._address),
             ("tls", self._tls),
@@ -74,6 +78,21 @@ class PingSteps:
             ("known_here", self._known_here),
         ):
             yield await attempt() or Step(name, ok=None, what="Not tried.")
+
+        if thorough:
+            async for step in self._thorough_steps(shows=shows):
+                yield step
+
+    async def _thorough_steps(self, *, shows: bool) -> AsyncIterator[Step]:
+        if self._response is None:
+            for name in NAMES:
+                yield Step(name, ok=None, what="Not tried.")
+            return
+        found = ThoroughSteps(
+            self._contact, self._key, self._patience, self._authorities, shows=shows
+        )
+        async for step in found.steps(self._document, self._clock):
+            yield step
 
     async def _address(self) -> Step:
         step = await try_address(destination_of(self._contact), self._patience)

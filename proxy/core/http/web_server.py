@@ -126,7 +126,9 @@ _REASONS = {
     426: _Reason("it wants another protocol", {}, "It must speak HTTP/1.1."),
     429: _Reason("it limits how often it is asked", _RATES),
     431: _Reason("it takes no head of this size", _HEAD),
-    500: _Reason("it has a mistake in its own settings", {}, "Its error log says which."),
+    500: _Reason(
+        "something in it fails, as where it holds a body and can't write", {}, "See its error log."
+    ),
     501: _Reason("it doesn't pass such requests on", {}, "It must pass on every method and body."),
     502: _Reason("it can't reach the proxy behind it, or not read it", _BEHIND, "Does that run?"),
     503: _Reason("it has nothing behind it just now", _BEHIND, "Does the proxy run?"),
@@ -139,6 +141,15 @@ _REASONS |= {
     526: _Reason("it doesn't believe the certificate of the Portal's web server", {}),
 }  # fmt: skip
 """By status; from 520 on they are Cloudflare's own."""
+_UPGRADE = _Reason(
+    "",
+    {
+        "nginx": "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; "
+        "proxy_set_header Connection $connection_upgrade;",
+        "Apache": "ProxyPass with upgrade=websocket",
+        "Cloudflare": "WebSockets, under Network",
+    },
+)
 _PAGE = _Reason("it has a page for people there: of another site, or a login", _ROUTE)
 _REDIRECT_TO_TLS = _Reason(
     "it redirects to https", {}, "The address must begin with https; peers follow no redirect."
@@ -163,6 +174,13 @@ def explain_unproven(status: int, fields: Fields, host: str = "") -> str:
         return f"A Portal's proxy seems to refuse it: {code}."
     reason = _reason(status, fields, host)
     return f"{before} says {status}: {reason.what}. {reason.hint(family)}".rstrip()
+
+
+def explain_dropped_upgrade(fields: Fields) -> str:
+    """Say what to set where a request that asked for a WebSocket came without asking for it."""
+    return (
+        f"A web server before it must pass upgrades on. {_UPGRADE.hint(_family(_server(fields)))}"
+    )
 
 
 def _reason(status: int, fields: Fields, host: str) -> _Reason:
