@@ -5,7 +5,7 @@ names of the machine itself, so that no web page can read it by pointing its own
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -31,12 +31,13 @@ _NOT_READY = 503
 def owner_app(
     portal: Portal,
     not_well: Callable[[], tuple[str, ...]],
+    waiting: Callable[[], Mapping[str, object]],
     exposition: Callable[[], Awaitable[bytes]],
 ) -> Starlette:
     """Return the owner's app.
 
-    ``not_well`` tells all that is wrong just now, ``exposition`` all numbers for Prometheus. No
-    status depends on an app: apps may wait for ours.
+    ``not_well`` tells all that is wrong just now, ``waiting`` which settings don't hold yet,
+    ``exposition`` all numbers for Prometheus. No status depends on an app: apps may wait for ours.
     """
     where = portal.config.listen.owner
     names = ("127.0.0.1", "[::1]", *([where.host] if where.host else []))
@@ -60,6 +61,7 @@ def owner_app(
         upstreams = {name: app.upstream for name, app in sorted(portal.apps.items())}
         members = {
             **how_it_is(),
+            "waiting": waiting(),
             "log": {"dropped": logs.dropped()},
             "tasks": len(asyncio.all_tasks()),
             "apps": await looks.findings(upstreams),

@@ -68,11 +68,16 @@ class Portal:
     _context_parts: tuple[object, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
-        config = self.config
+        self.take_settings(self.config)
+        self._prepare()
+
+    def take_settings(self, config: Config) -> None:
+        """Go by ``config`` from the next request on; who the Portal is, and where, stays."""
+        self.config = config
         origin = config.public_origin(self.id)
         self.hosts = Hosts(origin, config.aliases, self.only, config.app_hosts)
-        self.modes = self.config.accept & SUPPORTED
-        self._prepare()
+        self.modes = config.accept & SUPPORTED
+        self._context = None
 
     def follow_apps(self) -> bool:
         """Take over what changed in the apps' files; tells whether something did."""

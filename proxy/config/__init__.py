@@ -3,7 +3,8 @@
 ``portal_yaml`` is the Portal's own file, with ``listen``, ``timeouts`` and ``limits`` in it, and
 ``environment`` the variables that stand for its keys;
 ``own_identity`` holds the key against the ID that it names, ``portal_yaml_edit`` is the text with
-that ID put in, and ``portal_yaml_watch`` looks at the file while a proxy runs;
+that ID put in, and ``portal_yaml_watch`` looks at the file while a proxy runs,
+and ``reload`` says what of it can be taken over meanwhile;
 ``apps`` is the apps' folders, with the ``app_settings`` that the owner made for each;
 ``certificate`` is for TLS, and ``authorities`` are whom it is to believe. ``config_file`` is how any of them is read.
 

@@ -38,6 +38,14 @@ class InboundContext:
         self.key_look = KeyLook(portal.sealing)
         self.pairing = PairingPage(portal)
 
+    def take_settings(self) -> None:
+        """Go by the Portal's settings as they are now; what runs keeps what it began with."""
+        config = self.portal.config
+        self.limits = config.limits
+        self.places.take_settings(config.limits, config.trusted_proxies)
+        self.spool.limit = config.limits.spooled_body
+        self.relay_limits = RelayLimits(message=config.limits.websocket_message)
+
     def admit(self, request: Request, now: float) -> Admission | None:
         """Ask the gate; None where it has to be asked again, behind something that takes time.
 

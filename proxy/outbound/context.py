@@ -43,6 +43,12 @@ class OutboundContext:
         self._tokens = tokens
         self._own_names = frozenset({"localhost", portal.config.listen.apps.host.lower()})
 
+    def take_settings(self, transports: Mapping[Mode, CallTransport]) -> None:
+        """Go by the Portal's settings as they are now; calls that run keep theirs."""
+        self.transports = transports
+        self.limits = self.portal.config.limits
+        self.concurrency.take_limits(self.limits)
+
     def route(self, request: Request) -> ServicePath | PeerCall | HostCall:
         """Return where the request leads to; raises ``Refusal``."""
         return route(request.method, request.target, self._own_names)

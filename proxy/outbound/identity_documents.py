@@ -87,7 +87,8 @@ class Directory:
     ) -> None:
         self._upstream = upstream
         self._clock = clock
-        self._patience = patience
+        self.patience = patience
+        """Seconds to wait for a document."""
         self._kept: dict[Contact, Document] = {}
         self._fetches: dict[Contact, asyncio.Task[Document]] = {}
         self._renewed: dict[Contact, float] = {}
@@ -156,7 +157,7 @@ class Directory:
     async def _fetch(self, contact: Contact) -> Document:
         to = destination_of(contact)
         return await fetch_document(
-            self._upstream, to, contact.id, now=self._clock(), patience=self._patience
+            self._upstream, to, contact.id, now=self._clock(), patience=self.patience
         )
 
     def _take(self, contact: Contact, done: "asyncio.Task[Document]") -> None:

@@ -21,7 +21,7 @@ from proxy.config.portal_yaml import Config
 from proxy.config.portal_yaml_watch import PortalYamlWatch
 from proxy.core.access.policy import Mode
 from proxy.core.errors import Problem
-from proxy.core.http.forwarded import NOBODY
+from proxy.core.http.forwarded import NOBODY, Trusted
 from proxy.http.client.engine import Http1Upstream
 from proxy.http.server.timeouts import ConnectionTimeouts
 from proxy.http.tls.verifying import believing
@@ -36,6 +36,7 @@ from proxy.monitoring.figures import (
 )
 from proxy.outbound.app import Outbound
 from proxy.outbound.call import CallContext, CallTransport
+from proxy.outbound.epochs import Epochs
 from proxy.outbound.identity_documents import PATIENCE, Directory
 from proxy.outbound.peer_api import peer_service
 from proxy.outbound.reachability import Reachability
@@ -44,6 +45,7 @@ from proxy.portal import Portal
 from proxy.server.followed import Followed
 from proxy.server.follower import Follower
 from proxy.server.listener import Listener
+from proxy.server.reloading import Reloading
 from proxy.server.sockets import ListeningSocket
 from proxy.server.spare_descriptors import SpareDescriptors
 from proxy.server.token_files import TokenFiles
@@ -81,6 +83,7 @@ class Running:
     """What leads to peers where other certificates are believed for them; None: ``upstream``."""
     state_folder: StateFolder = field(init=False)
     portal_yaml: PortalYamlWatch = field(init=False)
+    reloading: Reloading = field(init=False)
     identity: IdentityWatch = field(init=False)
     more_problems: Callable[[], tuple[Problem, ...]] = tuple
     """Tells what is wrong with other processes of this Portal."""
@@ -94,6 +97,8 @@ class Running:
     _monitor: Monitor = field(init=False)
     _listeners: tuple[Listener, ...] = field(init=False, default=())
     _directory: Directory | None = field(init=False, default=None)
+    _reachability: Reachability | None = field(init=False, default=None)
+    _epochs: Epochs = field(init=False, default_factory=Epochs)
     _began: float = field(init=False, default=0.0)
     _spare: SpareDescriptors | None = field(init=False, default=None)
     _follower: Follower | None = field(init=False, default=None)
@@ -102,6 +107,7 @@ class Running:
         self.state_folder = StateFolder(self.portal.config.state)
         self.portal_yaml = PortalYamlWatch(self.portal.config, self.portal.key)
         config = self.portal.config
+        self.reloading = Reloading(self.portal, self.portal_yaml)
         self.identity = IdentityWatch(
             key_file(config), self.portal.id, external=is_key_elsewhere(config)
         )
@@ -123,6 +129,7 @@ class Running:
             self.replays,
             self.certificate,
             self.look_around,
+            self.reloading.follow,
             # One process alone tells when it is asked.
             self._monitor if len(self.figures) > 1 else None,
         )
@@ -180,26 +187,23 @@ class Running:
         self._directory = directory = Directory(
             self.for_peers or self.upstream, portal.clock, patience
         )
-        reachability = Reachability(directory, portal.clock)
+        self._reachability = reachability = Reachability(directory, portal.clock)
         by_mode = self._transports(directory, reachability)
         service = peer_service(portal, reachability)
-        timeouts, watch = portal.config.timeouts, self.certificate
-        for_clients = ConnectionTimeouts(
-            head=timeouts.head,
-            idle=timeouts.idle,
-            body=timeouts.client_body,
-            send=timeouts.client_send,
-        )
+        watch, for_clients = self.certificate, _for_clients(portal.config)
+        inbound = Inbound(portal, self.upstream)
+        outbound = Outbound(portal, by_mode, self.tokens, service)
         apps: dict[str, ASGIApp] = {
-            "public": Inbound(portal, self.upstream),
-            "apps": Outbound(portal, by_mode, self.tokens, service),
-            "owner": owner_app(portal, self.not_well, self._monitor.exposition),
+            "public": inbound,
+            "apps": outbound,
+            "owner": owner_app(
+                portal, self.not_well, self.reloading.waiting, self._monitor.exposition
+            ),
         }
         opened: list[Listener] = []
         for name, app in apps.items():
             tls = partial(getattr, watch, "context") if watch and name == "public" else None
-            # At the others nobody is in front: those are this Portal's apps, and its owner.
-            trusted = portal.config.trusted_proxies if name == "public" else NOBODY
+            trusted = _trusted_at(name, portal.config)
             limits = portal.config.limits.at(name)
             limiter = ConnectionLimiter(limits, trusted, portal.counts, name)
             # What serves by callbacks writes its own lines.
@@ -212,7 +216,20 @@ class Running:
             listener.is_held = self._are_descriptors_released
             opened.append(listener)
         self._listeners = tuple(opened)
+        self.reloading.on_taken = partial(self._take_settings, inbound, outbound)
         return self._listeners
+
+    def _take_settings(self, inbound: Inbound, outbound: Outbound) -> None:
+        """Have the listeners, and what is behind them, go by the settings as they are now."""
+        config = self.portal.config
+        inbound.take_settings()
+        if self._directory is not None and self._reachability is not None:
+            self._directory.patience = min(PATIENCE, config.timeouts.peer_answer)
+            outbound.take_settings(self._transports(self._directory, self._reachability))
+        for listener in self._listeners:
+            name = listener.name
+            trusted = _trusted_at(name, config)
+            listener.take_settings(_for_clients(config), config.limits.at(name), trusted)
 
     def _are_descriptors_released(self) -> bool:
         return self._spare is not None and self._spare.are_released
@@ -225,14 +242,13 @@ class Running:
         upstream = WithTimeouts(
             self.for_peers or self.upstream, UpstreamTimeouts(connect, silence, silence)
         )
-        context = CallContext(key, upstream, reachability, clock)
+        context = CallContext(key, upstream, reachability, clock, self._epochs)
         return transports(context, directory, config.limits)
 
     def look_around(self) -> None:
         """Look at what nobody takes over, but the owner is told of; may wait for the disk."""
         self.state_folder.follow()
         self.portal.pairing.follow()
-        self.portal_yaml.refresh()
         self.identity.refresh()
 
     def look_at_once(self) -> None:
@@ -246,6 +262,7 @@ class Running:
         follow: list[Callable[[], object]] = [
             portal.contacts.refresh, portal.terminals.refresh, portal.follow_apps,
             self.tokens.refresh, partial(portal.sealing.follow, now), self.look_around,
+            self.reloading.refresh,
         ]  # fmt: skip
         if self.certificate is not None:
             follow.append(partial(self.certificate.follow, now))
@@ -326,6 +343,22 @@ def prepare(
         believed = read_authorities(config.peer_authorities)
         for_peers = Http1Upstream(believing(believed, beside_system=True))
     return Running(portal, tokens, replays, upstream, certificate, for_peers)
+
+
+def _for_clients(config: Config) -> ConnectionTimeouts:
+    """Return how long clients may take."""
+    timeouts = config.timeouts
+    return ConnectionTimeouts(
+        head=timeouts.head,
+        idle=timeouts.idle,
+        body=timeouts.client_body,
+        send=timeouts.client_send,
+    )
+
+
+def _trusted_at(listener: str, config: Config) -> Trusted:
+    """Return whose word is believed: at the others nobody is in front of apps and the owner."""
+    return config.trusted_proxies if listener == "public" else NOBODY
 
 
 def _sweep(state: State) -> None:

@@ -4,7 +4,7 @@ Where a list changes, or isn't known any more, what runs on it ends in the same 
 loop in which the list is replaced.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -33,6 +33,8 @@ class Followed:
     certificate: CertificateWatch | None
     look_around: Callable[[], object]
     """Looks at what nobody takes over, but the owner is told of; waits for the disk."""
+    follow_portal_yaml: Callable[[DiskThread], Awaitable[None]]
+    """Looks at portal.yaml, and takes it over when that is wanted."""
     monitor: Monitor | None = None
     """Tells other processes how this one is, where there are any."""
 
@@ -50,6 +52,7 @@ class Followed:
             Step("removals", self._revoke_lost),
             Step("when devices were seen", self._write_who_was_seen),
             Step("state", self._look_around),
+            Step("portal.yaml", self.follow_portal_yaml),
         ]
         if self.monitor is not None:
             steps.append(Step("figures", partial(self._tell_figures, self.monitor)))

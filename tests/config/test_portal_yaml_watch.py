@@ -47,7 +47,10 @@ def test_a_change_is_no_problem_and_the_log_says_when_it_holds(
     (tmp_path / FILE_NAME).write_text(WELL + "grace: 3s\n")
     watch.refresh()
     assert watch.problems == ()
-    assert "it holds from the next start" in caplog.text
+    assert "SIGHUP takes over grace" in caplog.text
+    (tmp_path / FILE_NAME).write_text(WELL + "state: elsewhere\n")
+    watch.refresh()
+    assert "from the next start on holds state" in caplog.text
 
 
 @pytest.mark.parametrize("now", ["", f"id: {OTHER.public.portal_id}\n"])

@@ -59,6 +59,13 @@ class SealingKeyStore:
         self._accepting = accepting
         self._now = 0.0
 
+    def take_settings(self, rotation: int, *, accepting: bool, now: float) -> None:
+        """Go by these from now on; raises what ``open`` does, and waits for the disk."""
+        begins = accepting and not self._accepting
+        self._rotation, self._accepting = rotation, accepting
+        if begins:
+            self.open(now)
+
     def open(self, now: float) -> None:
         """Delete what is over, make a key if one is needed: after this the keys can be offered.
 
