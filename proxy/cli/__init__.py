@@ -1,10 +1,10 @@
 """The command line, ``portal-proxy``: a file is named for its command.
 
 They are ``apps``, ``backup``, ``call``, ``card``, ``check``, ``health``, ``init``, ``peers``,
-``ping``, ``serve`` and ``terminals``. ``call_*`` are parts of ``call``, and likewise ``backup_*``,
-``check_*``, ``health_*``, ``init_*``, ``peers_*`` and ``ping_*``; what several share is in
-``framework``, ``option_variables``, ``arguments``, ``portal_files``, ``owner``, ``output``,
-``progress``, ``qr`` and ``http_client``.
+``ping``, ``serve``, ``service`` and ``terminals``. ``call_*`` are parts of ``call``, and likewise
+``backup_*``, ``check_*``, ``health_*``, ``init_*``, ``peers_*``, ``ping_*`` and ``service_*``; what
+several share is in ``framework``, ``option_variables``, ``arguments``, ``portal_files``, ``owner``,
+``output``, ``progress``, ``qr`` and ``http_client``.
 
 Exit status: 0; 1 for a refusal, with its reason in a line on stderr; 2 for a command line that
 can't be meant.
@@ -17,7 +17,19 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli import apps, backup, call, card, check, health, peers, ping, serve, terminals
+from proxy.cli import (
+    apps,
+    backup,
+    call,
+    card,
+    check,
+    health,
+    peers,
+    ping,
+    serve,
+    service,
+    terminals,
+)
 from proxy.cli import init as setup
 from proxy.cli.framework import Command, Group, Root
 from proxy.cli.output import PROGRAM, USAGE, remark, say
@@ -85,6 +97,7 @@ cli.command(cls=Command)(backup.backup)
 cli.command(cls=Command)(backup.restore)
 cli.command(cls=Command)(call.call)
 cli.command(cls=Command)(ping.ping)
+cli.add_typer(service.service, name="service", cls=Group)
 cli.add_typer(peers.peers, name="peers", cls=Group)
 cli.add_typer(apps.apps, name="apps", cls=Group)
 cli.add_typer(terminals.terminals, name="terminals", cls=Group)
