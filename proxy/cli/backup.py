@@ -9,6 +9,7 @@ import typer
 
 from proxy.cli.output import USAGE, Stop, command_line, counted, remark, say
 from proxy.cli.portal_files import DEFAULT_FOLDER, ConfigFolder, PortalFiles, open_portal
+from proxy.cli.progress import waiting
 from proxy.config.app_settings import FILE_NAME as SETTINGS_FILE
 from proxy.config.apps import APPS_FOLDER, KINDS
 from proxy.config.config_file import is_there, read_config_file
@@ -76,7 +77,8 @@ def backup(
     passphrase = _passphrase(passphrase_file, confirm=True)
     remark("Encrypting. This takes seconds: so does each guess of somebody who finds the file.")
     now = int(time.time())
-    data = pack(files, passphrase, made=now)
+    with waiting("encrypting"):
+        data = pack(files, passphrase, made=now)
     if file == _STDIO:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
@@ -117,7 +119,8 @@ def restore(
     passphrase = _passphrase(passphrase_file, confirm=False)
     remark("Decrypting. This takes seconds.")
     try:
-        files = unpack(data, passphrase)
+        with waiting("decrypting"):
+            files = unpack(data, passphrase)
     except BadBackup as error:
         raise Stop(f"{file} {error}") from None
     portal_id = _whose(file, files)
