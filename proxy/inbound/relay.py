@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
-from typing import Literal
 
 from starlette.types import Message, Send
 
@@ -27,7 +26,7 @@ from proxy.core.http.problem import Response, hint_for, refusal_response, wants_
 from proxy.core.http1.framing import IN_CHUNKS, bodiless
 from proxy.core.http1.grammar import RequestHead
 from proxy.core.http1.reader import SWITCHING_PROTOCOLS
-from proxy.core.log_line import REVOKED, RequestLine
+from proxy.core.log_line import ANSWERED, REVOKED, RequestLine
 from proxy.core.revocation import revocation_reason, subject_of_request
 from proxy.core.sealing.envelope import GATEWAY
 from proxy.core.signature.base import NotSignable
@@ -52,7 +51,7 @@ from proxy.transfer.coalescing import Coalescing
 from proxy.transfer.failures import app_failed
 from proxy.transfer.held_body import HeldSender
 from proxy.transfer.places import Place
-from proxy.transfer.relay import At, Relay, Stage
+from proxy.transfer.relay import At, Kind, Relay, Stage
 from proxy.transfer.spool import SpoolHolder, fields_of_spooled
 from proxy.transfer.websocket import EVICTED, WebSocketRelay, close_for
 
@@ -546,7 +545,7 @@ class InboundRelay(Relay):
     # A WebSocket.
 
     @property
-    def runs_as(self) -> Literal["request", "stream", "websocket"]:
+    def runs_as(self) -> Kind:
         """What it is just now; a WebSocket once the app has agreed to one."""
         return super().runs_as if self._socket is None else "websocket"
 
@@ -616,7 +615,11 @@ class InboundRelay(Relay):
         return app_failed(failure)
 
     def _count(self, line: RequestLine) -> None:
-        self._context.portal.requests.count(line)
+        portal, caller = self._context.portal, line.caller
+        portal.requests.count(line)
+        if caller is not None and caller.type == "peer":
+            answered = line.outcome == ANSWERED
+            portal.last_calls.came(caller.id, portal.clock(), answered=answered)
 
     def _refuse(self, refusal: Refusal) -> None:
         if isinstance(refusal, RefusedPeer):

@@ -17,13 +17,16 @@ from proxy.monitoring.exposition import expose
 from proxy.portal import Portal
 from proxy.state.file_watch import FileWatch
 from proxy.transfer.active_requests import ActiveRequests
-from proxy.transfer.relay import Relay
+from proxy.transfer.relay import KINDS, Kind, Relay
 from proxy.transfer.request_counts import RequestCounts
 from proxy.transfer.shared_figures import Figure, SharedFigures
 
 _STATM = Path("/proc/self/statm")
 _RESIDENT = 1
 """Where in it the resident pages stand."""
+
+_WITH_APPS = ("public", "apps")
+"""The listeners at which requests are an app's."""
 
 Collect = Callable[[], Iterable[Figure]]
 
@@ -66,14 +69,16 @@ class Monitor:
 
 
 def of_running(active: ActiveRequests) -> Iterator[Figure]:
-    """Tell how much runs, by listener, app and kind."""
-    running = Counter(
+    """Tell how much runs, by listener, app and kind; of no app in particular also that nothing."""
+    running: Counter[tuple[str, str, Kind]]
+    running = Counter({(listener, "", kind): 0 for listener in _WITH_APPS for kind in KINDS})
+    running.update(
         (each.line.listener, each.line.app, each.runs_as)
         for each in active
         if isinstance(each, Relay)
     )
-    for labels, count in running.items():
-        yield Figure("running", count, labels)
+    for labels, number in running.items():
+        yield Figure("running", number, labels)
 
 
 def of_connections(connections: Mapping[str, int]) -> Iterator[Figure]:

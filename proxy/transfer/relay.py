@@ -24,7 +24,7 @@ from collections.abc import Callable, Coroutine
 from enum import Enum, auto
 from functools import partial
 from time import perf_counter
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, get_args
 
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.forwarded import RemotePeer
@@ -41,6 +41,9 @@ from proxy.transfer.active_requests import ActiveRequests
 from proxy.transfer.body import ClientLeft
 
 _Result = TypeVar("_Result")
+Kind = Literal["request", "stream", "websocket"]
+"""What something that runs is: it waits for its response, is answered, or is a WebSocket."""
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 log = logging.getLogger("proxy")
 
@@ -186,8 +189,8 @@ class Relay:
         return False
 
     @property
-    def runs_as(self) -> Literal["request", "stream", "websocket"]:
-        """What it is just now: a request that waits for its response, or that is answered."""
+    def runs_as(self) -> Kind:
+        """What it is just now."""
         return "request" if self.line.first is None else "stream"
 
     # What the other side tells.

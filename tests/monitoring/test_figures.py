@@ -8,6 +8,7 @@ from pathlib import Path
 from proxy.monitoring.families import FIGURES
 from proxy.monitoring.figures import Monitor, of_connections, of_running
 from proxy.transfer.active_requests import ActiveRequests
+from proxy.transfer.relay import KINDS
 from proxy.transfer.request_counts import RequestCounts
 from proxy.transfer.shared_figures import Figure, SharedFigures
 from tests.monitoring.test_exposition import samples, value
@@ -32,8 +33,12 @@ async def test_a_worker_tells_what_is_so_now_and_what_others_told_last(tmp_path:
     assert value(found, "portal_memory_bytes", worker="2") > 1 << 20
 
 
-def test_where_nothing_runs_nothing_is_told() -> None:
-    assert list(of_running(ActiveRequests())) == []
+def test_where_nothing_runs_that_is_told() -> None:
+    told = list(of_running(ActiveRequests()))
+    assert {figure.value for figure in told} == {0}
+    assert {figure.labels for figure in told} == {
+        (listener, "", kind) for listener in ("public", "apps") for kind in KINDS
+    }
 
 
 def test_each_figure_has_a_family_with_its_labels() -> None:
