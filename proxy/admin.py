@@ -5,7 +5,9 @@ names of the machine itself, so that no web page can read it by pointing its own
 """
 
 import asyncio
+import hmac
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -28,16 +30,27 @@ _NOT_KEPT = {"cache-control": "no-store"}
 _NOT_READY = 503
 
 
+@dataclass(frozen=True)
+class AboutAll:
+    """All about the Portal, for the owner's commands alone."""
+
+    token: bytes
+    """What they show."""
+    members: Callable[[], Awaitable[Mapping[str, object]]]
+
+
 def owner_app(
     portal: Portal,
     not_well: Callable[[], tuple[str, ...]],
     waiting: Callable[[], Mapping[str, object]],
     exposition: Callable[[], Awaitable[bytes]],
+    all_about: AboutAll | None = None,
 ) -> Starlette:
     """Return the owner's app.
 
     ``not_well`` tells all that is wrong just now, ``waiting`` which settings don't hold yet,
     ``exposition`` all numbers for Prometheus. No status depends on an app: apps may wait for ours.
+    ``all_about`` is for who shows its token.
     """
     where = portal.config.listen.owner
     names = ("127.0.0.1", "[::1]", *([where.host] if where.host else []))
@@ -81,7 +94,16 @@ def owner_app(
         begin(request)
         return Response(await exposition(), headers={**_NOT_KEPT, "content-type": CONTENT_TYPE})
 
-    pages = {"/health": health, "/livez": livez, "/readyz": readyz, "/metrics": metrics}
+    async def status(request: Request) -> Response:
+        begin(request)
+        shown = b",".join(values_of(request.scope["headers"], b"portal-token"))
+        # Any program of this machine may ask here, and not each may know who the contacts are.
+        if all_about is None or not hmac.compare_digest(shown, all_about.token):
+            raise HTTPException(404)
+        return JSONResponse(await all_about.members(), headers=_NOT_KEPT)
+
+    pages = {"/status": status, "/health": health}
+    pages |= {"/livez": livez, "/readyz": readyz, "/metrics": metrics}
     owner = Starlette(
         routes=[Route(path, page) for path, page in pages.items()],
         exception_handlers={HTTPException: refuse, Refusal: refuse},

@@ -31,6 +31,7 @@ from proxy.state.replay import ReplayStore
 from proxy.state.sealing_keys import SealingKeyStore
 from proxy.state.terminals import PairingStore, TerminalWatch
 from proxy.transfer.active_requests import ActiveRequests
+from proxy.transfer.last_calls import LastCalls, LastCallsNotes
 from proxy.transfer.request_counts import RequestCounter, RequestCounts
 from proxy.transfer.shared_counts import ALONE, Counts
 
@@ -60,6 +61,8 @@ class Portal:
     """How much runs, here and in other workers."""
     requests: RequestCounter = field(default_factory=lambda: RequestCounts().of_worker(0))
     """Counts what has run."""
+    last_calls: LastCallsNotes = field(default_factory=lambda: LastCalls().of_worker(0))
+    """Notes when each peer last called, and was called."""
     rule_matchers: Mapping[str, RuleMatcher] = field(init=False)
     hosts: Hosts = field(init=False)
     modes: frozenset[Mode] = field(init=False)

@@ -1,10 +1,10 @@
 """The command line, ``portal-proxy``: a file is named for its command.
 
 They are ``apps``, ``backup``, ``call``, ``card``, ``check``, ``health``, ``init``, ``peers``,
-``ping``, ``serve``, ``service`` and ``terminals``. ``call_*`` are parts of ``call``, and likewise
-``backup_*``, ``check_*``, ``health_*``, ``init_*``, ``peers_*``, ``ping_*`` and ``service_*``; what
-several share is in ``framework``, ``option_variables``, ``arguments``, ``portal_files``, ``owner``,
-``output``, ``progress``, ``qr`` and ``http_client``.
+``ping``, ``serve``, ``service``, ``status`` and ``terminals``. ``call_*`` are parts of ``call``,
+and likewise ``backup_*``, ``check_*``, ``health_*``, ``init_*``, ``peers_*``, ``ping_*``,
+``service_*`` and ``status_*``; what several share is in ``framework``, ``option_variables``,
+``arguments``, ``portal_files``, ``owner``, ``output``, ``progress``, ``qr`` and ``http_client``.
 
 Exit status: 0; 1 for a refusal, with its reason in a line on stderr; 2 for a command line that
 can't be meant.
@@ -28,6 +28,7 @@ from proxy.cli import (
     ping,
     serve,
     service,
+    status,
     terminals,
 )
 from proxy.cli import init as setup
@@ -91,6 +92,7 @@ cli.command(cls=Command)(setup.init)
 cli.command(cls=Command)(serve.serve)
 cli.command(cls=Command)(check.check)
 cli.command(cls=Command)(health.health)
+cli.command(cls=Command)(status.status)
 cli.command("id", cls=Command)(setup.show_id)
 cli.command(cls=Command)(card.card)
 cli.command(cls=Command)(backup.backup)

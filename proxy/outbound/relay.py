@@ -23,7 +23,7 @@ from proxy.core.http.headers import (
 from proxy.core.http.problem import refusal_response
 from proxy.core.http1.framing import IN_CHUNKS
 from proxy.core.http1.grammar import RequestHead
-from proxy.core.log_line import RequestLine
+from proxy.core.log_line import ANSWERED, RequestLine
 from proxy.core.revocation import subject_of_call
 from proxy.http.asgi_handler import AsgiHandler
 from proxy.http.downstream import Downstream
@@ -170,7 +170,11 @@ class OutboundRelay(Relay):
         self._respond(response, self._request.method)
 
     def _count(self, line: RequestLine) -> None:
-        self._context.portal.requests.count(line)
+        portal = self._context.portal
+        portal.requests.count(line)
+        if line.peer:
+            answered = line.outcome == ANSWERED
+            portal.last_calls.went(line.peer, portal.clock(), answered=answered)
 
     def _refusal_of(self, failure: UpstreamFailed) -> Refusal:
         refusal = Refusal(Code.PEER_UNREACHABLE, failure.detail)

@@ -8,5 +8,6 @@ These know of each other by a ``worker_table``, and are ``orphans`` when the fir
 ``spare_descriptors`` for the time when there are no others, and ``token_files``. ``signals``
 says what each signal does, ``reloading`` takes portal.yaml over at one of them, and
 ``service_manager`` is who started us and wants to hear how we are. ``quick_health`` is the command
-health, as long as all is as usual. ``tuning`` is about memory.
+health, as long as all is as usual. ``status`` tells the owner of everything.
+``tuning`` is about memory.
 """

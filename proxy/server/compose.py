@@ -12,7 +12,7 @@ from typing import Any
 from starlette.types import ASGIApp
 
 from proxy import logging_setup as logs
-from proxy.admin import owner_app
+from proxy.admin import AboutAll, owner_app
 from proxy.config.apps import CatalogueWatch
 from proxy.config.authorities import read_authorities
 from proxy.config.certificate import CertificateWatch
@@ -20,9 +20,10 @@ from proxy.config.own_identity import is_key_elsewhere, key_file, load_own_ident
 from proxy.config.portal_yaml import Config
 from proxy.config.portal_yaml_watch import PortalYamlWatch
 from proxy.core.access.policy import Mode
-from proxy.core.errors import Problem
+from proxy.core.errors import Invalid, Problem
 from proxy.core.http.forwarded import NOBODY, Trusted
 from proxy.http.client.engine import Http1Upstream
+from proxy.http.client.look import UpstreamLooks
 from proxy.http.server.timeouts import ConnectionTimeouts
 from proxy.http.tls.verifying import believing
 from proxy.http.upstream import AppUpstream, Destination, Upstream, UpstreamTimeouts, WithTimeouts
@@ -48,12 +49,14 @@ from proxy.server.listener import Listener
 from proxy.server.reloading import Reloading
 from proxy.server.sockets import ListeningSocket
 from proxy.server.spare_descriptors import SpareDescriptors
+from proxy.server.status import Status
 from proxy.server.token_files import TokenFiles
 from proxy.state.contacts import ContactStore, ContactWatch
 from proxy.state.file_watch import FileWatch
 from proxy.state.files import sweep
 from proxy.state.identity_key import IdentityWatch
 from proxy.state.layout import State
+from proxy.state.owner_token import make_owner_token
 from proxy.state.replay import ReplayStore
 from proxy.state.sealing_keys import SealingKeyStore
 from proxy.state.state_folder import StateFolder
@@ -197,7 +200,11 @@ class Running:
             "public": inbound,
             "apps": outbound,
             "owner": owner_app(
-                portal, self.not_well, self.reloading.waiting, self._monitor.exposition
+                portal,
+                self.not_well,
+                self.reloading.waiting,
+                self._monitor.exposition,
+                self._about_all(reachability),
             ),
         }
         opened: list[Listener] = []
@@ -218,6 +225,26 @@ class Running:
         self._listeners = tuple(opened)
         self.reloading.on_taken = partial(self._take_settings, inbound, outbound)
         return self._listeners
+
+    def _about_all(self, reachability: Reachability) -> AboutAll | None:
+        """Return what tells the owner's commands of everything; None where they can't be known."""
+        try:
+            token = make_owner_token(State(self.portal.config.state).owner_token)
+        except (Invalid, OSError) as error:
+            log.error("`portal-proxy status` won't be answered: %s", error)  # noqa: TRY400 - as below
+            return None
+        status = Status(
+            self.portal,
+            reachability,
+            lambda: self._listeners,
+            self.certificate,
+            self.reloading.waiting,
+            self.not_well,
+            self._began,
+            len(self.figures),
+            UpstreamLooks(),
+        )
+        return AboutAll(token, status.members)
 
     def _take_settings(self, inbound: Inbound, outbound: Outbound) -> None:
         """Have the listeners, and what is behind them, go by the settings as they are now."""
@@ -285,6 +312,7 @@ class Running:
 
     async def close(self) -> None:
         """Close what was opened."""
+        self._monitor.close()
         await self.upstream.close()
         if self.for_peers is not None:
             await self.for_peers.close()

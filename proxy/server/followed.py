@@ -91,8 +91,8 @@ class Followed:
         if write is not None:
             await thread.run(write)
 
-    async def _tell_figures(self, monitor: Monitor, thread: DiskThread) -> None:
-        await thread.run(partial(monitor.tell, monitor.collected()))
+    async def _tell_figures(self, monitor: Monitor, _: DiskThread) -> None:
+        await monitor.tell()
 
     async def _look_around(self, thread: DiskThread) -> None:
         await thread.run(self.look_around)

@@ -30,6 +30,7 @@ from proxy.server.workers import LOOKER, Told, Workers
 from proxy.state.files import Busy, Unsafe
 from proxy.state.layout import State
 from proxy.state.running_note import NotedListener, note_running
+from proxy.transfer.last_calls import LastCalls
 from proxy.transfer.request_counts import RequestCounts
 from proxy.transfer.shared_counts import SharedCounts
 from proxy.transfer.shared_figures import SharedFigures
@@ -187,11 +188,13 @@ def serve(config: Config, workers: int = 1) -> int:
     log.info("%d workers serve", workers)
     table, counts = WorkerTable(workers), SharedCounts(workers)
     requests, figures = RequestCounts(workers), SharedFigures(workers)
+    calls = LastCalls(workers)
     running.more_problems, running.figures = table.problems, figures
 
     def work(number: int, pipe: int) -> int:
         running.worker, running.portal.counts = number, counts.of_worker(number)
         running.portal.requests = requests.of_worker(number)
+        running.portal.last_calls = calls.of_worker(number)
         running.refresh()  # what a worker begins with is the last good state, and the newest
         try:
             return _run(running, Worker(table, number, sockets, pipe), lambda: sockets)

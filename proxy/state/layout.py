@@ -52,5 +52,10 @@ class State:
         return self.folder / "surplus-responses.json"
 
     @property
+    def owner_token(self) -> Path:
+        """What the owner's commands show to the running proxy. No backup needs it."""
+        return self.folder / "owner.token"
+
+    @property
     def replays(self) -> Path:
         return self.folder / "replay.sqlite3"

@@ -8,7 +8,8 @@ in and out say what is decided in it. ``body``, ``response`` and ``websocket`` a
 whose length must be told first.
 ``limiters``, ``places`` and ``active_requests`` know what runs, ``shared_counts`` how much runs in
 other workers; ``failures``, ``catch_all`` and ``starlette_errors`` what became of it;
-``access_log`` writes that down, ``request_counts`` counts it, and ``shared_figures`` is what
-workers tell each other of what is so just now. ``disk_thread`` is for what may wait for a disk.
+``access_log`` writes that down, ``request_counts`` counts it, ``last_calls`` is when each peer was
+last heard of, and ``shared_figures`` is what workers tell each other of what is so just now.
+``disk_thread`` is for what may wait for a disk.
 Nothing here knows apps, peers or tokens.
 """
