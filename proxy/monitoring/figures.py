@@ -1,7 +1,7 @@
 """What is so just now in this process: what runs, what is open, what is known of the files.
 
 ``Monitor`` has it told to the other workers, and told by them. What the event loop owns is
-collected in the event loop; what may wait for a disk, and writing it down, is for a thread.
+collected in the event loop; what may wait for a disk is for a thread, and so is writing it down.
 """
 
 import asyncio
@@ -17,10 +17,13 @@ from proxy.monitoring.exposition import expose
 from proxy.portal import Portal
 from proxy.state.file_watch import FileWatch
 from proxy.transfer.active_requests import ActiveRequests
+from proxy.transfer.disk_thread import DiskThread
 from proxy.transfer.relay import KINDS, Kind, Relay
 from proxy.transfer.request_counts import RequestCounts
 from proxy.transfer.shared_figures import Figure, SharedFigures
 
+_PATIENCE = 0.5
+"""Seconds that a disk is waited for; then what was last seen is told."""
 _STATM = Path("/proc/self/statm")
 _RESIDENT = 1
 """Where in it the resident pages stand."""
@@ -49,23 +52,40 @@ class Monitor:
         self._collect = collect
         self._replays = replays
 
-    def collected(self) -> tuple[Figure, ...]:
-        """Return what the event loop knows."""
-        return tuple(self._collect())
+        self._disk = DiskThread("look for metrics")
+        self._writer = DiskThread("metrics")
+        self._look: asyncio.Task[tuple[Figure, ...]] | None = None
+        self._looked_at: tuple[Figure, ...] = ()
 
-    def tell(self, collected: Iterable[Figure]) -> None:
-        """Tell the others, with what has to be asked for; may wait for the disk."""
-        self._figures.tell(self._worker, (*collected, *_of_process(), *_of_disk(self._replays)))
+    async def tell(self) -> None:
+        """Tell the others what is so just now."""
+        await self._look_at_system()
+        self._figures.tell(self._worker, (*self._collect(), *self._looked_at))
 
     async def exposition(self) -> bytes:
         """Return all numbers of all workers, this one's as they are now."""
-        collected = self.collected()
+        await self.tell()
+        return await self._writer.run(self._write)
 
-        def write() -> bytes:
-            self.tell(collected)
-            return expose(self._requests, self._figures.told(), len(self._figures))
+    def close(self) -> None:
+        """Wait for nothing any more."""
+        for thread in (self._disk, self._writer):
+            thread.close()
 
-        return await asyncio.to_thread(write)
+    def _write(self) -> bytes:
+        return expose(self._requests, self._figures.told(), len(self._figures))
+
+    async def _look_at_system(self) -> None:
+        """Look at what isn't in memory; a disk that doesn't answer keeps nothing else back."""
+        look = self._look
+        if look is None:
+            look = self._look = asyncio.create_task(self._disk.run(self._looked))
+        await asyncio.wait((look,), timeout=_PATIENCE)
+        if look.done() and look is self._look:  # several may have waited
+            self._looked_at, self._look = look.result(), None
+
+    def _looked(self) -> tuple[Figure, ...]:
+        return (*_of_process(), *_of_disk(self._replays))
 
 
 def of_running(active: ActiveRequests) -> Iterator[Figure]:
