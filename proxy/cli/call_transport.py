@@ -35,6 +35,10 @@ _ADVICE = {
         "The address here must be its public_url exactly, and nothing on the way may change calls."
     ),
     "too_many_requests": "Calls from here are still running there.",
+    "app_unreachable": "Its app isn't running, or not where its owner's proxy.yaml says.",
+    "app_failed": "Its app broke off; its owner's log, and the app's, say more.",
+    "app_timeout": "Its app hangs, or needs a longer app_answer in its owner's proxy.yaml.",
+    "no_such_app": "Its owner's apps have other names.",
     "app_busy": "Its app is asked by too many at once; try again in a while.",
     "contacts_unavailable": "Its contact list can't be read just now; its owner's log says why.",
     "app_unavailable": "Its app's files can't be read just now; its owner's log says why.",

@@ -16,17 +16,18 @@ from proxy.cli.arguments import read_address, read_connect, typed_id
 from proxy.cli.http_client import HttpxUpstream, cause_of
 from proxy.cli.output import Stop, command_line, remark
 from proxy.cli.ping_clock import is_about_time, whose_clock
+from proxy.cli.ping_freeshard import FREESHARD, who_else
 from proxy.cli.portal_files import PortalFiles
 from proxy.core.access.policy import Contact, Mode
 from proxy.core.card import SCHEME, BadCard, Card, read_card
 from proxy.core.display_names import name_problem
-from proxy.core.errors import Refusal
+from proxy.core.errors import Code, Refusal
 from proxy.core.http.origin import parse_origin
 from proxy.core.identity import is_portal_id, short_id
 from proxy.core.identity_document import Document
 from proxy.core.written_id import write_id
 from proxy.http.tls.verifying import believing
-from proxy.http.upstream import UpstreamFailed
+from proxy.http.upstream import Destination, UpstreamFailed
 from proxy.outbound.destinations import destination_of
 from proxy.outbound.identity_documents import fetch_document
 from proxy.state.contacts import derived_address
@@ -71,6 +72,8 @@ class NewPeer:
             to, cause = destination_of(contact), _cause(refusal)
             clocks = asyncio.run(whose_clock(to, LOOK_UP_TIMEOUT)) if is_about_time(cause) else ""
             reason = f"{refusal.code.title} {refusal.detail}"
+            if refusal.code is Code.PEER_UNTRUSTED and (named := self._named()):
+                raise Stop(named) from None
             raise self._no_response(f"{reason.rstrip('. ')}. {clocks}") from None
         except TimeoutError:
             raise self._no_response(f"no response within {LOOK_UP_TIMEOUT:g} seconds") from None
@@ -81,10 +84,19 @@ class NewPeer:
             self._ask(document.portal_id)
         return replace(contact, id=document.portal_id, name=contact.name or document.name)
 
+    def _named(self) -> str:
+        """Return that a Freeshard is at the address, where one is; else ""."""
+        to, authorities = destination_of(self.contact), self.portal.peer_authorities()
+        what, then = asyncio.run(_who_else(to, authorities))
+        return f"{self.contact.address}: {what} {then}" if what == FREESHARD else ""
+
     def _no_response(self, reason: str) -> Stop:
         """Return why nobody could be found, and the way that needs nobody."""
         offline = self._command_for("FULL-ID")
-        return Stop(f"{reason.rstrip('. ')}. A full ID needs no look-up: {offline}")
+        elsewhere = ""
+        if self.is_guessed:
+            elsewhere = " If it isn't below your domain: give its card, its URL, or --address."
+        return Stop(f"{reason.rstrip('. ')}.{elsewhere} A full ID needs no look-up: {offline}")
 
     def _command_for(self, portal_id: str) -> str:
         """Return the command that adds this ID with everything else that was typed."""
@@ -151,6 +163,14 @@ def _read(typed: str) -> Card:
         except ValueError as error:
             raise Stop(f"{typed!r} isn't the address of a Portal: {error}") from None
     return Card(typed_id(typed), "", "")
+
+
+async def _who_else(to: Destination, authorities: str) -> tuple[str, str]:
+    upstream = HttpxUpstream(believing(authorities, beside_system=True))
+    try:
+        return await who_else(upstream, to, LOOK_UP_TIMEOUT)
+    finally:
+        await upstream.close()
 
 
 def _cause(refusal: Refusal) -> OSError | None:

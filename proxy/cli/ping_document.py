@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from proxy.cli.output import utc
 from proxy.cli.ping_address import EDIT, Step, problem, well
+from proxy.cli.ping_freeshard import who_else
 from proxy.core.errors import Refusal
 from proxy.core.http.headers import values_of
 from proxy.core.http.web_server import explain_unproven
@@ -48,7 +49,14 @@ async def look_up(upstream: Upstream, to: Destination, patience: float) -> Looke
     try:
         document = verify_document("", head, body, now=time.time())
     except Untrusted as error:
-        return _out_of_time(head, body) or LookedUp(_unusable(to, head, str(error)))
+        found = _out_of_time(head, body)
+        if found is not None:
+            return found
+        is_signed = values_of(head.fields, b"signature")
+        what, then = ("", "") if is_signed else await who_else(upstream, to, patience)
+        if what:
+            return LookedUp(problem("document", what, then))
+        return LookedUp(_unusable(to, head, str(error)))
     modes = sorted(document.modes)
     accepted = " and ".join(modes) or "no"
     what = f"It is genuine and good until {utc(document.expires)}; it accepts {accepted} calls."
