@@ -36,6 +36,7 @@ class Fronted(Portal):
     """A Portal that a web server with TLS is in front of; it listens where the files say."""
 
     called: str = ""
+    scheme: str = "https"
 
     @property
     def host(self) -> str:
@@ -45,14 +46,14 @@ class Fronted(Portal):
         self.public = 8080
         super().write_config(folder, listen=listen)
         file = folder / "portal.yaml"
-        own = f"public_url: https://{self.called}"
+        own = f"public_url: {self.scheme}://{self.called}"
         lines = file.read_text().splitlines()
         lines = [own if line.startswith("public_url:") else line for line in lines]
         file.write_text("\n".join([*lines, ""]))
 
     def as_contact(self, *, connect: int | None = None, mode: Mode = "sealed") -> Contact:
         where = f"{LOOPBACK}:{connect or HTTPS}"
-        return Contact(self.id, self.name, f"https://{self.host}", where, mode)
+        return Contact(self.id, self.name, f"{self.scheme}://{self.host}", where, mode)
 
 
 class Secure(RawConnection):
