@@ -273,6 +273,16 @@ def _say_what_is_ignored(portal: PortalFiles, asked: _Asked) -> None:
         remark(f"--no-app-hosts is ignored: {path} is there and has app_hosts: true")
 
 
+def make_what_is_missing(portal: PortalFiles) -> None:
+    """Make the first files of a Portal that has none yet, for ``serve --init``.
+
+    A contact list that is missing beside a replay store was lost: its owner has to know.
+    """
+    settle_identity(portal)
+    if not portal.state.replays.exists():
+        _make_stores(portal)
+
+
 def _make_stores(portal: PortalFiles) -> None:
     """Make the empty contact list and the replay store where they are missing.
 
