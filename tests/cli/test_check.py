@@ -16,7 +16,8 @@ from tests.certificates import DAY, authority, write_pair
 from tests.cli.test_health import answering, health_of, unix
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Home
+    from tests.certificates import Authority
+from tests.cli.conftest import Home
 
 ID_A = "8271dd" + "a" * 97
 
@@ -469,3 +470,16 @@ def test_what_the_running_proxy_says_is_a_problem_too(ada: Home, whose: str) -> 
     told = "problem: the running proxy: worker 2: stands still" in outcome.stdout
     assert told == (whose == "ours")
     assert outcome.status == int(told)
+
+
+def test_certificates_for_peers_that_cannot_be_read_are_a_problem(ada: Home) -> None:
+    portal_yaml = ada.config / "portal.yaml"
+    text = portal_yaml.read_text()
+    portal_yaml.write_text(f"{text}peer_authorities: mine.pem\n")
+    assert "mine.pem: can't be read" in ada.call("check").stdout
+    (ada.config / "mine.pem").write_text("none")
+    done = ada.call("check")
+    assert done.status == 1
+    assert "mine.pem: holds no certificates in PEM that can be read" in done.stdout
+    (ada.config / "mine.pem").write_bytes(authority().pem)
+    assert "mine.pem" not in ada.call("check").stdout

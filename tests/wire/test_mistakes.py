@@ -292,6 +292,8 @@ def own_authority(home: Home, *, named: bool) -> str:
         file.write_text(file.read_text() + "peer_authorities: mine.pem\n")
         said = home.run("call", "Bob", "wide", "/x")
         assert said.startswith("0 ok"), said
+        # It is found at its address, and who it is: TLS was believed.
+        assert "is a peer already" in home.run("peers", "add", url, "--connect", where)
         home.ada.start()
         asked = request(
             "GET", f"/internal/call_peer/{home.bob.id}/x", ("Host", "portal_core"),
