@@ -98,6 +98,7 @@ class Running:
     """Tells whether the proxy is about to end."""
     _token_files: TokenFiles = field(init=False)
     _monitor: Monitor = field(init=False)
+    """The numbers of this process, from ``open`` on."""
     _listeners: tuple[Listener, ...] = field(init=False, default=())
     _directory: Directory | None = field(init=False, default=None)
     _reachability: Reachability | None = field(init=False, default=None)
@@ -312,7 +313,8 @@ class Running:
 
     async def close(self) -> None:
         """Close what was opened."""
-        self._monitor.close()
+        if self._follower is not None:
+            self._monitor.close()
         await self.upstream.close()
         if self.for_peers is not None:
             await self.for_peers.close()
