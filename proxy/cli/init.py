@@ -118,13 +118,13 @@ def init(
             help="Where others reach the Portal, if that isn't below DOMAIN. Either is enough.",
         ),
     ] = None,
-    app_hosts: Annotated[
+    no_app_hosts: Annotated[
         bool,
         typer.Option(
-            "--app-hosts/--no-app-hosts",
-            help="Whether apps have hosts in front of the Portal's own; without, one is enough.",
+            "--no-app-hosts",
+            help="One name is enough: apps have no hosts in front of the Portal's own.",
         ),
-    ] = True,
+    ] = False,
     new_identity: Annotated[
         bool,
         typer.Option("--new-identity", help="Make a new key, and so another Portal of this one."),
@@ -146,7 +146,7 @@ def init(
       portal-proxy init --config config/ada --name Ada --domain p.getportal.org
       portal-proxy init --name Ada --public-url https://portal.ada.example --no-app-hosts
     """
-    asked = _Asked(name, domain, public_url, app_hosts=app_hosts)
+    asked = _Asked(name, domain, public_url, app_hosts=not no_app_hosts)
     path = config / FILE_NAME
     if not os.path.lexists(path) and not is_set_up_by(os.environ):
         _make_portal_yaml(config, asked)
