@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.monitoring.test_exposition import Samples, samples
+from tests.transfer.relay_sides import KEY, SWITCHED
 from tests.wire.conftest import SITE
 from tests.wire.harness.portals import Portal
 from tests.wire.harness.raw import Raw, RawConnection, exchange, request
@@ -87,6 +88,25 @@ def test_what_runs_is_told_by_kind(gina: Portal, app: Recorder) -> None:
         wire.send(get(gina))
         wire.until(b"ab")
         assert told(gina, "running", app="site", kind="stream") == 1
+
+
+def test_a_websocket_runs_as_one_and_is_counted_when_it_is_over(
+    gina: Portal, app: Recorder
+) -> None:
+    agreed = b"".join(b"%s: %s\r\n" % field for field in SWITCHED)
+    app.script(b"HTTP/1.1 101 Switching Protocols\r\n%s\r\n" % agreed)
+    fields = (
+        ("Host", gina.app_host("site")), ("Connection", "Upgrade"), ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"), ("Sec-WebSocket-Key", KEY.decode()),
+    )  # fmt: skip
+    with RawConnection(gina.public) as wire:
+        wire.send(request("GET", "/", *fields))
+        assert wire.read(to_head=True).status == 101
+        assert told(gina, "running", app="site", kind="websocket") == 1
+        assert told(gina, "requests_total", app="site") == 0
+    eventually(lambda: told(gina, "requests_total", app="site", status="1xx") == 1)
+    assert told(gina, "running", kind="websocket") == 0
+    assert told(gina, "request_duration_seconds_count", app="site") == 0
 
 
 def test_a_file_that_is_wrong_or_new_shows(gina: Portal) -> None:
