@@ -91,25 +91,26 @@ def _nginx(mode: str, folder: Path) -> tuple[list[str], Path | None]:
     config = folder / "nginx.conf"
     file = SETUP / "nginx" / f"{mode}.conf"
     config.write_text(_NGINX.format(folder=folder, file=file))
-    return [_found("nginx"), "-c", str(config), "-e", str(folder / "error.log")], None
+    return [found("nginx"), "-c", str(config), "-e", str(folder / "error.log")], None
 
 
 def _caddy(mode: str, folder: Path) -> tuple[list[str], Path | None]:
     config = folder / "Caddyfile"
     config.write_text(_CADDY.format(file=SETUP / "caddy" / f"{mode}.Caddyfile"))
     root = folder / "data" / "caddy" / "pki" / "authorities" / "local" / "root.crt"
-    command = [_found("caddy"), "run", "--config", str(config), "--adapter", "caddyfile"]
+    command = [found("caddy"), "run", "--config", str(config), "--adapter", "caddyfile"]
     return command, root if mode == "one-name" else None
 
 
 def _traefik(_: str, __: Path) -> tuple[list[str], Path | None]:
-    return [_found("traefik"), "--configFile=/etc/traefik/traefik.yaml"], None
+    return [found("traefik"), "--configFile=/etc/traefik/traefik.yaml"], None
 
 
 _COMMANDS = {"nginx": _nginx, "caddy": _caddy, "traefik": _traefik}
 
 
-def _found(program: str) -> str:
+def found(program: str) -> str:
+    """Return the path of a program; skips where there is none."""
     for path in (str(ROOT / ".venv-servers" / "bin"), None, "/usr/sbin"):
         if found := shutil.which(program, path=path):
             return found
