@@ -16,8 +16,7 @@ from tests.certificates import DAY, authority, write_pair
 from tests.cli.test_health import answering, health_of, unix
 
 if TYPE_CHECKING:
-    from tests.certificates import Authority
-from tests.cli.conftest import Home
+    from tests.cli.conftest import Home
 
 ID_A = "8271dd" + "a" * 97
 
