@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from proxy.server.quick_health import quick_health
 from tests.monitoring.test_exposition import Samples, samples
 from tests.transfer.relay_sides import KEY, SWITCHED
 from tests.wire.conftest import SITE
@@ -194,6 +195,11 @@ def test_any_worker_tells_the_numbers_of_all_and_of_those_that_were_killed(
     assert exchange(several.public, get(several)).status == 200
     eventually(lambda: counted() == MANY + 1)
     assert {counted() for _ in range(MANY)} == {MANY + 1}
+
+
+def test_health_is_quick_with_several_workers_too(several: Portal) -> None:
+    folder = {"PORTAL_CONFIG": str(several.config)}
+    eventually(lambda: quick_health(["health"], folder) == 0)
 
 
 def test_what_runs_in_other_workers_is_told_too(several: Portal, app: Recorder) -> None:
