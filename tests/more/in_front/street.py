@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import pytest
 from websockets.sync.client import ClientConnection, connect
@@ -149,11 +149,12 @@ def made_slow(go_on: threading.Event) -> Callable[[Accepted], None]:
 
 
 class Silence:
-    """Requests that are silent for more than a minute, while other tests go on."""
+    """Requests that are silent for more than a minute, while tests go on; a context manager."""
 
     def __init__(self, made: Street) -> None:
         self._street = made
         self._began = time.monotonic()
+        self._open = ExitStack()
         self.answers: dict[str, Raw] = {}
         ways = {"sealed": self._sealed}
         if made.mode == "app-hosts":
@@ -164,7 +165,15 @@ class Silence:
         ]
         for thread in self._threads:
             thread.start()
-        self.websocket = dial(made, "/public/echo") if made.mode == "app-hosts" else None
+        self.websocket: ClientConnection | None = None
+
+    def __enter__(self) -> Self:
+        if self._street.mode == "app-hosts":
+            self.websocket = self._open.enter_context(dial(self._street, "/public/echo"))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
 
     def over(self) -> dict[str, Raw]:
         """Wait for the end of the minute, have all answered, and return what came."""

@@ -33,8 +33,8 @@ def street_(
     kind, mode = request.param
     with own_network(), pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("front")
-        with street(kind, mode, folder, patch) as made:
-            yield made, Silence(made)
+        with street(kind, mode, folder, patch) as made, Silence(made) as silence:
+            yield made, silence
 
 
 @pytest.fixture
@@ -248,4 +248,3 @@ def test_a_minute_of_silence_ends_nothing(street_: tuple[Street, Silence]) -> No
     assert silence.websocket is not None
     silence.websocket.send("still there")
     assert silence.websocket.recv(PATIENCE) == "still there"
-    silence.websocket.close()
