@@ -74,6 +74,8 @@ def pair(
     show_qr(link, wanted=qr)
     if portal.config.is_plain_http:
         remark("public_url is plain http: whoever is on the way can read the code, and come in.")
+    if not portal.config.app_hosts:
+        remark("app_hosts is false: a device comes to the Portal's own pages, and to no app.")
 
 
 @terminals.command("list", cls=Command)

@@ -195,3 +195,5 @@ def test_the_commands_tell(street: Street) -> None:
     assert pinged.returncode == 0, pinged.stdout
     called = street.bob.command("call", "Ada", "wide", "/")
     assert called.stdout == "ok"
+    assert "and to no app" in street.ada.command("terminals", "pair").stderr
+    assert "and to no app" not in street.cleo.command("terminals", "pair").stderr
