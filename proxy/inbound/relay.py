@@ -3,118 +3,51 @@
 Nothing is decided here: ``proxy.core.gate`` decides, for whatever comes in an envelope too. What
 comes sealed, or from a stranger, streams both ways. A signed request and its response are held
 whole, since neither may be believed in part (``proxy.inbound.signed_forward``).
+
+The way to the app and the way back are the halves that it is made of: ``RequestForward`` and
+``ResponseForward``.
 """
 
 import asyncio
-import hashlib
-from collections.abc import Collection
-from dataclasses import replace
 from functools import partial
 
 from starlette.types import Message, Send
 
 from proxy import portal_paths
-from proxy.config.apps import App
 from proxy.core.access.policy import Access
 from proxy.core.epoch import Epoch
 from proxy.core.errors import Code, Refusal
-from proxy.core.gate import Admission, RefusedPeer, Request, Unpaired
-from proxy.core.http.caching import stored_nowhere
-from proxy.core.http.forwarded import ForwardedChain, RemotePeer, read_forwarded_chain
-from proxy.core.http.headers import Field, Fields, content_length, indexed, response_for_travel
-from proxy.core.http.problem import Response, hint_for, refusal_response, wants_page
-from proxy.core.http1.framing import IN_CHUNKS, bodiless
-from proxy.core.http1.grammar import RequestHead
+from proxy.core.gate import Admission, RefusedPeer, Request
+from proxy.core.http.headers import Field, Fields
 from proxy.core.http1.reader import SWITCHING_PROTOCOLS
+from proxy.core.http.problem import Response
 from proxy.core.log_line import ANSWERED, REVOKED, RequestLine
 from proxy.core.revocation import revocation_reason, subject_of_request
 from proxy.core.sealing.envelope import GATEWAY
-from proxy.core.signature.base import NotSignable
-from proxy.core.signature.digest import BodyDigest
-from proxy.core.signature.response import Question
-from proxy.core.terminals.return_address import PAIR, is_navigation
+from proxy.core.terminals.return_address import PAIR
 from proxy.core.websocket.handshake import Handshake, asks_for_websocket, read_handshake
 from proxy.http.asgi_handler import AsgiHandler
-from proxy.http.downstream import Downstream
-from proxy.http.upstream import UpstreamExchange, UpstreamFailed, UpstreamRequest
-from proxy.inbound.app_request import EMPTY
-from proxy.inbound.context import InboundContext
+from proxy.http.upstream import UpstreamFailed
 from proxy.inbound.envelope import Envelope
-from proxy.inbound.signed_forward import SignedForward
-from proxy.inbound.terminal_session import sent_to_pair, session_cookie
+from proxy.inbound.refusals import signed_response, told_refusal
+from proxy.inbound.response_forward import ResponseForward
+from proxy.inbound.terminal_session import session_cookie
 from proxy.transfer.access_log import named
 from proxy.transfer.body import RequestPieces, refuse_large
-from proxy.transfer.body_stages import LimitedBody, ProvenBody
-from proxy.transfer.buffered_body import BufferedBody
-from proxy.transfer.client import Client, received_framing
-from proxy.transfer.coalescing import Coalescing
+from proxy.transfer.client import Client
 from proxy.transfer.failures import app_failed
-from proxy.transfer.held_body import HeldSender
-from proxy.transfer.places import Place
-from proxy.transfer.relay import At, Kind, Relay, Stage
-from proxy.transfer.spool import SpoolHolder, fields_of_spooled
+from proxy.transfer.relay import At, Kind
 from proxy.transfer.websocket import EVICTED, WebSocketRelay, close_for
-
-LISTENER = "public"
-_PROOF = frozenset({b"signature", b"signature-input", b"portal-key", b"content-digest"})
 
 _ACCESS = {access: access.name.lower() for access in Access}
 
 _ANSWERED = Request(b"", b"", ())
 
 
-class InboundRelay(Relay):
+class InboundRelay(ResponseForward):
     """One of them, from its head to its end."""
 
-    __slots__ = (
-        "_admission",
-        "_app",
-        "_chain",
-        "_context",
-        "_cookie",
-        "_framing",
-        "_handshake",
-        "_own",
-        "_pages",
-        "_pending_head",
-        "_place",
-        "_question",
-        "_request",
-        "_sender",
-        "_signed",
-        "_socket",
-    )
-
-    def __init__(
-        self, context: InboundContext, head: RequestHead, remote: RemotePeer, client: Downstream
-    ) -> None:
-        super().__init__(LISTENER, head, remote, client)
-        line, config = self.line, context.portal.config
-        self._context = context
-        fields = indexed(head.fields)
-        self._chain: ForwardedChain = read_forwarded_chain(
-            remote,
-            fields,
-            config.trusted_proxies,
-            public=context.portal.hosts.origin.scheme,
-            made_id=line.request_id,
-        )
-        line.client, line.request_id = self._chain.client, self._chain.request_id
-        self._request = Request(head.method, head.target, fields)
-        self._framing: Field | None = received_framing(fields)
-        self._admission: Admission | None = None
-        self._app: App | None = None
-        self._question: Question | None = None
-        """What a signed request asks, as soon as it is known: a refusal is signed for it too."""
-        self._place: Place | None = None
-        self._cookie: Field | None = None
-        self._own: Collection[bytes] = ()
-        self._handshake: Handshake | None = None
-        self._socket: WebSocketRelay | None = None
-        self._signed: SignedForward | None = None
-        self._sender: HeldSender | None = None
-        self._pages: AsgiHandler | None = None
-        self._pending_head: tuple[int, Fields] | None = None
+    __slots__ = ()
 
     # Deciding.
 
@@ -241,9 +174,10 @@ class InboundRelay(Relay):
             self._tell_peer(response)
 
     def _tell_peer(self, response: Response) -> None:
-        if self._question is not None and self._request.seal is None:
-            response = self._signed_response(response, self._question)
-        self._respond(response, self._request.method)
+        portal, request = self._context.portal, self._request
+        if self._question is not None and request.seal is None:
+            response = signed_response(portal, request, response, self._question)
+        self._respond(response, request.method)
 
     def _serve_pairing_page(self, admission: Admission) -> None:
         """Have the page served: it waits for its form, and for the disk."""
@@ -266,281 +200,6 @@ class InboundRelay(Relay):
 
     def _served(self, _: None) -> None:
         self._end()
-
-    # On its way to an app.
-
-    def _forward(self, app: App) -> None:
-        """Stream the request to its app. ``app`` is as it was when the request was admitted."""
-        context, request, admission = self._context, self._request, self._admission
-        if admission is None:
-            return
-        framing = self._framing
-        refuse_large(framing, context.limits.body)
-        if admission.digests and framing is None:
-            # Without a body there is nothing to wait for: its digest is that of no bytes.
-            BodyDigest(admission.digests).refuse_mismatch()
-        client = self._client
-        if client.takes_upgrade and asks_for_websocket(1, request.fields):
-            # Only a connection of HTTP/1.1 can be upgraded; elsewhere the fields mean nothing.
-            self._handshake = read_handshake(request.method, request.fields)
-            framing = None
-        self._own = context.responses.own_hosts(request, app.name, self._chain)
-        outgoing = context.requests.streamed(
-            request, admission, app, self._chain, framing, is_upgrade=self._handshake is not None
-        )
-        if framing == EMPTY:
-            # With the head the app has all of it: first comes the end, and the proof.
-            self._up = ProvenBody(
-                partial(self._proven_empty, outgoing), BodyDigest(admission.digests)
-            ).receive
-            client.invite()
-            client.resume()
-        elif framing == IN_CHUNKS:
-            self._find_version(app, outgoing)
-        else:
-            self._ask(outgoing)
-
-    def _proven_empty(self, outgoing: UpstreamRequest, _: bytes, *, ends: bool) -> None:
-        if ends:
-            self._up = None
-            self._ask(replace(outgoing, streams=False))
-
-    def _find_version(self, app: App, outgoing: UpstreamRequest) -> None:
-        """Send chunks to a server that can read them: of HTTP/1.1."""
-        minor = app.minor
-        if minor is None:
-            minor = self._context.upstream.known_minor_version(outgoing)
-        if minor is None:
-            asking = self._context.upstream.minor_version(outgoing)
-            self._wait(asking, partial(self._version_found, outgoing))
-        else:
-            self._version_found(outgoing, minor)
-
-    def _version_found(self, outgoing: UpstreamRequest, minor: int) -> None:
-        if minor:
-            self._ask(outgoing)
-        else:
-            self._spool(outgoing)
-
-    def _spool(self, outgoing: UpstreamRequest) -> None:
-        """Hold all of the body, and send it with its length."""
-        client = self._client
-        spooled = SpoolHolder(
-            self._context.spool,
-            outgoing.to,
-            pause=client.pause,
-            resume=client.resume,
-            on_held=lambda: self._guarded(partial(self._send_spooled, outgoing, spooled)),
-            on_failure=self.fail,
-        )
-        self._hold(spooled)
-        self._up = self._checked(spooled.receive)
-        client.invite()
-        client.resume()
-
-    def _send_spooled(self, outgoing: UpstreamRequest, spooled: SpoolHolder) -> None:
-        self._up = None
-        body = spooled.body
-        fields = fields_of_spooled(outgoing.fields, body.size)
-        exchange = self._begin_exchange(replace(outgoing, fields=fields))
-        self._send_from(body, exchange)
-
-    def _send_from(self, body: BufferedBody, exchange: UpstreamExchange) -> None:
-        """Send a body that is held; goes on by itself, and with ``resume_body``."""
-        send = partial(self._send_to_app, exchange)
-        self._sender = HeldSender(body, send, lambda: exchange.is_blocked, self.fail)
-        self._hold(self._sender)
-        self._sender.go_on()
-
-    def _send_to_app(self, exchange: UpstreamExchange, piece: bytes, *, ends: bool) -> None:
-        self._guarded(partial(exchange.send, piece, ends=ends))
-
-    def _ask(self, outgoing: UpstreamRequest) -> None:
-        """Send the request to its app, with its body as it comes."""
-        exchange = self._begin_exchange(outgoing)
-        if not outgoing.streams:
-            return
-        self._up = self._checked(exchange.send)
-        if not any(name == b"expect" for name, _ in outgoing.fields):
-            self._client.invite()
-        # Else the client's body is asked for when the app asks for it, or a second later; where it
-        # comes unasked, it is sent along.
-        if not exchange.is_blocked:
-            self._client.resume()
-
-    def _begin_exchange(self, outgoing: UpstreamRequest) -> UpstreamExchange:
-        self._at = At.ASKING
-        self._exchange = exchange = self._context.upstream.begin(outgoing, self)
-        self._pause_if_blocked()
-        return exchange
-
-    def _checked(self, to: Stage) -> Stage:
-        """Return what checks the request's body on its way ``to`` the app."""
-        admission = self._admission
-        if admission is not None and admission.digests:
-            to = ProvenBody(to, BodyDigest(admission.digests)).receive
-        if self._framing == IN_CHUNKS:
-            to = LimitedBody(to, self._context.limits.body).receive
-        return to
-
-    def _forward_signed(self, app: App | None) -> None:
-        """Hold a signed request until its digest is proven."""
-        if self._admission is None or self._question is None:
-            return
-        self._signed = SignedForward(
-            self._context, self._admission, self._framing, self._client, self.fail
-        )
-        self._hold(self._signed)
-        self._up = self._signed.body_received
-        self._app = app
-        self._signed.hold(self._signed_is_proven)
-
-    def _signed_is_proven(self) -> None:
-        signed, app, admission = self._signed, self._app, self._admission
-        self._up = None
-        if signed is None or admission is None:
-            return
-        if app is None:
-            self._answer_own()
-            return
-        outgoing = self._context.requests.buffered(
-            self._request, admission, app, self._chain, self._framing, signed.body
-        )
-        exchange = self._begin_exchange(outgoing)
-        if outgoing.streams:
-            self._send_from(signed.body, exchange)
-
-    def resume_body(self) -> None:
-        """Go on with the request's body."""
-        if self._socket is not None:
-            self._socket.resume_to_app()
-        elif self._sender is not None:  # the request's: there is no other while this is told
-            self._sender.go_on()
-        else:
-            self._client.resume()
-
-    def pause_body(self) -> None:
-        """Take no more of the request's body for now."""
-        if self._socket is not None:
-            self._socket.pause_to_app()
-        elif self._sender is None:  # which looks by itself
-            self._client.pause()
-
-    # On its way back.
-
-    def interim_received(self, status: int, fields: Fields) -> None:
-        """Pass on an interim response, to who can get one."""
-        if self._signed is None and self._client.takes_interim and self._handshake is None:
-            self._guarded(partial(self._pass_interim_on, status, fields))
-
-    def _pass_interim_on(self, status: int, fields: Fields) -> None:
-        passing = self._context.responses.interim(status, fields, self._own)
-        self._client.send_interim(status, passing)
-
-    def _head(self, status: int, fields: Fields) -> None:
-        """Take the head of the app's response."""
-        context, request, admission = self._context, self._request, self._admission
-        if admission is None:
-            return
-        if self._signed is not None and self._exchange is not None:
-            self._down = self._signed.response(
-                status, fields, self._exchange, partial(self._guarded, self._sign)
-            )
-            return
-        if status == SWITCHING_PROTOCOLS and self._handshake is not None:
-            self._switch(admission, fields, self._handshake)
-            return
-        passing = context.responses.passing(request, admission, status, fields, self._own)
-        if bodiless(request.method, status):
-            # All of it is there with the head, unless the app breaks off: that can still be told.
-            self._pending_head = status, passing
-            self._down = self._await_end
-            return
-        if request.seal is not None:
-            size = content_length(passing)
-            if size is not None:
-                # An app that breaks off meanwhile can be told of: nothing of its response has gone.
-                self._pending_head = status, passing
-                collecting = Coalescing(size, partial(self._collected, size), to_end=True)
-                self._hold(collecting)
-                self._down = collecting.add
-                return
-        self._send_head(status, passing)
-
-    def _await_end(self, piece: bytes, *, ends: bool) -> None:
-        del piece
-        if ends and self._pending_head is not None:
-            self._send_head(*self._pending_head)
-            self._send(b"", ends=True)
-
-    def _collected(self, size: int, first: bytes, ends: bool) -> None:  # noqa: FBT001 - OnReleased
-        if len(first) > size:
-            self.fail(UpstreamFailed("the response is longer than it said"))
-        elif self._pending_head is not None:
-            self._down = None
-            self._guarded(partial(self._send_collected, *self._pending_head, first, ends=ends))
-
-    def _send_collected(self, status: int, fields: Fields, first: bytes, *, ends: bool) -> None:
-        self._send_head(status, fields)
-        self._send(first, ends=ends)  # b"" too: what is sealed of the head goes then
-
-    def _sign(self) -> None:
-        """Send the app's response, which is all there, signed."""
-        signed, admission, question = self._signed, self._admission, self._question
-        if signed is None or admission is None or question is None or signed.status is None:
-            return
-        context = self._context
-        own = context.responses.own_hosts(self._request, admission.app or "", self._chain)
-        to_sign = context.responses.to_sign(
-            self._request, admission, signed.status, signed.fields, own
-        )
-        response = Response(signed.status, to_sign, b"")
-        body = signed.their_body
-        fields: Fields = context.portal.sign_response(response, body.sha256, question)
-        self._finish_exchange()
-        if bodiless(self._request.method, signed.status):
-            self._send_head(signed.status, fields)
-            self._send(b"", ends=True)
-            return
-        self._send_head(signed.status, (*fields, (b"content-length", b"%d" % body.size)))
-        client = self._client
-        self._sender = HeldSender(body, self._send_held, lambda: client.is_blocked, self.fail)
-        self._hold(self._sender)
-        self._sender.go_on()
-
-    def _send_held(self, piece: bytes, *, ends: bool) -> None:
-        self._guarded(partial(self._send, piece, ends=ends))
-
-    def resume_response(self) -> None:
-        """Go on with the response, or end it once it is delivered."""
-        if self._socket is not None:
-            self._socket.resume_to_client()
-        elif self._at is At.DELIVERING:
-            super().resume_response()
-        elif self._pages is not None:
-            self._pages.resume_response()
-        elif self._signed is None:
-            super().resume_response()
-        elif self._sender is not None and self._at is At.ANSWERING:
-            self._sender.go_on()
-
-    def pause_response(self) -> None:
-        """Take no more of the response for now."""
-        if self._socket is not None:
-            self._socket.pause_to_client()
-        elif self._signed is None:  # else it is held, and who sends it looks by itself
-            super().pause_response()
-
-    def _pause_if_blocked(self) -> None:
-        if self._signed is None:
-            super()._pause_if_blocked()
-
-    def _send_head(self, status: int, fields: Fields) -> None:
-        super()._send_head(status, self._with_cookie(fields))
-
-    def _with_cookie(self, fields: Fields) -> Fields:
-        """Add the terminal's cookie, where it is due."""
-        return fields if self._cookie is None else [*stored_nowhere(fields), self._cookie]
 
     # A WebSocket.
 
@@ -639,40 +298,9 @@ class InboundRelay(Relay):
         self._tell_refusal(refusal)
 
     def _tell_refusal(self, refusal: Refusal) -> None:
-        request = self._request
-        if request.seal is not None:
-            response = refusal_response(refusal)
-        elif self._question is not None:
-            response = self._signed_response(refusal_response(refusal), self._question)
-        elif isinstance(refusal, Unpaired) and is_navigation(request.method, request.fields):
-            response = sent_to_pair(refusal, self.line.request_id)
-            self.line.status = response.status
-        else:
-            page = wants_page(request.method, request.fields)
-            response = refusal_response(
-                refusal,
-                page=page,
-                request_id=self.line.request_id,
-                hint=hint_for(refusal, request.fields) if page else "",
-            )
+        portal, request = self._context.portal, self._request
+        response = told_refusal(portal, request, self._question, refusal, self.line)
         self._respond(response, request.method)
-
-    def _signed_response(self, response: Response, question: Question) -> Response:
-        """Return a response of our own, signed.
-
-        A proof that it has of its own, as the identity document does, makes way for the one that
-        answers this question. A question that no honest sender asks (it covers what isn't there)
-        can't be signed for, and gets the response as it is.
-        """
-        bare_fields = response_for_travel([f for f in response.fields if f[0] not in _PROOF])
-        bare = replace(response, fields=tuple(bare_fields))
-        body = b"" if self._request.method == b"HEAD" else response.body
-        digest = hashlib.sha256(body).digest()
-        try:
-            fields = self._context.portal.sign_response(bare, digest, question)
-        except NotSignable:
-            return response
-        return replace(response, fields=fields)
 
 
 def _brings_envelope(request: Request, admission: Admission) -> bool:

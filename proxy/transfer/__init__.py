@@ -1,8 +1,8 @@
 """What the ways in and out share, for a request that is let through.
 
 ``relay`` is one request, from its head to its end, between a client and whoever answers; the ways
-in and out say what is decided in it. ``body``, ``response`` and ``websocket`` are what moves, and
-``client`` is whoever sent it.
+in and out say what is decided in it. ``body``, ``response`` and ``websocket``, in each
+``websocket_direction``, are what moves, and ``client`` is whoever sent it.
 ``body_stages`` checks a body as it passes; ``coalescing`` holds the beginning of one back,
 ``held_body`` fills and sends a ``buffered_body``, which is kept whole, and ``spool`` is for those
 whose length must be told first.

@@ -83,21 +83,9 @@ class Relay:
     """
 
     __slots__ = (
-        "_active",
-        "_at",
-        "_began",
-        "_client",
-        "_closables",
-        "_down",
-        "_exchange",
-        "_head_of_request",
-        "_is_failing",
-        "_outer",
-        "_subject",
-        "_up",
-        "_waiting",
-        "line",
-    )
+        "_active", "_at", "_began", "_client", "_closables", "_down", "_exchange",
+        "_head_of_request", "_is_failing", "_outer", "_subject", "_up", "_waiting", "line",
+    )  # fmt: skip
 
     def __init__(
         self, listener: str, head: RequestHead, remote: RemotePeer, client: Downstream

@@ -25,22 +25,20 @@ Source: RFC 6455, sections 5 and 7.
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from enum import Enum, auto
-from typing import Protocol
 
 from proxy.config.limits import DEFAULT_LIMITS
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Fields
 from proxy.core.http1.reader import SWITCHING_PROTOCOLS
-from proxy.core.websocket.frames import Close, FrameFilter, close_frame
+from proxy.core.websocket.frames import Close, FrameFilter
 from proxy.core.websocket.frames import State as Passing
 from proxy.core.websocket.handshake import Handshake, NotAgreed, fields_for_client, read_response
 from proxy.http.downstream import Downstream
 from proxy.http.upstream import UpstreamExchange, UpstreamFailed
 from proxy.transfer.response import passing_fields
+from proxy.transfer.websocket_direction import GONE, Direction, State
 
 log = logging.getLogger("proxy.websocket")
 
@@ -68,110 +66,6 @@ _LIMITS = RelayLimits()
 def close_for(code: Code) -> Close:
     """Return how a revocation for ``code`` is told."""
     return Close.TRY_AGAIN_LATER if code is Code.APP_BUSY else Close.NOT_ALLOWED
-
-
-class _Side(Protocol):
-    """Either side: a ``Downstream`` or an ``UpstreamExchange`` behind the 101."""
-
-    @property
-    def is_blocked(self) -> bool: ...
-
-    def send(self, piece: bytes, *, ends: bool = False) -> None: ...
-
-    def pause(self) -> None: ...
-
-    def resume(self) -> None: ...
-
-
-class _Gone:
-    """A side that has our end, or that is none of ours any more: nothing reaches it."""
-
-    is_blocked = False
-
-    def send(self, piece: bytes, *, ends: bool = False) -> None:
-        pass
-
-    def pause(self) -> None:
-        pass
-
-    def resume(self) -> None:
-        pass
-
-
-_GONE = _Gone()
-
-
-class _State(Enum):
-    """Where a direction is between its beginning and its end."""
-
-    OPEN = auto()
-    ENDING = auto()
-    ENDED = auto()
-
-
-class _Direction:
-    """The frames from ``source`` to ``to``."""
-
-    __slots__ = (
-        "_at", "frame_filter", "is_held", "is_paused", "is_turn_due", "masks", "rest", "source",
-        "state", "to",
-    )  # fmt: skip
-
-    def __init__(self, source: _Side, to: _Side, frame_filter: FrameFilter, *, masks: bool) -> None:
-        """``masks`` tells whether a Close of ours is masked, as those are that an app gets."""
-        self.source = source
-        self.to = to
-        self.frame_filter = frame_filter
-        self.masks = masks
-        self.state = _State.OPEN
-        self.rest = b""
-        """What came and waits, from ``_at`` on."""
-        self._at = 0
-        self.is_held = False
-        """Whether ``to`` takes nothing for now."""
-        self.is_paused = False
-        """Whether ``source`` is."""
-        self.is_turn_due = False
-        """Whether what waits goes on soon."""
-
-    def put(self, piece: bytes) -> None:
-        """Let ``piece`` wait behind what waits already."""
-        self.rest = self.rest[self._at :] + piece if self.rest else piece
-        self._at = 0
-
-    def take(self, size: int) -> bytes:
-        """Return the first ``size`` bytes that wait, or all."""
-        start, rest = self._at, self.rest
-        end = start + size
-        if end < len(rest):
-            self._at = end
-            return rest[start:end]
-        self.drop()
-        return rest[start:] if start else rest
-
-    def drop(self) -> None:
-        """Forget what waits."""
-        self.rest, self._at = b"", 0
-
-    def steer(self) -> None:
-        """Pause ``source`` while anything waits, or would have to; resume it afterwards."""
-        wanted = self.is_held or bool(self.rest)
-        if self.state is _State.OPEN and wanted is not self.is_paused:
-            self.is_paused = wanted
-            if wanted:
-                self.source.pause()
-            else:
-                self.source.resume()
-
-    def close(self, code: Close) -> bytes:
-        """Return a Close of ours, as it looks where this leads."""
-        return close_frame(code, mask=secrets.token_bytes(4) if self.masks else b"")
-
-    def let_go(self) -> None:
-        """Have nothing to do with either side any more."""
-        self.source = self.to = _GONE
-        self.state = _State.ENDED
-        self.drop()
 
 
 class WebSocketRelay:
@@ -225,8 +119,8 @@ class WebSocketRelay:
             FrameFilter(sends_masked=masked, deflate=deflate, limit=limits.message)
             for masked in (True, False)
         )
-        self._up = _Direction(client, exchange, up, masks=True)
-        self._down = _Direction(exchange, client, down, masks=False)
+        self._up = Direction(client, exchange, up, masks=True)
+        self._down = Direction(exchange, client, down, masks=False)
 
     def begin(self, on_over: Callable[[Exception | None], None]) -> None:
         """Pass the 101 on, and frames from then on."""
@@ -256,8 +150,8 @@ class WebSocketRelay:
 
         Behind its end too: it may have been listening until then.
         """
-        self._up.to = _GONE
-        if self._down.state is _State.OPEN:
+        self._up.to = GONE
+        if self._down.state is State.OPEN:
             self._failure = failure
             self._take(self._down, b"", ends=True)
         self._go_on(self._up)  # or the client's end would never be seen
@@ -313,19 +207,19 @@ class WebSocketRelay:
 
     # What passes.
 
-    def _take(self, direction: _Direction, piece: bytes, *, ends: bool) -> None:
-        if direction.state is not _State.OPEN:
+    def _take(self, direction: Direction, piece: bytes, *, ends: bool) -> None:
+        if direction.state is not State.OPEN:
             return
         self.last_moved = self._loop.time()
         if ends:
-            direction.state = _State.ENDING
+            direction.state = State.ENDING
         is_first = not direction.rest
         if piece:
             direction.put(piece)
         if is_first:
             self._pass_on(direction)
 
-    def _pass_on(self, direction: _Direction) -> None:
+    def _pass_on(self, direction: Direction) -> None:
         """Hand on what waits, as far as it can be taken, and as much as one turn may cost.
 
         Only headers cost time: a payload passes however long it is.
@@ -340,10 +234,10 @@ class WebSocketRelay:
         direction.steer()
         if direction.rest:
             self._see_to_turn(direction)
-        elif direction.state is _State.ENDING:
+        elif direction.state is State.ENDING:
             self._end(direction)
 
-    def _hand_on(self, direction: _Direction, part: bytes) -> None:
+    def _hand_on(self, direction: Direction, part: bytes) -> None:
         # What the filter passes on goes out even where it is the last before a violation: the
         # other side gets whole frames up to there, then our Close.
         self._send(direction, direction.frame_filter.feed(part))
@@ -356,28 +250,28 @@ class WebSocketRelay:
         if direction.frame_filter.state is Passing.OVER:
             direction.drop()
 
-    def _send(self, direction: _Direction, data: bytes) -> None:
+    def _send(self, direction: Direction, data: bytes) -> None:
         if data:
             direction.to.send(data)
             if direction.to.is_blocked:
                 self._hold(direction)
 
-    def _hold(self, direction: _Direction) -> None:
+    def _hold(self, direction: Direction) -> None:
         direction.is_held = True
         direction.steer()
 
-    def _go_on(self, direction: _Direction) -> None:
+    def _go_on(self, direction: Direction) -> None:
         direction.is_held = False
         self._see_to_turn(direction)
         direction.steer()
 
-    def _see_to_turn(self, direction: _Direction) -> None:
+    def _see_to_turn(self, direction: Direction) -> None:
         """Let what waits have its turn, unless it has to wait for longer."""
         if direction.rest and not direction.is_held and not direction.is_turn_due:
             direction.is_turn_due = True
             self._loop.call_soon(self._have_turn, direction)
 
-    def _have_turn(self, direction: _Direction) -> None:
+    def _have_turn(self, direction: Direction) -> None:
         direction.is_turn_due = False
         try:
             self._pass_on(direction)
@@ -386,7 +280,7 @@ class WebSocketRelay:
 
     # How it ends by itself.
 
-    def _end(self, direction: _Direction) -> None:
+    def _end(self, direction: Direction) -> None:
         """See to it that the side to which ``direction`` leads learns of the other one's end."""
         if self._failure is not None and direction is self._down and not self._may_break_off:
             self._be_over(self._failure)
@@ -394,7 +288,7 @@ class WebSocketRelay:
         # Where no Close came for ours to replace, ours goes out now.
         self._close_now(direction)
         self._send_end(direction)
-        direction.state = _State.ENDED  # not before, for what is sent may call us
+        direction.state = State.ENDED  # not before, for what is sent may call us
         self._end_within(self._limits.ending)
         self._end_if_told()
         self._look()
@@ -403,17 +297,17 @@ class WebSocketRelay:
     def _may_break_off(self) -> bool:
         """Whether a reset is the app's end: many an app resets behind its Close, or the client."""
         is_closed = self._down.frame_filter.state is Passing.OVER
-        return is_closed or self._up.state is _State.ENDED
+        return is_closed or self._up.state is State.ENDED
 
-    def _send_end(self, direction: _Direction) -> None:
+    def _send_end(self, direction: Direction) -> None:
         """Send our end where ``direction`` leads, once; nothing is sent there behind it."""
-        to, direction.to = direction.to, _GONE
-        if to is not _GONE:
+        to, direction.to = direction.to, GONE
+        if to is not GONE:
             to.send(b"", ends=True)
             self._go_on(direction)  # so that we hear of the source's end
 
     def _look(self) -> None:
-        if self._down.state is _State.ENDED and (self._up.state is _State.ENDED or self._is_told):
+        if self._down.state is State.ENDED and (self._up.state is State.ENDED or self._is_told):
             # What the client was told it has a moment to read; for its own end nobody waits.
             self._be_over(None)
 
@@ -437,7 +331,7 @@ class WebSocketRelay:
 
     # Our own end of it.
 
-    def _refuse(self, direction: _Direction) -> None:
+    def _refuse(self, direction: Direction) -> None:
         violation = direction.frame_filter.violation
         if violation is None:
             return
@@ -449,7 +343,7 @@ class WebSocketRelay:
             self._close_now(direction)
             self._end_if_told()
 
-    def _close(self, code: Close, direction: _Direction, back: _Direction) -> None:
+    def _close(self, code: Close, direction: Direction, back: Direction) -> None:
         """Say Close where ``direction`` leads; ``back`` ends with ours in place of the other's."""
         if self._closing is not None:
             return
@@ -459,7 +353,7 @@ class WebSocketRelay:
         back.frame_filter.close_with(back.close(code))
         self._close_now(direction)
 
-    def _close_now(self, direction: _Direction) -> None:
+    def _close_now(self, direction: Direction) -> None:
         """Say Close where ``direction`` leads, if we close; a payload that has begun ends first."""
         if self._closing is not None:
             frame = direction.close(self._closing)
@@ -499,11 +393,11 @@ class WebSocketRelay:
             failure = error
         self._be_over(failure)
 
-    def _tell_at_once(self, direction: _Direction) -> bool:
+    def _tell_at_once(self, direction: Direction) -> bool:
         """Tell the side to which ``direction`` leads; part of a frame may wait for it for ever."""
         if direction.to.is_blocked:
             return False
-        has_end = direction.to is _GONE
+        has_end = direction.to is GONE
         self._close_now(direction)
         is_closed = direction.frame_filter.state is Passing.OVER
         return has_end or (is_closed and not direction.to.is_blocked)

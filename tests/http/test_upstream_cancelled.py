@@ -107,9 +107,9 @@ async def test_a_cancelled_exchange_stays_cancelled_while_its_body_takes_its_tim
     begun, cleaning = asyncio.Event(), asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
-        begun.set()
         try:
             yield b"x"
+            begun.set()
             await asyncio.Event().wait()
         finally:
             cleaning.set()

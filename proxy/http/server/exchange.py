@@ -12,7 +12,6 @@ held, no more than the connection's ``buffered``. Behind a 101 the same calls ca
 
 import asyncio
 import logging
-from typing import Protocol
 
 from proxy.core.http.headers import Field, Fields, values_of
 from proxy.core.http1.framing import IN_CHUNKS, Persistence, bodiless, persistence, request_framing
@@ -21,7 +20,7 @@ from proxy.core.http1.reader import SWITCHING_PROTOCOLS
 from proxy.core.http1.writer import CONTINUE, LAST_CHUNK, chunk, response_head
 from proxy.core.websocket.handshake import asks_for_websocket
 from proxy.http.downstream import RequestHandler
-from proxy.http.server.unsent_heads import UnsentHeads
+from proxy.http.server.response_writer import ResponseWriter
 
 _OF_THE_CONNECTION = frozenset({b"connection", b"keep-alive", b"transfer-encoding"})
 
@@ -29,47 +28,6 @@ _OF_A_STREAM = RequestHead(b"", b"", 1, ())
 """Stands where the head was of a request that a stream took the place of."""
 
 log = logging.getLogger("proxy.http")
-
-
-class ResponseWriter(Protocol):
-    """The connection, as an exchange uses it."""
-
-    @property
-    def unsent_heads(self) -> UnsentHeads:
-        """Where heads wait for their bodies."""
-
-    @property
-    def is_stopping(self) -> bool:
-        """Whether no request may follow this one."""
-
-    @property
-    def is_write_blocked(self) -> bool:
-        """Whether the client takes nothing more for now."""
-
-    def write(self, data: bytes) -> None:
-        """Send ``data``."""
-
-    def write_end(self) -> None:
-        """Send our end behind what was written; the client's may still be to come."""
-
-    def deliver(self) -> None:
-        """Be blocked until the client's side of the socket has all of it."""
-
-    @property
-    def unread_limit(self) -> int:
-        """How many bytes of a body are read past when its request has its response."""
-
-    def resume_reading(self) -> None:
-        """Let the client send more, once enough was taken."""
-
-    def switch_protocols(self) -> None:
-        """Leave HTTP: what comes from now on, and what has come already, is a stream's."""
-
-    def exchange_finished(self, exchange: "Exchange") -> None:
-        """Go on to the next request."""
-
-    def break_off(self) -> None:
-        """Close so that the client can't take what it got for the whole."""
 
 
 class BrokenResponse(Exception):
@@ -80,33 +38,12 @@ class Exchange:
     """The client's end of one request: a ``proxy.http.downstream.Downstream``."""
 
     __slots__ = (
-        "_composed_of",
-        "_connection",
-        "_handler",
-        "_head",
-        "_held",
-        "_is_bodiless",
-        "_is_chunked",
-        "_is_delivering",
-        "_is_end_held",
-        "_is_paused",
-        "_is_to_deliver",
-        "_left",
-        "_names_upgrade",
-        "_taken",
-        "_unsent_head",
-        "buffered",
-        "bytes_in",
-        "bytes_out",
-        "expects_continue",
-        "has_client_ended",
-        "has_started",
-        "is_complete",
-        "is_gone",
-        "is_received",
-        "is_upgraded",
-        "keeps",
-    )
+        "_composed_of", "_connection", "_handler", "_head", "_held", "_is_bodiless", "_is_chunked",
+        "_is_delivering", "_is_end_held", "_is_paused", "_is_to_deliver", "_left",
+        "_names_upgrade", "_taken", "_unsent_head", "buffered", "bytes_in", "bytes_out",
+        "expects_continue", "has_client_ended", "has_started", "is_complete", "is_gone",
+        "is_received", "is_upgraded", "keeps",
+    )  # fmt: skip
 
     def __init__(
         self, connection: ResponseWriter, head: RequestHead, persistence: Persistence

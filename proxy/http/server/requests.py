@@ -14,8 +14,9 @@ from proxy.core.http1.framing import persistence
 from proxy.core.http1.grammar import Malformed, RequestHead
 from proxy.core.http1.reader import END, RequestReader, State
 from proxy.http.downstream import Serve
-from proxy.http.server.exchange import Exchange, ResponseWriter
+from proxy.http.server.exchange import Exchange
 from proxy.http.server.last_response import last_response
+from proxy.http.server.response_writer import ResponseWriter
 from proxy.http.server.timeouts import ConnectionTimeouts
 
 log = logging.getLogger("proxy.http")

@@ -45,7 +45,7 @@ class KeyFile:
 class KeyFolder:
     """The folder at ``path``. ``steady`` is a clock that nobody can set.
 
-    One thread may look while others read: ``files`` is replaced whole.
+    Threads may look while others read: ``files`` is replaced whole, by one at a time.
     """
 
     def __init__(self, path: Path, steady: Callable[[], float] = time.monotonic) -> None:
@@ -63,11 +63,10 @@ class KeyFolder:
         with self._looking:  # of two looks the later one must have the last word
             self._take_over(now)
 
-    def forget(self, key_id: int) -> KeyFile:
-        """Take out the file of a key that was deleted, and return it."""
-        file = self.files[key_id]
-        self.files = {other: kept for other, kept in self.files.items() if other != key_id}
-        return file
+    def forget(self, key_id: int) -> None:
+        """Take out the file of a key that was deleted; a look may have missed it by now."""
+        with self._looking:
+            self.files = {other: kept for other, kept in self.files.items() if other != key_id}
 
     def _take_over(self, now: float) -> None:
         files: dict[int, KeyFile] = {}

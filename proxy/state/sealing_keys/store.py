@@ -195,10 +195,13 @@ class SealingKeyStore:
     def _end(self, key_id: int, found: list[Problem]) -> None:
         """Delete a key whose time is over."""
         path = self._folder.path_of(key_id)
+        file = self._folder.files.get(key_id)
+        which = f", which {file.fault}" if file is not None and file.fault else ""
         with _trying(path, "its time is over, and it can't be deleted", found):
-            delete(path)
-            file = self._folder.forget(key_id)
-            _log.info("deleted sealing key %d%s", key_id, file.fault and f", which {file.fault}")
+            with suppress(FileNotFoundError):  # its owner was faster
+                delete(path)
+            self._folder.forget(key_id)
+            _log.info("deleted sealing key %d%s", key_id, which)
 
     def _make(self, free: list[int], now: float) -> None:
         if not free:

@@ -13,7 +13,7 @@ import pytest
 from proxy.core.errors import Invalid
 from proxy.core.sealing.key_config import KeyConfig
 from proxy.core.sealing_rotation import SHORTEST_ROTATION
-from proxy.state.files import locked
+from proxy.state.files import delete, locked
 from proxy.state.sealing_keys import SealingKeyStore
 from tests.envelopes import opens, sealed_to
 
@@ -418,6 +418,30 @@ def test_a_key_that_another_process_made_is_found_before_the_next_look(folder: P
     assert not opens(other, envelope)
     other.look_again()
     assert opens(other, envelope)
+
+
+@pytest.mark.parametrize("other", ["a look", "its owner"])
+def test_a_key_that_goes_while_it_is_deleted_is_no_mistake(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    store = opened(folder)
+    first = offered(store, NOW)
+
+    def delete_first(path: Path) -> None:
+        if other == "its owner":
+            path.unlink()
+        delete(path)
+
+    def delete_and_look(path: Path) -> None:
+        delete_first(path)
+        store.look_again()
+
+    monkeypatch.setattr("proxy.state.sealing_keys.store.delete", delete_and_look)
+    store.follow(NOW + END)
+    assert store.problems == ()
+    assert not file_of(folder, first).exists()
+    assert store.find(first.key_id) is None
+    assert offered(store, NOW + END) != first
 
 
 def test_who_finds_the_folder_locked_offers_what_there_is_and_doesnt_wait(folder: Path) -> None:
