@@ -105,7 +105,10 @@ def allow(
     """
     changes = bool(add or remove)
     if changes == bool(who):
-        what = "say whom: all, none or peers; or what is different, by --add and --remove"
+        what = (
+            "say whom: all, none or peers; or what is different, by --add and --remove. See: "
+            "portal-proxy apps allow --help"
+        )
         raise Stop(what, status=USAGE)
     portal = open_portal(config)
     contacts = portal.contacts.load()

@@ -19,8 +19,8 @@ from proxy.core.epoch import Epoch
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Admission, RefusedPeer, Request
 from proxy.core.http.headers import Field, Fields
-from proxy.core.http1.reader import SWITCHING_PROTOCOLS
 from proxy.core.http.problem import Response
+from proxy.core.http1.reader import SWITCHING_PROTOCOLS
 from proxy.core.log_line import ANSWERED, REVOKED, RequestLine
 from proxy.core.revocation import revocation_reason, subject_of_request
 from proxy.core.sealing.envelope import GATEWAY
