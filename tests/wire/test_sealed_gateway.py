@@ -245,7 +245,7 @@ def test_what_is_refused_is_refused_under_seal_and_its_sender_alone_hears_why(
     outer = set()
     for name, sender, head, status, code in refused(world, config):
         raw = sender.send(sender.whole(head))
-        outer.add((raw.head, len(raw.body)))
+        outer.add((raw.comparable[0], len(raw.body)))
         got = sender.opened(raw)
         assert (got.status, got.code) == (status, code), name
         assert got.one("portal-refusal").partition(b";")[0].decode() == code

@@ -48,8 +48,12 @@ class Raw:
 
     @property
     def comparable(self) -> tuple[bytes, bytes]:
-        """Head and body, but for the request's ID, which no two refusals share."""
-        return re.sub(rb"x-request-id: [0-9a-f]{32}\r\n", b"", self.head), self.body
+        """Head and body, but for the request's ID, which no two refusals share, and the time.
+
+        Some servers that host the proxy add a ``Date``.
+        """
+        head = re.sub(rb"x-request-id: [0-9a-f]{32}\r\n", b"", self.head)
+        return re.sub(rb"(?i)\r\ndate: [^\r]*", b"", head), self.body
 
     @property
     def code(self) -> str:
