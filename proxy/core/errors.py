@@ -163,3 +163,10 @@ class Invalid(Exception):
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
+
+
+class LaterVersion(Invalid):
+    """A file is of a later version than this program knows, or nobody knows of which.
+
+    Perhaps it is right, so it is left as it is.
+    """

@@ -26,7 +26,7 @@ def last_backup(path: Path, portal_id: str) -> int | None:
         note = None if data is None else parse_json(str(path), data)
     except Invalid:
         return None
-    if not isinstance(note, dict) or note.get("id") != portal_id:
+    if not isinstance(note, dict) or (note.get("v"), note.get("id")) != (VERSION, portal_id):
         return None
     made = note.get("made")
     return made if type(made) is int else None

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from proxy.core.errors import Invalid, Problem
 from proxy.core.identity import PrivateKey
+from proxy.core.text_files.text import later_than
 from proxy.state.dumps import forbid_dumps
 from proxy.state.file_watch import FileWatch, Versions
 from proxy.state.files import (
@@ -38,7 +39,11 @@ from proxy.state.files import (
     unreadable,
 )
 
+VERSION = 1
+
 _KEY_FILE_LIMIT = 16_384
+_STATED = re.compile(rb"Portal key version: ([1-9][0-9]{0,8})\r?\n")
+"""Stands first in the file of a later program."""
 _FILE = re.compile(
     rb"(?:Portal ID: (?P<portal_id>[^\n]*?)\r?\n)?(?P<pem>"
     rb"-----BEGIN (?P<label>[A-Z0-9 ]+)-----\r?\n"
@@ -155,6 +160,9 @@ def _parse(data: bytes) -> tuple[PrivateKey, bool]:
 
     Raises ``ValueError`` whose text holds nothing of the file.
     """
+    stated_version = _STATED.match(data)
+    if stated_version is not None and int(stated_version[1]) > VERSION:
+        raise ValueError(later_than(int(stated_version[1]), VERSION))
     match = _FILE.fullmatch(data)
     if match is None:
         raise ValueError(

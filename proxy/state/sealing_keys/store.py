@@ -28,6 +28,7 @@ from proxy.state.files import (
     locked,
     make_private_folder,
 )
+from proxy.state.schema import check_version
 from proxy.state.sealing_keys.folder import KeyFolder
 from proxy.state.sealing_keys.format import CACHE_TAG, CACHE_TAG_TEXT, serialise
 from proxy.state.system_errors import explained
@@ -80,6 +81,7 @@ class SealingKeyStore:
                 return
             check_folder(path)
             with locked(path):
+                check_version(path.parent)
                 self._maintain(now)
         except (OSError, Unsafe) as error:
             raise Invalid([Problem(str(path), "", _reason(error))]) from None
@@ -99,11 +101,14 @@ class SealingKeyStore:
                 self._tell([])
                 return
             with locked(path, wait=0):
+                check_version(path.parent)
                 self._maintain(now)
         except Busy as busy:
             # Another process is doing just this. To wait for it would stop all calls meanwhile.
             if self._accepting and self._plan(now).offered is None:
                 self._tell([Problem(str(path), "", str(busy))])
+        except Invalid as invalid:  # another program keeps the folder now
+            self._tell(invalid.problems)
         except (OSError, Unsafe) as error:
             self._tell([Problem(str(path), "", _reason(error))])
 

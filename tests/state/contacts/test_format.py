@@ -313,7 +313,7 @@ def test_the_version_may_be_left_out(version: str) -> None:
 
 def test_a_later_version_is_told_alone() -> None:
     [told] = problems_of("v: 2\npeers: 3\nfriends: []\n")
-    assert told.startswith("contacts.yaml: v: 2 is a form of a later version than this one")
+    assert told.startswith("contacts.yaml: is of version 2, and this program knows 1")
 
 
 @pytest.mark.parametrize("version", ["0", "01", "x", "-1", "1.0", "", "[]", "{}", "9" * 5000])
