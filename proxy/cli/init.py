@@ -13,7 +13,8 @@ import typer
 from proxy.cli.init_identity import make_or_read_key, replace_identity, settle_identity
 from proxy.cli.output import SYSTEM_FOLDER, USAGE, Stop, command_line, remark, say
 from proxy.cli.owner import acting_as, owner_of
-from proxy.cli.portal_files import DEFAULT_FOLDER, ConfigFolder, PortalFiles, open_portal, plain
+from proxy.cli.portal_files import DEFAULT_FOLDER, ConfigFolder, PortalFiles, open_portal
+from proxy.config.config_file import plain
 from proxy.config.own_identity import id_line
 from proxy.config.portal_yaml import (
     ANY_SHORT_ID,

@@ -1,8 +1,7 @@
 """The Portal that a command is about: its folder, and the files of its state."""
 
-import os
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -109,18 +108,11 @@ def open_portal(folder: Path, *, as_root: bool = False) -> PortalFiles:
 
     Root goes on as the owner of the state, unless ``as_root``: see ``PortalFiles.as_owner``.
     """
-    config = load_config(folder)
-    portal = PortalFiles(replace(config, state=plain(config.state)))
+    portal = PortalFiles(load_config(folder))
     owner = None if as_root else owner_of(portal.state.folder)
     if owner is not None:
         become(owner)
     return portal
-
-
-def plain(path: Path) -> Path:
-    """Return ``config/../state`` as ``state``, where no symbolic link makes that another place."""
-    plain = Path(os.path.normpath(path))
-    return plain if plain.resolve() == path.resolve() else path
 
 
 def _nearest(ctx: typer.Context, param: typer.CallbackParam, value: Path) -> Path:
@@ -153,4 +145,4 @@ ConfigFolder = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 """``--json``, where there is a listing."""
 
-__all__ = ["DEFAULT_FOLDER", "AsJson", "ConfigFolder", "PortalFiles", "open_portal", "plain"]
+__all__ = ["DEFAULT_FOLDER", "AsJson", "ConfigFolder", "PortalFiles", "open_portal"]

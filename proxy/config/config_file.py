@@ -63,3 +63,9 @@ def expand_home(path: str) -> str:
 
 HomePath = Annotated[PathText, AfterValidator(expand_home)]
 """A path of the file system in a file of the owner's."""
+
+
+def plain(path: Path) -> Path:
+    """Return ``config/../state`` as ``state``, where no symbolic link makes that another place."""
+    short = os.path.normpath(path)
+    return Path(short) if os.path.realpath(short) == os.path.realpath(path) else path

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, PlainValidator
 
-from proxy.config.config_file import HomePath, is_there, read_config_file
+from proxy.config.config_file import HomePath, is_there, plain, read_config_file
 from proxy.config.environment import known_variables, put_over
 from proxy.config.limits import DEFAULT_LIMITS, Limits, LimitsFile
 from proxy.config.listen import Listen, ListenFile, place
@@ -141,7 +141,7 @@ def load_config(folder: Path, environ: Mapping[str, str] = os.environ) -> Config
         aliases=tuple(file.aliases or ()),
         accept=frozenset(file.accept or _accepted_by_default(public_url, app_hosts=app_hosts)),
         sealing_rotation=file.sealing_rotation,
-        state=folder / file.state,
+        state=plain(folder / file.state),
         listen=listen,
         trusted_proxies=_trusted(file.trusted_proxies or []),
         log=file.log,

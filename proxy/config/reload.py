@@ -1,12 +1,13 @@
 """What of a changed portal.yaml a running proxy can take over, and what holds from the next start.
 
 Whatever isn't named here waits for a start: sockets are bound once, and who the Portal is, and
-where, doesn't change under those who are connected.
+where, doesn't change under those who are connected. Nothing here asks the disk: it is asked for in
+the event loop, too.
 """
 
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 
+from proxy.config.listen import Address
 from proxy.config.portal_yaml import Config
 
 LIVE = frozenset(
@@ -16,7 +17,7 @@ LIVE = frozenset(
     }
 )  # fmt: skip
 """What can change without a restart; requests and connections that are there keep what they had."""
-_PARTS = frozenset({"timeouts", "limits", "listen", "tls"})
+_PARTS = frozenset({"timeouts", "limits", "listen", "tls", "acme"})
 """Sections, of which each key is told by itself."""
 _OURS = frozenset({"folder", "replaced"})
 """What is no key of the file."""
@@ -42,16 +43,25 @@ def reload_of(running: Config, file: Config) -> Reload:
     different = [
         each.name
         for each in fields(Config)
-        if each.name not in _OURS
-        and not _are_same(getattr(running, each.name), getattr(file, each.name))
+        if each.name not in _OURS and getattr(running, each.name) != getattr(file, each.name)
     ]
-    taken = [name for name in different if name in LIVE]
+    live = LIVE - {"accept"} if _may_accept_other_modes(running, file) else LIVE
+    taken = [name for name in different if name in live]
     now = replace(running, **{name: getattr(file, name) for name in taken})
     return Reload(
         now,
         tuple(key for name in taken for key in _keys(name, running, file)),
-        tuple(key for name in different if name not in LIVE for key in _keys(name, running, file)),
+        tuple(key for name in different if name not in live for key in _keys(name, running, file)),
     )
+
+
+def _may_accept_other_modes(running: Config, file: Config) -> bool:
+    """Tell whether what ``accept`` depends on waits for a start, so that it has to wait as well.
+
+    Else an address that is to become https would at once let in calls that everybody on the way,
+    which is plain http until then, can read.
+    """
+    return (running.is_plain_http, running.app_hosts) != (file.is_plain_http, file.app_hosts)
 
 
 def _keys(name: str, one: Config, other: Config) -> list[str]:
@@ -59,15 +69,13 @@ def _keys(name: str, one: Config, other: Config) -> list[str]:
     here, there = getattr(one, name), getattr(other, name)
     if name not in _PARTS or here is None or there is None:
         return [name]
-    return [
-        f"{name}.{each.name}"
-        for each in fields(here)
-        if getattr(here, each.name) != getattr(there, each.name)
-        and f"{name}.{each.name}" != _MACHINE_S
-    ]
-
-
-def _are_same(one: object, other: object) -> bool:
-    if isinstance(one, Path) and isinstance(other, Path):
-        return one.resolve() == other.resolve()
-    return one == other
+    keys = []
+    for each in fields(here):
+        was, becomes = getattr(here, each.name), getattr(there, each.name)
+        key = f"{name}.{each.name}"
+        if isinstance(was, Address) and was.mode != becomes.mode:
+            keys.append(f"{key}_mode")
+            was = replace(was, mode=becomes.mode)
+        if was != becomes and key != _MACHINE_S:
+            keys.append(key)
+    return keys

@@ -51,7 +51,12 @@ class Reloading:
         """Look at the file, and take it over if that is wanted."""
         # Before the look: a file that was changed before the signal must be the one that is read.
         wanted, self._is_wanted = self._is_wanted, False
-        self._watch.apply(await thread.run(self._watch.look))
+        try:
+            look = await thread.run(self._watch.look)
+        except BaseException:
+            self._is_wanted = wanted or self._is_wanted  # the next look has to do it
+            raise
+        self._watch.apply(look)
         if wanted:
             plan = self._plan()
             if plan is not None:
@@ -72,7 +77,8 @@ class Reloading:
 
     def _plan(self) -> Reload | None:
         if self._watch.problems:
-            log.error("SIGHUP: nothing of %s is taken over, for it has a mistake", self._file)
+            what = "; ".join(map(str, self._watch.problems))
+            log.error("SIGHUP: nothing is taken over, for it has a mistake: %s", what)
             return None
         plan = reload_of(self._portal.config, self._watch.current)
         if plan.waiting:

@@ -21,29 +21,34 @@ class ServiceManager:
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self._address = _address(environ.get("NOTIFY_SOCKET", ""))
         self._is_ending = False
+        self._is_serving = False
+        """From the first READY until the end: only then it may hear of reloads."""
         self._last_sign = 0.0
         self.sign_every = _watchdog(environ) / 2 if self._address else 0.0
         """Seconds between two signs of life; 0 where nobody waits for one."""
 
     def serves(self, what: str) -> None:
         """Tell that connections are taken; ``what`` is shown by ``systemctl status``."""
+        self._is_serving = not self._is_ending
         self._tell(f"READY=1\nSTATUS={what}\nMAINPID={os.getpid()}")
 
     def reloads(self) -> None:
         """Tell that the settings are being read again: until ``has_reloaded``."""
+        if not self._is_serving:
+            return
         # When it began, so that nobody takes an earlier READY for the end of this one.
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._tell(f"RELOADING=1\nMONOTONIC_USEC={now}")
 
     def has_reloaded(self) -> None:
         """Tell that the settings hold."""
-        if not self._is_ending:
+        if self._is_serving:
             self._tell("READY=1")
 
     def ends(self) -> None:
         """Tell that the end has begun; once."""
         if not self._is_ending:
-            self._is_ending = True
+            self._is_ending, self._is_serving = True, False
             self._tell("STOPPING=1\nSTATUS=Ending")
 
     def lives(self) -> None:

@@ -19,7 +19,7 @@ from types import FrameType
 
 from proxy.server.orphans import end_without_parent
 from proxy.server.service_manager import ServiceManager
-from proxy.server.signals import ENDING, HANDLED, IGNORED, RELOADING, tell_ignored
+from proxy.server.signals import ENDING, HANDLED, IGNORED, RELOADING, take_kept, tell_ignored
 from proxy.server.worker_table import WorkerTable
 
 log = logging.getLogger("proxy.workers")
@@ -176,6 +176,7 @@ class Workers:
             os.set_blocking(descriptor, False)
         signal.set_wakeup_fd(self._wakeup_writer, warn_on_full_buffer=False)
         before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        self._signals += take_kept()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         try:
             yield

@@ -45,10 +45,19 @@ def test_who_ends_is_ready_no_more_and_says_so_once(heard: socket.socket) -> Non
     told.ends()
     assert words(heard)[0] == "STOPPING=1"
     told.ends()
+    told.reloads()
     told.has_reloaded()
     heard.settimeout(0)
     with pytest.raises(BlockingIOError):
         heard.recv(1)
+
+
+def test_a_reload_before_it_serves_is_nobody_s_business(heard: socket.socket) -> None:
+    told = manager(heard)
+    told.reloads()
+    told.has_reloaded()
+    told.serves("Portal x")
+    assert words(heard)[:2] == ["READY=1", "STATUS=Portal x"]
 
 
 def test_signs_of_life_come_in_half_the_time_and_no_oftener(heard: socket.socket) -> None:

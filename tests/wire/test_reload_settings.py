@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 
+from proxy.server.signals import HANDLED
 from tests.patience import PATIENCE
-from tests.wire.harness.portals import Portal
+from tests.wire.conftest import SITE
+from tests.wire.harness.portals import Portal, wait_for_ports
 from tests.wire.harness.raw import LOOPBACK, RawConnection, exchange, request
-from tests.wire.harness.recorder import eventually
+from tests.wire.harness.recorder import Recorder, eventually
+from tests.wire.test_ending import half_sent, listens
+from tests.wire.test_signals import cared_for
 
 WHOAREYOU = "/core/public/meta/whoareyou"
 
@@ -37,7 +41,18 @@ def change(portal: Portal, **replacing: str) -> None:
     for old, new in replacing.items():
         lines = [new if line.startswith(f"{old}:") else line for line in text.splitlines()]
         text = "\n".join(lines) + "\n"
-    path.write_text(text)
+    put(portal, text)
+
+
+def put(portal: Portal, text: str) -> None:
+    """Write portal.yaml, whole at once: it may be read at any moment."""
+    beside = portal.config / ".portal.yaml.new"
+    beside.write_text(text)
+    beside.replace(portal.config / "portal.yaml")
+
+
+def hang_up(portal: Portal) -> None:
+    os.kill(process_of(portal), signal.SIGHUP)
 
 
 def health(portal: Portal) -> dict[str, Any]:
@@ -62,7 +77,7 @@ def test_what_can_change_does_and_the_rest_is_told(gina: Portal) -> None:
         assert health(gina)["status"] == "ok"
         assert name_of(gina) == "Gina"
 
-        os.kill(process_of(gina), signal.SIGHUP)
+        hang_up(gina)
         eventually(lambda: gina.log.count("hold from now on: name, aliases") >= gina.workers)
         eventually(lambda: {name_of(gina) for _ in range(4)} == {"Zoe"})
         eventually(lambda: health(gina)["waiting"] == {"start": ["domain"]})
@@ -75,29 +90,85 @@ def test_what_can_change_does_and_the_rest_is_told(gina: Portal) -> None:
     assert "Traceback" not in gina.log
 
 
-def test_a_file_with_a_mistake_changes_nothing(gina: Portal) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "where"),
+    [
+        ("name: Zoe\nnmae: Zoe", "portal.yaml: nmae: isn't known; did you mean name?"),
+        ("name: Zoe\n\tgrace: 1s", "portal.yaml: line 3, column 1: "),
+    ],
+)
+def test_a_file_with_a_mistake_changes_nothing(gina: Portal, wrong: str, where: str) -> None:
     gina.start()
-    change(gina, name="name: Zoe\nnmae: Zoe")
+    good = (gina.config / "portal.yaml").read_text()
+    change(gina, name=wrong)
     eventually(lambda: "wouldn't start again" in gina.log)
-    os.kill(process_of(gina), signal.SIGHUP)
-    eventually(lambda: gina.log.count("it has a mistake") >= gina.workers)
+    hang_up(gina)
+    refused = "SIGHUP: nothing is taken over, for it has a mistake: "
+    eventually(lambda: gina.log.count(refused) >= gina.workers)
+    told = [line["message"] for line in gina.lines() if refused in line["message"]]
+    assert all(where in message for message in told), told
     assert name_of(gina) == "Gina"
-    assert health(gina)["problems"]
-    change(gina, nmae="grace: 2s", name="name: Zoe")
-    os.kill(process_of(gina), signal.SIGHUP)
+    assert where in str(health(gina)["problems"])
+    put(gina, good.replace("name: Gina", "name: Zoe"))
+    hang_up(gina)
     eventually(lambda: {name_of(gina) for _ in range(4)} == {"Zoe"})
     assert gina.stop() == 0
+
+
+def test_of_two_quickly_the_last_file_counts(gina: Portal) -> None:
+    gina.start()
+    eventually(lambda: gina.log.count("owner listener:") == gina.workers)
+    for name in ("Zoe", "Eve", "Kim"):
+        change(gina, name=f"name: {name}")
+        hang_up(gina)
+    eventually(lambda: gina.log.count("SIGHUP: these hold from now on: name") >= gina.workers)
+    eventually(lambda: {name_of(gina) for _ in range(8)} == {"Kim"})
+    eventually(lambda: health(gina)["waiting"] == {})
+    assert gina.stop() == 0
+    assert "Traceback" not in gina.log
+
+
+def test_one_that_comes_while_it_starts_is_obeyed_once_it_serves(gina: Portal) -> None:
+    process = gina._process = gina.launch()
+    wanted = sum(1 << (number - 1) for number in HANDLED)
+    eventually(lambda: wanted & ~cared_for(process.pid) == 0)
+    for name in ("Zoe", "Eve", "Kim"):  # whatever it has read by then
+        change(gina, name=f"name: {name}")
+        hang_up(gina)
+    wait_for_ports(process, gina.public, gina.apps, gina.owner, log=gina.log_file)
+    eventually(lambda: {name_of(gina) for _ in range(8)} == {"Kim"})
+    assert gina.stop() == 0
+    assert "Traceback" not in gina.log
+
+
+def test_one_that_comes_while_it_ends_changes_nothing_about_that(
+    gina: Portal, app: Recorder
+) -> None:
+    change(gina, accept="accept: [sealed, signed]\ngrace: 1h")
+    gina.add_app("site", SITE, app.port)
+    process = gina.start()._process
+    assert process is not None
+    with half_sent(gina, app) as wire:
+        process.terminate()
+        eventually(lambda: not listens(gina.public))
+        change(gina, name="name: Zoe")
+        hang_up(gina)
+        eventually(lambda: "SIGHUP: these hold from now on: name" in gina.log)
+        wire.send(b"cd")
+        assert wire.read().body == b"ok"
+    assert process.wait(PATIENCE) == 0
+    assert "Traceback" not in gina.log
 
 
 def test_limits_and_modes_are_taken_over(gina: Portal) -> None:
     gina.start()
     change(gina, accept="accept: [signed]\nlimits: {body: 1 KiB, connections: 50}\ngrace: 1s")
-    os.kill(process_of(gina), signal.SIGHUP)
+    hang_up(gina)
     kept = ("accept", "limits.body", "limits.connections", "grace")
     line = f"hold from now on: {', '.join(kept)}"
     eventually(lambda: gina.log.count(line) >= gina.workers)
     change(gina, accept="accept: [sealed]")
-    os.kill(process_of(gina), signal.SIGHUP)
+    hang_up(gina)
     eventually(lambda: gina.log.count('hold from now on: accept"') >= gina.workers)
     assert health(gina)["problems"] == []
     assert gina.stop() == 0
@@ -125,7 +196,7 @@ def test_systemd_hears_of_each_part_of_its_life(
         assert f"MAINPID={process_of(gina)}" in ready
         while not manager.recv(4096).startswith(b"WATCHDOG=1"):
             pass
-        os.kill(process_of(gina), signal.SIGHUP)
+        hang_up(gina)
         assert word().startswith("RELOADING=1\nMONOTONIC_USEC=")
         assert word() == "READY=1"
         assert gina.stop() == 0
