@@ -1,5 +1,6 @@
 """``backup`` and ``restore``: what makes this Portal itself, in one encrypted file."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -8,14 +9,17 @@ from typing import Annotated
 import typer
 
 from proxy.cli.output import USAGE, Stop, command_line, counted, remark, say
+from proxy.cli.owner import acting_as, owner_of
 from proxy.cli.portal_files import DEFAULT_FOLDER, ConfigFolder, PortalFiles, open_portal
 from proxy.cli.progress import waiting
 from proxy.config.app_settings import FILE_NAME as SETTINGS_FILE
 from proxy.config.apps import APPS_FOLDER, KINDS
-from proxy.config.config_file import is_there, read_config_file
+from proxy.config.config_file import expand_home, is_there, plain, read_config_file
 from proxy.config.portal_yaml import FILE_NAME, NEW
+from proxy.core.errors import Invalid
 from proxy.core.http.origin import is_dns_label
 from proxy.core.identity import short_id
+from proxy.core.text_files.strict_yaml import parse_yaml
 from proxy.state.backup_note import note_backup
 from proxy.state.files import (
     create_atomically,
@@ -26,12 +30,14 @@ from proxy.state.files import (
 )
 from proxy.state.identity_key import read_identity
 from proxy.state.layout import State
+from proxy.state.schema import mark_version, refuse_later
 
 SHORTEST_PASSPHRASE = 12
 """Characters. Whoever has the file can try passphrases for years."""
 LARGEST = 64 << 20
 """Bytes of a backup that is read."""
 
+_DEFAULT_STATE = "../state"
 _STATE = "state/"
 _KEY = f"{_STATE}identity.key"
 _STDIO = Path("-")
@@ -112,6 +118,9 @@ def restore(
     """
     from proxy.cli.backup_archive import BadBackup, unpack  # noqa: PLC0415 - as above
 
+    there = None
+    if is_there(config / FILE_NAME):
+        there = open_portal(config, as_root=True)  # who may write settings, where these are root's
     data = _read(file)
     if file == _STDIO and passphrase_file is None:
         what = "stdin is the backup, so the passphrase has to come from --passphrase-file"
@@ -124,10 +133,11 @@ def restore(
     except BadBackup as error:
         raise Stop(f"{file} {error}") from None
     portal_id = _whose(file, files)
-    if is_there(config / FILE_NAME):
-        there = open_portal(config, as_root=True)  # who may write settings, where these are root's
+    if there is not None:
         with there.as_owner():
             _refuse_another(there, portal_id)
+    else:
+        _refuse_later(config, files[FILE_NAME])
     _place_settings(config, files, replace=replace)
     portal = open_portal(config)
     _refuse_another(portal, portal_id)
@@ -156,6 +166,22 @@ def _collected(portal: PortalFiles) -> dict[str, bytes]:
     return files
 
 
+def _refuse_later(folder: Path, settings: bytes) -> None:
+    """Raise ``LaterVersion`` where a later program's state is in the place that ``settings`` name.
+
+    Before the settings are put in place, too. What is wrong with them is told when they are read.
+    """
+    try:
+        found = parse_yaml(FILE_NAME, settings)
+        named = os.environ.get("PORTAL_STATE") or (isinstance(found, dict) and found.get("state"))
+        place = expand_home(named if isinstance(named, str) else _DEFAULT_STATE)
+    except (Invalid, ValueError):
+        return
+    state = State(plain(folder / place))
+    with acting_as(owner_of(state.folder)):
+        refuse_later(state)
+
+
 def _place_settings(folder: Path, files: dict[str, bytes], *, replace: bool) -> None:
     for name, data in files.items():
         if not name.startswith(_STATE):
@@ -167,6 +193,7 @@ def _place_settings(folder: Path, files: dict[str, bytes], *, replace: bool) -> 
 
 def _place_state(portal: PortalFiles, files: dict[str, bytes], *, replace: bool) -> None:
     make_private_folder(portal.state.folder)
+    mark_version(portal.state.folder)
     for path in _lasting(portal.state):
         data = files.get(f"{_STATE}{path.name}")
         if data is not None:

@@ -6,6 +6,7 @@ that nobody who makes a backup can have a file written anywhere else.
 """
 
 import io
+import json
 import re
 import tarfile
 from collections.abc import Mapping
@@ -15,7 +16,17 @@ import pyrage
 from proxy.config.app_settings import FILE_NAME as SETTINGS_FILE
 from proxy.config.apps import APPS_FOLDER, KINDS
 from proxy.config.portal_yaml import FILE_NAME
+from proxy.core.errors import Invalid, LaterVersion
+from proxy.core.text_files.strict_json import parse_json
+from proxy.state.schema import VERSION as STATE_VERSION
+from proxy.state.schema import refuse_later_file, schema_of
 
+VERSION = 1
+"""Of the archive: which files are in it. What is in those of the state has a version of its own."""
+
+_VERSIONS = "version.json"
+"""Both versions; the first file of an archive. Before there were any it had none."""
+_STATE = "state/"
 _ABOUT = "README.txt"
 _ABOUT_TEXT = b"""\
 A backup of a Portal: its identity, contacts, paired devices and settings.
@@ -38,14 +49,19 @@ class BadBackup(ValueError):
     """A file that isn't a backup, or not one that can be opened; the message says why."""
 
 
-def pack(files: Mapping[str, bytes], passphrase: str, *, made: int) -> bytes:
+def pack(
+    files: Mapping[str, bytes], passphrase: str, *, made: int, state: int = STATE_VERSION
+) -> bytes:
     """Return the backup of ``files``, by their names in it; ``made`` is the time, in Unix seconds.
 
+    ``state`` is the version of the folder that those of the state are from.
     Takes seconds: age makes each try of a passphrase dear.
     """
+    versions = json.dumps({"v": VERSION, "state": state}).encode("ascii")
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for name, data in ((_ABOUT, _ABOUT_TEXT), *sorted(files.items())):
+        first = ((_VERSIONS, versions), (_ABOUT, _ABOUT_TEXT))
+        for name, data in (*first, *sorted(files.items())):
             member = tarfile.TarInfo(name)
             member.size, member.mode, member.mtime = len(data), 0o600, made
             archive.addfile(member, io.BytesIO(data))
@@ -69,11 +85,15 @@ def _members(plain: bytes) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as archive:
-            for member in archive:
+            for number, member in enumerate(archive):
                 content = archive.extractfile(member) if member.isreg() else None
+                if content is not None and number == 0 and member.name == _VERSIONS:
+                    _refuse_later(content.read())
+                    continue
                 if content is None or member.name in files or not _is_known(member.name):
                     raise BadBackup(f"holds {member.name!r:.80}, which no backup of ours does")
                 files[member.name] = content.read()
+                _refuse_later_state(member.name, files[member.name])
     except tarfile.TarError as error:
         raise BadBackup(f"holds no tar archive that can be read: {error}") from None
     files.pop(_ABOUT, None)
@@ -81,6 +101,38 @@ def _members(plain: bytes) -> dict[str, bytes]:
     if missing:
         raise BadBackup(f"holds no {min(missing)}")
     return files
+
+
+def _refuse_later(data: bytes) -> None:
+    """Raise ``BadBackup`` for an archive of a later program, whatever else is in it."""
+    try:
+        found = parse_json(_VERSIONS, data)
+    except Invalid:
+        found = None
+    for key, what, newest in (("v", "is", VERSION), ("state", "holds a state", STATE_VERSION)):
+        stated = found.get(key) if isinstance(found, dict) else None
+        if type(stated) is not int or stated < 1:
+            raise BadBackup(
+                "doesn't say of which version it is, so a later program may have made it"
+            )
+        if stated > newest:
+            raise BadBackup(_later(what, stated, newest))
+
+
+def _refuse_later_state(name: str, data: bytes) -> None:
+    schema = schema_of(name.removeprefix(_STATE)) if name.startswith(_STATE) else None
+    if schema is not None:
+        try:
+            refuse_later_file(name, schema, data)
+        except LaterVersion as later:
+            raise BadBackup(f"holds {later}") from None
+
+
+def _later(what: str, stated: int, newest: int) -> str:
+    return (
+        f"{what} of version {stated}, and this program knows {newest} at most: restore it with the "
+        "later program that made it; or restore one that this program made"
+    )
 
 
 def _is_known(name: str) -> bool:

@@ -21,6 +21,9 @@ from typing import Any, NamedTuple
 TIMEOUT = 3.0
 """Seconds for all listeners together."""
 FILE = "running.json"
+SCHEMA = "schema.json"
+VERSION = 2
+"""Of the state folder, the last one that is known."""
 
 _DEFAULT_FOLDER = "config"
 _DEFAULT_STATE = "../state"
@@ -103,12 +106,24 @@ def _read_note(folder: str, environ: Mapping[str, str]) -> dict[str, Any]:
     state = environ.get("PORTAL_STATE") or state_in(_read(portal_yaml, of_ours=False))
     if state.startswith("~"):
         state = os.path.expanduser(state)  # noqa: PTH111 - as above
-    note = json.loads(_read(os.path.join(folder, state, FILE), of_ours=True))  # noqa: PTH118
+    state = os.path.join(folder, state)  # noqa: PTH118
+    _refuse_unknown(f"{state}/{SCHEMA}")
+    note = json.loads(_read(f"{state}/{FILE}", of_ours=True))
     names = [listener["name"] for listener in note["listeners"]]
     if note["v"] != "1" or note["folder"] != os.path.realpath(folder) or names != list(_PATHS):
         raise _Unusual
     found: dict[str, Any] = note
     return found
+
+
+def _refuse_unknown(schema: str) -> None:
+    """Raise unless the state is of this version, or doesn't say."""
+    try:
+        stated = json.loads(_read(schema, of_ours=True))["v"]
+    except FileNotFoundError:
+        return
+    if stated != VERSION:
+        raise _Unusual
 
 
 def state_in(portal_yaml: bytes) -> str:

@@ -202,6 +202,48 @@ def test_an_archive_of_anything_else_is_refused(members: list[tuple[str, bytes]]
         unpack(sealed(*members), PASSPHRASE)
 
 
+VERSIONS = ("version.json", b'{"v": 1, "state": 2}')
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b'{"v": 2, "parts": []}', "is of version 2, and this program knows 1 at most: restore it"),
+        (b'{"v": 1, "state": 3}', "holds a state of version 3, and this program knows 2 at most"),
+        (b'{"v": 1}', "doesn't say of which version it is"),
+        (b'{"v": "1", "state": 2}', "doesn't say of which version it is"),
+        (b'{"v": 0, "state": 2}', "doesn't say of which version it is"),
+        (b'{"v": true, "state": 2}', "doesn't say of which version it is"),
+        (b"", "doesn't say of which version it is"),
+    ],
+)
+def test_a_backup_of_a_later_program_is_refused_whatever_is_in_it(data: bytes, why: str) -> None:
+    with pytest.raises(BadBackup, match=why):
+        unpack(sealed(("version.json", data), ("parts/1", b"x")), PASSPHRASE)
+
+
+def test_so_is_one_with_a_file_of_a_later_version() -> None:
+    contacts = ("state/contacts.yaml", b"v: 2\nfriends: []\n")
+    with pytest.raises(BadBackup, match=r"holds state/contacts.yaml: is of version 2, and this"):
+        unpack(sealed(VERSIONS, YAML, KEY, contacts), PASSPHRASE)
+
+
+def test_one_of_before_there_were_versions_is_read() -> None:
+    assert unpack(sealed(YAML, KEY), PASSPHRASE) == dict((YAML, KEY))
+    assert unpack(sealed(VERSIONS, YAML, KEY), PASSPHRASE) == dict((YAML, KEY))
+    with pytest.raises(BadBackup, match="which no backup of ours does"):
+        unpack(sealed(YAML, KEY, VERSIONS), PASSPHRASE)
+
+
+def test_a_later_backup_puts_nothing_in_place(used: Home, secret: list[str]) -> None:
+    (used.path / "later.age").write_bytes(sealed(("version.json", b'{"v": 2}'), YAML, KEY))
+    before = {path: path.read_bytes() for path in used.path.rglob("*") if path.is_file()}
+    done = used.call("restore", f"{used.path}/later.age", "--replace", *secret)
+    assert done.status == 1
+    assert "later.age is of version 2, and this program knows 1 at most" in done.stderr
+    assert {path: path.read_bytes() for path in used.path.rglob("*") if path.is_file()} == before
+
+
 def test_a_link_in_an_archive_is_refused() -> None:
     with pytest.raises(BadBackup, match="which no backup of ours does"):
         unpack(sealed(YAML, KEY, kind=tarfile.SYMTYPE), PASSPHRASE)

@@ -237,6 +237,18 @@ def test_a_note_that_isnt_this_proxys_is_left_to_the_command(served: Home) -> No
     assert quick(served, "health") is None
 
 
+def test_a_state_that_isnt_of_this_version_is_left_to_the_command(served: Home) -> None:
+    path = State(served.state).schema
+    known = path.read_text()
+    for text in ('{"v": 3}', '{"v": 1}', '{"v": "2"}', "{}", "", "2"):
+        path.write_text(text)
+        assert quick(served, "health") is None
+    path.write_text(known)
+    assert quick(served, "health") == 0
+    path.unlink()
+    assert quick(served, "health") == 0
+
+
 def test_where_the_state_is_comes_from_portal_yaml_or_the_environment(served: Home) -> None:
     elsewhere = served.path / "elsewhere"
     elsewhere.mkdir(mode=0o700)
