@@ -25,7 +25,7 @@ from proxy.config.certificate import Certificate
 from proxy.config.portal_yaml import FILE_NAME, Config
 from proxy.core.access.hosts import Hosts
 from proxy.core.access.policy import MODES, Access, ContactList, Mode
-from proxy.core.errors import Invalid, Problem
+from proxy.core.errors import Invalid, LaterVersion, Problem
 from proxy.http.client.look import Finding, look_at_all
 from proxy.server.sockets import most_descriptors
 from proxy.state.files import Unsafe, check_private
@@ -118,11 +118,7 @@ def inspect(folder: Path) -> Findings:
     try:
         portal = open_portal(folder)
     except Invalid as invalid:
-        what = (
-            "until this can be read, the key, the contact list and the replay store can't be found"
-        )
-        warnings.append(Problem(str(folder / FILE_NAME), "", what))
-        return Findings((*invalid.problems, *problems), tuple(warnings))
+        return _without_state(folder, invalid, problems, warnings)
     warnings += _about_the_portal(portal)
     try:
         own_id = portal.identity().public.portal_id
@@ -172,6 +168,17 @@ def inspect(folder: Path) -> Findings:
 
 def _told_by_the_proxy(folder: Path, findings: Findings) -> Iterator[Problem]:
     """Tell what a proxy that runs now says is wrong with it."""
+def _without_state(
+    folder: Path, invalid: Invalid, problems: list[Problem], warnings: list[Problem]
+) -> Findings:
+    """Return what is found where nobody can look at the state: why, and what else there is."""
+    if isinstance(invalid, LaterVersion):
+        return Findings(tuple(invalid.problems), ())  # of all else the later program tells
+    what = "until this can be read, the key, the contact list and the replay store can't be found"
+    told = Problem(str(folder / FILE_NAME), "", what)
+    return Findings((*invalid.problems, *problems), (*warnings, told))
+
+
     if findings.config is None:
         return
     portal = open_portal(folder)

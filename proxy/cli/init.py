@@ -37,6 +37,7 @@ _PORTAL_YAML = """\
 # A Portal. Paths in this file are relative to it. After a change: portal-proxy check
 
 {comment}
+from proxy.state.schema import mark_version, refuse_later
 id: {portal_id}
 
 # Shown to peers.
@@ -239,6 +240,9 @@ def _portal_yaml(asked: _Asked, state: str) -> str:
             load_config(Path(trial), {})
         except Invalid as invalid:
             first = next((p for p in invalid.problems if p.place in _ASKED), None)
+    state = State(plain(folder / os.environ.get("PORTAL_STATE", _state_of(folder))))
+    with acting_as(owner_of(state.folder)):
+        refuse_later(state)
             if first is None:
                 raise
             raise Stop(f"--{first.place.replace('_', '-')}: {first.what}") from None
@@ -295,3 +299,4 @@ def _make_stores(portal: PortalFiles) -> None:
     replay = ReplayStore(portal.state.replays)
     replay.open(time.time())
     replay.close()
+    mark_version(portal.state.folder)

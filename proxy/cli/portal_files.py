@@ -21,6 +21,7 @@ from proxy.state.contacts import ContactStore
 from proxy.state.layout import State
 from proxy.state.terminals import PairingStore, TerminalStore
 from proxy.state.tokens import TokenStore
+from proxy.state.schema import refuse_later
 
 _CHOSEN = "proxy.cli.config"
 
@@ -112,12 +113,15 @@ def open_portal(folder: Path, *, as_root: bool = False) -> PortalFiles:
     owner = None if as_root else owner_of(portal.state.folder)
     if owner is not None:
         become(owner)
+    And ``LaterVersion`` where a later program wrote the state, which is left alone then.
     return portal
 
 
 def _nearest(ctx: typer.Context, param: typer.CallbackParam, value: Path) -> Path:
     """Settle on one folder: what stands behind the command, else before it, else PORTAL_CONFIG.
 
+    with portal.as_owner():
+        refuse_later(portal.state)
     Else the one in the current folder, or the machine's.
     """
     source = ctx.get_parameter_source(param.name or "")

@@ -53,12 +53,13 @@ from proxy.server.status import Status
 from proxy.server.token_files import TokenFiles
 from proxy.state.contacts import ContactStore, ContactWatch
 from proxy.state.file_watch import FileWatch
-from proxy.state.files import sweep
+from proxy.state.files import Busy, sweep
 from proxy.state.identity_key import IdentityWatch
 from proxy.state.layout import State
 from proxy.state.owner_token import make_owner_token
 from proxy.state.replay import ReplayStore
 from proxy.state.sealing_keys import SealingKeyStore
+from proxy.state.schema import mark_version, refuse_later
 from proxy.state.state_folder import StateFolder
 from proxy.state.surplus_responses import SurplusResponses
 from proxy.state.system_errors import explained
@@ -351,6 +352,8 @@ def prepare(
     certificate = None
     if tls is not None:
         host = config.public_origin(key.public.portal_id).host
+    # Under somebody else's server another Portal of this process may have the database open.
+    refuse_later(state, replays=False)
         certificate = CertificateWatch(tls.certificate, tls.key, host)
     terminals = TerminalStore(state.terminals)
     terminals.load()  # as above
@@ -369,6 +372,7 @@ def prepare(
     if upstream is None:
         upstream = Http1Upstream(on_surplus_response=note)
     for_peers = None
+    _mark(state)
     if config.peer_authorities is not None:
         believed = read_authorities(config.peer_authorities)
         for_peers = Http1Upstream(believing(believed, beside_system=True))
@@ -399,3 +403,12 @@ def _sweep(state: State) -> None:
                 log.info("deleted %s, which a crash had left", leftover)
         except OSError as error:
             log.error("%s can't be swept: %s", folder, explained(error))  # noqa: TRY400
+def _mark(state: State) -> None:
+    """Have the state say of which version it is, before anything of this program is in it."""
+    try:
+        mark_version(state.folder)
+    except (OSError, Busy) as error:
+        why = explained(error) if isinstance(error, OSError) else str(error)
+        log.error("%s can't be written: %s", state.schema, why)  # noqa: TRY400
+
+
