@@ -32,6 +32,7 @@ from proxy.state.sealing_keys import SealingKeyStore
 from proxy.state.terminals import PairingStore, TerminalWatch
 from proxy.transfer.active_requests import ActiveRequests
 from proxy.transfer.last_calls import LastCalls, LastCallsNotes
+from proxy.transfer.rates import RateTables
 from proxy.transfer.request_counts import RequestCounter, RequestCounts
 from proxy.transfer.shared_counts import ALONE, Counts
 
@@ -59,6 +60,8 @@ class Portal:
     """What runs just now, to be revoked when its subject is removed."""
     counts: Counts = ALONE
     """How much runs, here and in other workers."""
+    rates: RateTables = field(default_factory=RateTables)
+    """What was asked lately, here and in other workers."""
     requests: RequestCounter = field(default_factory=lambda: RequestCounts().of_worker(0))
     """Counts what has run."""
     last_calls: LastCallsNotes = field(default_factory=lambda: LastCalls().of_worker(0))

@@ -252,6 +252,8 @@ def _about_the_portal(portal: PortalFiles) -> Iterator[Problem]:
         yield Problem(file, "public_url", what)
     if shortage := replace(config.limits, descriptors=most_descriptors()).shortage():
         yield Problem(file, "limits.connections", shortage)
+    if config.limits.rate_per_client is not None:
+        yield from _about_strangers(file, config)
     for network in config.trusted_proxies.networks:
         if network.prefixlen == 0:
             what = f"{network} is everybody: any client can tell apps any address, scheme and ID"
@@ -259,6 +261,23 @@ def _about_the_portal(portal: PortalFiles) -> Iterator[Problem]:
     if config.trusted_proxies.unix and not config.listen.public.unix:
         what = f"unix is for a unix socket, and listen.public is at {config.listen.public}"
         yield Problem(file, _TRUSTED, what)
+
+
+def _about_strangers(file: str, config: Config) -> Iterator[Problem]:
+    """Warn where a limit for each network of strangers holds for all of them together, or none."""
+    place, trusted = "limits.rate_per_client", config.trusted_proxies
+    if config.listen.public.unix and not trusted.unix:
+        what = (
+            "holds for nobody: who comes over a unix socket can't be told apart. If a web server "
+            f"before it tells who asks, write unix under {_TRUSTED}"
+        )
+        yield Problem(file, place, what)
+    elif not (config.is_plain_http or config.tls or trusted):
+        what = (
+            "holds for all strangers together: they come from the web server before this proxy. "
+            f"Name it under {_TRUSTED}"
+        )
+        yield Problem(file, place, what)
 
 
 def _notices(file: str, config: Config) -> Iterator[Problem]:

@@ -17,13 +17,12 @@ from proxy import portal_paths
 from proxy.core.access.policy import Access
 from proxy.core.epoch import Epoch
 from proxy.core.errors import Code, Refusal
-from proxy.core.gate import Admission, RefusedPeer, Request
+from proxy.core.gate import Admission, RefusedPeer, Request, brings_envelope
 from proxy.core.http.headers import Field, Fields
 from proxy.core.http.problem import Response
 from proxy.core.http1.reader import SWITCHING_PROTOCOLS
 from proxy.core.log_line import ANSWERED, REVOKED, RequestLine
 from proxy.core.revocation import revocation_reason, subject_of_request
-from proxy.core.sealing.envelope import GATEWAY
 from proxy.core.terminals.return_address import PAIR
 from proxy.core.websocket.handshake import Handshake, asks_for_websocket, read_handshake
 from proxy.http.asgi_handler import AsgiHandler
@@ -55,11 +54,12 @@ class InboundRelay(ResponseForward):
         """Ask the gate; again, in a thread, where that takes time."""
         self.line.mode = "plain" if self._request.seal is None else "sealed"
         now = self._context.portal.clock()
-        admission = self._context.admit(self._request, now)
+        rates = self._context.rates.of(self._chain.client)
+        admission = self._context.admit(self._request, now, rates)
         if admission is not None:
             self._admitted(now, admission)
         else:
-            later = self._context.admit_later(self._request, now)
+            later = self._context.admit_later(self._request, now, rates)
             self._wait(later, partial(self._admitted, now, is_late=True))
 
     def _admitted(self, now: float, admission: Admission, *, is_late: bool = False) -> None:
@@ -68,7 +68,7 @@ class InboundRelay(ResponseForward):
         caller, name, question = admission.caller, admission.app, admission.question
         self._admission, self._question = admission, question
         is_for_us = name is None and question is None
-        if is_for_us and _brings_envelope(request, admission):
+        if is_for_us and brings_envelope(request, name, admission.target):
             line.mode = "sealed"
             self._open_envelope()
             return
@@ -301,8 +301,3 @@ class InboundRelay(ResponseForward):
         portal, request = self._context.portal, self._request
         response = told_refusal(portal, request, self._question, refusal, self.line)
         self._respond(response, request.method)
-
-
-def _brings_envelope(request: Request, admission: Admission) -> bool:
-    """Tell whether a stranger's request for the Portal brings an envelope; in one there is none."""
-    return request.method == b"POST" and admission.target.path == GATEWAY

@@ -71,7 +71,10 @@ class OutboundRelay(Relay):
             self._carry_out(required(app, request), leads_to)
 
     def _take_slot(self, peer: str) -> None:
-        slot = self._context.concurrency.of(peer, self.line.app)
+        # By app and peer: a peer that stalls takes a part of one app's calls, and of no other's.
+        app = self.line.app
+        self._context.rates.count_call(app, peer)
+        slot = self._context.concurrency.of(f"{app} {peer}" if peer else "", app)
         slot.take()
         self._hold(slot)
 
@@ -117,8 +120,7 @@ class OutboundRelay(Relay):
         call = _call_of(request, app, contact, leads_to.target, framing)
         refuse_large(framing, context.limits.body)
         self._run(context.portal.active_requests, subject_of_call(app, contact.id))
-        # By app and peer: a peer that stalls takes a part of one app's calls, and of no other's.
-        self._take_slot(f"{app} {contact.id}")
+        self._take_slot(contact.id)
         self._at = At.ASKING
         self._call = self._exchange = exchange = context.transports[contact.mode].begin(call, self)
         if client.is_blocked:

@@ -53,13 +53,13 @@ class PlaceLimiter:
         self._counts = counts
         self._most = limits.requests_per_app
         self._apps: dict[str, _AppPlaces] = {}
-        self._network_of = _networks(trusted)
+        self._network_of = network_reader(trusted)
 
     def take_settings(self, limits: Limits, trusted: Trusted) -> None:
         """Go by these from the next request on."""
         self._callers.most = limits.requests_per_peer
         self._most = limits.requests_per_app
-        self._network_of = _networks(trusted)
+        self._network_of = network_reader(trusted)
         for places in self._apps.values():
             places.take_most(self._most)
 
@@ -109,7 +109,7 @@ class PlaceLimiter:
             self._apps[place.app].sockets.setdefault(place.network, {})[place] = None
 
 
-def _networks(trusted: Trusted) -> Callable[[str], str | None]:
+def network_reader(trusted: Trusted) -> Callable[[str], str | None]:
     """Return what tells the network of a client's address; None where it isn't told apart."""
 
     @lru_cache(maxsize=4096)

@@ -428,6 +428,29 @@ def test_trust_that_nobody_can_mean_is_a_warning(ada: Home, proxies: str, doubt:
         assert "warning" not in outcome.stdout
 
 
+@pytest.mark.parametrize(
+    ("settings", "doubt"),
+    [
+        ("", "holds for all strangers together"),
+        ("trusted_proxies: [10.0.0.1]\n", ""),
+        ("trusted_proxies: [10.0.0.1]\nlisten: {public: unix:public.sock}\n", "holds for nobody"),
+        ("trusted_proxies: [unix]\nlisten: {public: unix:public.sock}\n", ""),
+    ],
+)
+def test_a_rate_that_can_t_tell_strangers_apart_is_a_warning(
+    ada: Home, settings: str, doubt: str
+) -> None:
+    file = ada.config / "portal.yaml"
+    kept = re.sub(r"^listen:\n(?: .*\n)+", "", file.read_text(), flags=re.MULTILINE)
+    file.write_text(f"{kept}limits: {{rate_per_client: 20/s}}\n{settings}")
+    outcome = ada.call("check")
+    assert outcome.status == 0
+    if doubt:
+        assert f"config/portal.yaml: limits.rate_per_client: {doubt}" in outcome.stdout
+    else:
+        assert "rate_per_client" not in outcome.stdout
+
+
 # The state folder, and the proxy that runs
 
 

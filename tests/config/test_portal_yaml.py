@@ -11,6 +11,7 @@ from proxy.config.portal_yaml import Config, Tls, load_config
 from proxy.config.timeouts import Timeouts
 from proxy.core.errors import Invalid
 from proxy.core.http.origin import Origin
+from proxy.core.rates import Rate
 
 _ID = "8271dd" + "a" * 97
 
@@ -37,7 +38,7 @@ def test_a_name_and_a_domain_are_enough(tmp_path: Path) -> None:
         aliases=(),
         accept=frozenset({"sealed", "signed"}),
         sealing_rotation=86_400,
-        state=tmp_path.parent / "state",
+        state=tmp_path / "../state",
         listen=Listen(
             public=Address("0.0.0.0", 8080),
             apps=Address("127.0.0.1", 8081),
@@ -79,6 +80,9 @@ limits:
   connections_per_address: 10
   requests_per_peer: 5
   requests_per_app: 50
+  rate_per_client: 20/s burst 100
+  rate_per_peer: 600/m
+  rate_per_app: off
   websocket_message: 1MiB
 grace: 30
 trusted_proxies: [10.0.0.0/8, "2001:db8::/32", "::ffff:192.168.1.5", unix]
@@ -113,6 +117,8 @@ log: text
         connections_per_address=10,
         requests_per_peer=5,
         requests_per_app=50,
+        rate_per_client=Rate(20, "s", 100),
+        rate_per_peer=Rate(600, "m", 600),
         websocket_message=1 << 20,
     )
     assert config.grace == 30
@@ -230,6 +236,13 @@ listen:
         ("limits: {connections: 8k}", "limits.connections: expected a number from 1 to 9999999"),
         ("limits: {requests_per_app: -1}", "limits.requests_per_app: expected a number from 1 to"),
         ("limits: {requests_per_peer: 1.5}", "limits.requests_per_peer: expected a number from 1"),
+        ("limits: {rate_per_client: 20}", "limits.rate_per_client: expected off, or how many in a"),
+        ("limits: {rate_per_peer: 20/h}", "limits.rate_per_peer: expected off, or how many in a"),
+        ("limits: {rate_per_app: [1/s]}", "limits.rate_per_app: expected off, or how many in a"),
+        (
+            "limits: {rate_per_cient: 1/s}",
+            "limits.rate_per_cient: isn't known; did you mean rate_per",
+        ),
         ("limits: {conections: 1}", "limits.conections: isn't known; did you mean connections?"),
         ("limits: 5", "limits: expected keys with values"),
         ("grace: 2h", "grace: expected a time from 0s to 1h, such as 30s, not '2h'"),
