@@ -38,7 +38,7 @@ def test_a_name_and_a_domain_are_enough(tmp_path: Path) -> None:
         aliases=(),
         accept=frozenset({"sealed", "signed"}),
         sealing_rotation=86_400,
-        state=tmp_path / "../state",
+        state=tmp_path.parent / "state",
         listen=Listen(
             public=Address("0.0.0.0", 8080),
             apps=Address("127.0.0.1", 8081),
