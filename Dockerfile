@@ -7,7 +7,7 @@ WORKDIR /build
 RUN python3 -m venv /opt/portal-proxy
 COPY pyproject.toml README.md LICENSE ./
 COPY proxy ./proxy
-RUN /opt/portal-proxy/bin/pip install --no-cache-dir --disable-pip-version-check .
+RUN /opt/portal-proxy/bin/pip install --no-cache-dir --disable-pip-version-check ".[acme]"
 
 FROM ${BASE}
 COPY --from=build /opt/portal-proxy /opt/portal-proxy

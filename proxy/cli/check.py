@@ -11,6 +11,7 @@ from pathlib import Path
 
 import typer
 
+from proxy.cli.check_acme import about_acme
 from proxy.cli.check_environment import about_replaced, about_variables
 from proxy.cli.check_state import about_backups, about_running, about_state_folder, about_the_key
 from proxy.cli.check_upstreams import (
@@ -120,6 +121,7 @@ def inspect(folder: Path) -> Findings:
     except Invalid as invalid:
         return _without_state(folder, invalid, problems, warnings)
     warnings += _about_the_portal(portal)
+    warnings += about_acme(portal)
     try:
         own_id = portal.identity().public.portal_id
         warnings += about_the_key(portal, own_id)
@@ -166,8 +168,6 @@ def inspect(folder: Path) -> Findings:
     return Findings(tuple(problems), tuple(warnings), portal.config, tuple(notices))
 
 
-def _told_by_the_proxy(folder: Path, findings: Findings) -> Iterator[Problem]:
-    """Tell what a proxy that runs now says is wrong with it."""
 def _without_state(
     folder: Path, invalid: Invalid, problems: list[Problem], warnings: list[Problem]
 ) -> Findings:
@@ -179,6 +179,8 @@ def _without_state(
     return Findings((*invalid.problems, *problems), (*warnings, told))
 
 
+def _told_by_the_proxy(folder: Path, findings: Findings) -> Iterator[Problem]:
+    """Tell what a proxy that runs now says is wrong with it."""
     if findings.config is None:
         return
     portal = open_portal(folder)

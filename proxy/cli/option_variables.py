@@ -10,7 +10,9 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from proxy.config.environment import PREFIX
 
-TYPED_ALONE = frozenset({"--new-identity", "--replace", "--rotate", "--yes", "--help", "--version"})
+TYPED_ALONE = frozenset(
+    {"--agree", "--new-identity", "--replace", "--rotate", "--yes", "--help", "--version"}
+)
 """What somebody has to type."""
 
 

@@ -7,21 +7,23 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli.output import DEFAULT_FOLDER, default_folder
+from proxy.cli.output import DEFAULT_FOLDER, command_line, default_folder
 from proxy.cli.owner import acting_as, become, owner_of
 from proxy.config.apps import APPS_FOLDER, Catalogue, load_catalogue
 from proxy.config.authorities import read_authorities
 from proxy.config.certificate import Certificate, load_certificate
+from proxy.config.config_file import is_there
 from proxy.config.own_identity import is_key_elsewhere, key_file, load_own_identity
 from proxy.config.portal_yaml import Config, load_config
 from proxy.core.access.policy import Contact, ContactList
+from proxy.core.errors import Invalid, Problem
 from proxy.core.http.origin import is_dns_label
 from proxy.core.identity import PrivateKey
 from proxy.state.contacts import ContactStore
 from proxy.state.layout import State
+from proxy.state.schema import refuse_later
 from proxy.state.terminals import PairingStore, TerminalStore
 from proxy.state.tokens import TokenStore
-from proxy.state.schema import refuse_later
 
 _CHOSEN = "proxy.cli.config"
 
@@ -80,6 +82,10 @@ class PortalFiles:
     def certificate(self) -> Certificate | None:
         """Return what the public listener speaks TLS with; raises ``Invalid``."""
         tls = self.config.tls
+        if self.config.acme is not None and not is_there(self.state.acme_certificate):
+            command = command_line(self.folder, "init", "--acme")
+            what = f"isn't there yet; this gets it: {command}"
+            raise Invalid([Problem(str(self.state.acme_certificate), "", what)])
         return load_certificate(tls.certificate, tls.key) if tls is not None else None
 
     def peer_authorities(self) -> str:
@@ -107,21 +113,21 @@ class PortalFiles:
 def open_portal(folder: Path, *, as_root: bool = False) -> PortalFiles:
     """Read portal.yaml in ``folder``; raises ``Invalid`` with every problem in it.
 
+    And ``LaterVersion`` where a later program wrote the state, which is left alone then.
     Root goes on as the owner of the state, unless ``as_root``: see ``PortalFiles.as_owner``.
     """
     portal = PortalFiles(load_config(folder))
     owner = None if as_root else owner_of(portal.state.folder)
     if owner is not None:
         become(owner)
-    And ``LaterVersion`` where a later program wrote the state, which is left alone then.
+    with portal.as_owner():
+        refuse_later(portal.state)
     return portal
 
 
 def _nearest(ctx: typer.Context, param: typer.CallbackParam, value: Path) -> Path:
     """Settle on one folder: what stands behind the command, else before it, else PORTAL_CONFIG.
 
-    with portal.as_owner():
-        refuse_later(portal.state)
     Else the one in the current folder, or the machine's.
     """
     source = ctx.get_parameter_source(param.name or "")

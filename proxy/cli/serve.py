@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from proxy.cli.init import make_what_is_missing
+from proxy.cli.init_acme import Port80, certify, is_certificate_missing
 from proxy.cli.output import Stop, command_line, complain_of, counted
 from proxy.cli.portal_files import DEFAULT_FOLDER, ConfigFolder, PortalFiles, open_portal
 from proxy.core.errors import Invalid, Problem
@@ -41,6 +42,9 @@ def serve(
     portal = open_portal(config)
     if init:
         make_what_is_missing(portal)
+        if is_certificate_missing(portal):
+            with Port80.of(config) as port:
+                certify(portal, portal.identity().public.portal_id, port)
     problems = start_problems(portal)
     if problems:
         complain_of(problems)

@@ -73,7 +73,17 @@ def _certificate(certificate: Mapping[str, Any] | None, now: int) -> str:
     left = certificate["ends"] - now
     ends = f"ends in {_age(left)}" if left > 0 else f"ended {_age(-left)} ago"
     names = ", ".join(certificate["names"][:4])
-    return f"{ends}; for {names}"
+    return f"{ends}; for {names}{_renewal(certificate.get('renewal'), now)}"
+
+
+def _renewal(renewal: Mapping[str, Any] | None, now: int) -> str:
+    if renewal is None:
+        return ""
+    failure = renewal["failure"]
+    if failure is None:
+        return "; renewed by itself"
+    again = f"again in {_age(failure['next_try'] - now)}"
+    return f"; not renewed {_age(now - failure['at'])} ago, {again}: {failure['reason']}"
 
 
 def _apps(apps: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

@@ -6,8 +6,8 @@
 that ID put in, and ``portal_yaml_watch`` looks at the file while a proxy runs,
 and ``reload`` says what of it can be taken over meanwhile;
 ``apps`` is the apps' folders, with the ``app_settings`` that the owner made for each;
-``certificate`` is for TLS, and ``authorities`` are whom it is to believe. ``config_file`` is how
-any of them is read.
+``certificate`` is for TLS, read by ``certificate_pem``, and ``authorities`` are whom it is to believe. ``acme`` is what the owner
+says of certificates that the proxy gets for itself. ``config_file`` is how any of them is read.
 
 Each file is read whole, checked, and all its problems are told at once. Nothing here writes.
 """

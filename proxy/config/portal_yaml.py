@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, PlainValidator
 
+from proxy.config.acme import Acme, AcmeFile, Beside, acme_problems
 from proxy.config.config_file import HomePath, is_there, plain, read_config_file
 from proxy.config.environment import known_variables, put_over
 from proxy.config.limits import DEFAULT_LIMITS, Limits, LimitsFile
@@ -31,6 +32,7 @@ from proxy.core.text_files.schema import Section, validate
 from proxy.core.text_files.strict_yaml import parse_yaml
 from proxy.core.text_files.text import shown
 from proxy.logging_setup import LogForm
+from proxy.state.layout import State
 
 FILE_NAME = "portal.yaml"
 CREDENTIAL = "identity.key"
@@ -71,6 +73,9 @@ class Config:
     trusted_proxies: Trusted = NOBODY
     log: LogForm = "auto"
     tls: Tls | None = None
+    """Where ``acme`` is asked for, the file that it is kept in."""
+    acme: Acme | None = None
+    """Which authority certifies the Portal's names; None leaves that to the owner."""
     timeouts: Timeouts = DEFAULT_TIMEOUTS
     limits: Limits = DEFAULT_LIMITS
     grace: float = GRACE
@@ -103,6 +108,12 @@ class Config:
         """Return the scheme, host and port at which others reach this Portal."""
         return parse_origin(self.public_url.replace(SHORT_ID, short_id(portal_id)))
 
+    def certified(self, portal_id: str) -> tuple[str, ...]:
+        """Return the hosts that ``acme`` has certified: the Portal's own, then what it lists."""
+        more = self.acme.names if self.acme is not None else ()
+        named = (name.replace(SHORT_ID, short_id(portal_id)) for name in more)
+        return tuple(dict.fromkeys((self.public_origin(portal_id).host, *named)))
+
 
 VARIABLES: frozenset[str]
 """Every variable of the environment that is a key of portal.yaml."""
@@ -130,6 +141,8 @@ def load_config(folder: Path, environ: Mapping[str, str] = os.environ) -> Config
         app_hosts = file.app_hosts == "true"
         if not app_hosts:
             _refuse_what_needs_app_hosts(name, public_url, file.accept)
+        if file.acme is not None:
+            _refuse_beside_acme(name, file.acme, file, public_url, listen)
     except Invalid as invalid:
         raise Invalid([settings.named(problem) for problem in invalid.problems]) from None
     return Config(
@@ -145,7 +158,8 @@ def load_config(folder: Path, environ: Mapping[str, str] = os.environ) -> Config
         listen=listen,
         trusted_proxies=_trusted(file.trusted_proxies or []),
         log=file.log,
-        tls=Tls(folder / file.tls.certificate, folder / file.tls.key) if file.tls else None,
+        tls=_tls(folder, file),
+        acme=file.acme.values(folder) if file.acme else None,
         timeouts=file.timeouts.values(),
         limits=file.limits.values(),
         grace=file.grace,
@@ -154,6 +168,21 @@ def load_config(folder: Path, environ: Mapping[str, str] = os.environ) -> Config
         identity_key=_key_elsewhere(folder, file.identity_key, environ),
         replaced=settings.replaced,
     )
+
+
+def _refuse_beside_acme(
+    name: str, acme: AcmeFile, file: "_PortalFile", public_url: str, listen: Listen
+) -> None:
+    """Refuse what doesn't go together with ``acme``; raises ``Invalid``."""
+    beside = Beside(
+        host=parse_origin(public_url.replace(SHORT_ID, ANY_SHORT_ID)).host,
+        is_plain_http=_is_plain_http(public_url),
+        app_hosts=file.app_hosts == "true",
+        has_tls=file.tls is not None,
+        listen=listen,
+    )
+    if problems := list(acme_problems(name, acme, beside)):
+        raise Invalid(problems)
 
 
 def _refuse_what_needs_app_hosts(file: str, public_url: str, accept: list[Mode] | None) -> None:
@@ -167,6 +196,14 @@ def _refuse_what_needs_app_hosts(file: str, public_url: str, accept: list[Mode] 
         problems.append(Problem(file, "public_url", f"{what}: expected a name"))
     if problems:
         raise Invalid(problems)
+
+
+def _tls(folder: Path, file: "_PortalFile") -> Tls | None:
+    """Return with which files TLS is spoken: the owner's, or the one that ``acme`` writes."""
+    if file.acme is not None:
+        certificate = State(plain(folder / file.state)).acme_certificate
+        return Tls(certificate, certificate)
+    return Tls(folder / file.tls.certificate, folder / file.tls.key) if file.tls else None
 
 
 def is_set_up_by(environ: Mapping[str, str]) -> bool:
@@ -286,6 +323,7 @@ class _PortalFile(Section):
     identity_key: HomePath | None = None
     listen: ListenFile = ListenFile()
     tls: _TlsFile | None = None
+    acme: AcmeFile | None = None
     peer_authorities: HomePath | None = None
     timeouts: TimeoutsFile = TimeoutsFile()
     limits: LimitsFile = LimitsFile()

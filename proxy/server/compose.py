@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp
 
 from proxy import logging_setup as logs
 from proxy.admin import AboutAll, owner_app
+from proxy.config.acme import CHALLENGES
 from proxy.config.apps import CatalogueWatch
 from proxy.config.authorities import read_authorities
 from proxy.config.certificate import CertificateWatch
@@ -58,8 +59,8 @@ from proxy.state.identity_key import IdentityWatch
 from proxy.state.layout import State
 from proxy.state.owner_token import make_owner_token
 from proxy.state.replay import ReplayStore
-from proxy.state.sealing_keys import SealingKeyStore
 from proxy.state.schema import mark_version, refuse_later
+from proxy.state.sealing_keys import SealingKeyStore
 from proxy.state.state_folder import StateFolder
 from proxy.state.surplus_responses import SurplusResponses
 from proxy.state.system_errors import explained
@@ -69,6 +70,9 @@ from proxy.transfer.access_log import Logged
 from proxy.transfer.catch_all import CatchAll
 from proxy.transfer.limiters import ConnectionLimiter
 from proxy.transfer.shared_figures import Figure, SharedFigures
+
+if TYPE_CHECKING:
+    from proxy.server.certifying import Certifying
 
 log = logging.getLogger("proxy")
 
@@ -85,6 +89,8 @@ class Running:
     """What the public listener speaks TLS with; None where it doesn't."""
     for_peers: Upstream | None = None
     """What leads to peers where other certificates are believed for them; None: ``upstream``."""
+    certifying: "Certifying | None" = None
+    """What keeps the certificate new; None where that is the owner's business."""
     state_folder: StateFolder = field(init=False)
     portal_yaml: PortalYamlWatch = field(init=False)
     reloading: Reloading = field(init=False)
@@ -224,6 +230,8 @@ class Running:
             listener = Listener(name, within, sockets[name], for_clients, limiter, tls)
             listener.is_held = self._are_descriptors_released
             opened.append(listener)
+        if self.certifying is not None and self.worker == 0:  # one of several is enough
+            opened.append(self.certifying.begin(sockets[CHALLENGES]))
         self._listeners = tuple(opened)
         self.reloading.on_taken = partial(self._take_settings, inbound, outbound)
         return self._listeners
@@ -257,6 +265,8 @@ class Running:
             outbound.take_settings(self._transports(self._directory, self._reachability))
         for listener in self._listeners:
             name = listener.name
+            if name == CHALLENGES:
+                continue  # it has limits of its own
             trusted = _trusted_at(name, config)
             listener.take_settings(_for_clients(config), config.limits.at(name), trusted)
 
@@ -316,6 +326,8 @@ class Running:
         """Close what was opened."""
         if self._follower is not None:
             self._monitor.close()
+        if self.certifying is not None:
+            await self.certifying.end()
         await self.upstream.close()
         if self.for_peers is not None:
             await self.for_peers.close()
@@ -340,6 +352,8 @@ def prepare(
 ) -> Running:
     """Read everything a proxy needs, and open nothing: it may be served by who is forked later."""
     state = State(config.state)
+    # Under somebody else's server another Portal of this process may have the database open.
+    refuse_later(state, replays=False)
     _sweep(state)
     store = ContactStore(state.contacts, config.domain)
     store.load()  # a first list must be good; later, a broken one keeps the last good one
@@ -352,14 +366,13 @@ def prepare(
     certificate = None
     if tls is not None:
         host = config.public_origin(key.public.portal_id).host
-    # Under somebody else's server another Portal of this process may have the database open.
-    refuse_later(state, replays=False)
         certificate = CertificateWatch(tls.certificate, tls.key, host)
     terminals = TerminalStore(state.terminals)
     terminals.load()  # as above
     watch, pairing = TerminalWatch(terminals), PairingStore(state.pairing, terminals)
     replays, contacts = ReplayStore(state.replays), ContactWatch(store)
     portal = Portal(config, key, contacts, catalogue, sealing, watch, pairing, replays, only=only)
+    _mark(state)
     sealing.open(portal.clock())
     tokens = TokenStore(state.tokens)
     surplus_responses = SurplusResponses(state.surplus_responses)
@@ -372,11 +385,15 @@ def prepare(
     if upstream is None:
         upstream = Http1Upstream(on_surplus_response=note)
     for_peers = None
-    _mark(state)
     if config.peer_authorities is not None:
         believed = read_authorities(config.peer_authorities)
         for_peers = Http1Upstream(believing(believed, beside_system=True))
-    return Running(portal, tokens, replays, upstream, certificate, for_peers)
+    certifying = None
+    if config.acme is not None:
+        from proxy.server.certifying import Certifying  # noqa: PLC0415 - few need it
+
+        certifying = Certifying(config, portal.id)
+    return Running(portal, tokens, replays, upstream, certificate, for_peers, certifying)
 
 
 def _for_clients(config: Config) -> ConnectionTimeouts:
@@ -395,14 +412,6 @@ def _trusted_at(listener: str, config: Config) -> Trusted:
     return config.trusted_proxies if listener == "public" else NOBODY
 
 
-def _sweep(state: State) -> None:
-    """Delete what writers left that were killed: each is perhaps the copy of a secret."""
-    for folder in (state.folder, state.tokens):
-        try:
-            for leftover in sweep(folder):
-                log.info("deleted %s, which a crash had left", leftover)
-        except OSError as error:
-            log.error("%s can't be swept: %s", folder, explained(error))  # noqa: TRY400
 def _mark(state: State) -> None:
     """Have the state say of which version it is, before anything of this program is in it."""
     try:
@@ -412,3 +421,11 @@ def _mark(state: State) -> None:
         log.error("%s can't be written: %s", state.schema, why)  # noqa: TRY400
 
 
+def _sweep(state: State) -> None:
+    """Delete what writers left that were killed: each is perhaps the copy of a secret."""
+    for folder in (state.folder, state.tokens, state.acme):
+        try:
+            for leftover in sweep(folder):
+                log.info("deleted %s, which a crash had left", leftover)
+        except OSError as error:
+            log.error("%s can't be swept: %s", folder, explained(error))  # noqa: TRY400

@@ -9,7 +9,8 @@ from contextlib import contextmanager, suppress
 from functools import partial
 
 from proxy import logging_setup as logs
-from proxy.config.listen import LISTENERS, Address, Listen
+from proxy.config.acme import CHALLENGES
+from proxy.config.listen import LISTENERS, Address
 from proxy.config.portal_yaml import FILE_NAME, NEW, Config
 from proxy.core.errors import Invalid
 from proxy.core.identity import short_id
@@ -176,10 +177,10 @@ def serve(config: Config, workers: int = 1) -> int:
     signals.block()
     if workers == 1:
         running = prepare(config)
-        return _run(running, Alone(ServiceManager()), partial(_open_sockets, config.listen))
+        return _run(running, Alone(ServiceManager()), partial(_open_sockets, config))
     running = prepare(config)
     try:
-        sockets = _open_sockets(config.listen)
+        sockets = _open_sockets(config)
     except OSError as error:
         log.error("%s", error)  # noqa: TRY400 - the owner's mistake, not ours
         return 1
@@ -228,12 +229,14 @@ def _who(running: Running) -> str:
     return f"Portal {short_id(running.portal.id)} at {running.portal.hosts.origin}"
 
 
-def _open_sockets(listen: Listen) -> dict[str, ListeningSocket]:
+def _open_sockets(config: Config) -> dict[str, ListeningSocket]:
     """Bind every listener's socket, or take the one that is inherited; raises ``OSError``."""
     inherited = inherited_sockets(os.environ)
     sockets = {}
-    for name in LISTENERS:
-        address: Address = getattr(listen, name)
+    addresses: dict[str, Address] = {name: getattr(config.listen, name) for name in LISTENERS}
+    if config.acme is not None:
+        addresses[CHALLENGES] = config.acme.listen
+    for name, address in addresses.items():
         try:
             sockets[name] = (
                 inherit_socket(inherited[name], address)
@@ -298,6 +301,7 @@ def _note_running(running: Running, sockets: Mapping[str, ListeningSocket]) -> N
             host=portal.hosts.origin.authority if name == "public" else "localhost",
         )
         for name, listening in sockets.items()
+        if name in LISTENERS
     ]
     path = State(config.state).running_note
     note = partial(note_running, path, portal.id, config.folder, listeners)

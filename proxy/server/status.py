@@ -7,7 +7,7 @@ of no more than a few it is asked whether they can be reached.
 import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata
 
 from proxy.config.certificate import CertificateWatch
@@ -16,6 +16,8 @@ from proxy.http.client.look import UpstreamLooks
 from proxy.outbound.reachability import Reachability
 from proxy.portal import Portal
 from proxy.server.listener import Listener
+from proxy.state.acme_files import read_failure
+from proxy.state.layout import State
 from proxy.transfer.last_calls import LastCall
 
 MOST_CONTACTS = 500
@@ -44,6 +46,7 @@ class Status:
         """Return all of it, as the members of a JSON object."""
         portal = self.portal
         apps, contacts = await asyncio.gather(self._apps(), self._contacts())
+        version = await asyncio.to_thread(metadata.version, "portal-proxy")  # it is in a file
         found = self.not_well()
         return {
             "status": "degraded" if found else "ok",
@@ -51,7 +54,7 @@ class Status:
             "id": portal.id,
             "name": portal.config.name,
             "address": str(portal.hosts.origin),
-            "version": metadata.version("portal-proxy"),
+            "version": version,
             "process": os.getpid(),
             "workers": self.workers,
             "started": int(self.began),
@@ -61,12 +64,12 @@ class Status:
                 each.name: {"address": each.where, "connections": each.connections}
                 for each in self.listeners()
             },
-            "certificate": self._certificate(),
+            "certificate": await self._certificate(),
             "apps": apps,
             **contacts,
         }
 
-    def _certificate(self) -> Mapping[str, object] | None:
+    async def _certificate(self) -> Mapping[str, object] | None:
         if self.certificate is None:
             return None
         used, now = self.certificate.in_use, self.portal.clock()
@@ -75,7 +78,17 @@ class Status:
             "names": sorted(used.names),
             "ends": int(used.ends),
             "problems": [str(problem) for problem in self.certificate.problems_at(now)],
+            "renewal": await self._renewal(),
         }
+
+    async def _renewal(self) -> Mapping[str, object] | None:
+        """Return what the last try to renew it came to; None where that is the owner's business."""
+        config = self.portal.config
+        if config.acme is None:
+            return None
+        path = State(config.state).acme_failure
+        failure = await asyncio.to_thread(read_failure, path)  # whichever worker noted it
+        return {"directory": config.acme.directory, "failure": failure and asdict(failure)}
 
     async def _apps(self) -> Mapping[str, object]:
         apps = dict(sorted(self.portal.apps.items()))

@@ -80,3 +80,22 @@ def test_a_certificate_is_told_with_its_end() -> None:
 
 def test_an_identity_to_throw_away_needs_no_backup() -> None:
     assert "none needed" in screen(found(throw_away=True))
+
+
+def certificate(failure: dict[str, Any] | None) -> dict[str, Any]:
+    return {
+        "file": "certificate.pem", "names": ["portal.ada.example"], "ends": NOW + 20 * 86_400,
+        "problems": [], "renewal": {"directory": "https://ca.example/", "failure": failure},
+    }  # fmt: skip
+
+
+def test_a_certificate_that_renews_itself_says_so() -> None:
+    lines = screen(found(certificate=certificate(None))).splitlines()
+    assert "  TLS       ends in 20 d; for portal.ada.example; renewed by itself" in lines
+
+
+def test_a_renewal_that_failed_is_shown_with_its_reason() -> None:
+    failure = {"reason": "port 80", "at": NOW - 600, "times": 1, "next_try": NOW + 300}
+    lines = screen(found(certificate=certificate(failure))).splitlines()
+    told = "ends in 20 d; for portal.ada.example; not renewed 10 min ago, again in 5 min: port 80"
+    assert f"  TLS       {told}" in lines

@@ -257,7 +257,7 @@ listen:
         ("trusted_proxies: [[a]]", "trusted_proxies[0]: expected an address, a network or unix"),
         ("trusted_proxies: 10.0.0.1", "trusted_proxies: expected a list, not '10.0.0.1'"),
         ("log: jsn", "log: expected 'auto', 'json' or 'text', not 'jsn'"),
-        ("colour: red", "colour: isn't known; expected accept, aliases, app_hosts, domain, "),
+        ("colour: red", "colour: isn't known; expected accept, acme, aliases, app_hosts, domain, "),
     ],
 )
 def test_one_problem_and_its_place(tmp_path: Path, line: str, problem: str) -> None:
