@@ -7,12 +7,14 @@ WORKDIR /build
 RUN python3 -m venv /opt/portal-proxy
 COPY pyproject.toml README.md LICENSE ./
 COPY proxy ./proxy
-RUN /opt/portal-proxy/bin/pip install --no-cache-dir --disable-pip-version-check .
+RUN /opt/portal-proxy/bin/pip install --no-cache-dir --disable-pip-version-check ".[acme]"
 
 FROM ${BASE}
 COPY --from=build /opt/portal-proxy /opt/portal-proxy
+# The state is always the volume's, whatever portal.yaml says: what is written elsewhere gets lost.
 ENV PATH=/opt/portal-proxy/bin:$PATH \
     PORTAL_CONFIG=/etc/portal-proxy \
+    PORTAL_STATE=/var/lib/portal-proxy \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
 # A new volume takes its owner from the folder it is mounted on.
@@ -21,5 +23,10 @@ RUN mkdir -p /etc/portal-proxy /var/lib/portal-proxy /run/tokens/postcards /run/
     && chmod -R go= /var/lib/portal-proxy /run/tokens
 USER 10001:10001
 EXPOSE 8080
-# init makes what is missing and never replaces a key, so it can stand before every start.
-CMD ["sh", "-c", "portal-proxy init && exec portal-proxy serve"]
+# Who names no volume gets one without a name. A new one has no key, and then nothing is served:
+# portal.yaml, or PORTAL_ID, says which Portal this is.
+VOLUME /var/lib/portal-proxy
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --start-interval=2s \
+    CMD ["portal-proxy", "health"]
+ENTRYPOINT ["portal-proxy"]
+CMD ["serve", "--init"]

@@ -23,6 +23,7 @@ Paths = Mapping[str, Mapping[str, object]]
 PUBLIC: Paths = {"": {"access": "public"}}
 PEERS: Paths = {"": {"access": "peer"}}
 _PORTAL_YAML = """\
+id: new
 name: {name}
 domain: {domain}
 public_url: {scheme}://{{short_id}}.{domain}:{public}

@@ -4,8 +4,6 @@ import os
 import sys
 from collections.abc import Iterable
 
-from proxy.server import signals
-
 _WITH_VALUE = "--config"
 _STDERR = 2
 
@@ -13,8 +11,17 @@ _STDERR = 2
 def main() -> None:
     """Run the command; ``serve`` is ready for signals before anything large is imported."""
     _fill_standard_descriptors()
-    if _is_serve(sys.argv[1:]):
+    command = _command(sys.argv[1:])
+    if command == "serve":
+        from proxy.server import signals  # noqa: PLC0415 - ``health`` needs none of it
+
         signals.begin()
+    elif command == "health":
+        from proxy.server.quick_health import quick_health  # noqa: PLC0415 - and others not this
+
+        status = quick_health(sys.argv[1:], os.environ)
+        if status is not None:
+            sys.exit(status)
     from proxy.cli import main as run  # noqa: PLC0415 - the large part
 
     run()
@@ -31,15 +38,15 @@ def _fill_standard_descriptors() -> None:
     os.close(number)
 
 
-def _is_serve(words: Iterable[str]) -> bool:
-    """Tell whether the command is ``serve``: others keep what signals do by default."""
+def _command(words: Iterable[str]) -> str:
+    """Return which command it is: all but ``serve`` keep what signals do by default."""
     rest = iter(words)
     for word in rest:
         if word == _WITH_VALUE:
             next(rest, "")
         elif not word.startswith("-"):
-            return word == "serve"
-    return False
+            return word
+    return ""
 
 
 if __name__ == "__main__":

@@ -34,11 +34,9 @@ _LEVELS = {logging.DEBUG: "DEBUG", logging.INFO: "INFO", logging.WARNING: "WARNI
 
 def set_up(log_format: LogForm) -> None:
     """Write the log of this process to stderr in ``log_format``."""
-    if log_format == "auto":
-        log_format = "text" if sys.stderr is not None and sys.stderr.isatty() else "json"
     # Where stderr was closed, its number is given to whatever is opened next.
     descriptor = sys.stderr.fileno() if sys.stderr is not None else -1
-    handler = _Batching(descriptor, Json() if log_format == "json" else Text())
+    handler = _Batching(descriptor, _form(log_format))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
@@ -50,6 +48,12 @@ def set_up(log_format: LogForm) -> None:
     logging.captureWarnings(capture=True)
     sys.unraisablehook = _log_unraisable
     threading.excepthook = _log_of_thread
+
+
+def take_form(log_format: LogForm) -> None:
+    """Write the log in ``log_format`` from the next line on."""
+    for handler in _handlers():
+        handler.take_form(_form(log_format))
 
 
 def dropped() -> int:
@@ -135,6 +139,12 @@ class Text(_Lines):
         return f"{when} {level} {as_text(line)}"
 
 
+def _form(log_format: LogForm) -> Json | Text:
+    if log_format == "auto":
+        log_format = "text" if sys.stderr is not None and sys.stderr.isatty() else "json"
+    return Json() if log_format == "json" else Text()
+
+
 class _Batching(logging.Handler):
     """The log of this process, written with as few writes as can be without keeping any back."""
 
@@ -147,6 +157,12 @@ class _Batching(logging.Handler):
         self._is_due = False
         self._when = ""
         """The time of the lines that wait, and of further ones in this turn."""
+
+    def take_form(self, form: Json | Text) -> None:
+        """Write in ``form`` from the next line on."""
+        self._put_lines()
+        self.setFormatter(form)
+        self._form = form
 
     @property
     def dropped(self) -> int:

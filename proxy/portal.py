@@ -32,6 +32,9 @@ from proxy.state.replay import ReplayStore
 from proxy.state.sealing_keys import SealingKeyStore
 from proxy.state.terminals import PairingStore, TerminalWatch
 from proxy.transfer.active_requests import ActiveRequests
+from proxy.transfer.last_calls import LastCalls, LastCallsNotes
+from proxy.transfer.rates import RateTables
+from proxy.transfer.request_counts import RequestCounter, RequestCounts
 from proxy.transfer.shared_counts import ALONE, Counts
 
 SUPPORTED: frozenset[Mode] = frozenset(MODES)
@@ -58,6 +61,12 @@ class Portal:
     """What runs just now, to be revoked when its subject is removed."""
     counts: Counts = ALONE
     """How much runs, here and in other workers."""
+    rates: RateTables = field(default_factory=RateTables)
+    """What was asked lately, here and in other workers."""
+    requests: RequestCounter = field(default_factory=lambda: RequestCounts().of_worker(0))
+    """Counts what has run."""
+    last_calls: LastCallsNotes = field(default_factory=lambda: LastCalls().of_worker(0))
+    """Notes when each peer last called, and was called."""
     rule_matchers: Mapping[str, RuleMatcher] = field(init=False)
     hosts: Hosts = field(init=False)
     modes: frozenset[Mode] = field(init=False)
@@ -66,9 +75,16 @@ class Portal:
     _context_parts: tuple[object, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
-        self.hosts = Hosts(self.config.public_origin(self.id), self.config.aliases, self.only)
-        self.modes = self.config.accept & SUPPORTED
+        self.take_settings(self.config)
         self._prepare()
+
+    def take_settings(self, config: Config) -> None:
+        """Go by ``config`` from the next request on; who the Portal is, and where, stays."""
+        self.config = config
+        origin = config.public_origin(self.id)
+        self.hosts = Hosts(origin, config.aliases, self.only, config.app_hosts)
+        self.modes = config.accept & SUPPORTED
+        self._context = None
 
     def follow_apps(self) -> bool:
         """Take over what changed in the apps' files; tells whether something did."""

@@ -6,11 +6,13 @@ asks again wants to know what holds now, as a peer does whose sealing key isn't 
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 
 from proxy.core.access.target import Target
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.caching import NO_STORE
+from proxy.core.http.headers import Fields, values_of
 from proxy.core.http.problem import Response
 from proxy.core.identity_document import PATH, document_body, sign_document
 from proxy.core.sealing.chunks import LARGEST_CHUNK
@@ -20,6 +22,10 @@ from proxy.core.signature.digest import content_digest
 from proxy.portal import Portal
 
 WHOAREYOU = b"/core/public/meta/whoareyou"
+LONGEST_WAIT = 75
+"""Seconds for which a peer may have us wait. Web servers that give up silent responses do so after
+60 s by default; it is less than the 105 s for which Portals wait."""
+_WAIT = re.compile(rb"wait=([0-9]{1,4})")
 
 
 def response_for(portal: Portal, method: bytes, target: Target) -> Response:
@@ -33,6 +39,15 @@ def response_for(portal: Portal, method: bytes, target: Target) -> Response:
         raise Refusal(Code.METHOD_NOT_ALLOWED, f"{method[:40]!r} {target.path!r}", allow=allow)
     response = page(portal)
     return replace(response, fields=(*response.fields, NO_STORE))
+
+
+def wait_asked(fields: Fields) -> int:
+    """Return for how many seconds a peer asks us to be silent first (``Prefer``, RFC 7240).
+
+    So it finds out whether whoever stands between bears a silence.
+    """
+    match = _WAIT.fullmatch(b",".join(values_of(fields, b"prefer")))
+    return min(int(match[1]), LONGEST_WAIT) if match else 0
 
 
 def identity_document(portal: Portal) -> Response:

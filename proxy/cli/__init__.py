@@ -1,9 +1,10 @@
 """The command line, ``portal-proxy``: a file is named for its command.
 
-They are ``apps``, ``call``, ``check``, ``health``, ``init``, ``peers``, ``ping``, ``serve`` and
-``terminals``. ``call_*`` are parts of ``call``, and likewise ``check_*``, ``health_*``,
-``peers_*``, ``ping_*`` and ``terminals_*``; what all share is in ``framework``, ``arguments``,
-``portal_files``, ``output`` and ``http_client``.
+They are ``apps``, ``backup``, ``call``, ``card``, ``check``, ``health``, ``init``, ``peers``,
+``ping``, ``serve``, ``service``, ``status`` and ``terminals``. ``call_*`` are parts of ``call``,
+and likewise ``backup_*``, ``check_*``, ``health_*``, ``init_*``, ``peers_*``, ``ping_*``,
+``service_*`` and ``status_*``; what several share is in ``framework``, ``option_variables``,
+``arguments``, ``portal_files``, ``owner``, ``output``, ``progress``, ``qr`` and ``http_client``.
 
 Exit status: 0; 1 for a refusal, with its reason in a line on stderr; 2 for a command line that
 can't be meant.
@@ -16,7 +17,20 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli import apps, call, check, health, peers, ping, serve, terminals
+from proxy.cli import (
+    apps,
+    backup,
+    call,
+    card,
+    check,
+    health,
+    peers,
+    ping,
+    serve,
+    service,
+    status,
+    terminals,
+)
 from proxy.cli import init as setup
 from proxy.cli.framework import Command, Group, Root
 from proxy.cli.output import PROGRAM, USAGE, remark, say
@@ -56,8 +70,8 @@ def choose(
       portal-proxy check
       portal-proxy serve
 
-    Somebody you know, by the ID that their "portal-proxy id" prints:
-      portal-proxy peers add ID --name Bob
+    Somebody you know, by the line that their "portal-proxy card" prints:
+      portal-proxy peers add 'CARD'
       portal-proxy apps allow guestbook all
       portal-proxy ping bob
 
@@ -78,9 +92,14 @@ cli.command(cls=Command)(setup.init)
 cli.command(cls=Command)(serve.serve)
 cli.command(cls=Command)(check.check)
 cli.command(cls=Command)(health.health)
+cli.command(cls=Command)(status.status)
 cli.command("id", cls=Command)(setup.show_id)
+cli.command(cls=Command)(card.card)
+cli.command(cls=Command)(backup.backup)
+cli.command(cls=Command)(backup.restore)
 cli.command(cls=Command)(call.call)
 cli.command(cls=Command)(ping.ping)
+cli.add_typer(service.service, name="service", cls=Group)
 cli.add_typer(peers.peers, name="peers", cls=Group)
 cli.add_typer(apps.apps, name="apps", cls=Group)
 cli.add_typer(terminals.terminals, name="terminals", cls=Group)

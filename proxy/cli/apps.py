@@ -77,25 +77,51 @@ def show(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> N
 def allow(
     app: AppName,
     who: Annotated[
-        list[str], typer.Argument(metavar="all|none|ID...", help="All peers, none, or these alone.")
-    ],
+        list[str] | None,
+        typer.Argument(metavar="all|none|PEER...", help="All peers, none, or these alone."),
+    ] = None,
+    *,
+    add: Annotated[
+        list[str] | None,
+        typer.Option("--add", metavar="PEER", help="This one beside those that it may know."),
+    ] = None,
+    remove: Annotated[
+        list[str] | None,
+        typer.Option("--remove", metavar="PEER", help="All that it may know but this one."),
+    ] = None,
     config: ConfigFolder = DEFAULT_FOLDER,
 ) -> None:
     """Set which peers an app may know: it lists and calls them, and they may call it.
 
-    What was set before is replaced. A running proxy follows within a second.
+    What was set before is replaced, unless --add or --remove say what is different;
+    each may be given more than once. An app that may know all and from which one is
+    removed knows the others that there are now, and no new ones. A running proxy
+    follows within a second.
 
     For example:
       portal-proxy apps allow guestbook all
-      portal-proxy apps allow guestbook 8271dd b8rk3f
+      portal-proxy apps allow guestbook Bob b8rk3f
+      portal-proxy apps allow guestbook --add Cleo --remove Bob
     """
+    changes = bool(add or remove)
+    if changes == bool(who):
+        what = (
+            "say whom: all, none or peers; or what is different, by --add and --remove. See: "
+            "portal-proxy apps allow --help"
+        )
+        raise Stop(what, status=USAGE)
     portal = open_portal(config)
     contacts = portal.contacts.load()
-    if not portal.has_app(app) and not (app in contacts.apps and who == ["none"]):
+    if not portal.has_app(app) and not (app in contacts.apps and (who == ["none"] or changes)):
         raise unknown_app(app, portal.catalogue().apps)
-    visibility = _visibility(contacts, who)
+
+    def edit(before: ContactList) -> ContactList:
+        if who:
+            return with_visibility(before, app, _visibility(before, who))
+        return with_visibility(before, app, _changed(before, app, add or [], remove or []))
+
     with refused_edits_stop():
-        contacts = portal.contacts.change(lambda before: with_visibility(before, app, visibility))
+        contacts = portal.contacts.change(edit)
     say(f"{app} may know: {_visibility_line(contacts, app)}")
 
 
@@ -139,6 +165,18 @@ def _visibility(contacts: ContactList, who: list[str]) -> Visibility:
     if {"all", "none"} & {*who}:
         raise Stop("all and none stand alone, without IDs", status=USAGE)
     return frozenset(the_contact(contacts, text).id for text in who)
+
+
+def _changed(contacts: ContactList, app: str, add: list[str], remove: list[str]) -> Visibility:
+    """Return the setting of an app with these peers more, and those less."""
+    more = {the_contact(contacts, text).id for text in add}
+    less = {the_contact(contacts, text).id for text in remove}
+    if both := more & less:
+        raise Stop(f"{both.pop()} can't be added and removed at once", status=USAGE)
+    if contacts.apps.get(app) == "all" and not less:
+        return "all"
+    known = {peer.id for peer in contacts.known_to(app)}
+    return frozenset((known | more) - less)
 
 
 def _visibility_line(contacts: ContactList, app: str) -> str:

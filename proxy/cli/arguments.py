@@ -1,8 +1,8 @@
 """What an owner types to name a peer or an app, and what to say where it names none.
 
 Strict on purpose: a prefix must fit exactly one contact. Six characters can be ground out by
-anybody, so what was typed is resolved among the owner's own contacts only. What changes a contact
-takes its ID alone; what only calls it takes its name too, where nobody else could be meant.
+anybody, so what was typed is resolved among the owner's own contacts only. A name does as well,
+where nobody else could be meant.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,10 @@ import typer
 
 from proxy.cli.output import Stop
 from proxy.core.access.policy import Contact, ContactList
+from proxy.core.display_names import MAX_NAME_LENGTH
+from proxy.core.http.origin import parse_connect, parse_origin
 from proxy.core.identity import ALPHABET, ID_LENGTH, SHORT_ID_LENGTH, is_id_prefix, short_id
+from proxy.core.written_id import MistypedId, read_id
 
 Peer = Annotated[
     str,
@@ -21,7 +24,7 @@ Peer = Annotated[
         metavar="PEER", help="A contact: its ID, six or more characters of it, or its name."
     ),
 ]
-"""``PEER``, as every command that calls one takes it; for ``the_peer``."""
+"""``PEER``, as every command about one takes it; for ``the_contact``."""
 
 
 def id_problem(text: str) -> str | None:
@@ -41,47 +44,69 @@ def id_problem(text: str) -> str | None:
     return f"an ID has {SHORT_ID_LENGTH} to {ID_LENGTH} characters, and this one has {len(text)}"
 
 
-def check_id(text: str) -> None:
-    """Refuse what can't be an ID or the beginning of one."""
+def typed_id(text: str) -> str:
+    """Return a full ID, in either of its written forms, or the beginning of one, as it is.
+
+    Refuses what can be neither, and says where a full one was mistyped.
+    """
+    try:
+        whole = read_id(text)
+    except MistypedId as mistake:
+        raise Stop(f"{text!r} isn't an ID: {mistake}") from None
+    if whole is not None:
+        return whole
     problem = id_problem(text)
     if problem is not None:
         raise Stop(f"{text!r} isn't an ID: {problem}")
+    return text
 
 
 def the_contact(contacts: ContactList, text: str) -> Contact:
-    """Return the one contact whose full ID begins with ``text``; refuses none and several."""
-    namesakes = [contact for contact in contacts.peers if contact.name == text]
-    if namesakes and not is_id_prefix(text):
-        ids = ", ".join(contact.id for contact in namesakes)
-        raise Stop(f"a peer is chosen by its ID, not by its name; {text!r} is the name of {ids}")
-    check_id(text)
-    matches = [contact for contact in contacts.peers if contact.id.startswith(text)]
-    if not matches:
-        raise Stop(f"no contact's ID begins with {text}; portal-proxy peers list shows them all")
-    if len(matches) > 1:
-        several = ", ".join(f"{contact.id} ({contact.name})" for contact in matches)
-        raise Stop(f"{text} fits several contacts, give more of the ID: {several}")
-    return matches[0]
-
-
-def the_peer(contacts: ContactList, text: str) -> Contact:
-    """Return the one contact that ``text`` can mean, as its name or the beginning of its ID.
+    """Return the one contact that ``text`` can mean: its name, its ID, or the beginning of one.
 
     A name that looks like the ID of another contact names neither: a peer may have chosen it.
     """
+    portal_id = _beginning(text)
     meant = [
         contact
         for contact in contacts.peers
-        if contact.name == text or (is_id_prefix(text) and contact.id.startswith(text))
+        if contact.name == text or (portal_id and contact.id.startswith(portal_id))
     ]
     if len(meant) == 1:
         return meant[0]
     if meant:
         several = ", ".join(f"{contact.id} ({contact.name})" for contact in meant)
         raise Stop(f"{text!r} can mean several contacts, give more of the ID: {several}")
+    if len(text) > MAX_NAME_LENGTH:
+        typed_id(text)  # it can't be a name: say where it is wrong as an ID
     close = get_close_matches(text, [contact.name for contact in contacts.peers], n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise Stop(f"{text!r} is no contact's name, nor the beginning of one's ID{hint}")
+    hint = f"did you mean {close[0]!r}?" if close else "portal-proxy peers list shows them all"
+    raise Stop(f"{text!r} is no contact's name, nor the beginning of one's ID; {hint}")
+
+
+def _beginning(text: str) -> str:
+    """Return the ID that ``text`` is, or the beginning of one; "" where it is neither."""
+    try:
+        whole = read_id(text)
+    except MistypedId:
+        return ""
+    return whole or (text if is_id_prefix(text) else "")
+
+
+def read_address(typed: str) -> str:
+    """Return a Portal's address in its one spelling; refuses what is none."""
+    try:
+        return str(parse_origin(typed))
+    except ValueError as error:
+        raise Stop(f"--address: {error}") from None
+
+
+def read_connect(typed: str) -> str:
+    """Return ``host:port`` in lower case; refuses what is none."""
+    try:
+        return parse_connect(typed)
+    except ValueError as error:
+        raise Stop(f"--connect: {error}") from None
 
 
 def shortest_id(contacts: ContactList, contact: Contact) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli.arguments import Peer, the_peer
+from proxy.cli.arguments import Peer, the_contact
 from proxy.cli.output import USAGE, Stop, remark
 from proxy.cli.portal_files import DEFAULT_FOLDER, ConfigFolder, open_portal
 from proxy.config.timeouts import DEFAULT_TIMEOUTS
@@ -105,7 +105,7 @@ def call(  # noqa: PLR0913 - the options of curl that people know
     from proxy.cli.call_request import CallOptions, OutputOptions, carry_out  # noqa: PLC0415 - heavy
 
     portal = open_portal(config)
-    contact = the_peer(portal.contacts.load(), peer)
+    contact = the_contact(portal.contacts.load(), peer)
     options = CallOptions(contact, app, method.encode("ascii"), target, sent, data, peer)
     shown = OutputOptions(output, fail=fail, include=include, verbose=verbose, as_json=as_json)
     carry_out(portal, options, shown, timeout)

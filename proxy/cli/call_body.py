@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, Self
 
 from proxy.cli.output import Stop, printable
+from proxy.cli.progress import Transfer
 from proxy.state.system_errors import naming
 from proxy.transfer.body import PIECE
 
@@ -86,6 +87,22 @@ class ReadBody:
 
 
 Source = TypedBody | ReadBody
+
+
+class Counted:
+    """A body, and how much of it has been sent."""
+
+    def __init__(self, body: Source, shown: Transfer) -> None:
+        self._body = body
+        self._shown = shown
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece = await anext(self._body)
+        self._shown.sent(len(piece))
+        return piece
 
 
 def source_of(data: str, stack: ExitStack) -> Source:

@@ -1,6 +1,7 @@
 """One call by hand: what was typed becomes a request, and the response what is printed."""
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -9,10 +10,20 @@ from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 
-from proxy.cli.call_body import Nowhere, Sink, Source, TypedBody, created, source_of, stdout
+from proxy.cli.call_body import (
+    Counted,
+    Nowhere,
+    Sink,
+    Source,
+    TypedBody,
+    created,
+    source_of,
+    stdout,
+)
 from proxy.cli.call_transport import engine, refusal_words, transport
 from proxy.cli.output import Stop, command_line, remark, say, say_json, utc
 from proxy.cli.portal_files import PortalFiles
+from proxy.cli.progress import Transfer
 from proxy.core.access.policy import Contact
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Field
@@ -22,9 +33,10 @@ from proxy.outbound.identity_documents import Directory
 
 _ERROR = 400
 """The first status that ``--fail`` takes for a failure."""
-_ABOUT_THE_CONTACT = frozenset(
-    {Code.PEER_UNREACHABLE, Code.PEER_TIMEOUT, Code.PEER_UNTRUSTED, Code.NO_SEALING_KEY}
-)
+_UNKNOWN = frozenset({Code.OUTCOME_UNKNOWN, Code.OUTCOME_UNKNOWN_LATE})
+_ABOUT_THE_CONTACT = _UNKNOWN | {
+    *(Code.PEER_UNREACHABLE, Code.PEER_TIMEOUT, Code.PEER_UNTRUSTED, Code.NO_SEALING_KEY)
+}
 """Refusals that ``ping`` may find the reason for."""
 
 
@@ -97,20 +109,22 @@ def carry_out(
     portal: PortalFiles, options: CallOptions, output: OutputOptions, patience: float
 ) -> None:
     """Make the call and print its response; raises ``Stop`` for all that goes wrong on the way."""
+    authorities = portal.peer_authorities()
     ready = partial(transport, options.contact.mode, portal.identity(), limits=portal.config.limits)
     report = CallReport(options)
     stop = None
     try:
         with ExitStack() as stack:
             body = TypedBody(b"") if options.data is None else source_of(options.data, stack)
-            asyncio.run(_exchange(ready, body, report, output, patience))
+            shown = stack.enter_context(Transfer(body.size if options.data is not None else None))
+            asyncio.run(_exchange(ready, body, report, output, patience, authorities, shown))
     except Stop as reason:
         stop = reason
     except Refusal as refusal:
         hint = ""
         if refusal.code in _ABOUT_THE_CONTACT:
             hint = f". See: {command_line(portal.folder, 'ping', options.typed)}"
-        stop = Stop(f"{refusal.code.title} {refusal.detail.rstrip('.')}{hint}")
+        stop = Stop(f"{_in_words(refusal).rstrip('.')}{hint}")
     except UpstreamFailed as failure:
         stop = Stop(f"the response broke off after {report.size} bytes: {failure.detail}")
     except KeyboardInterrupt:
@@ -121,12 +135,24 @@ def carry_out(
         raise stop
 
 
+def _in_words(refusal: Refusal) -> str:
+    """Return what went wrong first, and then what that means for the call."""
+    title, detail = refusal.code.title, refusal.detail
+    untrusted = f"{Code.PEER_UNTRUSTED.public}: "
+    if refusal.code in _UNKNOWN and detail.startswith(untrusted):
+        why = f"{Code.PEER_UNTRUSTED.title} {detail.removeprefix(untrusted).rstrip('.')}."
+        return f"{why} {title}"
+    return f"{title} {detail}"
+
+
 async def _exchange(
     ready: Callable[[Upstream, Directory], CallTransport],
     body: Source,
     report: CallReport,
     output: OutputOptions,
     patience: float,
+    authorities: str,
+    shown: Transfer,
 ) -> None:
     options = report.options
     contact = options.contact
@@ -146,7 +172,7 @@ async def _exchange(
     tell(f"address      {contact.address}{connect}")
     tell(f"call         {_text(call.method)} {call.origin}{_text(call.target)}")
     tell(f"mode         {contact.mode}")
-    async with engine(patience) as upstream:
+    async with engine(patience, authorities) as upstream:
         directory = Directory(upstream)
         if contact.mode == "sealed":
             document = await directory.document(contact)
@@ -156,20 +182,22 @@ async def _exchange(
             if offered is not None:
                 report.sealing_key = offered.config.key_id
                 tell(f"sealing key  {report.sealing_key}, until {utc(offered.until)}")
-        async with ready(upstream, directory).carry_out(call, body) as response:
+        async with ready(upstream, directory).carry_out(call, Counted(body, shown)) as response:
             report.first_byte = report.seconds
             report.status, report.fields = response.status, response.fields
             report.refusal = response.refusal.code
             tell(f"status       {response.status}")
             tell(f"first byte   {report.first_byte:.3f} s")
-            await _print_response(response, report, output)
+            await _print_response(response, report, output, shown)
     tell(f"total        {report.seconds:.3f} s, {report.size} bytes")
 
 
 async def _print_response(
-    response: CallResponse, report: CallReport, output: OutputOptions
+    response: CallResponse, report: CallReport, output: OutputOptions, shown: Transfer
 ) -> None:
     """Print or write the response as it comes; raises ``Stop`` for what counts as a failure."""
+    if output.include or (output.file is None and sys.stdout is not None and sys.stdout.isatty()):
+        shown.close()  # what is printed now has the terminal for itself
     if output.include:
         say(f"{response.status} {_phrase(response.status)}".rstrip())
         for name, value in response.fields:
@@ -185,6 +213,7 @@ async def _print_response(
         sink = _sink(output, stack)
         async for piece in response.pieces:
             sink.write(piece)
+            shown.received(len(piece))
             report.size += len(piece)
 
 

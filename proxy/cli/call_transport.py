@@ -13,6 +13,7 @@ from proxy.core.access.policy import Mode
 from proxy.core.errors import Code
 from proxy.core.identity import PrivateKey
 from proxy.http.client.engine import Http1Upstream
+from proxy.http.tls.verifying import believing
 from proxy.http.upstream import Upstream, UpstreamTimeouts, WithTimeouts
 from proxy.outbound.call import CallContext, CallTransport
 from proxy.outbound.identity_documents import Directory
@@ -34,6 +35,10 @@ _ADVICE = {
         "The address here must be its public_url exactly, and nothing on the way may change calls."
     ),
     "too_many_requests": "Calls from here are still running there.",
+    "app_unreachable": "Its app isn't running, or not where its owner's proxy.yaml says.",
+    "app_failed": "Its app broke off; its owner's log, and the app's, say more.",
+    "app_timeout": "Its app hangs, or needs a longer app_answer in its owner's proxy.yaml.",
+    "no_such_app": "Its owner's apps have other names.",
     "app_busy": "Its app is asked by too many at once; try again in a while.",
     "contacts_unavailable": "Its contact list can't be read just now; its owner's log says why.",
     "app_unavailable": "Its app's files can't be read just now; its owner's log says why.",
@@ -43,10 +48,14 @@ _ADVICE = {
 
 
 @asynccontextmanager
-async def engine(patience: float) -> AsyncIterator[Upstream]:
-    """Return an engine that gives up after ``patience`` seconds in which nothing moved."""
+async def engine(patience: float, authorities: str = "") -> AsyncIterator[Upstream]:
+    """Return an engine that gives up after ``patience`` seconds in which nothing moved.
+
+    ``authorities`` (PEM) are believed beside the system's.
+    """
     connect = min(patience, UpstreamTimeouts().connect)
-    upstream = WithTimeouts(Http1Upstream(), UpstreamTimeouts(connect, patience, patience))
+    tls = believing(authorities, beside_system=True) if authorities else None
+    upstream = WithTimeouts(Http1Upstream(tls), UpstreamTimeouts(connect, patience, patience))
     try:
         yield upstream
     finally:

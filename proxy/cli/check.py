@@ -9,7 +9,11 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from proxy.cli.check_state import about_running, about_state_folder, about_the_key
+import typer
+
+from proxy.cli.check_acme import about_acme
+from proxy.cli.check_environment import about_replaced, about_variables
+from proxy.cli.check_state import about_backups, about_running, about_state_folder, about_the_key
 from proxy.cli.check_upstreams import (
     about_loops,
     about_surplus_responses,
@@ -22,7 +26,7 @@ from proxy.config.certificate import Certificate
 from proxy.config.portal_yaml import FILE_NAME, Config
 from proxy.core.access.hosts import Hosts
 from proxy.core.access.policy import MODES, Access, ContactList, Mode
-from proxy.core.errors import Invalid, Problem
+from proxy.core.errors import Invalid, LaterVersion, Problem
 from proxy.http.client.look import Finding, look_at_all
 from proxy.server.sockets import most_descriptors
 from proxy.state.files import Unsafe, check_private
@@ -57,7 +61,9 @@ class Findings:
         return tuple(mode for mode in MODES if mode in self.config.accept)
 
 
-def check(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
+def check(
+    ctx: typer.Context, *, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False
+) -> None:
     """Show everything that is wrong with any file.
 
     Reads portal.yaml, every app.json and proxy.yaml, the key, the contact list, the
@@ -73,6 +79,7 @@ def check(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> 
     findings = replace(
         findings,
         problems=(*findings.problems, *_told_by_the_proxy(config, findings)),
+        warnings=(*findings.warnings, *about_variables(ctx)),
         upstreams=_upstreams(config),
     )
     if as_json:
@@ -112,15 +119,13 @@ def inspect(folder: Path) -> Findings:
     try:
         portal = open_portal(folder)
     except Invalid as invalid:
-        what = (
-            "until this can be read, the key, the contact list and the replay store can't be found"
-        )
-        warnings.append(Problem(str(folder / FILE_NAME), "", what))
-        return Findings((*invalid.problems, *problems), tuple(warnings))
+        return _without_state(folder, invalid, problems, warnings)
     warnings += _about_the_portal(portal)
+    warnings += about_acme(portal)
     try:
         own_id = portal.identity().public.portal_id
-        warnings += about_the_key(portal.state.identity_key, own_id)
+        warnings += about_the_key(portal, own_id)
+        warnings += about_backups(portal, own_id)
     except Invalid as invalid:
         own_id = ""
         problems += invalid.problems
@@ -130,6 +135,10 @@ def inspect(folder: Path) -> Findings:
     problems += about_loops(catalogue, portal.config.listen, hosts)
     warnings += about_trusting_apps(catalogue)
     problems += about_state_folder(portal)
+    try:
+        portal.peer_authorities()
+    except Invalid as invalid:
+        problems += invalid.problems
     try:
         sightings = SurplusResponses(portal.state.surplus_responses)
         warnings += about_surplus_responses(sightings, catalogue)
@@ -152,8 +161,22 @@ def inspect(folder: Path) -> Findings:
     problems += wrong
     warnings += doubtful
     problems += SealingKeyStore(portal.state.sealing, portal.config.sealing_rotation).inspect(now)
-    notices = _notices(str(portal.folder / FILE_NAME), portal.config)
+    notices = [
+        *_notices(str(portal.folder / FILE_NAME), portal.config),
+        *about_replaced(portal.config),
+    ]
     return Findings(tuple(problems), tuple(warnings), portal.config, tuple(notices))
+
+
+def _without_state(
+    folder: Path, invalid: Invalid, problems: list[Problem], warnings: list[Problem]
+) -> Findings:
+    """Return what is found where nobody can look at the state: why, and what else there is."""
+    if isinstance(invalid, LaterVersion):
+        return Findings(tuple(invalid.problems), ())  # of all else the later program tells
+    what = "until this can be read, the key, the contact list and the replay store can't be found"
+    told = Problem(str(folder / FILE_NAME), "", what)
+    return Findings((*invalid.problems, *problems), (*warnings, told))
 
 
 def _told_by_the_proxy(folder: Path, findings: Findings) -> Iterator[Problem]:
@@ -177,8 +200,12 @@ def _accepted(config: Config) -> str:
         return "sealed and signed calls"
     if "signed" in config.accept:
         return "signed calls alone; sealed ones are refused"
-    why = ", since public_url is plain http and everybody on the way could read them"
-    return f"sealed calls alone; signed ones are refused{why if config.is_plain_http else ''}"
+    why = ""
+    if not config.app_hosts:
+        why = ", since they name apps' hosts and app_hosts is false"
+    elif config.is_plain_http:
+        why = ", since public_url is plain http and everybody on the way could read them"
+    return f"sealed calls alone; signed ones are refused{why}"
 
 
 def _about_the_replay_store(path: Path) -> tuple[list[Problem], list[Problem]]:
@@ -219,7 +246,7 @@ def _about_the_portal(portal: PortalFiles) -> Iterator[Problem]:
             "everybody on the way can read them"
         )
         yield Problem(file, "public_url", what)
-    if not config.has_domain:
+    if config.app_hosts and not config.has_domain:
         what = (
             "has a host of a single name, or an address: browsers keep no cookie for the apps of "
             "such a host, so no device can be paired; ada.localhost would do"
@@ -227,6 +254,8 @@ def _about_the_portal(portal: PortalFiles) -> Iterator[Problem]:
         yield Problem(file, "public_url", what)
     if shortage := replace(config.limits, descriptors=most_descriptors()).shortage():
         yield Problem(file, "limits.connections", shortage)
+    if config.limits.rate_per_client is not None:
+        yield from _about_strangers(file, config)
     for network in config.trusted_proxies.networks:
         if network.prefixlen == 0:
             what = f"{network} is everybody: any client can tell apps any address, scheme and ID"
@@ -234,6 +263,23 @@ def _about_the_portal(portal: PortalFiles) -> Iterator[Problem]:
     if config.trusted_proxies.unix and not config.listen.public.unix:
         what = f"unix is for a unix socket, and listen.public is at {config.listen.public}"
         yield Problem(file, _TRUSTED, what)
+
+
+def _about_strangers(file: str, config: Config) -> Iterator[Problem]:
+    """Warn where a limit for each network of strangers holds for all of them together, or none."""
+    place, trusted = "limits.rate_per_client", config.trusted_proxies
+    if config.listen.public.unix and not trusted.unix:
+        what = (
+            "holds for nobody: who comes over a unix socket can't be told apart. If a web server "
+            f"before it tells who asks, write unix under {_TRUSTED}"
+        )
+        yield Problem(file, place, what)
+    elif not (config.is_plain_http or config.tls or trusted):
+        what = (
+            "holds for all strangers together: they come from the web server before this proxy. "
+            f"Name it under {_TRUSTED}"
+        )
+        yield Problem(file, place, what)
 
 
 def _notices(file: str, config: Config) -> Iterator[Problem]:
@@ -300,7 +346,8 @@ def _about_the_certificate(
         if not certificate.covers(host):
             what = f"isn't for {host}, the Portal's own host: sealed calls of peers don't get here"
             problems.append(Problem(certificate.file, "", what))
-        warnings += _about_certified_apps(certificate, host, catalogue)
+        if portal.config.app_hosts:
+            warnings += _about_certified_apps(certificate, host, catalogue)
     return problems, warnings
 
 

@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from proxy.cli.health_report import running_problems
+from proxy.cli.output import command_line
 from proxy.cli.portal_files import PortalFiles
+from proxy.config.portal_yaml import NEW
 from proxy.core.errors import Invalid, Problem
 from proxy.core.http.origin import is_dns_label
+from proxy.state.backup_note import last_backup
 from proxy.state.files import unreadable
 from proxy.state.identity_key import has_id_line
 from proxy.state.state_folder import problems_of
@@ -23,14 +26,26 @@ def about_state_folder(portal: PortalFiles) -> Iterator[Problem]:
     yield from _about_tokens(portal.state.tokens)
 
 
-def about_the_key(path: Path, own_id: str) -> Iterator[Problem]:
+def about_the_key(portal: PortalFiles, own_id: str) -> Iterator[Problem]:
     """Tell of a key that a damaged disk could make another Portal's."""
-    if not has_id_line(path):
+    path = portal.key_file
+    if not has_id_line(path, external=portal.is_key_elsewhere):
         what = (
             "doesn't say whose key it is, so a damaged one would pass for another Portal's. If "
             f"this is your Portal's ID, put a line before its first one: Portal ID: {own_id}"
         )
         yield Problem(str(path), "", what)
+
+
+def about_backups(portal: PortalFiles, own_id: str) -> Iterator[Problem]:
+    """Warn of an identity that a broken disk would end."""
+    if portal.config.id == NEW or last_backup(portal.state.backup_note, own_id) is not None:
+        return
+    command = command_line(portal.folder, "backup", "FILE")
+    what = (
+        f"this identity was never backed up, and without its key nobody is this Portal: {command}"
+    )
+    yield Problem(str(portal.key_file), "", what)
 
 
 def about_running(

@@ -8,12 +8,14 @@ import inspect
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from proxy.cli.option_variables import name_variables
 from proxy.cli.output import FAILED, PROGRAM, Stop, complain, complain_of
+from proxy.cli.owner import went_on_as
 from proxy.core.errors import Invalid, Refusal
 from proxy.state.files import Busy, Unsafe
 from proxy.state.system_errors import explained
@@ -44,6 +46,10 @@ class Group(TyperGroup):
 
 class Root(Group):
     """The group of all commands."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:  # noqa: ANN401 - the base's
+        super().__init__(*arguments, **more)
+        name_variables(self.commands)
 
     def main(
         self,
@@ -87,6 +93,14 @@ def _explain_misuse(misuse: typer.TyperException) -> int:
     return misuse.exit_code
 
 
+def _as_whom(fault: OSError) -> str:
+    """Say that root went on as another user, where that may be why."""
+    owner = went_on_as()
+    if not owner or not isinstance(fault, PermissionError):
+        return ""
+    return f" (as root, this goes on as {owner}, whose the state folder is)"
+
+
 def _explain(fault: Exception) -> int:
     """Print a foreseeable fault on stderr, a line for each problem; return the status."""
     if isinstance(fault, Invalid):
@@ -98,7 +112,7 @@ def _explain(fault: Exception) -> int:
         complain(f"{fault.code.title} {fault.detail}".strip())
     elif isinstance(fault, OSError):
         named = f"{os.fsdecode(fault.filename)}: {explained(fault)}" if fault.filename else ""
-        complain(named or fault.strerror or str(fault))
+        complain((named or fault.strerror or str(fault)) + _as_whom(fault))
     elif isinstance(fault, (Busy, Unsafe)):
         complain(str(fault))
     else:

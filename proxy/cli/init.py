@@ -1,35 +1,56 @@
 """``init`` and ``id``: a Portal's first files, and who it is."""
 
 import json
+import os
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from proxy.cli.output import USAGE, Stop, command_line, remark, say
+from proxy.cli.init_identity import make_or_read_key, replace_identity, settle_identity
+from proxy.cli.output import SYSTEM_FOLDER, USAGE, Stop, command_line, remark, say
+from proxy.cli.owner import acting_as, owner_of
 from proxy.cli.portal_files import DEFAULT_FOLDER, ConfigFolder, PortalFiles, open_portal
-from proxy.config.portal_yaml import FILE_NAME, load_config
+from proxy.config.config_file import plain
+from proxy.config.own_identity import id_line
+from proxy.config.portal_yaml import (
+    ANY_SHORT_ID,
+    FILE_NAME,
+    NEW,
+    SHORT_ID,
+    is_set_up_by,
+    load_config,
+)
+from proxy.config.portal_yaml_edit import COMMENT
 from proxy.core.display_names import name_problem
 from proxy.core.errors import Invalid
-from proxy.core.http.origin import is_dns_label
-from proxy.core.identity import PrivateKey
+from proxy.core.http.origin import is_dns_label, parse_origin
 from proxy.state.files import create_atomically, make_private_folder
-from proxy.state.identity_key import create_identity
+from proxy.state.identity_key import load_identity
+from proxy.state.layout import State
 from proxy.state.replay import ReplayStore
 
 _PORTAL_YAML = """\
 # A Portal. Paths in this file are relative to it. After a change: portal-proxy check
 
+{comment}
+from proxy.state.schema import mark_version, refuse_later
+id: {portal_id}
+
 # Shown to peers.
 name: {name}
 
-# The Portal itself is <short id>.<domain>, its apps are <app>.<short id>.<domain>.
+{about_domain}
 domain: {domain}
 
 # The scheme, host and port that others reach this Portal at; {{short_id}} stands for its own.
-public_url: https://{{short_id}}.{domain}
+public_url: {public_url}
+
+# With false one name is enough: apps have no hosts of their own, and peers call them sealed.
+{app_hosts}
 
 # Further values of Host that mean this Portal, for a proxy in front that rewrites it.
 aliases: []
@@ -48,7 +69,7 @@ aliases: []
 # sealing_rotation: 24h
 
 # Where the key, the contact list and all else that must last are. Only the proxy may read it.
-state: ../state
+state: {state}
 
 # Where the proxy listens: host:port, or unix:path.
 listen:
@@ -64,7 +85,13 @@ listen:
 #   certificate: /etc/letsencrypt/live/8271dd.p.getportal.org/fullchain.pem
 #   key: /etc/letsencrypt/live/8271dd.p.getportal.org/privkey.pem
 """
-_ASKED = ("name", "domain")
+_APART = "# The Portal itself is <short id>.<domain>, its apps are <app>.<short id>.<domain>."
+_ELSEWHERE = (
+    "# Peers that are added without an address are looked for at <their short id>.<domain>."
+)
+_STATE = "../state"
+_STATE_OF_SERVICE = "/var/lib/portal-proxy"
+_ASKED = ("name", "domain", "public_url")
 """The places in portal.yaml that the options fill in."""
 
 
@@ -84,20 +111,50 @@ def init(
         ),
     ] = None,
     config: ConfigFolder = DEFAULT_FOLDER,
+    *,
+    public_url: Annotated[
+        str | None,
+        typer.Option(
+            "--public-url",
+            metavar="URL",
+            help="Where others reach the Portal, if that isn't below DOMAIN. Either is enough.",
+        ),
+    ] = None,
+    no_app_hosts: Annotated[
+        bool,
+        typer.Option(
+            "--no-app-hosts",
+            help="One name is enough: apps have no hosts in front of the Portal's own.",
+        ),
+    ] = False,
+    new_identity: Annotated[
+        bool,
+        typer.Option("--new-identity", help="Make a new key, and so another Portal of this one."),
+    ] = False,
 ) -> None:
     """Make what is missing: portal.yaml, the key, the contact list.
 
     Nothing that is there is changed, above all no key, so this can run before
     every start. Beside a portal.yaml, which may be read-only, it needs no options.
 
+    portal.yaml names the Portal by its ID. Where it does and the key is missing, or
+    is another Portal's, nothing is made: put the key of your backup back, or use
+    --new-identity. No peer knows a new identity: each has to add it.
+
+    With --no-app-hosts one name is enough, and one certificate for it: peers call apps
+    sealed, through the Portal's own host, and browsers come to no app.
+
     For example:
       portal-proxy init --config config/ada --name Ada --domain p.getportal.org
+      portal-proxy init --name Ada --public-url https://portal.ada.example --no-app-hosts
     """
-    _make_portal_yaml(config, name, domain)
+    asked = _Asked(name, domain, public_url, app_hosts=not no_app_hosts)
+    path = config / FILE_NAME
+    if not os.path.lexists(path) and not is_set_up_by(os.environ):
+        _make_portal_yaml(config, asked)
     portal = open_portal(config)
-    _say_what_is_ignored(portal, name, domain)
-    make_private_folder(portal.config.state)
-    key = _make_key(portal)
+    _say_what_is_ignored(portal, asked)
+    key = replace_identity(portal) if new_identity else settle_identity(portal)
     _make_stores(portal)
     say(f"Portal ID  {key.public.portal_id}")
     say(f"Address    {portal.config.public_origin(key.public.portal_id)}")
@@ -112,20 +169,39 @@ def show_id(config: ConfigFolder = DEFAULT_FOLDER) -> None:
     For example:
       portal-proxy id --config config/ada
     """
-    say(open_portal(config).identity().public.portal_id)
+    portal = open_portal(config)
+    # Also where portal.yaml doesn't name it yet: its owner may need the ID for that.
+    named = portal.config.id is not None
+    elsewhere = portal.is_key_elsewhere
+    key = portal.identity() if named else load_identity(portal.key_file, external=elsewhere)
+    say(key.public.portal_id)
 
 
-def _make_portal_yaml(folder: Path, name: str | None, domain: str | None) -> None:
-    """Write a complete, commented portal.yaml where there is none."""
+@dataclass(frozen=True)
+class _Asked:
+    """What the options say of a new portal.yaml."""
+
+    name: str | None
+    domain: str | None
+    public_url: str | None
+    app_hosts: bool
+
+
+def _make_portal_yaml(folder: Path, asked: _Asked) -> None:
+    """Write a complete, commented portal.yaml, and the key that it names, where it isn't there."""
     path = folder / FILE_NAME
-    if path.exists() or path.is_symlink():
-        return
-    if name is None or domain is None:
+    if asked.name is None or (asked.domain is None and asked.public_url is None):
         example = command_line(folder, "init", "--name", "Ada", "--domain", "p.getportal.org")
         reason = f"{path} doesn't exist yet, so --name and --domain are needed, as in: {example}"
         raise Stop(reason, status=USAGE)
-    data = _portal_yaml(name, domain)
+    text = _portal_yaml(asked, _state_of(folder))
     folder.mkdir(parents=True, exist_ok=True)
+    # The key first: were the file there without it, the next init would refuse to make one.
+    state = State(plain(folder / os.environ.get("PORTAL_STATE", _state_of(folder))))
+    with acting_as(owner_of(state.folder)):
+        make_private_folder(state.folder)
+        key = make_or_read_key(state.identity_key)
+    data = text.replace(f"id: {NEW}", id_line(key.public.portal_id), 1).encode()
     try:
         create_atomically(path, data, mode=0o644)
     except FileExistsError:
@@ -133,48 +209,83 @@ def _make_portal_yaml(folder: Path, name: str | None, domain: str | None) -> Non
     say(f"Made       {path}")
 
 
-def _portal_yaml(name: str, domain: str) -> bytes:
-    """Return the file's text, which can be read; refuses what would make it another one."""
+def _state_of(folder: Path) -> str:
+    """Return the state folder of a new portal.yaml: a service's is where systemd makes it."""
+    return _STATE_OF_SERVICE if folder == SYSTEM_FOLDER else _STATE
+
+
+def _portal_yaml(asked: _Asked, state: str) -> str:
+    """Return the file's text, without an ID yet; refuses what would make it another one."""
+    name, domain, public_url = asked.name or "", asked.domain, asked.public_url
+    app_hosts = asked.app_hosts
     wrong = name_problem(name)
     if wrong is not None:
         raise Stop(f"--name: {wrong}")
-    domain = domain.lower()
+    domain = _domain_of(public_url) if domain is None and public_url else (domain or "").lower()
     if not all(map(is_dns_label, domain.split("."))):
         raise Stop(f"--domain: expected a domain such as p.getportal.org, not {domain!r:.80}")
-    quoted = json.dumps(name, ensure_ascii=False)
-    data = _PORTAL_YAML.format(name=quoted, domain=domain).encode()
+    text = _PORTAL_YAML.format(
+        comment=COMMENT,
+        portal_id=NEW,
+        name=json.dumps(name, ensure_ascii=False),
+        about_domain=_ELSEWHERE if public_url else _APART,
+        domain=domain,
+        public_url=json.dumps(public_url) if public_url else f"https://{{short_id}}.{domain}",
+        app_hosts="# app_hosts: false" if app_hosts else "app_hosts: false",
+        state=state,
+    )
     with tempfile.TemporaryDirectory() as trial:
-        (Path(trial) / FILE_NAME).write_bytes(data)
+        (Path(trial) / FILE_NAME).write_text(text, "utf-8")
         try:
-            load_config(Path(trial))
+            load_config(Path(trial), {})
         except Invalid as invalid:
             first = next((p for p in invalid.problems if p.place in _ASKED), None)
+    state = State(plain(folder / os.environ.get("PORTAL_STATE", _state_of(folder))))
+    with acting_as(owner_of(state.folder)):
+        refuse_later(state)
             if first is None:
                 raise
-            raise Stop(f"--{first.place}: {first.what}") from None
-    return data
+            raise Stop(f"--{first.place.replace('_', '-')}: {first.what}") from None
+    return text
 
 
-def _say_what_is_ignored(portal: PortalFiles, name: str | None, domain: str | None) -> None:
+def _domain_of(public_url: str) -> str:
+    """Return what stands behind the short ID in an address, or its host where there is none."""
+    try:
+        host = parse_origin(public_url.replace(SHORT_ID, ANY_SHORT_ID)).host
+    except ValueError:
+        what = f"expected https://host[:port] or http://host[:port], not {public_url!r:.80}"
+        raise Stop(f"--public-url: {what}") from None
+    if not is_dns_label(host.rpartition(".")[2]) or host.rpartition(".")[2].isdigit():
+        raise Stop("--public-url: has an address for a host; then --domain is needed as well")
+    return host.removeprefix(f"{ANY_SHORT_ID}.")
+
+
+def _say_what_is_ignored(portal: PortalFiles, asked: _Asked) -> None:
     """Say which option differs from the portal.yaml that was there, and so has no effect."""
-    given = (
-        ("name", name, portal.config.name),
-        ("domain", domain and domain.lower(), portal.config.domain),
-    )
+    config = portal.config
+    given = [
+        ("name", asked.name, config.name),
+        ("domain", asked.domain and asked.domain.lower(), config.domain),
+        ("public_url", asked.public_url, config.public_url),
+    ]
+    path = portal.folder / FILE_NAME
     for field, typed, kept in given:
         if typed is not None and typed != kept:
-            path = portal.folder / FILE_NAME
-            remark(f"--{field} {typed} is ignored: {path} is there and has {field}: {kept}")
+            option = f"--{field.replace('_', '-')} {typed}"
+            remark(f"{option} is ignored: {path} is there and has {field}: {kept}")
+    if config.app_hosts and not asked.app_hosts:
+        remark(f"--no-app-hosts is ignored: {path} is there and has app_hosts: true")
 
 
-def _make_key(portal: PortalFiles) -> PrivateKey:
-    """Make the identity key, or read the one that is there: a key is never replaced."""
-    try:
-        key = create_identity(portal.state.identity_key)
-    except FileExistsError:
-        return portal.identity()
-    say(f"Made       {portal.state.identity_key}")
-    return key
+def make_what_is_missing(portal: PortalFiles) -> None:
+    """Make the first files of a Portal that has none yet, for ``serve --init``.
+
+    A contact list that is missing beside a replay store was lost: its owner has to know.
+    """
+    settle_identity(portal)
+    if not portal.state.replays.exists():
+        _make_stores(portal)
 
 
 def _make_stores(portal: PortalFiles) -> None:
@@ -188,3 +299,4 @@ def _make_stores(portal: PortalFiles) -> None:
     replay = ReplayStore(portal.state.replays)
     replay.open(time.time())
     replay.close()
+    mark_version(portal.state.folder)

@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -21,6 +21,9 @@ from proxy.state.system_errors import naming
 
 PROGRAM = "portal-proxy"
 DEFAULT_FOLDER = Path("config")
+SYSTEM_FOLDER = Path("/etc/portal-proxy")
+"""The config folder of a Portal that is a service of this machine."""
+PORTAL_YAML = "portal.yaml"
 
 FAILED = 1
 """Exit status of a refusal."""
@@ -92,10 +95,22 @@ def say_fields(fields: Iterable[tuple[str, str]]) -> None:
         say(f"  {name:<9}{value}")
 
 
+def default_folder() -> Path:
+    """Return the config folder that is meant where none is named: here, else the machine's."""
+    if (DEFAULT_FOLDER / PORTAL_YAML).exists():
+        return DEFAULT_FOLDER
+    with suppress(OSError):
+        if (SYSTEM_FOLDER / PORTAL_YAML).exists():
+            return SYSTEM_FOLDER
+        if os.geteuid() == 0 and SYSTEM_FOLDER.is_dir():
+            return SYSTEM_FOLDER  # as the service was installed, and init comes next
+    return DEFAULT_FOLDER
+
+
 def command_line(folder: Path, *words: str) -> str:
     """Return a command that the owner can paste, for the Portal whose config folder this is."""
     parts = [PROGRAM, *words]
-    if folder != DEFAULT_FOLDER:
+    if folder not in {DEFAULT_FOLDER, default_folder()}:
         parts += ["--config", str(folder)]
     return shlex.join(parts)
 

@@ -4,18 +4,31 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli.arguments import shortest_id, the_contact
+from proxy.cli.arguments import Peer, read_address, read_connect, shortest_id, the_contact
 from proxy.cli.framework import Command, Group
-from proxy.cli.output import command_line, refused_edits_stop, remark, say, say_fields, say_json
+from proxy.cli.output import (
+    USAGE,
+    Stop,
+    command_line,
+    refused_edits_stop,
+    remark,
+    say,
+    say_fields,
+    say_json,
+)
 from proxy.cli.peers_edit import edit_contacts
 from proxy.cli.portal_files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, open_portal
 from proxy.core.access.policy import Contact, ContactList, Mode
 from proxy.core.identity import short_id
-from proxy.state.contacts import renamed, with_contact, without_contact
+from proxy.core.written_id import write_id
+from proxy.state.contacts import changed, with_contact, without_contact
 
-PeerId = Annotated[
+NewPeer = Annotated[
     str,
-    typer.Argument(metavar="ID", help="The full ID, or at least six characters of its beginning."),
+    typer.Argument(
+        metavar="CARD|URL|ID",
+        help="Its card, its address, its full ID, or at least six characters of that.",
+    ),
 ]
 
 peers = typer.Typer(cls=Group)
@@ -23,7 +36,7 @@ peers = typer.Typer(cls=Group)
 
 @peers.callback()
 def describe() -> None:
-    """List, add, remove, rename and edit the Portals you know."""
+    """List, add, change and remove the Portals you know."""
 
 
 @peers.command("list", cls=Command)
@@ -42,7 +55,7 @@ def show(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> N
         say(f"{peer.name}  {short_id(peer.id)}")
         say_fields(
             [
-                ("id", peer.id),
+                ("id", write_id(peer.id)),
                 ("address", peer.address),
                 *([("connect", peer.connect)] if peer.connect else []),
                 ("mode", peer.mode),
@@ -50,33 +63,38 @@ def show(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> N
             ]
         )
     if not contacts.peers:
-        remark(f"No peers yet. To add one: {command_line(config, 'peers', 'add', 'ID')}")
+        remark(f"No peers yet. To add one: {command_line(config, 'peers', 'add', 'CARD')}")
+
+
+_Name = Annotated[
+    str | None,
+    typer.Option(
+        "--name", metavar="NAME", help="What you call it. By default what it calls itself."
+    ),
+]
+_Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="URL",
+        help="Where it is, as https://HOST:PORT. By default its card's.",
+    ),
+]
+_Connect = Annotated[
+    str | None,
+    typer.Option(
+        "--connect", metavar="HOST:PORT", help="Connect there instead of resolving the address."
+    ),
+]
 
 
 @peers.command(cls=Command)
 def add(
-    portal_id: PeerId,
+    typed: NewPeer,
     *,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            "--name", metavar="NAME", help="What you call it. By default what it calls itself."
-        ),
-    ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            "--address",
-            metavar="URL",
-            help="Where it is, as https://HOST:PORT. By default below your own domain.",
-        ),
-    ] = None,
-    connect: Annotated[
-        str | None,
-        typer.Option(
-            "--connect", metavar="HOST:PORT", help="Connect there instead of resolving the address."
-        ),
-    ] = None,
+    name: _Name = None,
+    address: _Address = None,
+    connect: _Connect = None,
     mode: Annotated[
         Mode,
         typer.Option(
@@ -88,44 +106,104 @@ def add(
 ) -> None:
     """Add a Portal to those you know.
 
-    With a full ID nothing is asked of the network. With the beginning of one, six
-    characters or more, the Portal there is asked who it is, and you are shown its
-    full ID: compare it with what its owner tells you. Six characters prove nothing.
+    Best by its card, the line that its owner's "portal-proxy card" prints: it says
+    who it is and where. With a card or a full ID nothing is asked of the network.
+    With an address, or the beginning of an ID, the Portal there is asked who it is,
+    and you are shown its full ID: compare it with what its owner tells you. Six
+    characters prove nothing.
+
+    Without a card or an address it is looked for below your own domain. That is a
+    guess, and said to be one.
 
     For example:
-      portal-proxy peers add 8271dd
+      portal-proxy peers add 'portal:8271dd...&check=abcd'
+      portal-proxy peers add https://8271dd.p.getportal.org
       portal-proxy peers add 8271dd --address http://8271dd.portal.localhost:8080
     """
     from proxy.cli.peers_add import new_peer  # noqa: PLC0415 - only this pays for the HTTP client
 
     portal = open_portal(config)
-    typed = new_peer(portal, portal_id, name=name, address=address, connect=connect, mode=mode)
-    peer = typed.confirmed(sure=yes)
+    new = new_peer(portal, typed, name=name, address=address, connect=connect, mode=mode)
+    peer = new.confirmed(sure=yes)
     with refused_edits_stop():
         contacts = portal.contacts.change(lambda before: with_contact(before, peer))
     say(f"Added {peer.name}, {peer.id}")
+    guess = " (a guess: below your own domain, as no address was given)" if new.is_guessed else ""
+    say(f"Address: {peer.address}{guess}")
     _say_who_may_know(portal, contacts, peer)
 
 
+@peers.command("set", cls=Command)
+def change(
+    peer: Peer,
+    *,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="What you call it from now on.")
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", metavar="URL", help="Where it is now, as https://HOST:PORT."),
+    ] = None,
+    connect: Annotated[
+        str | None,
+        typer.Option(
+            "--connect",
+            metavar="HOST:PORT",
+            help='Connect there instead of resolving the address; "" to resolve it again.',
+        ),
+    ] = None,
+    mode: Annotated[
+        Mode | None, typer.Option(help="How it is called from now on.", show_default=False)
+    ] = None,
+    config: ConfigFolder = DEFAULT_FOLDER,
+) -> None:
+    """Change a peer's name, address or mode. Who it is never changes.
+
+    What isn't given stays. A running proxy follows within a second, and nothing that
+    runs is broken off.
+
+    For example:
+      portal-proxy peers set Bob --address https://8271dd.example
+      portal-proxy peers set 8271dd --name "Bob, at work" --mode sealed
+    """
+    if name is address is connect is mode is None:
+        what = "nothing to change: give --name, --address, --connect or --mode"
+        raise Stop(what, status=USAGE)
+    where = None if address is None else read_address(address)
+    through = None if connect is None else read_connect(connect) if connect else ""
+    store = open_portal(config).contacts
+    contact = the_contact(store.load(), peer)
+    with refused_edits_stop():
+        contacts = store.change(
+            lambda before: changed(
+                before, contact.id, name=name, address=where, connect=through, mode=mode
+            )
+        )
+    now = contacts.find(contact.id) or contact
+    say(f"Changed {now.name}, {now.id}")
+    way = f", by {now.connect}" if now.connect else ""
+    say(f"Called {now.mode} at {now.address}{way}")
+
+
 @peers.command(cls=Command)
-def remove(portal_id: PeerId, config: ConfigFolder = DEFAULT_FOLDER) -> None:
+def remove(peer: Peer, config: ConfigFolder = DEFAULT_FOLDER) -> None:
     """Remove a peer, and every app's leave to know it.
 
     A running proxy follows within a second.
 
     For example:
-      portal-proxy peers remove 8271dd
+      portal-proxy peers remove Bob
     """
     store = open_portal(config).contacts
-    peer = the_contact(store.load(), portal_id)
+    contact = the_contact(store.load(), peer)
     with refused_edits_stop():
-        store.change(lambda before: without_contact(before, peer.id))
-    say(f"Removed {peer.name}, {peer.id}")
+        store.change(lambda before: without_contact(before, contact.id))
+    say(f"Removed {contact.name}, {contact.id}")
 
 
 @peers.command(cls=Command)
 def rename(
-    portal_id: PeerId,
+    peer: Peer,
     name: Annotated[str, typer.Argument(metavar="NAME", help="What you call it from now on.")],
     config: ConfigFolder = DEFAULT_FOLDER,
 ) -> None:
@@ -135,10 +213,10 @@ def rename(
       portal-proxy peers rename 8271dd "Bob, at work"
     """
     store = open_portal(config).contacts
-    peer = the_contact(store.load(), portal_id)
+    contact = the_contact(store.load(), peer)
     with refused_edits_stop():
-        store.change(lambda before: renamed(before, peer.id, name))
-    say(f"Renamed {peer.name} to {name}, {peer.id}")
+        store.change(lambda before: changed(before, contact.id, name=name))
+    say(f"Renamed {contact.name} to {name}, {contact.id}")
 
 
 @peers.command(cls=Command)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from proxy.cli.output import milliseconds, utc, why_unreachable
 from proxy.http.client.happy_eyeballs import NEXT_ADDRESS
+from proxy.http.tls.verifying import believing
 from proxy.http.upstream import Destination
 
 EDIT = "To change its entry: portal-proxy peers edit"
@@ -26,6 +27,7 @@ _CERTIFICATE = {
     64: "it is for other addresses",
 }
 """What OpenSSL's X509_V_ERR_* numbers mean."""
+_OF_NOBODY_TRUSTED = frozenset({18, 19, 20, 21})
 
 
 @dataclass(frozen=True)
@@ -77,16 +79,28 @@ async def try_address(to: Destination, patience: float) -> Step:
     return well("address", what, seconds=seconds)
 
 
-async def try_tls(to: Destination, patience: float) -> Step:
-    """Tell whether TLS at an https address can be believed."""
+async def try_tls(to: Destination, patience: float, authorities: str = "") -> Step:
+    """Tell whether TLS at an https address can be believed; by ``authorities`` (PEM), too."""
     where, name = _place(to), to.origin.host.strip("[]")
     try:
         async with asyncio.timeout(patience):
-            _, writer = await _connect(to, ssl.create_default_context(), name)
+            _, writer = await _connect(to, believing(authorities, beside_system=True), name)
     except ssl.SSLCertVerificationError as error:
+        from proxy.cli.ping_clock import is_about_time, whose_clock  # noqa: PLC0415 - heavy
+
         why = _CERTIFICATE.get(error.verify_code, error.verify_message)
+        what = f"The certificate for {name} can't be believed: {why}."
+        clocks = await whose_clock(to, patience) if is_about_time(error) else ""
+        if clocks:
+            then = "Set the clock that is wrong. No call is possible until then."
+            return problem("tls", f"{what} {clocks}", then)
         then = "Its owner's web server needs a certificate for this name that others trust."
-        return problem("tls", f"The certificate for {name} can't be believed: {why}.", then)
+        if error.verify_code in _OF_NOBODY_TRUSTED:
+            then += (
+                " Or, if it is from an authority of your own or of a friend's: name its certificate"
+                " as peer_authorities in portal.yaml."
+            )
+        return problem("tls", what, then)
     except TimeoutError:
         then = "Does a web server with TLS listen there, or is the address a plain http one?"
         return problem("tls", f"{where} doesn't finish TLS's greeting in {patience:g} s.", then)

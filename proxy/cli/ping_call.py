@@ -6,7 +6,7 @@ looks at its contacts, says under its own proof what time it has, and carries no
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from proxy.cli.call_body import TypedBody
@@ -67,24 +67,36 @@ class PingCall:
     patience: float
 
     async def ask(
-        self, document: Document | None, clock: Callable[[], float], at: int | None
+        self,
+        document: Document | None,
+        clock: Callable[[], float],
+        at: int | None,
+        *,
+        body: AsyncIterator[bytes] | None = None,
+        size: int | None = None,
+        wait: int = 0,
     ) -> Response:
         """Ask who it is, signed for ``at``, or for now by ``clock``; raises ``NoResponse``.
 
-        A sealed call needs the ``document``.
+        A sealed call needs the ``document``. With a ``body`` of so many bytes, and to be answered
+        after so many seconds, where that is wanted.
         """
-        call = Call(None, self.contact, b"GET", WHOAREYOU, (), has_body=False, at=at)
+        fields = ((b"prefer", b"wait=%d" % wait),) if wait else ()
+        call = Call(
+            None, self.contact, b"GET", WHOAREYOU, fields, has_body=body is not None, size=size,
+            at=at,
+        )  # fmt: skip
         directory = _OneDocument(self.upstream, document) if document else Directory(self.upstream)
         calls = transport(self.contact.mode, self.key, self.upstream, directory, clock)
-        started, size = time.monotonic(), 0
+        started, came = time.monotonic(), 0
         try:
             async with (
                 asyncio.timeout(self.patience),
-                calls.carry_out(call, TypedBody(b"")) as response,
+                calls.carry_out(call, TypedBody(b"") if body is None else body) as response,
             ):
                 async for piece in response.pieces:
-                    size += len(piece)
-                    if size > _LONGEST:
+                    came += len(piece)
+                    if came > _LONGEST:
                         raise NoResponse(f"its response is longer than {_LONGEST} bytes.")
         except Refusal as refusal:
             raise NoResponse(f"{refusal.code.title} {refusal.detail}") from None

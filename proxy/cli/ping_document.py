@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from proxy.cli.output import utc
 from proxy.cli.ping_address import EDIT, Step, problem, well
+from proxy.cli.ping_freeshard import who_else
 from proxy.core.errors import Refusal
+from proxy.core.http.headers import values_of
+from proxy.core.http.web_server import explain_unproven
 from proxy.core.identity_document import BACKDATED, PATH, TAG, Document, verify_document
 from proxy.core.signature.base import Message
 from proxy.core.signature.parameters import find_signature, time_of
@@ -46,7 +49,14 @@ async def look_up(upstream: Upstream, to: Destination, patience: float) -> Looke
     try:
         document = verify_document("", head, body, now=time.time())
     except Untrusted as error:
-        return _out_of_time(head, body) or LookedUp(_unusable(head.status or 0, str(error)))
+        found = _out_of_time(head, body)
+        if found is not None:
+            return found
+        is_signed = values_of(head.fields, b"signature")
+        what, then = ("", "") if is_signed else await who_else(upstream, to, patience)
+        if what:
+            return LookedUp(problem("document", what, then))
+        return LookedUp(_unusable(to, head, str(error)))
     modes = sorted(document.modes)
     accepted = " and ".join(modes) or "no"
     what = f"It is genuine and good until {utc(document.expires)}; it accepts {accepted} calls."
@@ -67,15 +77,17 @@ def _out_of_time(head: Message, body: bytes) -> LookedUp | None:
     return LookedUp(step, document=document, shift=created + BACKDATED - now)
 
 
-def _unusable(status: int, why: str) -> Step:
+def _unusable(to: Destination, head: Message, why: str) -> Step:
     """Say why what came is no identity document at all."""
+    status = head.status or 0
+    then = "It is no Portal, or something on the way changes what it says."
+    if not values_of(head.fields, b"signature"):
+        then = explain_unproven(status, head.fields, to.origin.host)
     if status == _MISDIRECTED:
         what = "What answers says that this host isn't its own (421)."
-        then = f"The address must be its public_url. {EDIT}"
+        then += f" {EDIT}"
     elif status != _OK:
         what = f"What answers has no {PATH.decode()} (status {status})."
-        then = "It is no Portal, or one of another version. Is the address right?"
     else:
         what = f"What answers can't be believed: {why.removeprefix('identity document: ')}"
-        then = "It is no Portal, or something on the way changes what it says."
     return problem("document", what, then)

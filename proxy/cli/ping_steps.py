@@ -20,6 +20,7 @@ from proxy.cli.ping_address import (
 )
 from proxy.cli.ping_call import LONG_AGO, NoResponse, PingCall, Response
 from proxy.cli.ping_document import look_up
+from proxy.cli.ping_thorough import NAMES, ThoroughSteps
 from proxy.cli.portal_files import PortalFiles
 from proxy.core.access.policy import Contact, ContactList
 from proxy.core.errors import Code
@@ -50,6 +51,7 @@ class PingSteps:
         self._upstream = upstream
         self._patience = patience
         self._ping = PingCall(contact, key, upstream, patience)
+        self._authorities = portal.peer_authorities()
         self._shift = 0.0
         """Seconds to add to our clock where the document can't be used without."""
         self._is_open = False
@@ -59,8 +61,11 @@ class PingSteps:
         self._failure = ""
         self._response: Response | None = None
 
-    async def steps(self) -> AsyncIterator[Step]:
-        """Yield every step in its order, also those that can't be tried."""
+    async def steps(self, *, thorough: bool = False, shows: bool = False) -> AsyncIterator[Step]:
+        """Yield every step in its order, also those that can't be tried.
+
+        The ``thorough`` ones come last; ``shows`` how far those are.
+        """
         for name, attempt in (
             ("address", self._address),
             ("tls", self._tls),
@@ -73,6 +78,21 @@ class PingSteps:
             ("known_here", self._known_here),
         ):
             yield await attempt() or Step(name, ok=None, what="Not tried.")
+
+        if thorough:
+            async for step in self._thorough_steps(shows=shows):
+                yield step
+
+    async def _thorough_steps(self, *, shows: bool) -> AsyncIterator[Step]:
+        if self._response is None:
+            for name in NAMES:
+                yield Step(name, ok=None, what="Not tried.")
+            return
+        found = ThoroughSteps(
+            self._contact, self._key, self._patience, self._authorities, shows=shows
+        )
+        async for step in found.steps(self._document, self._clock):
+            yield step
 
     async def _address(self) -> Step:
         step = await try_address(destination_of(self._contact), self._patience)
@@ -87,11 +107,13 @@ class PingSteps:
             risk = " Its calls are signed, so everybody on the way can read them."
             is_read = risk if contact.mode == "signed" else " Its calls are sealed."
             return well("tls", f"The address is a plain http one.{is_read}")
-        step = await try_tls(destination_of(contact), self._patience)
+        step = await try_tls(destination_of(contact), self._patience, self._authorities)
         known = self._portal.apps_that_know(self._contacts, contact)
         if step.ok and contact.mode == "signed" and known:
             # Such a call names the app's host in TLS as well; what is sealed doesn't.
-            of_app = await try_tls(app_destination(contact, known[0]), self._patience)
+            of_app = await try_tls(
+                app_destination(contact, known[0]), self._patience, self._authorities
+            )
             step = step if of_app.ok else of_app
         self._is_open = bool(step.ok)
         return step

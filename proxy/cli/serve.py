@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from proxy.cli.init import make_what_is_missing
+from proxy.cli.init_acme import Port80, certify, is_certificate_missing
 from proxy.cli.output import Stop, command_line, complain_of, counted
 from proxy.cli.portal_files import DEFAULT_FOLDER, ConfigFolder, PortalFiles, open_portal
 from proxy.core.errors import Invalid, Problem
@@ -15,19 +17,34 @@ Workers = Annotated[
 ]
 
 
-def serve(*, config: ConfigFolder = DEFAULT_FOLDER, workers: Workers = 1) -> None:
+Init = Annotated[
+    bool, typer.Option("--init", help="First make what is missing, as init does: in containers.")
+]
+
+
+def serve(
+    *, config: ConfigFolder = DEFAULT_FOLDER, workers: Workers = 1, init: Init = False
+) -> None:
     """Run the proxy until Ctrl-C or SIGTERM.
 
     It won't start with a mistake in portal.yaml, the key, the contact list, the
     terminals or the certificate. An app whose files are wrong is reported and left
     out; the others are served. Running requests get the time to end that portal.yaml
-    gives them; a second Ctrl-C ends at once.
+    gives them; a second Ctrl-C ends at once. SIGHUP takes portal.yaml over.
+
+    With --init it makes a key where portal.yaml names no Portal yet, and never in the
+    place of one that it names: then, too, nothing is served until the file does.
 
     For example:
       portal-proxy serve --config config/ada
       portal-proxy serve --workers 4
     """
     portal = open_portal(config)
+    if init:
+        make_what_is_missing(portal)
+        if is_certificate_missing(portal):
+            with Port80.of(config) as port:
+                certify(portal, portal.identity().public.portal_id, port)
     problems = start_problems(portal)
     if problems:
         complain_of(problems)

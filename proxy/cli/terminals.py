@@ -1,6 +1,5 @@
 """``terminals``: the owner's devices, from the command line."""
 
-import sys
 import time
 from typing import Annotated
 
@@ -18,6 +17,7 @@ from proxy.cli.output import (
     utc,
 )
 from proxy.cli.portal_files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_portal
+from proxy.cli.qr import show_qr
 from proxy.core.terminals.pairing_code import CODE_LIFETIME, shown_code
 from proxy.core.terminals.return_address import PAIR
 from proxy.core.terminals.terminals import Terminal, TerminalList, is_terminal_id
@@ -71,9 +71,11 @@ def pair(
     say(f"Page       {page}")
     say(f"Link       {link}")
     say(f"Good once, until {utc(until)}.")
-    _show_qr(link, wanted=qr)
+    show_qr(link, wanted=qr)
     if portal.config.is_plain_http:
         remark("public_url is plain http: whoever is on the way can read the code, and come in.")
+    if not portal.config.app_hosts:
+        remark("app_hosts is false: a device comes to the Portal's own pages, and to no app.")
 
 
 @terminals.command("list", cls=Command)
@@ -130,19 +132,6 @@ def remove(terminal_id: TerminalId, config: ConfigFolder = DEFAULT_FOLDER) -> No
     with refused_edits_stop():
         store.change(lambda before: without_terminal(before, terminal.id))
     say(f"Removed {terminal.name}, {terminal.id}")
-
-
-def _show_qr(link: str, *, wanted: bool | None) -> None:
-    """Print the QR code where it was asked for, or where nobody said and a person looks on."""
-    from proxy.cli.terminals_qr import is_showable, show_qr  # noqa: PLC0415 - only this draws one
-
-    if wanted is None:
-        wanted = sys.stdout.isatty() and is_showable()
-    if not wanted:
-        return
-    if not is_showable():
-        raise Stop("no QR code: stdout's encoding has no such characters; try PYTHONUTF8=1")
-    show_qr(link)
 
 
 def _the_terminal(listed: TerminalList, text: str) -> Terminal:

@@ -4,8 +4,6 @@ Only here can an app be behind a unix socket, TLS or another machine's address: 
 says no more than a port of the app's own container.
 """
 
-import re
-import ssl
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +11,15 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from proxy.config.config_file import is_there, read_config_file
+from proxy.config.authorities import read_authorities
+from proxy.config.config_file import HomePath, expand_home, is_there, read_config_file
 from proxy.config.listen import socket_path, socket_path_problem
 from proxy.config.timeouts import Silence
 from proxy.core.app_fields import DEFAULT_POLICY, FieldPolicy
 from proxy.core.errors import Invalid, Problem
 from proxy.core.http.headers import is_token, spelling
 from proxy.core.http.origin import Origin, parse_origin
-from proxy.core.text_files.schema import PathText, Section, validate
+from proxy.core.text_files.schema import Section, validate
 from proxy.core.text_files.strict_yaml import parse_yaml
 from proxy.core.text_files.text import shown
 from proxy.http.upstream import Destination
@@ -29,7 +28,6 @@ FILE_NAME = "proxy.yaml"
 
 _UNIX = "unix:"
 _MINOR = {"1.0": 0, "1.1": 1}
-_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ def load_settings(folder: Path) -> Settings:
             what = "says whom to believe that the app is the app, which only an https upstream asks"
             problems.append(Problem(str(path), "upstream_ca", what))
         try:
-            authorities = _authorities(folder / file.upstream_ca)
+            authorities = read_authorities(folder / file.upstream_ca)
         except Invalid as invalid:
             kind = type(invalid)
             problems += invalid.problems
@@ -96,23 +94,11 @@ def _destination(folder: Path, upstream: str, authorities: str) -> Destination:
     return Destination(parse_origin(upstream), authorities=authorities)
 
 
-def _authorities(path: Path) -> str:
-    """Return the certificates in a file, as text in PEM and nothing else; raises ``Invalid``."""
-    data = read_config_file(path)
-    try:
-        found = b"\n".join(_CERTIFICATE.findall(data)).decode("ascii")
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=found)
-    except (ssl.SSLError, ValueError):
-        what = "holds no certificates in PEM that can be read"
-        raise Invalid([Problem(str(path), "", what)]) from None
-    return found
-
-
 def _upstream(text: str) -> str:
     if text.startswith(_UNIX):
         if len(text) == len(_UNIX):
             raise ValueError("expected a path after unix:")
-        return text
+        return _UNIX + expand_home(text.removeprefix(_UNIX))
     try:
         parse_origin(text)
     except ValueError:
@@ -140,8 +126,8 @@ class SettingsFile(Section):
     """The schema of proxy.yaml."""
 
     upstream: Annotated[str, AfterValidator(_upstream)] | None = None
-    upstream_ca: PathText | None = None
-    token_file: PathText | None = None
+    upstream_ca: HomePath | None = None
+    token_file: HomePath | None = None
     app_answer: Silence | None = None
     host: Annotated[str, AfterValidator(_host)] | None = None
     http: Literal["1.0", "1.1"] | None = None

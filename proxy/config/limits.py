@@ -15,6 +15,8 @@ from typing import Annotated
 from pydantic import PlainValidator
 
 from proxy.config.listen import LISTENERS
+from proxy.core.rates import Rate
+from proxy.core.text_files.rate import read_rate
 from proxy.core.text_files.schema import Section
 from proxy.core.text_files.size import read_size
 from proxy.core.text_files.text import listed, shown
@@ -31,7 +33,7 @@ _BROWSER = 6
 
 @dataclass(frozen=True)
 class Limits:
-    """Bytes, and numbers of what may be there at once."""
+    """Bytes, numbers of what may be there at once, and rates of what may come."""
 
     body: int = 10 * _GIB
     """Bytes of a request's body: a stranger's, a peer's, and of a call of an app's own."""
@@ -48,6 +50,12 @@ class Limits:
     """Of one peer; likewise the calls of one app to one peer."""
     requests_per_app: int = 2048
     """To one app; likewise the calls of one app."""
+    rate_per_client: Rate | None = None
+    """Of strangers from one network. Here and below None is no limit."""
+    rate_per_peer: Rate | None = None
+    """Of one peer; likewise the calls of one app to one peer."""
+    rate_per_app: Rate | None = None
+    """To one app; likewise what one app asks for itself."""
     websocket_message: int = 64 * _MIB
     """Bytes over all of a message's frames, as they pass. No message is held here: this protects
     apps that hold whole ones and set no limit of their own. Most set one, and few a larger."""
@@ -105,6 +113,7 @@ def _read_count(value: object) -> int:
 Body = Annotated[int, PlainValidator(partial(read_size, least=_KIB, most=100 * _TIB))]
 HeldBody = Annotated[int, PlainValidator(partial(read_size, least=_KIB, most=4 * _GIB))]
 Count = Annotated[int, PlainValidator(_read_count)]
+RateText = Annotated[Rate | None, PlainValidator(read_rate)]
 
 
 class LimitsFile(Section):
@@ -117,7 +126,10 @@ class LimitsFile(Section):
     connections_per_address: Count = DEFAULT_LIMITS.connections_per_address
     requests_per_peer: Count = DEFAULT_LIMITS.requests_per_peer
     requests_per_app: Count = DEFAULT_LIMITS.requests_per_app
+    rate_per_client: RateText = None
+    rate_per_peer: RateText = None
+    rate_per_app: RateText = None
     websocket_message: Body = DEFAULT_LIMITS.websocket_message
 
     def values(self) -> Limits:
-        return Limits(**self.model_dump())
+        return Limits(**{name: getattr(self, name) for name in type(self).model_fields})

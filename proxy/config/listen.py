@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import PlainValidator, model_validator
 
+from proxy.config.config_file import expand_home
 from proxy.core.errors import Invalid, Problem
 from proxy.core.http.origin import LAST_PORT
 from proxy.core.text_files.schema import Section
@@ -58,7 +59,7 @@ def parse_address(text: str) -> Address:
     if scheme == "unix":
         if not path:
             raise ValueError("expected a path after unix:")
-        return Address(unix=path)
+        return Address(unix=expand_home(path))
     match = _ADDRESS.fullmatch(text.lower())
     if match is None or int(match["port"]) > LAST_PORT:
         raise ValueError(f"expected host:port or unix:path, not {shown(text)}")

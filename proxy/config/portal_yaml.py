@@ -1,10 +1,12 @@
-"""portal.yaml: the Portal's own settings, read once at the start (docs/operating.md).
+"""portal.yaml: the Portal's own settings, read at the start and at SIGHUP (docs/operating.md).
 
-Everything that is wrong with the file is reported at once. What this module returns was checked:
-names, hosts and addresses need no second look.
+Each key may come from the environment instead (``proxy.config.environment``). Everything that is
+wrong is reported at once. What this module returns was checked: names, hosts and addresses need no
+second look.
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +14,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, PlainValidator
 
-from proxy.config.config_file import read_config_file
+from proxy.config.acme import Acme, AcmeFile, Beside, acme_problems
+from proxy.config.config_file import HomePath, is_there, plain, read_config_file
+from proxy.config.environment import known_variables, put_over
 from proxy.config.limits import DEFAULT_LIMITS, Limits, LimitsFile
 from proxy.config.listen import Listen, ListenFile, place
 from proxy.config.timeouts import DEFAULT_TIMEOUTS, GRACE, Grace, Timeouts, TimeoutsFile
@@ -21,18 +25,24 @@ from proxy.core.display_names import name_problem
 from proxy.core.errors import Invalid, Problem
 from proxy.core.http.forwarded import NOBODY, Network, Trusted, read_network
 from proxy.core.http.origin import Origin, is_dns_label, parse_origin
-from proxy.core.identity import SHORT_ID_LENGTH, short_id
+from proxy.core.identity import ID_LENGTH, SHORT_ID_LENGTH, is_portal_id, short_id
 from proxy.core.sealing_rotation import DEFAULT_ROTATION, LONGEST_ROTATION, SHORTEST_ROTATION
 from proxy.core.text_files.duration import read_whole_seconds
-from proxy.core.text_files.schema import PathText, Section, validate
+from proxy.core.text_files.schema import Section, validate
 from proxy.core.text_files.strict_yaml import parse_yaml
 from proxy.core.text_files.text import shown
 from proxy.logging_setup import LogForm
+from proxy.state.layout import State
 
 FILE_NAME = "portal.yaml"
+CREDENTIAL = "identity.key"
+"""What the key is called among the credentials that systemd hands to the proxy."""
+NEW = "new"
+"""What stands for the ID of a Portal whose identity may be thrown away, as a demo's."""
 
-_PLACEHOLDER = "{short_id}"
-_ANY_SHORT_ID = "a" * SHORT_ID_LENGTH
+SHORT_ID = "{short_id}"
+"""What stands for the Portal's own in ``public_url``."""
+ANY_SHORT_ID = "a" * SHORT_ID_LENGTH
 _LONGEST_DOMAIN = 253 - len("a" * 63 + "." + "a" * SHORT_ID_LENGTH + ".")
 
 
@@ -49,6 +59,8 @@ class Config:
     """A Portal's settings; ``public_url`` may hold ``{short_id}``."""
 
     folder: Path
+    id: str | None
+    """The full ID that this Portal must have, or ``NEW``; None where the file doesn't say."""
     name: str
     domain: str
     public_url: str
@@ -61,10 +73,21 @@ class Config:
     trusted_proxies: Trusted = NOBODY
     log: LogForm = "auto"
     tls: Tls | None = None
+    """Where ``acme`` is asked for, the file that it is kept in."""
+    acme: Acme | None = None
+    """Which authority certifies the Portal's names; None leaves that to the owner."""
     timeouts: Timeouts = DEFAULT_TIMEOUTS
     limits: Limits = DEFAULT_LIMITS
     grace: float = GRACE
     """Seconds that running requests get to finish when the proxy stops."""
+    app_hosts: bool = True
+    """Whether each app has a host in front of the Portal's own. Without, apps are called sealed."""
+    peer_authorities: Path | None = None
+    """A file with certificates that are believed for peers, beside the system's."""
+    identity_key: Path | None = None
+    """Where a service manager or a secret store puts the key; None is the state folder."""
+    replaced: tuple[str, ...] = ()
+    """Keys that the file has, and whose values are the environment's."""
 
     @property
     def is_plain_http(self) -> bool:
@@ -77,49 +100,147 @@ class Config:
 
         It does for none of a single name, and for no address (RFC 6265, section 5.3).
         """
-        host = parse_origin(self.public_url.replace(_PLACEHOLDER, _ANY_SHORT_ID)).host
+        host = parse_origin(self.public_url.replace(SHORT_ID, ANY_SHORT_ID)).host
         last = host.rpartition(".")[2]
         return host != last and not last.isdigit()
 
     def public_origin(self, portal_id: str) -> Origin:
         """Return the scheme, host and port at which others reach this Portal."""
-        return parse_origin(self.public_url.replace(_PLACEHOLDER, short_id(portal_id)))
+        return parse_origin(self.public_url.replace(SHORT_ID, short_id(portal_id)))
+
+    def certified(self, portal_id: str) -> tuple[str, ...]:
+        """Return the hosts that ``acme`` has certified: the Portal's own, then what it lists."""
+        more = self.acme.names if self.acme is not None else ()
+        named = (name.replace(SHORT_ID, short_id(portal_id)) for name in more)
+        return tuple(dict.fromkeys((self.public_origin(portal_id).host, *named)))
 
 
-def load_config(folder: Path) -> Config:
-    """Read ``folder``/portal.yaml; raises ``Invalid`` with all its problems."""
+VARIABLES: frozenset[str]
+"""Every variable of the environment that is a key of portal.yaml."""
+
+
+def load_config(folder: Path, environ: Mapping[str, str] = os.environ) -> Config:
+    """Read ``folder``/portal.yaml, under what ``environ`` says; raises ``Invalid`` with all of it.
+
+    Where the environment says enough, the file may be missing.
+    """
     path = folder / FILE_NAME
-    if not os.path.lexists(path):
-        what = "there is no such file; `portal-proxy init` makes it"
-        raise Invalid([Problem(str(path), "", what)])
-    file = validate(str(path), _PortalFile, parse_yaml(str(path), read_config_file(path)))
-    public_url = file.public_url or f"https://{_PLACEHOLDER}.{file.domain}"
+    name = str(path)
+    if not is_there(path):
+        if not is_set_up_by(environ):
+            what = "there is no such file; `portal-proxy init` makes it"
+            raise Invalid([Problem(name, "", what)])
+        found: object = {}
+    else:
+        found = parse_yaml(name, read_config_file(path))
+    settings = put_over(found, environ, _PortalFile)
+    try:
+        file = validate(name, _PortalFile, settings.value)
+        listen = place(name, folder, file.listen)
+        public_url = file.public_url or f"https://{SHORT_ID}.{file.domain}"
+        app_hosts = file.app_hosts == "true"
+        if not app_hosts:
+            _refuse_what_needs_app_hosts(name, public_url, file.accept)
+        if file.acme is not None:
+            _refuse_beside_acme(name, file.acme, file, public_url, listen)
+    except Invalid as invalid:
+        raise Invalid([settings.named(problem) for problem in invalid.problems]) from None
     return Config(
         folder=folder,
+        id=file.id,
         name=file.name,
         domain=file.domain,
         public_url=public_url,
         aliases=tuple(file.aliases or ()),
-        accept=frozenset(file.accept or _accepted_by_default(public_url)),
+        accept=frozenset(file.accept or _accepted_by_default(public_url, app_hosts=app_hosts)),
         sealing_rotation=file.sealing_rotation,
-        state=folder / file.state,
-        listen=place(str(path), folder, file.listen),
+        state=plain(folder / file.state),
+        listen=listen,
         trusted_proxies=_trusted(file.trusted_proxies or []),
         log=file.log,
-        tls=Tls(folder / file.tls.certificate, folder / file.tls.key) if file.tls else None,
+        tls=_tls(folder, file),
+        acme=file.acme.values(folder) if file.acme else None,
         timeouts=file.timeouts.values(),
         limits=file.limits.values(),
         grace=file.grace,
+        app_hosts=app_hosts,
+        peer_authorities=folder / file.peer_authorities if file.peer_authorities else None,
+        identity_key=_key_elsewhere(folder, file.identity_key, environ),
+        replaced=settings.replaced,
     )
 
 
+def _refuse_beside_acme(
+    name: str, acme: AcmeFile, file: "_PortalFile", public_url: str, listen: Listen
+) -> None:
+    """Refuse what doesn't go together with ``acme``; raises ``Invalid``."""
+    beside = Beside(
+        host=parse_origin(public_url.replace(SHORT_ID, ANY_SHORT_ID)).host,
+        is_plain_http=_is_plain_http(public_url),
+        app_hosts=file.app_hosts == "true",
+        has_tls=file.tls is not None,
+        listen=listen,
+    )
+    if problems := list(acme_problems(name, acme, beside)):
+        raise Invalid(problems)
+
+
+def _refuse_what_needs_app_hosts(file: str, public_url: str, accept: list[Mode] | None) -> None:
+    """Refuse settings that one name alone can't have; raises ``Invalid``."""
+    problems = []
+    if "signed" in (accept or ()):
+        what = "a signed call names its app by the app's host, and app_hosts is false"
+        problems.append(Problem(file, "accept", f"{what}: expected [sealed]"))
+    if "://[" in public_url:
+        what = "an IPv6 address can't stand behind an app's name, as it does in sealed calls"
+        problems.append(Problem(file, "public_url", f"{what}: expected a name"))
+    if problems:
+        raise Invalid(problems)
+
+
+def _tls(folder: Path, file: "_PortalFile") -> Tls | None:
+    """Return with which files TLS is spoken: the owner's, or the one that ``acme`` writes."""
+    if file.acme is not None:
+        certificate = State(plain(folder / file.state)).acme_certificate
+        return Tls(certificate, certificate)
+    return Tls(folder / file.tls.certificate, folder / file.tls.key) if file.tls else None
+
+
+def is_set_up_by(environ: Mapping[str, str]) -> bool:
+    """Tell whether the environment alone says enough, so that no file is needed."""
+    return "PORTAL_NAME" in environ and "PORTAL_DOMAIN" in environ
+
+
+def _key_elsewhere(folder: Path, named: str | None, environ: Mapping[str, str]) -> Path | None:
+    """Return where the key is if not in the state folder: as named, or a credential of systemd's.
+
+    Whichever it is, ``id`` says whose key it must be.
+    """
+    if named is not None:
+        return folder / named
+    credentials = environ.get("CREDENTIALS_DIRECTORY")
+    credential = Path(credentials) / CREDENTIAL if credentials else None
+    return credential if credential is not None and credential.exists() else None
+
+
 def _is_plain_http(public_url: str) -> bool:
-    return parse_origin(public_url.replace(_PLACEHOLDER, _ANY_SHORT_ID)).scheme == "http"
+    return parse_origin(public_url.replace(SHORT_ID, ANY_SHORT_ID)).scheme == "http"
 
 
-def _accepted_by_default(public_url: str) -> tuple[Mode, ...]:
-    """Return both modes where TLS hides a signed call from the way there, else sealed alone."""
-    return ("sealed",) if _is_plain_http(public_url) else MODES
+def _accepted_by_default(public_url: str, *, app_hosts: bool) -> tuple[Mode, ...]:
+    """Return both modes where TLS hides a signed call from the way there, else sealed alone.
+
+    A signed call names its app by the app's host, so without such hosts there is none.
+    """
+    return ("sealed",) if _is_plain_http(public_url) or not app_hosts else MODES
+
+
+def _id(text: str) -> str:
+    if text != NEW and not is_portal_id(text):
+        raise ValueError(
+            f"expected this Portal's full ID, {ID_LENGTH} characters, or {NEW}, not {shown(text)}"
+        )
+    return text
 
 
 def _name(text: str) -> str:
@@ -141,10 +262,10 @@ def _domain(text: str) -> str:
 
 def _public_url(text: str) -> str:
     try:
-        parse_origin(text.replace(_PLACEHOLDER, _ANY_SHORT_ID))
+        parse_origin(text.replace(SHORT_ID, ANY_SHORT_ID))
     except ValueError:
         what = f"expected https://host[:port] or http://host[:port], not {shown(text)}"
-        raise ValueError(f"{what}; the host may hold {_PLACEHOLDER}") from None
+        raise ValueError(f"{what}; the host may hold {SHORT_ID}") from None
     return text
 
 
@@ -185,22 +306,30 @@ _Proxy = Annotated[Network | Literal["unix"], PlainValidator(_proxy)]
 
 
 class _TlsFile(Section):
-    certificate: PathText
-    key: PathText
+    certificate: HomePath
+    key: HomePath
 
 
 class _PortalFile(Section):
+    id: Annotated[str, AfterValidator(_id)] | None = None
     name: Annotated[str, AfterValidator(_name)]
     domain: Annotated[str, AfterValidator(_domain)]
     public_url: Annotated[str, AfterValidator(_public_url)] | None = None
+    app_hosts: Literal["true", "false"] = "true"
     aliases: list[Annotated[str, AfterValidator(_alias)]] | None = None
     accept: Annotated[list[Mode], AfterValidator(_accept)] | None = None
     sealing_rotation: _Rotation = DEFAULT_ROTATION
-    state: PathText = "../state"
+    state: HomePath = "../state"
+    identity_key: HomePath | None = None
     listen: ListenFile = ListenFile()
     tls: _TlsFile | None = None
+    acme: AcmeFile | None = None
+    peer_authorities: HomePath | None = None
     timeouts: TimeoutsFile = TimeoutsFile()
     limits: LimitsFile = LimitsFile()
     grace: Grace = GRACE
     trusted_proxies: list[_Proxy] | None = None
     log: LogForm = "auto"
+
+
+VARIABLES = known_variables(_PortalFile)

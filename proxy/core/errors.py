@@ -55,6 +55,7 @@ class Code(Enum):
     TOO_MANY_ATTEMPTS = ("too_many_attempts", 429, "Too many wrong codes; try again later.")
     HEAD_TOO_LARGE = ("head_too_large", 431, "The request's head is larger than what is taken.")
     TOO_MANY_REQUESTS = ("too_many_requests", 429, "The caller has too many requests running here.")
+    RATE_LIMITED = ("rate_limited", 429, "Requests come faster than they are taken here.")
     INTERNAL = ("internal", 500, "The proxy made a mistake.")
     UPGRADE_UNSUPPORTED = ("upgrade_unsupported", 501, "Upgrades aren't carried between Portals.")
     APP_UNREACHABLE = ("app_unreachable", 502, "The app can't be reached.")
@@ -119,7 +120,7 @@ class Refusal(Exception):
         self.allow = allow
         """The methods that are served, for ``METHOD_NOT_ALLOWED``."""
         self.retry_after = retry_after
-        """Seconds after which it may be tried again, with ``TOO_MANY_ATTEMPTS``."""
+        """Seconds until it may be tried again: with ``TOO_MANY_ATTEMPTS`` and ``RATE_LIMITED``."""
 
 
 @dataclass(frozen=True)
@@ -163,3 +164,10 @@ class Invalid(Exception):
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
+
+
+class LaterVersion(Invalid):
+    """A file is of a later version than this program knows, or nobody knows of which.
+
+    Perhaps it is right, so it is left as it is.
+    """

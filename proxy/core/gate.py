@@ -9,7 +9,7 @@ Source: docs/protocol.md, section 3.
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from proxy.core.access.decision import RuleMatcher
 from proxy.core.access.destination_header import FIELD, names_source, parse_destination
@@ -29,6 +29,7 @@ from proxy.core.app_fields import fields_of_peer, fields_of_stranger
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Field, Fields, connection_options, refuse_malformed, values_of
 from proxy.core.record import record
+from proxy.core.sealing.envelope import GATEWAY
 from proxy.core.signature import request as signed
 from proxy.core.signature.base import Message
 from proxy.core.signature.digest import announced_digests
@@ -50,6 +51,22 @@ Claim = Callable[[str, bytes, bytes | None], None]
 
 Raises ``Refusal`` when it can't: ``OUT_OF_TIME`` for another epoch than ours, or none.
 """
+
+
+class Rates(Protocol):
+    """How often may be asked, of the client that sent the request. Raises ``RATE_LIMITED``."""
+
+    def count_stranger(self) -> None:
+        """Count a request of somebody unknown, for the network that it came from."""
+
+    def count_at_app(self, caller: Caller, app: str) -> None:
+        """Count a request of a stranger's or a device's to ``app``."""
+
+    def refuse_peer(self, peer: str, app: str | None) -> None:
+        """Refuse a call that comes too early, to ``app`` or the Portal itself; counts nothing."""
+
+    def count_peer(self, peer: str, app: str | None) -> None:
+        """Count a call whose nonce was claimed; raises nothing."""
 
 
 @record(frozen=True, slots=True)
@@ -108,19 +125,34 @@ class RefusedPeer(Refusal):
     """A refusal whose request is well formed enough for the response to be signed."""
 
     def __init__(self, refusal: Refusal, question: Question) -> None:
-        super().__init__(refusal.code, refusal.detail, now=refusal.now, allow=refusal.allow)
+        super().__init__(
+            refusal.code,
+            refusal.detail,
+            now=refusal.now,
+            allow=refusal.allow,
+            retry_after=refusal.retry_after,
+        )
         self.question = question
 
 
-def admit(request: Request, context: AccessContext, now: float, claim: Claim) -> Admission:
-    """Walk ``request`` through every check; ``now`` is the time at which its head was complete."""
+def admit(
+    request: Request,
+    context: AccessContext,
+    now: float,
+    claim: Claim,
+    rates: Rates | None = None,
+) -> Admission:
+    """Walk ``request`` through every check; ``now`` is the time at which its head was complete.
+
+    ``rates`` is None where the owner limits none.
+    """
     refuse_malformed(request.fields)
     host = _host(request.fields)
     app = context.hosts.locate(host)
     if not signed.is_meant_as_ours(request.fields):
         if request.seal is not None:
             raise Refusal(Code.PROOF_REQUIRED, "nothing signed in the envelope")
-        return _admit_unsigned(request, host, app, context, now)
+        return _admit_unsigned(request, host, app, context, now, rates)
     if not request.target.isascii():
         # No signature can be over these bytes, and that of the refusal would be over them.
         raise Refusal(Code.BAD_TARGET, "bytes outside ASCII in a call")
@@ -128,18 +160,23 @@ def admit(request: Request, context: AccessContext, now: float, claim: Claim) ->
     message = _message(request, app, context)
     question = Question(message, read.signature.components, read.nonce)
     try:
-        return _admit_peer(read, question, request.seal, app, context, now, claim)
+        return _admit_peer(read, question, request.seal, app, context, now, claim, rates)
     except Refusal as refusal:
         raise RefusedPeer(refusal, question) from None
 
 
 def _admit_unsigned(
-    request: Request, host: bytes, app: str | None, context: AccessContext, now: float
+    request: Request,
+    host: bytes,
+    app: str | None,
+    context: AccessContext,
+    now: float,
+    rates: Rates | None,
 ) -> Admission:
     """Admit a request that no Portal signed: the owner's device's, or a stranger's."""
+    context.hosts.refuse_app(host, app)
     target = parse_target(origin_form(request.method, request.target, host), ascii_only=False)
     _refuse_method(request.method, app)
-    rule = _rule(app, target, request.fields, context, ascii_only=False)
     portal = context.hosts.origin
     has_cookie = bool(values_of(request.fields, b"cookie"))
     terminal = authenticate(request.fields, context.terminals, portal, now) if has_cookie else None
@@ -149,6 +186,9 @@ def _admit_unsigned(
         is_websocket = asks_for_websocket(1, request.fields)
         if is_same_portal_request(request.method, is_websocket, request.fields, own, portal):
             caller = Caller("terminal", terminal.id, terminal.name)
+    if rates is not None and caller is ANONYMOUS and not brings_envelope(request, app, target):
+        rates.count_stranger()
+    rule = _rule(app, target, request.fields, context, ascii_only=False)
     if rule is not None and not may_enter(rule.access, caller, knows_caller=False):
         detail = f"{app}: {rule.prefix!r} is {rule.access.name.lower()}"
         if caller is not ANONYMOUS:
@@ -158,12 +198,19 @@ def _admit_unsigned(
         elif app is not None and rule.access is Access.PRIVATE:
             raise Unpaired(detail, pairing_address(portal, app, target))
         raise Refusal(Code.PROOF_REQUIRED, detail)
+    if rates is not None and app is not None:
+        rates.count_at_app(caller, app)
     reserved = context.apps[app].reserved if app else frozenset()
     fields = fields_of_stranger(request.fields, reserved)
     return Admission(caller, app, rule, target, fields, None, {})
 
 
-def _admit_peer(
+def brings_envelope(request: Request, app: str | None, target: Target) -> bool:
+    """Tell whether an unsigned request is for the gateway: what it brings is judged by itself."""
+    return app is None and request.method == b"POST" and target.path == GATEWAY
+
+
+def _admit_peer(  # noqa: PLR0913, PLR0917 - what it is judged by, and what that changes
     read: signed.RequestSignature,
     question: Question,
     seal: bytes | None,
@@ -171,12 +218,15 @@ def _admit_peer(
     context: AccessContext,
     now: float,
     claim: Claim,
+    rates: Rates | None,
 ) -> Admission:
     """Admit a request that claims to be a Portal's. The order is the specification's."""
     message, fields = question.message, question.message.fields
     mode: Mode = "signed" if seal is None else "sealed"
     if mode not in context.modes:
         raise Refusal(Code.MODE_NOT_ACCEPTED, mode)
+    if seal is None and app is not None and not context.hosts.of_apps:
+        raise Refusal(Code.MODE_NOT_ACCEPTED, "app_hosts is false")
     _refuse_hop_tricks(read, fields)
     signed.refuse_out_of_time(read, now)
     if seal is None and values_of(fields, b"portal-seal"):
@@ -197,7 +247,11 @@ def _admit_peer(
         raise Refusal(Code.NOT_ALLOWED, f"{app}: {rule.prefix!r} is {rule.access.name.lower()}")
     needs_digest = seal is None or values_of(fields, b"content-digest")
     digests = announced_digests(fields) if needs_digest else {}
+    if rates is not None:
+        rates.refuse_peer(contact.id, app)
     claim(contact.id, decode_nonce(read.nonce), recipient.epoch)
+    if rates is not None:
+        rates.count_peer(contact.id, app)  # only now: a copy of a call takes nothing from its peer
     reserved = context.apps[app].reserved if app else frozenset()
     forwarded = fields_of_peer(fields, read.signature.components, reserved)
     return Admission(caller, app, rule, target, forwarded, question, digests)

@@ -57,6 +57,8 @@ class RequestLine:
     app = ""
     rule: bytes | None = None
     """The prefix of the rule that decided."""
+    access = ""
+    """What that rule asks of a caller; counted, and in no line."""
     mode = ""
     """``sealed``, ``signed`` or ``plain``."""
     peer = ""

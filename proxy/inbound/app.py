@@ -19,6 +19,10 @@ class Inbound:
     def __init__(self, portal: Portal, upstream: AppUpstream) -> None:
         self._context = InboundContext(portal, upstream)
 
+    def take_settings(self) -> None:
+        """Go by the Portal's settings as they are now."""
+        self._context.take_settings()
+
     def serve(self, head: RequestHead, remote: RemotePeer, client: Downstream) -> InboundRelay:
         """Begin to serve a request."""
         relay = InboundRelay(self._context, head, remote, client)

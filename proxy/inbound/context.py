@@ -4,7 +4,7 @@ import asyncio
 from functools import partial
 
 from proxy.core.epoch import Epoch
-from proxy.core.gate import Admission, Request, Unpaired, admit
+from proxy.core.gate import Admission, Rates, Request, Unpaired, admit
 from proxy.core.signature.request import is_meant_as_ours
 from proxy.core.terminals.session import brings_token
 from proxy.http.upstream import AppUpstream
@@ -17,6 +17,7 @@ from proxy.inbound.terminal_session import look_for_terminals
 from proxy.portal import Portal
 from proxy.state.replay import Later
 from proxy.transfer.places import PlaceLimiter
+from proxy.transfer.rates import RateLimiter
 from proxy.transfer.spool import Spool
 from proxy.transfer.websocket import WebSocketLimits
 
@@ -31,6 +32,7 @@ class InboundContext:
         self.upstream = upstream
         self.limits = config.limits
         self.places = PlaceLimiter(config.limits, config.trusted_proxies, portal.counts)
+        self.rates = RateLimiter(portal.rates, config.limits, config.trusted_proxies)
         self.requests = AppRequests(portal, dropped_names)
         self.responses = AppResponses(portal, dropped_names)
         self.spool = Spool(config.limits.spooled_body)
@@ -38,14 +40,23 @@ class InboundContext:
         self.key_look = KeyLook(portal.sealing)
         self.pairing = PairingPage(portal)
 
-    def admit(self, request: Request, now: float) -> Admission | None:
+    def take_settings(self) -> None:
+        """Go by the Portal's settings as they are now; what runs keeps what it began with."""
+        config = self.portal.config
+        self.limits = config.limits
+        self.places.take_settings(config.limits, config.trusted_proxies)
+        self.rates.take_settings(config.limits, config.trusted_proxies)
+        self.spool.limit = config.limits.spooled_body
+        self.relay_limits = RelayLimits(message=config.limits.websocket_message)
+
+    def admit(self, request: Request, now: float, rates: Rates | None) -> Admission | None:
         """Ask the gate; None where it has to be asked again, behind something that takes time.
 
         Raises ``Refusal``.
         """
         claim = partial(self.portal.replays.claim_at_once, now=now)
         try:
-            return admit(request, self.portal.context, now, claim)
+            return admit(request, self.portal.context, now, claim, rates)
         except Later:
             return None
         except Unpaired:
@@ -53,7 +64,7 @@ class InboundContext:
                 raise
             return None
 
-    async def admit_later(self, request: Request, now: float) -> Admission:
+    async def admit_later(self, request: Request, now: float, rates: Rates | None) -> Admission:
         """Ask the gate once more, in a thread, where waiting stops nobody else.
 
         A claim has to wait, and none was made. Or another process may have paired the device a
@@ -62,7 +73,7 @@ class InboundContext:
         if not is_meant_as_ours(request.fields):
             await look_for_terminals(self.portal)
         claim = partial(self.portal.replays.claim, now=now)
-        return await asyncio.to_thread(admit, request, self.portal.context, now, claim)
+        return await asyncio.to_thread(admit, request, self.portal.context, now, claim, rates)
 
     async def epoch_looked_for(self) -> Epoch | None:
         """Return the epoch, in a thread: a new one may be due, and nobody has noticed yet.

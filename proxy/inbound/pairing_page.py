@@ -35,6 +35,7 @@ class PairingPage:
     def __init__(self, portal: Portal) -> None:
         self._portal = portal
         self._origin = portal.hosts.origin
+        self._to_apps = portal.hosts.of_apps
 
     async def serve(self, request: Request, admission: Admission, client: Client) -> None:
         """Answer a request for the page, or its form; raises ``Refusal``."""
@@ -42,11 +43,13 @@ class PairingPage:
             response = await self._pair(request, client)
         elif request.method in (b"GET", b"HEAD"):
             caller = admission.caller
-            return_address = return_address_of(admission.target, self._origin)
+            return_address = return_address_of(
+                admission.target, self._origin, to_apps=self._to_apps
+            )
             paired_as = caller.name if caller.type == "terminal" else ""
             name = likely_name(b" ".join(values_of(request.fields, b"user-agent")))
             view = View(self._portal.config.name, return_address, name, paired_as=paired_as)
-            response = Response(200, page_fields(self._origin), render(view))
+            response = Response(200, page_fields(self._origin, to_apps=self._to_apps), render(view))
         else:
             raise Refusal(Code.METHOD_NOT_ALLOWED, allow="GET, HEAD, POST")
         client.line.status = response.status
@@ -65,7 +68,7 @@ class PairingPage:
         if media_type(request.fields) != FORM_TYPE:
             raise Refusal(Code.BAD_REQUEST, "not a form")
         form = read_form(await _read(client))
-        return_address = safe_return_address(form.to, self._origin)
+        return_address = safe_return_address(form.to, self._origin, to_apps=self._to_apps)
         try:
             token = await self._redeem(form, client)
         except Refusal as refusal:
@@ -74,7 +77,7 @@ class PairingPage:
         fields = (
             (b"location", (return_address or own).encode("ascii")),
             (b"cache-control", b"no-store"),
-            cookie_field(self._origin, token.encode("ascii")),
+            cookie_field(self._origin, token.encode("ascii"), for_apps=self._to_apps),
         )
         return Response(303, fields, b"")
 
@@ -94,10 +97,10 @@ class PairingPage:
         if not wants_page(request.method, request.fields):
             raise refusal
         client.line.refuse(refusal)
-        return_address = safe_return_address(form.to, self._origin)
+        return_address = safe_return_address(form.to, self._origin, to_apps=self._to_apps)
         view = View(self._portal.config.name, return_address, form.name, form.code, _why(refusal))
         told = refusal_response(refusal, request_id=client.line.request_id)
-        ours = page_fields(self._origin)
+        ours = page_fields(self._origin, to_apps=self._to_apps)
         names = {name for name, _ in ours}
         fields = (*ours, *(pair for pair in told.fields if pair[0] not in names))
         return Response(told.status, fields, render(view))

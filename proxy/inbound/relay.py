@@ -8,21 +8,23 @@ The way to the app and the way back are the halves that it is made of: ``Request
 ``ResponseForward``.
 """
 
+import asyncio
 from functools import partial
 
 from starlette.types import Message, Send
 
 from proxy import portal_paths
+from proxy.core.access.policy import Access
 from proxy.core.epoch import Epoch
 from proxy.core.errors import Code, Refusal
-from proxy.core.gate import Admission, RefusedPeer, Request
+from proxy.core.gate import Admission, RefusedPeer, Request, brings_envelope
 from proxy.core.http.headers import Field, Fields
+from proxy.core.http.problem import Response
 from proxy.core.http1.reader import SWITCHING_PROTOCOLS
-from proxy.core.log_line import REVOKED
+from proxy.core.log_line import ANSWERED, REVOKED, RequestLine
 from proxy.core.revocation import revocation_reason, subject_of_request
-from proxy.core.sealing.envelope import GATEWAY
 from proxy.core.terminals.return_address import PAIR
-from proxy.core.websocket.handshake import Handshake
+from proxy.core.websocket.handshake import Handshake, asks_for_websocket, read_handshake
 from proxy.http.asgi_handler import AsgiHandler
 from proxy.http.upstream import UpstreamFailed
 from proxy.inbound.envelope import Envelope
@@ -33,8 +35,10 @@ from proxy.transfer.access_log import named
 from proxy.transfer.body import RequestPieces, refuse_large
 from proxy.transfer.client import Client
 from proxy.transfer.failures import app_failed
-from proxy.transfer.relay import At
+from proxy.transfer.relay import At, Kind
 from proxy.transfer.websocket import EVICTED, WebSocketRelay, close_for
+
+_ACCESS = {access: access.name.lower() for access in Access}
 
 _ANSWERED = Request(b"", b"", ())
 
@@ -50,11 +54,12 @@ class InboundRelay(ResponseForward):
         """Ask the gate; again, in a thread, where that takes time."""
         self.line.mode = "plain" if self._request.seal is None else "sealed"
         now = self._context.portal.clock()
-        admission = self._context.admit(self._request, now)
+        rates = self._context.rates.of(self._chain.client)
+        admission = self._context.admit(self._request, now, rates)
         if admission is not None:
             self._admitted(now, admission)
         else:
-            later = self._context.admit_later(self._request, now)
+            later = self._context.admit_later(self._request, now, rates)
             self._wait(later, partial(self._admitted, now, is_late=True))
 
     def _admitted(self, now: float, admission: Admission, *, is_late: bool = False) -> None:
@@ -63,14 +68,15 @@ class InboundRelay(ResponseForward):
         caller, name, question = admission.caller, admission.app, admission.question
         self._admission, self._question = admission, question
         is_for_us = name is None and question is None
-        if is_for_us and _brings_envelope(request, admission):
+        if is_for_us and brings_envelope(request, name, admission.target):
             line.mode = "sealed"
             self._open_envelope()
             return
         # Looked up at once: later, the rules and the address could be of two moments.
         app = portal.apps.get(name) if name is not None else None
         line.caller, line.app = caller, name or ""
-        line.rule = admission.rule.prefix if admission.rule is not None else None
+        if admission.rule is not None:
+            line.rule, line.access = admission.rule.prefix, _ACCESS[admission.rule.access]
         if caller.type == "terminal":
             self._cookie = session_cookie(portal, request, admission, now)
         if is_for_us and admission.target.path == PAIR:  # to a Portal there is no such page
@@ -138,7 +144,37 @@ class InboundRelay(ResponseForward):
         admission, request, portal = self._admission, self._request, self._context.portal
         if admission is None:
             return
+        if self._client.takes_upgrade and asks_for_websocket(1, request.fields):
+            # There are none here, but a handshake that a web server spoiled is told as one.
+            read_handshake(request.method, request.fields)
         response = portal_paths.response_for(portal, request.method, admission.target)
+        if self._question is None:
+            self._respond(response, request.method)
+        elif request.seal is not None and self._framing is not None:
+            # A peer that asks with a body asks whether all of it comes through.
+            self._up = self._checked(partial(self._read_past, response))
+            self._client.invite()
+            self._client.resume()
+        else:
+            self._answer_peer(response)
+
+    def _read_past(self, response: Response, piece: bytes, *, ends: bool) -> None:
+        del piece
+        if ends:
+            self._up = None
+            self._answer_peer(response)
+
+    def _answer_peer(self, response: Response) -> None:
+        """Answer a peer, as late as it asks for."""
+        admission = self._admission
+        seconds = 0 if admission is None else portal_paths.wait_asked(admission.fields)
+        if seconds:
+            self._wait(asyncio.sleep(seconds), lambda _: self._tell_peer(response))
+        else:
+            self._tell_peer(response)
+
+    def _tell_peer(self, response: Response) -> None:
+        portal, request = self._context.portal, self._request
         if self._question is not None and request.seal is None:
             response = signed_response(portal, request, response, self._question)
         self._respond(response, request.method)
@@ -166,6 +202,11 @@ class InboundRelay(ResponseForward):
         self._end()
 
     # A WebSocket.
+
+    @property
+    def runs_as(self) -> Kind:
+        """What it is just now; a WebSocket once the app has agreed to one."""
+        return super().runs_as if self._socket is None else "websocket"
 
     def _switch(self, admission: Admission, fields: Fields, handshake: Handshake) -> None:
         context, exchange, place = self._context, self._exchange, self._place
@@ -232,6 +273,13 @@ class InboundRelay(ResponseForward):
     def _refusal_of(self, failure: UpstreamFailed) -> Refusal:
         return app_failed(failure)
 
+    def _count(self, line: RequestLine) -> None:
+        portal, caller = self._context.portal, line.caller
+        portal.requests.count(line)
+        if caller is not None and caller.type == "peer":
+            answered = line.outcome == ANSWERED
+            portal.last_calls.came(caller.id, portal.clock(), answered=answered)
+
     def _refuse(self, refusal: Refusal) -> None:
         if isinstance(refusal, RefusedPeer):
             self._question = refusal.question
@@ -253,8 +301,3 @@ class InboundRelay(ResponseForward):
         portal, request = self._context.portal, self._request
         response = told_refusal(portal, request, self._question, refusal, self.line)
         self._respond(response, request.method)
-
-
-def _brings_envelope(request: Request, admission: Admission) -> bool:
-    """Tell whether a stranger's request for the Portal brings an envelope; in one there is none."""
-    return request.method == b"POST" and admission.target.path == GATEWAY

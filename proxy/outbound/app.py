@@ -29,6 +29,10 @@ class Outbound:
     ) -> None:
         self._context = OutboundContext(portal, transports, tokens, service)
 
+    def take_settings(self, transports: Mapping[Mode, CallTransport]) -> None:
+        """Go by the Portal's settings as they are now: ``transports`` are made of them."""
+        self._context.take_settings(transports)
+
     def serve(self, head: RequestHead, remote: RemotePeer, client: Downstream) -> OutboundRelay:
         """Begin to serve a request."""
         relay = OutboundRelay(self._context, head, remote, client)

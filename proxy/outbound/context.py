@@ -21,6 +21,7 @@ from proxy.portal import Portal
 from proxy.state.tokens import TokenStore
 from proxy.transfer.failures import unusable
 from proxy.transfer.limiters import ConcurrencyLimiter
+from proxy.transfer.rates import RateLimiter
 
 
 class OutboundContext:
@@ -40,8 +41,16 @@ class OutboundContext:
         self.limits = portal.config.limits
         full, counts = Code.TOO_MANY_REQUESTS, portal.counts
         self.concurrency = ConcurrencyLimiter(self.limits, full, counts, "apps")
+        self.rates = RateLimiter(portal.rates, self.limits)
         self._tokens = tokens
         self._own_names = frozenset({"localhost", portal.config.listen.apps.host.lower()})
+
+    def take_settings(self, transports: Mapping[Mode, CallTransport]) -> None:
+        """Go by the Portal's settings as they are now; calls that run keep theirs."""
+        self.transports = transports
+        self.limits = self.portal.config.limits
+        self.concurrency.take_limits(self.limits)
+        self.rates.take_settings(self.limits)
 
     def route(self, request: Request) -> ServicePath | PeerCall | HostCall:
         """Return where the request leads to; raises ``Refusal``."""

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from proxy.core.access.policy import Contact
 from proxy.core.errors import Code, Refusal
-from proxy.core.http.headers import Field
+from proxy.core.http.headers import Field, values_of
+from proxy.core.http.web_server import explain_unproven
 from proxy.core.identity_document import MAX_BYTES, PATH, Document, verify_document
 from proxy.core.signature.base import Message
 from proxy.core.signature.response import Untrusted
@@ -42,7 +43,14 @@ async def fetch_document(
     try:
         return verify_document(expected, head, body, now=now)
     except Untrusted as error:
-        raise Refusal(Code.PEER_UNTRUSTED, f"{to.origin}: {error}") from None
+        raise Refusal(Code.PEER_UNTRUSTED, f"{to.origin}: {error}{_unproven(to, head)}") from None
+
+
+def _unproven(to: Destination, head: Message) -> str:
+    """Return what an owner is told of a response that nobody signed."""
+    if values_of(head.fields, b"signature"):
+        return ""
+    return f". {explain_unproven(head.status or 0, head.fields, to.origin.host)}"
 
 
 async def ask_for_document(
@@ -79,11 +87,16 @@ class Directory:
     ) -> None:
         self._upstream = upstream
         self._clock = clock
-        self._patience = patience
+        self.patience = patience
+        """Seconds to wait for a document."""
         self._kept: dict[Contact, Document] = {}
         self._fetches: dict[Contact, asyncio.Task[Document]] = {}
         self._renewed: dict[Contact, float] = {}
         """When a document was last fetched because ``renewed`` was asked for."""
+
+    def __len__(self) -> int:
+        """Return how many are kept."""
+        return len(self._kept)
 
     async def document(self, contact: Contact) -> Document:
         """Return the contact's document, fetched where none is kept; raises as ``fetch`` does."""
@@ -144,7 +157,7 @@ class Directory:
     async def _fetch(self, contact: Contact) -> Document:
         to = destination_of(contact)
         return await fetch_document(
-            self._upstream, to, contact.id, now=self._clock(), patience=self._patience
+            self._upstream, to, contact.id, now=self._clock(), patience=self.patience
         )
 
     def _take(self, contact: Contact, done: "asyncio.Task[Document]") -> None:

@@ -23,6 +23,7 @@ from proxy.core.http.headers import (
 from proxy.core.http.problem import refusal_response
 from proxy.core.http1.framing import IN_CHUNKS
 from proxy.core.http1.grammar import RequestHead
+from proxy.core.log_line import ANSWERED, RequestLine
 from proxy.core.revocation import subject_of_call
 from proxy.http.asgi_handler import AsgiHandler
 from proxy.http.downstream import Downstream
@@ -70,7 +71,10 @@ class OutboundRelay(Relay):
             self._carry_out(required(app, request), leads_to)
 
     def _take_slot(self, peer: str) -> None:
-        slot = self._context.concurrency.of(peer, self.line.app)
+        # By app and peer: a peer that stalls takes a part of one app's calls, and of no other's.
+        app = self.line.app
+        self._context.rates.count_call(app, peer)
+        slot = self._context.concurrency.of(f"{app} {peer}" if peer else "", app)
         slot.take()
         self._hold(slot)
 
@@ -116,8 +120,7 @@ class OutboundRelay(Relay):
         call = _call_of(request, app, contact, leads_to.target, framing)
         refuse_large(framing, context.limits.body)
         self._run(context.portal.active_requests, subject_of_call(app, contact.id))
-        # By app and peer: a peer that stalls takes a part of one app's calls, and of no other's.
-        self._take_slot(f"{app} {contact.id}")
+        self._take_slot(contact.id)
         self._at = At.ASKING
         self._call = self._exchange = exchange = context.transports[contact.mode].begin(call, self)
         if client.is_blocked:
@@ -167,6 +170,13 @@ class OutboundRelay(Relay):
         self.line.refuse(refusal)
         response = refusal_response(refusal, request_id=self.line.request_id)
         self._respond(response, self._request.method)
+
+    def _count(self, line: RequestLine) -> None:
+        portal = self._context.portal
+        portal.requests.count(line)
+        if line.peer:
+            answered = line.outcome == ANSWERED
+            portal.last_calls.went(line.peer, portal.clock(), answered=answered)
 
     def _refusal_of(self, failure: UpstreamFailed) -> Refusal:
         refusal = Refusal(Code.PEER_UNREACHABLE, failure.detail)

@@ -23,6 +23,7 @@ from proxy.core.binary_http.message import ResponseHead
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Fields, indexed
 from proxy.core.http.problem import refusal_mark
+from proxy.core.http.web_server import explain_unproven
 from proxy.core.sealing.envelope import (
     PROBLEM_LIMIT,
     is_key_problem,
@@ -94,6 +95,7 @@ class _SealedCall(TriedCall):
             self._state = State.OPENS
             return
         self._status = status
+        self._unsealed = explain_unproven(status, fields, self._call.contact.origin.host)
         self._state = State.READS
         if not may_be_key_problem(status, fields):
             self._be_unsealed()
@@ -134,7 +136,7 @@ class _SealedCall(TriedCall):
             tries.for_key = False
             self._try_again()
         elif status >= _SERVER_ERROR:
-            raise self._untrusted(f"{status} and nothing sealed")
+            raise self._untrusted(f"{status} and nothing sealed. {self._unsealed}")
         else:
             self._state = State.LOOKS
             task = asyncio.get_running_loop().create_task(
@@ -150,7 +152,7 @@ class _SealedCall(TriedCall):
             return
         has_another = task.result()
         if not (self._tries.for_key and has_another and self._may_repeat()):
-            raise self._untrusted(f"{self._status} and nothing sealed")
+            raise self._untrusted(f"{self._status} and nothing sealed. {self._unsealed}")
         self._tries.for_key = False
         self._try_again()
 

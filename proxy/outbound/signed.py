@@ -18,8 +18,9 @@ from enum import Enum, auto
 
 from proxy.config.limits import DEFAULT_LIMITS, Limits
 from proxy.core.errors import Code, Refusal
-from proxy.core.http.headers import Field, Fields, indexed
+from proxy.core.http.headers import Field, Fields, indexed, values_of
 from proxy.core.http.problem import refusal_mark
+from proxy.core.http.web_server import explain_unproven
 from proxy.core.http1.framing import bodiless
 from proxy.core.signature.base import Message
 from proxy.core.signature.digest import BodyDigest, content_digest
@@ -227,7 +228,7 @@ class _SignedCall(RunningCall):
         try:
             verified = verify_response(contact.id, head, self._question)
         except Untrusted as error:
-            raise self._untrusted(status, error) from None
+            raise self._untrusted(head, error) from None
         self._status, self._fields = status, verified.fields
         self._digest = BodyDigest(verified.digests)
         self._state = _State.VERIFIES
@@ -339,9 +340,11 @@ class _SignedCall(RunningCall):
 
     # Its end.
 
-    def _untrusted(self, status: int, error: Untrusted) -> Refusal:
-        contact = self._call.contact
+    def _untrusted(self, head: Message, error: Untrusted) -> Refusal:
+        contact, status = self._call.contact, head.status or 0
         detail = f"{contact.id} at {contact.address}: {status}, {error}"
+        if not values_of(head.fields, b"signature"):
+            detail += f". {explain_unproven(status, head.fields, self._call.origin.host)}"
         return untrusted(detail, self._call.method)
 
     def _end_try(self) -> None:

@@ -42,7 +42,7 @@ class TriedCall(RunningCall):
 
     __slots__ = (
         "_directory", "_document", "_fields", "_problem", "_response", "_sealer", "_sender",
-        "_state", "_status", "_task", "_tries", "_was_blocked",
+        "_state", "_status", "_task", "_tries", "_unsealed", "_was_blocked",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +61,8 @@ class TriedCall(RunningCall):
         self._sealer: RequestSealer | None = None
         self._problem = b""
         """What came of a response that isn't sealed."""
+        self._unsealed = ""
+        """What its head tells an owner, and nobody else."""
         self._response: OpenedResponse | None = None
         self._status = 0
         self._fields: Fields = ()

@@ -4,12 +4,13 @@ Where a list changes, or isn't known any more, what runs on it ends in the same 
 loop in which the list is replaced.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
 from proxy.config.certificate import CertificateWatch
+from proxy.monitoring.figures import Monitor
 from proxy.portal import Portal
 from proxy.server.follower import Step
 from proxy.server.token_files import TokenFiles
@@ -32,6 +33,10 @@ class Followed:
     certificate: CertificateWatch | None
     look_around: Callable[[], object]
     """Looks at what nobody takes over, but the owner is told of; waits for the disk."""
+    follow_portal_yaml: Callable[[DiskThread], Awaitable[None]]
+    """Looks at portal.yaml, and takes it over when that is wanted."""
+    monitor: Monitor | None = None
+    """Tells other processes how this one is, where there are any."""
 
     def steps(self) -> tuple[Step, ...]:
         """Return a step for each of them."""
@@ -47,7 +52,10 @@ class Followed:
             Step("removals", self._revoke_lost),
             Step("when devices were seen", self._write_who_was_seen),
             Step("state", self._look_around),
+            Step("portal.yaml", self.follow_portal_yaml),
         ]
+        if self.monitor is not None:
+            steps.append(Step("figures", partial(self._tell_figures, self.monitor)))
         watch = self.certificate
         if watch is not None:
             steps.append(Step("certificate", partial(self._follow_certificate, watch), watch.miss))
@@ -82,6 +90,9 @@ class Followed:
         write = self.portal.terminals.to_flush(self.portal.clock())
         if write is not None:
             await thread.run(write)
+
+    async def _tell_figures(self, monitor: Monitor, _: DiskThread) -> None:
+        await monitor.tell()
 
     async def _look_around(self, thread: DiskThread) -> None:
         await thread.run(self.look_around)

@@ -16,8 +16,9 @@ from typing import Any, cast
 import uvicorn
 from uvicorn.server import ServerState
 
+from proxy.config.limits import Limits
 from proxy.core.errors import Code, Refusal
-from proxy.core.http.forwarded import NOBODY, client_network
+from proxy.core.http.forwarded import NOBODY, Trusted, client_network
 from proxy.http.server.last_response import Refusing, last_response
 from proxy.http.server.protocol import ServerConnection
 from proxy.http.server.timeouts import ConnectionTimeouts
@@ -93,6 +94,11 @@ class Listener:
         self.is_held: Callable[[], bool] = lambda: False
         """Tells whether connections are to be taken a moment later."""
 
+    def take_settings(self, timeouts: ConnectionTimeouts, limits: Limits, trusted: Trusted) -> None:
+        """Go by these from the next connection on."""
+        self._timeouts = self._connection.timeouts = timeouts
+        self._limiter.take_settings(limits, trusted)
+
     @property
     def where(self) -> str:
         """The bound address, as a person would type it."""
@@ -100,6 +106,11 @@ class Listener:
         if address.startswith("unix:"):
             return address
         return f"http{'s' if self._tls else ''}://{address}"
+
+    @property
+    def connections(self) -> int:
+        """How many clients' connections are open."""
+        return len(self._limiter)
 
     @property
     def is_idle(self) -> bool:
@@ -280,6 +291,11 @@ class Stop:
             self._at_once.set()
         self._wanted.set()
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it was asked for."""
+        return self._wanted.is_set()
+
     async def wanted(self) -> None:
         """Wait until it was asked for."""
         await self._wanted.wait()
@@ -289,14 +305,15 @@ class Stop:
         await self._at_once.wait()
 
 
-async def run(listeners: Sequence[Listener], stop: Stop, grace: float) -> None:
-    """Run ``listeners`` until ``stop``, then let what runs end within ``grace`` seconds.
+async def run(listeners: Sequence[Listener], stop: Stop, grace_now: Callable[[], float]) -> None:
+    """Run ``listeners`` until ``stop``, then let what runs end within so many seconds.
 
     The first ends first: what runs on it may need the others.
     """
     for listener in listeners:
         listener.begin()
     await stop.wanted()
+    grace = grace_now()
     ending = asyncio.create_task(_end(listeners[0], listeners[1:], grace / 2))
     at_once = asyncio.create_task(stop.at_once())
     try:

@@ -5,29 +5,36 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, suppress
 from functools import partial
 
 from proxy import logging_setup as logs
-from proxy.config.listen import LISTENERS, Address, Listen
-from proxy.config.portal_yaml import Config
+from proxy.config.acme import CHALLENGES
+from proxy.config.listen import LISTENERS, Address
+from proxy.config.portal_yaml import FILE_NAME, NEW, Config
 from proxy.core.errors import Invalid
+from proxy.core.identity import short_id
 from proxy.server import signals
 from proxy.server.compose import Running, prepare
 from proxy.server.listener import Listener, Stop, run
+from proxy.server.reloading import within_descriptors
+from proxy.server.service_manager import ServiceManager
 from proxy.server.sockets import (
     ListeningSocket,
     inherit_socket,
     inherited_sockets,
     open_socket,
-    raise_descriptor_limit,
 )
 from proxy.server.tuning import collect_rarely, keep_buffers
 from proxy.server.worker_table import BEAT, WorkerTable
-from proxy.server.workers import LOOKER, Workers
+from proxy.server.workers import LOOKER, Told, Workers
 from proxy.state.files import Busy, Unsafe
+from proxy.state.layout import State
+from proxy.state.running_note import NotedListener, note_running
+from proxy.transfer.last_calls import LastCalls
+from proxy.transfer.request_counts import RequestCounts
 from proxy.transfer.shared_counts import SharedCounts
+from proxy.transfer.shared_figures import SharedFigures
 
 log = logging.getLogger("proxy")
 
@@ -42,15 +49,21 @@ OpenSockets = Callable[[], Mapping[str, ListeningSocket]]
 class Alone:
     """The one process, or one of several workers: when it is to end, and whom it tells it lives."""
 
-    def __init__(self) -> None:
+    def __init__(self, manager: ServiceManager | None = None) -> None:
+        """Tell ``manager`` of this process, unless another one tells of all."""
         self._stop = Stop()
+        self._manager = manager
 
     @contextmanager
     def living(self, running: Running) -> Iterator[Stop]:
         """Hear signals until the block ends; gives what tells when to end."""
 
         def reload() -> None:
-            log.info("SIGHUP: looking at all files (portal.yaml is read at a start alone)")
+            log.info("SIGHUP: looking at all files, and taking over portal.yaml")
+            if self._manager is not None:
+                self._manager.reloads()
+                running.reloading.on_done = self._manager.has_reloaded
+            running.reloading.want()
             running.look_at_once()
 
         actions: dict[int, Callable[[], None]] = dict.fromkeys(signals.ENDING, self.end)
@@ -65,10 +78,21 @@ class Alone:
 
     def end(self) -> None:
         """End in order; the second time at once."""
+        if self._manager is not None:
+            self._manager.ends()
         self._stop.want()
 
-    def serves(self) -> None:
-        """Note that connections are taken from now on."""
+    def serves(self, what: str) -> None:
+        """Note that connections are taken from now on; ``what`` says whose."""
+        if self._manager is not None:
+            self._manager.serves(what)
+            self._live(self._manager)
+
+    def _live(self, manager: ServiceManager) -> None:
+        """Give signs of life from the event loop: one that stands still gives none."""
+        if manager.sign_every:
+            manager.lives()
+            asyncio.get_running_loop().call_later(manager.sign_every, self._live, manager)
 
 
 class Worker(Alone):
@@ -124,7 +148,8 @@ class Worker(Alone):
                 listening.is_inherited = True
         self._stop.want()
 
-    def serves(self) -> None:
+    def serves(self, what: str) -> None:
+        del what  # the first process tells of all
         self._table.serves(self._number)
 
     def _end_once(self) -> None:
@@ -144,15 +169,18 @@ def serve(config: Config, workers: int = 1) -> int:
     """
     signals.leave_at_once()
     logs.set_up(config.log)
-    config = _within_descriptors(config)
+    if config.replaced:
+        keys = ", ".join(config.replaced)
+        log.warning("of %s the environment counts, not %s", keys, config.folder / FILE_NAME)
+    config = within_descriptors(config)
     keep_buffers()
     signals.block()
     if workers == 1:
         running = prepare(config)
-        return _run(running, Alone(), partial(_open_sockets, config.listen))
+        return _run(running, Alone(ServiceManager()), partial(_open_sockets, config))
     running = prepare(config)
     try:
-        sockets = _open_sockets(config.listen)
+        sockets = _open_sockets(config)
     except OSError as error:
         log.error("%s", error)  # noqa: TRY400 - the owner's mistake, not ours
         return 1
@@ -160,10 +188,14 @@ def serve(config: Config, workers: int = 1) -> int:
         listening.is_shared = True
     log.info("%d workers serve", workers)
     table, counts = WorkerTable(workers), SharedCounts(workers)
-    running.more_problems = table.problems
+    requests, figures = RequestCounts(workers), SharedFigures(workers)
+    calls = LastCalls(workers)
+    running.more_problems, running.figures = table.problems, figures
 
     def work(number: int, pipe: int) -> int:
-        running.portal.counts = counts.of_worker(number)
+        running.worker, running.portal.counts = number, counts.of_worker(number)
+        running.portal.requests = requests.of_worker(number)
+        running.portal.last_calls = calls.of_worker(number)
         running.refresh()  # what a worker begins with is the last good state, and the newest
         try:
             return _run(running, Worker(table, number, sockets, pipe), lambda: sockets)
@@ -171,28 +203,40 @@ def serve(config: Config, workers: int = 1) -> int:
             log.error("%s", error)  # noqa: TRY400 - the owner's mistake, not ours
             return 1
 
+    def forget(number: int) -> None:
+        counts.forget(number)
+        figures.forget(number)
+
     # Each worker tells what it finds; once more would say nothing.
     for handler in logging.root.handlers:
         handler.addFilter(lambda _: threading.current_thread().name != LOOKER)
     close = partial(_close, sockets)
-    return Workers(table, work, config.grace, running.refresh, close, counts.forget).run()
+    manager = ServiceManager()
+    running.reloading.on_done = manager.has_reloaded
+    first = Workers(
+        table,
+        work,
+        lambda: running.portal.config.grace,
+        running.refresh,
+        close,
+        forget,
+        Told(running.reloading.want, manager, _who(running)),
+    )
+    return first.run()
 
 
-def _within_descriptors(config: Config) -> Config:
-    """Have as many descriptors as the limits need, or lower these to what there is."""
-    allowed = raise_descriptor_limit(config.limits.needed_descriptors)
-    limits = replace(config.limits, descriptors=allowed)
-    if shortage := limits.shortage():
-        log.warning("limits.connections: %s", shortage)
-    return replace(config, limits=limits)
+def _who(running: Running) -> str:
+    return f"Portal {short_id(running.portal.id)} at {running.portal.hosts.origin}"
 
 
-def _open_sockets(listen: Listen) -> dict[str, ListeningSocket]:
+def _open_sockets(config: Config) -> dict[str, ListeningSocket]:
     """Bind every listener's socket, or take the one that is inherited; raises ``OSError``."""
     inherited = inherited_sockets(os.environ)
     sockets = {}
-    for name in LISTENERS:
-        address: Address = getattr(listen, name)
+    addresses: dict[str, Address] = {name: getattr(config.listen, name) for name in LISTENERS}
+    if config.acme is not None:
+        addresses[CHALLENGES] = config.acme.listen
+    for name, address in addresses.items():
         try:
             sockets[name] = (
                 inherit_socket(inherited[name], address)
@@ -222,15 +266,21 @@ async def _serve(running: Running, life: Alone, sockets: OpenSockets) -> int:
         try:
             running.open()
             running.deliver_tokens()
-            listeners = running.listeners(sockets())  # opened last: who is let in can be served
+            running.is_ending = lambda: stop.is_wanted
+            opened = sockets()
+            listeners = running.listeners(opened)  # opened last: who is let in can be served
             follower = asyncio.create_task(running.follow_files())
             log.info("Portal %s at %s", running.portal.id, running.portal.hosts.origin)
+            if running.portal.config.id == NEW:
+                log.warning("portal.yaml says `id: new`: this identity is one to throw away")
             for listener in listeners:
                 log.info("%s listener: %s", listener.name, listener.where)
             collect_rarely()
-            life.serves()
+            life.serves(_who(running))
+            if running.worker == 0:
+                _note_running(running, opened)
             try:
-                return await _run_followed(listeners, stop, running.portal.config.grace, follower)
+                return await _run_followed(listeners, stop, running, follower)
             finally:
                 follower.cancel()
                 await asyncio.wait((follower,))
@@ -238,14 +288,35 @@ async def _serve(running: Running, life: Alone, sockets: OpenSockets) -> int:
             await running.close()
 
 
+def _note_running(running: Running, sockets: Mapping[str, ListeningSocket]) -> None:
+    """Note where this proxy listens, for ``health``; nobody waits for that."""
+    portal = running.portal
+    config = portal.config
+    listeners = [
+        NotedListener(
+            name,
+            str(getattr(config.listen, name)),
+            listening.bound,
+            tls=name == "public" and config.tls is not None,
+            host=portal.hosts.origin.authority if name == "public" else "localhost",
+        )
+        for name, listening in sockets.items()
+        if name in LISTENERS
+    ]
+    path = State(config.state).running_note
+    note = partial(note_running, path, portal.id, config.folder, listeners)
+    with suppress(RuntimeError):  # where no thread can be had just now, health will cost more
+        threading.Thread(target=note, name="note", daemon=True).start()
+
+
 async def _run_followed(
-    listeners: Sequence[Listener], stop: Stop, grace: float, follower: asyncio.Task[None]
+    listeners: Sequence[Listener], stop: Stop, running: Running, follower: asyncio.Task[None]
 ) -> int:
     """Run ``listeners`` as long as the files are followed; returns the exit status.
 
     Whoever doesn't hear of removals mustn't serve: then all ends at once, as after two signals.
     """
-    serving = asyncio.create_task(run(listeners, stop, grace))
+    serving = asyncio.create_task(run(listeners, stop, lambda: running.portal.config.grace))
     await asyncio.wait((serving, follower), return_when=asyncio.FIRST_COMPLETED)
     is_followed = serving.done()
     if not is_followed:

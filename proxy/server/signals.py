@@ -1,8 +1,9 @@
 """What signals do to ``serve`` before it serves, and while it leaves; ``run`` has what is between.
 
-TERM, INT and QUIT end it in order, HUP has it look at its files, and no other one that a person or
-a program sends ends it without a word. A signal with no handler would: by its default it kills, or
-in a container, where this is the first process, it does nothing and the stop waits for the kill.
+TERM, INT and QUIT end it in order, HUP has it look at its files (where it comes early: as soon as
+it serves), and no other one that a person or a program sends ends it without a word. A signal with
+no handler would: by its default it kills, or in a container, where this is the first process, it
+does nothing and the stop waits for the kill.
 
 Nothing large is imported here: until this has run, what the system does by default holds.
 """
@@ -26,6 +27,7 @@ IGNORED = (
 HANDLED = frozenset((*ENDING, RELOADING, *IGNORED))
 
 _told: set[int] = set()
+_kept: set[int] = set()
 
 
 def begin() -> None:
@@ -39,8 +41,16 @@ def leave_at_once() -> None:
     """Have whoever ends it now end it at once, with status 0: nothing was begun, or all is done."""
     for number in ENDING:
         signal.signal(number, _leave)
-    for number in (RELOADING, *IGNORED):
+    signal.signal(RELOADING, _keep)
+    for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
+
+
+def take_kept() -> tuple[int, ...]:
+    """Return, once, what came before anybody heard it: the files were perhaps read before."""
+    kept = tuple(_kept)
+    _kept.clear()
+    return kept
 
 
 def hear(loop: "asyncio.AbstractEventLoop", actions: Mapping[int, Callable[[], None]]) -> None:
@@ -63,6 +73,8 @@ def hear(loop: "asyncio.AbstractEventLoop", actions: Mapping[int, Callable[[], N
 
     for number in actions:
         signal.signal(number, note)
+    for number in actions.keys() & take_kept():
+        note(number, None)
 
 
 def block() -> None:
@@ -83,6 +95,11 @@ def tell_ignored(number: int) -> None:
         _told.add(number)
         log = logging.getLogger("proxy.signals")
         log.warning("%s means nothing to the proxy", signal.Signals(number).name)
+
+
+def _keep(number: int, frame: FrameType | None) -> None:
+    del frame
+    _kept.add(number)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

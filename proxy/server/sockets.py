@@ -75,6 +75,12 @@ class ListeningSocket:
             return f"unix:{name}"
         return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
 
+    @property
+    def bound(self) -> str | tuple[str, int]:
+        """Its own address, wherever from: a path, or an IP address and a port."""
+        name = self.socket.getsockname()
+        return os.path.abspath(name) if isinstance(name, str) else (name[0], name[1])  # noqa: PTH100
+
 
 def open_socket(address: Address) -> ListeningSocket:
     """Listen at ``address``; raises ``OSError``.

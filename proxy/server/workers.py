@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from types import FrameType
 
 from proxy.server.orphans import end_without_parent
-from proxy.server.signals import ENDING, HANDLED, IGNORED, RELOADING, tell_ignored
+from proxy.server.service_manager import ServiceManager
+from proxy.server.signals import ENDING, HANDLED, IGNORED, RELOADING, take_kept, tell_ignored
 from proxy.server.worker_table import WorkerTable
 
 log = logging.getLogger("proxy.workers")
@@ -69,6 +70,20 @@ class _Place:
     is_killed: bool = False
 
 
+def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Told:
+    """Who hears of what the first process is told."""
+
+    on_reload: Callable[[], None]
+    manager: ServiceManager
+    who: str
+    """Whom all of them serve, for the manager."""
+
+
 class Workers:
     """The first process; the workers of ``table`` do ``work``."""
 
@@ -76,12 +91,15 @@ class Workers:
         self,
         table: WorkerTable,
         work: Work,
-        grace: float,
+        grace: Callable[[], float],
         look: Callable[[], None],
         close_sockets: Callable[[], None],
         forget: Callable[[int], None],
+        told: "Told | None" = None,
     ) -> None:
-        """``look`` is called every ``LOOK`` seconds, ``forget`` when a worker has ended.
+        """``told`` hears of a reload, and has the service manager hear how all are.
+
+        ``look`` is called every ``LOOK`` seconds, ``forget`` when a worker has ended.
 
         ``close_sockets`` closes what only workers use, once no further one will be started.
         """
@@ -91,6 +109,7 @@ class Workers:
         self._look = look
         self._close_sockets = close_sockets
         self._forget = forget
+        self._told = told or Told(_nothing, ServiceManager(environ={}), "")
         self._places = [_Place(number) for number in range(table.count)]
         self._has_served = False
         self._kill_at = 0.0
@@ -128,7 +147,8 @@ class Workers:
         return False
 
     def _take_turn(self) -> None:
-        self._has_served = self._has_served or self._any_serves()
+        self._note_served()
+        self._told.manager.lives()
         if not self._kill_at:
             self._start_due()
         select.select([self._wakeup_reader], [], [], LOOK)
@@ -156,6 +176,7 @@ class Workers:
             os.set_blocking(descriptor, False)
         signal.set_wakeup_fd(self._wakeup_writer, warn_on_full_buffer=False)
         before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        self._signals += take_kept()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         try:
             yield
@@ -226,7 +247,7 @@ class Workers:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGCHLD,))
             for descriptor in (self._pipe_writer, self._wakeup_reader, self._wakeup_writer):
                 os.close(descriptor)  # or no worker would ever see the pipe's end
-            end_without_parent(self._pipe_reader, self._grace + LATE)
+            end_without_parent(self._pipe_reader, self._grace() + LATE)
             status = self._work(number, self._pipe_reader)
         except BaseException:
             log.exception("a worker failed")
@@ -247,7 +268,7 @@ class Workers:
                     self._ended(place, process, how)
 
     def _ended(self, place: _Place, process: int, how: int) -> None:
-        self._has_served = self._has_served or self._any_serves()
+        self._note_served()
         self._forget(place.number)
         code = os.waitstatus_to_exitcode(how)
         if self._kill_at:
@@ -259,6 +280,11 @@ class Workers:
             return  # that was told
         how_it_ended = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
         log.error("worker %d %s; another takes over", process, how_it_ended)
+
+    def _note_served(self) -> None:
+        if not self._has_served and self._any_serves():
+            self._has_served = True
+            self._told.manager.serves(self._told.who)
 
     def _wait_longer(self, place: _Place) -> None:
         """Settle when the next one is started in this place."""
@@ -297,13 +323,16 @@ class Workers:
             self._end()
         elif number == RELOADING:
             self._looked = 0.0
+            self._told.manager.reloads()
+            self._told.on_reload()
             self._tell_all(number)
         elif number in IGNORED:
             tell_ignored(number)
 
     def _end(self) -> None:
         """Have all end: the first time in order, the second time at once."""
-        patience = AT_ONCE if self._kill_at else self._grace + LATE
+        self._told.manager.ends()
+        patience = AT_ONCE if self._kill_at else self._grace() + LATE
         until = time.monotonic() + patience
         self._kill_at = min(self._kill_at, until) if self._kill_at else until
         self._table.stage += 1

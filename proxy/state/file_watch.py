@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from proxy.core.errors import Invalid, Problem
+from proxy.core.errors import Invalid, LaterVersion, Problem
 from proxy.state.files import FileVersion, Unreadable
 
 STALE_AFTER = 5.0
@@ -25,6 +25,9 @@ STALE_AFTER = 5.0
 
 Versions = Mapping[Path, FileVersion | None]
 """The version of each file that a value is read from."""
+
+_NOT_READ = (Unreadable, LaterVersion)
+"""What tells nothing of the value that holds now, and may pass without a change of the file."""
 
 _log = logging.getLogger("proxy.files")
 _Value = TypeVar("_Value")
@@ -74,6 +77,8 @@ class FileWatch(ABC, Generic[_Value]):
         self._applied = 0
         self._unread_since: float | None = None
         self._is_told_stale = False
+        self.reloads = 0
+        """How many changes were taken over."""
 
     @property
     def current(self) -> _Value:
@@ -119,7 +124,7 @@ class FileWatch(ABC, Generic[_Value]):
         self._applied = look.number
         is_first, self._is_first = self._is_first, False
         if look.failure is not None:
-            if isinstance(look.failure, Unreadable):
+            if isinstance(look.failure, _NOT_READ):
                 self.miss()
             else:
                 self._was_read()
@@ -134,6 +139,7 @@ class FileWatch(ABC, Generic[_Value]):
         if was_well and not self._is_news(before, value):
             return False
         if not is_first:
+            self.reloads += 1
             self._log_change()
         return True
 
@@ -159,7 +165,7 @@ class FileWatch(ABC, Generic[_Value]):
             return False
         # What couldn't be read is read at the next look. What was read, and is wrong, stays so
         # until it changes.
-        self._versions = None if isinstance(invalid, Unreadable) else versions
+        self._versions = None if isinstance(invalid, _NOT_READ) else versions
         before, self._problems = self._problems, tuple(invalid.problems)
         if self._logged != (versions, self._problems):
             self._logged = versions, self._problems

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from proxy.core.errors import Invalid, Problem
 from proxy.core.identity import PrivateKey
+from proxy.core.text_files.text import later_than
 from proxy.state.dumps import forbid_dumps
 from proxy.state.file_watch import FileWatch, Versions
 from proxy.state.files import (
@@ -33,11 +34,16 @@ from proxy.state.files import (
     create_atomically,
     file_version,
     make_private_folder,
+    read_external,
     read_private,
     unreadable,
 )
 
+VERSION = 1
+
 _KEY_FILE_LIMIT = 16_384
+_STATED = re.compile(rb"Portal key version: ([1-9][0-9]{0,8})\r?\n")
+"""Stands first in the file of a later program."""
 _FILE = re.compile(
     rb"(?:Portal ID: (?P<portal_id>[^\n]*?)\r?\n)?(?P<pem>"
     rb"-----BEGIN (?P<label>[A-Z0-9 ]+)-----\r?\n"
@@ -48,12 +54,16 @@ _MISSING = (
     "is missing: `portal-proxy init` makes a new Portal. If there was one before, put the file of "
     "your backup in its place instead: a new key has another ID, which no peer knows"
 )
-_OTHERWISE = "put the file of your backup in its place, or start the proxy again to be that Portal"
+_OTHERWISE = "put the file of your backup in its place"
 _log = logging.getLogger("proxy.state")
 _DAMAGED = (
     "is damaged, or of two Portals: the key in it isn't that of the Portal ID above it. Put the "
     "file of your backup in its place"
 )
+
+
+class MissingKey(Invalid):
+    """There is no key at all."""
 
 
 def create_identity(path: Path) -> PrivateKey:
@@ -77,17 +87,24 @@ def id_line(key: PrivateKey) -> str:
     return f"Portal ID: {key.public.portal_id}\n"
 
 
-def load_identity(path: Path) -> PrivateKey:
+def load_identity(path: Path, *, external: bool = False) -> PrivateKey:
     """Read the identity; raises ``Invalid`` for anything but an Ed25519 key that is ours alone.
 
-    So it does where the file says that its key is another Portal's.
+    So it does where the file says that its key is another Portal's; ``MissingKey`` where none is.
+    An ``external`` one is kept by another program, as a credential of systemd's is: it may be
+    root's, and behind links.
     """
-    return _load(path)[0]
+    return _load(path, external=external)[0]
 
 
-def has_id_line(path: Path) -> bool:
+def read_identity(data: bytes) -> PrivateKey:
+    """Return the key in the text of such a file; raises ``ValueError``."""
+    return _parse(data)[0]
+
+
+def has_id_line(path: Path, *, external: bool = False) -> bool:
     """Tell whether the file says whose key it is; raises what ``load_identity`` does."""
-    return _load(path)[1]
+    return _load(path, external=external)[1]
 
 
 class IdentityWatch(FileWatch[str]):
@@ -98,19 +115,20 @@ class IdentityWatch(FileWatch[str]):
 
     _while_stale = "the proxy runs on with the key that it has"
 
-    def __init__(self, path: Path, portal_id: str) -> None:
+    def __init__(self, path: Path, portal_id: str, *, external: bool = False) -> None:
         super().__init__(portal_id)
         self._path = path
+        self._external = external
 
     @property
     def _name(self) -> str:
         return str(self._path)
 
     def _look(self) -> Versions:
-        return {self._path: file_version(self._path)}
+        return {self._path: file_version(self._path, follow_links=self._external)}
 
     def _read(self) -> str:
-        found = load_identity(self._path).public.portal_id
+        found = load_identity(self._path, external=self._external).public.portal_id
         if found != self.current:
             raise _invalid(self._path, f"is the key of another Portal, {found}: {_OTHERWISE}")
         return found
@@ -122,14 +140,15 @@ class IdentityWatch(FileWatch[str]):
         _log.error("the proxy runs on with its key, but wouldn't start again with it: %s", invalid)
 
 
-def _load(path: Path) -> tuple[PrivateKey, bool]:
+def _load(path: Path, *, external: bool) -> tuple[PrivateKey, bool]:
     """Return the identity, and whether the file says whose it is."""
     forbid_dumps()
     _check_folder(path)
+    read = read_external if external else read_private
     try:
-        return _parse(read_private(path, limit=_KEY_FILE_LIMIT))
+        return _parse(read(path, limit=_KEY_FILE_LIMIT))
     except FileNotFoundError:
-        raise _invalid(path, _MISSING) from None
+        raise _missing(path) from None
     except OSError as error:
         raise unreadable(path, error) from None
     except (Unsafe, ValueError) as error:
@@ -141,6 +160,9 @@ def _parse(data: bytes) -> tuple[PrivateKey, bool]:
 
     Raises ``ValueError`` whose text holds nothing of the file.
     """
+    stated_version = _STATED.match(data)
+    if stated_version is not None and int(stated_version[1]) > VERSION:
+        raise ValueError(later_than(int(stated_version[1]), VERSION))
     match = _FILE.fullmatch(data)
     if match is None:
         raise ValueError(
@@ -170,11 +192,15 @@ def _check_folder(path: Path) -> None:
     try:
         check_folder(folder)
     except FileNotFoundError:
-        raise _invalid(path, _MISSING) from None
+        raise _missing(path) from None
     except OSError as error:
         raise unreadable(path, error) from None
     except Unsafe as error:
         raise _invalid(folder, str(error)) from None
+
+
+def _missing(path: Path) -> MissingKey:
+    return MissingKey([Problem(str(path), "", _MISSING)])
 
 
 def _invalid(path: Path, what: str) -> Invalid:

@@ -46,8 +46,10 @@ from proxy.state.replay_file import (
     make_database,
     purge,
     read_stand,
+    refuse_later,
     show_life,
 )
+from proxy.state.schema import check_version
 from proxy.state.system_errors import explained
 
 _LOCK_WAIT = 1.0
@@ -141,7 +143,7 @@ class _Seat:
             self._db = None
 
 
-_FAILURES = (sqlite3.Error, OSError, Unsafe, Damaged, Busy, Later, _Replaced)
+_FAILURES = (sqlite3.Error, OSError, Unsafe, Damaged, Invalid, Busy, Later, _Replaced)
 
 
 class ReplayStore:
@@ -174,12 +176,14 @@ class ReplayStore:
     def open(self, now: float) -> None:
         """Open the store; made anew where it is missing, or can't vouch for the past.
 
-        Raises ``Invalid`` for a file that isn't ours alone or can't be used.
+        Raises ``Invalid`` for a file that isn't ours alone or can't be used, and ``LaterVersion``.
         """
         try:
             self._settle(now, LOCK_WAIT)
         except _FAILURES as error:
             self.close()
+            if isinstance(error, Invalid):
+                raise
             raise Invalid([Problem(str(self._path), "", f"can't be used: {_why(error)}")]) from None
         self._is_open = True
 
@@ -261,6 +265,7 @@ class ReplayStore:
         """
 
         def keep(db: sqlite3.Connection) -> None:
+            refuse_later(db, self._path)
             at = self._at(now)
             self._show_life(db, at)
             for _ in range(_MOST_PURGES):
@@ -324,6 +329,7 @@ class ReplayStore:
         """
         with locked(self._path, wait=wait):
             if not self._is_sound(now) or _inode(self._path) == distrusted:
+                check_version(self._path.parent)
                 make_database(self._path, self._at(now))
             for seat in self._seats:
                 seat.renew()

@@ -23,6 +23,8 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 from proxy.core.epoch import EPOCH_BYTES, Epoch
+from proxy.core.errors import LaterVersion, Problem
+from proxy.core.text_files.text import later_than
 from proxy.state.boot_clock import BootClock
 from proxy.state.files import create_atomically
 
@@ -45,8 +47,10 @@ _LARGE_LOG = 16 * 1024 * 1024
 """Bytes of the write-ahead log above which a checkpoint makes writers wait until it is done."""
 _PAGE = 4096
 
-_APPLICATION_ID = 0x50724C79
-_VERSION = 3
+APPLICATION_ID = 0x50724C79
+VERSION = 3
+LAST_VERSION = 255
+"""What is said to be of a later one than this is damaged: no such will be written."""
 _SCHEMA = (
     # ``mark`` says which nonce of whom it was; ``checksum`` is that of both others.
     """CREATE TABLE claim (
@@ -56,8 +60,8 @@ _SCHEMA = (
     """CREATE TABLE store (
         epoch BLOB NOT NULL, boot TEXT NOT NULL, ahead REAL NOT NULL,
         since REAL NOT NULL, alive REAL NOT NULL, file TEXT NOT NULL)""",
-    f"PRAGMA application_id = {_APPLICATION_ID}",
-    f"PRAGMA user_version = {_VERSION}",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {VERSION}",
 )
 _MADE = [statement for statement in _SCHEMA if statement.startswith("CREATE")]
 _CLAIM = f"""
@@ -166,11 +170,15 @@ def make_database(path: Path, at: Moment) -> None:
 
 
 def connect(path: Path, wait: float) -> sqlite3.Connection:
-    """Connect; a statement waits ``wait`` seconds for another connection's, and for no disk."""
+    """Connect; a statement waits ``wait`` seconds for another connection's, and for no disk.
+
+    Raises as SQLite does, and ``LaterVersion``.
+    """
     # mode=rw: SQLite itself must never make a file, which would have other rights than ours.
     uri = f"{path.absolute().as_uri()}?mode=rw"
     db = sqlite3.connect(uri, uri=True, timeout=1, isolation_level=None, check_same_thread=False)
     try:
+        refuse_later(db, path)  # before its journal is another one
         db.execute("PRAGMA synchronous = OFF")
         mode = value(db, "PRAGMA journal_mode = WAL")
         db.execute("PRAGMA wal_autocheckpoint = 0")
@@ -191,9 +199,9 @@ def examine(db: sqlite3.Connection, path: Path, at: Moment) -> None:
     ``path`` is where it was opened. A copy isn't gone on with, be it a second old: a backup that
     somebody put back knows nothing of what was claimed since.
     """
-    if value(db, "PRAGMA application_id") != _APPLICATION_ID:
+    if value(db, "PRAGMA application_id") != APPLICATION_ID:
         raise Damaged("it isn't a replay store")
-    if value(db, "PRAGMA user_version") != _VERSION:
+    if value(db, "PRAGMA user_version") != VERSION:
         raise Outdated("it is a replay store of another version")
     if [row[0] for row in db.execute("SELECT sql FROM sqlite_master ORDER BY rowid")] != _MADE:
         raise Damaged("its tables aren't those of a replay store")
@@ -210,6 +218,14 @@ def examine(db: sqlite3.Connection, path: Path, at: Moment) -> None:
     for turn, mark, checksum in db.execute("SELECT turn, mark, checksum FROM claim"):
         if checksum != _checksum(turn, mark):
             raise Damaged("a claim in it is damaged")
+
+
+def refuse_later(db: sqlite3.Connection, path: Path) -> None:
+    """Raise ``LaterVersion`` for a store in the form of a later program: another one may use it."""
+    stated = value(db, "PRAGMA user_version")
+    is_ours = value(db, "PRAGMA application_id") == APPLICATION_ID
+    if is_ours and VERSION < stated <= LAST_VERSION:
+        raise LaterVersion([Problem(str(path), "", later_than(stated, VERSION))])
 
 
 def read_stand(db: sqlite3.Connection) -> Stand:

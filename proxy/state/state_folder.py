@@ -16,6 +16,7 @@ from pathlib import Path
 from proxy.core.errors import Problem
 from proxy.core.http.origin import is_dns_label
 from proxy.state.layout import State
+from proxy.state.schema import version_problems
 from proxy.state.system_errors import explained
 
 LEAST_SPACE = 64 * 1024
@@ -111,7 +112,8 @@ class StateFolder:
 
     def follow(self) -> None:
         """Look; may wait for the disk. What is new is logged."""
-        found = (*problems_of(self._path), *temporary_problems())
+        problems = (*version_problems(self._path), *problems_of(self._path))
+        found = (*problems, *temporary_problems())
         for problem in found:
             if problem not in self.problems:
                 _log.error("%s", problem)

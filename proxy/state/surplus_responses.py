@@ -11,10 +11,11 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from proxy.core.errors import Invalid, Problem
+from proxy.core.errors import Invalid, LaterVersion, Problem
 from proxy.core.text_files.strict_json import parse_json
-from proxy.core.text_files.text import later_version
+from proxy.core.text_files.text import refuse_later_version
 from proxy.state.files import read_file, write_atomically
+from proxy.state.schema import check_version
 
 KEPT = 30 * 86_400
 """Seconds for which a sighting is told."""
@@ -23,10 +24,6 @@ _MOST = 1000
 _APP = re.compile(r"[a-z0-9-]{1,63}")
 
 log = logging.getLogger("proxy.apps")
-
-
-class Later(Invalid):
-    """The file is of a later version, and is left as it is."""
 
 
 class SurplusResponses:
@@ -57,8 +54,13 @@ class SurplusResponses:
 
     def _note(self, apps: Iterable[str]) -> None:
         try:
+            check_version(self._path.parent)
+        except Invalid as invalid:
+            log.error("that an app answered twice can't be noted: %s", invalid)  # noqa: TRY400
+            return
+        try:
             before = self.load()
-        except Later as later:
+        except LaterVersion as later:
             log.error("that an app answered twice can't be noted: %s", later)  # noqa: TRY400
             return
         except Invalid as invalid:
@@ -76,10 +78,11 @@ class SurplusResponses:
 def _sightings(file: str, data: bytes) -> Mapping[str, int]:
     """Read the file's bytes; before it had a version it was the sightings alone."""
     tree = parse_json(file, data)
-    if isinstance(tree, dict) and isinstance(tree.get("seen"), dict):
-        if later := later_version(file, str(tree.get("v")), VERSION):
-            raise Later([later])
-        tree = tree["seen"] if tree.get("v") == VERSION else None
+    if isinstance(tree, dict):
+        # When an app named "v" was seen has ten digits, and no version has.
+        refuse_later_version(file, str(tree.get("v")), VERSION)
+        if isinstance(tree.get("seen"), dict):
+            tree = tree["seen"] if tree.get("v") == VERSION else None
     if not isinstance(tree, dict) or not all(map(_is_sighting, tree.items())):
         what = "isn't what the proxy writes, or is damaged: delete it"
         raise Invalid([Problem(file, "", what)])

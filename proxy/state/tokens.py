@@ -31,6 +31,7 @@ from proxy.state.files import (
     version_of,
     write_atomically,
 )
+from proxy.state.schema import check_version
 
 _TOKEN_BYTES = 32
 _TOKEN = re.compile(rb"[A-Za-z0-9_-]{43}\n?")
@@ -87,7 +88,8 @@ class TokenStore(FileWatch[Tokens]):
     def rotate(self, app: str) -> str:
         """Replace the app's token; the old one ends here now, elsewhere at the next ``refresh``.
 
-        Raises ``ValueError``, ``Busy`` and OSError.
+        Raises ``ValueError``, ``Invalid`` where the state is of a later version, ``Busy`` and
+        OSError.
         """
         path = self._path(app)
         with locked(path):
@@ -236,6 +238,7 @@ def _version(path: Path) -> FileVersion:
 
 
 def _write_new(path: Path) -> str:
+    check_version(path.parent.parent)
     token = secrets.token_urlsafe(_TOKEN_BYTES)
     write_atomically(path, token.encode())
     return token

@@ -7,7 +7,10 @@ in and out say what is decided in it. ``body``, ``response`` and ``websocket``, 
 ``held_body`` fills and sends a ``buffered_body``, which is kept whole, and ``spool`` is for those
 whose length must be told first.
 ``limiters``, ``places`` and ``active_requests`` know what runs, ``shared_counts`` how much runs in
-other workers; ``failures``, ``catch_all`` and ``starlette_errors`` what became of it;
-``access_log`` writes that down. ``disk_thread`` is for what may wait for a disk. Nothing here knows
-apps, peers or tokens.
+other workers, ``rates`` how often somebody asked; ``failures``, ``catch_all`` and
+``starlette_errors`` what became of it; ``access_log`` writes that down, ``request_counts`` counts
+it, ``last_calls`` is when each peer was last heard of, and ``shared_figures`` is what workers tell
+each other of what is so just now.
+``disk_thread`` is for what may wait for a disk.
+Nothing here knows apps, peers or tokens.
 """

@@ -30,16 +30,18 @@ from proxy.core.log_line import (
 )
 from proxy.http.scope import RAW, UPGRADE, target_of
 from proxy.http.upstream import UpstreamFailed
+from proxy.transfer.request_counts import RequestCounter
 
 _LINE = "portal.line"
 
 
 class Logged:
-    """Wraps the app of the listener ``listener``."""
+    """Wraps the app of the listener ``listener``; ``counter`` counts its requests."""
 
-    def __init__(self, app: ASGIApp, listener: str) -> None:
+    def __init__(self, app: ASGIApp, listener: str, counter: RequestCounter | None = None) -> None:
         self._app = app
         self._listener = listener
+        self._counter = counter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, and write its line."""
@@ -63,6 +65,8 @@ class Logged:
         finally:
             meter.stop()
             write_line(line)
+            if self._counter is not None:
+                self._counter.count(line)
 
 
 def begin_line(listener: str, head: RequestHead, remote: RemotePeer) -> RequestLine:

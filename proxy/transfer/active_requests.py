@@ -5,6 +5,8 @@ peer too. Where no response has begun, the refusal that a new request would get 
 only a broken connection tells. Everything here belongs to one event loop.
 """
 
+from collections.abc import Iterator
+from itertools import chain
 from typing import Protocol
 
 from proxy.core.errors import Refusal
@@ -27,6 +29,10 @@ class ActiveRequests:
 
     def __len__(self) -> int:
         return sum(map(len, self._by_subject.values()))
+
+    def __iter__(self) -> Iterator[Revocable]:
+        """Go through all of them."""
+        return chain.from_iterable(self._by_subject.values())
 
     def add(self, subject: Subject, active: Revocable) -> None:
         """Count ``active`` among them, until it is discarded.

@@ -47,6 +47,10 @@ class ConnectionLimiter:
         """How many that are too many get the time to hear so."""
         return self._limits.refused_at_once
 
+    def take_settings(self, limits: Limits, trusted: Trusted) -> None:
+        """Go by these from the next connection on."""
+        self._limits, self._trusted = limits, trusted
+
     def __len__(self) -> int:
         """Return how many this worker has."""
         return self._size
@@ -126,6 +130,11 @@ class ConcurrencyLimiter:
         self._callers = Slots(limits.requests_per_peer, Code.TOO_MANY_REQUESTS, counts, callers)
         self._apps = Slots(limits.requests_per_app, app_full, counts, apps)
 
+    def take_limits(self, limits: Limits) -> None:
+        """Go by these from the next request on."""
+        self._callers.most = limits.requests_per_peer
+        self._apps.most = limits.requests_per_app
+
     def of(self, caller: str, app: str) -> "_Slot":
         """Return the slot of a request of ``caller`` to ``app``, "" where none is; to be taken."""
         return _Slot(self._callers, caller, self._apps, app)
@@ -139,7 +148,7 @@ class Slots:
     """As many as ``most`` for each name; "" has no limit. ``of_what`` the names are."""
 
     def __init__(self, most: int, full: Code, counts: Counts = ALONE, of_what: str = "") -> None:
-        self._most = most
+        self.most = most
         self._full = full
         self._counts = counts
         self._of_what = of_what
@@ -150,7 +159,7 @@ class Slots:
         if name:
             count = self._counts.of(self._of_what, name)
             everywhere = taken + count.others()
-            if everywhere >= self._most:
+            if everywhere >= self.most:
                 raise Refusal(self._full, f"{name}: {everywhere} at once")
             count.add(1)
         self._taken[name] = taken + 1

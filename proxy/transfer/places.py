@@ -53,13 +53,15 @@ class PlaceLimiter:
         self._counts = counts
         self._most = limits.requests_per_app
         self._apps: dict[str, _AppPlaces] = {}
+        self._network_of = network_reader(trusted)
 
-        @lru_cache(maxsize=4096)
-        def network_of(client: str) -> str | None:
-            network = client_network(client, trusted)
-            return None if network is None else str(network)  # an address takes long to hash
-
-        self._network_of = network_of
+    def take_settings(self, limits: Limits, trusted: Trusted) -> None:
+        """Go by these from the next request on."""
+        self._callers.most = limits.requests_per_peer
+        self._most = limits.requests_per_app
+        self._network_of = network_reader(trusted)
+        for places in self._apps.values():
+            places.take_most(self._most)
 
     def of(self, caller: Caller, app: str, client: str) -> "Place":
         """Return the place of a request of ``caller`` to ``app``, "" for the Portal; to be taken.
@@ -104,6 +106,17 @@ class PlaceLimiter:
         """Note that the place is a stranger's WebSocket's, which can make room."""
         if place.app:
             self._apps[place.app].sockets.setdefault(place.network, {})[place] = None
+
+
+def network_reader(trusted: Trusted) -> Callable[[str], str | None]:
+    """Return what tells the network of a client's address; None where it isn't told apart."""
+
+    @lru_cache(maxsize=4096)
+    def network_of(client: str) -> str | None:
+        network = client_network(client, trusted)
+        return None if network is None else str(network)  # an address takes long to hash
+
+    return network_of
 
 
 class Place:
@@ -164,20 +177,24 @@ class _AppPlaces:
 
     def __init__(self, app: str, most: int, counts: Counts) -> None:
         self._app = app
-        self._most = most
+        self.take_most(most)
         self._counts = counts
         self._kinds: dict[_Kind, Count] = {
             "anonymous": counts.of("places", app, "anonymous"),
             "peer": counts.of("places", app, "peer"),
             "terminal": counts.of("places", app, "terminal"),
         }
-        self._share = max(1, most // SHARE)
-        self._kept = most // KEPT or int(most > 2)  # noqa: PLR2004 - one for each of the three
         self._taken: dict[_Kind, int] = {"anonymous": 0, "peer": 0, "terminal": 0}
         self._of_network: dict[str | None, int] = {}
         """How many each network of strangers holds."""
         self.sockets: dict[str | None, dict[Place, None]] = {}
         """Those of them that can make room, for each network; None for those not told apart."""
+
+    def take_most(self, most: int) -> None:
+        """Have so many places from now on; who has one keeps it."""
+        self._most = most
+        self._share = max(1, most // SHARE)
+        self._kept = most // KEPT or int(most > 2)  # noqa: PLR2004 - one for each of the three
 
     def __len__(self) -> int:
         """Return how many places this worker's requests hold."""

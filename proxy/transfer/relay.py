@@ -24,7 +24,7 @@ from collections.abc import Callable, Coroutine
 from enum import Enum, auto
 from functools import partial
 from time import perf_counter
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, get_args
 
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.forwarded import RemotePeer
@@ -41,6 +41,9 @@ from proxy.transfer.active_requests import ActiveRequests
 from proxy.transfer.body import ClientLeft, Stage, nowhere
 
 _Result = TypeVar("_Result")
+Kind = Literal["request", "stream", "websocket"]
+"""What something that runs is: it waits for its response, is answered, or is a WebSocket."""
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 log = logging.getLogger("proxy")
 
@@ -118,6 +121,9 @@ class Relay:
         """Answer with a refusal; no response has begun."""
         raise NotImplementedError
 
+    def _count(self, line: RequestLine) -> None:
+        """Count the request, which is over, among all others."""
+
     def _refusal_of(self, failure: UpstreamFailed) -> Refusal:
         """Return what a failure of the other side is told as."""
         raise NotImplementedError
@@ -163,6 +169,11 @@ class Relay:
     def is_place_short(self) -> bool:
         """Tell whether others wait for this request's place."""
         return False
+
+    @property
+    def runs_as(self) -> Kind:
+        """What it is just now."""
+        return "request" if self.line.first is None else "stream"
 
     # What the other side tells.
 
@@ -374,6 +385,7 @@ class Relay:
         line.seconds = perf_counter() - self._began
         self._head_of_request = None
         _call_anyhow(write_line, line)
+        _call_anyhow(self._count, line)
         _call_anyhow(self._client.finish)
 
 

@@ -125,7 +125,7 @@ def test_allow_replaces_what_was_set_and_says_what_holds_now(portal: Home) -> No
 
 
 @pytest.mark.parametrize(
-    "who", [[UNKNOWN], ["zzzzzz"], ["Bob"], ["%"], ["_"], [""], ["%25"], [ID_A, UNKNOWN], ["ALL"]]
+    "who", [[UNKNOWN], ["zzzzzz"], ["Alice"], ["%"], ["_"], [""], ["%25"], [ID_A, UNKNOWN], ["ALL"]]
 )
 def test_allow_refuses_who_is_no_peer_and_changes_nothing(portal: Home, who: list[str]) -> None:
     portal.call("apps", "allow", "guestbook", ID_B)
@@ -215,3 +215,42 @@ def test_the_token_is_printed_though_its_file_cannot_be_written(portal: Home) ->
     assert len(outcome.stdout.strip()) == 43
     assert "nowhere/token can't be written" in outcome.reason
     assert outcome.stdout.strip() not in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("before", "words", "after"),
+    [
+        (["none"], ["--add", "8271dd"], {ID_A}),
+        ([ID_B], ["--add", "8271dd"], {ID_A, ID_B}),
+        ([ID_A, ID_B], ["--remove", "8271dd"], {ID_B}),
+        ([ID_B], ["--add", ID_A, "--remove", ID_B], {ID_A}),
+        (["none"], ["--add", ID_A, "--add", ID_B], {ID_A, ID_B}),
+        (["all"], ["--remove", "8271dd"], {ID_B}),
+        (["all"], ["--add", "8271dd"], "all"),
+        ([ID_B], ["--remove", "8271dd"], {ID_B}),
+    ],
+)
+def test_what_is_different_may_be_said_alone(
+    portal: Home, before: list[str], words: list[str], after: object
+) -> None:
+    assert portal.call("apps", "allow", "guestbook", *before).status == 0
+    assert portal.call("apps", "allow", "guestbook", *words).status == 0
+    assert setting_of(portal, "guestbook") == after
+
+
+@pytest.mark.parametrize("words", [[], ["all", "--add", ID_A], [ID_A, "--remove", ID_B]])
+def test_either_all_of_it_is_said_or_what_is_different(portal: Home, words: list[str]) -> None:
+    assert portal.call("apps", "allow", "guestbook", *words).status == 2
+    assert setting_of(portal, "guestbook") is None
+
+
+def test_nobody_is_added_and_removed_at_once(portal: Home) -> None:
+    outcome = portal.call("apps", "allow", "guestbook", "--add", ID_A, "--remove", "8271dd")
+    assert outcome.status == 2
+    assert setting_of(portal, "guestbook") is None
+
+
+def test_an_app_s_peers_are_taken_by_name(portal: Home) -> None:
+    assert portal.call("peers", "rename", ID_A, "Bob").status == 0
+    assert portal.call("apps", "allow", "guestbook", "Bob").status == 0
+    assert setting_of(portal, "guestbook") == frozenset({ID_A})

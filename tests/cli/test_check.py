@@ -428,6 +428,29 @@ def test_trust_that_nobody_can_mean_is_a_warning(ada: Home, proxies: str, doubt:
         assert "warning" not in outcome.stdout
 
 
+@pytest.mark.parametrize(
+    ("settings", "doubt"),
+    [
+        ("", "holds for all strangers together"),
+        ("trusted_proxies: [10.0.0.1]\n", ""),
+        ("trusted_proxies: [10.0.0.1]\nlisten: {public: unix:public.sock}\n", "holds for nobody"),
+        ("trusted_proxies: [unix]\nlisten: {public: unix:public.sock}\n", ""),
+    ],
+)
+def test_a_rate_that_can_t_tell_strangers_apart_is_a_warning(
+    ada: Home, settings: str, doubt: str
+) -> None:
+    file = ada.config / "portal.yaml"
+    kept = re.sub(r"^listen:\n(?: .*\n)+", "", file.read_text(), flags=re.MULTILINE)
+    file.write_text(f"{kept}limits: {{rate_per_client: 20/s}}\n{settings}")
+    outcome = ada.call("check")
+    assert outcome.status == 0
+    if doubt:
+        assert f"config/portal.yaml: limits.rate_per_client: {doubt}" in outcome.stdout
+    else:
+        assert "rate_per_client" not in outcome.stdout
+
+
 # The state folder, and the proxy that runs
 
 
@@ -469,3 +492,16 @@ def test_what_the_running_proxy_says_is_a_problem_too(ada: Home, whose: str) -> 
     told = "problem: the running proxy: worker 2: stands still" in outcome.stdout
     assert told == (whose == "ours")
     assert outcome.status == int(told)
+
+
+def test_certificates_for_peers_that_cannot_be_read_are_a_problem(ada: Home) -> None:
+    portal_yaml = ada.config / "portal.yaml"
+    text = portal_yaml.read_text()
+    portal_yaml.write_text(f"{text}peer_authorities: mine.pem\n")
+    assert "mine.pem: can't be read" in ada.call("check").stdout
+    (ada.config / "mine.pem").write_text("none")
+    done = ada.call("check")
+    assert done.status == 1
+    assert "mine.pem: holds no certificates in PEM that can be read" in done.stdout
+    (ada.config / "mine.pem").write_bytes(authority().pem)
+    assert "mine.pem" not in ada.call("check").stdout

@@ -80,7 +80,7 @@ def test_a_wrong_command_line_is_status_2_and_one_line(home: Home, words: list[s
 
 
 def test_a_mistyped_command_is_guessed(home: Home) -> None:
-    assert "Did you mean 'serve'?" in home.call("srve").reason
+    assert "Did you mean 'serve'" in home.call("srve").reason
 
 
 @pytest.mark.parametrize(

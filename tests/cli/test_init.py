@@ -39,10 +39,14 @@ def test_init_makes_a_portal_that_check_finds_nothing_wrong_with(home: Home) -> 
     assert f"Portal ID  {portal_id}" in outcome.stdout
     assert f"Address    https://{portal_id[:6]}.p.getportal.org\n" in outcome.stdout
     checked = home.run("check")
-    # It can't know yet what will stand in front. Of descriptors this machine may have too few.
-    about_the_machine = "warning: config/portal.yaml: limits.connections"
+    # It can't know yet what will stand in front. Of descriptors this machine may have too few. And
+    # nobody had the time for a backup.
+    later = (
+        "warning: config/portal.yaml: limits.connections",
+        "warning: state/identity.key: this identity was never backed up",
+    )
     said = checked.stdout.splitlines(keepends=True)
-    notice, *rest = [line for line in said if not line.startswith(about_the_machine)]
+    notice, *rest = [line for line in said if not line.startswith(later)]
     assert notice.startswith("notice: ")
     assert (checked.status, "".join(rest)) == (0, CLEAN)
 
@@ -68,7 +72,8 @@ def test_a_second_init_changes_nothing(ada: Home) -> None:
 def test_init_beside_a_portal_yaml_needs_no_options_and_leaves_it_alone(home: Home) -> None:
     home.config.mkdir()
     given = home.config / "portal.yaml"
-    given.write_text("name: Bob\ndomain: portal.localhost\npublic_url: http://{short_id}.x:8080\n")
+    text = "id: new\nname: Bob\ndomain: portal.localhost\npublic_url: http://{short_id}.x:8080\n"
+    given.write_text(text)
     given.chmod(0o444)
     home.config.chmod(0o555)
     outcome = home.call("init")
@@ -190,7 +195,48 @@ def test_id_before_init_says_what_to_do(home: Home) -> None:
 
 def test_the_portal_yaml_that_init_writes_names_every_setting(ada: Home) -> None:
     text = (ada.config / "portal.yaml").read_text()
-    for key in ("name", "domain", "public_url", "aliases", "accept", "sealing_rotation",
-                "state", "listen"):  # fmt: skip
+    for key in ("name", "domain", "public_url", "app_hosts", "aliases", "accept",
+                "sealing_rotation", "state", "listen"):  # fmt: skip
         assert f"{key}:" in text
     assert json.dumps("Ada") in text
+
+
+ONE_NAME = ("init", "--name", "Ada", "--public-url", "https://portal.ada.example:8443",
+            "--no-app-hosts")  # fmt: skip
+
+
+def test_a_portal_that_has_one_name_alone(home: Home) -> None:
+    assert "Address    https://portal.ada.example:8443\n" in home.run(*ONE_NAME).stdout
+    config = load_config(home.config)
+    assert (config.app_hosts, config.domain) == (False, "portal.ada.example")
+    checked = home.run("check")
+    assert checked.status == 0
+    assert "sealed calls alone; signed ones are refused, since they name apps' hosts" in (
+        checked.stdout
+    )
+    again = home.run("init", "--public-url", "https://other.example")
+    assert "--public-url https://other.example is ignored" in again.stderr
+
+
+def test_an_address_of_ones_own_may_have_hosts_for_apps(home: Home) -> None:
+    url = "https://{short_id}.ada.example"
+    home.run("init", "--name", "Ada", "--public-url", url)
+    config = load_config(home.config)
+    assert (config.app_hosts, config.domain, config.public_url) == (True, "ada.example", url)
+    assert "--no-app-hosts is ignored" in home.run(*ONE_NAME).stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("portal.ada.example", "--public-url: expected https://host[:port]"),
+        ("https://a.example/path", "--public-url: expected https://host[:port]"),
+        ("https://a.example\nid: new", "--public-url: expected https://host[:port]"),
+        ("https://192.0.2.1", "--public-url: has an address for a host; then --domain"),
+    ],
+)
+def test_what_is_no_address_is_refused_and_nothing_made(home: Home, url: str, reason: str) -> None:
+    outcome = home.run("init", "--name", "Ada", "--public-url", url)
+    assert outcome.status == 1
+    assert reason in outcome.reason
+    assert not home.config.exists()

@@ -1,4 +1,4 @@
-"""``peers list|add|remove|rename``, without a network."""
+"""``peers list|add|set|remove|rename``, without a network."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from proxy.core.card import Card, write_card
+from proxy.core.written_id import write_id
 from proxy.state.contacts import ContactStore
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.cli.conftest import Home
 
 ID_A = "8271dd" + "a" * 97
@@ -91,7 +95,7 @@ def test_the_command_that_add_shows_does_what_it_says(ada_with_apps: Home) -> No
         ("", "6 to 103 characters, and this one is empty"),
         ("8271d", "6 to 103 characters, and this one has 5"),
         (ID_A + "a", "6 to 103 characters, and this one has 104"),
-        (ID_A.upper(), f"lower case: {ID_A}"),
+        (ID_A.upper()[:50], f"lower case: {ID_A[:50]}"),
         ("moumou", "'m' is in no ID: IDs are made of a to z without i, m, o and u"),
         ("x@evil.test%23", "'@' is in no ID"),
         ("127.0.0.1", "'.' is in no ID"),
@@ -100,17 +104,41 @@ def test_the_command_that_add_shows_does_what_it_says(ada_with_apps: Home) -> No
         ("\uff18271dd", "is in no ID"),
     ],
 )
-@pytest.mark.parametrize("command", ["add", "remove", "rename"])
-def test_what_is_no_id_is_refused_and_explained(
-    ada: Home, command: str, text: str, why: str
-) -> None:
-    added(ada, ID_A, ID_B)
+def test_what_is_no_id_is_refused_and_explained(ada: Home, text: str, why: str) -> None:
     before = ada.contacts_text()
-    name = ["Bob"] if command == "rename" else []
-    outcome = ada.call("peers", command, "--", text, *name)
+    outcome = ada.call("peers", "add", "--", text)
     assert outcome.status == 1
     assert why in outcome.reason
     assert ada.contacts_text() == before
+
+
+@pytest.mark.parametrize("command", ["remove", "rename", "set"])
+@pytest.mark.parametrize("text", ["%", "", "8271d", "../../x", "x@evil.test%23", "Alice"])
+def test_what_names_no_contact_changes_nothing(ada: Home, command: str, text: str) -> None:
+    added(ada, ID_A, ID_B)
+    before = ada.contacts_text()
+    more = {"remove": [], "rename": ["Bob"], "set": ["--name", "Bob"]}[command]
+    outcome = ada.call("peers", command, *more[:-1], "--", text, *more[-1:])
+    assert outcome.status != 0
+    assert ada.contacts_text() == before
+
+
+def test_an_id_that_was_mistyped_is_told_with_its_group(ada: Home) -> None:
+    groups = write_id(ID_A).split("-")
+    groups[4] = "b" + groups[4][1:]
+    for words in (["add"], ["remove"]):
+        outcome = ada.call("peers", *words, "-".join(groups))
+        assert outcome.status == 1
+        assert "group 5 of 18" in outcome.reason
+    assert ids_of(ada) == []
+
+
+@pytest.mark.parametrize("form", [write_id, str.upper, lambda i: write_id(i).replace("-", " ")])
+def test_an_id_is_taken_in_any_of_its_forms(ada: Home, form: Callable[[str], str]) -> None:
+    added(ada, form(ID_A))
+    assert ids_of(ada) == [ID_A]
+    assert ada.call("peers", "remove", form(ID_A)).status == 0
+    assert ids_of(ada) == []
 
 
 def test_a_portal_is_no_peer_of_itself(ada: Home) -> None:
@@ -155,7 +183,7 @@ def test_list_shows_each_peer_with_its_apps(ada_with_apps: Home) -> None:
     home.call("apps", "allow", "guestbook", "8271dd")
     assert home.call("peers", "list").stdout.splitlines() == [
         "Bob  8271dd",
-        f"  id       {ID_A}",
+        f"  id       {write_id(ID_A)}",
         "  address  https://8271dd.p.getportal.org",
         "  connect  127.0.0.1:9080",
         "  mode     sealed",
@@ -178,7 +206,7 @@ def test_list_shows_how_each_peer_is_called(ada: Home) -> None:
 def test_an_empty_list_says_how_to_add_one(ada: Home) -> None:
     outcome = ada.call("peers", "list")
     assert (outcome.status, outcome.stdout) == (0, "")
-    assert "portal-proxy peers add ID" in outcome.stderr
+    assert "portal-proxy peers add CARD" in outcome.stderr
     assert json.loads(ada.call("peers", "list", "--json").stdout) == []
 
 
@@ -202,19 +230,89 @@ def test_a_beginning_that_fits_two_peers_chooses_neither(ada: Home, command: lis
     assert ada.call("peers", *command, "b8rk3fb", *name).status == 0
 
 
-def test_a_peer_is_not_chosen_by_name(ada: Home) -> None:
+def test_a_peer_is_chosen_by_its_name_where_nobody_else_could_be_meant(ada: Home) -> None:
     ada.call("peers", "add", ID_A, "--name", "Bob")
+    ada.call("peers", "add", ID_B, "--name", "Bob")
     outcome = ada.call("peers", "remove", "Bob")
     assert outcome.status == 1
     assert ID_A in outcome.reason
-    assert ids_of(ada) == [ID_A]
+    assert ID_B in outcome.reason
+    assert ada.call("peers", "rename", ID_B, "Bea").status == 0
+    assert ada.call("peers", "remove", "Bob").status == 0
+    assert ids_of(ada) == [ID_B]
 
 
-def test_a_name_that_looks_like_an_id_is_not_taken_for_one(ada: Home) -> None:
+def test_a_name_that_looks_like_the_id_of_another_names_neither(ada: Home) -> None:
     ada.call("peers", "add", ID_A, "--name", "b8rk3f")
     added(ada, ID_B)
-    assert ada.call("peers", "remove", "b8rk3f").status == 0
+    outcome = ada.call("peers", "remove", "b8rk3f")
+    assert outcome.status == 1
+    assert "can mean several contacts" in outcome.reason
+    assert ids_of(ada) == [ID_A, ID_B]
+
+
+def test_a_card_is_all_that_is_needed(ada: Home) -> None:
+    line = write_card(Card(ID_A, "https://8271dd.example:8443", "Bob"))
+    outcome = ada.run("peers", "add", line)
+    assert (outcome.status, outcome.stderr) == (0, "")
+    assert f"Added Bob, {ID_A}\nAddress: https://8271dd.example:8443\n" in outcome.stdout
     assert ids_of(ada) == [ID_A]
+
+
+def test_what_is_typed_beside_a_card_overrules_it(ada: Home) -> None:
+    line = write_card(Card(ID_A, "https://8271dd.example:8443", "Bob"))
+    words = ["--name", "My brother", "--address", "http://x.example", "--connect", "127.0.0.1:80"]
+    assert ada.call("peers", "add", line, *words).status == 0
+    (peer,) = json.loads(ada.call("peers", "list", "--json").stdout)
+    assert (peer["name"], peer["address"], peer["connect"]) == (words[1], words[3], words[5])
+
+
+@pytest.mark.parametrize("cut", [20, 150, -3])
+def test_a_part_of_a_card_says_how_to_get_all_of_it(ada: Home, cut: int) -> None:
+    line = write_card(Card(ID_A, "https://8271dd.example:8443", "Bob"))
+    outcome = ada.call("peers", "add", line[:cut])
+    assert outcome.status == 1
+    assert "have the whole line sent again, and put quotes around it" in outcome.reason
+    assert ids_of(ada) == []
+
+
+def test_an_address_that_nobody_gave_is_said_to_be_a_guess(ada: Home) -> None:
+    guessed = ada.call("peers", "add", ID_A).stdout
+    given = ada.call("peers", "add", ID_B, "--address", "https://b.example").stdout
+    assert "Address: https://8271dd.p.getportal.org (a guess: below your own domain" in guessed
+    assert "Address: https://b.example\n" in given
+
+
+@pytest.mark.parametrize(
+    ("words", "member", "value"),
+    [
+        (["--name", "Bob, at work"], "name", "Bob, at work"),
+        (["--address", "HTTP://X.test:80/"], "address", "http://x.test"),
+        (["--connect", "[::1]:9080"], "connect", "[::1]:9080"),
+        (["--connect", ""], "connect", None),
+        (["--mode", "signed"], "mode", "signed"),
+    ],
+)
+def test_set_changes_what_is_given_and_nothing_else(
+    ada: Home, words: list[str], member: str, value: object
+) -> None:
+    ada.call("peers", "add", ID_A, "--name", "Bob", "--connect", "127.0.0.1:1")
+    (before,) = json.loads(ada.call("peers", "list", "--json").stdout)
+    outcome = ada.call("peers", "set", "Bob", *words)
+    assert outcome.status == 0, outcome.stderr
+    (after,) = json.loads(ada.call("peers", "list", "--json").stdout)
+    assert after == {**before, member: value}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--name", "\u202eboB"], ["--address", "ftp://x"], ["--connect", "x"], ["--name", ""], []],
+)
+def test_set_refuses_what_cannot_be_meant(ada: Home, words: list[str]) -> None:
+    added(ada, ID_A)
+    before = ada.contacts_text()
+    assert ada.call("peers", "set", "8271dd", *words).status == (1 if words else 2)
+    assert ada.contacts_text() == before
 
 
 def test_an_unknown_peer_is_not_removed(ada: Home) -> None:

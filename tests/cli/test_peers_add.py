@@ -16,6 +16,7 @@ import pytest
 from proxy.core.identity import PrivateKey
 from proxy.core.identity_document import document_body, sign_document
 from proxy.core.signature.digest import content_digest
+from proxy.core.written_id import write_id
 from proxy.state.contacts import ContactStore
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def test_with_yes_what_the_look_up_finds_is_added_and_shown(ada: Home, bob: Remo
     outcome = ada.run(*bob.add("", "--yes"))
     assert outcome.status == 0, outcome.stderr
     assert outcome.stderr.startswith(f"Asking {bob.address} who it is.\n")
-    assert f"Portal ID  {BOB.public.portal_id}\nName       Bob\n" in outcome.stderr
+    assert f"Portal ID  {write_id(BOB.public.portal_id)}\nName       Bob\n" in outcome.stderr
     assert f"Added Bob, {BOB.public.portal_id}" in outcome.stdout
     assert peers_of(ada) == [(BOB.public.portal_id, "Bob")]
 
@@ -209,3 +210,26 @@ def test_where_nobody_listens_the_way_without_a_network_is_shown(ada: Home) -> N
     assert outcome.status == 1
     assert "A full ID needs no look-up" in outcome.stderr.splitlines()[-1]
     assert peers_of(ada) == []
+
+
+@pytest.mark.parametrize("path", ["", "/", "/some/page?of=it#here"])
+def test_the_address_that_a_browser_shows_is_enough(ada: Home, bob: RemotePeer, path: str) -> None:
+    words = ["peers", "add", bob.address + path, "--connect", f"127.0.0.1:{bob.port}", "--yes"]
+    outcome = ada.call(*words)
+    assert outcome.status == 0, outcome.stderr
+    assert peers_of(ada) == [(BOB.public.portal_id, "Bob")]
+    assert f"Address: {bob.address}\n" in outcome.stdout
+
+
+def test_a_guess_is_said_to_be_one_before_anybody_is_asked(ada: Home, bob: RemotePeer) -> None:
+    short = BOB.public.portal_id[:6]
+    outcome = ada.call("peers", "add", short, "--connect", f"127.0.0.1:{bob.port}", "--yes")
+    assert f"https://{short}.p.getportal.org, a guess below your own domain, who" in outcome.stderr
+    assert outcome.status == 1
+
+
+@pytest.mark.parametrize("typed", ["https://", "http://a b", "https:/x", "http://u@x.example"])
+def test_what_is_no_address_is_refused(ada: Home, typed: str) -> None:
+    outcome = ada.call("peers", "add", typed)
+    assert outcome.status == 1
+    assert "isn't the address of a Portal" in outcome.reason

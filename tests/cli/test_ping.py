@@ -360,5 +360,5 @@ def test_a_peer_that_nobody_or_several_could_be_is_not_asked(
 
 def test_the_guide_for_owners_names_every_step_in_its_order() -> None:
     page = (ROOT / "docs" / "operating.md").read_text("utf-8")
-    section = page.split("\n### What is wrong with a contact\n", 1)[1].split("\n## ", 1)[0]
+    section = page.split("\n### What is wrong with a contact\n", 1)[1].split("\n#### ", 1)[0]
     assert re.findall(r"^\| (\w+) \| [^|]", section, re.MULTILINE) == STEPS

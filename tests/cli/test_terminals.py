@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 import segno
 
-from proxy.cli.terminals_qr import qr_lines
+from proxy.cli.qr import qr_lines
 from proxy.core.terminals.pairing_code import CODE_LIFETIME
 from proxy.core.terminals.terminals import LIFETIME, Terminal, TerminalList, token_digest
 from proxy.state.terminals import PairingStore, TerminalStore

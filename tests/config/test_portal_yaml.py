@@ -11,6 +11,7 @@ from proxy.config.portal_yaml import Config, Tls, load_config
 from proxy.config.timeouts import Timeouts
 from proxy.core.errors import Invalid
 from proxy.core.http.origin import Origin
+from proxy.core.rates import Rate
 
 _ID = "8271dd" + "a" * 97
 
@@ -30,13 +31,14 @@ def _problems(folder: Path, text: str) -> list[str]:
 def test_a_name_and_a_domain_are_enough(tmp_path: Path) -> None:
     assert _load(tmp_path, "name: Ada\ndomain: p.getportal.org\n") == Config(
         folder=tmp_path,
+        id=None,
         name="Ada",
         domain="p.getportal.org",
         public_url="https://{short_id}.p.getportal.org",
         aliases=(),
         accept=frozenset({"sealed", "signed"}),
         sealing_rotation=86_400,
-        state=tmp_path / "../state",
+        state=tmp_path.parent / "state",
         listen=Listen(
             public=Address("0.0.0.0", 8080),
             apps=Address("127.0.0.1", 8081),
@@ -78,6 +80,9 @@ limits:
   connections_per_address: 10
   requests_per_peer: 5
   requests_per_app: 50
+  rate_per_client: 20/s burst 100
+  rate_per_peer: 600/m
+  rate_per_app: off
   websocket_message: 1MiB
 grace: 30
 trusted_proxies: [10.0.0.0/8, "2001:db8::/32", "::ffff:192.168.1.5", unix]
@@ -112,6 +117,8 @@ log: text
         connections_per_address=10,
         requests_per_peer=5,
         requests_per_app=50,
+        rate_per_client=Rate(20, "s", 100),
+        rate_per_peer=Rate(600, "m", 600),
         websocket_message=1 << 20,
     )
     assert config.grace == 30
@@ -229,6 +236,13 @@ listen:
         ("limits: {connections: 8k}", "limits.connections: expected a number from 1 to 9999999"),
         ("limits: {requests_per_app: -1}", "limits.requests_per_app: expected a number from 1 to"),
         ("limits: {requests_per_peer: 1.5}", "limits.requests_per_peer: expected a number from 1"),
+        ("limits: {rate_per_client: 20}", "limits.rate_per_client: expected off, or how many in a"),
+        ("limits: {rate_per_peer: 20/h}", "limits.rate_per_peer: expected off, or how many in a"),
+        ("limits: {rate_per_app: [1/s]}", "limits.rate_per_app: expected off, or how many in a"),
+        (
+            "limits: {rate_per_cient: 1/s}",
+            "limits.rate_per_cient: isn't known; did you mean rate_per",
+        ),
         ("limits: {conections: 1}", "limits.conections: isn't known; did you mean connections?"),
         ("limits: 5", "limits: expected keys with values"),
         ("grace: 2h", "grace: expected a time from 0s to 1h, such as 30s, not '2h'"),
@@ -243,7 +257,7 @@ listen:
         ("trusted_proxies: [[a]]", "trusted_proxies[0]: expected an address, a network or unix"),
         ("trusted_proxies: 10.0.0.1", "trusted_proxies: expected a list, not '10.0.0.1'"),
         ("log: jsn", "log: expected 'auto', 'json' or 'text', not 'jsn'"),
-        ("colour: red", "colour: isn't known; expected accept, aliases, domain, "),
+        ("colour: red", "colour: isn't known; expected accept, acme, aliases, app_hosts, domain, "),
     ],
 )
 def test_one_problem_and_its_place(tmp_path: Path, line: str, problem: str) -> None:
@@ -336,3 +350,28 @@ def test_a_file_that_grows_for_ever_is_read_so_far(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["a:80", "unix:/run/x.sock", "[::1]:443", "127.0.0.1:0"])
 def test_an_address_is_written_as_it_is_read(text: str) -> None:
     assert str(parse_address(text)) == text
+
+
+_ONE_NAME = "name: Ada\ndomain: a.example\napp_hosts: false\npublic_url: "
+
+
+@pytest.mark.parametrize("url", ["https://portal.a.example", "https://a", "http://192.0.2.1:8080"])
+def test_where_one_name_is_enough_sealed_calls_are_taken_and_no_others(
+    tmp_path: Path, url: str
+) -> None:
+    config = _load(tmp_path, _ONE_NAME + url)
+    assert not config.app_hosts
+    assert config.accept == {"sealed"}
+    assert _load(tmp_path, f"{_ONE_NAME}{url}\naccept: [sealed]").accept == {"sealed"}
+    for modes in ("[signed]", "[sealed, signed]"):
+        (problem,) = _problems(tmp_path, f"{_ONE_NAME}{url}\naccept: {modes}")
+        assert problem.startswith("accept: a signed call names its app by the app's host")
+        assert problem.endswith("expected [sealed]")
+
+
+def test_what_app_hosts_can_be(tmp_path: Path) -> None:
+    assert _load(tmp_path, "name: Ada\ndomain: a.example\napp_hosts: true").app_hosts
+    (problem,) = _problems(tmp_path, "name: Ada\ndomain: a.example\napp_hosts: no")
+    assert problem == "app_hosts: expected 'true' or 'false', not 'no'"
+    (problem,) = _problems(tmp_path, _ONE_NAME + "https://[::1]")
+    assert problem.startswith("public_url: an IPv6 address can't stand behind an app's name")

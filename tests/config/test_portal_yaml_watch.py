@@ -6,14 +6,16 @@ import pytest
 
 from proxy.config.portal_yaml import FILE_NAME, load_config
 from proxy.config.portal_yaml_watch import PortalYamlWatch
+from proxy.core.identity import PrivateKey
 
-WELL = "name: Ada\ndomain: p.getportal.org\n"
+KEY, OTHER = PrivateKey(bytes(32)), PrivateKey(bytes([1]) * 32)
+WELL = f"id: {KEY.public.portal_id}\nname: Ada\ndomain: p.getportal.org\n"
 
 
 @pytest.fixture
 def watch(tmp_path: Path) -> PortalYamlWatch:
     (tmp_path / FILE_NAME).write_text(WELL)
-    watch = PortalYamlWatch(load_config(tmp_path))
+    watch = PortalYamlWatch(load_config(tmp_path), KEY)
     watch.refresh()
     return watch
 
@@ -45,4 +47,16 @@ def test_a_change_is_no_problem_and_the_log_says_when_it_holds(
     (tmp_path / FILE_NAME).write_text(WELL + "grace: 3s\n")
     watch.refresh()
     assert watch.problems == ()
-    assert "it holds from the next start" in caplog.text
+    assert "SIGHUP takes over grace" in caplog.text
+    (tmp_path / FILE_NAME).write_text(WELL + "state: elsewhere\n")
+    watch.refresh()
+    assert "from the next start on holds state" in caplog.text
+
+
+@pytest.mark.parametrize("now", ["", f"id: {OTHER.public.portal_id}\n"])
+def test_a_name_that_would_keep_it_from_starting_is_told(
+    watch: PortalYamlWatch, tmp_path: Path, now: str
+) -> None:
+    (tmp_path / FILE_NAME).write_text(WELL.replace(f"id: {KEY.public.portal_id}\n", now))
+    watch.refresh()
+    assert len(watch.problems) == 1

@@ -120,3 +120,12 @@ def test_every_bit_of_the_seal_matters() -> None:
 @pytest.mark.parametrize("name", ["x-evil", "x-ptl-client-type", "cookie", "te", "connection"])
 def test_a_field_that_is_not_covered_is_refused_and_not_only_dropped(name: str) -> None:
     assert ask(with_field(_in_envelope(), name, "evil"), SEALED) is Code.SIGNATURE_COVERAGE
+
+
+def test_where_apps_have_no_hosts_an_envelope_names_one_all_the_same() -> None:
+    one_name = replace(SEALED, hosts=replace(SEALED.hosts, of_apps=False))
+    admission = ask(_in_envelope(), one_name)
+    assert isinstance(admission, Admission)
+    assert admission.app == "guestbook"
+    unsigned = Request(b"GET", b"/public", ((b"host", HOST.encode()),), seal=SEAL)
+    assert ask(unsigned, one_name) is Code.PROOF_REQUIRED

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.core.access.decision import RuleMatcher
-from proxy.core.access.policy import ANONYMOUS, Access
+from proxy.core.access.policy import ANONYMOUS, Access, Mode
 from proxy.core.access.rules import Rule, Rules
 from proxy.core.errors import Code
 from proxy.core.gate import Admission, RefusedPeer, Request, admit
@@ -214,3 +214,28 @@ def test_where_an_app_has_one_access_nothing_needs_judging(destination: str) -> 
 def test_at_the_portal_itself_it_is_just_a_field() -> None:
     own = CONTEXT.hosts.origin.authority
     assert isinstance(ask(_strange("/", ("destination", "?"), host=own)), Admission)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [(), (("cookie", "portal-terminal=" + "T" * 43),), (("upgrade", "websocket"),),
+     (("signature", "a=:AAAA:"), ("signature-input", 'a=("@path")'))],
+)  # fmt: skip
+def test_where_apps_have_no_hosts_one_is_like_a_host_that_isnt_ours(
+    fields: tuple[tuple[str, str], ...],
+) -> None:
+    one_name = replace(CONTEXT, hosts=replace(CONTEXT.hosts, of_apps=False))
+    for host in (HOST, "nobody." + HOST.partition(".")[2], "guestbook.bob.example"):
+        assert ask(_strange("/public", *fields, host=host), one_name) is Code.MISDIRECTED
+    admission = ask(_strange("/", *fields, host="bob.example"), one_name)
+    assert isinstance(admission, Admission)
+    assert admission.app is None
+
+
+@pytest.mark.parametrize("modes", [{"sealed"}, {"sealed", "signed"}])
+def test_where_apps_have_no_hosts_no_signed_call_gets_to_one(modes: set[Mode]) -> None:
+    hosts = replace(CONTEXT.hosts, of_apps=False)
+    one_name = replace(CONTEXT, hosts=hosts, modes=frozenset(modes))
+    with pytest.raises(RefusedPeer) as caught:
+        admit(Draft().sign(), one_name, NOW, Claims())
+    assert caught.value.code is Code.MODE_NOT_ACCEPTED

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.certificate import SOON
-from proxy.config.limits import DEFAULT_LIMITS
+from proxy.config.limits import DEFAULT_LIMITS, LimitsFile
 from proxy.config.timeouts import DEFAULT_TIMEOUTS, GRACE
 from proxy.core.access.target import MAX_PATH
 from proxy.core.binary_http.reader import MAX_INFORMATIONAL
@@ -15,12 +15,15 @@ from proxy.core.http1.body import MAX_CHUNK_LINE, MAX_CHUNK_OVERHEAD, MAX_TRAILE
 from proxy.core.http1.grammar import MAX_FIELDS, MAX_HEAD
 from proxy.core.identity_document import BACKDATED, MAX_BYTES
 from proxy.core.identity_document import LIFETIME as DOCUMENT_LIFETIME
+from proxy.core.rates import CELLS
 from proxy.core.sealing.chunks import LARGEST_CHUNK
 from proxy.core.sealing.envelope import PROBLEM_LIMIT
 from proxy.core.sealing.offer import ASSUMED_CHUNK, MOST_KEYS
 from proxy.core.sealing_rotation import DEFAULT_ROTATION, MARGIN
 from proxy.core.signature.request import LIFETIME, MAX_PROOF, SKEW
+from proxy.core.text_files.schema import validate
 from proxy.core.text_files.size import show_size
+from proxy.core.text_files.strict_yaml import parse_yaml
 from proxy.http import tcp_keepalive
 from proxy.http.client import pool, resolver
 from proxy.http.read_buffer import LARGEST
@@ -133,6 +136,19 @@ def _rows() -> list[str]:
 def test_the_guide_for_owners_has_each_limit_as_it_is(what: str) -> None:
     [row] = [row for row in _rows() if row.startswith(what)]
     assert _SHOWN[what] in row
+
+
+def test_the_rates_to_begin_with_are_good_settings() -> None:
+    guide = (_DOCS / "operating.md").read_text("utf-8")
+    block = re.search(r"<!-- rates -->\n```text\nlimits:\n(.+?)\n```", guide, re.DOTALL)
+    assert block
+    settings = parse_yaml("operating.md", block[1].encode())
+    rates = validate("operating.md", LimitsFile, settings).values()
+    assert rates.rate_per_client
+    assert rates.rate_per_peer
+    assert rates.rate_per_app
+    takes = 3 * CELLS * 8 // _MIB
+    assert f"To count takes {takes} MiB at most" in guide
 
 
 def test_the_map_tells_how_often_files_are_looked_at() -> None:

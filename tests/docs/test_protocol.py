@@ -9,6 +9,7 @@ from proxy.core.access.decision import RuleMatcher
 from proxy.core.access.hosts import Hosts
 from proxy.core.access.policy import Access, Contact, ContactList
 from proxy.core.access.rules import Rule, Rules
+from proxy.core.card import Card, write_card
 from proxy.core.epoch import Epoch
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import AccessContext, Request, admit
@@ -22,7 +23,7 @@ from proxy.core.http.headers import (
 )
 from proxy.core.http.origin import parse_origin
 from proxy.core.http.problem import REFUSAL_FIELD, refusal_response
-from proxy.core.identity import PrivateKey
+from proxy.core.identity import PrivateKey, short_id
 from proxy.core.identity_document import (
     LIFETIME,
     document_body,
@@ -38,6 +39,7 @@ from proxy.core.signature.parameters import encode_nonce
 from proxy.core.signature.request import TAG, Recipient, sign_request
 from proxy.core.signature.response import TAG as RESPONSE_TAG
 from proxy.core.signature.response import Question, sign_response, verify_response
+from proxy.core.written_id import write_id
 from tests.docs.page import (
     ADA,
     ADA_SEED,
@@ -118,6 +120,11 @@ def _out_of_time() -> str:
     return wire(b"HTTP/1.1 401 Unauthorized", fields, response.body)
 
 
+def _card() -> str:
+    portal_id = PrivateKey(ADA_SEED).public.portal_id
+    return write_card(Card(portal_id, f"https://{short_id(portal_id)}.p.getportal.org", "Ada"))
+
+
 def examples() -> dict[str, str]:
     """Return every worked example of the page by its name, made anew from the fixed keys."""
     request, question = _signed_request()
@@ -132,6 +139,8 @@ def examples() -> dict[str, str]:
             for name, seed in (("Ada", ADA_SEED), ("Bob", BOB_SEED))
         ),
         "pem": BOB.public.pem.rstrip("\n"),
+        "written id": write_id(PrivateKey(ADA_SEED).public.portal_id),
+        "card": _card(),
         "request": _wire(start, (host, *request.fields), BODY),
         "request base": base(request, TAG),
         "response": _wire(b"HTTP/1.1 201 Created", response.fields, RESPONSE_BODY),

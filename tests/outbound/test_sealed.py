@@ -167,7 +167,7 @@ async def call(
         for at in range(0, len(body), 1000):
             yield body[at : at + 1000]
 
-    directory = directory or Directory(peer, peer.clock)
+    directory = Directory(peer, peer.clock) if directory is None else directory
     transport = SealedTransport(
         CallContext(OURS, peer, Reachability(directory, peer.clock), peer.clock), directory
     )

@@ -42,3 +42,17 @@ async def test_one_that_comes_again_is_heard_again() -> None:
         heard.clear()
         os.kill(os.getpid(), signal.SIGUSR1)
         await asyncio.wait_for(heard.wait(), PATIENCE)
+
+
+async def test_a_reload_that_was_asked_for_before_anybody_heard_isn_t_lost() -> None:
+    before = {number: signal.getsignal(number) for number in signals.HANDLED}
+    heard = asyncio.Event()
+    try:
+        signals.leave_at_once()
+        os.kill(os.getpid(), signal.SIGHUP)
+        signals.hear(asyncio.get_running_loop(), {signal.SIGHUP: heard.set})
+        await asyncio.wait_for(heard.wait(), PATIENCE)
+        assert signals.take_kept() == ()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -29,7 +29,7 @@ def first_process(table: WorkerTable, looking: Path) -> None:
         pass
 
     signals.block()
-    os._exit(Workers(table, work, 0.1, look, nothing, nothing).run())
+    os._exit(Workers(table, work, lambda: 0.1, look, nothing, nothing).run())
 
 
 def test_a_disk_that_hangs_holds_up_no_end(tmp_path: Path) -> None:

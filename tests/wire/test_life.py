@@ -126,7 +126,13 @@ def test_a_broken_contact_list_keeps_the_last_good_one_and_the_owner_is_told(gin
     assert told.pop("tasks") > 1
     assert (told.pop("apps").keys(), told) == (
         {"site"},
-        {"status": "ok", "id": gina.id, "problems": [], "log": {"dropped": 0}},
+        {
+            "status": "ok",
+            "id": gina.id,
+            "problems": [],
+            "waiting": {},
+            "log": {"dropped": 0},
+        },
     )
 
     # Whole at once: a look at a file that is half written would find another mistake.

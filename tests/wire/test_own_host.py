@@ -10,6 +10,7 @@ import pytest
 from proxy.core.identity_document import verify_document
 from proxy.core.signature.base import Message
 from proxy.core.signature.response import Untrusted
+from proxy.portal_paths import LONGEST_WAIT, wait_asked
 from tests.wire.harness.raw import Raw, exchange, request
 from tests.wire.harness.signer import sign_call
 
@@ -138,3 +139,47 @@ def test_who_isnt_a_contact_is_refused_there_too(world: World) -> None:
     call = sign_call(world.mallory, world.bob, None, DOCUMENT.encode())
 
     assert world.bobs(call.raw).code == "not_allowed"
+
+
+@pytest.mark.parametrize(
+    ("version", "status", "code"), [("13", 200, None), ("8", 426, b"websocket_version")]
+)
+def test_a_websockets_handshake_is_told_where_it_arrives_spoiled(
+    world: World, version: str, status: int, code: bytes | None
+) -> None:
+    """So that ``ping`` learns whether what stands before it passes handshakes on."""
+    handshake = (
+        ("Connection", "Upgrade"), ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", version), ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    )  # fmt: skip
+    got = world.bobs(request("GET", WHOAREYOU, ("Host", world.bob.host), *handshake))
+    assert got.status == status
+    assert got.all("portal-refusal") == ([] if code is None else [code])
+
+
+@pytest.mark.parametrize(
+    ("asked", "seconds"),
+    [
+        ([b"wait=0"], 0),
+        ([b"wait=65"], 65),
+        ([b"wait=9999"], LONGEST_WAIT),
+        ([b"wait=99999"], 0),
+        ([b"wait=-1"], 0),
+        ([b"wait=1", b"wait=2"], 0),
+        ([b"respond-async"], 0),
+        ([], 0),
+    ],
+)
+def test_a_peer_may_have_it_wait_for_so_long_and_no_longer(
+    asked: list[bytes], seconds: int
+) -> None:
+    assert wait_asked([(b"prefer", value) for value in asked]) == seconds
+
+
+def test_a_stranger_has_nobody_wait(world: World) -> None:
+    began = time.monotonic()
+    got = world.bobs(
+        request("GET", WHOAREYOU, ("Host", world.bob.host), ("Prefer", f"wait={LONGEST_WAIT}"))
+    )
+    assert got.status == 200
+    assert time.monotonic() - began < LONGEST_WAIT

@@ -143,8 +143,9 @@ class Stage:
 
     def health(self) -> None:
         for portal in self.portals:
-            raw = request("GET", "/health", ("Host", "localhost"))
-            assert exchange(portal.owner, raw).status == 200
+            for path in ("/health", "/livez", "/readyz", "/metrics"):
+                raw = request("GET", path, ("Host", "localhost"))
+                assert exchange(portal.owner, raw).status == 200
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """Which of our hosts a request is for: the Portal itself or one of its apps, by ``Host``.
 
 A Host that isn't ours is refused (421) before anything else is looked at. Nothing that is signed,
-forwarded or decided is taken from the received Host beyond this choice.
+forwarded or decided is taken from the received Host beyond this choice. Where the owner has one
+name alone, apps are named in envelopes and nowhere else: hosts below it may be anybody's.
 Source: RFC 9110, sections 7.2 and 7.4.
 """
 
@@ -28,6 +29,8 @@ class Hosts:
     aliases: tuple[str, ...] = ()
     only: str | None = None
     """The one app that is served here; None serves all. Another's host isn't ours."""
+    of_apps: bool = True
+    """Whether apps have hosts that the world sees; without them only envelopes name an app."""
     _names: tuple[_Name, ...] = field(init=False, repr=False, compare=False)
     _located: dict[bytes, str | None] = field(
         init=False, repr=False, compare=False, default_factory=dict
@@ -60,7 +63,7 @@ class Hosts:
     def _locate(self, host: bytes) -> str | None:
         match = _HOST.fullmatch(host)
         if match is None:
-            raise Refusal(Code.MISDIRECTED, f"Host {host[:300]!r}")
+            raise self._not_ours(host)
         name, port = match[1].decode("ascii").lower(), (match[2] or b"").decode("ascii")
         for ours, ports in self._names:
             if ports is not None and port not in ports:
@@ -70,7 +73,19 @@ class Hosts:
             app = name.removesuffix("." + ours)
             if app != name and is_dns_label(app) and self.only in (None, app):
                 return app
-        raise Refusal(Code.MISDIRECTED, f"Host {host[:300]!r}")
+        raise self._not_ours(host)
+
+    def _not_ours(self, host: bytes) -> Refusal:
+        hint = f"this Portal is {self.origin.authority}; does the web server in front pass Host on?"
+        return Refusal(Code.MISDIRECTED, f"Host {host[:300]!r}: {hint}")
+
+    def refuse_app(self, host: bytes, app: str | None) -> None:
+        """Refuse ``host``, which names ``app``, as one that isn't ours if apps have no hosts.
+
+        For what came in no envelope. Raises ``Refusal`` (``MISDIRECTED``).
+        """
+        if app is not None and not self.of_apps:
+            raise Refusal(Code.MISDIRECTED, f"Host {host[:300]!r}: app_hosts is false")
 
     def leads_to(self, host: bytes, app: str) -> bool:
         """Tell whether ``host``, which may be anything, names ``app``."""

@@ -2,6 +2,7 @@
 
 ``headers`` has which fields pass at all, ``override_fields`` those that no app gets, ``forwarded``
 those that tell of the way, ``set_cookie`` and ``caching`` what a response may say. ``origin`` and
-``percent_encoding`` read addresses and paths; ``problem`` is what a refusal looks like. Lines and
-bodies on a connection are in ``proxy.core.http1``.
+``percent_encoding`` read addresses and paths; ``problem`` is what a refusal looks like,
+``web_server`` what a web server says in a Portal's place. Lines and bodies on a connection are in
+``proxy.core.http1``.
 """

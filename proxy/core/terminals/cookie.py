@@ -62,13 +62,15 @@ def without_cookie(fields: Fields) -> tuple[Field, ...]:
     return tuple(kept)
 
 
-def set_cookie(name: bytes, value: bytes, domain: str, max_age: int) -> bytes:
+def set_cookie(name: bytes, value: bytes, domain: str | None, max_age: int) -> bytes:
     """Return the value of ``Set-Cookie``; ``domain`` is the Portal's host, ``max_age`` seconds.
 
-    With a ``Domain`` it goes to the Portal and to its apps, which are hosts below it.
+    With a ``Domain`` it goes to the Portal and to its apps, which are hosts below it. With None to
+    the Portal's own host alone: what is below that may be anybody's.
     """
-    text = b"%s=%s; Path=/; Domain=%s; Max-Age=%d; HttpOnly; SameSite=Lax"
-    cookie = text % (name, value, domain.encode("ascii"), max_age)
+    where = b"" if domain is None else b" Domain=%s;" % domain.encode("ascii")
+    text = b"%s=%s; Path=/;%s Max-Age=%d; HttpOnly; SameSite=Lax"
+    cookie = text % (name, value, where, max_age)
     return cookie + b"; Secure" if name == COOKIE_SECURE else cookie
 
 

@@ -130,15 +130,16 @@ def render(view: View) -> bytes:
     return page.encode("utf-8", "replace")
 
 
-def page_fields(portal: Origin) -> tuple[Field, ...]:
+def page_fields(portal: Origin, *, to_apps: bool = True) -> tuple[Field, ...]:
     """Return the fields that the page goes out with; ``portal`` is the Portal's own origin.
 
-    Browsers apply ``form-action`` to where a form's response leads as well: to the apps, here.
+    Browsers apply ``form-action`` to where a form's response leads as well: to the apps, here, if
+    ``to_apps``.
     """
-    apps = f"{portal.scheme}://*.{portal.authority}"
+    apps = f" {portal.scheme}://*.{portal.authority}" if to_apps else ""
     policy = (
         f"default-src 'none'; style-src '{_hash(_STYLE)}'; script-src '{_hash(_SCRIPT)}'; "
-        f"form-action 'self' {portal} {apps}; base-uri 'none'; frame-ancestors 'none'"
+        f"form-action 'self' {portal}{apps}; base-uri 'none'; frame-ancestors 'none'"
     )
     return (
         (b"content-type", b"text/html; charset=utf-8"),

@@ -24,10 +24,11 @@ _ADDRESS = re.compile(r"(https?://[A-Za-z0-9.:_-]+)(/[!-~]*)?")
 """Visible ASCII. The host ends at the first slash for everybody: no ``@``, no backslash before."""
 
 
-def safe_return_address(to: str, portal: Origin) -> str | None:
+def safe_return_address(to: str, portal: Origin, *, to_apps: bool = True) -> str | None:
     """Return ``to`` if it is an address of this Portal or of one of its apps; else None.
 
-    ``portal`` is the Portal's own origin: scheme and port must be its too.
+    ``portal`` is the Portal's own origin: scheme and port must be its too. Without ``to_apps``
+    nothing below its host is ours.
     """
     match = _ADDRESS.fullmatch(to)
     if match is None or len(to) > LONGEST:
@@ -37,19 +38,20 @@ def safe_return_address(to: str, portal: Origin) -> str | None:
     except ValueError:
         return None
     app = origin.host.removesuffix("." + portal.host)
-    if origin != portal and (not is_dns_label(app) or origin != portal.of_app(app)):
+    is_app = to_apps and is_dns_label(app) and origin == portal.of_app(app)
+    if origin != portal and not is_app:
         return None
     return str(origin) + (match[2] or "/")
 
 
-def return_address_of(target: Target, portal: Origin) -> str | None:
+def return_address_of(target: Target, portal: Origin, *, to_apps: bool = True) -> str | None:
     """Return where the address of the pairing page says that a browser wanted to go, if safe."""
     query = (target.query or b"").decode("ascii", "replace")
     try:
         wanted = parse_qs(query, max_num_fields=_MOST_PARAMETERS).get("to", [""])
     except ValueError:
         return None
-    return safe_return_address(wanted[0], portal)
+    return safe_return_address(wanted[0], portal, to_apps=to_apps)
 
 
 def pairing_address(portal: Origin, app: str, target: Target) -> str:

@@ -27,9 +27,10 @@ def brings_token(fields: Fields, portal: Origin) -> bool:
     return bool(presented(fields, _name(portal)))
 
 
-def cookie_field(portal: Origin, token: bytes) -> Field:
-    """Return the field that gives a browser its token."""
-    return (b"set-cookie", set_cookie(_name(portal), token, portal.host, LIFETIME))
+def cookie_field(portal: Origin, token: bytes, *, for_apps: bool = True) -> Field:
+    """Return the field that gives a browser its token, ``for_apps`` at the hosts below, too."""
+    domain = portal.host if for_apps else None
+    return (b"set-cookie", set_cookie(_name(portal), token, domain, LIFETIME))
 
 
 def renewal(

@@ -1,6 +1,6 @@
 """Text files that people and strangers write: parsed strictly, with every problem told at once.
 
 ``strict_json`` and ``strict_yaml`` parse what can't be read in two ways, ``schema`` checks what
-they return against a model; ``duration`` and ``size`` are times and sizes as they are written,
-``text`` is how a place in a file is shown. Bytes come in: opening files is for others.
+they return against a model; ``duration``, ``rate`` and ``size`` are times, rates and sizes as they
+are written, ``text`` is how a place in a file is shown. Bytes come in: opening files is for others.
 """

@@ -61,7 +61,11 @@ def parse_slowly(file: str, text: str) -> object:
         value = composer.document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        composer.report(mark, f"not YAML: {error.problem or error.context}")
+        what = error.problem or error.context or ""
+        if "'\\t'" in what:
+            composer.report(mark, "a tab: YAML is indented by blanks alone; replace it by some")
+        else:
+            composer.report(mark, f"not YAML: {what}")
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         composer.problems.append(Problem(file, f"line {line}", "a control character"))

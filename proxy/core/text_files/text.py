@@ -7,7 +7,7 @@ reach the owner's terminal as an escape code.
 
 import re
 
-from proxy.core.errors import Invalid, Problem
+from proxy.core.errors import Invalid, LaterVersion, Problem
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32
@@ -38,15 +38,18 @@ def step(place: str, key: str | int) -> str:
     return f"{place}.{name}" if place else name
 
 
-def later_version(file: str, stated: object, newest: int) -> Problem | None:
-    """Return what is told of a file whose form (``v``) is one of a later version; else None."""
-    if not isinstance(stated, str) or _VERSION.fullmatch(stated) is None or int(stated) <= newest:
-        return None
-    what = (
-        f"{stated} is a form of a later version than this one, which knows {newest}: update the "
-        "proxy, or put the file of a backup in its place"
+def refuse_later_version(file: str, stated: object, newest: int) -> None:
+    """Raise ``LaterVersion`` for a file whose form (``v``) is one of a later version."""
+    if isinstance(stated, str) and _VERSION.fullmatch(stated) and int(stated) > newest:
+        raise LaterVersion([Problem(file, "", later_than(int(stated), newest))])
+
+
+def later_than(stated: int, newest: int) -> str:
+    """Return what is told of a file of a later version than the ``newest`` one that is known."""
+    return (
+        f"is of version {stated}, and this program knows {newest} at most: run the later program "
+        "that wrote it; or move the state folder away and restore the backup of before"
     )
-    return Problem(file, "v", what)
 
 
 def shown(text: str) -> str:

@@ -19,6 +19,7 @@ from proxy.http.client.request_body import RequestBody
 from proxy.http.client.resolver import Address, Resolver
 from proxy.http.client.server_history import ServerHistory
 from proxy.http.tls.opening import connect
+from proxy.http.tls.verifying import believing
 from proxy.http.upstream import ANYBODY, Destination, UpstreamFailed
 
 IDLE_SECONDS = 4.0
@@ -33,6 +34,9 @@ REST = 0.05
 
 A server that sends a body there all the same sends it at once; it must not meet the next request.
 """
+
+_OUT_OF_TIME = frozenset({9, 10})
+"""What OpenSSL says of a certificate that isn't valid yet, or not any more."""
 EARLY = 1.0
 """A server that closes a kept connection within so many seconds doesn't mean to keep any."""
 
@@ -135,7 +139,7 @@ class Pool:
             detail = f"no connection within {patience:g} s"
             failure = UpstreamFailed(detail, timeout=True, sent=False)
         except (OSError, ssl.SSLError) as error:
-            failure = UpstreamFailed(f"no connection: {error}", sent=False)
+            failure = UpstreamFailed(f"no connection: {error}{_doubt(error)}", sent=False)
         server.forget()  # when it is there again, it may be another one
         try:
             raise failure from None
@@ -221,10 +225,7 @@ class Pool:
         """Return what verifies a server: the authorities in PEM, or "" for the system's."""
         tls = self._tls.get(authorities)
         if tls is None:
-            tls = self._tls[authorities] = ssl.create_default_context(cadata=authorities or None)
-            tls.options |= ssl.OP_NO_RENEGOTIATION
-            if authorities:  # be it the server's own certificate
-                tls.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+            tls = self._tls[authorities] = believing(authorities)
         return tls
 
     async def _connect(self, server: ServerHistory) -> Connection:
@@ -246,6 +247,13 @@ class Pool:
         host, port = to.connect or (to.origin.host.strip("[]"), to.origin.port)
         addresses = await self._resolver.look_up(host, port)
         return await dial(addresses, None if to.connect else NEXT_ADDRESS)
+
+
+def _doubt(error: OSError) -> str:
+    """Return what else may be wrong than the certificate that TLS has something against."""
+    if isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in _OUT_OF_TIME:
+        return "; or the clock here is wrong"
+    return ""
 
 
 def _discard(connection: Connection) -> None:

@@ -4,16 +4,16 @@
 that processes share, and a running proxy's view of it.
 """
 
-from proxy.state.contacts.edits import renamed, with_contact, with_visibility, without_contact
+from proxy.state.contacts.edits import changed, with_contact, with_visibility, without_contact
 from proxy.state.contacts.format import derived_address, parse_contacts, serialise_contacts
 from proxy.state.contacts.store import ContactStore, ContactWatch
 
 __all__ = [
     "ContactStore",
     "ContactWatch",
+    "changed",
     "derived_address",
     "parse_contacts",
-    "renamed",
     "serialise_contacts",
     "with_contact",
     "with_visibility",

@@ -6,9 +6,9 @@ Each takes the list and returns the new one. Changing a name never changes whom 
 from collections.abc import Collection
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
-from proxy.core.access.policy import Contact, ContactList, Visibility
+from proxy.core.access.policy import Contact, ContactList, Mode, Visibility
 from proxy.core.display_names import name_problem
 from proxy.core.http.origin import is_dns_label
 from proxy.core.identity import is_portal_id
@@ -39,12 +39,26 @@ def without_contact(contacts: ContactList, portal_id: str) -> ContactList:
     return ContactList(peers, MappingProxyType(apps))
 
 
-def renamed(contacts: ContactList, portal_id: str, name: str) -> ContactList:
-    """Give a peer another name; raises ``ValueError`` where it isn't one or the name can't be."""
+def changed(
+    contacts: ContactList,
+    portal_id: str,
+    *,
+    name: str | None = None,
+    address: str | None = None,
+    connect: str | None = None,
+    mode: Mode | None = None,
+) -> ContactList:
+    """Change what is given of a peer; the address and ``connect`` are in their one spelling.
+
+    Raises ``ValueError`` where it isn't a peer, and for a name that can't be one.
+    """
     _require(contacts, portal_id)
-    _check_name(name)
+    if name is not None:
+        _check_name(name)
+    given = {"name": name, "address": address, "connect": connect, "mode": mode}
+    changes: Any = {member: value for member, value in given.items() if value is not None}
     peers = tuple(
-        replace(contact, name=name) if contact.id == portal_id else contact
+        replace(contact, **changes) if contact.id == portal_id else contact
         for contact in contacts.peers
     )
     return replace(contacts, peers=peers)

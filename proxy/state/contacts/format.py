@@ -17,7 +17,7 @@ from proxy.core.errors import Invalid, Problem
 from proxy.core.http.origin import is_dns_label, parse_connect, parse_origin
 from proxy.core.identity import ID_LENGTH, is_portal_id, short_id
 from proxy.core.text_files.strict_yaml import parse_yaml
-from proxy.core.text_files.text import later_version, listed, shown, step
+from proxy.core.text_files.text import listed, refuse_later_version, shown, step
 from proxy.state.checksum import check_intact, with_checksum
 
 HEAD = """\
@@ -77,8 +77,8 @@ class _Reader:
         self._problems: list[Problem] = []
 
     def read(self, tree: object) -> ContactList:
-        if isinstance(tree, dict) and (later := later_version(self._file, tree.get("v"), VERSION)):
-            raise Invalid([later])
+        if isinstance(tree, dict):
+            refuse_later_version(self._file, tree.get("v"), VERSION)
         root = self._mapping("", tree, known=("v", "peers", "apps"))
         if root is not None and "peers" not in root:
             self._problem("peers", "is missing; a list without a peer is `peers: []`")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from proxy.core.access.policy import ContactList
-from proxy.core.errors import Invalid, Problem
+from proxy.core.errors import Invalid, LaterVersion, Problem
 from proxy.state.checksum import is_intact, with_checksum, without_checksum
 from proxy.state.contacts.format import MAX_BYTES, parse_contacts, serialise_contacts
 from proxy.state.file_watch import FileWatch, Versions
@@ -21,6 +21,7 @@ from proxy.state.files import (
     read_file,
     write_atomically,
 )
+from proxy.state.schema import check_version
 
 _WRITABLE_BY_OTHERS = 0o022
 """The list holds no secret; whoever can write it decides who our peers are."""
@@ -39,6 +40,7 @@ class ContactStore:
     def create(self) -> bool:
         """Make an empty list; returns ``False`` where anything is there, which stays as it is."""
         with locked(self.path):
+            check_version(self.path.parent)
             try:
                 create_atomically(self.path, serialise_contacts(ContactList()))
             except FileExistsError:
@@ -56,6 +58,7 @@ class ContactStore:
         the file is broken or the new list couldn't be read back, ``Busy``, and OSError.
         """
         with locked(self.path):
+            check_version(self.path.parent)
             old = self._read()
             contacts = self._parse(old)
             edited = edit(contacts)
@@ -77,7 +80,9 @@ class ContactStore:
         is kept in ``contacts.yaml.rejected``, the list stays, and ``Invalid`` is raised.
         """
         with locked(self.path):
+            check_version(self.path.parent)
             old = self._read()
+            self._refuse_later(old)
             shown = without_checksum(old)
             text = editor(shown.decode("utf-8", "replace"))
             while True:
@@ -112,6 +117,15 @@ class ContactStore:
 
     def _parse(self, data: bytes) -> ContactList:
         return parse_contacts(str(self.path), data, self._domain)
+
+    def _refuse_later(self, data: bytes) -> None:
+        """Let nobody mend what is no mistake."""
+        try:
+            self._parse(data)
+        except LaterVersion:
+            raise
+        except Invalid:
+            pass
 
     def _replace(self, old: bytes, new: bytes) -> None:
         write_atomically(self._before, old)

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 
 from proxy.core.sealing.hpke import SealingKey
+from proxy.core.text_files.text import later_than
 
 CACHE_TAG = "CACHEDIR.TAG"
 CACHE_TAG_TEXT = (
@@ -24,8 +25,10 @@ _NAME = re.compile(r"(0|[1-9][0-9]{0,2})\.key")
 _KEY = rb" (?P<key_id>[0-9]{1,3}) (?P<made>[0-9]{1,11}) (?P<private>[A-Za-z0-9+/]{43}=)"
 _LINE = re.compile(rb"portal-sealing-key-2" + _KEY + rb" [0-9a-f]{64}\n")
 _FIRST = re.compile(rb"portal-sealing-key-1" + _KEY + rb"\n")
-_LATER = re.compile(rb"portal-sealing-key-(?:[3-9]|[1-9][0-9]{1,8}) ")
+_STATED = re.compile(rb"portal-sealing-key-([1-9][0-9]{0,8}) ")
 _LAST_KEY_ID = 255
+
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,9 @@ def _key(key_id: int, made: int, private: bytes) -> bytes:
 
 def parse(key_id: int, data: bytes) -> StoredKey:
     """Read the file that is named after ``key_id``; raises ``ValueError``."""
-    if _LATER.match(data):
-        raise ValueError("is in the form of a later version: update the proxy, or delete the file")
+    stated = _STATED.match(data)
+    if stated is not None and int(stated[1]) > VERSION:
+        raise ValueError(later_than(int(stated[1]), VERSION))
     is_first = data.startswith(b"portal-sealing-key-1")
     match = (_FIRST if is_first else _LINE).fullmatch(data)
     if match is None:

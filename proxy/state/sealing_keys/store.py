@@ -28,6 +28,7 @@ from proxy.state.files import (
     locked,
     make_private_folder,
 )
+from proxy.state.schema import check_version
 from proxy.state.sealing_keys.folder import KeyFolder
 from proxy.state.sealing_keys.format import CACHE_TAG, CACHE_TAG_TEXT, serialise
 from proxy.state.system_errors import explained
@@ -59,6 +60,13 @@ class SealingKeyStore:
         self._accepting = accepting
         self._now = 0.0
 
+    def take_settings(self, rotation: int, *, accepting: bool, now: float) -> None:
+        """Go by these from now on; raises what ``open`` does, and waits for the disk."""
+        begins = accepting and not self._accepting
+        self._rotation, self._accepting = rotation, accepting
+        if begins:
+            self.open(now)
+
     def open(self, now: float) -> None:
         """Delete what is over, make a key if one is needed: after this the keys can be offered.
 
@@ -73,6 +81,7 @@ class SealingKeyStore:
                 return
             check_folder(path)
             with locked(path):
+                check_version(path.parent)
                 self._maintain(now)
         except (OSError, Unsafe) as error:
             raise Invalid([Problem(str(path), "", _reason(error))]) from None
@@ -92,11 +101,14 @@ class SealingKeyStore:
                 self._tell([])
                 return
             with locked(path, wait=0):
+                check_version(path.parent)
                 self._maintain(now)
         except Busy as busy:
             # Another process is doing just this. To wait for it would stop all calls meanwhile.
             if self._accepting and self._plan(now).offered is None:
                 self._tell([Problem(str(path), "", str(busy))])
+        except Invalid as invalid:  # another program keeps the folder now
+            self._tell(invalid.problems)
         except (OSError, Unsafe) as error:
             self._tell([Problem(str(path), "", _reason(error))])
 
@@ -128,6 +140,10 @@ class SealingKeyStore:
         config = KeyConfig(offered, file.stored.key.public, _AEADS)
         until = use_until(file.age(self._folder.steady()), now, self._rotation)
         return (OfferedKey(config, until),)
+
+    def __len__(self) -> int:
+        """Return how many keys there are."""
+        return len(self._folder.ages(readable=True))
 
     def inspect(self, now: float) -> tuple[Problem, ...]:
         """Return what is wrong with the folder, and change nothing; a missing one is fine."""

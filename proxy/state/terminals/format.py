@@ -19,7 +19,7 @@ from proxy.core.terminals.pairing_code import OpenCode, Pairing, WrongTry
 from proxy.core.terminals.terminals import Terminal, TerminalList, is_terminal_id
 from proxy.core.text_files.schema import Section, validate
 from proxy.core.text_files.strict_yaml import parse_yaml
-from proxy.core.text_files.text import later_version, shown, step
+from proxy.core.text_files.text import refuse_later_version, shown, step
 from proxy.state.checksum import check_intact, with_checksum
 
 VERSION = 1
@@ -183,8 +183,8 @@ def _written(head: str, tree: dict[str, object]) -> bytes:
 
 def _of_known_version(file: str, tree: object, newest: int) -> object:
     """Return ``tree``; of a later form nothing is told but that: it may be right."""
-    if isinstance(tree, dict) and (later := later_version(file, tree.get("v"), newest)):
-        raise Invalid([later])
+    if isinstance(tree, dict):
+        refuse_later_version(file, tree.get("v"), newest)
     return tree
 
 

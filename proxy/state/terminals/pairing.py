@@ -40,6 +40,7 @@ from proxy.state.files import (
     read_file,
     write_atomically,
 )
+from proxy.state.schema import check_version
 from proxy.state.system_errors import explained
 from proxy.state.terminals.edits import with_terminal
 from proxy.state.terminals.format import parse_pairing, serialise_pairing
@@ -183,4 +184,5 @@ class PairingStore:
         return terminal, token
 
     def _write(self, pairing: Pairing) -> None:
+        check_version(self.path.parent)
         write_atomically(self.path, serialise_pairing(pairing))

@@ -22,6 +22,7 @@ from proxy.state.files import (
     read_file,
     write_atomically,
 )
+from proxy.state.schema import check_version
 from proxy.state.terminals.edits import with_seen
 from proxy.state.terminals.format import parse_terminals, serialise_terminals
 
@@ -54,6 +55,7 @@ class TerminalStore:
         and OSError.
         """
         with locked(self.path, wait=wait):
+            check_version(self.path.parent)
             terminals = self.load()
             edited = edit(terminals)
             if edited != terminals:

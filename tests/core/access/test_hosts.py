@@ -1,6 +1,7 @@
 """Which host is ours: by Host alone, in any case, and nothing that only resembles it."""
 
 import sys
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -86,3 +87,15 @@ def test_what_was_located_is_remembered_of_a_few_hosts_alone_and_never_of_a_refu
         assert hosts.locate(b"p.example") is None
         with pytest.raises(Refusal):
             hosts.locate(b"other.example")
+
+
+@pytest.mark.parametrize("host", [b"guestbook.8271dd.p.example", b"guestbook.alias.example:1"])
+def test_where_apps_have_no_hosts_only_an_envelope_names_one(host: bytes) -> None:
+    one_name = replace(_HOSTS, of_apps=False)
+    assert one_name.locate(host) == "guestbook"
+    assert one_name.locate(b"8271dd.p.example") is None
+    one_name.refuse_app(b"8271dd.p.example", None)
+    _HOSTS.refuse_app(host, "guestbook")
+    with pytest.raises(Refusal) as caught:
+        one_name.refuse_app(host, "guestbook")
+    assert caught.value.code is Code.MISDIRECTED

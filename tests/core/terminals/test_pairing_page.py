@@ -76,3 +76,10 @@ def test_the_page_says_where_it_leads() -> None:
     page = render(View("Ada", "https://n.b8rk3f.p.example:8443/x")).decode()
     assert "Then you go on to <bdi>n.b8rk3f.p.example</bdi>." in page
     assert "Then you go on" not in render(View("Ada")).decode()
+
+
+def test_where_apps_have_no_hosts_the_form_leads_to_none() -> None:
+    policy = dict(page_fields(PORTAL, to_apps=False))[b"content-security-policy"].decode()
+    assert "*." in _policy()
+    assert "*." not in policy
+    assert f"form-action 'self' {PORTAL}; base-uri" in policy

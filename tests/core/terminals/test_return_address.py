@@ -133,3 +133,10 @@ def test_only_a_window_of_its_own_is_sent_elsewhere(
     *, expected: bool, method: bytes, fields: tuple[tuple[bytes, bytes], ...]
 ) -> None:
     assert is_navigation(method, fields) is expected
+
+
+def test_where_apps_have_no_hosts_no_address_below_ours_is_safe() -> None:
+    assert safe_return_address(f"{APP}/", PORTAL, to_apps=False) is None
+    assert safe_return_address(f"{PORTAL}/a", PORTAL, to_apps=False) == f"{PORTAL}/a"
+    target = parse_target(f"/p?to={quote(APP, safe='')}".encode())
+    assert return_address_of(target, PORTAL, to_apps=False) is None

@@ -45,6 +45,13 @@ def test_the_cookie_is_for_this_portal_and_its_apps() -> None:
     assert b"Secure" not in cookie_field(HTTP, TOKEN)[1]
 
 
+def test_where_apps_have_no_hosts_the_cookie_is_for_the_portals_own_alone() -> None:
+    _, value = cookie_field(HTTPS, TOKEN, for_apps=False)
+    assert set(value.split(b"; ")[1:]) == {
+        b"Path=/", b"Max-Age=%d" % LIFETIME, b"HttpOnly", b"SameSite=Lax", b"Secure",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("now", "due"),
     [(DAY, False), (DAY + RENEW_AFTER - 1, False), (DAY + RENEW_AFTER, True), (DAY - 1, True)],

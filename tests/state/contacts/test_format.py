@@ -16,8 +16,8 @@ from proxy.core.display_names import name_problem
 from proxy.core.errors import Invalid
 from proxy.core.identity import ALPHABET, encode_base32
 from proxy.state.contacts import (
+    changed,
     parse_contacts,
-    renamed,
     serialise_contacts,
     with_contact,
     with_visibility,
@@ -222,7 +222,7 @@ def test_a_peer_added_again_is_not_known_from_before() -> None:
 
 
 def test_a_renamed_peer_keeps_everything_else() -> None:
-    contacts = renamed(LIST, EVE_ID, "Evelyn")
+    contacts = changed(LIST, EVE_ID, name="Evelyn")
     assert contacts.peers == (BOB, Contact(EVE_ID, "Evelyn", EVE.address, EVE.connect, EVE.mode))
     assert contacts.apps == LIST.apps
 
@@ -238,7 +238,7 @@ def test_an_app_is_given_all_none_or_some() -> None:
 def test_an_id_that_is_no_peers_is_refused_in_one_line(portal_id: str) -> None:
     changes: tuple[Callable[[], ContactList], ...] = (
         lambda: without_contact(LIST, portal_id),
-        lambda: renamed(LIST, portal_id, "x"),
+        lambda: changed(LIST, portal_id, name="x"),
         lambda: with_visibility(LIST, "guestbook", [BOB_ID, portal_id]),
     )
     for change in changes:
@@ -255,7 +255,7 @@ def test_changes_that_make_no_list_are_refused() -> None:
     with pytest.raises(ValueError, match="can't be used"):
         with_contact(LIST, Contact(NUMBER_ID, "a\r\nb", "https://x"))
     with pytest.raises(ValueError, match="can't be used"):
-        renamed(LIST, BOB_ID, "\u202ebob")
+        changed(LIST, BOB_ID, name="\u202ebob")
     with pytest.raises(ValueError, match="DNS label"):
         with_visibility(LIST, "../x", "all")
     with pytest.raises(ValueError, match="neither all, none"):
@@ -313,7 +313,7 @@ def test_the_version_may_be_left_out(version: str) -> None:
 
 def test_a_later_version_is_told_alone() -> None:
     [told] = problems_of("v: 2\npeers: 3\nfriends: []\n")
-    assert told.startswith("contacts.yaml: v: 2 is a form of a later version than this one")
+    assert told.startswith("contacts.yaml: is of version 2, and this program knows 1")
 
 
 @pytest.mark.parametrize("version", ["0", "01", "x", "-1", "1.0", "", "[]", "{}", "9" * 5000])

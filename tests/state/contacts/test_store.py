@@ -13,7 +13,7 @@ import pytest
 
 from proxy.core.access.policy import Contact, ContactList
 from proxy.core.errors import Invalid
-from proxy.state.contacts import ContactStore, ContactWatch, renamed, with_contact, without_contact
+from proxy.state.contacts import ContactStore, ContactWatch, changed, with_contact, without_contact
 from proxy.state.files import write_atomically
 from tests.contact_lists import BOB, DOMAIN, EVE, adding, names_in
 
@@ -180,10 +180,10 @@ def test_changes_of_many_threads_are_all_kept(store: ContactStore) -> None:
 
 _CHANGE_FOR_EVER = f"""
 import itertools, pathlib, sys
-from proxy.state.contacts import ContactStore, renamed
+from proxy.state.contacts import ContactStore, changed
 store = ContactStore(pathlib.Path(sys.argv[1]), {DOMAIN!r})
 for number in itertools.count():
-    store.change(lambda contacts: renamed(contacts, {BOB.id!r}, str(number)))
+    store.change(lambda contacts: changed(contacts, {BOB.id!r}, name=str(number)))
     print(number, flush=True)
 """
 
@@ -201,7 +201,7 @@ def test_a_killed_change_leaves_the_old_list_or_the_new_and_no_lock(
         done += [int(line) for line in process.stdout if line.endswith("\n")]
     name = store.load().peers[0].name
     assert int(name) in {done[-1], done[-1] + 1}
-    assert store.change(lambda contacts: renamed(contacts, BOB.id, "after")).peers
+    assert store.change(lambda contacts: changed(contacts, BOB.id, name="after")).peers
 
 
 def test_a_change_that_finds_the_disk_full_leaves_the_old_list(

@@ -23,8 +23,8 @@ ENTRY = f"- id: abc123\n  name: Phone\n  token_sha256: {PHONE.token_sha256.hex()
 TIMES = "  paired: 1699999000\n  seen: 1699999900\n"
 WHOLE = f"v: 1\nterminals:\n{ENTRY}{TIMES}"
 LATER = (
-    "a later version than this one, which knows 1: update the proxy, or put the file of a backup "
-    "in its place"
+    "is of version 2, and this program knows 1 at most: run the later program that wrote it; or "
+    "move the state folder away and restore the backup of before"
 )
 NAMES = st.text(min_size=1, max_size=64).filter(lambda text: name_problem(text) is None)
 
@@ -56,7 +56,7 @@ def test_a_file_as_a_person_would_write_it_is_read() -> None:
         ("", ["v: is missing", "terminals: is missing"]),
         ("v: 1\n", ["terminals: is missing"]),
         ("terminals: []\n", ["v: is missing"]),
-        ("v: 2\nterminals: []\n", [f"v: 2 is a form of {LATER}"]),
+        ("v: 2\nterminals: []\n", [f": {LATER}"]),
         ("v: 1\nterminals:\n", ["terminals: expected a list, not nothing"]),
         ("- 1\n", [": expected keys with values, not a list"]),
         (WHOLE + "owner: me\n", ["owner: isn't known; expected terminals or v"]),
@@ -189,6 +189,6 @@ def test_what_is_changed_by_hand_is_refused_until_its_first_line_is_gone() -> No
 
 
 def test_a_later_version_of_pairing_is_told_alone() -> None:
-    with pytest.raises(Invalid, match="v: 3 is a form of a later version") as caught:
+    with pytest.raises(Invalid, match="is of version 3, and this program knows 2") as caught:
         parse_pairing("p", b"v: 3\ncodes: 1\nmore: 1\n")
     assert len(caught.value.problems) == 1

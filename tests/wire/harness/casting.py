@@ -26,10 +26,14 @@ class BobsPortal(Drifting):
         self.key = BOB
         domain = ORIGIN.host.partition(".")[2]
         file = self.config / "portal.yaml"
-        replaced = ("domain:", "public_url:")
+        replaced = ("id:", "domain:", "public_url:")
         lines = file.read_text("utf-8").splitlines()
         told = [line for line in lines if not line.startswith(replaced)]
-        told += [f"domain: {domain}", f"public_url: https://{{short_id}}.{domain}:{ORIGIN.port}"]
+        told += [
+            f"id: {self.id}",
+            f"domain: {domain}",
+            f"public_url: https://{{short_id}}.{domain}:{ORIGIN.port}",
+        ]
         file.write_text("\n".join(told), "utf-8")
         self.knows(*CONTACTS.peers, apps=CONTACTS.apps)
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[3]
 DOMAIN = "portal.localhost"
 _PORTAL_YAML = """\
+id: {id}
 name: {name}
 domain: {domain}
 public_url: http://{{short_id}}.{domain}:{public}
@@ -134,7 +135,7 @@ class Portal:
         folder.mkdir(parents=True, exist_ok=True)
         where = listen or (self.public, self.apps, self.owner)
         text = _PORTAL_YAML.format(
-            name=self.name, domain=DOMAIN, public=self.public, aliases=self.aliases,
+            id=self.id, name=self.name, domain=DOMAIN, public=self.public, aliases=self.aliases,
             settings=self.settings, listen=where[0], apps=where[1], owner=where[2],
         )  # fmt: skip
         (folder / "portal.yaml").write_text(text, encoding="utf-8")

@@ -1,0 +1,50 @@
+"""``card``: the line that an owner gives to friends, so that they can add this Portal."""
+
+from typing import Annotated
+
+import typer
+
+from proxy.cli.output import remark, say, say_json
+from proxy.cli.portal_files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_portal
+from proxy.cli.qr import show_qr
+from proxy.core.card import Card, write_card
+from proxy.core.written_id import write_id
+
+
+def card(
+    *,
+    qr: Annotated[
+        bool | None,
+        typer.Option("--qr/--no-qr", help="Print it as a QR code too. By default at a terminal."),
+    ] = None,
+    config: ConfigFolder = DEFAULT_FOLDER,
+    as_json: AsJson = False,
+) -> None:
+    """Print this Portal's card: one line that says who it is and where.
+
+    Give it to people who want to add you, by any way on which you know them: it is
+    no secret. They type: portal-proxy peers add 'CARD'. The ID in groups is for
+    reading it out; each group's last character checks the others.
+
+    For example:
+      portal-proxy card
+      portal-proxy card --json
+    """
+    portal = open_portal(config)
+    portal_id = portal.identity().public.portal_id
+    address = str(portal.config.public_origin(portal_id))
+    line = write_card(Card(portal_id, address, portal.config.name))
+    if as_json:
+        say_json(
+            {
+                "card": line,
+                "id": portal_id,
+                "written_id": write_id(portal_id),
+                "address": address,
+                "name": portal.config.name,
+            }
+        )
+        return
+    say(line)
+    show_qr(line, wanted=qr)
+    remark(f"The ID alone, to read out: {write_id(portal_id)}")

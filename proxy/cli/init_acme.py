@@ -1,0 +1,189 @@
+"""``init --acme``: a first certificate, from an authority that looks at port 80.
+
+Its terms are shown, and whoever makes the Portal agrees to them; portal.yaml says so from then on.
+The proxy renews the certificate while it runs (``proxy.server.certifying``).
+"""
+
+import asyncio
+import errno
+import importlib.util
+import json
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from proxy.acme.advice import INSTALL
+from proxy.acme.order import Order
+from proxy.cli.output import USAGE, Stop, remark, say, utc
+from proxy.cli.portal_files import PortalFiles
+from proxy.config.acme import LETS_ENCRYPT, Acme, directory_url
+from proxy.config.config_file import is_there
+from proxy.config.portal_yaml import FILE_NAME, load_config
+from proxy.server.sockets import ListeningSocket, open_socket
+from proxy.state.acme_files import forget_failure
+
+_HINT = """
+# Or the proxy gets a certificate for itself, and renews it: portal-proxy init --acme
+# acme:
+#   agree: true
+"""
+_LINES = """
+# The proxy gets a certificate for itself from this authority, and renews it.
+acme:
+  directory: {directory}
+  # To its terms, {terms}
+  agree: true
+  {email}
+  # Where port 80 of the Portal's name leads: the authority looks there.
+  listen: "{every_host}:80"
+"""
+
+
+@dataclass(frozen=True)
+class AcmeAsked:
+    """What the options say of it, and what its authority's terms are."""
+
+    email: str | None = None
+    directory: str | None = None
+    agree: bool = False
+
+
+def acme_lines(asked: AcmeAsked | None) -> str:
+    """Return what stands of it in a new portal.yaml; raises ``Stop`` where nobody agrees."""
+    if asked is None:
+        return _HINT
+    _require_library()
+    directory = asked.directory or LETS_ENCRYPT
+    try:
+        directory_url(directory)
+    except ValueError as error:
+        raise Stop(f"--directory: {error}") from None
+    terms = _agree(directory, agreed=asked.agree)
+    return _LINES.format(
+        directory=directory,
+        terms=terms or "of which it names none:",
+        email=f"email: {json.dumps(asked.email)}" if asked.email else "# email: ada@ada.example",
+        every_host=every_host(),
+    )
+
+
+def every_host() -> str:
+    """Return what stands for each of this machine's addresses: those of IPv6, too, if it can."""
+    return "[::]" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104 - the world
+
+
+def _require_library() -> None:
+    if importlib.util.find_spec("acme") is None:
+        raise Stop(f"--acme needs the ACME library: {INSTALL}")
+
+
+def _agree(directory: str, *, agreed: bool) -> str:
+    """Show the authority's terms, and have the owner agree; returns where they are."""
+    from proxy.acme.issuing import NotIssued, terms_of  # noqa: PLC0415 - only this pays for it
+
+    try:
+        terms = asyncio.run(terms_of(Order(directory)))
+    except NotIssued as error:
+        raise Stop(str(error)) from None
+    remark(f"The terms of {directory}: {terms or 'it names none'}")
+    if agreed:
+        return terms
+    if not sys.stdin.isatty():
+        raise Stop("nobody is there to agree to them: --agree does", status=USAGE)
+    sys.stderr.write("Do you agree to them? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise Stop("no certificate without that; nothing was changed")
+    return terms
+
+
+@dataclass
+class Port80:
+    """The socket at which an authority looks, or why there is none.
+
+    It is opened before root goes on as the owner of the state, who may open none.
+    """
+
+    listening: ListeningSocket | None = None
+    why_not: str = ""
+
+    @classmethod
+    def of(cls, folder: Path) -> "Port80":
+        """Open it where ``folder``/portal.yaml asks for certificates; raises ``Invalid``."""
+        acme = load_config(folder).acme
+        if acme is None:
+            return cls()
+        try:
+            return cls(open_socket(acme.listen))
+        except OSError as error:
+            return cls(None, f"{acme.listen} can't be used: {error.strerror}{_next(error)}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of it."""
+        if self.listening is not None:
+            self.listening.close()
+
+
+def _next(error: OSError) -> str:
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return (
+            ". Ports below 1024 are root's: run this as root (it goes on as the owner of the "
+            "state), or in a container whose engine allows them"
+        )
+    if error.errno == errno.EADDRINUSE:
+        return ". A web server there can get the certificate itself; a proxy that runs renews it"
+    return ""
+
+
+def certify(portal: PortalFiles, portal_id: str, port: Port80) -> None:
+    """Get a certificate, unless the one that is there will do; raises ``Stop``."""
+    from proxy.acme.issuing import NotIssued  # noqa: PLC0415 - as above
+    from proxy.server.certifying import (  # noqa: PLC0415 - only this pays for the server
+        certify_once,
+        order_of,
+        read_certificate,
+        why_due,
+    )
+
+    acme = _asked_for(portal)
+    order = order_of(portal.config, portal_id)
+    certificate = read_certificate(order)
+    why = why_due(certificate, order, time.time(), 0.0)
+    if certificate is not None and not why:
+        say(f"There      {order.certificate}, until {utc(certificate.ends)}")
+        return
+    _require_library()
+    if port.listening is None:
+        raise Stop(f"no certificate: {port.why_not}")
+    remark(f"Asking {acme.directory} for a certificate; it looks at http://{order.names[0]}/ ...")
+    try:
+        asyncio.run(certify_once(portal.config, portal_id, port.listening))
+    except NotIssued as error:
+        raise Stop(f"no certificate: {error}") from None
+    forget_failure(portal.state.acme_failure)
+    made = read_certificate(order)
+    if made is None:
+        raise Stop(f"no certificate: {order.certificate} can't be read")
+    say(f"Made       {order.certificate}, until {utc(made.ends)}, for {', '.join(order.names)}")
+
+
+def _asked_for(portal: PortalFiles) -> Acme:
+    if portal.config.acme is not None:
+        return portal.config.acme
+    file = portal.folder / FILE_NAME
+    remark(f"{file} is there and asks for no certificate. Have it say this, and nothing of tls; so")
+    remark(f"you agree to the terms of {LETS_ENCRYPT}:")
+    say("acme:")
+    say("  agree: true")
+    raise Stop("--acme is for a new portal.yaml, or one that says so; then run this again")
+
+
+def is_certificate_missing(portal: PortalFiles) -> bool:
+    """Tell whether portal.yaml asks for a certificate and none was got yet."""
+    return portal.config.acme is not None and not is_there(portal.state.acme_certificate)
