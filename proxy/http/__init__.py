@@ -5,5 +5,5 @@ connections, ``in_process`` by calling an app; ``pumped_exchange`` gives callbac
 are awaited. ``server`` is the other end: a client's connection, as a ``downstream``, which is the
 interface between a client and what serves it; ``asgi_client`` is the same for a client at another
 server, and ``asgi_handler`` serves by an app. ``scope`` says how ASGI carries what it has no words
-for; ``read_buffer``, ``tcp_keepalive`` and ``futures`` serve both ends.
+for; ``read_buffer``, ``tcp_keepalive``, ``lost_transport`` and ``futures`` serve both ends.
 """

@@ -3,8 +3,6 @@
 What comes out was authenticated. That it is whole is only known once the end was opened.
 """
 
-from collections import deque
-
 from proxy.core.binary_http.message import Malformed, ResponseHead
 from proxy.core.binary_http.reader import ResponseReader
 from proxy.core.http.headers import content_length
@@ -23,7 +21,7 @@ class OpenedResponse:
         """``request`` sealed what this is the response to, whose method is ``method``."""
         self._opener = MessageOpener(request.response_opener(), ResponseReader(method))
         self._method = method
-        self._pieces: deque[bytes] = deque()
+        self._pieces: list[bytes] = []
         """What was opened of the body and isn't given out yet."""
         self._left: int | None = None
         """Bytes of it that weren't given out yet, where the head says how many there are."""
@@ -79,4 +77,4 @@ class OpenedResponse:
             if size >= self._left and not self.is_whole:
                 return None
             self._left -= size
-        return self._pieces.popleft()
+        return self._pieces.pop(0)

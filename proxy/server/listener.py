@@ -220,7 +220,7 @@ class Listener:
             log.info("no connection of %s to the %s listener was made: %s", who, self.name, error)
             leave()
             return
-        except asyncio.CancelledError:
+        except BaseException:  # cancelled, or our bug
             leave()
             raise
         if self._is_ending:

@@ -162,6 +162,7 @@ class _File:
         return found
 
     def _close_soon(self, _: Future[object]) -> None:
+        self._last = None  # which refers to this, for good
         with suppress(RuntimeError):  # the process ends, and closes it
             _disk.submit(self._close)
 

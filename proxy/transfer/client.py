@@ -39,9 +39,12 @@ def remote_peer_of(scope: Scope) -> RemotePeer:
 
 
 def received_framing(fields: Fields) -> Field | None:
-    """Return the framing of the request's body as received; None where it has no body."""
+    """Return the framing of the request's body; None where it has no body.
+
+    A length in its one form: there are servers to which "010" is eight.
+    """
     if lengths := values_of(fields, b"content-length"):
-        return b"content-length", lengths[0]
+        return b"content-length", lengths[0].lstrip(b"0") or b"0"
     if values_of(fields, b"transfer-encoding"):
         return IN_CHUNKS
     return None

@@ -82,12 +82,13 @@ class PlaceLimiter:
             places = self._apps.get(place.app)
             if places is None:
                 places = _AppPlaces(place.app, self._most, self._counts)
-                self._apps[place.app] = places
             try:
                 places.take(place)
             except Refusal:
                 self._callers.give_back(place.caller.id)
                 raise
+            # Not before: who makes room may give the last place back, which forgets the app.
+            self._apps[place.app] = places
 
     def give_back(self, place: "Place") -> None:
         """Count a place no more."""

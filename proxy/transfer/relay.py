@@ -222,7 +222,7 @@ class Relay:
             return
         self.line.outcome, self.line.detail = REVOKED, reason.detail
         if self.line.first is None:
-            self.fail(self._refusal_of_revoked(reason))
+            self._guarded(lambda: self.fail(self._refusal_of_revoked(reason)))
         else:
             _call_anyhow(self._client.break_off)
             self._end()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import tempfile
+import threading
 import time
+import weakref
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -97,3 +100,36 @@ def test_a_file_is_closed_when_its_body_is_over(monkeypatch: pytest.MonkeyPatch)
     while not file.closed:
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+class SlowHash:
+    """A digest that takes as long as a test says, in the thread that writes."""
+
+    def __init__(self) -> None:
+        self.goes_on = threading.Event()
+
+    def update(self, _: bytes | bytearray) -> None:
+        self.goes_on.wait(PATIENCE)
+
+    def digest(self) -> bytes:
+        return b""
+
+
+def test_nothing_is_left_of_one_that_is_closed_while_it_is_written() -> None:
+    body, slow = BufferedBody(), SlowHash()
+    body._hash = slow
+    body.add(bytes(MEMORY + 1), Code.TOO_LARGE)
+    gc.disable()  # or it would hide what refers to itself
+    try:
+        body.spill()
+        assert body._file is not None
+        file = weakref.ref(body._file)
+        body.close()
+        assert file() is not None
+        slow.goes_on.set()
+        end = time.monotonic() + PATIENCE
+        while file() is not None:
+            assert time.monotonic() < end
+            time.sleep(0.001)
+    finally:
+        gc.enable()

@@ -293,6 +293,20 @@ def test_only_sockets_make_room_and_only_strangers(app: App) -> None:
     assert app.closed == []
 
 
+@pytest.mark.parametrize("most", [1, 3])
+def test_the_only_one_may_make_room(most: int) -> None:
+    with ExitStack() as stack:
+        app = App(stack, most)
+        app.socket("203.0.113.1", 1)
+        place = app.stranger("203.0.113.2")
+        assert app.closed == ["203.0.113.1"]
+        assert place.is_short()
+        with busy():
+            app.stranger("203.0.113.3")
+    assert len(app.places) == 0
+    assert not app.places._apps
+
+
 def test_a_place_that_was_given_back_is_free_once(app: App) -> None:
     with holding(app.places.of(ANONYMOUS, "notes", "203.0.113.7")) as place:
         place.hold_socket(Socket(0), lambda: app.closed.append("closed"))
@@ -376,3 +390,15 @@ def test_only_a_worker_s_own_sockets_make_room_in_it(two: tuple[App, App]) -> No
         two[1].stranger("203.0.113.7")
     two[0].stranger("203.0.113.7")
     assert two[0].closed == [address(0)]
+
+
+def test_the_only_one_that_a_worker_has_may_make_room(two: tuple[App, App]) -> None:
+    two[0].socket("203.0.113.1", 1)
+    for _ in range(STRANGERS - 1):
+        two[1].stranger(UNKNOWN)
+    two[0].stranger("203.0.113.2")
+    assert two[0].closed == ["203.0.113.1"]
+    assert len(two[0].places) == 2
+    for worker in two:
+        with busy(f"{STRANGERS} at once"):
+            worker.stranger("203.0.113.3")

@@ -416,3 +416,19 @@ async def test_a_refusal_that_cannot_be_told_leaves_it_to_the_connection(
     assert not sides.client.is_broken
     assert sides.client.finishes == 1  # without a head: the connection answers 500
     assert lines.pop().code == Code.INTERNAL.public
+
+
+async def test_a_cut_cuts_though_what_it_is_told_as_cannot_be_found(
+    lines: list[RequestLine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusal_of_revoked(_: PlainRelay, __: Refusal) -> Refusal:
+        raise Bug("of whoever tells it")
+
+    monkeypatch.setattr(PlainRelay, "_refusal_of_revoked", refusal_of_revoked)
+    sides = Sides()
+    relay = _relay_at(At.ASKING, sides)
+    _revoked(sides)
+    assert relay.at is At.OVER
+    assert sides.client.heads == [500]
+    assert len(sides.active) == 0
+    assert [line.outcome for line in lines] == [REVOKED]

@@ -18,6 +18,7 @@ from typing import Protocol, cast
 
 from proxy.core.http1.framing import Persistence
 from proxy.core.http1.reader import ResponseReader, State, Surplus
+from proxy.http.lost_transport import let_go_of_itself
 from proxy.http.read_buffer import ReadBuffer
 from proxy.http.tcp_keepalive import keep_alive
 from proxy.http.tls.transport import TlsTransport
@@ -148,6 +149,7 @@ class Connection(asyncio.BufferedProtocol):
                 events += self._reader.feed(data)
         detail = f"the connection was lost: {exc}" if exc else "the connection was closed"
         self._tell(events, UpstreamFailed(detail))
+        let_go_of_itself(self._transport)
 
     def pause_writing(self) -> None:
         """Take note that the other side takes nothing more for now."""
@@ -268,17 +270,16 @@ class Connection(asyncio.BufferedProtocol):
 
     def watch(self) -> None:
         """Close in a moment, and see until then what comes that nobody asked for."""
-        self._loop.call_later(WATCH, self._transport.close)
+        self._loop.call_later(WATCH, self.close)
 
-    def end(self) -> None:
-        """Close when the other side has taken what was written, or doesn't in time."""
+    def close(self) -> None:
+        """Close when the other side has taken what was written, or doesn't in time.
+
+        Something may wait on an idle one too: TLS's own end.
+        """
         self._transport.close()
         if self._transport.get_write_buffer_size():
             self._loop.call_later(self._write_patience, self._abort)
-
-    def close(self) -> None:
-        """Close an idle connection."""
-        self._transport.close()
 
     def _abort(self) -> None:
         if not self._is_lost:  # asyncio can't abort one that closed once its buffer was empty

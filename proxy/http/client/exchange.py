@@ -229,7 +229,7 @@ class Exchange:
         if not is_whole or self._has_ended_early or not (body is None or body.is_whole):
             connection.break_off(UpstreamFailed("the exchange was given up"))
         elif self._is_raw:
-            connection.end()
+            connection.close()
         else:
             self._pool.give_back(self._place, connection, body, self._persistence)
 

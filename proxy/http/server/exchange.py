@@ -11,7 +11,6 @@ held, no more than the connection's ``buffered``. Behind a 101 the same calls ca
 """
 
 import asyncio
-import logging
 
 from proxy.core.http.headers import Field, Fields, values_of
 from proxy.core.http1.framing import IN_CHUNKS, Persistence, bodiless, persistence, request_framing
@@ -26,8 +25,8 @@ _OF_THE_CONNECTION = frozenset({b"connection", b"keep-alive", b"transfer-encodin
 
 _OF_A_STREAM = RequestHead(b"", b"", 1, ())
 """Stands where the head was of a request that a stream took the place of."""
-
-log = logging.getLogger("proxy.http")
+_TOGETHER = 4096
+"""Bytes of small pieces that are held as one."""
 
 
 class BrokenResponse(Exception):
@@ -106,13 +105,27 @@ class Exchange:
             if not piece and not self._held:
                 self._is_end_held = True
                 return
-            if self._held is None:
-                self._held = []
-            self._held.append((piece, ends))
-            self.buffered += len(piece)
+            self._hold(piece, ends=ends)
         elif self._handler is not None:
             self.bytes_in += len(piece)
             self._handler.body_received(piece, ends=ends)
+
+    def _hold(self, piece: bytes, *, ends: bool) -> None:
+        """Hold a piece; what comes byte by byte would take a hundred times as much in pieces."""
+        self.buffered += len(piece)
+        held = self._held
+        if held and len(held[-1][0]) + len(piece) <= _TOGETHER:
+            held[-1] = held[-1][0] + piece, ends
+        elif held:
+            held.append((piece, ends))
+        else:
+            self._held = [(piece, ends)]
+
+    @property
+    def looks_whole(self) -> bool:
+        """Whether what was sent of the response would pass for all of it, if it ended here."""
+        is_begun = self.has_started and not self.is_complete and self._unsent_head is None
+        return is_begun and self._left is None and self._head.minor == 0
 
     def leave(self) -> None:
         """Take note that the client is gone, or its body broken."""

@@ -68,6 +68,6 @@ class Refusing(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits."""
         del exc
-        self._deadline.cancel()
+        self._deadline.end()
         if not self.over.done():
             self.over.set_result(None)

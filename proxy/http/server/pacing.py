@@ -285,6 +285,13 @@ class WriteSide:
             )
         self._transport.abort()
 
+    def close(self) -> None:
+        """Close a connection on which nothing waits."""
+        self._transport.close()
+        if self.is_busy:  # with TLS's own end, and nobody need take that
+            self.begin()
+            self.watch_rest()
+
     def watch_rest(self) -> None:
         """Bound the time in which a client that left takes nothing of the rest of its response."""
         if not self.is_busy:

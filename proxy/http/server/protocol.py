@@ -19,6 +19,7 @@ from proxy.core.http.forwarded import RemotePeer
 from proxy.core.http1.grammar import Malformed
 from proxy.http.asgi_handler import serve_asgi
 from proxy.http.downstream import Serve
+from proxy.http.lost_transport import let_go_of_itself
 from proxy.http.read_buffer import ReadBuffer
 from proxy.http.scope import connection_scope, socket_address
 from proxy.http.server.exchange import Exchange
@@ -37,13 +38,6 @@ _NOTABLE = 16 * 1024
 
 def _never(_: str) -> bool:
     return False
-
-
-def _let_go_of_itself(transport: asyncio.Transport) -> None:
-    """Have asyncio's transport, of a connection that is gone, hold none of its own methods."""
-    own = getattr(transport, "__dict__", {})
-    if "_read_ready_cb" in own:
-        own["_read_ready_cb"] = None
 
 
 class ServerConnection(asyncio.BufferedProtocol):
@@ -200,7 +194,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._server_state.connections.discard(self)
         if was_shut:
             self._requests.resume_response()
-        _let_go_of_itself(self._transport)
+        let_go_of_itself(self._transport)
 
     def pause_writing(self) -> None:
         """Have no more written: the client takes nothing for now."""
@@ -286,7 +280,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         if self._requests.is_reading_past or self._write_side.is_busy:
             self.close_gently()
         else:
-            self._transport.close()
+            self._write_side.close()
 
     def close_gently(self) -> None:
         """Close so that the client can still read its response: see ``Lingering``.
@@ -319,7 +313,7 @@ class ServerConnection(asyncio.BufferedProtocol):
     def await_request(self) -> None:
         """Bound the time until the next request begins, and let it come."""
         self._deadline.within(self.timeouts.idle, self.end)
-        self._read_side.open()
+        self.resume_reading()
 
     def await_last_request(self, *, is_new: bool) -> None:
         """End, unless a request has come that wasn't read yet; give a new client a moment."""

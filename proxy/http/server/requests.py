@@ -177,9 +177,12 @@ class ConnectionRequests:
         self._control = cast(ConnectionControl, None)
 
     def leave(self) -> None:
-        """End what runs for a client that isn't there any more."""
-        if self._exchange is not None:
-            self._exchange.leave()
+        """End what runs for a client that isn't there any more, or perhaps still reads."""
+        if (exchange := self._exchange) is not None:
+            looks_whole = exchange.looks_whole
+            exchange.leave()
+            if looks_whole:
+                self._control.break_off()
 
     def pause_response(self) -> None:
         """Have no more sent for now."""

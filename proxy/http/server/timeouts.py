@@ -134,6 +134,10 @@ class Sweep:
         deadline.listed = when
         self._count += 1
         heappush(self._list, (when, self._count, deadline))
+        self._look_by(when)
+
+    def _look_by(self, when: float) -> None:
+        """See to it that the timer fires by then."""
         if self._timer is None or when < self._timer.when():
             if self._timer is not None:
                 self._timer.cancel()
@@ -159,8 +163,8 @@ class Sweep:
                 deadline.look(now)
             except Exception:
                 log.exception("a deadline couldn't be kept")
-        if self._list and self._timer is None:
-            self._timer = self._loop.call_at(self._list[0][0], self._look)
+        if self._list:  # which may come before what was listed anew just now
+            self._look_by(self._list[0][0])
 
 
 def sweep_of(loop: asyncio.AbstractEventLoop) -> Sweep:

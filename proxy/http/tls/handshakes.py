@@ -57,15 +57,14 @@ class HandshakeLimiter:
 
     def _pass_on(self, network: Hashable) -> None:
         """Give a turn that is over to whoever waits longest."""
-        if (waiting := self._waiting.get(network)) is not None:
+        waiting = self._waiting.get(network)
+        while waiting:
             turn = waiting.popleft()
             if not waiting:
                 del self._waiting[network]
             if not turn.done():
                 turn.set_result(None)
                 return
-            self._pass_on(network)
-            return
         self._running[network] -= 1
         if not self._running[network]:
             del self._running[network]

@@ -5,7 +5,7 @@ import json
 import logging
 import socket
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvicorn
@@ -128,6 +128,28 @@ async def test_pipelined_requests_are_answered_in_turn() -> None:
         assert [(await link.response())[2] for _ in bodies] == bodies
         await sending
     assert [body for _, _, body in app.seen] == bodies
+
+
+async def test_requests_that_come_faster_than_they_are_answered_wait_with_the_client() -> None:
+    waiting: list[int] = []
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        (connection,) = listener.state.connections
+        waiting.append(cast("Any", connection)._requests.unparsed)
+        await respond(send)
+
+    async with listening(app) as listener, connected(listener.port) as link:
+
+        async def flood() -> None:
+            while True:
+                await link.send(_GET * 5000)
+
+        flooding = asyncio.create_task(flood())
+        for _ in range(200):
+            assert (await link.response())[0] == 200
+        flooding.cancel()
+        await asyncio.wait((flooding,))
+    assert max(waiting) <= 2 * ConnectionTimeouts().buffered
 
 
 async def test_a_forged_request_behind_a_good_one_is_refused_behind_its_response() -> None:
@@ -530,6 +552,23 @@ async def test_a_client_that_leaves_cancels_the_app(way: str) -> None:
             await settled(lambda: not listener.state.connections)
             await settled(lambda: not listener.state.tasks)
     assert cleaned.is_set()
+
+
+async def test_a_part_of_a_response_never_looks_whole_to_who_ended_its_side_and_reads_on() -> None:
+    """Where no length was told, and no chunks are, the connection's end is the response's."""
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send(_start())
+        await send(_body(b"part", more=True))
+        await asyncio.Event().wait()
+
+    async with listening(app) as listener, connected(listener.port) as link:
+        await link.send(_OLD)
+        await link.head()
+        assert await link.exactly(4) == b"part"
+        link.end()
+        with pytest.raises(ConnectionResetError):
+            await link.rest()
 
 
 async def test_an_app_that_waits_for_the_client_to_leave_hears_of_the_end_of_its_response() -> None:

@@ -2,24 +2,31 @@
 
 import asyncio
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
 import pytest
+from uvicorn.server import ServerState
 
 from proxy.http.server.timeouts import ConnectionTimeouts
+from proxy.http.tls.handshakes import HandshakeLimiter
+from proxy.http.tls.opening import accept
 from tests.http.ends import (
     LOOPBACK,
     App,
     Link,
     Listening,
+    config_for,
     connected,
     listening,
+    protocol_with,
     respond,
     settled,
 )
+from tests.http.tls.sides import Other
 from tests.patience import PATIENCE, soon
 
 _GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -136,3 +143,28 @@ async def test_the_rest_of_a_refused_body_isnt_waited_for() -> None:
         await settled(lambda: _only(listener)._requests.is_reading_past)
         _end(listener)
         assert await link.is_ended()
+
+
+async def test_one_that_has_nothing_to_say_but_its_end_ends_whatever_the_client_takes(
+    serving: ssl.SSLContext, trusting: ssl.SSLContext
+) -> None:
+    """TLS says its end, and there may be no space for it: as where the client reads nothing."""
+    here, there = socket.socketpair()
+    here.setblocking(False)  # noqa: FBT003 - the socket API
+    there.settimeout(PATIENCE)
+    state, other = ServerState(), Other(there, trusting)
+    timeouts = ConnectionTimeouts(send=0.1)
+    connection = protocol_with(timeouts)(config_for(_app), state, {})
+    with there:
+        await asyncio.gather(
+            accept(here, lambda: serving, lambda: connection, PATIENCE, HandshakeLimiter(1), None),
+            other.shake(),
+        )
+        assert state.connections
+        for size in (4096, 1):
+            with suppress(BlockingIOError):
+                while True:
+                    here.send(b"x" * size)
+        connection.end()
+        await settled(lambda: not state.connections)
+    assert here.fileno() == -1

@@ -45,6 +45,16 @@ async def test_one_that_is_moved_on_and_on_is_listed_once() -> None:
     deadline.end()
 
 
+async def test_one_that_was_moved_on_keeps_no_other_one_back() -> None:
+    loop, said = asyncio.get_running_loop(), list[str]()
+    moved, next_one = Deadline(loop), Deadline(loop)
+    moved.within(0.01, _noting(said, "never"))
+    moved.within(_LONG, _noting(said, "never"))
+    next_one.within(0.03, _noting(said, "next"))
+    await settled(lambda: said == ["next"])
+    moved.end()
+
+
 async def test_what_is_cancelled_or_ended_is_not_done() -> None:
     loop, said = asyncio.get_running_loop(), list[str]()
     cancelled, ended, kept = Deadline(loop), Deadline(loop), Deadline(loop)

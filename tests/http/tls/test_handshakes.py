@@ -16,16 +16,16 @@ class _Handshakes:
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
     async def begin(self, name: str, network: str | None) -> None:
-        async def run() -> None:
-            async with self.limiter.slot(network):
-                self.running.append(name)
-                try:
-                    await asyncio.Event().wait()
-                finally:
-                    self.running.remove(name)
-
-        self.tasks[name] = asyncio.create_task(run())
+        self.tasks[name] = asyncio.create_task(self.hold(name, network))
         await self.settle()
+
+    async def hold(self, name: str, network: str | None) -> None:
+        async with self.limiter.slot(network):
+            self.running.append(name)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.running.remove(name)
 
     async def end(self, *names: str) -> None:
         for name in names:
@@ -85,3 +85,14 @@ async def test_a_turn_that_was_given_to_who_gives_up_is_passed_on(shakes: _Hands
     await shakes.end("b", "d")
     assert not shakes.limiter._running
     assert not shakes.limiter._waiting
+
+
+async def test_any_number_may_give_up_in_the_same_moment(shakes: _Handshakes) -> None:
+    many = [str(number) for number in range(3000)]
+    for name in many:
+        shakes.tasks[name] = asyncio.create_task(shakes.hold(name, "here"))
+    await shakes.settle()
+    await shakes.end(*many)
+    assert not shakes.limiter._running
+    assert not shakes.limiter._waiting
+    assert all(shakes.tasks[name].cancelled() for name in many)

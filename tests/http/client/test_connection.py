@@ -1,0 +1,74 @@
+"""How a connection that isn't used any more ends, whatever the other side takes."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+import ssl
+import weakref
+from contextlib import suppress
+from typing import Any, cast
+
+from proxy.http.client.connection import Connection
+from proxy.http.tls.handshakes import HandshakeLimiter
+from proxy.http.tls.opening import accept
+from proxy.http.upstream import UpstreamFailed, UpstreamTimeouts
+from tests.http.ends import settled
+from tests.http.tls.sides import Other
+from tests.patience import PATIENCE
+
+_TIMEOUTS = UpstreamTimeouts(connect=1, read=PATIENCE, write=0.1)
+
+
+class _Lost(Connection):
+    """A connection that notes its end."""
+
+    is_lost = False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.is_lost = True
+
+
+async def test_one_whose_end_nobody_takes_is_closed_all_the_same(
+    serving: ssl.SSLContext, trusting: ssl.SSLContext
+) -> None:
+    """TLS says its end, and there may be no space for it: as where the other side reads nothing."""
+    here, there = socket.socketpair()
+    here.setblocking(False)  # noqa: FBT003 - the socket API
+    there.settimeout(PATIENCE)
+    connection, other = _Lost(), Other(there, trusting)
+    with there:
+        await asyncio.gather(
+            accept(here, lambda: serving, lambda: connection, PATIENCE, HandshakeLimiter(1), None),
+            other.shake(),
+        )
+        now = asyncio.get_running_loop().time()
+        connection.begin(cast("Any", None), b"GET", b"x", _TIMEOUTS, now, upgrade=False)
+        for size in (4096, 1):
+            with suppress(BlockingIOError):
+                while True:
+                    here.send(b"x" * size)
+        connection.leave()
+        connection.close()
+        assert not connection.is_lost
+        await settled(lambda: connection.is_lost)
+    assert here.fileno() == -1
+
+
+async def test_nothing_is_left_of_one_that_was_broken_off() -> None:
+    here, there = socket.socketpair()
+    here.setblocking(False)  # noqa: FBT003 - the socket API
+    gc.disable()  # or it would hide what refers to itself
+    try:
+        with there:
+            transport, connection = await asyncio.get_running_loop().create_connection(
+                _Lost, sock=here
+            )
+            left = weakref.ref(transport), weakref.ref(connection)
+            connection.break_off(UpstreamFailed("it isn't wanted any more"))
+            del transport, connection
+            await settled(lambda: left[0]() is None and left[1]() is None)
+    finally:
+        gc.enable()
