@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from proxy.cli.card import card_of
 from proxy.cli.init_identity import make_or_read_key, replace_identity, settle_identity
 from proxy.cli.output import SYSTEM_FOLDER, USAGE, Stop, command_line, remark, say
 from proxy.cli.owner import acting_as, owner_of
@@ -25,6 +26,7 @@ from proxy.config.portal_yaml import (
     load_config,
 )
 from proxy.config.portal_yaml_edit import COMMENT
+from proxy.core.card import write_card
 from proxy.core.display_names import name_problem
 from proxy.core.errors import Invalid
 from proxy.core.http.origin import is_dns_label, parse_origin
@@ -158,7 +160,11 @@ def init(
     _make_stores(portal)
     say(f"Portal ID  {key.public.portal_id}")
     say(f"Address    {portal.config.public_origin(key.public.portal_id)}")
-    remark(f"Next: {command_line(config, 'check')}; then: {command_line(config, 'serve')}")
+    say(f"Card       {write_card(card_of(portal, key.public.portal_id))}")
+    remark("Send the card to friends. Each types: portal-proxy peers add 'CARD'")
+    service = ", or as a service: systemctl enable --now portal-proxy"
+    then = f"{command_line(config, 'serve')}{service if config == SYSTEM_FOLDER else ''}"
+    remark(f"Next: {command_line(config, 'check')}; then: {then}")
 
 
 def show_id(config: ConfigFolder = DEFAULT_FOLDER) -> None:
