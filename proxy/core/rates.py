@@ -12,6 +12,7 @@ table's cells so takes as many requests as that, times the rate.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 ROWS = 65_536
@@ -33,7 +34,7 @@ class Rate:
     unit: Literal["s", "m"]
     burst: int
 
-    @property
+    @cached_property
     def interval(self) -> int:
         """Nanoseconds between two, rounded up: the rate is never more than what was said."""
         return -(-UNITS[self.unit] // self.number)
