@@ -196,7 +196,20 @@ def test_who_has_none_yet_is_told_how_to_get_it(asking: Home, command: str) -> N
 def test_serve_init_asks_for_the_first_one(asking: Home) -> None:
     outcome = asking.call("serve", "--init")
     assert outcome.status == 1
+    assert "Asking https://127.0.0.1:" in outcome.stderr
     assert "can't be reached" in outcome.stderr
+
+
+def test_a_start_that_is_repeated_all_the_time_doesnt_ask_all_the_time(asking: Home) -> None:
+    assert asking.call("serve", "--init").status == 1
+    again = asking.call("serve", "--init")
+    assert again.status == 1
+    assert "Asking" not in again.stderr
+    assert "can't be reached" in again.stderr
+    assert "and at once by: portal-proxy init --acme" in again.stderr
+    # Who asks for it is asked about.
+    by_hand = asking.call("init", "--acme")
+    assert "Asking https://127.0.0.1:" in by_hand.stderr
 
 
 def put(home: Home, *names: str) -> None:
