@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import ssl
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,7 +22,9 @@ import pytest
 
 from proxy.state.acme_files import read_failure
 from proxy.state.layout import State
+from tests.cli.test_owner import NOBODY, Machine, as_root, owners
 from tests.more.acme.pebble import Pebble, without_proxies
+from tests.more.in_front.own_network import own_network
 from tests.patience import PATIENCE
 from tests.wire.harness.portals import end, reserve_port, wait_for_ports
 from tests.wire.harness.raw import LOOPBACK, exchange, request, response
@@ -358,3 +362,27 @@ def test_serve_init_gets_the_first_one(ada: Ada) -> None:
         )  # fmt: skip
     wait_for_ports(ada._process, ada.public, log=ada.log_file)
     assert ("DNS", HOST) in ada.shown(ada.pebble.root())["subjectAltName"]
+
+
+@as_root
+def test_root_asks_at_port_80_and_what_is_got_is_the_owners() -> None:
+    with tempfile.TemporaryDirectory() as name, own_network():
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "pebble").mkdir()
+        with Pebble(folder / "pebble", port80=80) as pebble:
+            asking = {
+                "PORTAL_ACME_DIRECTORY": pebble.directory,
+                "PORTAL_ACME_AGREE": "true",
+                "PORTAL_ACME_AUTHORITIES": str(pebble.authorities),
+            }
+            home = Machine(folder, without_proxies())
+            words = ("--name", "Ada", "--public-url", f"https://{HOST}", "--no-app-hosts")
+            assert home.run("init", *words).status == 0
+            for path in (home.state, *home.state.rglob("*")):
+                os.chown(path, NOBODY, NOBODY)
+            done = home.run("init", "--acme", **asking)
+            found = owners(home)
+    assert done.status == 0, done.stderr
+    assert f"for {HOST}" in done.stdout
+    assert found == {NOBODY}
