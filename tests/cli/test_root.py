@@ -13,7 +13,10 @@ from proxy.cli.root import COMMANDS, with_commands
 from tests.cli.conftest import Home
 from tests.wire.harness.portals import environment
 
-_SERVED_WITHOUT = ("httpx", "rich", "pyrage", "segno", "prometheus_client", "cryptography.x509")
+_SERVED_WITHOUT = (
+    *("httpx", "rich", "pyrage", "segno", "prometheus_client", "cryptography.x509", "uvicorn"),
+    *("click", "acme"),
+)
 """What a Portal that serves without TLS has no use for, until somebody asks for it."""
 _LOADED = """
 import json, sys
