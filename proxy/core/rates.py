@@ -67,11 +67,14 @@ class RateTable:
     def count(self, name: str, rate: Rate, now: int) -> None:
         """Count one more, whether or not it had to wait."""
         cells = self._cells
-        places = self._places(name)
-        busy = max(min(cells[place] for place in places), now) + rate.interval
-        for place in places:
-            # The other's cell may be busy for longer, by somebody else.
-            cells[place] = max(cells[place], busy)
+        first, second = self._places(name)
+        was_first, was_second = cells[first], cells[second]
+        busy = max(min(was_first, was_second), now) + rate.interval
+        # One of them may be busy for longer, by somebody else.
+        if was_first < busy:
+            cells[first] = busy
+        if was_second < busy:
+            cells[second] = busy
 
     def clear(self) -> None:
         """Begin anew: what was counted by another rate says nothing of this one."""
