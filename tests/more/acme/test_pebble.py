@@ -22,6 +22,7 @@ import pytest
 
 from proxy.state.acme_files import read_failure
 from proxy.state.layout import State
+from tests.cli.conftest import Home
 from tests.cli.test_owner import NOBODY, Machine, as_root, owners
 from tests.more.acme.pebble import Pebble, without_proxies
 from tests.more.in_front.own_network import own_network
@@ -233,6 +234,20 @@ def test_a_second_init_asks_for_nothing(ada: Ada) -> None:
     assert ada.state.acme_certificate.read_bytes() == certificate
 
 
+@pytest.mark.parametrize(("typed", "status"), [("y\n", 0), ("n\n", 1), ("\n", 1)])
+def test_at_a_terminal_its_terms_are_agreed_to_or_nothing_is_made(
+    ada: Ada, typed: str, status: int
+) -> None:
+    home = Home(ada.folder, ada.environment)
+    words = ["init", "--name", "Ada", "--public-url", f"https://{HOST}:{ada.public}"]
+    words += ["--no-app-hosts", "--acme", "--directory", ada.pebble.directory]
+    bundle = {"REQUESTS_CA_BUNDLE": str(ada.pebble.authorities)}
+    done = home.run_at_terminal(*words, answer=typed, **bundle)
+    assert done.status == status, done.stderr
+    assert "Do you agree to them? [y/N]" in done.stderr
+    assert home.config.exists() == home.state.exists() == (status == 0)
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_it_is_renewed_without_a_restart_and_by_one_of_several(short: Ada, workers: int) -> None:
     assert short.init().returncode == 0
@@ -256,25 +271,31 @@ def test_it_is_renewed_without_a_restart_and_by_one_of_several(short: Ada, worke
     assert "Traceback" not in short.log
 
 
+def made(done: subprocess.CompletedProcess[str]) -> str:
+    """Return what a command made."""
+    assert done.returncode == 0, done.stderr
+    return "".join(line for line in done.stdout.splitlines() if line.startswith("Made"))
+
+
 def test_an_authority_that_is_gone_ends_nothing_and_is_asked_again_later(short: Ada) -> None:
     assert short.init().returncode == 0
     short.pebble.stop()
     short.start()
-    until(lambda: read_failure(short.state.acme_failure), lambda: short.log)
+    told = "no new certificate: 127.0.0.1 can't be reached"
+    until(lambda: told in short.log, lambda: short.log)
     failure = read_failure(short.state.acme_failure)
     assert failure is not None
     assert "127.0.0.1 can't be reached" in failure.reason
     assert failure.next_try >= failure.at + 15 * 60
-    assert "no new certificate: 127.0.0.1 can't be reached" in short.log
-    told = short.status()["certificate"]["renewal"]["failure"]
-    assert told["reason"] == failure.reason
+    shown = short.status()["certificate"]["renewal"]["failure"]
+    assert shown["reason"] == failure.reason
     assert "warning: " in short.run("check").stdout
     # It serves on, with what it has.
     assert short.serial()
     short.stop()
     # Its owner needn't wait, and an authority that forgot us knows us again.
     short.pebble.start()
-    assert short.init().returncode == 0
+    until(lambda: "acme/certificate.pem, until" in made(short.init()), lambda: short.log)
     assert read_failure(short.state.acme_failure) is None
     short.start()
     until(short.is_good, lambda: short.log)
