@@ -22,9 +22,9 @@ def main() -> None:
         status = quick_health(sys.argv[1:], os.environ)
         if status is not None:
             sys.exit(status)
-    from proxy.cli import main as run  # noqa: PLC0415 - the large part
+    from proxy.cli.root import main as run  # noqa: PLC0415 - the large part
 
-    run()
+    run(command)
 
 
 def _fill_standard_descriptors() -> None:
@@ -44,8 +44,8 @@ def _command(words: Iterable[str]) -> str:
     for word in rest:
         if word == _WITH_VALUE:
             next(rest, "")
-        elif not word.startswith("-"):
-            return word
+        elif not word.startswith(f"{_WITH_VALUE}="):
+            return "" if word.startswith("-") else word  # another option is about the whole program
     return ""
 
 

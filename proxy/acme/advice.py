@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 from proxy.acme.order import Failure, Order
 from proxy.core.errors import shown
 
-INSTALL = "pip install 'portal-proxy[acme]' (pipx: pipx inject portal-proxy 'acme>=5,<6')"
+INSTALL = "pip install 'portal-proxy[acme]', or pipx inject portal-proxy 'acme>=5,<6'"
 
 _ABOUT = {
     "no_library": "the ACME library isn't installed: {install}",

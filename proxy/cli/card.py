@@ -5,7 +5,13 @@ from typing import Annotated
 import typer
 
 from proxy.cli.output import remark, say, say_json
-from proxy.cli.portal_files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_portal
+from proxy.cli.portal_files import (
+    DEFAULT_FOLDER,
+    AsJson,
+    ConfigFolder,
+    PortalFiles,
+    open_portal,
+)
 from proxy.cli.qr import show_qr
 from proxy.core.card import Card, write_card
 from proxy.core.written_id import write_id
@@ -32,19 +38,25 @@ def card(
     """
     portal = open_portal(config)
     portal_id = portal.identity().public.portal_id
-    address = str(portal.config.public_origin(portal_id))
-    line = write_card(Card(portal_id, address, portal.config.name))
+    own = card_of(portal, portal_id)
+    line = write_card(own)
     if as_json:
         say_json(
             {
                 "card": line,
                 "id": portal_id,
                 "written_id": write_id(portal_id),
-                "address": address,
-                "name": portal.config.name,
+                "address": own.address,
+                "name": own.name,
             }
         )
         return
     say(line)
     show_qr(line, wanted=qr)
     remark(f"The ID alone, to read out: {write_id(portal_id)}")
+
+
+def card_of(portal: PortalFiles, portal_id: str) -> Card:
+    """Return the card of this Portal, whose ID is known by now."""
+    address = str(portal.config.public_origin(portal_id))
+    return Card(portal_id, address, portal.config.name)

@@ -4,12 +4,15 @@ import json
 import os
 import tempfile
 import time
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from proxy.cli.card import card_of
+from proxy.cli.init_acme import AcmeAsked, Port80, acme_lines, certify, every_host
 from proxy.cli.init_identity import make_or_read_key, replace_identity, settle_identity
 from proxy.cli.output import SYSTEM_FOLDER, USAGE, Stop, command_line, remark, say
 from proxy.cli.owner import acting_as, owner_of
@@ -25,19 +28,21 @@ from proxy.config.portal_yaml import (
     load_config,
 )
 from proxy.config.portal_yaml_edit import COMMENT
+from proxy.core.card import write_card
 from proxy.core.display_names import name_problem
 from proxy.core.errors import Invalid
 from proxy.core.http.origin import is_dns_label, parse_origin
+from proxy.core.identity import PrivateKey
 from proxy.state.files import create_atomically, make_private_folder
 from proxy.state.identity_key import load_identity
 from proxy.state.layout import State
 from proxy.state.replay import ReplayStore
+from proxy.state.schema import mark_version, refuse_later
 
 _PORTAL_YAML = """\
 # A Portal. Paths in this file are relative to it. After a change: portal-proxy check
 
 {comment}
-from proxy.state.schema import mark_version, refuse_later
 id: {portal_id}
 
 # Shown to peers.
@@ -74,7 +79,7 @@ state: {state}
 # Where the proxy listens: host:port, or unix:path.
 listen:
   # The world: peers, the owner's devices, strangers.
-  public: 0.0.0.0:8080
+  public: {public}
   # This Portal's own apps. Nobody else should reach it.
   apps: 127.0.0.1:8081
   # The owner. Nobody else should reach it.
@@ -84,18 +89,18 @@ listen:
 # tls:
 #   certificate: /etc/letsencrypt/live/8271dd.p.getportal.org/fullchain.pem
 #   key: /etc/letsencrypt/live/8271dd.p.getportal.org/privkey.pem
-"""
+{certificates}"""
 _APART = "# The Portal itself is <short id>.<domain>, its apps are <app>.<short id>.<domain>."
 _ELSEWHERE = (
     "# Peers that are added without an address are looked for at <their short id>.<domain>."
 )
 _STATE = "../state"
 _STATE_OF_SERVICE = "/var/lib/portal-proxy"
-_ASKED = ("name", "domain", "public_url")
+_ASKED = ("name", "domain", "public_url", "acme.email")
 """The places in portal.yaml that the options fill in."""
 
 
-def init(
+def init(  # noqa: PLR0913 - each is an option
     name: Annotated[
         str | None,
         typer.Option(
@@ -131,6 +136,25 @@ def init(
         bool,
         typer.Option("--new-identity", help="Make a new key, and so another Portal of this one."),
     ] = False,
+    acme: Annotated[
+        bool,
+        typer.Option("--acme", help="Get a certificate, where no web server stands in front."),
+    ] = False,
+    email: Annotated[
+        str | None,
+        typer.Option(
+            "--email", metavar="ADDRESS", help="With --acme: whom the authority may write to."
+        ),
+    ] = None,
+    directory: Annotated[
+        str | None,
+        typer.Option(
+            "--directory", metavar="URL", help="With --acme: another authority than Let's Encrypt."
+        ),
+    ] = None,
+    agree: Annotated[
+        bool, typer.Option("--agree", help="With --acme: agree to its terms without being asked.")
+    ] = False,
 ) -> None:
     """Make what is missing: portal.yaml, the key, the contact list.
 
@@ -144,21 +168,41 @@ def init(
     With --no-app-hosts one name is enough, and one certificate for it: peers call apps
     sealed, through the Portal's own host, and browsers come to no app.
 
+    With --acme the proxy needs no web server in front: it gets a certificate from Let's
+    Encrypt, whose terms you are asked to agree to, and renews it while it runs. Port 80
+    of the name must lead here. It goes together with --no-app-hosts, or, with hosts for
+    apps, with each of them listed in portal.yaml.
+
     For example:
       portal-proxy init --config config/ada --name Ada --domain p.getportal.org
       portal-proxy init --name Ada --public-url https://portal.ada.example --no-app-hosts
+      portal-proxy init --name Ada --public-url https://portal.ada.example --no-app-hosts --acme
     """
-    asked = _Asked(name, domain, public_url, app_hosts=not no_app_hosts)
+    certificate = AcmeAsked(email, directory, agree) if acme else None
+    if certificate is None and (email or directory or agree):
+        raise Stop("--email, --directory and --agree are for --acme", status=USAGE)
+    asked = _Asked(name, domain, public_url, app_hosts=not no_app_hosts, acme=certificate)
     path = config / FILE_NAME
     if not os.path.lexists(path) and not is_set_up_by(os.environ):
         _make_portal_yaml(config, asked)
-    portal = open_portal(config)
-    _say_what_is_ignored(portal, asked)
-    key = replace_identity(portal) if new_identity else settle_identity(portal)
-    _make_stores(portal)
+    with Port80.of(config) if acme else nullcontext() as port:
+        portal = open_portal(config)
+        _say_what_is_ignored(portal, asked)
+        key = replace_identity(portal) if new_identity else settle_identity(portal)
+        _make_stores(portal)
+        _say_who_it_is(portal, key)
+        if port is not None:
+            certify(portal, key.public.portal_id, port)
+    service = ", or as a service: systemctl enable --now portal-proxy"
+    then = f"{command_line(config, 'serve')}{service if config == SYSTEM_FOLDER else ''}"
+    remark(f"Next: {command_line(config, 'check')}; then: {then}")
+
+
+def _say_who_it_is(portal: PortalFiles, key: PrivateKey) -> None:
     say(f"Portal ID  {key.public.portal_id}")
     say(f"Address    {portal.config.public_origin(key.public.portal_id)}")
-    remark(f"Next: {command_line(config, 'check')}; then: {command_line(config, 'serve')}")
+    say(f"Card       {write_card(card_of(portal, key.public.portal_id))}")
+    remark("Send the card to friends. Each types: portal-proxy peers add 'CARD'")
 
 
 def show_id(config: ConfigFolder = DEFAULT_FOLDER) -> None:
@@ -185,6 +229,7 @@ class _Asked:
     domain: str | None
     public_url: str | None
     app_hosts: bool
+    acme: AcmeAsked | None = None
 
 
 def _make_portal_yaml(folder: Path, asked: _Asked) -> None:
@@ -195,9 +240,11 @@ def _make_portal_yaml(folder: Path, asked: _Asked) -> None:
         reason = f"{path} doesn't exist yet, so --name and --domain are needed, as in: {example}"
         raise Stop(reason, status=USAGE)
     text = _portal_yaml(asked, _state_of(folder))
+    state = State(plain(folder / os.environ.get("PORTAL_STATE", _state_of(folder))))
+    with acting_as(owner_of(state.folder)):
+        refuse_later(state)
     folder.mkdir(parents=True, exist_ok=True)
     # The key first: were the file there without it, the next init would refuse to make one.
-    state = State(plain(folder / os.environ.get("PORTAL_STATE", _state_of(folder))))
     with acting_as(owner_of(state.folder)):
         make_private_folder(state.folder)
         key = make_or_read_key(state.identity_key)
@@ -221,6 +268,9 @@ def _portal_yaml(asked: _Asked, state: str) -> str:
     wrong = name_problem(name)
     if wrong is not None:
         raise Stop(f"--name: {wrong}")
+    if asked.acme is not None and app_hosts:
+        what = "no certificate for all hosts of apps can be had: --no-app-hosts, or list each"
+        raise Stop(f"--acme: {what} in portal.yaml (docs/setup/acme.md)", status=USAGE)
     domain = _domain_of(public_url) if domain is None and public_url else (domain or "").lower()
     if not all(map(is_dns_label, domain.split("."))):
         raise Stop(f"--domain: expected a domain such as p.getportal.org, not {domain!r:.80}")
@@ -233,6 +283,8 @@ def _portal_yaml(asked: _Asked, state: str) -> str:
         public_url=json.dumps(public_url) if public_url else f"https://{{short_id}}.{domain}",
         app_hosts="# app_hosts: false" if app_hosts else "app_hosts: false",
         state=state,
+        public=_public_address(asked),
+        certificates=acme_lines(asked.acme),
     )
     with tempfile.TemporaryDirectory() as trial:
         (Path(trial) / FILE_NAME).write_text(text, "utf-8")
@@ -240,13 +292,22 @@ def _portal_yaml(asked: _Asked, state: str) -> str:
             load_config(Path(trial), {})
         except Invalid as invalid:
             first = next((p for p in invalid.problems if p.place in _ASKED), None)
-    state = State(plain(folder / os.environ.get("PORTAL_STATE", _state_of(folder))))
-    with acting_as(owner_of(state.folder)):
-        refuse_later(state)
             if first is None:
                 raise
-            raise Stop(f"--{first.place.replace('_', '-')}: {first.what}") from None
+            option = first.place.removeprefix("acme.").replace("_", "-")
+            raise Stop(f"--{option}: {first.what}") from None
     return text
+
+
+def _public_address(asked: _Asked) -> str:
+    """Return where a new Portal listens for the world: behind a web server, or itself."""
+    if asked.acme is None:
+        return "0.0.0.0:8080"
+    port = 443
+    if asked.public_url is not None:
+        with suppress(ValueError):
+            port = parse_origin(asked.public_url.replace(SHORT_ID, ANY_SHORT_ID)).port
+    return json.dumps(f"{every_host()}:{port}")
 
 
 def _domain_of(public_url: str) -> str:
@@ -269,6 +330,11 @@ def _say_what_is_ignored(portal: PortalFiles, asked: _Asked) -> None:
         ("domain", asked.domain and asked.domain.lower(), config.domain),
         ("public_url", asked.public_url, config.public_url),
     ]
+    if asked.acme is not None and config.acme is not None:
+        given += [
+            ("email", asked.acme.email, config.acme.email or "none"),
+            ("directory", asked.acme.directory, config.acme.directory),
+        ]
     path = portal.folder / FILE_NAME
     for field, typed, kept in given:
         if typed is not None and typed != kept:
@@ -294,9 +360,9 @@ def _make_stores(portal: PortalFiles) -> None:
     Both belong to a Portal from its first day: a missing one is then always a loss that ``check``
     reports, and never just a Portal that hasn't been started yet.
     """
+    mark_version(portal.state.folder)
     if portal.contacts.create():
         say(f"Made       {portal.contacts.path}")
     replay = ReplayStore(portal.state.replays)
     replay.open(time.time())
     replay.close()
-    mark_version(portal.state.folder)

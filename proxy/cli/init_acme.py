@@ -11,19 +11,21 @@ import json
 import socket
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from proxy.acme.advice import INSTALL
 from proxy.acme.order import Order
-from proxy.cli.output import USAGE, Stop, remark, say, utc
+from proxy.cli.output import USAGE, Stop, command_line, remark, say, utc
 from proxy.cli.portal_files import PortalFiles
 from proxy.config.acme import LETS_ENCRYPT, Acme, directory_url
 from proxy.config.config_file import is_there
 from proxy.config.portal_yaml import FILE_NAME, load_config
+from proxy.core.certificate_renewal import may_try
 from proxy.server.sockets import ListeningSocket, open_socket
-from proxy.state.acme_files import forget_failure
+from proxy.state.acme_files import forget_failure, read_failure
 
 _HINT = """
 # Or the proxy gets a certificate for itself, and renews it: portal-proxy init --acme
@@ -141,11 +143,18 @@ def _next(error: OSError) -> str:
     return ""
 
 
-def certify(portal: PortalFiles, portal_id: str, port: Port80) -> None:
-    """Get a certificate, unless the one that is there will do; raises ``Stop``."""
+def certify(
+    portal: PortalFiles, portal_id: str, port: Port80, *, is_asked_for: bool = True
+) -> None:
+    """Get a certificate, unless the one that is there will do; raises ``Stop``.
+
+    After a failure it is tried again at once where somebody asks for it. A start doesn't: it may be
+    one of many in a row.
+    """
     from proxy.acme.issuing import NotIssued  # noqa: PLC0415 - as above
     from proxy.server.certifying import (  # noqa: PLC0415 - only this pays for the server
         certify_once,
+        note_failure,
         order_of,
         read_certificate,
         why_due,
@@ -158,6 +167,9 @@ def certify(portal: PortalFiles, portal_id: str, port: Port80) -> None:
     if certificate is not None and not why:
         say(f"There      {order.certificate}, until {utc(certificate.ends)}")
         return
+    note = portal.state.acme_failure
+    if not is_asked_for:
+        _wait_for_the_next_try(portal)
     _require_library()
     if port.listening is None:
         raise Stop(f"no certificate: {port.why_not}")
@@ -165,12 +177,24 @@ def certify(portal: PortalFiles, portal_id: str, port: Port80) -> None:
     try:
         asyncio.run(certify_once(portal.config, portal_id, port.listening))
     except NotIssued as error:
+        with suppress(OSError):
+            note_failure(note, str(error), time.time(), 0.0)
         raise Stop(f"no certificate: {error}") from None
-    forget_failure(portal.state.acme_failure)
+    forget_failure(note)
     made = read_certificate(order)
     if made is None:
         raise Stop(f"no certificate: {order.certificate} can't be read")
     say(f"Made       {order.certificate}, until {utc(made.ends)}, for {', '.join(order.names)}")
+
+
+def _wait_for_the_next_try(portal: PortalFiles) -> None:
+    failure = read_failure(portal.state.acme_failure)
+    if failure is not None and not may_try(time.time(), failure.next_try):
+        command = command_line(portal.folder, "init", "--acme")
+        raise Stop(
+            f"no certificate since {utc(failure.at)}: {failure.reason}; it is tried again from "
+            f"{utc(failure.next_try)} on, and at once by: {command}"
+        )
 
 
 def _asked_for(portal: PortalFiles) -> Acme:

@@ -246,6 +246,8 @@ def _say_who_may_know(portal: PortalFiles, contacts: ContactList, peer: Contact)
         ids = [shortest_id(contacts, other) for other in after] or ["none"]
         verb = "keep it from" if app in knowing else "show it to"
         say(f"To {verb} {app}: {command_line(portal.folder, 'apps', 'allow', app, *ids)}")
+    ping = command_line(portal.folder, "ping", shortest_id(contacts, peer))
+    say(f"To see whether calls get through: {ping}")
 
 
 def _described(portal: PortalFiles, contacts: ContactList, peer: Contact) -> dict[str, object]:

@@ -44,7 +44,7 @@ def serve(
         make_what_is_missing(portal)
         if is_certificate_missing(portal):
             with Port80.of(config) as port:
-                certify(portal, portal.identity().public.portal_id, port)
+                certify(portal, portal.identity().public.portal_id, port, is_asked_for=False)
     problems = start_problems(portal)
     if problems:
         complain_of(problems)

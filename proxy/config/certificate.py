@@ -5,7 +5,6 @@ links are followed and root may own it, since that is how certbot and others kee
 """
 
 import logging
-import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,19 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from cryptography import x509
-from cryptography.exceptions import InternalError, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_private_key,
-)
-
-from proxy.config.config_file import read_config_file
 from proxy.core.errors import Invalid, Problem
 from proxy.state.file_watch import FileWatch, Versions
-from proxy.state.files import Unreadable, Unsafe, file_version, read_external, unreadable
+from proxy.state.files import Unreadable, Unsafe, file_version, unreadable
 
 SOON = 14 * 86_400
 """Seconds before its end at which a certificate that wasn't renewed is worth a word."""
@@ -33,14 +22,6 @@ SOON = 14 * 86_400
 _UNTRUSTED = "neither browsers nor peers take it there"
 _log = logging.getLogger("proxy.certificate")
 _Read = TypeVar("_Read")
-_UNREADABLE = (
-    *(ValueError, TypeError, OverflowError, UnsupportedAlgorithm, InternalError),
-    *(x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType),
-)
-"""What the library raises for what is damaged, or none of its kind."""
-_KEY = re.compile(
-    rb"-----BEGIN (?P<label>(?:[A-Z0-9]+ )*PRIVATE KEY)-----.*?-----END (?P=label)-----", re.DOTALL
-)
 
 
 @dataclass(frozen=True)
@@ -92,20 +73,25 @@ class Certificate:
 
 def load_certificate(certificate: Path, key: Path) -> Certificate:
     """Read the two files (PEM); raises ``Invalid`` with every problem of both."""
+    from proxy.config.certificate_pem import (  # noqa: PLC0415 - large; for who speaks TLS alone
+        read_leaf,
+        read_public_key,
+    )
+
     failures: list[Invalid] = []
-    leaf = _read(certificate, _leaf, failures)
-    public = _read(key, _public_key, failures)
+    leaf = _read(certificate, read_leaf, failures)
+    public = _read(key, read_public_key, failures)
     if leaf is None or public is None:
         kind = Unreadable if any(isinstance(each, Unreadable) for each in failures) else Invalid
         raise kind([problem for each in failures for problem in each.problems])
-    if _plain(leaf.public_key()) != _plain(public):
+    if leaf.public_key != public:
         raise Invalid([Problem(str(key), "", f"isn't the key of the certificate in {certificate}")])
     return Certificate(
         _context(certificate, key),
         str(certificate),
-        _names(leaf),
-        leaf.not_valid_before_utc.timestamp(),
-        leaf.not_valid_after_utc.timestamp(),
+        leaf.names,
+        leaf.begins,
+        leaf.ends,
     )
 
 
@@ -200,48 +186,6 @@ def _read(path: Path, read: Callable[[Path], _Read], failures: list[Invalid]) ->
     except (Unsafe, ValueError) as error:
         failures.append(Invalid([Problem(str(path), "", str(error))]))
     return None
-
-
-def _leaf(path: Path) -> x509.Certificate:
-    """Return the first certificate of the file: the one that the others vouch for.
-
-    Every part of it that is used can be read: they are decoded when they are asked for.
-    """
-    try:
-        leaf = x509.load_pem_x509_certificates(read_config_file(path))[0]
-        _plain(leaf.public_key())
-        _names(leaf)
-        _date(leaf.not_valid_before_utc.timestamp())
-        _date(leaf.not_valid_after_utc.timestamp())
-    except _UNREADABLE:
-        raise ValueError("holds no certificate in PEM that can be read") from None
-    return leaf
-
-
-def _public_key(path: Path) -> PublicKeyTypes:
-    """Return the public half of the key; what is raised holds nothing of the file."""
-    match = _KEY.search(read_external(path))
-    if match is None:
-        raise ValueError("holds no private key in PEM")
-    try:
-        return load_pem_private_key(match[0], password=None).public_key()
-    except TypeError:
-        raise ValueError("is encrypted: the proxy needs a key without a passphrase") from None
-    except _UNREADABLE:
-        raise ValueError("holds a private key that can't be read") from None
-
-
-def _plain(key: PublicKeyTypes) -> bytes:
-    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-
-
-def _names(leaf: x509.Certificate) -> frozenset[str]:
-    try:
-        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
-        return frozenset()  # as browsers read it: the common name counts no more
-    hosts = [name.lower() for name in names.get_values_for_type(x509.DNSName)]
-    return frozenset([*hosts, *map(str, names.get_values_for_type(x509.IPAddress))])
 
 
 def _context(certificate: Path, key: Path) -> ssl.SSLContext:

@@ -12,6 +12,7 @@ table's cells so takes as many requests as that, times the rate.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 ROWS = 65_536
@@ -33,7 +34,7 @@ class Rate:
     unit: Literal["s", "m"]
     burst: int
 
-    @property
+    @cached_property
     def interval(self) -> int:
         """Nanoseconds between two, rounded up: the rate is never more than what was said."""
         return -(-UNITS[self.unit] // self.number)
@@ -66,11 +67,14 @@ class RateTable:
     def count(self, name: str, rate: Rate, now: int) -> None:
         """Count one more, whether or not it had to wait."""
         cells = self._cells
-        places = self._places(name)
-        busy = max(min(cells[place] for place in places), now) + rate.interval
-        for place in places:
-            # The other's cell may be busy for longer, by somebody else.
-            cells[place] = max(cells[place], busy)
+        first, second = self._places(name)
+        was_first, was_second = cells[first], cells[second]
+        busy = max(min(was_first, was_second), now) + rate.interval
+        # One of them may be busy for longer, by somebody else.
+        if was_first < busy:
+            cells[first] = busy
+        if was_second < busy:
+            cells[second] = busy
 
     def clear(self) -> None:
         """Begin anew: what was counted by another rate says nothing of this one."""

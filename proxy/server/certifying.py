@@ -20,12 +20,13 @@ from proxy.config.acme import CHALLENGES
 from proxy.config.certificate import Certificate, load_certificate
 from proxy.config.limits import Limits
 from proxy.config.portal_yaml import Config
-from proxy.core.certificate_renewal import due_at, may_try, wait_after
+from proxy.core.certificate_renewal import FIRST_WAIT, due_at, may_try, wait_after
 from proxy.core.errors import Invalid
 from proxy.http.server.timeouts import ConnectionTimeouts
 from proxy.server.listener import Listener
 from proxy.server.sockets import ListeningSocket
 from proxy.state.acme_files import Failure, forget_failure, read_failure, write_failure
+from proxy.state.files import make_private_folder
 from proxy.state.layout import State
 from proxy.state.system_errors import explained
 from proxy.transfer.access_log import Logged
@@ -78,6 +79,16 @@ def read_certificate(order: Order) -> Certificate | None:
         return None
 
 
+def note_failure(path: Path, reason: str, now: float, chance: float) -> Failure:
+    """Keep why a try failed, and when the next one may be; raises ``OSError``."""
+    before = read_failure(path)
+    times = before.times + 1 if before is not None else 1
+    failure = Failure(reason, int(now), times, int(now + wait_after(times, chance)))
+    make_private_folder(path.parent)
+    write_failure(path, failure)
+    return failure
+
+
 def challenge_listener(
     challenges: Challenges, config: Config, portal_id: str, listening: ListeningSocket
 ) -> Listener:
@@ -119,6 +130,8 @@ class Certifying:
         self._challenges = Challenges()
         self._where = str(config.acme.listen) if config.acme else ""
         self._task: asyncio.Task[None] | None = None
+        self._unwritten: Failure | None = None
+        """The last failure where the disk takes none."""
 
     def begin(self, listening: ListeningSocket) -> Listener:
         """Renew from now on; return the listener at which an authority looks."""
@@ -149,29 +162,29 @@ class Certifying:
             if certificate is None:
                 return _LONGEST_SLEEP
             return due_at(certificate.begins, certificate.ends, self._spread) - now
-        failure = await asyncio.to_thread(read_failure, self._note)
+        failure = await asyncio.to_thread(read_failure, self._note) or self._unwritten
         if failure is not None and not may_try(now, failure.next_try):
             return failure.next_try - now
         log.info("a new certificate is asked for: %s", why)
         try:
             await issue(self._order, self._challenges, self._where)
         except NotIssued as error:
-            return await self._note_failure(str(error), failure)
+            return await self._note_failure(str(error))
         log.info("%s certified %s", self._order.directory, ", ".join(self._order.names))
+        self._unwritten = None
         with suppress(OSError):  # then it is replaced by the next failure
             await asyncio.to_thread(forget_failure, self._note)
         return _SHORTEST_SLEEP
 
-    async def _note_failure(self, reason: str, before: Failure | None) -> float:
-        times = before.times + 1 if before is not None else 1
-        wait = wait_after(times, self._chance())
-        now = int(self._clock())
-        failure = Failure(reason, now, times, now + int(wait))
-        what = "no new certificate: %s; it is tried again in %d minutes"
-        log.error(what, reason, max(1, round(wait / 60)))
+    async def _note_failure(self, reason: str) -> float:
+        now, chance = self._clock(), self._chance()
         try:
-            await asyncio.to_thread(write_failure, self._note, failure)
+            failure = await asyncio.to_thread(note_failure, self._note, reason, now, chance)
         except OSError as error:
             log.error("%s can't be written: %s", self._note, explained(error))  # noqa: TRY400
-            await asyncio.sleep(wait)  # nobody else would remember to wait
+            failure = Failure(reason, int(now), 1, int(now + FIRST_WAIT))
+            self._unwritten = failure
+        wait = failure.next_try - now
+        what = "no new certificate: %s; it is tried again in %d minutes"
+        log.error(what, reason, max(1, round(wait / 60)))
         return wait

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from proxy.cli import cli
+from proxy.cli.root import with_commands
 from tests.patience import PATIENCE
 from tests.wire.harness import preloaded
 from tests.wire.harness.portals import environment
@@ -95,7 +95,7 @@ class Home:
     def call(self, *words: str, **environment: str) -> Outcome:
         """Run a command in this process: quicker, and the same from the arguments on."""
         variables = {"PORTAL_CONFIG": str(self.config), **environment}
-        result = CliRunner().invoke(cli, list(words), env=variables)
+        result = CliRunner().invoke(with_commands(), list(words), env=variables)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Outcome(result.exit_code, result.stdout, result.stderr)

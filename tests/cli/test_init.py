@@ -38,6 +38,8 @@ def test_init_makes_a_portal_that_check_finds_nothing_wrong_with(home: Home) -> 
     assert is_portal_id(portal_id.removesuffix("\n"))
     assert f"Portal ID  {portal_id}" in outcome.stdout
     assert f"Address    https://{portal_id[:6]}.p.getportal.org\n" in outcome.stdout
+    assert f"Card       {home.run('card').stdout}" in outcome.stdout
+    assert outcome.stderr.endswith("Next: portal-proxy check; then: portal-proxy serve\n")
     checked = home.run("check")
     # It can't know yet what will stand in front. Of descriptors this machine may have too few. And
     # nobody had the time for a backup.

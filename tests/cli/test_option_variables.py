@@ -3,13 +3,13 @@
 import typer
 from typer.core import TyperGroup
 
-from proxy.cli import cli
+from proxy.cli.root import with_commands
 from proxy.cli.option_variables import TYPED_ALONE, variables_of
 from tests.cli.conftest import Home
 
 
 def root() -> TyperGroup:
-    found = typer.main.get_command(cli)
+    found = typer.main.get_command(with_commands())
     assert isinstance(found, TyperGroup)
     return found
 

@@ -74,6 +74,7 @@ def test_add_says_who_may_know_the_peer_and_the_commands_that_change_it(
     config = f"--config {home.config}"
     assert f"portal-proxy apps allow guestbook b8rk3f 8271dd {config}\n" in outcome.stdout
     assert f"portal-proxy apps allow files b8rk3f {config}\n" in outcome.stdout
+    assert outcome.stdout.endswith(f"portal-proxy ping 8271dd {config}\n")
 
 
 def test_the_command_that_add_shows_does_what_it_says(ada_with_apps: Home) -> None:

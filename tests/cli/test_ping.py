@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
-from proxy.cli import cli
+from proxy.cli.root import with_commands
 from proxy.core.access.policy import Contact
 from tests.cli.remote_portals import (
     WIDE,
@@ -96,7 +96,7 @@ class Home:
     def ping(self, peer: str = "Bob", *words: str) -> Findings:
         """Run ``ping --json`` in this process."""
         variables = {"PORTAL_CONFIG": str(self.ada.config)}
-        result = CliRunner().invoke(cli, ["ping", peer, "--json", *words], env=variables)
+        result = CliRunner().invoke(with_commands(), ["ping", peer, "--json", *words], env=variables)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Findings(result.exit_code, json.loads(result.stdout))

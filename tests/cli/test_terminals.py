@@ -271,7 +271,7 @@ def test_check_finds_nothing_wrong_with_no_terminals(ada: Home) -> None:
 
 
 def test_a_proxy_doesnt_start_with_a_broken_list_of_terminals(adas: Home) -> None:
-    spoilt(adas, "terminals.yaml", "v: 2\n")
+    spoilt(adas, "terminals.yaml", "v: 0\n")
     outcome = adas.call("serve")
     assert outcome.status == 1
     assert "terminals.yaml" in outcome.stderr

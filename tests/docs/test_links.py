@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from proxy.cli import cli
+from proxy.cli.root import with_commands
 from proxy.config.app_settings import SettingsFile as AppSettings
 from proxy.config.limits import LimitsFile
 from proxy.config.listen import ListenFile
@@ -75,7 +75,7 @@ def test_every_decision_is_in_the_index() -> None:
 @pages
 def test_every_command_that_is_named_exists(page: Path) -> None:
     groups = {"peers", "apps", "terminals"}
-    root = typer.main.get_group(cli)
+    root = typer.main.get_group(with_commands())
     wrong = []
     for code in _code(page):
         for words in re.findall(r"portal-proxy((?: +(?:--config \S+|[a-z]+))*)", code):
@@ -93,7 +93,7 @@ def test_every_command_that_is_named_exists(page: Path) -> None:
 def test_the_guide_for_owners_names_every_command_and_its_options() -> None:
     text = _text(ROOT / "docs" / "operating.md")
     missing = []
-    for name, command in typer.main.get_group(cli).commands.items():
+    for name, command in typer.main.get_group(with_commands()).commands.items():
         verbs = getattr(command, "commands", None)
         for words, verb in (
             [(f"{name} {inner}", each) for inner, each in verbs.items()]

@@ -314,13 +314,13 @@ def test_a_rate_is_one_of_all_workers_and_can_be_set_while_they_run(
         portal.start()
         eventually(lambda: portal.log.count("owner listener:") == portal.workers)
         stage = Stage(portal, app)
-        assert stage.passing(stage.ask, 100) == 100
+        assert stage.passing(stage.ask, 40) == 40
         stage.set_limits("rate_per_client: 1/m burst 20")
-        assert stage.passing(stage.ask, 60) == 20
-        assert stage.passing(lambda: stage.ask(OTHER), 60) == 20
+        assert stage.passing(stage.ask, 30) == 20
+        assert stage.passing(lambda: stage.ask(OTHER), 30) == 20
         stage.set_limits("rate_per_client: off")
-        assert stage.passing(stage.ask, 60) == 60
-        eventually(lambda: told(portal, "requests_total", code="rate_limited") == 80)
+        assert stage.passing(stage.ask, 30) == 30
+        eventually(lambda: told(portal, "requests_total", code="rate_limited") == 20)
     finally:
         portal.release()
     assert Portal.MISTAKE not in portal.log, portal.log

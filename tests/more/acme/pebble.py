@@ -74,6 +74,8 @@ class Pebble:
     folder: Path
     life: int = _YEAR
     names: tuple[str, ...] = ("portal.ada.example",)
+    port80: int = 0
+    """Where it looks for what stands at port 80; 0 is any free port."""
     _process: subprocess.Popen[bytes] | None = None
     _holders: list[socket.socket] = field(default_factory=list)
 
@@ -84,7 +86,8 @@ class Pebble:
         self.program = program
         self.nameserver = Nameserver(*self.names)
         self.nameserver.__enter__()
-        self.port, self.management, self.port80 = (self._reserve() for _ in range(3))
+        self.port, self.management = self._reserve(), self._reserve()
+        self.port80 = self.port80 or self._reserve()
         chain, key = write_pair(self.folder, authority().issue(LOOPBACK, "localhost"))
         self.authorities = self.folder / "authorities.pem"
         self.authorities.write_bytes(authority().pem)

@@ -37,7 +37,7 @@ def _look_up(host: Any, *rest: Any, **more: Any) -> Any:
 
 socket.getaddrinfo = _look_up
 
-from proxy.cli import main  # noqa: E402 - the resolver is there before anything asks it
+from proxy.cli.root import main  # noqa: E402 - the resolver is there before anything asks it
 
 if __name__ == "__main__":
     main()

@@ -19,7 +19,7 @@ def _shifted() -> float:
 
 time.time = _shifted
 
-from proxy.cli import main  # noqa: E402 - the clock is wrong before anything reads it
+from proxy.cli.root import main  # noqa: E402 - the clock is wrong before anything reads it
 
 if __name__ == "__main__":
     main()

@@ -8,7 +8,7 @@ from proxy.state import dumps
 
 dumps._set_undumpable = lambda: None
 
-from proxy.cli import main  # noqa: E402 - what it loads must find the change made
+from proxy.cli.root import main  # noqa: E402 - what it loads must find the change made
 
 if __name__ == "__main__":
     main()

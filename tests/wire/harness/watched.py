@@ -46,7 +46,7 @@ for _name in _real:
     setattr(os, _name, _noted(_name))
 sys.addaudithook(_note)
 
-from proxy.cli import main  # noqa: E402 - what it does is noted from the first moment
+from proxy.cli.root import main  # noqa: E402 - what it does is noted from the first moment
 
 if __name__ == "__main__":
     main()
