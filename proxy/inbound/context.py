@@ -47,7 +47,7 @@ class InboundContext:
         self.places.take_settings(config.limits, config.trusted_proxies)
         self.rates.take_settings(config.limits, config.trusted_proxies)
         self.spool.limit = config.limits.spooled_body
-        self.relay_limits = RelayLimits(message=config.limits.websocket_message)
+        self.websocket_limits = WebSocketLimits(message=config.limits.websocket_message)
 
     def admit(self, request: Request, now: float, rates: Rates | None) -> Admission | None:
         """Ask the gate; None where it has to be asked again, behind something that takes time.

@@ -9,6 +9,6 @@ These know of each other by a ``worker_table``, and are ``orphans`` when the fir
 says what each signal does, ``reloading`` takes portal.yaml over at one of them, and
 ``service_manager`` is who started us and wants to hear how we are. ``quick_health`` is the command
 health, as long as all is as usual. ``status`` tells the owner of everything.
-``certifying`` gets the public listener's certificate and keeps it new, where the owner asks for that.
-``tuning`` is about memory.
+``certifying`` gets the public listener's certificate and keeps it new, where the owner asks for
+that. ``tuning`` is about memory.
 """

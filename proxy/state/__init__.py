@@ -9,7 +9,7 @@ the system had against one.
 sets, ``surplus_responses`` when an app answered twice,
 ``owner_token`` what the owner's commands show to the running proxy. ``contacts``, ``terminals`` and
 ``sealing_keys`` have folders of their own.
-``running_note`` says where the proxy listens, ``acme_files`` what is kept of a certificate that it got
-for itself.
+``running_note`` says where the proxy listens, ``acme_files`` what is kept of a certificate that it
+got for itself.
 ``dumps`` keeps what is in memory from being copied to disk.
 """

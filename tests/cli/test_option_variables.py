@@ -3,8 +3,8 @@
 import typer
 from typer.core import TyperGroup
 
-from proxy.cli.root import with_commands
 from proxy.cli.option_variables import TYPED_ALONE, variables_of
+from proxy.cli.root import with_commands
 from tests.cli.conftest import Home
 
 

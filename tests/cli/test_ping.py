@@ -96,7 +96,9 @@ class Home:
     def ping(self, peer: str = "Bob", *words: str) -> Findings:
         """Run ``ping --json`` in this process."""
         variables = {"PORTAL_CONFIG": str(self.ada.config)}
-        result = CliRunner().invoke(with_commands(), ["ping", peer, "--json", *words], env=variables)
+        result = CliRunner().invoke(
+            with_commands(), ["ping", peer, "--json", *words], env=variables
+        )
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Findings(result.exit_code, json.loads(result.stdout))

@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from proxy.cli import ping_thorough
-from proxy.cli.root import with_commands
 from proxy.cli.ping_thorough import NAMES
+from proxy.cli.root import with_commands
 from tests.cli.remote_portals import in_mode
 from tests.wire.harness.portals import ROOT, Portal
 
@@ -37,7 +37,9 @@ class Home:
     def ping(self, mode: Mode = "sealed", connect: int | None = None) -> dict[str, Any]:
         self.ada.knows(in_mode(self.bob.as_contact(connect=connect), mode), apps={})
         words = ["ping", "Bob", "--json", "--thorough", "--timeout", "20"]
-        result = CliRunner().invoke(with_commands(), words, env={"PORTAL_CONFIG": str(self.ada.config)})
+        result = CliRunner().invoke(
+            with_commands(), words, env={"PORTAL_CONFIG": str(self.ada.config)}
+        )
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return {step["name"]: step for step in json.loads(result.stdout)["steps"]}

@@ -99,7 +99,7 @@ class Tokens:
 class Listener:
     """The apps listener of a Portal that has one app and one peer."""
 
-    def __init__(self, mode: str, **limits: int) -> None:
+    def __init__(self, mode: str, **limits: Any) -> None:
         self.stage = Stage(mode)
         self.active = ActiveRequests()
         self.is_peer_known = True
