@@ -20,6 +20,7 @@ from proxy.outbound.relay import OutboundRelay
 from proxy.outbound.sealed import SealedTransport
 from proxy.outbound.signed import SignedTransport
 from proxy.transfer.active_requests import ActiveRequests
+from proxy.transfer.rates import RateTables
 from proxy.transfer.shared_counts import ALONE
 from tests.outbound.exchanges import settle
 from tests.outbound.peers import PEER, Stage
@@ -115,6 +116,7 @@ class Listener:
             apps={"box": None},
             catalogue=SimpleNamespace(unavailable=frozenset()),
             peer=self.peer,
+            rates=RateTables(),
         )
         transports = {
             "sealed": SealedTransport(self.stage.context, self.stage.documents)
