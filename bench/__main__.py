@@ -25,6 +25,7 @@ from bench.ratios import ratios_of
 from bench.report import conditions, machinery, tables, write
 from bench.rounds import Pace, run_all
 from bench.sockets import measure_message, measure_sockets
+from bench.start import composition, measure_start
 from bench.subjects import Apps, hop, start_apps
 from bench.syscalls import calls_per_request
 from bench.tails import THRONG, measure_tails, measure_throng
@@ -37,9 +38,10 @@ _FULL = Pace(rounds=7, seconds=1.0, limit=1050)
 _FEW_ROUNDS = 3
 _QUICKLY = (
     "hop", "calls", "baseline", "streams", "tls", "way_in", "engine",
-    "memory", "syscalls", "message", "tails", "workers",
+    "memory", "start", "syscalls", "message", "tails", "workers",
 )  # fmt: skip
 _PARTS = "parts"
+_START = "start"
 _NAMES = (*_QUICKLY, "without_aes", "throng", "instructions", _PARTS, "mixed")
 _COUNTED = frozenset({"ours", "nginx", "bare_asyncio", "aiohttp", "asgiproxy"})
 """Whose instructions are counted: under valgrind, the others take minutes."""
@@ -104,6 +106,7 @@ def _bench(plan: Plan, out: Path) -> int:
             ratios |= _memory(crew, apps, plan.few, failures)
         ratios |= _rest(crew, apps, plan, failures)
         parts = _parts(crew, apps, plan, failures)
+        memory = _made_of(crew, plan, failures)
     failures |= _unmeasured(ratios, plan, failures)
     text = tables(results, ratios, failures)
     tell(f"\n{text}")
@@ -113,6 +116,9 @@ def _bench(plan: Plan, out: Path) -> int:
     if parts:
         tell(f"{parts}\n")
         keep(out, "parts.md", f"{said}\n\n{parts}\n", is_kept=plan.is_kept)
+    if memory:
+        tell(f"{memory}\n")
+        keep(out, "start.md", f"{said}\n\n{memory}\n", is_kept=plan.is_kept)
     for one in results:
         if one.comparison.name == "hop":
             keep(out, "machinery.md", machinery(one, ratios) + "\n", is_kept=plan.is_kept)
@@ -161,6 +167,7 @@ def _rest(crew: Crew, apps: Apps, plan: Plan, failures: dict[str, str]) -> dict[
 
     tail = max(pace.seconds, _LEAST_TAIL)
     measures: dict[str, Callable[[], dict[str, Spread]]] = {
+        _START: lambda: measure_start(crew, few),
         "syscalls": calls,
         "message": lambda: {MESSAGE: measure_message(crew, few, pace.seconds)},
         "tails": lambda: measure_tails(crew, apps, few, tail, plan.baseline, failures.__setitem__),
@@ -189,6 +196,17 @@ def _parts(crew: Crew, apps: Apps, plan: Plan, failures: dict[str, str]) -> str:
         return measure_parts(crew, apps)
     except (NotStarted, Wrong) as error:
         failures[_PARTS] = str(error)
+        return ""
+
+
+def _made_of(crew: Crew, plan: Plan, failures: dict[str, str]) -> str:
+    """Return the table of what an idle Portal's memory is made of; "" where there is none."""
+    if _START not in plan.names:
+        return ""
+    try:
+        return composition(crew)
+    except (NotStarted, Wrong) as error:
+        failures["start.md"] = str(error)
         return ""
 
 

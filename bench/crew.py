@@ -120,7 +120,7 @@ class Crew:
         try:
             with log.open("ab") as sink:
                 process = subprocess.Popen(  # noqa: S603 - our own lines, no shell
-                    whole, cwd=tree, env=_environment(), stdin=subprocess.DEVNULL, stdout=sink,
+                    whole, cwd=tree, env=environment(), stdin=subprocess.DEVNULL, stdout=sink,
                     stderr=sink, start_new_session=True,
                 )  # fmt: skip
         except OSError as error:
@@ -181,7 +181,7 @@ def _takes_connections(port: int) -> bool:
     return True
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Return this environment without anybody's HTTP proxy: the run is all on loopback."""
     kept = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
     kept.pop("PORTAL_CONFIG", None)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from bench.figures import shown
 from bench.mixed import GROWTH
+from bench.start import CPU_TO_READY, HEALTH, RESIDENT
 from bench.tails import TAILS, THRONG
 
 IDLE = "mb_per_1000_idle"
@@ -71,6 +72,9 @@ GOALS = {
     IDLE: Goal("memory", 2.8),
     WEBSOCKETS: Goal("memory", 12),
     UPLOAD: Goal("memory", 1),
+    CPU_TO_READY: Goal("start", 0.7),
+    RESIDENT: Goal("start", 50),
+    HEALTH: Goal("start", 3),
     "syscalls_public_hop": Goal("syscalls", 6),
     "syscalls_verifying_hop": Goal("syscalls", 14),
 }

@@ -52,6 +52,8 @@ class Portal:
     """Whose code it runs."""
     secure: bool = False
     """Whether its public listener speaks TLS."""
+    owner: int = 0
+    """The port of its owner's listener."""
 
     @property
     def id(self) -> str:
@@ -123,12 +125,12 @@ def make(
     (folder / "config").mkdir()
     portal = Portal(
         name, folder, create_identity(folder / "state" / "identity.key"), crew.port(), crew.port(),
-        tree, secure=pair is not None,
+        tree, secure=pair is not None, owner=crew.port(),
     )  # fmt: skip
     text = _PORTAL_YAML.format(
         name=name, domain=DOMAIN, aliases=f'"{alias}"' if alias else "",
         scheme="https" if pair else "http", tls=_TLS.format(*pair) if pair else "",
-        public=portal.public, apps=portal.apps, owner=crew.port(),
+        public=portal.public, apps=portal.apps, owner=portal.owner,
     )  # fmt: skip
     (folder / "config" / "portal.yaml").write_text(text)
     portal.knows(apps=())

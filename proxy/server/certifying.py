@@ -28,6 +28,7 @@ from proxy.server.sockets import ListeningSocket
 from proxy.state.acme_files import Failure, forget_failure, read_failure, write_failure
 from proxy.state.files import make_private_folder
 from proxy.state.layout import State
+from proxy.state.schema import version_problems
 from proxy.state.system_errors import explained
 from proxy.transfer.access_log import Logged
 from proxy.transfer.catch_all import CatchAll
@@ -122,6 +123,7 @@ class Certifying:
         self._config = config
         self._id = portal_id
         self._order = order_of(config, portal_id)
+        self._state = config.state
         self._note = State(config.state).acme_failure
         self._clock = clock
         self._chance = chance
@@ -165,6 +167,8 @@ class Certifying:
         failure = await asyncio.to_thread(read_failure, self._note) or self._unwritten
         if failure is not None and not may_try(now, failure.next_try):
             return failure.next_try - now
+        if await asyncio.to_thread(list, version_problems(self._state)):
+            return _LONGEST_SLEEP  # the state is a later program's, which sees to it
         log.info("a new certificate is asked for: %s", why)
         try:
             await issue(self._order, self._challenges, self._where)

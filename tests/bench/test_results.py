@@ -18,6 +18,7 @@ from bench.pages import PAGE, NoPlace, filled
 from bench.ratios import ratios_of
 from bench.report import machinery, tables, write
 from bench.rounds import Results
+from bench.start import CPU_TO_READY, HEALTH, RESIDENT
 from bench.subjects import Subject
 from bench.tails import TAILS, THRONG
 from bench.work import ALONE, GET, POST
@@ -47,7 +48,7 @@ def test_ratios_have_their_names() -> None:
 def test_every_goal_is_the_goal_of_something_that_is_measured() -> None:
     measured = {pair.name for one in comparisons(ROOT) for pair in one.pairs}
     measured |= {latency.name for one in comparisons(ROOT) for latency in one.latencies}
-    alone = {IDLE, UPLOAD, WEBSOCKETS, GROWTH, THRONG, *SYSCALLS}
+    alone = {IDLE, UPLOAD, WEBSOCKETS, GROWTH, THRONG, CPU_TO_READY, RESIDENT, HEALTH, *SYSCALLS}
     alone |= {f"p99_{name}_vs_baseline" for name in TAILS}
     alone |= {f"p99_over_p50_{name}" for name in TAILS}
     assert set(GOALS) - measured == alone | {"sealed_64mib_vs_nginx_64k"}
@@ -57,11 +58,22 @@ def test_every_goal_is_the_goal_of_something_that_is_measured() -> None:
 
 def test_the_page_tells_of_every_goal_and_has_a_place_for_every_table() -> None:
     page = PAGE.read_text("utf-8")
-    for name in ("table.md", "machinery.md", "curves.md", "workers.md", "parts.md"):
+    for name in ("table.md", "machinery.md", "curves.md", "workers.md", "parts.md", "start.md"):
         assert filled(page, name, "") != page
     explained = {"public_hop", "signing_hop", "verifying_hop", "p50_", "p99_over_p50", MESSAGE}
     assert all(
-        f"`{name}" in page for name in (*explained, IDLE, UPLOAD, WEBSOCKETS, GROWTH, THRONG)
+        f"`{name}" in page
+        for name in (
+            *explained,
+            IDLE,
+            UPLOAD,
+            WEBSOCKETS,
+            GROWTH,
+            THRONG,
+            CPU_TO_READY,
+            RESIDENT,
+            HEALTH,
+        )
     )
 
 

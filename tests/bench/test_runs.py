@@ -20,6 +20,7 @@ from bench.mixed import GROWTH, measure_growth
 from bench.parts import measure_parts
 from bench.rounds import Pace, run
 from bench.sockets import measure_sockets
+from bench.start import RESIDENT, composition, measure_start
 from bench.subjects import Apps, Subject
 from bench.syscalls import calls_per_request
 from bench.tails import TAILS, connections_for, measure_tails
@@ -191,3 +192,22 @@ def _bench(module: str, out: Path, *words: str) -> subprocess.CompletedProcess[s
         [*line, "--out", str(out)],
         cwd=_ROOT, capture_output=True, text=True, check=False, timeout=soon(900),
     )  # fmt: skip
+
+
+_NO_LIBRARY_MORE = 85
+"""Megabytes: more than any Python needs for what is imported today, and a large library less."""
+
+
+def test_a_start_is_measured_and_what_memory_is_made_of_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bench.start._IDLE", 0.5)
+    monkeypatch.setattr("bench.start._COMMANDS", 1)
+    with Crew() as crew:
+        try:
+            found, table = measure_start(crew, 1), composition(crew)
+        except Wrong as error:  # without root, nobody looks at a Portal's memory
+            pytest.skip(str(error))
+    assert all(spread.median > 0 for spread in found.values())
+    assert found[RESIDENT].median < _NO_LIBRARY_MORE
+    assert [row.split("|")[1].strip() for row in table.splitlines()][-1] == "an idle Portal"

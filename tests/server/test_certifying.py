@@ -255,3 +255,16 @@ def test_certificate_and_key_are_one_file(home: Home) -> None:
     assert certificate.names == {HOST}
     home.state.acme_certificate.chmod(0o644)
     assert read_certificate(order_of(home.config, ID)) is None, "others could read the key"
+
+
+async def test_a_state_of_a_later_program_is_left_to_it(home: Home) -> None:
+    home.put(begins=-70 * DAY, ends=20 * DAY)
+    before = home.state.acme_certificate.read_bytes()
+    home.state.schema.touch(0o600)
+    home.state.schema.write_bytes(b'{"v": 999}')
+    await home.started().look()
+    assert home.orders == []
+    assert home.state.acme_certificate.read_bytes() == before
+    home.state.schema.unlink()
+    await home.started().look()
+    assert len(home.orders) == 1

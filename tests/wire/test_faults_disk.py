@@ -158,6 +158,7 @@ def test_the_old_sealing_key_serves_until_a_new_one_can_be_made(dana: Dana) -> N
 def test_a_change_of_contacts_fails_whole_and_says_why(dana: Dana) -> None:
     contacts = dana.portal.state / "contacts.yaml"
     good, tokens = contacts.read_bytes(), dana.portal.token("wide")
+    eventually((dana.portal.state / "running.json").exists)  # the last that a start writes
     files = sorted(path.name for path in dana.portal.state.iterdir())
     dana.fill()
     for words in (

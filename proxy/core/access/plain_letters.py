@@ -9,6 +9,7 @@ Source: Unicode Standard Annex 15; Unicode's Default_Ignorable_Code_Point.
 
 import re
 import unicodedata
+from string import ascii_uppercase, digits
 
 _UNSEEN = (
     *(range(0x300, 0x370), range(0x1AB0, 0x1B00), range(0x1DC0, 0x1E00), range(0x20D0, 0x2100)),
@@ -32,6 +33,9 @@ _ODD = (
 )
 """Where those are of which something in ASCII is left. Of two words in Arabic those are blanks;
 such a word is long, and costs more than it hides."""
+_OUTLINED = range(0x1CCD6, 0x1CCFA)
+_LATER = {0xA7F1: "S", **dict(zip(_OUTLINED, ascii_uppercase + digits, strict=True))}
+"""Those of Unicode 16 and 17. An app may know them, whatever this Python knows."""
 
 
 def _plain(code: int) -> str | None:
@@ -42,15 +46,17 @@ def _plain(code: int) -> str | None:
 
 
 _STANDS_FOR = {
-    code: text for codes in _ODD for code in codes if (text := _plain(code)) is not None
-} | {code: "" for codes in _UNSEEN for code in codes}
+    **{code: text for codes in _ODD for code in codes if (text := _plain(code)) is not None},
+    **{code: "" for codes in _UNSEEN for code in codes},
+    **_LATER,
+}
 _BEYOND = 0x10000
 _LOW = re.compile("[" + "".join(chr(code) for code in _STANDS_FOR if code < _BEYOND) + "]")
 _HIGH = re.compile(
     "["
     + "".join(
         f"{chr(codes[0])}-{chr(codes[-1])}"
-        for codes in (*_ODD, *_UNSEEN[:-1])
+        for codes in (*_ODD, _OUTLINED, *_UNSEEN[:-1])
         if codes[0] >= _BEYOND
     )
     + "]"

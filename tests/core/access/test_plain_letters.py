@@ -46,3 +46,18 @@ def test_no_character_is_forgotten() -> None:
         if is_unseen or is_odd:
             raw = character.encode("utf-8", "surrogateescape")
             assert in_plain_letters(raw) != raw, hex(code)
+
+
+@pytest.mark.parametrize(
+    ("later", "plain"),
+    [
+        ("\ua7f1", "S"),
+        ("\U0001ccd6", "A"),
+        ("\U0001ccef", "Z"),
+        ("\U0001ccf0", "0"),
+        ("\U0001ccf9", "9"),
+    ],
+)
+def test_what_only_a_later_unicode_has_is_known_to_every_python(later: str, plain: str) -> None:
+    """An app behind may know it: one in another language, or with a newer Python."""
+    assert in_plain_letters(f"/{later}dmin".encode()) == f"/{plain}dmin".encode()
