@@ -113,7 +113,7 @@ def test_init_on_such_a_disk_leaves_nothing_half_made(disk: Path, fault: str) ->
     before = listing(disk)
     outcome = home.call("init", "--name", "Ada", "--domain", "p.getportal.org")
     assert outcome.status == 1
-    assert f"{home.config}" in outcome.reason
+    assert f"{disk}" in outcome.reason
     assert FAULTS[fault] in outcome.reason
     assert listing(disk) == before
     if fault == "full":
