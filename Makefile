@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINIMUM := import sys; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help demo compose-demo test test-more faults soak bench bench-mixed bench-curves bench-workers bench-dear bench-set-up lint format clean
+.PHONY: help demo compose-demo test test-more test-pythons faults soak bench bench-mixed bench-curves bench-workers bench-dear bench-set-up lint format clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ test-more: $(VENV)/dev.stamp ## the tests that need a browser, an engine, others
 	@SKIP=$(SKIP) ./tests/more/set-up
 	$(BIN)/pytest -m more -rs -n 4 --dist loadfile --ignore tests/more
 	$(BIN)/pytest -m more -rs tests/more
+
+test-pythons: $(VENV)/dev.stamp ## with Python 3.12 to 3.15, as far as they can be had: the core, the files, two Portals from the wheel (ONLY="3.14")
+	@exec $(BIN)/python -m tests.more.pythons $(ONLY)
 
 faults: $(VENV)/dev.stamp ## make each fault many times, and write what was seen into docs/reliability.md (some twenty minutes)
 	@SKIP=$(SKIP) ./tests/more/set-up faults
@@ -71,7 +74,7 @@ format: $(VENV)/dev.stamp ## lay the code out, and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 
 clean: ## remove the environment and the caches; the demo's state (its keys) stays
-	rm -rf $(VENV) .venv-bench .venv-apps .venv-autobahn .venv-servers tests/more/*/node_modules bench/out *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-bench .venv-apps .venv-autobahn .venv-servers .venv-pythons .pythons tests/more/*/node_modules bench/out *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # The environment. The stamps are made last, so what broke off is done again.
 $(VENV)/bin/python:

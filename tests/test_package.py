@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.more.pythons.__main__ import VERSIONS
+
 ROOT = Path(__file__).resolve().parents[1]
 PROXY = ROOT / "proxy"
 
@@ -27,6 +29,12 @@ def test_what_is_no_module_is_named_as_the_package_s_data() -> None:
     patterns = settings["tool"]["setuptools"]["package-data"]["proxy"]
     assert other_files()
     assert not [name for name in other_files() if not any(fnmatch(name, p) for p in patterns)]
+
+
+def test_the_pythons_that_it_names_are_those_that_it_is_tested_with() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    named = {each.rpartition(" ")[2] for each in project["classifiers"] if ":: 3." in each}
+    assert named == {project["requires-python"].removeprefix(">="), *VERSIONS}
 
 
 @pytest.mark.more
