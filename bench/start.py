@@ -51,6 +51,7 @@ _STAGES = (
     ("PyYAML, http-sf", "import yaml, http_sf"),
     ("typer", "import typer"),
     ("starlette, with anyio", "import starlette.applications, starlette.routing"),
+    ("uvicorn, with click", "import uvicorn"),
     (
         "the proxy's own modules and schemas",
         "import proxy.server.run, proxy.cli.root; proxy.cli.root.with_commands(['serve'])",

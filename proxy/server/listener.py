@@ -13,12 +13,14 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
+import uvicorn
+from uvicorn.server import ServerState
+
 from proxy.config.limits import Limits
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.forwarded import NOBODY, Trusted, client_network
 from proxy.http.server.last_response import Refusing, last_response
 from proxy.http.server.protocol import ServerConnection
-from proxy.http.server.served import Open, ServedApp
 from proxy.http.server.timeouts import ConnectionTimeouts
 from proxy.http.tls.handshakes import HandshakeLimiter
 from proxy.http.tls.opening import accept
@@ -64,7 +66,16 @@ class Listener:
         self._timeouts = timeouts
         self._limiter = limiter
         self._tls = tls
-        self._app = ServedApp(app)
+        self._config = uvicorn.Config(
+            app,
+            interface="asgi3",
+            http=ServerConnection,  # type: ignore[arg-type]  # any protocol
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            proxy_headers=False,  # it would believe them from loopback
+        )
+        self._config.load()
         # One class for all of the listener's connections: an attribute for each would be dearer.
         is_short = staticmethod(limiter.is_short)
         shared = {"__slots__": (), "timeouts": timeouts, "ask_short": is_short}
@@ -72,7 +83,7 @@ class Listener:
             type[ServerConnection],
             type("Connection", (ServerConnection,), shared),
         )
-        self._state = Open()
+        self._state = ServerState()
         self._app_state: dict[str, Any] = {}
         self._handshakes = HandshakeLimiter(HANDSHAKES_AT_ONCE)
         self._arriving: set[asyncio.Task[None]] = set()
@@ -199,7 +210,7 @@ class Listener:
 
         ``leave`` is called when it has ended, or couldn't be made.
         """
-        protocol = self._connection(self._app, self._state, self._app_state)
+        protocol = self._connection(self._config, self._state, self._app_state)
         protocol.on_end = leave
         protocol.client = client
         try:

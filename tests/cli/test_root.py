@@ -14,8 +14,7 @@ from tests.cli.conftest import Home
 from tests.wire.harness.portals import environment
 
 _SERVED_WITHOUT = (
-    *("httpx", "rich", "pyrage", "segno", "prometheus_client", "cryptography.x509", "uvicorn"),
-    *("click", "acme"),
+    *("httpx", "rich", "pyrage", "segno", "prometheus_client", "cryptography.x509", "acme"),
 )
 """What a Portal that serves without TLS has no use for, until somebody asks for it."""
 _LOADED = """

@@ -2,7 +2,7 @@
 
 ``protocol`` is the connection: it feeds ``requests``, which make an ``exchange`` of each request,
 the client's end of it, which uses the connection as its ``response_writer``; ``unsent_heads`` wait
-there for their bodies. ``served`` is what it gets of who runs it. ``pacing`` and ``timeouts``
+there for their bodies. ``pacing`` and ``timeouts``
 say how long a client may take; ``last_response`` is what it gets where nothing can be served, and
 ``lingering`` how its connection ends.
 """

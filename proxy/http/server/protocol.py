@@ -12,6 +12,9 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, cast
 
+import uvicorn
+from uvicorn.server import ServerState
+
 from proxy.core.http.forwarded import RemotePeer
 from proxy.core.http1.grammar import Malformed
 from proxy.http.asgi_handler import serve_asgi
@@ -23,7 +26,6 @@ from proxy.http.server.exchange import Exchange
 from proxy.http.server.lingering import Lingering
 from proxy.http.server.pacing import ReadSide, WriteSide
 from proxy.http.server.requests import ConnectionRequests
-from proxy.http.server.served import HasApp, HasOpen
 from proxy.http.server.timeouts import ConnectionTimeouts, Deadline
 from proxy.http.server.unsent_heads import unsent_heads_of
 from proxy.http.tcp_keepalive import keep_alive
@@ -70,8 +72,8 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def __init__(
         self,
-        config: HasApp,
-        server_state: HasOpen,
+        config: uvicorn.Config,
+        server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
@@ -109,7 +111,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)
         self._read_side = ReadSide(self._transport, self.timeouts, self)
         self._write_side = WriteSide(self._transport, self._deadline, self.timeouts)
-        self._server_state.connections.add(self)
+        self._server_state.connections.add(self)  # type: ignore[arg-type]
         self._requests = ConnectionRequests(self, self._serve(), self._remote_peer())
         self.await_head()
 
