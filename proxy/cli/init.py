@@ -6,13 +6,21 @@ import tempfile
 import time
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from proxy.cli.card import card_of
-from proxy.cli.init_acme import AcmeAsked, Port80, acme_lines, certify, every_host
+from proxy.cli.init_acme import (
+    AcmeAsked,
+    Port80,
+    acme_lines,
+    agree_to_terms,
+    certify,
+    every_host,
+)
 from proxy.cli.init_identity import make_or_read_key, replace_identity, settle_identity
 from proxy.cli.output import SYSTEM_FOLDER, USAGE, Stop, command_line, remark, say
 from proxy.cli.owner import acting_as, owner_of
@@ -274,7 +282,8 @@ def _portal_yaml(asked: _Asked, state: str) -> str:
     domain = _domain_of(public_url) if domain is None and public_url else (domain or "").lower()
     if not all(map(is_dns_label, domain.split("."))):
         raise Stop(f"--domain: expected a domain such as p.getportal.org, not {domain!r:.80}")
-    text = _PORTAL_YAML.format(
+    written = partial(
+        _PORTAL_YAML.format,
         comment=COMMENT,
         portal_id=NEW,
         name=json.dumps(name, ensure_ascii=False),
@@ -284,8 +293,9 @@ def _portal_yaml(asked: _Asked, state: str) -> str:
         app_hosts="# app_hosts: false" if app_hosts else "app_hosts: false",
         state=state,
         public=_public_address(asked),
-        certificates=acme_lines(asked.acme),
     )
+    # First what this machine can tell: nobody agrees to terms for what can't be meant.
+    text = written(certificates=acme_lines(asked.acme))
     with tempfile.TemporaryDirectory() as trial:
         (Path(trial) / FILE_NAME).write_text(text, "utf-8")
         try:
@@ -296,7 +306,9 @@ def _portal_yaml(asked: _Asked, state: str) -> str:
                 raise
             option = first.place.removeprefix("acme.").replace("_", "-")
             raise Stop(f"--{option}: {first.what}") from None
-    return text
+    if asked.acme is None:
+        return text
+    return written(certificates=acme_lines(asked.acme, agree_to_terms(asked.acme)))
 
 
 def _public_address(asked: _Asked) -> str:

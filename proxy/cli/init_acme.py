@@ -20,7 +20,7 @@ from proxy.acme.advice import INSTALL
 from proxy.acme.order import Order
 from proxy.cli.output import USAGE, Stop, command_line, remark, say, utc
 from proxy.cli.portal_files import PortalFiles
-from proxy.config.acme import LETS_ENCRYPT, Acme, directory_url
+from proxy.config.acme import LETS_ENCRYPT, LONGEST_URL, Acme, directory_url
 from proxy.config.config_file import is_there
 from proxy.config.portal_yaml import FILE_NAME, load_config
 from proxy.core.certificate_renewal import may_try
@@ -53,8 +53,8 @@ class AcmeAsked:
     agree: bool = False
 
 
-def acme_lines(asked: AcmeAsked | None) -> str:
-    """Return what stands of it in a new portal.yaml; raises ``Stop`` where nobody agrees."""
+def acme_lines(asked: AcmeAsked | None, terms: str = "") -> str:
+    """Return what stands of it in a new portal.yaml; ``terms`` is what was agreed to."""
     if asked is None:
         return _HINT
     _require_library()
@@ -63,7 +63,6 @@ def acme_lines(asked: AcmeAsked | None) -> str:
         directory_url(directory)
     except ValueError as error:
         raise Stop(f"--directory: {error}") from None
-    terms = _agree(directory, agreed=asked.agree)
     return _LINES.format(
         directory=directory,
         terms=terms or "of which it names none:",
@@ -82,16 +81,23 @@ def _require_library() -> None:
         raise Stop(f"--acme needs the ACME library: {INSTALL}")
 
 
-def _agree(directory: str, *, agreed: bool) -> str:
-    """Show the authority's terms, and have the owner agree; returns where they are."""
+def agree_to_terms(asked: AcmeAsked) -> str:
+    """Show the authority's terms, and have the owner agree; returns where they are.
+
+    Raises ``Stop`` where nobody agrees.
+    """
     from proxy.acme.issuing import NotIssued, terms_of  # noqa: PLC0415 - only this pays for it
 
+    directory = asked.directory or LETS_ENCRYPT
     try:
         terms = asyncio.run(terms_of(Order(directory)))
     except NotIssued as error:
         raise Stop(str(error)) from None
+    if not terms.isascii() or not terms.isprintable() or " " in terms or len(terms) > LONGEST_URL:
+        # They become a line of portal.yaml, and the authority must not write further ones.
+        raise Stop(f"what {directory} says of its terms is no URL: take another --directory")
     remark(f"The terms of {directory}: {terms or 'it names none'}")
-    if agreed:
+    if asked.agree:
         return terms
     if not sys.stdin.isatty():
         raise Stop("nobody is there to agree to them: --agree does", status=USAGE)
@@ -160,7 +166,7 @@ def certify(
         why_due,
     )
 
-    acme = _asked_for(portal)
+    acme = _asked_for(portal, portal_id)
     order = order_of(portal.config, portal_id)
     certificate = read_certificate(order)
     why = why_due(certificate, order, time.time(), 0.0)
@@ -197,7 +203,7 @@ def _wait_for_the_next_try(portal: PortalFiles) -> None:
         )
 
 
-def _asked_for(portal: PortalFiles) -> Acme:
+def _asked_for(portal: PortalFiles, portal_id: str) -> Acme:
     if portal.config.acme is not None:
         return portal.config.acme
     file = portal.folder / FILE_NAME
@@ -205,6 +211,10 @@ def _asked_for(portal: PortalFiles) -> Acme:
     remark(f"you agree to the terms of {LETS_ENCRYPT}:")
     say("acme:")
     say("  agree: true")
+    port = portal.config.public_origin(portal_id).port
+    if portal.config.listen.public.port != port:
+        remark(f"And under listen, where port {port} leads to this machine as it is:")
+        remark(f'  public: "{every_host()}:{port}"')
     raise Stop("--acme is for a new portal.yaml, or one that says so; then run this again")
 
 

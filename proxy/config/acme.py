@@ -26,7 +26,7 @@ CHALLENGES = "challenges"
 
 _MOST_NAMES = 99
 """Let's Encrypt certifies a hundred at once, the Portal's own among them."""
-_LONGEST_URL = 500
+LONGEST_URL = 500
 _EMAIL = re.compile(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+")
 _MARK = "{short_id}"
 
@@ -64,7 +64,7 @@ def _email(text: str) -> str:
 def directory_url(text: str) -> str:
     """Return ``text`` if it can be the URL of an ACME directory; raises ``ValueError``."""
     problem = f"expected a URL such as {LETS_ENCRYPT}, not {shown(text)}"
-    if not text.isascii() or not text.isprintable() or " " in text or len(text) > _LONGEST_URL:
+    if not text.isascii() or not text.isprintable() or " " in text or len(text) > LONGEST_URL:
         raise ValueError(problem)
     try:
         parts = urlsplit(text)

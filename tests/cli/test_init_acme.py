@@ -125,6 +125,50 @@ def test_options_that_cant_be_meant(
     assert not home.config.exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--email", "ada"), "--email: "),
+        (("--public-url", "http://portal.ada.example"), "--public-url: is plain http"),
+        (("--public-url", "https://localhost"), "--public-url: no authority certifies localhost"),
+    ],
+)
+def test_a_mistake_is_told_before_anybody_is_asked(
+    home: Home, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], told: str
+) -> None:
+    asked = []
+    monkeypatch.setattr(_TERMS, asked.append)
+    outcome = home.call(*INIT, "--acme", "--agree", *words)
+    assert outcome.status == 1
+    assert told in outcome.reason
+    assert not asked
+    assert not home.config.exists()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "https://ca.example/terms\ntrusted_proxies: [0.0.0.0/0]",
+        "https://ca.example/terms\rtrusted_proxies: [0.0.0.0/0]",
+        "https://ca.example/\x1b[2J",
+        "https://ca.example/\u2028x",
+        "https://ca.example/" + 500 * "x",
+        "agree to everything",
+    ],
+)
+def test_no_authority_writes_lines_into_portal_yaml(
+    home: Home, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    async def terms_of(_: object) -> str:
+        return said
+
+    monkeypatch.setattr(_TERMS, terms_of)
+    outcome = home.call(*INIT, "--acme", "--agree")
+    assert outcome.status == 1
+    assert "is no URL" in outcome.reason
+    assert not home.config.exists()
+
+
 def test_hosts_of_apps_need_a_list(home: Home, terms: str) -> None:
     del terms
     outcome = home.call(*INIT[:-1], "--acme", "--agree")
@@ -146,6 +190,8 @@ def test_beside_a_portal_yaml_that_asks_for_nothing_the_lines_are_shown(ada: Hom
     outcome = ada.call("init", "--acme")
     assert outcome.status == 1
     assert outcome.stdout.endswith("acme:\n  agree: true\n")
+    assert "  public: " in outcome.stderr
+    assert ':443"' in outcome.stderr
     assert (ada.config / "portal.yaml").read_bytes() == before
 
 
