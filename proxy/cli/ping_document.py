@@ -44,6 +44,8 @@ async def look_up(upstream: Upstream, to: Destination, patience: float) -> Looke
         if isinstance(error, Refusal):
             why = error.detail
         then = "Something else than a Portal may be at this address, or its proxy hangs."
+        if to.origin.scheme == "http":
+            then += " Or it speaks TLS there: then the address begins with https."
         step = problem("document", f"No identity document came: {why}", then)
         return LookedUp(step, is_answered=False)
     try:

@@ -331,6 +331,16 @@ def test_plain_http_at_an_address_with_tls(home: Home) -> None:
     assert "TLS" in found.steps["tls"]["what"]
 
 
+def test_tls_at_an_address_without(home: Home) -> None:
+    bob = home.bob()
+    file = certificate(home.folder, bob.host.partition(":")[0])
+    with Front(bob.public, file) as front:
+        home.knows(bob.as_contact(connect=front.port))
+        found = home.ping()
+    assert found.wrong == ["document"]
+    assert "the address begins with https" in found.steps["document"]["next"]
+
+
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
