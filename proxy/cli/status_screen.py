@@ -35,7 +35,8 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     for name, listener in found["listeners"].items():
         connections = counted(listener["connections"], "connection")
         yield _row(name.capitalize(), f"{listener['address']}, {connections}")
-    yield _row("TLS", _certificate(found["certificate"], now))
+    is_plain = str(found["address"]).startswith("http://")
+    yield _row("TLS", _certificate(found["certificate"], now, is_plain=is_plain))
     yield _row("Backup", _backup(found, now))
     for what, keys in found["waiting"].items():
         how = "SIGHUP or the next start" if what == "reload" else "the next start"
@@ -67,7 +68,9 @@ def _backup(found: Mapping[str, Any], now: int) -> str:
     return f"{_age(now - made)} ago"
 
 
-def _certificate(certificate: Mapping[str, Any] | None, now: int) -> str:
+def _certificate(certificate: Mapping[str, Any] | None, now: int, *, is_plain: bool) -> str:
+    if certificate is None and is_plain:
+        return "none: the address is a plain http one"
     if certificate is None:
         return "none of its own: a web server in front has it"
     left = certificate["ends"] - now

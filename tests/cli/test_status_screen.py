@@ -55,6 +55,12 @@ def test_all_of_it_on_one_screen() -> None:
     assert len(lines) < 24
 
 
+def test_who_has_tls_is_told_and_that_nobody_has_at_a_plain_http_address() -> None:
+    assert "  TLS       none of its own: a web server in front has it" in screen(found())
+    plain = screen(found(address="http://ada.example:8080"))
+    assert "  TLS       none: the address is a plain http one" in plain
+
+
 def test_of_many_contacts_a_screenful() -> None:
     text = screen(found(contacts=[contact()] * 40, contacts_in_all=300))
     assert text.count("Bob") == MOST_CONTACTS
