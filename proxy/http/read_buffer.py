@@ -23,7 +23,7 @@ _buffers: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDict
 
 
 class ReadBuffer:
-    """The next read of one connection: ``chunks`` of a sealed message at most, 4 or fewer."""
+    """The next read of one connection: ``chunks`` of a sealed message at most, one or two."""
 
     __slots__ = ("_buffer", "_largest", "_size")
 

@@ -14,9 +14,9 @@ def filled(read_buffer: ReadBuffer) -> int:
 
 
 async def test_it_grows_while_reads_fill_it_and_fits_into_whole_chunks() -> None:
-    read_buffer = ReadBuffer(4)
+    read_buffer = ReadBuffer(2)
     sizes = [filled(read_buffer) for _ in range(4)]
-    assert sizes == [chunks * LARGEST_CHUNK - 8 for chunks in (1, 2, 4, 4)]
+    assert sizes == [chunks * LARGEST_CHUNK - 8 for chunks in (1, 2, 2, 2)]
     assert sizes[0] == SMALL
 
 
@@ -28,7 +28,7 @@ async def test_it_is_small_again_once_something_waits() -> None:
 
 
 async def test_it_does_not_grow_where_reads_leave_space() -> None:
-    read_buffer = ReadBuffer(4)
+    read_buffer = ReadBuffer(2)
     read_buffer.view()
     read_buffer.take(SMALL - 1)
     assert len(read_buffer.view()) == SMALL
@@ -36,7 +36,7 @@ async def test_it_does_not_grow_where_reads_leave_space() -> None:
 
 async def test_what_one_connection_took_is_its_own_though_all_read_into_one_buffer() -> None:
     source = random.Random(7)
-    one, other = ReadBuffer(2), ReadBuffer(4)
+    one, other = ReadBuffer(2), ReadBuffer(2)
     taken = []
     for read_buffer in (one, other, one):
         data = source.randbytes(1000)

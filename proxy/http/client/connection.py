@@ -83,7 +83,7 @@ class Connection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._transport = cast(asyncio.Transport, None)
         self._tls: TlsTransport | None = None
-        self._read_buffer = ReadBuffer(4)
+        self._read_buffer = ReadBuffer(2)
         self._reader = ResponseReader()
         self._exchange: Told | None = None
         self._is_reading = True

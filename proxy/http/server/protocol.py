@@ -86,7 +86,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._deadline = Deadline(self._loop)
         self.unsent_heads = unsent_heads_of(self._loop)
         """Where the heads of responses wait for their bodies."""
-        self._read_buffer = ReadBuffer(3)
+        self._read_buffer = ReadBuffer(2)
         self._transport = cast(asyncio.Transport, None)
         self._read_side = cast(ReadSide, None)
         self._write_side = cast(WriteSide, None)
