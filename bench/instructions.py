@@ -31,7 +31,7 @@ def measure_instructions(
 ) -> dict[str, Spread]:
     """Return thousands of instructions for a small request, by row.
 
-    ``say`` is told which subject has none, and why. Raises ``Wrong`` where nothing can be counted.
+    ``say`` is told which row has no figure, and why. Raises ``Wrong`` where nothing can be counted.
     """
     valgrind, control = shutil.which("valgrind"), shutil.which("callgrind_control")
     if valgrind is None or control is None:
@@ -47,7 +47,7 @@ def measure_instructions(
             with crew.under(line):
                 figure = _per_request(start, crew, apps, control, counts)
         except Wrong as error:
-            say(name, str(error))
+            say(ROW.format(name), str(error))
         else:
             found[ROW.format(name)] = spread([figure / 1000])
     return found

@@ -2,23 +2,28 @@
 
 import sys
 import time
-from typing import Any
 
 from proxy.__main__ import main
+from proxy.core.http.forwarded import RemotePeer
+from proxy.core.http1.grammar import RequestHead
+from proxy.http.downstream import Downstream
 from proxy.inbound.app import Inbound
+from proxy.inbound.relay import InboundRelay
 
-_serve = Inbound.__call__
+_serve = Inbound.serve
 
 
-async def _stuck(self: Inbound, scope: Any, receive: Any, send: Any) -> None:
-    if scope["path"] == "/stuck":
+def _stuck(
+    self: Inbound, head: RequestHead, remote: RemotePeer, client: Downstream
+) -> InboundRelay:
+    if head.target == b"/stuck":
         print("it stands still", file=sys.stderr, flush=True)  # into the log, for the tests
-    while scope["path"] == "/stuck":
-        time.sleep(0.001)  # noqa: ASYNC251 - that is the fault
-    await _serve(self, scope, receive, send)
+    while head.target == b"/stuck":
+        time.sleep(0.001)
+    return _serve(self, head, remote, client)
 
 
-Inbound.__call__ = _stuck  # type: ignore[method-assign]
+Inbound.serve = _stuck  # type: ignore[method-assign]
 
 if __name__ == "__main__":
     main()
