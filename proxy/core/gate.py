@@ -28,6 +28,7 @@ from proxy.core.access.target import Target, origin_form, parse_target
 from proxy.core.app_fields import fields_of_peer, fields_of_stranger
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Field, Fields, connection_options, refuse_malformed, values_of
+from proxy.core.identity_document import PATH as IDENTITY_DOCUMENT
 from proxy.core.record import record
 from proxy.core.sealing.envelope import GATEWAY
 from proxy.core.signature import request as signed
@@ -186,7 +187,7 @@ def _admit_unsigned(
         is_websocket = asks_for_websocket(1, request.fields)
         if is_same_portal_request(request.method, is_websocket, request.fields, own, portal):
             caller = Caller("terminal", terminal.id, terminal.name)
-    if rates is not None and caller is ANONYMOUS and not brings_envelope(request, app, target):
+    if rates is not None and caller is ANONYMOUS and not _leads_to_a_proof(request, app, target):
         rates.count_stranger()
     rule = _rule(app, target, request.fields, context, ascii_only=False)
     if rule is not None and not may_enter(rule.access, caller, knows_caller=False):
@@ -208,6 +209,17 @@ def _admit_unsigned(
 def brings_envelope(request: Request, app: str | None, target: Target) -> bool:
     """Tell whether an unsigned request is for the gateway: what it brings is judged by itself."""
     return app is None and request.method == b"POST" and target.path == GATEWAY
+
+
+def _leads_to_a_proof(request: Request, app: str | None, target: Target) -> bool:
+    """Tell whether a peer sends this where its proof is inside, or can't be made without it.
+
+    Then it doesn't count for its network: whoever else is there would keep the peer out. To answer
+    costs no more than to look at a forged proof, of which no rate saves anything either.
+    """
+    if brings_envelope(request, app, target):
+        return True
+    return app is None and request.method == b"GET" and target.path == IDENTITY_DOCUMENT
 
 
 def _admit_peer(  # noqa: PLR0913, PLR0917 - what it is judged by, and what that changes

@@ -21,6 +21,7 @@ PHONE = Terminal("abc234", "Phone", token_digest(TOKEN.encode()), NOW - 1000, NO
 AT_BOBS = replace(CONTEXT, modes=frozenset(MODES), terminals=TerminalList((PHONE,)))
 COOKIE = ("cookie", f"{COOKIE_SECURE.decode()}={TOKEN}")
 WRONG = ("cookie", f"{COOKIE_SECURE.decode()}={'W' * 43}")
+DOCUMENT = "/.well-known/portal-identity"
 DEVICE = Caller("terminal", "abc234", "Phone")
 
 modes = pytest.mark.parametrize("mode", MODES)
@@ -79,10 +80,24 @@ def test_a_stranger_counts_for_its_network_and_then_at_the_app() -> None:
 
 
 def test_at_the_portal_s_own_host_a_stranger_counts_for_its_network() -> None:
-    for path in ("/.well-known/portal-identity", "/core/public/pair", "/nothing"):
+    for path in ("/core/public/meta/whoareyou", "/core/public/pair", "/nothing"):
         rates = Asked()
         admit(asked(path, host=OWN_HOST), AT_BOBS, NOW, Claims(), rates)
         assert rates.asked == [("stranger",)]
+
+
+def test_the_identity_document_counts_for_nobody() -> None:
+    """A peer needs it for its first proof, and would be kept out by who else is there."""
+    rates = Asked("stranger")
+    admit(asked(DOCUMENT, host=OWN_HOST), AT_BOBS, NOW, Claims(), rates)
+    assert rates.asked == []
+    for request in (
+        asked(DOCUMENT, host=OWN_HOST, method="POST"),
+        asked(f"{DOCUMENT}/", host=OWN_HOST),
+        asked(DOCUMENT, host=HOST),
+    ):
+        refusal_of(lambda: admit(request, AT_BOBS, NOW, Claims(), rates))  # noqa: B023 - called at once
+        assert rates.asked.pop() == ("stranger",)
 
 
 def test_what_a_stranger_may_not_do_counts_at_no_app() -> None:

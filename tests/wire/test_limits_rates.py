@@ -130,7 +130,7 @@ def limited(**limits: str) -> pytest.MarkDecorator:
 def test_strangers_of_a_network_that_is_too_fast_are_refused(stage: Stage) -> None:
     assert stage.passing(stage.ask) == 3
     assert len(stage.app.requests) == 3
-    for path in ("/", WHOAREYOU, "/.well-known/portal-identity", PAIR, "/nothing"):
+    for path in ("/", WHOAREYOU, PAIR, "/nothing"):
         assert not is_let_in(stage.ask_portal(path))
     socket = send(stage.portal, handshake(stage.portal.app_host("site"), "/"))
     assert not is_let_in(socket)
@@ -158,6 +158,15 @@ def test_peers_and_devices_come_in_from_a_network_that_is_too_fast(stage: Stage)
     assert stage.passing(lambda: stage.ask(ONE, phone.cookie)) == 12
     for mode in MODES:
         assert is_let_in(stage.call(mode, stage.cleo)())
+
+
+@limited(rate_per_client="1/m burst 3")
+def test_a_peer_gets_the_identity_document_from_a_network_that_is_too_fast(stage: Stage) -> None:
+    """Without it there is no sealed call, and it is asked for by nobody in particular."""
+    assert stage.passing(stage.ask) == 3
+    document = "/.well-known/portal-identity"
+    assert stage.passing(lambda: stage.ask_portal(document)) == 12
+    assert not is_let_in(stage.ask(ONE))
 
 
 @limited(rate_per_client="1/m burst 3")
