@@ -136,7 +136,7 @@ def test_options_that_cant_be_meant(
 def test_a_mistake_is_told_before_anybody_is_asked(
     home: Home, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], told: str
 ) -> None:
-    asked = []
+    asked: list[object] = []
     monkeypatch.setattr(_TERMS, asked.append)
     outcome = home.call(*INIT, "--acme", "--agree", *words)
     assert outcome.status == 1
