@@ -121,10 +121,11 @@ def carry_out(
     except Stop as reason:
         stop = reason
     except Refusal as refusal:
-        hint = ""
+        words, hint = _in_words(refusal).rstrip("."), ""
         if refusal.code in _ABOUT_THE_CONTACT:
-            hint = f". See: {command_line(portal.folder, 'ping', options.typed)}"
-        stop = Stop(f"{_in_words(refusal).rstrip('.')}{hint}")
+            dot = "" if words.endswith("?") else "."
+            hint = f"{dot} See: {command_line(portal.folder, 'ping', options.typed)}"
+        stop = Stop(f"{words}{hint}")
     except UpstreamFailed as failure:
         stop = Stop(f"the response broke off after {report.size} bytes: {failure.detail}")
     except KeyboardInterrupt:

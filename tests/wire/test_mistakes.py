@@ -211,6 +211,11 @@ def body_limit_in_the_callers_log(home: Home) -> str:
     return home.ada.settled_log()
 
 
+def web_server_without_its_proxy_called(home: Home) -> str:
+    home.behind(response(502, _NGINX, body=b"<html>"))
+    return home.run("call", "Bob", "wide", "/x")
+
+
 def web_server_without_its_proxy(home: Home) -> str:
     home.behind(response(502, _NGINX, ("Content-Type", "text/html"), body=b"<h1>502</h1>"))
     return home.run("ping", "Bob")
@@ -393,6 +398,9 @@ MISTAKES: dict[str, tuple[Callable[[Home], str], list[str]]] = {
     ),
     "web server without its proxy": (
         web_server_without_its_proxy, ["1 ", "502", "proxy_pass must name the proxy's listen"],
+    ),
+    "web server without its proxy, called": (
+        web_server_without_its_proxy_called, ["1 ", "Does that run? See: portal-proxy ping Bob"],
     ),
     "/.well-known/ kept": (
         well_known_answered_before_it,
