@@ -143,6 +143,13 @@ class Exchange:
         """
         self.is_gone = True
 
+    def cut_short(self) -> None:
+        """Wait no longer for what a client said last that had ended its stream."""
+        if not self.is_gone:
+            self.leave()
+        elif self.has_client_ended and self._handler is not None:
+            self._handler.client_left()
+
     def stop(self) -> None:
         """Tell who carries a stream that the server is about to end."""
         if self._handler is not None:
