@@ -44,6 +44,8 @@ LEAVING = 10.0
 _SCHEMES = {"ws": "http", "wss": "https"}
 _NORMAL, _NOT_UTF8, _POLICY, _BAD_GATEWAY = 1000, 1007, 1008, 1014
 _NO_STATUS = 1005
+_PONG = b""
+"""Stands for the Pong among the frames that wait, none of which is empty."""
 _OURS_AT_AN_ACCEPT = frozenset(
     {b"connection", b"upgrade", b"sec-websocket-accept", b"sec-websocket-protocol"}
 )
@@ -59,7 +61,9 @@ class WebSocket:
         self._send = send
         self._can_deny = DENIAL in scope.get("extensions", ())
         self._frames: asyncio.Queue[bytes | None] = asyncio.Queue()
-        """What the client says, and we in its place; None is its end."""
+        """What the client says, and we in its place; None is its end, ``_PONG`` the Pong."""
+        self._pinged: bytes | None = None
+        """What the app's latest Ping said, while the Pong waits."""
         self._reader = MessageReader()
         self._serving = _ServingTask()
         self._is_told_of = False
@@ -119,7 +123,13 @@ class WebSocket:
             frame = await self._frames.get()
             self._frames.task_done()
             self._is_read_out = frame is None
+            if frame == _PONG:
+                frame = self._take_pong()
         return {"type": RAW, "data": frame or b"", "more": frame is not None}
+
+    def _take_pong(self) -> bytes:
+        data, self._pinged = self._pinged or b"", None
+        return pong_frame(data, secrets.token_bytes(4))
 
     async def send(self, message: Message) -> None:
         """Send what the app says."""
@@ -163,7 +173,11 @@ class WebSocket:
         if self._is_over:
             return
         if isinstance(event, Ping):
-            self._frames.put_nowait(pong_frame(event.data, secrets.token_bytes(4)))
+            # To many Pings the Pong to the latest is enough (RFC 6455, section 5.5.3), and an app
+            # that pings without reading has no more than that one waiting.
+            if self._pinged is None:
+                self._frames.put_nowait(_PONG)
+            self._pinged = event.data
         elif isinstance(event, Closing):
             await self._close(_NORMAL if event.code == _NO_STATUS else event.code, event.reason)
         elif isinstance(event, Binary):

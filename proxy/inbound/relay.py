@@ -40,8 +40,6 @@ from proxy.transfer.websocket import EVICTED, WebSocketRelay, close_for
 
 _ACCESS = {access: access.name.lower() for access in Access}
 
-_ANSWERED = Request(b"", b"", ())
-
 
 class InboundRelay(ResponseForward):
     """One of them, from its head to its end."""
@@ -225,10 +223,7 @@ class InboundRelay(ResponseForward):
         self._up, self._down = socket.from_client, socket.from_app
         place.hold_socket(socket, partial(self.revoke, EVICTED))
         socket.fields = self._with_cookie(socket.fields)
-        # A WebSocket may last for days: what was asked for has its answer, and isn't kept.
-        self._request, self._head_of_request = _ANSWERED, None
-        self._admission = self._handshake = None
-        self._own = ()
+        self._forget_request()
         socket.begin(self._socket_is_over)
 
     def _socket_is_over(self, failure: Exception | None) -> None:

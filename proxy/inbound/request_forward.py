@@ -29,7 +29,7 @@ from proxy.transfer.buffered_body import BufferedBody
 from proxy.transfer.client import received_framing
 from proxy.transfer.held_body import HeldSender
 from proxy.transfer.places import Place
-from proxy.transfer.relay import At, Relay
+from proxy.transfer.relay import FORGOTTEN, At, Relay
 from proxy.transfer.spool import SpoolHolder, fields_of_spooled
 from proxy.transfer.websocket import WebSocketRelay
 
@@ -228,6 +228,12 @@ class RequestForward(Relay):
         exchange = self._begin_exchange(outgoing)
         if outgoing.streams:
             self._send_from(signed.body, exchange)
+
+    def _forget_request(self) -> None:
+        """Keep nothing of what was asked for: it has its answer."""
+        self._request = FORGOTTEN
+        self._admission = self._handshake = self._pending_head = None
+        self._own = ()
 
     def resume_body(self) -> None:
         """Go on with the request's body."""

@@ -133,6 +133,7 @@ class ResponseForward(RequestForward):
 
     def _send_head(self, status: int, fields: Fields) -> None:
         super()._send_head(status, self._with_cookie(fields))
+        self._forget_request()
 
     def _with_cookie(self, fields: Fields) -> Fields:
         """Add the terminal's cookie, where it is due."""

@@ -35,7 +35,7 @@ from proxy.transfer.body import Stage, refuse_large
 from proxy.transfer.body_stages import LimitedBody
 from proxy.transfer.client import received_framing
 from proxy.transfer.failures import unusable
-from proxy.transfer.relay import At, Relay
+from proxy.transfer.relay import FORGOTTEN, At, Relay
 
 LISTENER = "apps"
 
@@ -154,6 +154,7 @@ class OutboundRelay(Relay):
         if self._call is not None:
             self.line.peer_code = self._call.refusal.code
         self._send_head(status, fields)
+        self._request = FORGOTTEN
 
     # Both.
 

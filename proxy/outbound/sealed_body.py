@@ -42,8 +42,8 @@ class SealedBody:
         self._has_come = 0
         self._gone: list[bytes] = []
         """All of it so far, for another try."""
-        self._waiting: deque[bytes] = deque()
-        """What came of it and isn't in the message of this try yet."""
+        self._waiting: deque[bytes] | None = None
+        """What came of it and isn't in the message of this try yet; None before anything came."""
         self._message: MessageSealer | None = None
         self._added = 0
         self._first = b""
@@ -67,7 +67,7 @@ class SealedBody:
         if not self.is_whole:
             raise RuntimeError("a part of the body is forgotten")
         self._message = message
-        self._waiting = deque(self._gone)
+        self._waiting = deque(self._gone) if self._gone else None
         self._forget_large()
         self._added, self._first, self._ready = 0, b"", b""
         self._end = self._next_of_end = None
@@ -79,7 +79,7 @@ class SealedBody:
         """End the try."""
         self._message = self._end = self._next_of_end = None
         self._ready = self._first = b""
-        self._waiting.clear()
+        self._waiting = None
         self.is_coalescing = False
 
     def add(self, piece: bytes, *, ends: bool) -> None:
@@ -100,6 +100,8 @@ class SealedBody:
         if self.is_whole:
             self._gone.append(piece)
         if self._message is not None:
+            if self._waiting is None:
+                self._waiting = deque()
             self._waiting.append(piece)
             self._forget_large()
 

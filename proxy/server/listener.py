@@ -153,6 +153,8 @@ class Listener:
         for connection in self._connections():
             connection.break_off()
         await asyncio.sleep(0)  # their ends are told in the event loop's next turn
+        for connection in self._connections():
+            connection.cut_short()  # what a WebSocket's client said last isn't waited for
 
     # Taking connections.
 

@@ -27,6 +27,7 @@ from time import perf_counter
 from typing import Any, Literal, Protocol, TypeVar, get_args
 
 from proxy.core.errors import Code, Refusal
+from proxy.core.gate import Request
 from proxy.core.http.forwarded import RemotePeer
 from proxy.core.http.headers import Field, Fields
 from proxy.core.http.problem import Response
@@ -44,6 +45,9 @@ _Result = TypeVar("_Result")
 Kind = Literal["request", "stream", "websocket"]
 """What something that runs is: it waits for its response, is answered, or is a WebSocket."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+FORGOTTEN = Request(b"", b"", ())
+"""Stands where a request was that has its answer: a body or a WebSocket may go on for days."""
 
 log = logging.getLogger("proxy")
 
@@ -276,6 +280,7 @@ class Relay:
 
     def _note_head(self, status: int) -> None:
         """Note in the line that the response begins."""
+        self._head_of_request = None
         line = self.line
         line.first = perf_counter() - self._began
         line.status = line.status or status

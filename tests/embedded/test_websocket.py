@@ -238,6 +238,35 @@ async def test_a_ping_of_the_app_is_answered_here() -> None:
     assert pongs[0][:2] == b"\x8a\x82"
 
 
+async def test_an_app_that_pings_and_doesn_t_read_gets_the_pong_to_the_latest() -> None:
+    takes = asyncio.Event()
+    got: list[Message] = []
+
+    async def deaf(scope: Scope, receive: Receive, send: Send) -> None:
+        del scope
+        await receive()
+        await send(upgrade())
+        for at in range(1000):
+            await send(raw(b"\x89\x04%04d" % at))
+        await takes.wait()
+        got.append(await receive())
+        await send(raw(b"\x89\x04last" + close_frame(1000, "")))
+        while got[-1]["more"]:
+            got.append(await receive())
+
+    async with served(deaf):
+        await turns()
+        takes.set()
+    frames = [message["data"] for message in got]
+    assert [frame[:1] for frame in frames] == [b"\x8a", b"\x8a", b"\x88", b""]
+    assert [_unmasked(frame) for frame in frames[:2]] == [b"0999", b"last"]
+
+
+def _unmasked(frame: bytes) -> bytes:
+    mask, data = frame[2:6], frame[6:]
+    return bytes(byte ^ mask[at % 4] for at, byte in enumerate(data))
+
+
 async def test_a_client_isn_t_read_ahead_of_what_is_taken() -> None:
     takes = asyncio.Event()
 

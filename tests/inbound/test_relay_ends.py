@@ -22,7 +22,7 @@ from proxy.core.log_line import RequestLine
 from proxy.http.upstream import UpstreamFailed
 from proxy.transfer import relay as relay_module
 from proxy.transfer.access_log import write_line
-from proxy.transfer.relay import At
+from proxy.transfer.relay import FORGOTTEN, At
 from proxy.transfer.websocket import EVICTED
 from tests.http.ends import settled
 from tests.inbound.relay_stage import Ours, Stage, portal
@@ -340,3 +340,17 @@ async def test_it_ends_once_and_gives_everything_back(
         for at in range(before, len(calls)):
             if calls[at] in names:
                 await run(state, told, wrong, at)
+
+
+async def test_nothing_of_a_request_is_kept_while_its_response_runs(ours: Ours) -> None:
+    """A body may go on for days, as a WebSocket may."""
+    stage = Stage(ours)
+    stage.begin(ours.head(b"GET /"))
+    answers(stage)
+    await turns()
+    relay: Any = stage.relay
+    assert relay.at is At.ANSWERING
+    assert relay._request is FORGOTTEN
+    assert (relay._head_of_request, relay._admission) == (None, None)
+    stage.client.leave()
+    stage.let_go()

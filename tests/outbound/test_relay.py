@@ -21,6 +21,7 @@ from proxy.outbound.sealed import SealedTransport
 from proxy.outbound.signed import SignedTransport
 from proxy.transfer.active_requests import ActiveRequests
 from proxy.transfer.rates import RateTables
+from proxy.transfer.relay import FORGOTTEN
 from proxy.transfer.shared_counts import ALONE
 from tests.outbound.exchanges import settle
 from tests.outbound.peers import PEER, Stage
@@ -302,6 +303,17 @@ async def test_a_call_passes_and_so_does_its_response(mode: str, lines: list[Req
     assert (line.app, line.peer, line.mode, line.status) == ("box", PEER.id, "sealed", 203)
     assert line.outcome == "answered"
     assert listener.has_let_go()
+
+
+async def test_nothing_of_a_request_is_kept_while_its_response_runs() -> None:
+    listener = Listener("sealed")
+    _answering(listener)
+    await settle()
+    relay = cast(Any, listener.relay)
+    assert relay._request is FORGOTTEN
+    assert relay._head_of_request is None
+    listener.relay.client_left()
+    await settle()
 
 
 async def test_a_refusal_of_the_peer_s_proxy_is_noted(lines: list[RequestLine]) -> None:

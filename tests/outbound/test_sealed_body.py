@@ -43,6 +43,11 @@ def test_no_body_is_the_head_alone_in_one_part() -> None:
     assert begun(None, has_body=False).whole_message() == b"#[HEAD]"
 
 
+def test_where_nothing_waits_there_is_nothing_to_wait_in() -> None:
+    for body in (begun(None, has_body=False), begun(3), begun(None)):
+        assert body._waiting is None
+
+
 @pytest.mark.parametrize("ends", [False, True])
 def test_a_small_one_goes_with_the_head_once_all_of_it_is_there(*, ends: bool) -> None:
     body = begun(3)

@@ -184,6 +184,7 @@ class Connection(asyncio.BufferedProtocol):
         Nothing is told before this returns: ask ``is_blocked`` then.
         """
         self._reader.expect(method, upgrade=upgrade)
+        self._read_buffer.shrink()  # heads cost time: a turn's read holds few, however many come
         self.moved_at = now
         if not self._transport.is_closing():
             self._transport.write(out)

@@ -25,6 +25,8 @@ _OF_THE_CONNECTION = frozenset({b"connection", b"keep-alive", b"transfer-encodin
 
 _OF_A_STREAM = RequestHead(b"", b"", 1, ())
 """Stands where the head was of a request that a stream took the place of."""
+_ANSWERED = tuple(RequestHead(b"", b"", minor, ()) for minor in (0, 1))
+"""Stand where the head was, of either version, once the response's has gone out."""
 _TOGETHER = 4096
 """Bytes of small pieces that are held as one."""
 
@@ -142,6 +144,13 @@ class Exchange:
         What it said last counts: it is still passed on.
         """
         self.is_gone = True
+
+    def cut_short(self) -> None:
+        """Wait no longer for what a client said last that had ended its stream."""
+        if not self.is_gone:
+            self.leave()
+        elif self.has_client_ended and self._handler is not None:
+            self._handler.client_left()
 
     def stop(self) -> None:
         """Tell who carries a stream that the server is about to end."""
@@ -346,7 +355,8 @@ class Exchange:
         composed_of, self._composed_of = self._composed_of, None
         if composed_of and is_whole and self.keeps and not self.is_received and self._leaves_much():
             self.keeps = False
-            return self._composed(*composed_of)
+            head = self._composed(*composed_of)
+        self._head = _ANSWERED[self._head.minor]
         return head
 
     def _composed(self, status: int, fields: list[Field]) -> bytes:

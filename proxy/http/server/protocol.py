@@ -299,6 +299,10 @@ class ServerConnection(asyncio.BufferedProtocol):
         """Reset the connection."""
         self._write_side.break_off()
 
+    def cut_short(self) -> None:
+        """Wait no longer for what a client said last; the connection was broken off."""
+        self._requests.cut_short()
+
     def be_left(self) -> None:
         """End a connection whose client left while nobody read from it."""
         self._requests.leave()

@@ -170,6 +170,11 @@ class ConnectionRequests:
         if self._exchange is None:
             self._let_go()
 
+    def cut_short(self) -> None:
+        """Wait for nothing that still runs."""
+        if self._exchange is not None:
+            self._exchange.cut_short()
+
     def _let_go(self) -> None:
         """Hold nothing of a connection that is gone, nor of its last request: they hold us."""
         self._exchange = None

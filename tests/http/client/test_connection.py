@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any, cast
 
 from proxy.http.client.connection import Connection
+from proxy.http.read_buffer import SMALL
 from proxy.http.tls.handshakes import HandshakeLimiter
 from proxy.http.tls.opening import accept
 from proxy.http.upstream import UpstreamFailed, UpstreamTimeouts
@@ -55,6 +56,25 @@ async def test_one_whose_end_nobody_takes_is_closed_all_the_same(
         assert not connection.is_lost
         await settled(lambda: connection.is_lost)
     assert here.fileno() == -1
+
+
+async def test_a_response_begins_with_a_small_read_whatever_came_before() -> None:
+    """Interim responses are read all at once, and cost more for each byte than content does."""
+    here, there = socket.socketpair()
+    here.setblocking(False)  # noqa: FBT003 - the socket API
+    with there:
+        transport, connection = await asyncio.get_running_loop().create_connection(
+            Connection, sock=here
+        )
+        for _ in range(3):  # as a large body does
+            connection._read_buffer.take(len(connection.get_buffer(-1)))
+        assert len(connection.get_buffer(-1)) > SMALL
+        now = asyncio.get_running_loop().time()
+        connection.begin(cast("Any", None), b"GET", b"x", _TIMEOUTS, now, upgrade=False)
+        assert len(connection.get_buffer(-1)) == SMALL
+        connection.leave()
+        transport.abort()
+        await asyncio.sleep(0)
 
 
 async def test_nothing_is_left_of_one_that_was_broken_off() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import tracemalloc
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from proxy.core.http1.framing import persistence
@@ -59,3 +61,17 @@ async def test_bytes_that_come_one_by_one_are_held_as_few_pieces() -> None:
     assert handler.has_end
     assert len(handler.pieces) <= _FEW
     assert (exchange.buffered, exchange.bytes_in) == (0, _SIZE)
+
+
+async def test_a_head_isn_t_kept_while_the_response_s_body_runs() -> None:
+    fields = (*_HEAD.fields, (b"cookie", b"a" * 1000))
+    head = RequestHead(b"GET", b"/x", 1, fields)
+    before = sys.getrefcount(head)
+    connection = SimpleNamespace(unsent_heads=set(), is_stopping=False, write=lambda _: None)
+    exchange = Exchange(cast("Any", connection), head, persistence(fields, 1))
+    exchange.is_received = True
+    exchange.send_head(200, ())
+    assert sys.getrefcount(head) == before + 1
+    exchange.send(b"some", ends=False)
+    assert sys.getrefcount(head) == before
+    assert exchange.takes_interim  # as one of HTTP/1.1 still
