@@ -16,7 +16,7 @@ from proxy.core.access.policy import Contact, ContactList
 from proxy.core.display_names import MAX_NAME_LENGTH
 from proxy.core.http.origin import parse_connect, parse_origin
 from proxy.core.identity import ALPHABET, ID_LENGTH, SHORT_ID_LENGTH, is_id_prefix, short_id
-from proxy.core.written_id import MistypedId, read_id
+from proxy.core.written_id import GROUP, GROUPS, MistypedId, read_id
 
 Peer = Annotated[
     str,
@@ -35,6 +35,9 @@ def id_problem(text: str) -> str | None:
         return f"IDs are written in lower case: {text.lower()}"
     if not text:
         return f"an ID has {SHORT_ID_LENGTH} to {ID_LENGTH} characters, and this one is empty"
+    groups = text.replace("-", " ").split()
+    if len(groups) > 1:
+        return _grouping_problem(groups)
     strange = [character for character in dict.fromkeys(text) if character not in ALPHABET]
     if strange:
         return (
@@ -42,6 +45,16 @@ def id_problem(text: str) -> str | None:
             "and of 0 to 9"
         )
     return f"an ID has {SHORT_ID_LENGTH} to {ID_LENGTH} characters, and this one has {len(text)}"
+
+
+def _grouping_problem(groups: list[str]) -> str:
+    """Return what is wrong with an ID in groups that together are too long or too short."""
+    if len(groups) != GROUPS:
+        return f"it has {len(groups)} groups, and a whole one has {GROUPS}"
+    lengths = [GROUP + 1] * (GROUPS - 1) + [ID_LENGTH % GROUP + 1]
+    at = next(at for at in range(GROUPS) if len(groups[at]) != lengths[at])
+    what = "has too few characters or too many: compare it"
+    return f"group {at + 1} of {GROUPS}, {groups[at]!r}, {what}"
 
 
 def typed_id(text: str) -> str:

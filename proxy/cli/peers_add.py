@@ -148,7 +148,7 @@ def new_peer(
 
 def _read(typed: str) -> Card:
     """Return what was typed as a card, in which the rest is "": the whole ID, the name, ..."""
-    lower = typed.lower()
+    lower = typed.strip().lower()
     if lower.startswith(SCHEME):
         try:
             return read_card(typed)
@@ -157,12 +157,24 @@ def _read(typed: str) -> Card:
             raise Stop(f"this isn't a whole card: {error}; {what}") from None
     if lower.startswith(("https:", "http:")):
         # What a browser shows, perhaps with a path of the page that was open.
-        scheme, slashes, rest = typed.partition("//")
+        scheme, slashes, rest = typed.strip().partition("//")
         try:
             return Card("", str(parse_origin(f"{scheme}{slashes}{rest.partition('/')[0]}")), "")
         except ValueError as error:
             raise Stop(f"{typed!r} isn't the address of a Portal: {error}") from None
+    if _is_host(lower):
+        what = f"give its card, or its whole address: https://{lower}"
+        raise Stop(f"{typed!r} isn't the address of a Portal: {what}")
     return Card(typed_id(typed), "", "")
+
+
+def _is_host(text: str) -> bool:
+    """Tell whether this is an address without its scheme: its last label has a letter."""
+    try:
+        host = parse_origin(f"https://{text}").host
+    except ValueError:
+        return False
+    return "." in host and not host.rpartition(".")[2].isdigit()
 
 
 async def _who_else(to: Destination, authorities: str) -> tuple[str, str]:

@@ -11,8 +11,8 @@ from proxy.core.identity import ALPHABET, ID_LENGTH, is_portal_id
 GROUP = 6
 """Characters of the ID in a group; the first group is the short ID."""
 
-_GROUPS = -(-ID_LENGTH // GROUP)
-_CHECKED_LENGTH = ID_LENGTH + _GROUPS
+GROUPS = -(-ID_LENGTH // GROUP)
+_CHECKED_LENGTH = ID_LENGTH + GROUPS
 _VALUES = {character: value for value, character in enumerate(ALPHABET)}
 
 
@@ -43,11 +43,11 @@ def read_id(text: str) -> str | None:
         strange = [character for character in group if character not in _VALUES]
         if strange:
             raise MistypedId(
-                f"group {number} of {_GROUPS}, {group!r}, has {strange[0]!r}, which is in no ID: "
+                f"group {number} of {GROUPS}, {group!r}, has {strange[0]!r}, which is in no ID: "
                 "IDs are made of a to z without i, m, o and u, and of 0 to 9"
             )
         if _check(group[:-1], number) != group[-1]:
-            raise MistypedId(f"group {number} of {_GROUPS}, {group!r}, has a mistake: compare it")
+            raise MistypedId(f"group {number} of {GROUPS}, {group!r}, has a mistake: compare it")
     return "".join(group[:-1] for group in groups)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from proxy.core.card import Card, write_card
 from proxy.core.identity import PrivateKey
 from proxy.core.identity_document import document_body, sign_document
 from proxy.core.signature.digest import content_digest
@@ -228,7 +229,26 @@ def test_a_guess_is_said_to_be_one_before_anybody_is_asked(ada: Home, bob: Remot
     assert outcome.status == 1
 
 
-@pytest.mark.parametrize("typed", ["https://", "http://a b", "https:/x", "http://u@x.example"])
+def test_white_space_around_a_card_is_none_of_it(ada: Home) -> None:
+    card = write_card(Card(BOB.public.portal_id, "https://bob.example", "Bob"))
+    outcome = ada.call("peers", "add", f"  {card}\n")
+    assert outcome.status == 0, outcome.stderr
+    assert peers_of(ada) == [(BOB.public.portal_id, "Bob")]
+
+
+def test_a_lost_part_of_an_id_in_groups_is_told(ada: Home) -> None:
+    groups = write_id(BOB.public.portal_id).split("-")
+    fewer = ada.call("peers", "add", "-".join(groups[:3] + groups[4:]))
+    assert fewer.status == 1
+    assert "it has 17 groups, and a whole one has 18" in fewer.reason
+    groups[3] = groups[3][:-1]
+    shorter = ada.call("peers", "add", "-".join(groups))
+    assert f"group 4 of 18, {groups[3]!r}, has too few characters or too many" in shorter.reason
+
+
+@pytest.mark.parametrize(
+    "typed", ["https://", "http://a b", "https:/x", "http://u@x.example", "bob.example"]
+)
 def test_what_is_no_address_is_refused(ada: Home, typed: str) -> None:
     outcome = ada.call("peers", "add", typed)
     assert outcome.status == 1
