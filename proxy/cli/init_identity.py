@@ -52,7 +52,7 @@ def replace_identity(portal: PortalFiles) -> PrivateKey:
     if portal.config.id != NEW:
         _write_id(portal, key)
     if former:
-        _say_what_it_costs(former, key.public.portal_id)
+        _say_what_it_costs(portal, former, key.public.portal_id)
     return key
 
 
@@ -123,9 +123,11 @@ def _replace(path: Path, data: bytes) -> None:
         os.chown(path, status.st_uid, status.st_gid)
 
 
-def _say_what_it_costs(former: str, now: str) -> None:
+def _say_what_it_costs(portal: PortalFiles, former: str, now: str) -> None:
+    moved = portal.config.public_origin(former) != portal.config.public_origin(now)
+    address = " Its address and its apps' have changed with it." if moved else ""
     remark(
-        f"This was {short_id(former)} and is {short_id(now)} now. Its address and its apps' have "
-        "changed with it. No peer knows it: each has to remove the old ID and add the new one, and "
-        "is refused until then what it asks of the old one. Devices have to be paired again."
+        f"This was {short_id(former)} and is {short_id(now)} now.{address} No peer knows it: each "
+        "has to remove the old ID and add the new one, and is refused until then what it asks of "
+        "the old one. Devices have to be paired again."
     )

@@ -121,10 +121,20 @@ def test_a_new_identity_is_made_when_it_is_asked_for_and_says_what_it_costs(
     assert now != former
     assert yaml(ada) == before.replace(former, now)
     assert f"This was {former[:6]} and is {now[:6]} now" in outcome.stderr
+    assert "Its address and its apps' have changed" in outcome.stderr
     assert "each has to remove the old ID and add the new one" in outcome.stderr
     aside = ada.state / "identity.key.1"
     assert (aside.read_bytes() if aside.exists() else kept) == kept
     assert aside.exists() == (loss in {"nothing", "another's"})
+
+
+def test_an_address_that_stays_is_not_said_to_have_changed(home: Home) -> None:
+    url = "https://portal.ada.example"
+    assert home.call("init", "--name", "Ada", "--public-url", url, "--no-app-hosts").status == 0
+    outcome = home.call("init", "--new-identity")
+    assert f"Address    {url}\n" in outcome.stdout
+    assert "No peer knows it" in outcome.stderr
+    assert "have changed" not in outcome.stderr
 
 
 def test_each_key_that_is_given_up_is_kept(ada: Home) -> None:
