@@ -14,8 +14,8 @@ from proxy.state.identity_key import MissingKey, load_identity
 from proxy.state.layout import State
 
 WAYS_OUT = (
-    "put the file of your backup in its place, or give up being that Portal: `portal-proxy init "
-    "--new-identity` makes a new one, which each peer has to add"
+    "put the file of your backup in its place (`portal-proxy restore FILE` does), or give up being "
+    "that Portal: `portal-proxy init --new-identity` makes a new one, which each peer has to add"
 )
 
 

@@ -58,7 +58,7 @@ def test_another_portal_s_key_is_refused_with_both_ways_out(
 
 def test_a_missing_key_of_a_named_portal_is_a_loss(tmp_path: Path) -> None:
     found = problem(tmp_path, OTHER)
-    for word in (OTHER, "is missing", "backup", "init --new-identity"):
+    for word in (OTHER, "is missing", "`portal-proxy restore FILE`", "init --new-identity"):
         assert word in found.what
 
 
