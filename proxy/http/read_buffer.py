@@ -16,7 +16,7 @@ _CHUNK = 64 * 1024
 _OWN = 8
 """Bytes that a sealed piece may have before it, so that both fill whole chunks."""
 SMALL = _CHUNK - _OWN
-LARGEST = 4 * _CHUNK
+LARGEST = 2 * _CHUNK
 """Bytes of one read at most, and so of what waits for whoever takes nothing."""
 
 _buffers: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDictionary()
