@@ -167,7 +167,8 @@ def init(  # noqa: PLR0913 - each is an option
     """Make what is missing: portal.yaml, the key, the contact list.
 
     Nothing that is there is changed, above all no key, so this can run before
-    every start. Beside a portal.yaml, which may be read-only, it needs no options.
+    every start; a portal.yaml without a line for `id` gets it. Beside a portal.yaml,
+    which may be read-only, it needs no options.
 
     portal.yaml names the Portal by its ID. Where it does and the key is missing, or
     is another Portal's, nothing is made: put the key of your backup back, or use
