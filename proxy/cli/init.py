@@ -185,7 +185,7 @@ def init(  # noqa: PLR0913 - each is an option
     For example:
       portal-proxy init --config config/ada --name Ada --domain p.getportal.org
       portal-proxy init --name Ada --public-url https://portal.ada.example --no-app-hosts
-      portal-proxy init --name Ada --public-url https://portal.ada.example --no-app-hosts --acme
+      portal-proxy init --name Ada --public-url https://ada.example --no-app-hosts --acme
     """
     certificate = AcmeAsked(email, directory, agree) if acme else None
     if certificate is None and (email or directory or agree):

@@ -84,7 +84,6 @@ class Reloading:
         if plan.waiting:
             log.warning("SIGHUP: these hold from the next start: %s", ", ".join(plan.waiting))
         if plan.taken:
-            log.warning("SIGHUP: these hold from now on: %s", ", ".join(plan.taken))
             return plan
         if not plan.waiting:
             log.info("SIGHUP: %s says what holds already", self._file)
@@ -106,6 +105,7 @@ class Reloading:
         if "log" in plan.taken:
             logs.take_form(config.log)
         self.on_taken()
+        log.warning("SIGHUP: these hold from now on: %s", ", ".join(plan.taken))
 
     @property
     def _file(self) -> str:
