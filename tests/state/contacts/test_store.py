@@ -16,6 +16,7 @@ from proxy.core.errors import Invalid
 from proxy.state.contacts import ContactStore, ContactWatch, changed, with_contact, without_contact
 from proxy.state.files import write_atomically
 from tests.contact_lists import BOB, DOMAIN, EVE, adding, names_in
+from tests.state.writing import writing_of
 
 SPAWN = multiprocessing.get_context("spawn")
 EACH = 15
@@ -54,9 +55,9 @@ def test_a_change_is_kept_with_the_version_before_beside_it(store: ContactStore)
 
 
 def test_a_change_of_nothing_writes_nothing(store: ContactStore) -> None:
-    before = store.path.stat()
+    before = writing_of(store.path)
     store.change(lambda contacts: contacts)
-    assert store.path.stat() == before
+    assert writing_of(store.path) == before
     assert "contacts.yaml.before" not in names_in(store.path.parent)
 
 

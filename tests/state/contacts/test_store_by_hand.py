@@ -9,6 +9,7 @@ from proxy.core.errors import Invalid, Problem
 from proxy.state.contacts import ContactStore
 from proxy.state.files import Busy, locked
 from tests.contact_lists import BOB, DOMAIN, adding, names_in
+from tests.state.writing import writing_of
 
 
 @pytest.fixture
@@ -27,9 +28,9 @@ def test_the_owner_edits_the_text_and_it_stays_as_typed(store: ContactStore) -> 
 
 
 def test_an_editor_left_without_a_change_writes_nothing(store: ContactStore) -> None:
-    before = store.path.stat()
+    before = writing_of(store.path)
     store.change_text(lambda old: old)
-    assert store.path.stat() == before
+    assert writing_of(store.path) == before
 
 
 def test_a_broken_file_can_be_mended_by_hand(store: ContactStore) -> None:

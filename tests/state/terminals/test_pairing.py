@@ -24,6 +24,7 @@ from proxy.state.files import file_version, locked
 from proxy.state.terminals import PairingStore, TerminalStore
 from proxy.state.terminals import pairing as module
 from proxy.state.terminals.pairing import NAMELESS
+from tests.state.writing import writing_of
 from tests.terminal_lists import NOW
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -174,9 +175,9 @@ def test_guesses_are_counted_where_no_code_is_open_too(pairing: PairingStore) ->
 def test_a_try_that_is_throttled_writes_nothing(pairing: PairingStore) -> None:
     for _ in range(TRIES_OF_ONE):
         outcome(pairing, WRONG)
-    before = pairing.path.stat()
+    before = writing_of(pairing.path)
     assert outcome(pairing, WRONG) is Code.TOO_MANY_ATTEMPTS
-    assert pairing.path.stat() == before
+    assert writing_of(pairing.path) == before
 
 
 def test_a_try_that_is_throttled_waits_for_nobody_and_reads_nothing(

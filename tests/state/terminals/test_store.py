@@ -12,6 +12,7 @@ from proxy.core.terminals.terminals import Terminal, TerminalList, token_digest
 from proxy.state.files import Busy, locked
 from proxy.state.terminals import TerminalStore, renamed, without_terminal
 from proxy.state.terminals.edits import with_seen, with_terminal
+from tests.state.writing import writing_of
 from tests.terminal_lists import BOTH, LAPTOP, NOW, PHONE
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -42,9 +43,9 @@ def test_a_change_is_kept_and_private(store: TerminalStore) -> None:
 
 
 def test_a_change_of_nothing_writes_nothing(store: TerminalStore) -> None:
-    before = store.path.stat()
+    before = writing_of(store.path)
     store.change(lambda terminals: terminals)
-    assert store.path.stat() == before
+    assert writing_of(store.path) == before
 
 
 def test_a_refused_change_writes_nothing_and_frees_the_lock(store: TerminalStore) -> None:

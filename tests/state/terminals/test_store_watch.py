@@ -9,6 +9,7 @@ from proxy.core.terminals.terminals import TerminalList
 from proxy.state.files import locked
 from proxy.state.terminals import TerminalStore, TerminalWatch, renamed, without_terminal
 from proxy.state.terminals.store import FLUSH
+from tests.state.writing import writing_of
 from tests.terminal_lists import BOTH, LAPTOP, NOW, PHONE
 
 
@@ -117,11 +118,11 @@ def test_who_was_seen_is_written_at_most_each_minute(
 def test_nothing_is_written_where_nobody_was_seen(
     store: TerminalStore, watch: TerminalWatch
 ) -> None:
-    before = store.path.stat()
+    before = writing_of(store.path)
     watch.saw("zzzzzz", NOW)
     watch.flush(NOW)
     watch.close()
-    assert store.path.stat() == before
+    assert writing_of(store.path) == before
 
 
 def test_the_end_writes_what_is_left(store: TerminalStore, watch: TerminalWatch) -> None:
