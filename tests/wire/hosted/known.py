@@ -12,6 +12,7 @@ _TIMING = "it has our response sent before it looks at what came behind"
 _ALL = {
     "a_body_in_bad_chunks_is_never_a_whole_one": _OWN_WORDS,
     "two_lengths_and_a_name_with_a_blank_are_refused": _OWN_WORDS,
+    "a_websockets_handshake_is_told_where_it_arrives_spoiled[8-426-websocket_version]": _OWN_WORDS,
     "interim_responses_are_passed_on": "ASGI has none",
     "whoareyou_has_the_fields_of_the_ecosystem": "there is no apps listener",
     "a_round_trip_changes_no_byte[an empty query-path]": _NO_MARK,
