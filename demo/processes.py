@@ -172,7 +172,9 @@ class Processes:
         while True:
             gone = self.ended()
             if gone:
-                raise DemoError(f"the process '{gone}' has ended:\n{self.log(*gone.split()[:2])}")
+                # The relay has no log: what it says is at the terminal already.
+                portal, _, part = gone.partition(" ")
+                raise DemoError(f"the process '{gone}' has ended:\n{self.log(portal, part)}")
             try:
                 self.command(key, "health")
                 for app in ("postcards", "files"):

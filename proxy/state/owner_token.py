@@ -18,6 +18,9 @@ _TOKEN = re.compile(rb"[A-Za-z0-9_-]{43}")
 
 def make_owner_token(path: Path) -> bytes:
     """Return the token, made where it is missing; raises ``Invalid`` and OSError."""
+    found = read_owner_token(path)
+    if found is not None:
+        return found
     with suppress(FileExistsError):
         create_atomically(path, secrets.token_urlsafe(_BYTES).encode("ascii"))
     found = read_owner_token(path)
