@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import stat
 import tarfile
@@ -260,6 +261,33 @@ def test_a_link_in_an_archive_is_refused() -> None:
 def test_what_is_no_backup_is_refused(data: bytes, why: str) -> None:
     with pytest.raises(BadBackup, match=why):
         unpack(data, PASSPHRASE)
+
+
+def test_a_machine_that_seems_too_slow_for_a_moment_opens_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decrypt = pyrage.passphrase.decrypt
+    refused: list[str] = []
+
+    def busy(data: bytes, passphrase: str) -> object:
+        if len(refused) == 3:
+            return decrypt(data, passphrase)
+        refused.append(passphrase)
+        return decrypt(with_work(data, 63), passphrase)
+
+    monkeypatch.setattr(pyrage.passphrase, "decrypt", busy)
+    assert unpack(sealed(YAML, KEY), PASSPHRASE) == dict((YAML, KEY))
+    assert len(refused) == 3
+
+
+def test_a_machine_that_is_too_slow_says_so() -> None:
+    with pytest.raises(BadBackup, match="many times faster than this one"):
+        unpack(with_work(sealed(YAML, KEY), 63), PASSPHRASE)
+
+
+def with_work(data: bytes, factor: int) -> bytes:
+    """Return a backup whose passphrase takes 2 to the power of ``factor`` steps to be tried."""
+    return re.sub(rb"(?m)^(-> scrypt \S+) \d+$", rb"\1 %d" % factor, data, count=1)
 
 
 def test_what_is_encrypted_and_no_archive_is_refused() -> None:
