@@ -1,5 +1,6 @@
 """What an owner is told where no certificate could be got: what happened, and what to do next."""
 
+import importlib.util
 from urllib.parse import urlsplit
 
 from proxy.acme.order import Failure, Order
@@ -62,6 +63,11 @@ _ALIKE = {
     "invalidEmail": "invalidContact",
 }
 _OTHERWISE = "{authority} refused: do what it says, or try again later"
+
+
+def is_installed() -> bool:
+    """Tell whether the ACME library is there: it is an extra."""
+    return importlib.util.find_spec("acme") is not None
 
 
 def advice(failure: Failure, order: Order, listen: str) -> str:

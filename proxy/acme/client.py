@@ -31,8 +31,8 @@ from proxy.state.dumps import forbid_dumps
 from proxy.state.files import make_private_folder, write_atomically
 
 if TYPE_CHECKING:
-    from acme.client import ClientV2
-    from acme.messages import Error, OrderResource
+    from acme.client import ClientNetwork, ClientV2
+    from acme.messages import Directory, Error, OrderResource
 
 LIFE = 580
 """Seconds after which it ends by itself, whatever became of who started it."""
@@ -96,14 +96,20 @@ def carry_out(order: Order, expect: Expect) -> Said:
 
 def _terms(order: Order) -> str:
     """Return where the authority's terms are."""
-    from acme.client import ClientNetwork, ClientV2  # noqa: PLC0415 - as above
+    from acme.client import ClientNetwork  # noqa: PLC0415 - as above
 
-    directory = ClientV2.get_directory(
-        order.directory, ClientNetwork(user_agent=_AGENT, timeout=_SILENCE)
-    )
+    network = ClientNetwork(user_agent=_AGENT, timeout=_SILENCE)
+    return _directory(order, network).meta.terms_of_service or ""
+
+
+def _directory(order: Order, network: "ClientNetwork") -> "Directory":
+    """Return the authority's directory; raises ``Failed`` where it is another document."""
+    from acme.client import ClientV2  # noqa: PLC0415 - as above
+
+    directory = ClientV2.get_directory(order.directory, network)
     if "newOrder" not in directory.to_partial_json():
         raise Failed("not_acme")
-    return directory.meta.terms_of_service or ""
+    return directory
 
 
 def _issue(order: Order, expect: Expect) -> None:
@@ -138,10 +144,7 @@ def _client(order: Order, account: Account | None) -> "tuple[ClientV2, Account]"
 
     key = _account_key(account)
     network = ClientNetwork(JWKEC(key=key), alg=ES256, user_agent=_AGENT, timeout=_SILENCE)
-    directory = ClientV2.get_directory(order.directory, network)
-    if "newOrder" not in directory.to_partial_json():
-        raise Failed("not_acme")
-    client = ClientV2(directory, network)
+    client = ClientV2(_directory(order, network), network)
     if account is None:
         account = Account(order.directory, _register(client, order), _pem(key).decode("ascii"))
         write_account(Path(order.account), account)

@@ -15,7 +15,7 @@ from proxy.cli.progress import waiting
 from proxy.config.app_settings import FILE_NAME as SETTINGS_FILE
 from proxy.config.apps import APPS_FOLDER, KINDS
 from proxy.config.config_file import expand_home, is_there, plain, read_config_file
-from proxy.config.portal_yaml import FILE_NAME, NEW
+from proxy.config.portal_yaml import DEFAULT_STATE, FILE_NAME, NEW
 from proxy.core.errors import Invalid
 from proxy.core.http.origin import is_dns_label
 from proxy.core.identity import short_id
@@ -37,7 +37,6 @@ SHORTEST_PASSPHRASE = 12
 LARGEST = 64 << 20
 """Bytes of a backup that is read."""
 
-_DEFAULT_STATE = "../state"
 _STATE = "state/"
 _KEY = f"{_STATE}identity.key"
 _STDIO = Path("-")
@@ -174,7 +173,7 @@ def _refuse_later(folder: Path, settings: bytes) -> None:
     try:
         found = parse_yaml(FILE_NAME, settings)
         named = os.environ.get("PORTAL_STATE") or (isinstance(found, dict) and found.get("state"))
-        place = expand_home(named if isinstance(named, str) else _DEFAULT_STATE)
+        place = expand_home(named if isinstance(named, str) else DEFAULT_STATE)
     except (Invalid, ValueError):
         return
     state = State(plain(folder / place))

@@ -265,6 +265,11 @@ def _about_the_portal(portal: PortalFiles) -> Iterator[Problem]:
         yield Problem(file, _TRUSTED, what)
 
 
+def _is_server_unnamed(config: Config) -> bool:
+    """Tell whether a web server has to be before this proxy, and nobody named it."""
+    return not (config.is_plain_http or config.tls or config.trusted_proxies)
+
+
 def _about_strangers(file: str, config: Config) -> Iterator[Problem]:
     """Warn where a limit for each network of strangers holds for all of them together, or none."""
     place, trusted = "limits.rate_per_client", config.trusted_proxies
@@ -274,7 +279,7 @@ def _about_strangers(file: str, config: Config) -> Iterator[Problem]:
             f"before it tells who asks, write unix under {_TRUSTED}"
         )
         yield Problem(file, place, what)
-    elif not (config.is_plain_http or config.tls or trusted):
+    elif _is_server_unnamed(config):
         what = (
             "holds for all strangers together: they come from the web server before this proxy. "
             f"Name it under {_TRUSTED}"
@@ -284,7 +289,7 @@ def _about_strangers(file: str, config: Config) -> Iterator[Problem]:
 
 def _notices(file: str, config: Config) -> Iterator[Problem]:
     """Tell of what is right for some owners, and an oversight of others."""
-    if not (config.is_plain_http or config.tls or config.trusted_proxies):
+    if _is_server_unnamed(config):
         what = (
             "is https, and this proxy speaks no TLS: if a web server before it does, name it under "
             f"{_TRUSTED}, or apps and the log take its address for that of every client"

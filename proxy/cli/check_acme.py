@@ -1,9 +1,8 @@
 """What ``check`` says of a certificate that the proxy gets for itself."""
 
-import importlib.util
 from collections.abc import Iterator
 
-from proxy.acme.advice import INSTALL
+from proxy.acme.advice import INSTALL, is_installed
 from proxy.cli.output import utc
 from proxy.cli.portal_files import PortalFiles
 from proxy.config.portal_yaml import FILE_NAME
@@ -15,7 +14,7 @@ def about_acme(portal: PortalFiles) -> Iterator[Problem]:
     """Warn of what keeps it from being renewed; of the certificate itself others tell."""
     if portal.config.acme is None:
         return
-    if importlib.util.find_spec("acme") is None:
+    if not is_installed():
         what = f"no certificate can be renewed without the ACME library: {INSTALL}"
         yield Problem(str(portal.folder / FILE_NAME), "acme", what)
     failure = read_failure(portal.state.acme_failure)

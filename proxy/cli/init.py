@@ -29,9 +29,10 @@ from proxy.config.config_file import plain
 from proxy.config.own_identity import id_line
 from proxy.config.portal_yaml import (
     ANY_SHORT_ID,
+    DEFAULT_STATE,
     FILE_NAME,
     NEW,
-    SHORT_ID,
+    any_origin,
     is_set_up_by,
     load_config,
 )
@@ -39,7 +40,7 @@ from proxy.config.portal_yaml_edit import COMMENT
 from proxy.core.card import write_card
 from proxy.core.display_names import name_problem
 from proxy.core.errors import Invalid
-from proxy.core.http.origin import is_dns_label, parse_origin
+from proxy.core.http.origin import is_dns_label
 from proxy.core.identity import PrivateKey
 from proxy.state.files import create_atomically, make_private_folder
 from proxy.state.identity_key import load_identity
@@ -102,7 +103,6 @@ _APART = "# The Portal itself is <short id>.<domain>, its apps are <app>.<short 
 _ELSEWHERE = (
     "# Peers that are added without an address are looked for at <their short id>.<domain>."
 )
-_STATE = "../state"
 _STATE_OF_SERVICE = "/var/lib/portal-proxy"
 _ASKED = ("name", "domain", "public_url", "acme.email")
 """The places in portal.yaml that the options fill in."""
@@ -267,7 +267,7 @@ def _make_portal_yaml(folder: Path, asked: _Asked) -> None:
 
 def _state_of(folder: Path) -> str:
     """Return the state folder of a new portal.yaml: a service's is where systemd makes it."""
-    return _STATE_OF_SERVICE if folder == SYSTEM_FOLDER else _STATE
+    return _STATE_OF_SERVICE if folder == SYSTEM_FOLDER else DEFAULT_STATE
 
 
 def _portal_yaml(asked: _Asked, state: str) -> str:
@@ -319,14 +319,14 @@ def _public_address(asked: _Asked) -> str:
     port = 443
     if asked.public_url is not None:
         with suppress(ValueError):
-            port = parse_origin(asked.public_url.replace(SHORT_ID, ANY_SHORT_ID)).port
+            port = any_origin(asked.public_url).port
     return json.dumps(f"{every_host()}:{port}")
 
 
 def _domain_of(public_url: str) -> str:
     """Return what stands behind the short ID in an address, or its host where there is none."""
     try:
-        host = parse_origin(public_url.replace(SHORT_ID, ANY_SHORT_ID)).host
+        host = any_origin(public_url).host
     except ValueError:
         what = f"expected https://host[:port] or http://host[:port], not {public_url!r:.80}"
         raise Stop(f"--public-url: {what}") from None

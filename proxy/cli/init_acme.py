@@ -6,7 +6,6 @@ The proxy renews the certificate while it runs (``proxy.server.certifying``).
 
 import asyncio
 import errno
-import importlib.util
 import json
 import socket
 import sys
@@ -16,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from proxy.acme.advice import INSTALL
+from proxy.acme.advice import INSTALL, is_installed
 from proxy.acme.order import Order
 from proxy.cli.output import USAGE, Stop, command_line, remark, say, utc
 from proxy.cli.portal_files import PortalFiles
-from proxy.config.acme import LETS_ENCRYPT, LONGEST_URL, Acme, directory_url
+from proxy.config.acme import LETS_ENCRYPT, Acme, directory_url, is_one_word
 from proxy.config.config_file import is_there
 from proxy.config.portal_yaml import FILE_NAME, load_config
 from proxy.core.certificate_renewal import may_try
@@ -77,7 +76,7 @@ def every_host() -> str:
 
 
 def _require_library() -> None:
-    if importlib.util.find_spec("acme") is None:
+    if not is_installed():
         raise Stop(f"--acme needs the ACME library: {INSTALL}")
 
 
@@ -93,7 +92,7 @@ def agree_to_terms(asked: AcmeAsked) -> str:
         terms = asyncio.run(terms_of(Order(directory)))
     except NotIssued as error:
         raise Stop(str(error)) from None
-    if not terms.isascii() or not terms.isprintable() or " " in terms or len(terms) > LONGEST_URL:
+    if not is_one_word(terms):
         # They become a line of portal.yaml, and the authority must not write further ones.
         raise Stop(f"what {directory} says of its terms is no URL: take another --directory")
     remark(f"The terms of {directory}: {terms or 'it names none'}")

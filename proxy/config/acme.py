@@ -26,7 +26,7 @@ CHALLENGES = "challenges"
 
 _MOST_NAMES = 99
 """Let's Encrypt certifies a hundred at once, the Portal's own among them."""
-LONGEST_URL = 500
+_LONGEST_URL = 500
 _EMAIL = re.compile(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+")
 _MARK = "{short_id}"
 
@@ -61,10 +61,15 @@ def _email(text: str) -> str:
     return text
 
 
+def is_one_word(text: str) -> bool:
+    """Tell whether ``text`` has the letters of a URL alone: it can be no line of its own then."""
+    return text.isascii() and text.isprintable() and " " not in text and len(text) <= _LONGEST_URL
+
+
 def directory_url(text: str) -> str:
     """Return ``text`` if it can be the URL of an ACME directory; raises ``ValueError``."""
     problem = f"expected a URL such as {LETS_ENCRYPT}, not {shown(text)}"
-    if not text.isascii() or not text.isprintable() or " " in text or len(text) > LONGEST_URL:
+    if not is_one_word(text):
         raise ValueError(problem)
     try:
         parts = urlsplit(text)
@@ -81,7 +86,7 @@ def _host(text: str) -> str:
     labels = host.replace(_MARK, "a").split(".")
     if host.startswith("*."):
         raise ValueError("expected a host: no wildcard can be had by HTTP-01, so list each name")
-    if len(labels) < 2 or not all(map(is_dns_label, labels)) or labels[-1].isdigit():  # noqa: PLR2004
+    if len(labels) < 2 or not all(map(is_dns_label, labels)) or labels[-1].isdigit():  # noqa: PLR2004 - a dot
         raise ValueError(f"expected a host such as guestbook.ada.example, not {shown(text)}")
     return host
 

@@ -35,6 +35,8 @@ from proxy.logging_setup import LogForm
 from proxy.state.layout import State
 
 FILE_NAME = "portal.yaml"
+DEFAULT_STATE = "../state"
+"""Where the state folder is, from that of the file."""
 CREDENTIAL = "identity.key"
 """What the key is called among the credentials that systemd hands to the proxy."""
 NEW = "new"
@@ -100,7 +102,7 @@ class Config:
 
         It does for none of a single name, and for no address (RFC 6265, section 5.3).
         """
-        host = parse_origin(self.public_url.replace(SHORT_ID, ANY_SHORT_ID)).host
+        host = any_origin(self.public_url).host
         last = host.rpartition(".")[2]
         return host != last and not last.isdigit()
 
@@ -145,6 +147,7 @@ def load_config(folder: Path, environ: Mapping[str, str] = os.environ) -> Config
             _refuse_beside_acme(name, file.acme, file, public_url, listen)
     except Invalid as invalid:
         raise Invalid([settings.named(problem) for problem in invalid.problems]) from None
+    state = plain(folder / file.state)
     return Config(
         folder=folder,
         id=file.id,
@@ -154,11 +157,11 @@ def load_config(folder: Path, environ: Mapping[str, str] = os.environ) -> Config
         aliases=tuple(file.aliases or ()),
         accept=frozenset(file.accept or _accepted_by_default(public_url, app_hosts=app_hosts)),
         sealing_rotation=file.sealing_rotation,
-        state=plain(folder / file.state),
+        state=state,
         listen=listen,
         trusted_proxies=_trusted(file.trusted_proxies or []),
         log=file.log,
-        tls=_tls(folder, file),
+        tls=_tls(folder, file, state),
         acme=file.acme.values(folder) if file.acme else None,
         timeouts=file.timeouts.values(),
         limits=file.limits.values(),
@@ -175,7 +178,7 @@ def _refuse_beside_acme(
 ) -> None:
     """Refuse what doesn't go together with ``acme``; raises ``Invalid``."""
     beside = Beside(
-        host=parse_origin(public_url.replace(SHORT_ID, ANY_SHORT_ID)).host,
+        host=any_origin(public_url).host,
         is_plain_http=_is_plain_http(public_url),
         app_hosts=file.app_hosts == "true",
         has_tls=file.tls is not None,
@@ -198,10 +201,10 @@ def _refuse_what_needs_app_hosts(file: str, public_url: str, accept: list[Mode] 
         raise Invalid(problems)
 
 
-def _tls(folder: Path, file: "_PortalFile") -> Tls | None:
+def _tls(folder: Path, file: "_PortalFile", state: Path) -> Tls | None:
     """Return with which files TLS is spoken: the owner's, or the one that ``acme`` writes."""
     if file.acme is not None:
-        certificate = State(plain(folder / file.state)).acme_certificate
+        certificate = State(state).acme_certificate
         return Tls(certificate, certificate)
     return Tls(folder / file.tls.certificate, folder / file.tls.key) if file.tls else None
 
@@ -223,8 +226,13 @@ def _key_elsewhere(folder: Path, named: str | None, environ: Mapping[str, str]) 
     return credential if credential is not None and credential.exists() else None
 
 
+def any_origin(public_url: str) -> Origin:
+    """Return its scheme, host and port, with any short ID in it; raises ``ValueError``."""
+    return parse_origin(public_url.replace(SHORT_ID, ANY_SHORT_ID))
+
+
 def _is_plain_http(public_url: str) -> bool:
-    return parse_origin(public_url.replace(SHORT_ID, ANY_SHORT_ID)).scheme == "http"
+    return any_origin(public_url).scheme == "http"
 
 
 def _accepted_by_default(public_url: str, *, app_hosts: bool) -> tuple[Mode, ...]:
@@ -262,7 +270,7 @@ def _domain(text: str) -> str:
 
 def _public_url(text: str) -> str:
     try:
-        parse_origin(text.replace(SHORT_ID, ANY_SHORT_ID))
+        any_origin(text)
     except ValueError:
         what = f"expected https://host[:port] or http://host[:port], not {shown(text)}"
         raise ValueError(f"{what}; the host may hold {SHORT_ID}") from None
@@ -319,7 +327,7 @@ class _PortalFile(Section):
     aliases: list[Annotated[str, AfterValidator(_alias)]] | None = None
     accept: Annotated[list[Mode], AfterValidator(_accept)] | None = None
     sealing_rotation: _Rotation = DEFAULT_ROTATION
-    state: HomePath = "../state"
+    state: HomePath = DEFAULT_STATE
     identity_key: HomePath | None = None
     listen: ListenFile = ListenFile()
     tls: _TlsFile | None = None
