@@ -7,25 +7,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.state.acme_files import Failure, write_failure
-from tests.cli.test_init_acme import HOST, put
+from tests.cli.test_init_acme import put
+from tests.one_name import HOST, ONE_NAME
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Home
-
-_YAML = """\
-id: new
-name: Ada
-domain: ada.example
-public_url: https://portal.ada.example
-app_hosts: false
-acme: {agree: true}
-"""
 
 
 @pytest.fixture
 def certified(home: Home) -> Home:
     home.config.mkdir()
-    (home.config / "portal.yaml").write_text(_YAML)
+    (home.config / "portal.yaml").write_text(f"{ONE_NAME}acme: {{agree: true}}\n")
     put(home, HOST)
     assert home.call("init").status == 0
     return home

@@ -10,25 +10,20 @@ import pytest
 
 from proxy.config.portal_yaml import load_config
 from tests.certificates import DAY, authority
+from tests.one_name import HOST, ONE_NAME
 from tests.wire.harness.portals import reserve_port
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Home
 
-HOST = "portal.ada.example"
 INIT = ("init", "--name", "Ada", "--public-url", f"https://{HOST}", "--no-app-hosts")
 _TERMS = "proxy.acme.issuing.terms_of"
-_YAML = """\
-id: new
-name: Ada
-domain: ada.example
-public_url: https://portal.ada.example
-app_hosts: false
-state: ../state
+_YAML = f"""\
+{ONE_NAME}state: ../state
 acme:
   agree: true
-  directory: {directory}
-  listen: "127.0.0.1:{port}"
+  directory: {{directory}}
+  listen: "127.0.0.1:{{port}}"
 """
 
 

@@ -10,15 +10,9 @@ from proxy.config.acme import LETS_ENCRYPT, Acme
 from proxy.config.listen import Address
 from proxy.config.portal_yaml import Config, load_config
 from proxy.core.errors import Invalid
+from tests.one_name import ONE_NAME
 
 ID = "wtq270" + "c" * 97
-_ONE_NAME = """\
-id: new
-name: Ada
-domain: ada.example
-public_url: https://portal.ada.example
-app_hosts: false
-"""
 
 
 def load(folder: Path, text: str, **environ: str) -> Config:
@@ -33,20 +27,20 @@ def problems(folder: Path, text: str) -> list[str]:
 
 
 def test_two_lines_are_enough(tmp_path: Path) -> None:
-    config = load(tmp_path, f"{_ONE_NAME}acme:\n  agree: true\n")
+    config = load(tmp_path, f"{ONE_NAME}acme:\n  agree: true\n")
     assert config.acme == Acme(LETS_ENCRYPT, None, (), Address("0.0.0.0", 80), None)
     assert config.certified(ID) == ("portal.ada.example",)
 
 
 def test_tls_is_spoken_with_what_is_got(tmp_path: Path) -> None:
-    config = load(tmp_path, f"{_ONE_NAME}state: here\nacme: {{agree: true}}\n")
+    config = load(tmp_path, f"{ONE_NAME}state: here\nacme: {{agree: true}}\n")
     assert config.tls is not None
     assert config.tls.certificate == config.tls.key
     assert config.tls.key == tmp_path / "here" / "acme" / "certificate.pem"
 
 
 def test_without_it_nothing_is_asked_for(tmp_path: Path) -> None:
-    config = load(tmp_path, _ONE_NAME)
+    config = load(tmp_path, ONE_NAME)
     assert config.acme is None
     assert config.tls is None
 
@@ -54,7 +48,7 @@ def test_without_it_nothing_is_asked_for(tmp_path: Path) -> None:
 def test_every_key(tmp_path: Path) -> None:
     config = load(
         tmp_path,
-        _ONE_NAME
+        ONE_NAME
         + """\
 acme:
   agree: true
@@ -79,7 +73,7 @@ listen: {public: "[::]:443"}
 
 def test_the_environment_may_say_it(tmp_path: Path) -> None:
     config = load(
-        tmp_path, _ONE_NAME, PORTAL_ACME_AGREE="true", PORTAL_ACME_NAMES="a.b.example, c.d.example"
+        tmp_path, ONE_NAME, PORTAL_ACME_AGREE="true", PORTAL_ACME_NAMES="a.b.example, c.d.example"
     )
     assert config.acme is not None
     assert config.acme.names == ("a.b.example", "c.d.example")
@@ -87,7 +81,7 @@ def test_the_environment_may_say_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("said", ["email: ada@ada.example", "agree: false", "agree: yes"])
 def test_nobody_is_asked_who_wasnt_agreed_with(tmp_path: Path, said: str) -> None:
-    (problem,) = problems(tmp_path, f"{_ONE_NAME}acme:\n  {said}\n")
+    (problem,) = problems(tmp_path, f"{ONE_NAME}acme:\n  {said}\n")
     assert problem.startswith("acme.agree: ")
 
 
@@ -118,33 +112,33 @@ def test_nobody_is_asked_who_wasnt_agreed_with(tmp_path: Path, said: str) -> Non
     ],
 )
 def test_mistakes_are_told_with_their_place(tmp_path: Path, said: str, place: str) -> None:
-    (problem,) = problems(tmp_path, f"{_ONE_NAME}acme:\n  agree: true\n  {said}\n")
+    (problem,) = problems(tmp_path, f"{ONE_NAME}acme:\n  agree: true\n  {said}\n")
     assert problem.startswith(f"{place}: ")
     assert "expected" in problem or "did you mean" in problem
 
 
 def test_a_certificate_comes_from_one_place(tmp_path: Path) -> None:
-    text = f"{_ONE_NAME}acme: {{agree: true}}\ntls: {{certificate: a.pem, key: b.pem}}\n"
+    text = f"{ONE_NAME}acme: {{agree: true}}\ntls: {{certificate: a.pem, key: b.pem}}\n"
     (problem,) = problems(tmp_path, text)
     assert problem.startswith("acme: ")
     assert "tls" in problem
 
 
 def test_plain_http_needs_none(tmp_path: Path) -> None:
-    text = _ONE_NAME.replace("https:", "http:") + "acme: {agree: true}\n"
+    text = ONE_NAME.replace("https:", "http:") + "acme: {agree: true}\n"
     (problem,) = problems(tmp_path, text)
     assert problem.startswith("public_url: ")
 
 
 @pytest.mark.parametrize("host", ["localhost", "203.0.113.5"])
 def test_no_authority_certifies_what_is_no_name_in_dns(tmp_path: Path, host: str) -> None:
-    text = _ONE_NAME.replace("portal.ada.example", host) + "acme: {agree: true}\n"
+    text = ONE_NAME.replace("portal.ada.example", host) + "acme: {agree: true}\n"
     (problem,) = problems(tmp_path, text)
     assert host in problem
 
 
 def test_with_hosts_for_apps_each_is_listed(tmp_path: Path) -> None:
-    text = _ONE_NAME.replace("app_hosts: false", "app_hosts: true")
+    text = ONE_NAME.replace("app_hosts: false", "app_hosts: true")
     (problem,) = problems(tmp_path, f"{text}acme: {{agree: true}}\n")
     assert problem.startswith("acme.names: ")
     assert "app_hosts: false" in problem

@@ -22,18 +22,13 @@ from proxy.server.sockets import open_socket
 from proxy.state.acme_files import read_failure
 from proxy.state.layout import State
 from tests.certificates import DAY, authority
+from tests.one_name import HOST, ONE_NAME
 from tests.wire.harness.recorder import eventually
 
 ID = "c" * 103
-HOST = "portal.ada.example"
-_YAML = """\
-id: new
-name: Ada
-domain: ada.example
-public_url: https://portal.ada.example
-app_hosts: false
-state: state
-acme: {agree: true, authorities: ca.pem, email: ada@ada.example}
+_YAML = f"""\
+{ONE_NAME}state: state
+acme: {{agree: true, authorities: ca.pem, email: ada@ada.example}}
 """
 
 

@@ -46,7 +46,13 @@ from proxy.state.terminals import format as terminals_format
 from proxy.state.terminals.format import serialise_pairing, serialise_terminals
 from proxy.state.tokens import TokenStore
 from tests.state.contacts.test_format import LIST
-from tests.state.test_layout_damaged import PAIRING
+from tests.state.test_layout_damaged import (
+    PAIRING,
+    load_contacts,
+    load_pairing,
+    load_sealing,
+    load_terminals,
+)
 from tests.terminal_lists import BOTH, NOW
 
 if TYPE_CHECKING:
@@ -78,25 +84,6 @@ def put(state: State, name: str, data: bytes) -> Path:
     path.write_bytes(data)
     path.chmod(0o600)
     return path
-
-
-def load_contacts(state: State) -> object:
-    return ContactStore(state.contacts, "p.example.org").load()
-
-
-def load_terminals(state: State) -> object:
-    return TerminalStore(state.terminals).load()
-
-
-def load_pairing(state: State) -> object:
-    return PairingStore(state.pairing, TerminalStore(state.terminals)).load()
-
-
-def load_sealing(state: State) -> object:
-    store = SealingKeyStore(state.sealing, 86_400)
-    if problems := store.inspect(NOW):
-        raise Invalid(list(problems))
-    return store.find(7)
 
 
 def load_backup(state: State) -> object:

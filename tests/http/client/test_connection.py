@@ -7,16 +7,13 @@ import gc
 import socket
 import ssl
 import weakref
-from contextlib import suppress
 from typing import Any, cast
 
 from proxy.http.client.connection import Connection
 from proxy.http.read_buffer import SMALL
-from proxy.http.tls.handshakes import HandshakeLimiter
-from proxy.http.tls.opening import accept
 from proxy.http.upstream import UpstreamFailed, UpstreamTimeouts
 from tests.http.ends import settled
-from tests.http.tls.sides import Other
+from tests.http.tls.sides import full
 from tests.patience import PATIENCE
 
 _TIMEOUTS = UpstreamTimeouts(connect=1, read=PATIENCE, write=0.1)
@@ -36,26 +33,15 @@ async def test_one_whose_end_nobody_takes_is_closed_all_the_same(
     serving: ssl.SSLContext, trusting: ssl.SSLContext
 ) -> None:
     """TLS says its end, and there may be no space for it: as where the other side reads nothing."""
-    here, there = socket.socketpair()
-    here.setblocking(False)  # noqa: FBT003 - the socket API
-    there.settimeout(PATIENCE)
-    connection, other = _Lost(), Other(there, trusting)
-    with there:
-        await asyncio.gather(
-            accept(here, lambda: serving, lambda: connection, PATIENCE, HandshakeLimiter(1), None),
-            other.shake(),
-        )
+    connection = _Lost()
+    async with full(connection, serving, trusting) as fill:
         now = asyncio.get_running_loop().time()
         connection.begin(cast("Any", None), b"GET", b"x", _TIMEOUTS, now, upgrade=False)
-        for size in (4096, 1):
-            with suppress(BlockingIOError):
-                while True:
-                    here.send(b"x" * size)
+        fill()
         connection.leave()
         connection.close()
         assert not connection.is_lost
         await settled(lambda: connection.is_lost)
-    assert here.fileno() == -1
 
 
 async def test_a_response_begins_with_a_small_read_whatever_came_before() -> None:

@@ -5,15 +5,13 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import pytest
 from uvicorn.server import ServerState
 
 from proxy.http.server.timeouts import ConnectionTimeouts
-from proxy.http.tls.handshakes import HandshakeLimiter
-from proxy.http.tls.opening import accept
 from tests.http.ends import (
     LOOPBACK,
     App,
@@ -26,7 +24,7 @@ from tests.http.ends import (
     respond,
     settled,
 )
-from tests.http.tls.sides import Other
+from tests.http.tls.sides import full
 from tests.patience import PATIENCE, soon
 
 _GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -149,22 +147,11 @@ async def test_one_that_has_nothing_to_say_but_its_end_ends_whatever_the_client_
     serving: ssl.SSLContext, trusting: ssl.SSLContext
 ) -> None:
     """TLS says its end, and there may be no space for it: as where the client reads nothing."""
-    here, there = socket.socketpair()
-    here.setblocking(False)  # noqa: FBT003 - the socket API
-    there.settimeout(PATIENCE)
-    state, other = ServerState(), Other(there, trusting)
+    state = ServerState()
     timeouts = ConnectionTimeouts(send=0.1)
     connection = protocol_with(timeouts)(config_for(_app), state, {})
-    with there:
-        await asyncio.gather(
-            accept(here, lambda: serving, lambda: connection, PATIENCE, HandshakeLimiter(1), None),
-            other.shake(),
-        )
+    async with full(connection, serving, trusting) as fill:
         assert state.connections
-        for size in (4096, 1):
-            with suppress(BlockingIOError):
-                while True:
-                    here.send(b"x" * size)
+        fill()
         connection.end()
         await settled(lambda: not state.connections)
-    assert here.fileno() == -1

@@ -113,6 +113,34 @@ class Other:
 
 
 @asynccontextmanager
+async def full(
+    connection: asyncio.BufferedProtocol, serving: ssl.SSLContext, trusting: ssl.SSLContext
+) -> AsyncIterator[Callable[[], None]]:
+    """Give what fills all space towards the other side, which reads nothing past the handshake.
+
+    Then ``connection``, our side, has to be closed.
+    """
+    here, there = socket.socketpair()
+    here.setblocking(False)  # noqa: FBT003 - the socket API
+    there.settimeout(PATIENCE)
+    other = Other(there, trusting)
+
+    def fill() -> None:
+        for size in (4096, 1):
+            with suppress(BlockingIOError):
+                while True:
+                    here.send(b"x" * size)
+
+    with there:
+        await asyncio.gather(
+            accept(here, lambda: serving, lambda: connection, PATIENCE, HandshakeLimiter(1), None),
+            other.shake(),
+        )
+        yield fill
+    assert here.fileno() == -1
+
+
+@asynccontextmanager
 async def sides(
     serving: ssl.SSLContext,
     trusting: ssl.SSLContext,
