@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench.crew import Crew
+from bench.crew import Crew, NotStarted
 from bench.figures import Spread, spread
 from bench.load import Wire, Wrong, connect, exchange
 from bench.subjects import Apps, Start
@@ -46,7 +46,7 @@ def measure_instructions(
         try:
             with crew.under(line):
                 figure = _per_request(start, crew, apps, control, counts)
-        except Wrong as error:
+        except (NotStarted, Wrong) as error:
             say(ROW.format(name), str(error))
         else:
             found[ROW.format(name)] = spread([figure / 1000])
@@ -54,7 +54,7 @@ def measure_instructions(
 
 
 def _per_request(start: Start, crew: Crew, apps: Apps, control: str, counts: Path) -> float:
-    """Return how many instructions a subject takes; raises ``Wrong`` and ``NotStarted``.
+    """Return how many instructions a subject takes; raises ``NotStarted`` and ``Wrong``.
 
     What it does now and then, asked or not, is counted while it idles, and taken off.
     """

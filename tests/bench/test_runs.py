@@ -14,6 +14,7 @@ from bench.baseline import NoBaseline, tree_of
 from bench.comparisons import Comparison, Pair
 from bench.crew import ROOT, Crew, NotStarted
 from bench.goals import IDLE, MESSAGE, UPLOAD, WEBSOCKETS
+from bench.instructions import measure_instructions
 from bench.interpreter import build
 from bench.load import Wrong
 from bench.mixed import GROWTH, measure_growth
@@ -21,7 +22,7 @@ from bench.parts import measure_parts
 from bench.rounds import Pace, run
 from bench.sockets import measure_sockets
 from bench.start import RESIDENT, composition, measure_start
-from bench.subjects import Apps, Subject
+from bench.subjects import Apps, Running, Subject
 from bench.syscalls import calls_per_request
 from bench.tails import TAILS, connections_for, measure_tails
 from bench.work import GET
@@ -144,6 +145,22 @@ def test_system_calls_are_counted_per_request() -> None:
     assert 2 < found < 100
 
 
+def test_each_that_cant_be_started_has_its_row_without_a_count_of_instructions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def ending(*_: object) -> Running:
+        raise NotStarted("it ended")
+
+    monkeypatch.setattr("bench.instructions.shutil.which", lambda program: program)
+    said: dict[str, str] = {}
+    with Crew() as crew:
+        taker = crew.start_python("taker", measured=False)
+        starts = {"one": ending, "another": ending}
+        assert measure_instructions(starts, crew, Apps(taker, taker), said.__setitem__) == {}
+    rows = ("kilo_instructions_one", "kilo_instructions_another")
+    assert said == dict.fromkeys(rows, "it ended")
+
+
 @pytest.mark.more
 def test_mixed_load_has_a_growth() -> None:
     with Crew() as crew:
@@ -163,13 +180,12 @@ def test_a_short_run_measures_ours_and_reports_the_rest(tmp_path: Path) -> None:
     assert all(value > 0 for value in ratios.values())
     assert {"p99_over_p50_c32", "p99_over_p50_c512_beside_64mib", TWO, GROWTH} <= set(ratios)
     assert any(name.startswith("throughput_c") for name in ratios)
+    missing = json.loads((tmp_path / "run.json").read_text())["not_measured"]
     for name, by in (
         ("syscalls_public_hop", "syscalls"), (MESSAGE, "message"),
         ("kilo_instructions_ours", "instructions"),
     ):  # fmt: skip
-        # What is missing for one reason stands in one line.
-        missing = done.stdout.partition("Not measured:")[2]
-        assert name in ratios or f"- {by}: " in missing or name in missing
+        assert name in ratios or by in missing or name in missing
     for peer in ("nginx", "asgiproxy", "fastapi_proxy_lib", "aiohttp"):
         assert f"public_hop_vs_{peer}" in ratios or f"- hop, {peer}, " in done.stdout
     for peer in ("nginx", "asgiproxy"):
