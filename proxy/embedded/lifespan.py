@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.core.errors import Invalid
 from proxy.http.in_process.engine import AsgiUpstream
-from proxy.server.compose import Running
+from proxy.server.running import Running
 from proxy.state.files import Busy, Unsafe
 
 log = logging.getLogger("proxy")

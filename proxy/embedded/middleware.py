@@ -14,7 +14,8 @@ from proxy.config.portal_yaml import Config, load_config
 from proxy.core.errors import Invalid, Problem
 from proxy.embedded.portal_app import PortalApp
 from proxy.http.in_process.engine import AsgiUpstream
-from proxy.server.compose import Running, compose
+from proxy.server.compose import compose
+from proxy.server.running import Running
 
 Settings = Config | str | Path
 """A Portal's settings, or the path of the folder that holds portal.yaml."""

@@ -22,7 +22,7 @@ from proxy.embedded.request import LATER, as_ours, framed
 from proxy.embedded.websocket import WebSocket
 from proxy.http.in_process.scope import server_scope
 from proxy.inbound.app import Inbound
-from proxy.server.compose import Running
+from proxy.server.running import Running
 from proxy.transfer.access_log import Logged, line_of
 from proxy.transfer.response import send_response
 

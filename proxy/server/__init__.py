@@ -1,8 +1,8 @@
 """The process: its parts put together, its sockets, its workers, its start and end.
 
-``run`` is what the command serve does: it has ``compose`` put the parts together, opens
-``sockets`` (``address_holder`` finds who has an address that we can't have) and runs a
-``listener`` at each of them, in one process or in several ``workers``.
+``run`` is what the command serve does: it has ``compose`` put the parts of a ``running`` proxy
+together, opens ``sockets`` (``address_holder`` finds who has an address that we can't have) and
+runs a ``listener`` at each of them, in one process or in several ``workers``.
 These know of each other by a ``worker_table``, and are ``orphans`` when the first process is gone.
 ``follower`` follows what changes on disk, ``followed`` says in which steps, with
 ``spare_descriptors`` for the time when there are no others, and ``token_files``. ``signals``

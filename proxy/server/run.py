@@ -15,9 +15,10 @@ from proxy.config.portal_yaml import FILE_NAME, NEW, Config
 from proxy.core.errors import Invalid
 from proxy.core.identity import short_id
 from proxy.server import signals
-from proxy.server.compose import Running, prepare
+from proxy.server.compose import prepare
 from proxy.server.listener import Listener, Stop, run
 from proxy.server.reloading import within_descriptors
+from proxy.server.running import Running
 from proxy.server.service_manager import ServiceManager
 from proxy.server.sockets import (
     ListeningSocket,

@@ -19,7 +19,7 @@ from tests.patience import PATIENCE
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from proxy.server.compose import Running
+    from proxy.server.running import Running
     from tests.cli.conftest import Home
 
 STARTED, STOPPED = "lifespan.startup.complete", "lifespan.shutdown.complete"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from proxy.server.compose import Running
+    from proxy.server.running import Running
     from tests.cli.conftest import Home
 
 

@@ -19,7 +19,8 @@ from proxy.core.http1.grammar import RequestHead
 from proxy.core.http1.reader import RequestReader
 from proxy.inbound.context import InboundContext
 from proxy.inbound.relay import InboundRelay
-from proxy.server.compose import Running, compose
+from proxy.server.compose import compose
+from proxy.server.running import Running
 from proxy.state.replay import Later
 from proxy.transfer.active_requests import ActiveRequests
 from tests.transfer.relay_ends import App, Calls, Client

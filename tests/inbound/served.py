@@ -11,7 +11,8 @@ from proxy.config.portal_yaml import load_config
 from proxy.http.server.timeouts import ConnectionTimeouts
 from proxy.inbound.app import Inbound
 from proxy.inbound.relay import InboundRelay
-from proxy.server.compose import Running, compose
+from proxy.server.compose import compose
+from proxy.server.running import Running
 from proxy.state.replay import Later
 from proxy.transfer import relay as relay_module
 from proxy.transfer.access_log import write_line

@@ -18,7 +18,8 @@ import pytest
 from proxy.config.limits import Limits
 from proxy.config.listen import LISTENERS
 from proxy.config.portal_yaml import Config, load_config
-from proxy.server.compose import Running, compose
+from proxy.server.compose import compose
+from proxy.server.running import Running
 from proxy.server.sockets import open_socket
 from proxy.state.contacts import ContactStore
 from proxy.state.files import make_private_folder
