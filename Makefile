@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINIMUM := import sys; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help demo compose-demo test test-more test-pythons faults soak bench bench-mixed bench-curves bench-workers bench-dear bench-set-up lint format clean
+.PHONY: help demo compose-demo test test-more test-apps test-pythons faults soak bench bench-mixed bench-curves bench-workers bench-dear bench-set-up lint format clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,10 +24,14 @@ compose-demo: $(VENV)/run.stamp ## the same in containers; needs Docker with Com
 test: $(VENV)/dev.stamp lint ## lint, types, import rules and the tests that need nothing special
 	$(BIN)/pytest -n 4 --dist loadfile -rs -m "not more"
 
-test-more: $(VENV)/dev.stamp ## the tests that need a browser, an engine, others' apps or a long time (SKIP=1: without what can't be got)
+test-more: $(VENV)/dev.stamp ## the tests that need a browser, an engine or a long time (SKIP=1: without what can't be got)
 	@SKIP=$(SKIP) ./tests/more/set-up
 	$(BIN)/pytest -m more -rs -n 4 --dist loadfile --ignore tests/more
-	$(BIN)/pytest -m more -rs tests/more
+	$(BIN)/pytest -m more -rs tests/more --ignore tests/more/apps
+
+test-apps: $(VENV)/dev.stamp ## other people's apps behind a Portal, as docs/apps.md has them (SKIP=1: without what can't be got)
+	@SKIP=$(SKIP) ./tests/more/set-up apps
+	$(BIN)/pytest -m more -rs tests/more/apps
 
 test-pythons: $(VENV)/dev.stamp ## with Python 3.12 to 3.15, as far as they can be had: the core, the files, two Portals from the wheel (ONLY="3.14")
 	@exec $(BIN)/python -m tests.more.pythons $(ONLY)
