@@ -99,7 +99,8 @@ def test_who_is_in_the_queue_when_it_stops_is_served(gina: Portal, app: Recorder
     grant_an_hour(gina)
     # All come from one network, which has a quarter of an app's places.
     with (gina.config / "portal.yaml").open("a") as yaml:
-        yaml.write(f"limits:\n  requests_per_app: {5 * QUEUED}\n")
+        yaml.write(f"limits: {{requests_per_app: {5 * QUEUED}}}\n")
+        yaml.write("timeouts: {app_connect: 1m, app_answer: 10m}\n")  # on a busy machine
     gina.start()
     process = process_of(gina)
     process.send_signal(signal.SIGSTOP)
