@@ -111,7 +111,7 @@ def test_ctrl_backslash_reaches_all_and_counts_once(gina: Portal, app: Recorder)
 def starting(portal: Portal) -> subprocess.Popen[bytes]:
     """Start the proxy; return it once signals can do it no harm."""
     portal.stop()
-    process = portal.launch()
+    process = portal.launch_anew()
     wanted = sum(1 << (number - 1) for number in HANDLED)
     eventually(lambda: wanted & ~cared_for(process.pid) == 0)
     return process
@@ -150,7 +150,7 @@ def test_a_sigterm_at_any_moment_of_the_start_ends_it(gina: Portal) -> None:
     gina.stop()
     moments = random.Random(7)
     for _ in range(40):
-        process = gina.launch()
+        process = gina.launch_anew()
         time.sleep(moments.uniform(0, START))
         process.send_signal(signal.SIGTERM)
         # Until the first line of ours runs, Python has no handler, and the signal itself ends it.

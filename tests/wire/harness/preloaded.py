@@ -13,8 +13,10 @@ import json
 import os
 import pkgutil
 import runpy
+import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -25,10 +27,11 @@ from typing import TYPE_CHECKING
 from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 _LARGEST = 1 << 17
+_NUMBER = struct.Struct("=i")
 
 
 def run(
@@ -36,24 +39,59 @@ def run(
 ) -> subprocess.CompletedProcess[bytes]:
     """Run ``python -m proxy`` with ``words`` in ``folder`` to its end."""
     (stdin_read, stdin_write), (stdout_read, stdout_write) = os.pipe(), os.pipe()
-    (stderr_read, stderr_write), (status_read, status_write) = os.pipe(), os.pipe()
-    theirs = [stdin_read, stdout_write, stderr_write, status_write]
-    order = json.dumps([words, dict(environment), str(folder)]).encode()
-    socket.send_fds(_started(), [order], theirs)
+    stderr_read, stderr_write = os.pipe()
+    theirs = [stdin_read, stdout_write, stderr_write]
+    process = Started(*words, environment=environment, folder=folder, streams=theirs)
     for descriptor in theirs:
         os.close(descriptor)
-    command = int(os.read(status_read, 32))
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(3) as pool:
         pool.submit(_feed, stdin_write, stdin)
-        stdout, stderr, status = (
-            pool.submit(_drain, each) for each in (stdout_read, stderr_read, status_read)
-        )
+        stdout, stderr = (pool.submit(_drain, each) for each in (stdout_read, stderr_read))
         try:
-            code = int(status.result(PATIENCE))
-        except TimeoutError:
-            os.kill(command, signal.SIGKILL)
+            code = process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
             raise
         return subprocess.CompletedProcess(words, code, stdout.result(), stderr.result())
+
+
+class Started(subprocess.Popen[bytes]):
+    """``python -m proxy`` with ``words`` in ``folder``; ``streams`` are its first descriptors.
+
+    It isn't this process's child: who forked it tells of its end.
+    """
+
+    def __init__(
+        self, *words: str, environment: Mapping[str, str], folder: Path, streams: Sequence[int]
+    ) -> None:
+        self._status, theirs = os.pipe()
+        order = json.dumps([words, dict(environment), str(folder)]).encode()
+        socket.send_fds(_forking(), [order], [*streams, theirs])
+        os.close(theirs)
+        self.args = words
+        self.stdin = self.stdout = self.stderr = None
+        self.returncode = None
+        self.pid = self._number()
+
+    def poll(self) -> int | None:
+        """Return its exit status, or None while it runs."""
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until it has ended; return its exit status."""
+        if self.returncode is None:
+            if not select.select([self._status], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0)
+            self.returncode = self._number()
+            os.close(self._status)
+        return self.returncode
+
+    def _number(self) -> int:
+        """Read what is told of it next: its process ID, then its exit status."""
+        (number,) = _NUMBER.unpack(os.read(self._status, _NUMBER.size))
+        return int(number)
 
 
 def _feed(descriptor: int, data: bytes) -> None:
@@ -68,7 +106,7 @@ def _drain(descriptor: int) -> bytes:
 
 
 @cache
-def _started() -> socket.socket:
+def _forking() -> socket.socket:
     """Start the process that forks; return the socket that orders go to. It ends with this one."""
     from tests.wire.harness.portals import environment  # noqa: PLC0415 - which imports this file
 
@@ -101,11 +139,11 @@ def _next_order(orders: socket.socket) -> tuple[list[str], dict[str, str], str]:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     *streams, status = descriptors
     if command := os.fork():
-        os.write(status, b"%d" % command)
+        os.write(status, _NUMBER.pack(command))
         for descriptor in streams:
             os.close(descriptor)
         _, ended = os.waitpid(command, 0)
-        os.write(status, b"%d" % os.waitstatus_to_exitcode(ended))
+        os.write(status, _NUMBER.pack(os.waitstatus_to_exitcode(ended)))
         os._exit(0)
     orders.close()
     os.close(status)
