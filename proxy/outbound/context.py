@@ -11,11 +11,20 @@ from contextlib import suppress
 
 from starlette.types import ASGIApp
 
-from proxy.core.access.call_routes import HostCall, PeerCall, ServicePath, is_absolute, route
+from proxy.core.access.call_routes import (
+    ECOSYSTEM_HOSTS,
+    HostCall,
+    PeerCall,
+    ServicePath,
+    destination_at_peer,
+    is_absolute,
+    route,
+)
 from proxy.core.access.policy import Contact, Mode
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Request
 from proxy.core.http.headers import values_of
+from proxy.core.http.uri_reference import read_uri_at_host
 from proxy.outbound.call import CallTransport
 from proxy.portal import Portal
 from proxy.state.tokens import TokenStore
@@ -55,6 +64,11 @@ class OutboundContext:
     def route(self, request: Request) -> ServicePath | PeerCall | HostCall:
         """Return where the request leads to; raises ``Refusal``."""
         return route(request.method, request.target, self._own_names)
+
+    def destination(self, request: Request, value: bytes, called: str) -> bytes:
+        """Return a ``Destination`` of a call by path as the peer's app expects it."""
+        names = {*self._own_names, *ECOSYSTEM_HOSTS, *_hosts_of(request)}
+        return destination_at_peer(value, called, names)
 
     def app_of(self, request: Request) -> str | None:
         """Return the app whose token the request shows; None where it shows none.
@@ -118,6 +132,12 @@ def required(app: str | None, request: Request) -> str:
         proxied = is_absolute(request.target)
         raise Refusal(Code.PROXY_TOKEN_REQUIRED if proxied else Code.TOKEN_REQUIRED, "no token")
     return app
+
+
+def _hosts_of(request: Request) -> list[str]:
+    """Return by which host the listener was asked, without its port."""
+    written = [read_uri_at_host(b"//" + value) for value in values_of(request.fields, b"host")]
+    return [uri.host for uri in written if uri is not None]
 
 
 def _text(value: bytes) -> str:
