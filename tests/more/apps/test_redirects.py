@@ -13,6 +13,7 @@ import shutil
 import sys
 import tarfile
 from typing import TYPE_CHECKING
+from urllib.parse import urljoin
 
 import pytest
 import requests
@@ -67,10 +68,9 @@ class Client:
         told = f"http://{behind.portal.told_host(behind.name)}"
         self.base = by_path if form == "path" else told
 
-    def ask(self, method: str, url: str, **more: str | bytes | None) -> requests.Response:
-        return self.session.request(
-            method, requests.compat.urljoin(self.base, url), timeout=PATIENCE, **more
-        )  # type: ignore[arg-type]
+    def ask(self, method: str, url: str, data: str | bytes | None = None) -> requests.Response:
+        whole = urljoin(self.base, url)
+        return self.session.request(method, whole, data=data, timeout=PATIENCE)
 
     def count_plain(self) -> int:
         """Return how many requests reached the peer's listener that weren't sealed."""
