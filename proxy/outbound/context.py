@@ -20,12 +20,13 @@ from proxy.core.access.call_routes import (
     is_absolute,
     route,
 )
+from proxy.core.access.destination_header import FIELD as DESTINATION
 from proxy.core.access.policy import Contact, Mode
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Request
-from proxy.core.http.headers import values_of
+from proxy.core.http.headers import Fields, values_of
 from proxy.core.http.uri_reference import read_uri_at_host
-from proxy.outbound.call import CallTransport
+from proxy.outbound.call import Call, CallTransport
 from proxy.portal import Portal
 from proxy.state.tokens import TokenStore
 from proxy.transfer.failures import unusable
@@ -65,10 +66,18 @@ class OutboundContext:
         """Return where the request leads to; raises ``Refusal``."""
         return route(request.method, request.target, self._own_names)
 
-    def destination(self, request: Request, value: bytes, called: str) -> bytes:
-        """Return a ``Destination`` of a call by path as the peer's app expects it."""
+    def with_destination_at_peer(self, request: Request, call: Call) -> Fields:
+        """Return the fields of a call by path with its ``Destination`` as the peer's app reads it.
+
+        Raises ``Refusal`` for one at another peer.
+        """
         names = {*self._own_names, *ECOSYSTEM_HOSTS, *_hosts_of(request)}
-        return destination_at_peer(value, called, names)
+        return [
+            (name, destination_at_peer(value, call.contact.id, names))
+            if name == DESTINATION
+            else (name, value)
+            for name, value in call.fields
+        ]
 
     def app_of(self, request: Request) -> str | None:
         """Return the app whose token the request shows; None where it shows none.

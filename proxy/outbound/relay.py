@@ -4,6 +4,8 @@ Nothing of a call's body passes before its exchange takes it: a signed call hold
 sealed one may have to look for the peer's document first.
 """
 
+from dataclasses import replace
+
 from starlette.types import Message, Scope, Send
 
 from proxy.core.access.call_routes import HostCall, PeerCall, ServicePath, path_prefix
@@ -123,7 +125,9 @@ class OutboundRelay(Relay):
         contact = context.contact(app, leads_to)
         line.peer, line.peer_name, line.mode = contact.id, contact.name, contact.mode
         framing = received_framing(request.fields)
-        call = self._call_of(app, contact, leads_to, framing)
+        call = _call_of(request, app, contact, leads_to.target, framing)
+        if isinstance(leads_to, PeerCall) and values_of(request.fields, DESTINATION):
+            call = replace(call, fields=context.with_destination_at_peer(request, call))
         self._form = _form_of(leads_to, call.origin)
         refuse_large(framing, context.limits.body)
         self._run(context.portal.active_requests, subject_of_call(app, contact.id))
@@ -141,30 +145,6 @@ class OutboundRelay(Relay):
             if not exchange.is_blocked:
                 client.invite()
                 client.resume()
-
-    def _call_of(
-        self, app: str, contact: Contact, leads_to: PeerCall | HostCall, framing: Field | None
-    ) -> Call:
-        request = self._request
-        if b"upgrade" in connection_options(request.fields):
-            raise Refusal(Code.UPGRADE_UNSUPPORTED, f"{app} asks for an upgrade")
-        parse_target(leads_to.target)
-        fields = fields_of_call(request.fields)
-        if isinstance(leads_to, PeerCall) and values_of(request.fields, DESTINATION):
-            at_peer = self._context.destination
-            fields = [
-                (name, at_peer(request, value, contact.id) if name == DESTINATION else value)
-                for name, value in fields
-            ]
-        return Call(
-            app=app,
-            contact=contact,
-            method=request.method,
-            target=leads_to.target,
-            fields=fields,
-            has_body=framing is not None,
-            size=int(framing[1]) if framing and framing[0] == b"content-length" else None,
-        )
 
     def _pass_on(self, piece: bytes, *, ends: bool) -> None:
         """Pass on a piece of the call's body; what is wrong with that ends the call."""
@@ -223,6 +203,23 @@ class OutboundRelay(Relay):
         if self._at is At.OVER:
             self._pages = None
         super()._let_go()
+
+
+def _call_of(
+    request: Request, app: str, contact: Contact, target: bytes, framing: Field | None
+) -> Call:
+    if b"upgrade" in connection_options(request.fields):
+        raise Refusal(Code.UPGRADE_UNSUPPORTED, f"{app} asks for an upgrade")
+    parse_target(target)
+    return Call(
+        app=app,
+        contact=contact,
+        method=request.method,
+        target=target,
+        fields=fields_of_call(request.fields),
+        has_body=framing is not None,
+        size=int(framing[1]) if framing and framing[0] == b"content-length" else None,
+    )
 
 
 def _form_of(leads_to: PeerCall | HostCall, app: Origin) -> CallForm:
