@@ -62,15 +62,16 @@ class Client:
         self._behind = behind
         self.session = requests.Session()
         self.session.trust_env = False
-        self.session.headers["Content-Type"] = "application/json"
         self.session.proxies = {"http": stage.caller(behind)}
         by_path = f"http://portal_core/internal/call_peer/{behind.portal.id[:6]}"
         told = f"http://{behind.portal.told_host(behind.name)}"
         self.base = by_path if form == "path" else told
 
-    def ask(self, method: str, url: str, data: str | bytes | None = None) -> requests.Response:
+    def ask(
+        self, method: str, url: str, data: bytes | None = None, entry: dict[str, int] | None = None
+    ) -> requests.Response:
         whole = urljoin(self.base, url)
-        return self.session.request(method, whole, data=data, timeout=PATIENCE)
+        return self.session.request(method, whole, data=data, json=entry, timeout=PATIENCE)
 
     def count_plain(self) -> int:
         """Return how many requests reached the peer's listener that weren't sealed."""
@@ -103,8 +104,6 @@ def test_an_upload_to_docker_registry_stays_on_its_way(stage: Stage, form: str) 
     assert done.status_code == 201
     assert client.ask("GET", done.headers["Location"]).content == blob
 
-    manifest = json.dumps({"schemaVersion": 1, "name": "mine/thing"})
-    assert client.ask("PUT", f"{client.base}/v2/mine/thing/manifests/x", data=manifest).status_code
     assert client.count_plain() == 0
 
 
@@ -172,7 +171,7 @@ def test_the_slash_redirect_of_fastapi_does(stage: Stage, form: str, settings: s
     behind = stage.behind(_fastapi(stage, more), {"": "peer"}, settings)
     client = Client(stage, behind, form)
 
-    got = client.ask("POST", f"{client.base}/peer/entries", data=b'{"a": 1}')
+    got = client.ask("POST", f"{client.base}/peer/entries", entry={"a": 1})
 
     assert (got.status_code, got.json()) == (200, {"a": 1})
     assert [each.status_code for each in got.history] == [307]
@@ -184,7 +183,7 @@ def test_what_insists_on_https_is_told_of_by_name(stage: Stage) -> None:
     behind = stage.behind(_fastapi(stage, _INSISTS), {"": "peer"})
     client = Client(stage, behind, "proxy")
 
-    got = client.ask("POST", f"{client.base}/peer/entries/", data=b"{}")
+    got = client.ask("POST", f"{client.base}/peer/entries/", entry={})
 
     assert (got.status_code, got.json()["code"]) == (502, "redirects_to_itself")
     assert client.count_plain() == 0
