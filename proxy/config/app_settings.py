@@ -17,6 +17,7 @@ from proxy.config.listen import socket_path, socket_path_problem
 from proxy.config.timeouts import Silence
 from proxy.core.app_fields import DEFAULT_POLICY, FieldPolicy
 from proxy.core.errors import Invalid, Problem
+from proxy.core.http.forwarded import Scheme
 from proxy.core.http.headers import is_token, spelling
 from proxy.core.http.origin import Origin, parse_origin
 from proxy.core.text_files.schema import Section, validate
@@ -45,6 +46,8 @@ class Settings:
     """What it gets of a client's fields."""
     minor: int | None = None
     """The 1 of HTTP/1.1 or the 0 of HTTP/1.0, which it speaks; None finds out."""
+    peer_scheme: Scheme = "http"
+    """By which scheme it is told that peers ask it."""
     sources: frozenset[Path] = frozenset()
     """Files beside proxy.yaml that these settings were read from."""
 
@@ -82,6 +85,7 @@ def load_settings(folder: Path) -> Settings:
             dropped=frozenset(spelling(name.encode("ascii")) for name in file.drop_fields),
         ),
         minor=_MINOR[file.http] if file.http is not None else None,
+        peer_scheme=file.peer_scheme,
         sources=frozenset({folder / file.upstream_ca} if file.upstream_ca is not None else ()),
     )
 
@@ -131,5 +135,6 @@ class SettingsFile(Section):
     app_answer: Silence | None = None
     host: Annotated[str, AfterValidator(_host)] | None = None
     http: Literal["1.0", "1.1"] | None = None
+    peer_scheme: Scheme = "http"
     underscores: Literal["drop", "pass"] = "drop"
     drop_fields: list[Annotated[str, AfterValidator(_field_name)]] = Field(default_factory=list)

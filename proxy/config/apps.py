@@ -19,6 +19,7 @@ from proxy.core.access.manifest_schema import Kind
 from proxy.core.access.rules import Rules
 from proxy.core.app_fields import DEFAULT_POLICY, FieldPolicy
 from proxy.core.errors import Invalid, Problem
+from proxy.core.http.forwarded import Scheme
 from proxy.core.http.origin import is_dns_label
 from proxy.core.text_files.text import shown
 from proxy.http.upstream import Destination
@@ -46,6 +47,8 @@ class App:
     """What it gets of a client's fields."""
     minor: int | None = None
     """The minor version of HTTP that it speaks, where the owner settled it."""
+    peer_scheme: Scheme = "http"
+    """By which scheme it is told that peers ask it."""
 
 
 @dataclass(frozen=True)
@@ -242,6 +245,7 @@ class _Reading:
             settings.host,
             settings.fields,
             settings.minor,
+            settings.peer_scheme,
         )
 
     def _refuse_borrowed(self) -> None:

@@ -1,9 +1,10 @@
 """Every refusal the proxy gives, with its status and public code; one table for code and docs.
 
-A ``Refusal`` is the caller's fault. Its code and title are public; ``detail`` is for the
-owner's log alone and never leaves the proxy. What the app or the peer behind us does wrong is an
-``UpstreamFailed`` and becomes a refusal in one place, ``proxy.transfer.failures``. Anything else
-that is raised is our own bug and becomes a 500 in ``proxy.transfer.relay``.
+A ``Refusal`` is the caller's fault. Its code and title are public, and so is a ``hint`` that it may
+have; ``detail`` is for the owner's log alone and never leaves the proxy. What the app or the peer
+behind us does wrong is an ``UpstreamFailed`` and becomes a refusal in one place,
+``proxy.transfer.failures``. Anything else that is raised is our own bug and becomes a 500 in
+``proxy.transfer.relay``.
 """
 
 from dataclasses import dataclass
@@ -60,6 +61,11 @@ class Code(Enum):
     UPGRADE_UNSUPPORTED = ("upgrade_unsupported", 501, "Upgrades aren't carried between Portals.")
     APP_UNREACHABLE = ("app_unreachable", 502, "The app can't be reached.")
     APP_FAILED = ("app_failed", 502, "The app's answer broke off or can't be used.")
+    REDIRECTS_TO_ITSELF = (
+        "redirects_to_itself",
+        502,
+        "The app redirects to itself; its owner can set peer_scheme.",
+    )
     ANSWER_TOO_LARGE = ("answer_too_large", 502, "The answer is larger than can be signed.")
     PEER_UNREACHABLE = ("peer_unreachable", 502, "The peer can't be reached.")
     PEER_UNTRUSTED = ("peer_untrusted", 502, "The peer's answer can't be believed.")
@@ -98,7 +104,10 @@ _NO_UTF_8 = {chr(0xDC00 + byte): f"\\x{byte:02x}" for byte in range(0x80, 0x100)
 
 
 class Refusal(Exception):
-    """A request that is refused: ``code`` for the caller, ``detail`` for the owner's log alone."""
+    """A request that is refused: ``code`` for the caller, ``detail`` for the owner's log alone.
+
+    ``hint`` is for the caller too: what to do, in a sentence; "" is none.
+    """
 
     def __init__(
         self,
@@ -109,6 +118,7 @@ class Refusal(Exception):
         epoch: Epoch | None = None,
         allow: str = "GET, HEAD",
         retry_after: int | None = None,
+        hint: str = "",
     ) -> None:
         super().__init__(f"{code.public}: {detail}" if detail else code.public)
         self.code = code
@@ -119,6 +129,7 @@ class Refusal(Exception):
         """The epoch to sign under, told with ``now``; None where the replay store is down."""
         self.allow = allow
         """The methods that are served, for ``METHOD_NOT_ALLOWED``."""
+        self.hint = hint
         self.retry_after = retry_after
         """Seconds until it may be tried again: with ``TOO_MANY_ATTEMPTS`` and ``RATE_LIMITED``."""
 

@@ -28,6 +28,7 @@ from proxy.core.access.target import Target, origin_form, parse_target
 from proxy.core.app_fields import fields_of_peer, fields_of_stranger
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Field, Fields, connection_options, refuse_malformed, values_of
+from proxy.core.identity import short_id
 from proxy.core.identity_document import PATH as IDENTITY_DOCUMENT
 from proxy.core.record import record
 from proxy.core.sealing.envelope import GATEWAY
@@ -198,12 +199,24 @@ def _admit_unsigned(
             detail += f"; the cookie of terminal {terminal.id} came from another site's page"
         elif app is not None and rule.access is Access.PRIVATE:
             raise Unpaired(detail, pairing_address(portal, app, target))
-        raise Refusal(Code.PROOF_REQUIRED, detail)
+        is_for_peers = rule.access is Access.PEER and terminal is None
+        hint = _how_peers_call(app, context) if is_for_peers else ""
+        raise Refusal(Code.PROOF_REQUIRED, detail, hint=hint)
     if rates is not None and app is not None:
         rates.count_at_app(caller, app)
     reserved = context.apps[app].reserved if app else frozenset()
     fields = fields_of_stranger(request.fields, reserved)
     return Admission(caller, app, rule, target, fields, None, {})
+
+
+def _how_peers_call(app: str | None, context: AccessContext) -> str:
+    """Say how an app calls what is for peers: who asked may be one that left its Portal's way."""
+    host = context.hosts.origin.of_app(app or "").host
+    return (
+        "This is for peers. An app calls it through its own Portal, which proves who calls: always "
+        f"with http://, as http://{host}/... with HTTP_PROXY set, or as "
+        f"http://portal_core/internal/call_peer/{short_id(context.portal_id)}/..."
+    )
 
 
 def brings_envelope(request: Request, app: str | None, target: Target) -> bool:

@@ -10,8 +10,9 @@ from proxy.core.access.policy import Caller
 from proxy.core.app_fields import fields_for_app, fields_from_us, identity_fields
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Admission, Request
-from proxy.core.http.forwarded import ForwardedChain, fields_of_forwarded_chain
+from proxy.core.http.forwarded import ForwardedChain, Scheme, fields_of_forwarded_chain
 from proxy.core.http.headers import Field, values_of
+from proxy.core.signature.response import Question
 from proxy.core.websocket.handshake import fields_for_app as handshake_for_app
 from proxy.http.upstream import BytesBody, UpstreamRequest, UpstreamTimeouts
 from proxy.inbound.dropped_names import DroppedNamesLog
@@ -101,8 +102,13 @@ class AppRequests:
         mark, names_it = self._loop_mark(app)
         if any(map(names_it, values_of(request.fields, _LOOP))):
             raise Refusal(Code.LOOP_DETECTED, f"the upstream of {app.name} leads back to it")
-        host, asked_for = self._hosts(request, admission, app, chain)
-        caller, forwarding = admission.caller, fields_of_forwarded_chain(chain, asked_for)
+        caller = admission.caller
+        if admission.question is not None:
+            host = asked_for = authority_for_peers(admission.question, app)
+            scheme: Scheme | None = app.peer_scheme
+        else:
+            (host, asked_for), scheme = self._hosts(request, app, chain), None
+        forwarding = fields_of_forwarded_chain(chain, asked_for, scheme)
         if rule.headers:
             ours = fields_from_us(rule, caller, self._portal.variables(caller), forwarding)
         else:
@@ -126,18 +132,12 @@ class AppRequests:
             streams=streams,
         )
 
-    def _hosts(
-        self, request: Request, admission: Admission, app: App, chain: ForwardedChain
-    ) -> tuple[bytes, bytes]:
+    def _hosts(self, request: Request, app: App, chain: ForwardedChain) -> tuple[bytes, bytes]:
         """Return the Host that the app gets, and the one that it is told was asked for.
 
         The latter is what a web server before us was asked for, if that leads to the same app:
-        whoever could name any other would have the app write links to it. A peer's request is for
-        the authority that it signed, whatever Host it came with.
+        whoever could name any other would have the app write links to it.
         """
-        if admission.question is not None:
-            signed = admission.question.message.authority.encode("ascii")
-            return signed, signed
         host, told = values_of(request.fields, b"host")[0], chain.host
         return host, told if told and self._portal.hosts.leads_to(told, app.name) else host
 
@@ -152,6 +152,18 @@ class AppRequests:
             member = rb"(?:\A|,)[ \t]*" + re.escape(name) + rb"[ \t]*(?:[;,]|\Z)"
             mark = self._loop_marks[app.name] = name, re.compile(member, re.IGNORECASE).search
         return mark
+
+
+def authority_for_peers(question: Question, app: App) -> bytes:
+    """Return what an app is told that a peer asked for: what its caller wrote.
+
+    That is without a port, and with ``http``. What the app makes of it, a redirect or a link, leads
+    back through the caller's Portal; an https address would lead past it. A peer's request is for
+    the authority that it signed, whatever Host it came with.
+    """
+    signed = question.message.authority
+    told = signed if app.peer_scheme == "https" else signed.partition(":")[0]
+    return told.encode("ascii")
 
 
 def _named(caller: Caller) -> str:

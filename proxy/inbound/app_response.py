@@ -3,7 +3,9 @@
 from collections.abc import Collection
 from functools import lru_cache
 
+from proxy.config.apps import App
 from proxy.core.access.policy import ANONYMOUS
+from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Admission, Request
 from proxy.core.http.caching import is_for_shared_caches, kept_from_shared_caches
 from proxy.core.http.forwarded import ForwardedChain
@@ -14,7 +16,9 @@ from proxy.core.http.headers import (
     response_for_travel,
     values_of,
 )
+from proxy.core.http.redirect_to_itself import find_redirect_to_itself
 from proxy.core.http.set_cookie import reaches_beyond
+from proxy.inbound.app_request import authority_for_peers
 from proxy.inbound.dropped_names import DroppedNamesLog
 from proxy.portal import Portal
 from proxy.transfer.response import passing_fields
@@ -39,6 +43,32 @@ class AppResponses:
         asked, told = values_of(request.fields, b"host")[0], chain.host
         own = _host(hosts.origin.of_app(app).host.encode("ascii")), _host(asked)
         return (*own, _host(told)) if told and hosts.leads_to(told, app) else own
+
+    @staticmethod
+    def refuse_redirect_to_itself(
+        request: Request, admission: Admission, app: App, status: int, fields: Fields
+    ) -> None:
+        """Refuse a redirect that sends a peer off the way of its call, to ask the same again."""
+        if admission.question is None or not 300 <= status <= 399:  # noqa: PLR2004 - redirects
+            return
+        told = authority_for_peers(admission.question, app)
+        location = find_redirect_to_itself(
+            request.method,
+            admission.target.raw,
+            status,
+            fields,
+            scheme=app.peer_scheme,
+            authorities=(told,) if app.host is None else (told, app.host),
+        )
+        if location is None:
+            return
+        other = "http" if app.peer_scheme == "https" else "https"
+        raise Refusal(
+            Code.REDIRECTS_TO_ITSELF,
+            f"{app.name} was told that a peer asked for {app.peer_scheme}://{told.decode()}, and "
+            f"redirects to the same at {location.partition(b'?')[0][:200]!r}; if it insists on "
+            f"{other}, set peer_scheme: {other} in its proxy.yaml",
+        )
 
     def passing(
         self,

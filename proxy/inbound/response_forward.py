@@ -38,6 +38,10 @@ class ResponseForward(RequestForward):
         context, request, admission = self._context, self._request, self._admission
         if admission is None:
             return
+        if self._app is not None:
+            context.responses.refuse_redirect_to_itself(
+                request, admission, self._app, status, fields
+            )
         if self._signed is not None and self._exchange is not None:
             self._down = self._signed.response(
                 status, fields, self._exchange, partial(self._guarded, self._sign)

@@ -11,12 +11,22 @@ from contextlib import suppress
 
 from starlette.types import ASGIApp
 
-from proxy.core.access.call_routes import HostCall, PeerCall, ServicePath, is_absolute, route
+from proxy.core.access.call_routes import (
+    ECOSYSTEM_HOSTS,
+    HostCall,
+    PeerCall,
+    ServicePath,
+    destination_at_peer,
+    is_absolute,
+    route,
+)
+from proxy.core.access.destination_header import FIELD as DESTINATION
 from proxy.core.access.policy import Contact, Mode
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Request
-from proxy.core.http.headers import values_of
-from proxy.outbound.call import CallTransport
+from proxy.core.http.headers import Fields, values_of
+from proxy.core.http.uri_reference import read_uri_at_host
+from proxy.outbound.call import Call, CallTransport
 from proxy.portal import Portal
 from proxy.state.tokens import TokenStore
 from proxy.transfer.failures import unusable
@@ -55,6 +65,19 @@ class OutboundContext:
     def route(self, request: Request) -> ServicePath | PeerCall | HostCall:
         """Return where the request leads to; raises ``Refusal``."""
         return route(request.method, request.target, self._own_names)
+
+    def with_destination_at_peer(self, request: Request, call: Call) -> Fields:
+        """Return the fields of a call by path with its ``Destination`` as the peer's app reads it.
+
+        Raises ``Refusal`` for one at another peer.
+        """
+        names = {*self._own_names, *ECOSYSTEM_HOSTS, *_hosts_of(request)}
+        return [
+            (name, destination_at_peer(value, call.contact.id, names))
+            if name == DESTINATION
+            else (name, value)
+            for name, value in call.fields
+        ]
 
     def app_of(self, request: Request) -> str | None:
         """Return the app whose token the request shows; None where it shows none.
@@ -118,6 +141,12 @@ def required(app: str | None, request: Request) -> str:
         proxied = is_absolute(request.target)
         raise Refusal(Code.PROXY_TOKEN_REQUIRED if proxied else Code.TOKEN_REQUIRED, "no token")
     return app
+
+
+def _hosts_of(request: Request) -> list[str]:
+    """Return by which host the listener was asked, without its port."""
+    written = [read_uri_at_host(b"//" + value) for value in values_of(request.fields, b"host")]
+    return [uri.host for uri in written if uri is not None]
 
 
 def _text(value: bytes) -> str:

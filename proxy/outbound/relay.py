@@ -4,14 +4,18 @@ Nothing of a call's body passes before its exchange takes it: a signed call hold
 sealed one may have to look for the peer's document first.
 """
 
+from dataclasses import replace
+
 from starlette.types import Message, Scope, Send
 
-from proxy.core.access.call_routes import HostCall, PeerCall, ServicePath
+from proxy.core.access.call_routes import HostCall, PeerCall, ServicePath, path_prefix
+from proxy.core.access.destination_header import FIELD as DESTINATION
 from proxy.core.access.policy import Contact
 from proxy.core.access.target import parse_target
 from proxy.core.app_fields import fields_of_call
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Request
+from proxy.core.http.call_references import CallForm, PathForm, ProxyForm, followable
 from proxy.core.http.forwarded import RemotePeer
 from proxy.core.http.headers import (
     Field,
@@ -19,7 +23,9 @@ from proxy.core.http.headers import (
     connection_options,
     indexed,
     refuse_malformed,
+    values_of,
 )
+from proxy.core.http.origin import Origin
 from proxy.core.http.problem import refusal_response
 from proxy.core.http1.framing import IN_CHUNKS
 from proxy.core.http1.grammar import RequestHead
@@ -43,7 +49,7 @@ LISTENER = "apps"
 class OutboundRelay(Relay):
     """One of them, from its head to its end."""
 
-    __slots__ = ("_call", "_context", "_pages", "_request", "_stage")
+    __slots__ = ("_call", "_context", "_form", "_pages", "_request", "_stage")
 
     def __init__(
         self, context: OutboundContext, head: RequestHead, remote: RemotePeer, client: Downstream
@@ -52,6 +58,8 @@ class OutboundRelay(Relay):
         self._context = context
         self._request = Request(head.method, head.target, indexed(head.fields))
         self._call: CallExchange | None = None
+        self._form: CallForm | None = None
+        """How the call was written, until its response has begun."""
         self._stage: Stage | None = None
         """What takes the call's body."""
         self._pages: AsgiHandler | None = None
@@ -118,6 +126,9 @@ class OutboundRelay(Relay):
         line.peer, line.peer_name, line.mode = contact.id, contact.name, contact.mode
         framing = received_framing(request.fields)
         call = _call_of(request, app, contact, leads_to.target, framing)
+        if isinstance(leads_to, PeerCall) and values_of(request.fields, DESTINATION):
+            call = replace(call, fields=context.with_destination_at_peer(request, call))
+        self._form = _form_of(leads_to, call.origin)
         refuse_large(framing, context.limits.body)
         self._run(context.portal.active_requests, subject_of_call(app, contact.id))
         self._take_slot(contact.id)
@@ -153,7 +164,8 @@ class OutboundRelay(Relay):
     def _head(self, status: int, fields: Fields) -> None:
         if self._call is not None:
             self.line.peer_code = self._call.refusal.code
-        self._send_head(status, fields)
+        form, self._form = self._form, None
+        self._send_head(status, fields if form is None else followable(fields, form))
         self._request = FORGOTTEN
 
     # Both.
@@ -187,7 +199,7 @@ class OutboundRelay(Relay):
         return self._context.refusal_of_revoked(self._request, reason)
 
     def _let_go(self) -> None:
-        self._call = self._stage = None
+        self._call = self._stage = self._form = None
         if self._at is At.OVER:
             self._pages = None
         super()._let_go()
@@ -208,3 +220,9 @@ def _call_of(
         has_body=framing is not None,
         size=int(framing[1]) if framing and framing[0] == b"content-length" else None,
     )
+
+
+def _form_of(leads_to: PeerCall | HostCall, app: Origin) -> CallForm:
+    if isinstance(leads_to, HostCall):
+        return ProxyForm(leads_to.written or leads_to.host.encode("ascii"), app)
+    return PathForm(path_prefix(leads_to.id), leads_to.target, app, leads_to.is_bare)

@@ -68,10 +68,13 @@ def test_the_owner_says_what_reaches_an_app_of_a_clients_fields(tmp_path: Path) 
     _write(tmp_path, "guestbook", _file())
     app = load_catalogue(tmp_path).apps["guestbook"]
     assert (app.host, app.fields) == (None, FieldPolicy(underscores=False, dropped=frozenset()))
+    assert app.peer_scheme == "http"
     settings = "host: Box.Lan:8384\nunderscores: pass\ndrop_fields: [X-Mine, my_other]\n"
+    settings += "peer_scheme: https\n"
     _write(tmp_path, "guestbook", _file(), settings=settings)
     app = load_catalogue(tmp_path).apps["guestbook"]
     assert app.host == b"Box.Lan:8384"
+    assert app.peer_scheme == "https"
     assert app.fields == FieldPolicy(underscores=True, dropped=frozenset({b"x-mine", b"my-other"}))
 
 
@@ -240,6 +243,7 @@ _EXPECTED = "expected http://host:port, https://host:port or unix:path"
             )
         ),
         ("underscores: yes", "underscores: expected 'drop' or 'pass', not 'yes'"),
+        ("peer_scheme: ws", "peer_scheme: expected 'http' or 'https', not 'ws'"),
         ("drop_fields: X-A", "drop_fields: expected a list"),
         ("drop_fields: ['X A']", "drop_fields[0]: expected the name of a field, not 'X A'"),
         ("drop_fields: ['']", "drop_fields[0]: expected the name of a field, not ''"),

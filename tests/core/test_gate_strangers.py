@@ -7,10 +7,11 @@ import pytest
 from proxy.core.access.decision import RuleMatcher
 from proxy.core.access.policy import ANONYMOUS, Access, Mode
 from proxy.core.access.rules import Rule, Rules
-from proxy.core.errors import Code
+from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Admission, RefusedPeer, Request, admit
 from tests.core.peering import (
     ADAS,
+    BOBS,
     CONTEXT,
     HOST,
     NOW,
@@ -50,6 +51,20 @@ def test_a_stranger_comes_to_what_is_public_with_nothing_of_ours() -> None:
 @pytest.mark.parametrize("target", ["/", "/peer", "/public/secret", "/publicX", "/PUBLIC/SECRET"])
 def test_a_stranger_comes_to_nothing_else(target: str) -> None:
     assert ask(_strange(target)) is Code.PROOF_REQUIRED
+
+
+def test_a_stranger_at_what_is_for_peers_is_told_how_they_call() -> None:
+    with pytest.raises(Refusal) as caught:
+        admit(_strange("/peer/secret?x"), CONTEXT, NOW, Claims())
+    own = f"http://{HOST.partition(':')[0]}/..."
+    by_path = f"http://portal_core/internal/call_peer/{BOBS[:6]}/..."
+    for told in (own, by_path, "HTTP_PROXY"):
+        assert told in caught.value.hint
+    assert "secret" not in caught.value.hint
+    for target in ("/private", "/public/%F6"):
+        with pytest.raises(Refusal) as caught:
+            admit(_strange(target), CONTEXT, NOW, Claims())
+        assert caught.value.hint == ""
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 from proxy.core.identity import PrivateKey
 from tests.wire.conftest import World
 from tests.wire.harness.portals import Portal, contact
-from tests.wire.harness.raw import Raw, RawConnection, chunked, exchange, request
+from tests.wire.harness.raw import Raw, RawConnection, chunked, exchange, request, response
 from tests.wire.harness.recorder import Recorder, eventually
 from tests.wire.harness.signer import new_key, sign_call
 from tests.wire.harness.sockets import handshake, switched
@@ -48,10 +48,13 @@ class Street:
         return self.app.requests[-1]
 
     def peer(self, name: str, *fields: tuple[str, str]) -> Raw:
+        assert self.call(name, *fields).status == 200
+        return self.app.requests[-1]
+
+    def call(self, name: str, *fields: tuple[str, str]) -> Raw:
         sent = tuple((name.lower().encode(), value.encode()) for name, value in fields)
         call = sign_call(self.cleo, self.portal, name, b"/peer/x", fields=sent)
-        assert exchange(self.portal.public, call.raw).status == 200
-        return self.app.requests[-1]
+        return exchange(self.portal.public, call.raw)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +68,8 @@ def built(portals: type[Portal], tmp_path_factory: pytest.TempPathFactory) -> It
         fay.add_app("wide", MANIFEST, app.port, "underscores: pass\n")
         fay.add_app("less", MANIFEST, app.port, "drop_fields: [x_other]\nunderscores: pass\n")
         fay.add_app("named", MANIFEST, app.port, "host: Box.Lan:8384\n")
-        apps = dict.fromkeys(("plain", "wide", "less", "named"), "all")
+        fay.add_app("secure", MANIFEST, app.port, "peer_scheme: https\n")
+        apps = dict.fromkeys(("plain", "wide", "less", "named", "secure"), "all")
         fay.knows(contact(cleo.public.portal_id, "Cleo", 1, 1), apps=apps)  # type: ignore[arg-type]
         fay.start()
         yield Street(fay, app, cleo)
@@ -131,12 +135,36 @@ def test_no_trailer_reaches_an_app(street: Street, name: str) -> None:
 def test_an_app_is_told_the_host_that_its_owner_sets(street: Street, by: str) -> None:
     arrived = street.peer("named") if by == "peer" else street.stranger("named")
 
-    asked = street.portal.app_host("named").encode()
+    asked = (street.portal.told_host if by == "peer" else street.portal.app_host)("named").encode()
     assert arrived.one("host") == b"Box.Lan:8384"
     assert arrived.one("x-forwarded-host") == asked
     assert b'host="' + asked + b'"' in arrived.one("forwarded")
     twin = street.peer("plain") if by == "peer" else street.stranger("plain")
-    assert twin.one("host").decode() == street.portal.app_host("plain")
+    assert twin.one("host") == asked.replace(b"named", b"plain")
+
+
+@pytest.mark.parametrize("name", ["plain", "secure"])
+def test_an_app_is_told_by_which_scheme_peers_ask(street: Street, name: str) -> None:
+    arrived, whole = street.peer(name), street.portal.app_host(name).encode()
+    is_https = name == "secure"
+    host = whole if is_https else whole.partition(b":")[0]
+    scheme = b"https" if is_https else b"http"
+    assert arrived.one("x-forwarded-proto") == scheme
+    assert (arrived.one("host"), arrived.one("x-forwarded-host")) == (host, host)
+    assert arrived.one("forwarded") == b'for=127.0.0.1;host="%b";proto=%b' % (host, scheme)
+    # Strangers speak what they speak.
+    stranger = street.stranger(name)
+    assert (stranger.one("host"), stranger.one("x-forwarded-proto")) == (whole, b"http")
+
+
+def test_where_an_app_is_told_https_that_is_no_redirect_to_itself(street: Street) -> None:
+    told = street.portal.app_host("secure")
+    for scheme, status in (("https", 302), ("http", 502)):
+        street.app.script(response(302, ("Location", f"{scheme}://{told}/peer/x")))
+        assert street.call("secure").status == status
+    # The one that its owner sets is to the app the one that was asked for.
+    street.app.script(response(302, ("Location", "https://box.lan/peer/x")))
+    assert street.call("named").status == 502
 
 
 def test_a_handshake_is_told_that_host(street: Street) -> None:

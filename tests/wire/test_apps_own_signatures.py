@@ -126,7 +126,7 @@ def as_a_stranger(world: World, lines: Lines) -> Raw:
 
 def called(world: World, mode: str, lines: Lines) -> Raw:
     caller = world.eda if mode == "sealed" else world.ada
-    host = world.bob.app_host("wide")
+    host = world.bob.told_host("wide")
     own = (("Host", host), ("Portal-Token", caller.token("wide")))
     return exchange(caller.apps, request("POST", f"http://{host}{TARGET}", *own, *lines, body=BODY))
 
@@ -150,7 +150,7 @@ def test_what_a_stranger_signed_verifies_at_the_app(
 def test_what_a_calling_app_signed_verifies_at_the_peers_app(
     sealed: World, mode: str, sign: Callable[[str], Lines], verify: Callable[[Raw], None]
 ) -> None:
-    lines = sign(sealed.bob.app_host("wide"))
+    lines = sign(sealed.bob.told_host("wide"))
 
     assert called(sealed, mode, lines).status == 200
 

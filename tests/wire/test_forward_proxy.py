@@ -59,7 +59,7 @@ def test_the_port_of_a_peers_host_is_ignored_and_its_case_too(world: World, trap
         assert got.body == b"ok"
 
     hosts = {raw.one("host").decode() for raw in world.bob_app.requests}
-    assert hosts == {world.bob.app_host("wide")}
+    assert hosts == {name}
     assert trap.connections == 0
 
 

@@ -118,7 +118,7 @@ def test_sealed_calls_go_both_ways(street: Street) -> None:
         arrived = app.request
         assert arrived.first_line == f"POST {TARGET} HTTP/1.1".encode()
         assert arrived.body == b"Hello"
-        assert arrived.one("host") == to.app_host("wide").encode()
+        assert arrived.one("host") == to.told_host("wide").encode()
         assert arrived.one("x-ptl-client-id") == caller.id.encode()
 
 

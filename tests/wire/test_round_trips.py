@@ -66,7 +66,7 @@ def test_a_round_trip_changes_no_byte(sealed: World, trip: Trip, way: Way) -> No
     is_sealed, arrived = way.mode == "sealed", world.bob_app.request
     streams = is_sealed and trip.chunks is not None
     assert arrived.first_line == f"{trip.method} {trip.target} HTTP/1.1".encode()
-    expected = trip.arrived(arrived, world.bob.app_host("wide"), caller.id)
+    expected = trip.arrived(arrived, world.bob.told_host("wide"), caller.id)
     assert without_framing(arrived.fields, streams=streams) == without_framing(
         expected, streams=streams
     )
@@ -147,7 +147,7 @@ def test_a_short_id_in_a_path_leads_to_the_same_app(world: World) -> None:
     assert world.ask(world.bob.id[:6]).body == b"ok"
     assert world.ask(world.bob.id[:50]).body == b"ok"
     assert {raw.one("host") for raw in world.bob_app.requests} == {
-        world.bob.app_host("wide").encode()
+        world.bob.told_host("wide").encode()
     }
 
 
@@ -157,7 +157,7 @@ def test_each_app_calls_the_app_of_its_own_name(world: World) -> None:
     world.call(request("GET", path, ("Host", "shard_core"), world.basic("box")))
 
     arrived = world.bob_app.request
-    assert arrived.one("host").decode() == world.bob.app_host("box")
+    assert arrived.one("host").decode() == world.bob.told_host("box")
     assert arrived.one("x-ptl-foo").decode() == f"{world.bob.id[:6]}@example.com"
     assert arrived.one("remote-user") == b"peer Ada Gr%C3%B6%C3%9Fe"
 

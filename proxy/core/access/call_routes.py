@@ -6,9 +6,11 @@ Source: RFC 9112, section 3.2.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 
 from proxy.core.errors import Code, Refusal
+from proxy.core.identity import is_id_prefix
 
 ECOSYSTEM_HOSTS = frozenset({"portal_core", "shard_core"})
 """Names under which apps of the existing ecosystem know this service."""
@@ -17,7 +19,8 @@ _ABSOLUTE = re.compile(
     rb"http://([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?(/.*|\?.*)?",
     re.IGNORECASE | re.DOTALL,
 )
-_CALL = re.compile(rb"/internal/call_peer/([^/?]*)(?:/)?([^?]*)(\?.*)?", re.DOTALL)
+_BY_PATH = b"/internal/call_peer/"
+_CALL = re.compile(_BY_PATH + rb"([^/?]*)(/?)([^?]*)(\?.*)?", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class PeerCall:
 
     id: str
     target: bytes
+    is_bare: bool = field(default=False, compare=False)
+    """Whether nothing stands behind the ID, not even a slash."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ class HostCall:
 
     host: str
     target: bytes
+    written: bytes = field(default=b"", compare=False)
+    """The host in the letters in which it was asked for."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,7 @@ def route(method: bytes, target: bytes, own_names: frozenset[str]) -> Route:
         rest = b"/" + rest
     if host in own_names or host in ECOSYSTEM_HOSTS:
         return _own(rest)
-    return HostCall(host, rest)
+    return HostCall(host, rest, match[1])
 
 
 def _own(target: bytes) -> PeerCall | ServicePath:
@@ -77,5 +84,34 @@ def _own(target: bytes) -> PeerCall | ServicePath:
         if not target.isascii():
             raise Refusal(Code.BAD_TARGET, "bytes outside ASCII, which no path here has")
         return ServicePath(target)
-    query: bytes = match[3] or b""
-    return PeerCall(match[1].decode("ascii", "replace"), b"/" + match[2] + query)
+    query: bytes = match[4] or b""
+    target = b"/" + match[3] + query
+    return PeerCall(match[1].decode("ascii", "replace"), target, is_bare=not match[2])
+
+
+def path_prefix(peer_id: str) -> bytes:
+    """Return what stands before the target in a call by path."""
+    return _BY_PATH + peer_id.encode("ascii")
+
+
+def destination_at_peer(value: bytes, called: str, own_names: Collection[str]) -> bytes:
+    """Return the ``Destination`` of a call by path as the app of the peer ``called`` expects it.
+
+    A client that follows the path form has it there, too, with a host in ``own_names`` or without
+    one. The app gets the path alone: by which host and scheme it is asked isn't known here. What
+    is no call by path stays as it is, and is judged over there. Raises ``Refusal`` (``BAD_FIELD``)
+    for another peer: nobody moves anything from one to the other.
+    """
+    path, absolute = value, _ABSOLUTE.fullmatch(value)
+    if absolute is not None:
+        if absolute[1].decode("ascii").lower() not in own_names:
+            return value
+        path = absolute[2] or b"/"
+    match = _CALL.fullmatch(path)
+    if match is None:
+        return value
+    peer_id = match[1].decode("ascii", "replace")
+    if not (is_id_prefix(peer_id) and called.startswith(peer_id)):
+        raise Refusal(Code.BAD_FIELD, f"Destination is at another peer: {peer_id[:110]!r}")
+    target: bytes = b"/" + match[3] + (match[4] or b"")
+    return target

@@ -145,9 +145,14 @@ def read_forwarded_chain(
     )
 
 
-def fields_of_forwarded_chain(chain: ForwardedChain, host: bytes) -> list[Field]:
-    """Return what tells an app of ``chain``; ``host`` is the Host that was asked for."""
-    way = _fields_of_way(chain.nodes, chain.scheme, host)
+def fields_of_forwarded_chain(
+    chain: ForwardedChain, host: bytes, scheme: Scheme | None = None
+) -> list[Field]:
+    """Return what tells an app of ``chain``; ``host`` is the Host that was asked for.
+
+    And ``scheme`` the one; None is the one that the client spoke.
+    """
+    way = _fields_of_way(chain.nodes, scheme or chain.scheme, host)
     return [*way, (REQUEST_ID, chain.request_id.encode("ascii"))]
 
 

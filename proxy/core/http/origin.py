@@ -15,7 +15,7 @@ _ORIGIN = re.compile(
     r"(?::(?P<port>[1-9][0-9]{0,4}))?/?"
 )
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443}
 LAST_PORT = 65535
 
 
@@ -35,7 +35,7 @@ class Origin:
     @property
     def authority(self) -> str:
         """``host``, with ``:port`` where it isn't the scheme's own: what ``@authority`` holds."""
-        if self.port == _DEFAULT_PORTS[self.scheme]:
+        if self.port == DEFAULT_PORTS[self.scheme]:
             return self.host
         return f"{self.host}:{self.port}"
 
@@ -57,7 +57,7 @@ def parse_origin(text: str) -> Origin:
     if match is None:
         raise ValueError(f"{text!r} isn't of the form http://host:port or https://host:port")
     scheme = cast(Literal["http", "https"], match["scheme"])
-    port = int(match["port"] or _DEFAULT_PORTS[scheme])
+    port = int(match["port"] or DEFAULT_PORTS[scheme])
     if port > LAST_PORT:
         raise ValueError(f"{text!r} has a port above {LAST_PORT}")
     return Origin(scheme, match["host"], port)

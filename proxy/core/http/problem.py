@@ -78,12 +78,7 @@ def refusal_response(
     By ``request_id`` its owner finds it in the log; "" tells none.
     """
     code = refusal.code
-    members: dict[str, object] = {
-        "type": KEY_PROBLEM if code is Code.SEALING_KEY_UNKNOWN else "about:blank",
-        "title": code.title,
-        "status": code.status,
-        "code": code.public,
-    }
+    members = _members(refusal)
     mark = code.public
     if refusal.now is not None:
         told, parameters = _told(refusal.now, refusal.epoch)
@@ -124,6 +119,17 @@ def refusal_response(
     return Response(code.status, tuple(fields), body)
 
 
+def _members(refusal: Refusal) -> dict[str, object]:
+    code = refusal.code
+    members: dict[str, object] = {
+        "type": KEY_PROBLEM if code is Code.SEALING_KEY_UNKNOWN else "about:blank",
+        "title": code.title,
+        "status": code.status,
+        "code": code.public,
+    }
+    return members | {"detail": refusal.hint} if refusal.hint else members
+
+
 def _told(now: int, epoch: Epoch | None) -> tuple[dict[str, object], str]:
     """Return what a sender is to sign with, as members and as parameters of the mark."""
     if epoch is None:
@@ -133,7 +139,12 @@ def _told(now: int, epoch: Epoch | None) -> tuple[dict[str, object], str]:
 
 
 def hint_for(refusal: Refusal, fields: Fields) -> str:
-    """Say what a person can do whose request was refused for the page that sent it; "": nothing."""
+    """Say what a person can do whose request was refused, for the page that sent it, say.
+
+    "" is nothing.
+    """
+    if refusal.hint:
+        return refusal.hint
     if refusal.code not in (Code.FOREIGN_PAGE, Code.PROOF_REQUIRED):
         return ""
     if values_of(fields, b"origin") == [b"null"]:

@@ -1,4 +1,4 @@
-"""The ``Domain`` of an app's ``Set-Cookie``: which hosts get the cookie back (RFC 6265bis, 5.6).
+"""The ``Domain`` and ``Path`` of an app's ``Set-Cookie``: who gets it back (RFC 6265bis, 5.6).
 
 With the domain of its Portal, or of several, an app would set a cookie for other apps: another
 app's session, or so many cookies that browsers forget ours. Its own host is a host below those.
@@ -8,6 +8,10 @@ import re
 from collections.abc import Collection
 
 _BLANKS = b" \t"
+_PATH = re.compile(
+    rb";[ \t\x85\xa0]*+path[ \t\x85\xa0]*+=[ \t\x85\xa0]*+\"?(?=([^;]?))", re.IGNORECASE
+)
+"""With what Python's ``http.cookiejar`` takes for a blank, where it reads bytes as Latin-1."""
 _DOMAIN = re.compile(rb";[ \t]*+domain[ \t]*+=([^;]*)", re.IGNORECASE)
 
 
@@ -30,3 +34,20 @@ def _is_own(domain: bytes, own: Collection[bytes]) -> bool:
     if colon and port.isdigit():
         host = name
     return not host or any(host == each or host.endswith(b"." + each) for each in own)
+
+
+def below_path(value: bytes, prefix: bytes, *, is_beside: bool) -> bytes:
+    """Return a ``Set-Cookie`` with ``prefix`` before each ``Path`` in it.
+
+    One without a path, or with one that isn't absolute, is for the folder of what was asked for.
+    ``is_beside`` says that this isn't below ``prefix``: then the cookie gets ``prefix`` itself.
+    """
+    is_absolute = False
+
+    def begun(match: re.Match[bytes]) -> bytes:
+        nonlocal is_absolute
+        is_absolute = match[1] == b"/"
+        return match[0] + prefix if is_absolute else match[0]
+
+    told = _PATH.sub(begun, value)
+    return told if is_absolute or not is_beside else told + b"; Path=" + prefix

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.access.call_routes import HostCall, PeerCall, Route, ServicePath, is_absolute, route
+from proxy.core.access.call_routes import (
+    HostCall,
+    PeerCall,
+    Route,
+    ServicePath,
+    destination_at_peer,
+    is_absolute,
+    path_prefix,
+    route,
+)
 from proxy.core.errors import Code, Refusal
 
 _NAMES = frozenset({"127.0.0.1", "[::1]"})
@@ -97,3 +106,70 @@ def test_whatever_comes_leads_somewhere_or_is_refused(method: bytes, target: byt
         return
     assert isinstance(leads_to, ServicePath | PeerCall | HostCall)
     assert leads_to.target.startswith(b"/")
+
+
+def test_how_a_call_was_written_is_known() -> None:
+    by_host = route(b"GET", b"http://Guestbook.8271DD.p.example:80/x", _NAMES)
+    assert isinstance(by_host, HostCall)
+    assert by_host.written == b"Guestbook.8271DD.p.example"
+    for target, is_bare in ((b"/8271dd", True), (b"/8271dd?x", True), (b"/8271dd/", False)):
+        by_path = route(b"GET", b"/internal/call_peer" + target, _NAMES)
+        assert isinstance(by_path, PeerCall)
+        assert by_path.is_bare is is_bare
+        assert path_prefix(by_path.id) == b"/internal/call_peer/8271dd"
+
+
+_CALLED = "8271dd" + "a" * 97
+_OWN = frozenset({"portal_core", "127.0.0.1", "[::1]"})
+
+
+@pytest.mark.parametrize(
+    ("destination", "at_peer"),
+    [
+        (b"/internal/call_peer/8271dd/a%2Fb?c#d", b"/a%2Fb?c#d"),
+        (b"/internal/call_peer/8271dd//x", b"//x"),
+        (b"/internal/call_peer/8271dd/../x", b"/../x"),
+        (b"/internal/call_peer/8271dd", b"/"),
+        (b"/internal/call_peer/8271dd?x", b"/?x"),
+        (b"/internal/call_peer/" + _CALLED.encode() + b"/x", b"/x"),
+        (b"http://portal_core/internal/call_peer/8271dd/x", b"/x"),
+        (b"HTTP://PORTAL_CORE:80/internal/call_peer/8271dda/x", b"/x"),
+        (b"http://127.0.0.1:8081/internal/call_peer/8271dd/x", b"/x"),
+        (b"http://[::1]:8081/internal/call_peer/8271dd/x", b"/x"),
+    ],
+)
+def test_a_destination_by_path_is_told_as_a_path(destination: bytes, at_peer: bytes) -> None:
+    assert destination_at_peer(destination, _CALLED, _OWN) == at_peer
+
+
+@pytest.mark.parametrize(
+    "destination",
+    [
+        b"/x",
+        b"/internal/call_peer",
+        b"/x/internal/call_peer/8271dd/x",
+        b"http://guestbook.8271dd.p.example/x",
+        b"http://evil.example/internal/call_peer/8271dd/x",
+        b"http://portal_core@evil.example/internal/call_peer/8271dd/x",
+        b"http://portal_core.evil.example/internal/call_peer/8271dd/x",
+        b"https://portal_core/internal/call_peer/8271dd/x",
+        b"//portal_core/internal/call_peer/8271dd/x",
+        b"http://portal_core/x",
+        b"http://portal_core",
+        b"",
+        b"\xff",
+    ],
+)
+def test_any_other_destination_is_for_the_peer_to_judge(destination: bytes) -> None:
+    assert destination_at_peer(destination, _CALLED, _OWN) == destination
+
+
+@pytest.mark.parametrize(
+    "portal_id",
+    [b"", b"..", b"8271d", b"8271de", b"8271ddx", b"8271DD", b"8271dd%2f", b"\xff", b"b" * 103],
+)
+def test_nothing_is_moved_to_another_peer(portal_id: bytes) -> None:
+    for host in (b"", b"http://portal_core"):
+        with pytest.raises(Refusal) as caught:
+            destination_at_peer(host + b"/internal/call_peer/" + portal_id + b"/x", _CALLED, _OWN)
+        assert caught.value.code is Code.BAD_FIELD

@@ -58,6 +58,15 @@ def test_who_sent_no_origin_is_told_what_to_do(code: Code, origin: bytes, hint: 
     assert page.endswith("</p></html>\n")
 
 
+def test_a_hint_is_for_the_caller_and_the_detail_isnt() -> None:
+    refusal = Refusal(Code.PROOF_REQUIRED, "a secret", hint="Write <http://>.")
+    told = json.loads(refusal_response(refusal).body)
+    assert told["detail"] == "Write <http://>."
+    assert "secret" not in refusal_response(refusal).body.decode()
+    page = refusal_response(refusal, page=True, hint=hint_for(refusal, ())).body
+    assert b"<p>Write &lt;http://&gt;.</p>" in page
+
+
 @pytest.mark.parametrize("page", [False, True])
 def test_a_missing_proof_is_challenged(page: bool) -> None:  # noqa: FBT001 - a parameter
     proof = dict(refusal_response(Refusal(Code.PROOF_REQUIRED), page=page).fields)

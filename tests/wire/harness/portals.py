@@ -131,6 +131,10 @@ class Portal:
         """Return an app's authority."""
         return f"{app}.{self.host}"
 
+    def told_host(self, app: str) -> str:
+        """Return what an app is told as its host when a peer asks it: without the port."""
+        return self.app_host(app).partition(":")[0]
+
     def write_config(self, folder: Path, *, listen: tuple[int, int, int] | None = None) -> None:
         """Write portal.yaml; ``listen`` gives the listeners other ports than the usual."""
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,135 @@
+"""References in a peer's response, as the calling app can follow them on the way of its call.
+
+A whole URI of the peer's app would lead its client past the proxy: to the peer's public listener,
+as a stranger. So it gets the form in which the call was made. Nothing else is touched, and no byte
+of a reference but those of its scheme and host, or those by which it would leave the path form.
+
+In the path form a peer shares a host with the others, and with the Portal's own paths: no relative
+reference of its may lead there, however a client reads it, and none of its cookies.
+"""
+
+import re
+from typing import Protocol
+
+from proxy.core.http.headers import Fields
+from proxy.core.http.link_field import with_references
+from proxy.core.http.origin import Origin
+from proxy.core.http.set_cookie import below_path
+from proxy.core.http.uri_reference import (
+    has_dot_segments,
+    read_uri_at_host,
+    split_path,
+    without_dot_segments,
+)
+from proxy.core.record import record
+
+_WITH_REFERENCE = frozenset({b"location", b"content-location"})
+_LINK, _SET_COOKIE = b"link", b"set-cookie"
+_TOUCHED = _WITH_REFERENCE | {_LINK, _SET_COOKIE}
+_ELSEWHERE = re.compile(rb"(?!http:)[a-z][a-z0-9+.-]*:|(?:http:)?//[^/\\?#\t]", re.IGNORECASE)
+"""Another scheme, or a host that isn't the app's."""
+_WITH_HOST = re.compile(rb"(?:https?:)?//[^/]", re.IGNORECASE)
+_NO_HOST = re.compile(rb"\A(?:http:(?://(?=/|\Z))?|//(?=/|\Z))", re.IGNORECASE)
+"""The scheme alone, or slashes without a host behind them. Some clients take what follows for a
+path at the host that they asked, others for a host."""
+_SLASHES = bytes.maketrans(b"\\", b"/")
+
+
+class CallForm(Protocol):
+    """How a call was written."""
+
+    def reference(self, value: bytes) -> bytes:
+        """Return a reference as it can be followed."""
+
+    def cookie(self, value: bytes) -> bytes:
+        """Return a ``Set-Cookie`` as it comes back to the same peer."""
+
+
+def followable(fields: Fields, form: CallForm) -> Fields:
+    """Return the fields of a response to a call that was written in ``form``."""
+    if not any(name in _TOUCHED for name, _ in fields):
+        return fields
+    return tuple((name, _followable(name, value, form)) for name, value in fields)
+
+
+def _followable(name: bytes, value: bytes, form: CallForm) -> bytes:
+    if name in _WITH_REFERENCE:
+        return form.reference(value)
+    if name == _LINK:
+        return with_references(value, form.reference)
+    return form.cookie(value) if name == _SET_COOKIE else value
+
+
+@record(frozen=True, slots=True)
+class ProxyForm:
+    """As to a forward proxy, and what looks like it: ``http://<the peer's app>/...``."""
+
+    host: bytes
+    """As the caller wrote it, without a port."""
+    app: Origin
+    """The peer's app, at its public address."""
+
+    def reference(self, value: bytes) -> bytes:
+        """Return a whole URI of the app's with ``http`` and the host as it was written."""
+        uri = read_uri_at_host(value)
+        if uri is None or uri.scheme is None or not uri.is_at(self.app):
+            return value
+        if uri.scheme == "http" and not uri.has_port:
+            return value
+        return b"http://" + self.host + uri.rest
+
+    def cookie(self, value: bytes) -> bytes:
+        """Return it as it is: the peer's app has a host of its own."""
+        return value
+
+
+@record(frozen=True, slots=True)
+class PathForm:
+    """By path: ``/internal/call_peer/<id>/...``."""
+
+    prefix: bytes
+    """Up to the ID, as the caller wrote it, and no slash behind it."""
+    target: bytes
+    """What the peer's app was asked for, in origin form."""
+    app: Origin
+    """The peer's app, at its public address."""
+    is_bare: bool = False
+    """Whether nothing stood behind the ID, not even a slash: then relative references, and cookies
+    without a path, would be for what stands beside it, which is the other peers."""
+
+    def reference(self, value: bytes) -> bytes:
+        """Return a reference to the app as one that stays below ``prefix``.
+
+        A whole URI of anybody else's is as it came. Anything else is taken for a relative one.
+        """
+        stripped = value.strip(b" \t")
+        uri = read_uri_at_host(stripped)
+        if uri is None and _ELSEWHERE.match(stripped):
+            return value
+        if uri is not None:
+            return self._below(uri.rest) if uri.is_at(self.app) else value
+        written, behind = split_path(stripped)
+        path = written.translate(_SLASHES, b"\t")  # as browsers read it
+        if path == written and not self._leads_out(path):
+            return value
+        if _WITH_HOST.match(path):
+            return path + behind  # which all read alike
+        path = _NO_HOST.sub(b"", path, count=1) or b"/"
+        if not path.startswith(b"/"):
+            path = self.target.partition(b"?")[0].rpartition(b"/")[0] + b"/" + path
+        return self._below(path + behind)
+
+    def _below(self, rest: bytes) -> bytes:
+        path, behind = split_path(rest)
+        path = path.translate(_SLASHES, b"\t") or b"/"
+        return self.prefix + without_dot_segments(path) + behind
+
+    def _leads_out(self, path: bytes) -> bool:
+        """Tell whether a client that joins ``path`` to what it asked for may leave the form."""
+        if path.startswith(b"/") or _NO_HOST.match(path) or has_dot_segments(path):
+            return True
+        return self.is_bare and bool(path)
+
+    def cookie(self, value: bytes) -> bytes:
+        """Return a cookie for a path of the app's as one for that path below ``prefix``."""
+        return below_path(value, self.prefix, is_beside=self.is_bare)
