@@ -11,6 +11,7 @@ OF_APPS = ("PORTAL_CORE_URL", "PORTAL_TOKEN")
 """What is an app's alone, and begins as the variables of the proxy's own settings do."""
 
 _LOOPBACK = ("127.0.0.1", "::1")
+"""Not ``[::1]``, as undici would have it: with that httpx raises where a client is made."""
 _LOCALHOST = "localhost"
 _HTTPS = "*:443"
 """Node's undici sends https through ``HTTP_PROXY`` too where there is no ``HTTPS_PROXY``. It reads

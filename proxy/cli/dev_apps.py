@@ -79,7 +79,7 @@ def _upstream(name: str, text: str) -> str:
     except ValueError:
         pass
     try:
-        hint = f"; did you mean {parse_origin(f'http://{text}')}?"
+        hint = "" if text.isdecimal() else f"; did you mean {parse_origin(f'http://{text}')}?"
     except ValueError:
         hint = ""
     what = f"expected http://host:port, or a port alone, not {shown(text)}{hint}"

@@ -109,7 +109,7 @@ class Report:
             say(f"  {'':<10} runs at {upstream}")
 
     def _line(self, parts: Sequence[Part]) -> None:
-        styled = [(text, _SGR[tone] if self._coloured else "") for text, tone in parts]
+        styled = [(text, _SGR[tone] if self._coloured else "") for text, tone in parts if text]
         say_painted(styled)
 
 
