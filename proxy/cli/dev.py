@@ -88,7 +88,7 @@ def dev(
         raise Stop(what, status=USAGE)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    with _folder(keep) as folder, held_ports(port) as ports:
+    with _folder(keep) as folder, held_ports(port, apps) as ports:
         portals = make_portals(folder, apps, ports)
         report = Report(as_json=as_json)
         run = DevRun(portals, apps, folder, ports, report, command or (), is_kept=keep is not None)

@@ -132,7 +132,7 @@ class DevLog:
             self._answered.append(answered)
         return ()
 
-    def _call(self, waiting: _Waiting, answer: Mapping[str, Any] | None) -> Event:
+    def _call(self, waiting: _Waiting, other: Mapping[str, Any] | None) -> Event:
         caller, called, app, method, path = waiting.key
         line = waiting.line
         members: dict[str, object] = {
@@ -140,15 +140,15 @@ class DevLog:
             "path": path, "mode": line.get("mode", ""),
         }  # fmt: skip
         members |= _facts(line)
-        source = answer if answer is not None and answer.get("detail") else line
-        code = line.get("peer_code") or line.get("code") or (answer or {}).get("code") or ""
+        source = other if other is not None and other.get("detail") else line
+        code = line.get("peer_code") or line.get("code") or (other or {}).get("code") or ""
         if code:
             members["code"] = code
         if source.get("detail"):
             members["detail"] = source["detail"]
         who: list[Part] = [(f"{caller} -> {called}", "name")]
         because = str(source.get("detail", ""))
-        told_by = called if source is answer else caller
+        told_by = called if source is other else caller
         return Event(
             members,
             _line(line, who, app, method, path, str(line.get("mode", "")), str(code)),

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from proxy.config.apps import APPS_FOLDER, KINDS
 from proxy.config.listen import LISTENERS, Address
 from proxy.config.portal_yaml import FILE_NAME, load_config
 from proxy.core.access.policy import Contact, ContactList, Visibility
-from proxy.core.http.origin import LAST_PORT
+from proxy.core.http.origin import LAST_PORT, parse_origin
 from proxy.core.identity import PrivateKey
 from proxy.core.terminals.return_address import PAIR
 from proxy.state.files import make_private_folder, write_atomically
@@ -127,8 +127,10 @@ class DevPortal:
 class Ports:
     """Free ports, kept for the proxies from the moment they are chosen until they listen."""
 
-    def __init__(self, first: int | None) -> None:
+    def __init__(self, first: int | None, avoided: Collection[int] = ()) -> None:
+        """Begin at ``first``, or take any; none of those ``avoided``, where the apps will be."""
         self._first = first
+        self._avoided = avoided
         self._held: list[socket.socket] = []
 
     def of(self, number: int) -> list[int]:
@@ -142,6 +144,8 @@ class Ports:
 
     def hold(self, port: int, where: str) -> int:
         """Keep ``port`` free, or any that is where it is 0; returns which. Raises ``Stop``."""
+        if port in self._avoided:
+            raise Stop(f"{where}port {port} is an app's, by --app: a Portal needs another one")
         # Bound and not listening: nobody else is given it, and who asks for it gets it.
         holder = socket.socket()
         try:
@@ -153,7 +157,7 @@ class Ports:
             raise Stop(f"{where}{what}; does another one run?") from None
         self._held.append(holder)
         number: int = holder.getsockname()[1]
-        return number
+        return number if number not in self._avoided else self.hold(port, where)
 
     def release(self) -> None:
         """Let go of all of them."""
@@ -163,10 +167,10 @@ class Ports:
 
 
 @contextmanager
-def held_ports(first: int | None) -> Iterator[Ports]:
-    """Give ports that are let go of at the end, whatever it is."""
+def held_ports(first: int | None, apps: Sequence[DevApp] = ()) -> Iterator[Ports]:
+    """Give ports that are let go of at the end, whatever it is; none at which an app is."""
     with ExitStack() as stack:
-        ports = Ports(first)
+        ports = Ports(first, {parse_origin(each).port for app in apps for each in app.upstreams})
         stack.callback(ports.release)
         yield ports
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from proxy.cli.dev_apps import DevApp
 from proxy.cli.dev_log import Event, Part, Tone
 from proxy.cli.dev_portals import DevPortal, own_manifest
-from proxy.cli.output import command_line, printable, say, say_painted
+from proxy.cli.output import command_line, say, say_painted
 from proxy.core.identity import short_id
 
 _SGR: Mapping[Tone, str] = {
@@ -59,18 +59,20 @@ class Report:
         self.event(Event(members, ((text, "odd"),)))
 
     def ready(
-        self, portals: Sequence[DevPortal], apps: Sequence[DevApp], folder: Path, *, kept: bool
+        self, portals: Sequence[DevPortal], apps: Sequence[DevApp], folder: Path, end: str
     ) -> None:
-        """Tell who the Portals are, and how each app and each browser reaches them."""
+        """Tell who the Portals are, and how each app and each browser reaches them.
+
+        ``end`` says how it ends.
+        """
         now = time.time()
         if self._as_json:
             self.json(ready_members(portals, folder, now))
             return
         count = {2: "Two", 3: "Three"}.get(len(portals), str(len(portals)))
-        ends = "ends them" if kept else f"ends them, and removes {folder}"
-        self._line(((f"{count} Portals run here, and know each other. Ctrl-C {ends}.", ""),))
+        say(f"{count} Portals run here, and know each other. {end}")
         for each in apps:
-            self._line(((_about_manifest(each, folder), ""),))
+            say(_about_manifest(each, folder))
         for portal in portals:
             self._portal(portal)
         say()
@@ -144,4 +146,4 @@ def _about_manifest(app: DevApp, folder: Path) -> str:
     if app.manifest is None:
         what = 'there was none, so this one: all is private, and "/peer/" for peers'
         return f"{app.name}: {own_manifest(folder, app.name)} ({what}), followed as it changes"
-    return f"{app.name}: {printable(str(app.manifest))}, followed as it changes"
+    return f"{app.name}: {app.manifest}, followed as it changes"

@@ -77,7 +77,8 @@ class DevRun:
 
     async def _go(self, processes: Processes) -> int:
         proxies = await self._start_proxies(processes)
-        self.report.ready(self.portals, self.apps, self.folder, kept=self.is_kept)
+        ends = "" if self.is_kept else f", and removes {self.folder}"
+        self.report.ready(self.portals, self.apps, self.folder, f"Ctrl-C ends them{ends}.")
         self._is_ready = True
         for name, text in self._early:
             self._take(name, text)

@@ -2,7 +2,7 @@
 
 import subprocess
 from urllib.parse import urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 import pytest
@@ -92,8 +92,8 @@ def test_clients_agree_on_what_is_for_the_proxy(address: str, through: bool) -> 
 
 def _by_urllib(address: str) -> bool:
     split = urlsplit(address)
-    proxies = getproxies_environment()
-    return split.scheme in proxies and not proxy_bypass_environment(split.netloc)
+    proxies = getproxies()
+    return split.scheme in proxies and not proxy_bypass(split.netloc)
 
 
 def _by_requests(address: str) -> bool:

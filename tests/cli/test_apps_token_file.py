@@ -1,4 +1,4 @@
-"""``apps token --file``: for whom the file is, from its first moment on, and where it isn't made."""
+"""``apps token --file``: for whom the file is, from its first moment, and where none is made."""
 
 import os
 import stat

@@ -46,42 +46,41 @@ def text(event: Event) -> str:
     return "".join(part for part, _ in event.parts)
 
 
-@pytest.mark.parametrize("first", ["made", "answered"])
-def test_a_call_is_one_line_whichever_log_is_first(first: str) -> None:
+def told_of(*lines: tuple[str, str]) -> list[Event]:
+    """Return all that is told of these lines, each from the log of a Portal, in the end."""
     log = DevLog(NAMES)
+    found = [event for at, line in lines for event in log.take(at, line, 0)]
+    return [*found, *log.late(WAIT * 9)]
+
+
+def test_a_call_is_one_line_whichever_log_is_first() -> None:
     lines = [("Ada", made()), ("Bob", answered())]
-    found = [
-        e for at, line in (lines if first == "made" else lines[::-1]) for e in log.take(at, line, 0)
-    ]
-    (call,) = [*found, *log.late(WAIT * 9)]
-    assert call.members["event"] == "call"
-    assert (call.members["from"], call.members["to"]) == ("Ada", "Bob")
-    assert (call.members["path"], call.members["mode"]) == ("/peer/x", "sealed")
-    for told in ("Ada -> Bob", "chat", "GET /peer/x", "200", "sealed", "12 ms"):
-        assert told in text(call)
+    for order in (lines, lines[::-1]):
+        (call,) = told_of(*order)
+        assert call.members["event"] == "call"
+        assert (call.members["from"], call.members["to"]) == ("Ada", "Bob")
+        assert (call.members["path"], call.members["mode"]) == ("/peer/x", "sealed")
+        for told in ("Ada -> Bob", "chat", "GET /peer/x", "200", "sealed", "12 ms"):
+            assert told in text(call)
 
 
-@pytest.mark.parametrize("first", ["made", "answered"])
-@pytest.mark.parametrize("answer", [refused(), answered(status=403, outcome="refused", code="not_allowed", detail="chat: it is private")])  # fmt: skip
-def test_a_refused_call_says_why_with_the_words_of_who_refused(first: str, answer: str) -> None:
-    log = DevLog(NAMES)
-    lines = [("Ada", made(status=403, peer_code="not_allowed")), ("Bob", answer)]
-    found = [
-        e for at, line in (lines if first == "made" else lines[::-1]) for e in log.take(at, line, 0)
-    ]
-    (call,) = [*found, *log.late(WAIT * 9)]
-    assert (call.members["code"], call.members["status"]) == ("not_allowed", 403)
-    assert call.because == "Bob: chat: it is private"
-    assert "403 not_allowed" in text(call)
+REFUSED = {"outcome": "refused", "code": "not_allowed", "detail": "chat: it is private"}
+
+
+@pytest.mark.parametrize("theirs", [refused(), answered(status=403, **REFUSED)])
+def test_a_refused_call_says_why_with_the_words_of_who_refused(theirs: str) -> None:
+    lines = [("Ada", made(status=403, peer_code="not_allowed")), ("Bob", theirs)]
+    for order in (lines, lines[::-1]):
+        (call,) = told_of(*order)
+        assert (call.members["code"], call.members["status"]) == ("not_allowed", 403)
+        assert call.because == "Bob: chat: it is private"
+        assert "403 not_allowed" in text(call)
 
 
 def test_calls_that_are_alike_are_told_as_often_as_they_were_made() -> None:
-    log = DevLog(NAMES)
-    told: list[Event] = []
-    for at, line in (("Ada", made()), ("Ada", made()), ("Bob", answered()), ("Bob", answered()), ("Bob", answered()), ("Ada", made())):  # fmt: skip
-        told += log.take(at, line, 0)
-    told += log.late(WAIT * 9)
-    assert [event.members["from"] for event in told] == ["Ada"] * 3
+    ours, theirs = ("Ada", made()), ("Bob", answered())
+    found = told_of(ours, ours, theirs, theirs, theirs, ours)
+    assert [event.members["from"] for event in found] == ["Ada"] * 3
 
 
 def test_a_refusal_waits_for_its_reason_and_no_longer_than_it_must() -> None:
@@ -109,11 +108,11 @@ def test_who_knows_of_a_call_alone_tells_it() -> None:
     [
         ({"listener": "public", "caller": "anonymous", "path": "/public/"}, "stranger -> Bob"),
         ({"listener": "public", "caller": "terminal", "caller_id": "abcdef"}, "you -> Bob"),
-        ({"listener": "public", "caller": "peer", "caller_id": "z", "caller_name": "Zoe"}, "Zoe -> Bob"),
-        ({"listener": "apps", "path": "http://portal_core/protected/peers"}, "GET /protected/peers"),
+        ({"listener": "public", "caller": "peer", "caller_name": "Zoe"}, "Zoe -> Bob"),
+        ({"listener": "apps", "path": "http://portal_core/protected/peers"}, "/protected/peers"),
         ({"listener": "apps", "status": 0, "outcome": "left"}, "--- left"),
     ],
-)  # fmt: skip
+)
 def test_every_other_request_is_told_too(line: dict[str, Any], told: str) -> None:
     whole = {"status": 200, "outcome": "answered", "method": "GET", "path": "/", **line}
     (event,) = DevLog(NAMES).take("Bob", json.dumps(whole), 0)
@@ -134,11 +133,11 @@ def message(logger: str, level: str, said: str, **more: str) -> str:
 
 
 def test_what_is_wrong_with_an_app_json_is_told_once_by_the_path_that_its_author_knows() -> None:
-    log = DevLog(NAMES, {"/tmp/x/ada/app.json": "/home/me/app.json"})  # noqa: S108 - no file
+    log = DevLog(NAMES, {"/tmp/x/ada/app.json": "/home/me/app.json"})
     said = "an app is wrong: {}: paths: expected an object"
     told = log.take("Ada", message("apps", "info", "the apps changed: chat"), 0)
-    told += log.take("Ada", message("apps", "error", said.format("/tmp/x/ada/app.json")), 0)  # noqa: S108
-    told += log.take("Bob", message("apps", "error", said.format("/tmp/x/bob/app.json")), 0)  # noqa: S108
+    told += log.take("Ada", message("apps", "error", said.format("/tmp/x/ada/app.json")), 0)
+    told += log.take("Bob", message("apps", "error", said.format("/tmp/x/bob/app.json")), 0)
     told += log.late(WAIT * 9)
     assert [text(event) for event in told] == [said.format("/home/me/app.json")]
 

@@ -57,9 +57,7 @@ def test_they_listen_on_loopback_alone_each_at_ports_of_its_own(two: tuple[DevPo
     assert len({port for _, port in addresses}) == 6
 
 
-def test_only_their_maker_can_read_what_is_secret(
-    two: tuple[DevPortal, ...], tmp_path: Path
-) -> None:
+def test_only_their_maker_can_read_what_is_secret(two: tuple[DevPortal, ...]) -> None:
     ada = two[0]
     for secret in (ada.shell_file("chat"), ada.env_file("chat"), *ada.files.state.folder.iterdir()):
         assert secret.stat().st_mode & 0o077 == 0, secret
@@ -83,16 +81,16 @@ def test_without_one_all_is_private_but_what_is_below_peer(two: tuple[DevPortal,
     assert {rule.prefix: rule.access.name for rule in rules} == {b"": "PRIVATE", b"/peer/": "PEER"}
 
 
-def test_the_next_time_they_are_the_same(tmp_path: Path) -> None:
-    with held_ports(None) as ports:
-        before = make_portals(tmp_path, [CHAT], ports)
+def test_the_next_time_they_are_the_same(tmp_path: Path, ports: Ports) -> None:
+    before = make_portals(tmp_path, [CHAT], ports)
     app_json = tmp_path / "apps" / "chat" / "app.json"
     app_json.write_text('{"v": "3.2", "paths": {"": {"access": "public"}}}', "ascii")
     settings = before[0].config / "apps" / "chat" / "proxy.yaml"
     settings.write_text(settings.read_text("ascii") + "app_answer: 5s\n", "ascii")
     moved = DevApp("chat", ("http://127.0.0.1:5000", *THREE.upstreams[1:]))
-    with held_ports(None) as ports:
-        after = make_portals(tmp_path, [moved], ports)
+    # The first ones are still held, so that nobody takes them: whoever asks for them gets them.
+    with held_ports(None) as again:
+        after = make_portals(tmp_path, [moved], again)
     for one, other in zip(before, after, strict=False):
         assert (one.id, one.addresses) == (other.id, other.addresses)
         assert one.environment("chat") == other.environment("chat")
@@ -104,13 +102,27 @@ def test_the_next_time_they_are_the_same(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_a_port_that_is_taken_is_named_with_where_it_is_written(tmp_path: Path) -> None:
-    with held_ports(None) as ports:
-        ada, _ = make_portals(tmp_path, [CHAT], ports)
+def test_a_port_that_is_taken_is_named_with_where_it_is_written(
+    tmp_path: Path, ports: Ports
+) -> None:
+    ada, _ = make_portals(tmp_path, [CHAT], ports)
     _, (_, apps), _ = ada.addresses
-    with socket.create_server(("127.0.0.1", apps)), held_ports(None) as ports:
-        with pytest.raises(Stop, match=rf"listen\.apps: port {apps} can't be used"):
-            make_portals(tmp_path, [CHAT], ports)
+    with (
+        socket.create_server(("127.0.0.1", apps)),
+        held_ports(None) as again,
+        pytest.raises(Stop, match=rf"listen\.apps: port {apps} can't be used"),
+    ):
+        make_portals(tmp_path, [CHAT], again)
+
+
+def test_a_port_at_which_an_app_will_be_is_no_portals(tmp_path: Path) -> None:
+    with held_ports(3000, [CHAT]) as ports, pytest.raises(Stop, match="3000 is an app's"):
+        make_portals(tmp_path, [CHAT], ports)
+    with held_ports(None) as free:
+        (number, *_) = free.of(0)
+        there = DevApp("chat", (f"http://127.0.0.1:{number}", "http://127.0.0.1:1"))
+        with held_ports(None, [there]) as ports, pytest.raises(Stop, match="is an app's"):
+            ports.hold(number, "")
 
 
 def test_the_first_port_may_be_given_and_is_told_where_it_is_taken(tmp_path: Path) -> None:
