@@ -83,7 +83,10 @@ def _typed_address(typed: str) -> str:
 
 
 def _own_address(portal: PortalFiles) -> str:
-    """Return where the apps listener is, if that says how an app reaches it."""
+    """Return where the apps listener is, if that says how an app reaches it.
+
+    It is the one listener that all apps share; what is an app's alone would be asked for first.
+    """
     listener = portal.config.listen.apps
     if listener.unix:
         what = "is a Unix socket, which no HTTP_PROXY can name"

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from proxy.cli.dev_report import Report
 from proxy.cli.dev_run import DevRun
 from proxy.cli.output import USAGE, Stop
 from proxy.core.http.origin import LAST_PORT
+from proxy.core.text_files.text import shown
 from proxy.state.files import Busy, locked, make_private_folder
 
 _MARK = "dev"
@@ -28,7 +30,7 @@ def dev(
     command: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[-- COMMAND...]",
+            metavar="-- COMMAND",
             help="Runs the app for each Portal; {port} is the app's port there.",
         ),
     ] = None,
@@ -86,6 +88,8 @@ def dev(
     if command and len(apps) > 1:
         what = "one command runs one app: start them yourself, with the files that are printed"
         raise Stop(what, status=USAGE)
+    if command and shutil.which(command[0]) is None:
+        raise Stop(f"there is no program {shown(command[0])} here", status=USAGE)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     with _folder(keep) as folder, held_ports(port, apps) as ports:
