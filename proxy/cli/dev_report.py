@@ -80,12 +80,12 @@ class Report:
         first, other = portals[:2]
         app = next(iter(first.upstreams))
         say()
-        say("Give each copy of the app its environment, in the shell from which it is started:")
+        say("The environment of each app, for the shell from which it is started:")
         for portal in portals:
             for name in portal.upstreams:
                 say(f"  {portal.name + ',':<6}{name:<10} . {portal.shell_file(name)}")
         say("  The same for docker run, Compose and Node is beside it, as .env")
-        say(f"There, a call from {first.name} to {other.name} is, for instance:")
+        say(f"In the first, a call from {first.name} to {other.name} is, for instance:")
         say(f"  curl http://portal_core/internal/call_peer/{short_id(other.id)}/peer/")
         say(f"  curl {other.page(app)}peer/")
         say("  For services of your own write 127.0.0.1: localhost goes to the proxy, as they do.")
