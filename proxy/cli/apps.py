@@ -1,11 +1,14 @@
 """``apps``: this Portal's apps, whom each may know, and the tokens they call with."""
 
 import asyncio
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from proxy.cli.arguments import the_contact, unknown_app
+from proxy.cli.apps_env import env
+from proxy.cli.apps_token_file import read_group, read_mode, refuse_unsafe_place, write_token_file
+from proxy.cli.arguments import AppName, the_contact, unknown_app
 from proxy.cli.framework import Command, Group
 from proxy.cli.output import (
     USAGE,
@@ -25,10 +28,6 @@ from proxy.core.identity import short_id
 from proxy.http.client.look import look_at_all
 from proxy.state.contacts import with_visibility
 from proxy.state.files import Unsafe
-
-AppName = Annotated[
-    str, typer.Argument(metavar="APP", help="The app's name: that of its folder in apps/.")
-]
 
 apps = typer.Typer(cls=Group)
 
@@ -132,28 +131,64 @@ def token(
     rotate: Annotated[
         bool, typer.Option("--rotate", help="Make a new one; the old one ends within a second.")
     ] = False,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", metavar="PATH", help="Write it to this file, and print nothing."),
+    ] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            "--mode",
+            metavar="MODE",
+            help="With --file: its mode. By default 0600, or 0640 with --group.",
+        ),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group", metavar="GROUP", help="With --file: the group that may read it too."
+        ),
+    ] = None,
     config: ConfigFolder = DEFAULT_FOLDER,
 ) -> None:
     """Print the token that an app calls with, alone on a line. Keep it secret.
 
     It is the same each time. Where the app's proxy.yaml names a token_file, that is
-    written too.
+    written too, and a running proxy keeps it right. With --file it is written to a file
+    once, whole, and for nobody but its owner and the group that you give.
 
     For example:
       HTTP_PROXY=http://guestbook:$(portal-proxy apps token guestbook)@127.0.0.1:8081
+      portal-proxy apps token guestbook --file /run/portal/guestbook --group guestbook
     """
-    portal = open_portal(config)
+    if file is None and (mode or group):
+        raise Stop("--mode and --group say how a file is written: give --file PATH", status=USAGE)
+    mode_bits = read_mode(mode, has_group=group is not None)
+    group_id = None if group is None else read_group(group)
+    # What is written for an app is root's to write; the token itself is the state's owner's.
+    portal = open_portal(config, as_root=file is not None)
     catalogue = portal.catalogue()
     if not portal.has_app(app):
         raise unknown_app(app, catalogue.apps)
-    value = portal.tokens.rotate(app) if rotate else portal.tokens.token(app)
-    entry = catalogue.apps.get(app)
-    if entry is not None and entry.token_file is not None:
-        try:
-            portal.tokens.deliver(app, entry.token_file)
-        except (OSError, Unsafe) as error:
-            remark(f"The token is in force, but {entry.token_file} can't be written: {error}")
-    say(value)
+    if file is not None:
+        refuse_unsafe_place(file)  # before a token is made or replaced
+    with portal.as_owner():
+        value = portal.tokens.rotate(app) if rotate else portal.tokens.token(app)
+        entry = catalogue.apps.get(app)
+        if entry is not None and entry.token_file is not None:
+            try:
+                portal.tokens.deliver(app, entry.token_file)
+            except (OSError, Unsafe) as error:
+                remark(f"The token is in force, but {entry.token_file} can't be written: {error}")
+    if file is None:
+        say(value)
+        return
+    write_token_file(file, value, mode=mode_bits, group=group_id)
+    whose = f", group {group}" if group is not None else ""
+    say(f"Wrote the token of {app} to {file} (mode {mode_bits:04o}{whose})")
+
+
+apps.command("env", cls=Command)(env)
 
 
 def _visibility(contacts: ContactList, who: list[str]) -> Visibility:

@@ -26,6 +26,11 @@ Peer = Annotated[
 ]
 """``PEER``, as every command about one takes it; for ``the_contact``."""
 
+AppName = Annotated[
+    str, typer.Argument(metavar="APP", help="The app's name: that of its folder in apps/.")
+]
+"""``APP``, as the commands about this Portal's apps take it."""
+
 
 def id_problem(text: str) -> str | None:
     """Return what is wrong with ``text`` as an ID or the beginning of one, or None."""

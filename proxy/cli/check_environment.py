@@ -7,6 +7,7 @@ from difflib import get_close_matches
 import typer
 from typer.core import TyperGroup
 
+from proxy.cli.app_environment import OF_APPS
 from proxy.cli.option_variables import variables_of
 from proxy.config.environment import PREFIX, WHERE, unknown_variables
 from proxy.config.portal_yaml import FILE_NAME, VARIABLES, Config
@@ -17,7 +18,7 @@ def about_variables(ctx: typer.Context, environ: Mapping[str, str] = os.environ)
     """Warn of variables that look like ours and mean nothing: perhaps mistyped ones."""
     root = ctx.find_root().command
     options = variables_of(root.commands) if isinstance(root, TyperGroup) else ()
-    return list(_unknown(environ, {"PORTAL_CONFIG", *VARIABLES, *options}))
+    return list(_unknown(environ, {"PORTAL_CONFIG", *VARIABLES, *options, *OF_APPS}))
 
 
 def about_replaced(config: Config) -> Iterator[Problem]:

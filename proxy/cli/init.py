@@ -198,7 +198,7 @@ def init(  # noqa: PLR0913 - each is an option
         portal = open_portal(config)
         _say_what_is_ignored(portal, asked)
         key = replace_identity(portal) if new_identity else settle_identity(portal)
-        _make_stores(portal)
+        _make_stores_told(portal)
         _say_who_it_is(portal, key)
         if port is not None:
             certify(portal, key.public.portal_id, port)
@@ -364,18 +364,23 @@ def make_what_is_missing(portal: PortalFiles) -> None:
     """
     settle_identity(portal)
     if not portal.state.replays.exists():
-        _make_stores(portal)
+        _make_stores_told(portal)
 
 
-def _make_stores(portal: PortalFiles) -> None:
+def _make_stores_told(portal: PortalFiles) -> None:
+    if make_stores(portal):
+        say(f"Made       {portal.contacts.path}")
+
+
+def make_stores(portal: PortalFiles) -> bool:
     """Make the empty contact list and the replay store where they are missing.
 
     Both belong to a Portal from its first day: a missing one is then always a loss that ``check``
-    reports, and never just a Portal that hasn't been started yet.
+    reports, and never just a Portal that hasn't been started yet. Tells whether the list was made.
     """
     mark_version(portal.state.folder)
-    if portal.contacts.create():
-        say(f"Made       {portal.contacts.path}")
+    made = portal.contacts.create()
     replay = ReplayStore(portal.state.replays)
     replay.open(time.time())
     replay.close()
+    return made

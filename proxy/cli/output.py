@@ -62,6 +62,18 @@ def say(line: str = "") -> None:
     _print(line, sys.stdout)
 
 
+def say_painted(parts: Iterable[tuple[str, str]]) -> None:
+    """Print one line on stdout, in pieces; each has its style, as in ``ESC [ 1 m``, or "".
+
+    The styles are ours alone: what is in the pieces is made printable all the same.
+    """
+    pieces = (
+        f"\x1b[{style}m{printable(text)}\x1b[0m" if style else printable(text)
+        for text, style in parts
+    )
+    _write("".join(pieces), sys.stdout)
+
+
 def remark(line: str) -> None:
     """Print one line on stderr: for the person, never for the script that reads stdout."""
     _print(line, sys.stderr)
@@ -144,5 +156,9 @@ def why_unreachable(error: OSError) -> str:
 
 
 def _print(line: str, stream: TextIO) -> None:
+    _write(printable(line), stream)
+
+
+def _write(line: str, stream: TextIO) -> None:
     with naming(Path("stdout" if stream is sys.stdout else "stderr")):
-        print(printable(line), file=stream, flush=True)
+        print(line, file=stream, flush=True)

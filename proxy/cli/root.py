@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "peers": ("peers", "peers"),
     "apps": ("apps", "apps"),
     "terminals": ("terminals", "terminals"),
+    "dev": ("dev", "dev"),
 }
 """The file of each command, in the order of the help, and its function or group there."""
 _KNOWS_ALL = frozenset({"check"})
@@ -69,6 +70,9 @@ def choose(
 
     A browser of your own, for what is private:
       portal-proxy terminals pair
+
+    An app that you write, between two Portals on this machine:
+      portal-proxy dev --app chat=http://127.0.0.1:3000,http://127.0.0.1:3001
 
     Exit status: 0; 1 for a refusal, with the reason on stderr; 2 for a command
     line that can't be meant. --config may stand before a command or behind it.

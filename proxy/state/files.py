@@ -62,9 +62,14 @@ def make_private_folder(path: Path) -> None:
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Make or replace the file; a link in its place is replaced, never followed. Raises OSError."""
-    with naming(path), _written_beside(path, data, mode) as new:
+def write_atomically(
+    path: Path, data: bytes, *, mode: int = 0o600, group: int | None = None
+) -> None:
+    """Make or replace the file; a link in its place is replaced, never followed. Raises OSError.
+
+    At no moment is it open to more than ``mode`` says, nor to another group than ``group``.
+    """
+    with naming(path), _written_beside(path, data, mode, group) as new:
         new.replace(path)
         sync_folder(path.parent)
 
@@ -290,14 +295,16 @@ def _why_not_private(
 
 
 @contextmanager
-def _written_beside(path: Path, data: bytes, mode: int) -> Iterator[Path]:
+def _written_beside(path: Path, data: bytes, mode: int, group: int | None = None) -> Iterator[Path]:
     """Write ``data`` to a new file beside ``path``, for the block to give it that name.
 
     Where that fails, the new file is taken away again.
     """
-    fd, new = _new_file(path, mode)
+    fd, new = _new_file(path, mode if group is None else mode & ~OTHERS)
     try:
         with os.fdopen(fd, "wb") as file:
+            if group is not None:
+                os.fchown(fd, -1, group)
             os.fchmod(fd, mode)  # whatever the umask took away
             file.write(data)
             file.flush()
