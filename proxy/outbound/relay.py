@@ -4,11 +4,14 @@ Nothing of a call's body passes before its exchange takes it: a signed call hold
 sealed one may have to look for the peer's document first.
 """
 
+from dataclasses import replace
 from functools import partial
 
 from starlette.types import Message, Scope, Send
 
 from proxy.core.access.call_routes import HostCall, PeerCall, Route, ServicePath, TunnelCall
+from proxy.core.access.destination_header import FIELD as DESTINATION
+from proxy.core.access.destination_header import without_port
 from proxy.core.access.policy import Contact
 from proxy.core.access.target import parse_target
 from proxy.core.app_fields import fields_of_call
@@ -21,6 +24,7 @@ from proxy.core.http.headers import (
     connection_options,
     indexed,
     refuse_malformed,
+    values_of,
 )
 from proxy.core.http.problem import refusal_response
 from proxy.core.http1.framing import IN_CHUNKS
@@ -149,6 +153,8 @@ class OutboundRelay(Relay):
         line.peer, line.peer_name, line.mode = contact.id, contact.name, contact.mode
         framing = received_framing(request.fields)
         call = _call_of(request, app, contact, leads_to.target, framing)
+        if isinstance(leads_to, HostCall) and values_of(request.fields, DESTINATION):
+            call = replace(call, fields=without_port(call.fields, leads_to.host))
         refuse_large(framing, context.limits.body)
         self._run(context.portal.active_requests, subject_of_call(app, contact.id))
         self._take_slot(contact.id)
