@@ -113,7 +113,8 @@ class AppRequests:
             ours.append(framing)
         theirs, dropped = fields_for_app(admission.fields, app.fields)
         if admission.question is not None and values_of(request.fields, DESTINATION):
-            told = b"%b://%b" % (chain.scheme.encode("ascii"), asked_for)
+            (scheme,) = values_of(forwarding, b"x-forwarded-proto")
+            told = b"%b://%b" % (scheme, asked_for)
             theirs = at_told_origin(theirs, app.name, self._portal.hosts, told)
         for name in dropped:
             self._dropped_names.tell(app.name, caller.type, _DROPPED, name)
