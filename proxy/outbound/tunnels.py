@@ -5,6 +5,7 @@ it. The token was shown with CONNECT alone, so what was shown there is kept, and
 each request. A tunnel on which nothing is asked ends, too, where it wouldn't be opened now.
 """
 
+import logging
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -15,6 +16,8 @@ from proxy.core.http.forwarded import RemotePeer
 from proxy.core.http.headers import Field, indexed, values_of
 from proxy.core.http1.grammar import RequestHead
 from proxy.http.downstream import Downstream, RequestHandler
+
+log = logging.getLogger("proxy")
 
 _SHOWN_BY = (b"portal-token", b"proxy-authorization")
 
@@ -132,9 +135,13 @@ class Tunnels:
             now is then for now, then in zip(judged_by, self._judged_by, strict=True)
         ):
             return
-        self._judged_by = judged_by
         for credentials in tuple(self._open):
             reason = self._why_lost(credentials)
-            if reason is not None:
-                for tunnel in tuple(self._open.get(credentials, ())):
-                    tunnel.end(reason)
+            if reason is None:
+                continue
+            lost = tuple(self._open.get(credentials, ()))
+            where = f"{credentials.app} to {credentials.host}"
+            log.info("tunnels of %s end, %d of them: %s", where, len(lost), reason)
+            for tunnel in lost:
+                tunnel.end(reason)
+        self._judged_by = judged_by
