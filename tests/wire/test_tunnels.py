@@ -235,7 +235,7 @@ def test_a_tunnel_leads_to_port_80_of_a_peers_app_alone(
 def test_a_refused_tunnel_says_what_to_do_to_the_app_and_in_the_log(world: World) -> None:
     host = hostname(world)
     https = world.call(connect(f"{host}:443", world.basic()))
-    other = world.call(connect("registry.npmjs.example:443", world.basic()))
+    other = world.call(connect("registry.example:443", world.basic()))
 
     assert "http://" in https.json()["title"]
     assert "no way to the internet: set NO_PROXY" in other.json()["title"]
@@ -243,7 +243,7 @@ def test_a_refused_tunnel_says_what_to_do_to_the_app_and_in_the_log(world: World
     def lines() -> list[str]:
         return [line for line in world.ada.log.splitlines() if "CONNECT" in line]
 
-    eventually(lambda: any("registry.npmjs.example" in line for line in lines()))
+    eventually(lambda: any("registry.example" in line for line in lines()))
     assert any("write_http" in line and f"write http://{host}/" in line for line in lines())
     assert any("no_internet" in line and "NO_PROXY" in line for line in lines())
 
