@@ -7,8 +7,10 @@ asks again wants to know what holds now, as a peer does whose sealing key isn't 
 import hashlib
 import json
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from proxy.core.access.policy import Caller
 from proxy.core.access.target import Target
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.caching import NO_STORE
@@ -22,15 +24,23 @@ from proxy.core.signature.digest import content_digest
 from proxy.portal import Portal
 
 WHOAREYOU = b"/core/public/meta/whoareyou"
+WHOAMI = b"/core/public/meta/whoami"
+HEALTH = b"/core/public/health"
 LONGEST_WAIT = 75
 """Seconds for which a peer may have us wait. Web servers that give up silent responses do so after
 60 s by default; it is less than the 105 s for which Portals wait."""
 _WAIT = re.compile(rb"wait=([0-9]{1,4})")
 
 
-def response_for(portal: Portal, method: bytes, target: Target) -> Response:
-    """Answer a request for the Portal itself; raises ``Refusal``."""
-    pages = {PATH: identity_document, WHOAREYOU: whoareyou, GATEWAY: sealing_keys}
+def response_for(portal: Portal, method: bytes, target: Target, caller: Caller) -> Response:
+    """Answer a request of ``caller`` for the Portal itself; raises ``Refusal``."""
+    pages: dict[bytes, Callable[[Portal], Response]] = {
+        PATH: identity_document,
+        WHOAREYOU: whoareyou,
+        WHOAMI: lambda _: whoami(caller),
+        HEALTH: lambda _: health(),
+        GATEWAY: sealing_keys,
+    }
     page = pages.get(target.path)
     if page is None:
         raise Refusal(Code.NOT_FOUND, f"the Portal has no {target.path[:200]!r}")
@@ -90,5 +100,32 @@ def whoareyou(portal: Portal) -> Response:
         "public_key_pem": portal.key.public.pem,
         "domain": portal.hosts.origin.host,
     }
+    return _json(members)
+
+
+def whoami(caller: Caller) -> Response:
+    """Tell ``caller`` who it is here, in the existing ecosystem's form.
+
+    A device hears its name. A peer hears none: what the owner calls it is the owner's business.
+    """
+    is_terminal = caller.type == "terminal"
+    members = {
+        "type": caller.type,
+        "id": caller.id or None,
+        "name": caller.name if is_terminal else None,
+    }
+    return _json(members)
+
+
+def health() -> Response:
+    """Tell that the Portal is there, in the existing ecosystem's form.
+
+    How it is, the owner hears at the owner's listener: a stranger learns no more than from any
+    other response.
+    """
+    return _json({"status": "ok"})
+
+
+def _json(members: Mapping[str, object]) -> Response:
     body = json.dumps(members, ensure_ascii=False).encode("utf-8")
     return Response(200, ((b"content-type", b"application/json"),), body)

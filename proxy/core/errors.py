@@ -20,6 +20,11 @@ class Code(Enum):
     BAD_TARGET = ("bad_target", 400, "The request target can't be judged safely.")
     BAD_FIELD = ("bad_field", 400, "A header field can't be judged safely.")
     BAD_REQUEST = ("bad_request", 400, "The request isn't well formed.")
+    BAD_TUNNEL = (
+        "bad_tunnel",
+        400,
+        "A tunnel leads to port 80 of a peer's app, or of portal_core: write the URL with no port.",
+    )
     BAD_HANDSHAKE = ("bad_handshake", 400, "The WebSocket handshake isn't well formed.")
     SEALING_KEY_UNKNOWN = ("sealing_key_unknown", 400, "No key in use here opens this envelope.")
     ENVELOPE_BROKEN = ("envelope_broken", 400, "The sealed message broke off or isn't well formed.")
@@ -37,6 +42,16 @@ class Code(Enum):
     NOT_ALLOWED = ("not_allowed", 403, "The caller is known by its key, but isn't allowed here.")
     MODE_NOT_ACCEPTED = ("mode_not_accepted", 403, "Calls in this mode aren't accepted here.")
     NOT_A_PEER_HOST = ("not_a_peer_host", 403, "This listener leads only to peers' apps.")
+    WRITE_HTTP = (
+        "write_http",
+        403,
+        "Write http:// in place of https://: the proxy itself protects the call.",
+    )
+    NO_INTERNET = (
+        "no_internet",
+        403,
+        "This is no way to the internet: set NO_PROXY for hosts that aren't peers'.",
+    )
     FOREIGN_PAGE = ("foreign_page", 403, "This form wasn't sent from the Portal's own page.")
     PAIRING_REFUSED = ("pairing_refused", 403, "The pairing code isn't good, or not any more.")
     NO_SUCH_APP = ("no_such_app", 404, "There is no such app on this Portal.")

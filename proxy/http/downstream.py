@@ -7,7 +7,7 @@ other one. Our own connections are one end of this kind (``proxy.http.server``),
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from proxy.core.http.forwarded import RemotePeer
 from proxy.core.http.headers import Fields
@@ -40,6 +40,19 @@ class RequestHandler(Protocol):
 
     def is_place_short(self) -> bool:
         """Tell whether others wait for the place of this request: then slowness counts."""
+
+
+class Tunnel(Protocol):
+    """What serves the requests in a tunnel that ends here, in the place of who served CONNECT."""
+
+    def serve(self, head: RequestHead, remote: RemotePeer, client: "Downstream") -> RequestHandler:
+        """Begin to serve a request in it: a ``Serve``."""
+
+    def opened(self, end: Callable[[], None]) -> None:
+        """Take note that it is open; ``end`` ends it behind the request that runs, or at once."""
+
+    def closed(self) -> None:
+        """Take note that its connection is gone."""
 
 
 class Downstream(Protocol):
@@ -105,6 +118,14 @@ class Downstream(Protocol):
 
     def finish(self) -> None:
         """End it: a response that isn't whole breaks the connection. A second call does nothing."""
+
+
+@runtime_checkable
+class BecomesTunnel(Protocol):
+    """A client's end whose connection can become a tunnel; not every ``Downstream`` has one."""
+
+    def open_tunnel(self, tunnel: Tunnel) -> None:
+        """Answer 200 to CONNECT, all of it: the connection's next requests are the tunnel's."""
 
 
 Serve = Callable[[RequestHead, RemotePeer, Downstream], RequestHandler]

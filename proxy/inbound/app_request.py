@@ -6,6 +6,8 @@ from dataclasses import replace
 from functools import lru_cache
 
 from proxy.config.apps import App
+from proxy.core.access.destination_header import FIELD as DESTINATION
+from proxy.core.access.destination_header import at_told_origin
 from proxy.core.access.policy import Caller
 from proxy.core.app_fields import fields_for_app, fields_from_us, identity_fields
 from proxy.core.errors import Code, Refusal
@@ -116,6 +118,9 @@ class AppRequests:
         if framing is not None:
             ours.append(framing)
         theirs, dropped = fields_for_app(admission.fields, app.fields)
+        if admission.question is not None and values_of(request.fields, DESTINATION):
+            told = b"%b://%b" % (app.peer_scheme.encode("ascii"), asked_for)
+            theirs = at_told_origin(theirs, app.name, self._portal.hosts, told)
         for name in dropped:
             self._dropped_names.tell(app.name, caller.type, _DROPPED, name)
         times = self._portal.config.timeouts

@@ -145,7 +145,9 @@ class InboundRelay(ResponseForward):
         if self._client.takes_upgrade and asks_for_websocket(1, request.fields):
             # There are none here, but a handshake that a web server spoiled is told as one.
             read_handshake(request.method, request.fields)
-        response = portal_paths.response_for(portal, request.method, admission.target)
+        response = portal_paths.response_for(
+            portal, request.method, admission.target, admission.caller
+        )
         if self._question is None:
             self._respond(response, request.method)
         elif request.seal is not None and self._framing is not None:

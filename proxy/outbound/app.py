@@ -33,6 +33,10 @@ class Outbound:
         """Go by the Portal's settings as they are now: ``transports`` are made of them."""
         self._context.take_settings(transports)
 
+    def end_lost_tunnels(self) -> None:
+        """End the tunnels that apps hold open, and couldn't open any more."""
+        self._context.end_lost_tunnels()
+
     def serve(self, head: RequestHead, remote: RemotePeer, client: Downstream) -> OutboundRelay:
         """Begin to serve a request."""
         relay = OutboundRelay(self._context, head, remote, client)

@@ -13,9 +13,12 @@ from starlette.types import ASGIApp
 
 from proxy.core.access.call_routes import (
     ECOSYSTEM_HOSTS,
+    HTTP_PORT,
+    HTTPS_PORT,
     HostCall,
     PeerCall,
     ServicePath,
+    TunnelCall,
     destination_at_peer,
     is_absolute,
     route,
@@ -27,9 +30,9 @@ from proxy.core.gate import Request
 from proxy.core.http.headers import Fields, values_of
 from proxy.core.http.uri_reference import read_uri_at_host
 from proxy.outbound.call import Call, CallTransport
+from proxy.outbound.tunnels import AppTunnel, Credentials, Tunnels
 from proxy.portal import Portal
 from proxy.state.tokens import TokenStore
-from proxy.transfer.failures import unusable
 from proxy.transfer.limiters import ConcurrencyLimiter
 from proxy.transfer.rates import RateLimiter
 
@@ -52,6 +55,7 @@ class OutboundContext:
         full, counts = Code.TOO_MANY_REQUESTS, portal.counts
         self.concurrency = ConcurrencyLimiter(self.limits, full, counts, "apps")
         self.rates = RateLimiter(portal.rates, self.limits)
+        self.tunnels = Tunnels(self._why_lost)
         self._tokens = tokens
         self._own_names = frozenset({"localhost", portal.config.listen.apps.host.lower()})
 
@@ -62,7 +66,7 @@ class OutboundContext:
         self.concurrency.take_limits(self.limits)
         self.rates.take_settings(self.limits)
 
-    def route(self, request: Request) -> ServicePath | PeerCall | HostCall:
+    def route(self, request: Request) -> ServicePath | PeerCall | HostCall | TunnelCall:
         """Return where the request leads to; raises ``Refusal``."""
         return route(request.method, request.target, self._own_names)
 
@@ -100,25 +104,54 @@ class OutboundContext:
             raise Refusal(code, "a token that is no app's, or two that disagree")
         return apps.pop()
 
+    def app_in(self, tunnel: AppTunnel, request: Request) -> str:
+        """Return the app that opened the tunnel; raises ``Refusal`` as ``app_of`` does.
+
+        A request in it needs no token. One that it shows all the same must be the same app's.
+        """
+        opened_by = self.app_of(tunnel.credentials.request)
+        if opened_by != tunnel.credentials.app or self.app_of(request) not in (None, opened_by):
+            raise Refusal(Code.TOKEN_UNKNOWN, "not the token of the app that opened the tunnel")
+        return opened_by
+
     def contact(self, app: str, leads_to: PeerCall | HostCall) -> Contact:
         """Return the peer that ``app`` calls, if it may know it; raises ``Refusal``."""
         if isinstance(leads_to, PeerCall):
             return self.portal.peer(app, leads_to.id)
         return self._peer_by_host(app, leads_to.host)
 
-    def refusal_of_revoked(self, request: Request, reason: Refusal) -> Refusal:
-        """Return what is due where no response had begun: what the same request would get now.
+    def check_tunnel(self, app: str, to: TunnelCall) -> None:
+        """Refuse a tunnel that doesn't lead to port 80 of a peer's app, or of our own."""
+        if to.host not in ECOSYSTEM_HOSTS:
+            try:
+                self._peer_by_host(app, to.host)
+            except Refusal as refusal:
+                if refusal.code is not Code.NOT_A_PEER_HOST:
+                    raise
+                where = f"{to.host}:{to.port} is no peer's {app}; have NO_PROXY name it"
+                raise Refusal(Code.NO_INTERNET, f"{where} ({refusal.detail})") from None
+        if to.port == HTTPS_PORT:
+            detail = f"{app} asks for a tunnel to {to.host}:{to.port}: write http://{to.host}/"
+            raise Refusal(Code.WRITE_HTTP, detail)
+        if to.port != HTTP_PORT:
+            detail = f"{app} asks for a tunnel to {to.host}:{to.port}: write http://{to.host}/"
+            raise Refusal(Code.BAD_TUNNEL, detail)
 
-        Where the call may have changed something: that it was perhaps carried out.
-        """
+    def end_lost_tunnels(self) -> None:
+        """End each tunnel that wouldn't be opened now."""
+        tokens = self._tokens
+        known = tokens.current, tokens.is_stale, self.portal.context
+        self.tunnels.end_lost(known)
+
+    def _why_lost(self, credentials: Credentials) -> Refusal | None:
+        """Return why no tunnel is opened for these any more; None if it would be."""
         try:
-            app = required(self.app_of(request), request)
-            leads_to = self.route(request)
-            if not isinstance(leads_to, ServicePath):
-                self.contact(app, leads_to)
+            if self.app_of(credentials.request) != credentials.app:
+                return Refusal(Code.TOKEN_UNKNOWN, f"the token isn't {credentials.app}'s any more")
+            self.check_tunnel(credentials.app, TunnelCall(credentials.host, HTTP_PORT))
         except Refusal as refusal:
-            reason = refusal
-        return unusable(reason, request.method)
+            return refusal
+        return None
 
     def _peer_by_host(self, app: str, host: str) -> Contact:
         """Return the peer whose app ``host`` names, if it is the calling app itself.

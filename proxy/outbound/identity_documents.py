@@ -12,6 +12,7 @@ from proxy.core.access.policy import Contact
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Field, values_of
 from proxy.core.http.web_server import explain_unproven
+from proxy.core.identity import PublicKey
 from proxy.core.identity_document import MAX_BYTES, PATH, Document, verify_document
 from proxy.core.signature.base import Message
 from proxy.core.signature.response import Untrusted
@@ -106,6 +107,14 @@ class Directory:
         """Return the contact's document where none need be fetched."""
         kept = self._kept.get(contact)
         return kept if kept is not None and self._clock() < kept.expires else None
+
+    def public_key(self, contact: Contact) -> PublicKey | None:
+        """Return the key that the contact's last document proved, be that over or not.
+
+        A contact is known by the hash of its key, so that one never becomes another.
+        """
+        kept = self._kept.get(contact)
+        return kept.key if kept is not None else None
 
     def forget(self, contact: Contact, document: Document) -> None:
         """Fetch again next time, unless another document than this one came meanwhile."""

@@ -11,8 +11,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from proxy import portal_paths
-from proxy.core.access.policy import Contact
+from proxy.core.access.policy import ANONYMOUS, Contact
 from proxy.core.errors import Refusal
+from proxy.core.http import problem
+from proxy.core.identity import PublicKey
 from proxy.outbound.reachability import Reachability
 from proxy.portal import Portal
 from proxy.transfer.starlette_errors import refuse
@@ -24,7 +26,12 @@ def peer_service(portal: Portal, reachability: Reachability) -> Starlette:
     async def as_members(contacts: tuple[Contact, ...]) -> list[dict[str, object]]:
         reachable = await reachability.of(contacts)
         return [
-            {"id": peer.id, "name": peer.name, "is_reachable": reachable[peer.id]}
+            {
+                "id": peer.id,
+                "name": peer.name,
+                "public_bytes_b64": _pem(reachability.public_key(peer)),
+                "is_reachable": reachable[peer.id],
+            }
             for peer in contacts
         ]
 
@@ -39,15 +46,34 @@ def peer_service(portal: Portal, reachability: Reachability) -> Starlette:
         return JSONResponse((await as_members((portal.peer(app, portal_id),)))[0])
 
     async def whoareyou(_: Request) -> Response:
-        return Response(portal_paths.whoareyou(portal).body, media_type="application/json")
+        return _response(portal_paths.whoareyou(portal))
+
+    async def whoami(_: Request) -> Response:
+        # Of devices that are paired, which an app is none of; which app asks is told to nobody.
+        return _response(portal_paths.whoami(ANONYMOUS))
+
+    async def health(_: Request) -> Response:
+        return _response(portal_paths.health())
 
     service = Starlette(
         routes=[
             Route("/protected/peers", list_peers),
+            Route("/protected/peers/", list_peers),
             Route("/protected/peers/{portal_id}", one_peer),
             Route("/public/meta/whoareyou", whoareyou),
+            Route("/public/meta/whoami", whoami),
+            Route("/public/health", health),
         ],
         exception_handlers={HTTPException: refuse, Refusal: refuse},
     )
-    service.router.redirect_slashes = False  # an empty ID is no peer, not the way to the list
+    service.router.redirect_slashes = False  # the list alone has two paths
     return service
+
+
+def _pem(key: PublicKey | None) -> str | None:
+    """Return the key as existing software has it under that name, which says otherwise: PEM."""
+    return key.pem if key is not None else None
+
+
+def _response(response: problem.Response) -> Response:
+    return Response(response.body, response.status, media_type="application/json")

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from proxy.core.access.policy import Contact
 from proxy.core.errors import Refusal
+from proxy.core.identity import PublicKey
 from proxy.outbound.identity_documents import Directory
 
 FRESH = 60.0
@@ -43,6 +44,10 @@ class Reachability:
             if self._is_stale(contact):
                 self.note(contact, reachable=False)
         return {contact.id: self._asked[contact][1] for contact in wanted}
+
+    def public_key(self, contact: Contact) -> PublicKey | None:
+        """Return the contact's key, if it has proved it to this process."""
+        return self._directory.public_key(contact)
 
     def _is_stale(self, contact: Contact) -> bool:
         asked = self._asked.get(contact)

@@ -5,11 +5,20 @@ sealed one may have to look for the peer's document first.
 """
 
 from dataclasses import replace
+from functools import partial
 
 from starlette.types import Message, Scope, Send
 
-from proxy.core.access.call_routes import HostCall, PeerCall, ServicePath, path_prefix
+from proxy.core.access.call_routes import (
+    HostCall,
+    PeerCall,
+    Route,
+    ServicePath,
+    TunnelCall,
+    path_prefix,
+)
 from proxy.core.access.destination_header import FIELD as DESTINATION
+from proxy.core.access.destination_header import without_port
 from proxy.core.access.policy import Contact
 from proxy.core.access.target import parse_target
 from proxy.core.app_fields import fields_of_call
@@ -32,11 +41,12 @@ from proxy.core.http1.grammar import RequestHead
 from proxy.core.log_line import ANSWERED, RequestLine
 from proxy.core.revocation import subject_of_call
 from proxy.http.asgi_handler import AsgiHandler
-from proxy.http.downstream import Downstream
+from proxy.http.downstream import BecomesTunnel, Downstream
 from proxy.http.scope import connection_scope, http_scope
 from proxy.http.upstream import UpstreamFailed
 from proxy.outbound.call import Call, CallExchange
 from proxy.outbound.context import OutboundContext, required
+from proxy.outbound.tunnels import AppTunnel, credentials_of
 from proxy.transfer.body import Stage, refuse_large
 from proxy.transfer.body_stages import LimitedBody
 from proxy.transfer.client import received_framing
@@ -49,13 +59,20 @@ LISTENER = "apps"
 class OutboundRelay(Relay):
     """One of them, from its head to its end."""
 
-    __slots__ = ("_call", "_context", "_form", "_pages", "_request", "_stage")
+    __slots__ = ("_call", "_context", "_form", "_pages", "_request", "_stage", "_tunnel")
 
     def __init__(
-        self, context: OutboundContext, head: RequestHead, remote: RemotePeer, client: Downstream
+        self,
+        context: OutboundContext,
+        head: RequestHead,
+        remote: RemotePeer,
+        client: Downstream,
+        tunnel: AppTunnel | None = None,
     ) -> None:
+        """``tunnel`` is the one in which it came; None is none."""
         super().__init__(LISTENER, head, remote, client)
         self._context = context
+        self._tunnel = tunnel
         self._request = Request(head.method, head.target, indexed(head.fields))
         self._call: CallExchange | None = None
         self._form: CallForm | None = None
@@ -68,15 +85,22 @@ class OutboundRelay(Relay):
 
     def _decide(self) -> None:
         """Find out which app asks, and for what."""
-        context, request, line = self._context, self._request, self.line
+        request = self._request
         refuse_malformed(request.fields)
-        app = context.app_of(request)
-        line.app = app or ""
-        leads_to = context.route(request)
+        app, leads_to = self._asks()
         if isinstance(leads_to, ServicePath):
             self._ask_service(app, leads_to)
+        elif isinstance(leads_to, TunnelCall):
+            self._open_tunnel(required(app, request), leads_to)
         else:
             self._carry_out(required(app, request), leads_to)
+
+    def _asks(self) -> tuple[str | None, Route | TunnelCall]:
+        """Return which app asks, None where no token shows it, and for what."""
+        context, request, tunnel = self._context, self._request, self._tunnel
+        app = context.app_of(request) if tunnel is None else context.app_in(tunnel, request)
+        self.line.app = app or ""
+        return app, context.route(request) if tunnel is None else tunnel.route(request)
 
     def _take_slot(self, peer: str) -> None:
         # By app and peer: a peer that stalls takes a part of one app's calls, and of no other's.
@@ -118,6 +142,20 @@ class OutboundRelay(Relay):
     def _served(self, _: None) -> None:
         self._end()
 
+    # A tunnel.
+
+    def _open_tunnel(self, app: str, to: TunnelCall) -> None:
+        """Let the app say on this connection what it has for one host."""
+        context, client = self._context, self._client
+        context.check_tunnel(app, to)
+        if not isinstance(client, BecomesTunnel):
+            raise Refusal(Code.METHOD_NOT_ALLOWED, "another server's connection is no tunnel")
+        credentials = credentials_of(app, to.host, self._request)
+        prepare = partial(OutboundRelay, context)
+        client.open_tunnel(AppTunnel(context.tunnels, credentials, prepare))
+        self._note_head(200)
+        self._sent()
+
     # To a peer.
 
     def _carry_out(self, app: str, leads_to: PeerCall | HostCall) -> None:
@@ -126,8 +164,11 @@ class OutboundRelay(Relay):
         line.peer, line.peer_name, line.mode = contact.id, contact.name, contact.mode
         framing = received_framing(request.fields)
         call = _call_of(request, app, contact, leads_to.target, framing)
-        if isinstance(leads_to, PeerCall) and values_of(request.fields, DESTINATION):
-            call = replace(call, fields=context.with_destination_at_peer(request, call))
+        if values_of(request.fields, DESTINATION):
+            if isinstance(leads_to, PeerCall):
+                call = replace(call, fields=context.with_destination_at_peer(request, call))
+            else:
+                call = replace(call, fields=without_port(call.fields, leads_to.host))
         self._form = _form_of(leads_to, call.origin)
         refuse_large(framing, context.limits.body)
         self._run(context.portal.active_requests, subject_of_call(app, contact.id))
@@ -196,12 +237,22 @@ class OutboundRelay(Relay):
         return unusable(refusal, self._request.method)
 
     def _refusal_of_revoked(self, reason: Refusal) -> Refusal:
-        return self._context.refusal_of_revoked(self._request, reason)
+        """Return what the same request would get now; perhaps it was carried out already."""
+        context, request = self._context, self._request
+        try:
+            app, leads_to = self._asks()
+            if isinstance(leads_to, PeerCall | HostCall):
+                context.contact(required(app, request), leads_to)
+        except Refusal as refusal:
+            reason = refusal
+        return unusable(reason, request.method)
 
     def _let_go(self) -> None:
         self._call = self._stage = self._form = None
         if self._at is At.OVER:
             self._pages = None
+            if self._tunnel is not None:
+                self._tunnel.finished()
         super()._let_go()
 
 

@@ -22,6 +22,10 @@ from proxy.transfer.disk_thread import DiskThread
 _Value = TypeVar("_Value")
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Followed:
     """The parts of one proxy that are followed."""
@@ -35,6 +39,8 @@ class Followed:
     """Looks at what nobody takes over, but the owner is told of; waits for the disk."""
     follow_portal_yaml: Callable[[DiskThread], Awaitable[None]]
     """Looks at portal.yaml, and takes it over when that is wanted."""
+    end_lost_tunnels: Callable[[], None] = _nothing
+    """Ends what apps hold open, and couldn't open any more."""
     monitor: Monitor | None = None
     """Tells other processes how this one is, where there are any."""
 
@@ -73,6 +79,7 @@ class Followed:
     async def _follow_tokens(self, thread: DiskThread) -> None:
         if self.tokens.apply(await thread.run(self.tokens.look)):
             self.token_files.want()
+        self.end_lost_tunnels()
 
     async def _deliver_tokens(self, thread: DiskThread) -> None:
         # By itself: the folder of an app that is slow must keep no token from being followed.
@@ -107,3 +114,4 @@ class Followed:
 
     def _revoke(self) -> None:
         self.portal.active_requests.revoke_lost(self.portal.context, self.portal.clock())
+        self.end_lost_tunnels()

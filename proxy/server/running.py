@@ -99,6 +99,7 @@ class Running:
     _listeners: tuple[Listener, ...] = field(init=False, default=())
     _directory: Directory | None = field(init=False, default=None)
     _reachability: Reachability | None = field(init=False, default=None)
+    _outbound: Outbound | None = field(init=False, default=None)
     _epochs: Epochs = field(init=False, default_factory=Epochs)
     _began: float = field(init=False, default=0.0)
     _spare: SpareDescriptors | None = field(init=False, default=None)
@@ -131,6 +132,7 @@ class Running:
             self.certificate,
             self.look_around,
             self.reloading.follow,
+            self._end_lost_tunnels,
             # One process alone tells when it is asked.
             self._monitor if len(self.figures) > 1 else None,
         )
@@ -193,7 +195,7 @@ class Running:
         service = peer_service(portal, reachability)
         watch, for_clients = self.certificate, _for_clients(portal.config)
         inbound = Inbound(portal, self.upstream)
-        outbound = Outbound(portal, by_mode, self.tokens, service)
+        self._outbound = outbound = Outbound(portal, by_mode, self.tokens, service)
         apps: dict[str, ASGIApp] = {
             "public": inbound,
             "apps": outbound,
@@ -225,6 +227,10 @@ class Running:
         self._listeners = tuple(opened)
         self.reloading.on_taken = partial(self._take_settings, inbound, outbound)
         return self._listeners
+
+    def _end_lost_tunnels(self) -> None:
+        if self._outbound is not None:
+            self._outbound.end_lost_tunnels()
 
     def _about_all(self, reachability: Reachability) -> AboutAll | None:
         """Return what tells the owner's commands of everything; None where they can't be known."""

@@ -31,7 +31,6 @@ _REPLACED = {
     "delivery": "forwarder",
     "remembered": "replayable",
     "gathered": "coalesced",
-    "tunnel": "relay",
     "passage": "frame filter",
     "turns": "connection requests",
     "inlet": "read side",

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from proxy.core.access.policy import Contact
     from proxy.core.http.headers import Field, Fields
     from proxy.core.log_line import RequestLine
-    from proxy.http.downstream import RequestHandler
+    from proxy.http.downstream import RequestHandler, Tunnel
 
 TOKEN: Field = (b"portal-token", b"t0ken")
 LARGE = 200_000
@@ -161,6 +161,17 @@ class Listener:
             and len(self.context.concurrency) == 0
             and all(each.is_finished for each in self.stage.upstream.exchanges)
         )
+
+
+class ClientWithConnection(Client):
+    """One whose connection can become a tunnel."""
+
+    tunnel: Tunnel | None = None
+
+    def open_tunnel(self, tunnel: Tunnel) -> None:
+        assert not self.heads
+        self.tunnel = tunnel
+        tunnel.opened(lambda: None)
 
 
 @pytest.fixture
@@ -405,3 +416,26 @@ async def test_the_service_answers_and_is_stopped_when_its_client_leaves(
         assert listener.client.finishes == 1
         assert listener.has_let_go()
     assert [line.outcome for line in lines] == ["answered", "left"]
+
+
+def test_a_tunnel_is_opened_where_the_connection_can_become_one(lines: list[RequestLine]) -> None:
+    listener = Listener("sealed")
+    listener.client = client = ClientWithConnection()
+    listener.ask(method=b"CONNECT", target=b"portal_core:80")
+
+    assert client.tunnel is not None
+    assert client.finishes == 1
+    assert len(listener.context.tunnels) == 1
+    assert [(line.app, line.status, line.code) for line in lines] == [("box", 200, "")]
+    client.tunnel.closed()
+    assert len(listener.context.tunnels) == 0
+    assert listener.has_let_go()
+
+
+def test_no_tunnel_is_opened_on_another_servers_connection(lines: list[RequestLine]) -> None:
+    listener = Listener("sealed")
+    listener.ask(method=b"CONNECT", target=b"portal_core:80")
+
+    assert [status for status, _ in listener.client.heads] == [405]
+    assert [line.code for line in lines] == ["method_not_allowed"]
+    assert listener.has_let_go()

@@ -140,13 +140,14 @@ def test_bytes_that_no_host_holds_are_refused(world: World, trap: Trap) -> None:
     assert trap.connections == 0
 
 
-@pytest.mark.parametrize("target", ["127.0.0.1:{trap}", "{wide}", "portal_core:80", "/x"])
-def test_no_tunnel_is_opened(world: World, trap: Trap, target: str) -> None:
-    filled = target.format(trap=trap.port, wide=world.bob.app_host("wide"))
+@pytest.mark.parametrize("target", ["127.0.0.1:{trap}", "{wide}.:{trap}", "localhost:{trap}"])
+def test_no_tunnel_leads_elsewhere(world: World, trap: Trap, target: str) -> None:
+    wide = world.bob.app_host("wide").partition(":")[0]
+    filled = target.format(trap=trap.port, wide=wide)
 
     got = world.call(request("CONNECT", filled, ("Host", "x"), world.basic()))
 
-    assert (got.status, got.code) == (403, "not_a_peer_host")
+    assert (got.status, got.code) == (403, "no_internet")
     assert trap.connections == 0
 
 
@@ -177,6 +178,36 @@ def test_a_path_that_could_be_read_as_another_goes_nowhere(
     assert got.status == status, got
     assert got.code
     assert world.bob_app.connections == 0
+
+
+@pytest.mark.parametrize("written", ["{name}", "{host}", "{name}:80", "{name}:1", "{upper}:443"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_destination_at_the_peers_app_is_told_as_its_host_is(
+    world: World, written: str, scheme: str
+) -> None:
+    """WebDAV's apps move nothing to another host than their own, and compare every byte of it."""
+    host = world.bob.app_host("wide")
+    name = host.partition(":")[0]
+    authority = written.format(name=name, host=host, upper=name.upper())
+    to = ("Destination", f"{scheme}://{authority}/b%20c?d")
+
+    got = world.call(request("MOVE", f"http://{name}/a", ("Host", name), to, world.basic()))
+
+    assert got.status == 200
+    arrived = world.bob_app.request
+    told = f"{arrived.one('x-forwarded-proto').decode()}://{arrived.one('host').decode()}"
+    assert arrived.one("destination").decode() == f"{told}/b%20c?d"
+
+
+@pytest.mark.parametrize(
+    "to", ["/b", "b", "http://else.example:8080/b", "http://user@{name}:8080/b", "ftp://{name}:1/b"]
+)
+def test_any_other_destination_goes_on_as_it_came(world: World, to: str) -> None:
+    """All of this app's paths are alike, so that the app alone decides about them."""
+    name = world.bob.app_host("wide").partition(":")[0]
+    field = ("Destination", to.format(name=name))
+    world.call(request("MOVE", f"http://{name}/a", ("Host", name), field, world.basic()))
+    assert world.bob_app.request.one("destination").decode() == field[1]
 
 
 def test_a_redirect_is_passed_on_and_not_followed(world: World, trap: Trap) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,7 +12,9 @@ from proxy.core.signature.base import Message
 from proxy.core.signature.response import Untrusted
 from proxy.portal_paths import LONGEST_WAIT, wait_asked
 from tests.wire.harness.raw import Raw, exchange, request
+from tests.wire.harness.recorder import eventually
 from tests.wire.harness.signer import sign_call
+from tests.wire.harness.terminals import pair, remove
 
 if TYPE_CHECKING:
     from .conftest import World
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 DOCUMENT = "/.well-known/portal-identity"
 GATEWAY = "/.well-known/ohttp-gateway"
 WHOAREYOU = "/core/public/meta/whoareyou"
+WHOAMI = "/core/public/meta/whoami"
+HEALTH = "/core/public/health"
 
 
 def ask(world: World, path: str, method: str = "GET") -> Raw:
@@ -91,7 +95,38 @@ def test_whoareyou_has_the_fields_of_the_ecosystem(world: World) -> None:
     assert at_apps.json() == expected
 
 
-@pytest.mark.parametrize("path", [DOCUMENT, GATEWAY, WHOAREYOU])
+def test_who_asks_is_told_who_that_is_and_no_more(world: World) -> None:
+    anonymous = {"type": "anonymous", "id": None, "name": None}
+    assert ask(world, WHOAMI).json() == anonymous
+    assert ask(world, WHOAMI).one("cache-control") == b"no-store"
+
+    # What the owner calls a peer is nothing for the peer.
+    call = sign_call(world.cleo, world.bob, None, WHOAMI.encode())
+    got = world.bobs(call.raw)
+    assert call.believes(got, world.bob.id)
+    assert got.json() == {"type": "peer", "id": world.cleo.public.portal_id, "name": None}
+
+
+def test_a_device_is_told_its_name_and_no_other_page_is_told_for_it(world: World) -> None:
+    device = pair(world.bob, "Phone \u260e")
+
+    def who(*fields: tuple[str, str]) -> Any:
+        asked = request("GET", WHOAMI, ("Host", world.bob.host), *fields)
+        return world.bobs(asked).json()
+
+    assert who(device.cookie) == {"type": "terminal", "id": device.id, "name": "Phone \u260e"}
+    for field in (("Origin", "https://evil.example"), ("Sec-Fetch-Site", "cross-site")):
+        assert who(device.cookie, field)["type"] == "anonymous"
+    remove(world.bob, device.id)
+    eventually(lambda: who(device.cookie)["type"] == "anonymous")
+
+
+def test_health_tells_that_the_portal_is_there_and_not_how_it_is(world: World) -> None:
+    got = ask(world, HEALTH)
+    assert (got.status, got.json()) == (200, {"status": "ok"})
+
+
+@pytest.mark.parametrize("path", [DOCUMENT, GATEWAY, WHOAREYOU, WHOAMI, HEALTH])
 def test_head_has_the_length_and_no_body(world: World, path: str) -> None:
     whole, head = ask(world, path), ask(world, path, "HEAD")
 
@@ -113,6 +148,10 @@ def test_head_has_the_length_and_no_body(world: World, path: str) -> None:
         ("GET", "/.well-known/portal%2Didentity", "not_found"),
         ("GET", "/protected/peers", "not_found"),
         ("GET", "/health", "not_found"),
+        ("GET", "/public/health", "not_found"),
+        ("GET", "/public/meta/whoami", "not_found"),
+        ("POST", WHOAMI, "method_not_allowed"),
+        ("POST", HEALTH, "method_not_allowed"),
     ],
 )
 def test_the_portal_itself_answers_nothing_else(

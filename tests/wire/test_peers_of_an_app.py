@@ -70,9 +70,13 @@ def test_an_app_is_told_of_all_some_or_none_in_the_owners_order(eve: Eve) -> Non
     assert eve.names("fresh") == []
 
 
-def test_a_peer_is_its_id_its_name_and_whether_it_answers(eve: Eve) -> None:
-    bob: dict[str, Any] = {"id": eve.bob.id, "name": "Bob", "is_reachable": True}
-    twin: dict[str, Any] = {"id": TWIN, "name": "Twin", "is_reachable": False}
+def test_a_peer_is_its_id_its_name_its_key_and_whether_it_answers(eve: Eve) -> None:
+    """The key is PEM, and null where the peer hasn't proved it yet: so existing software has it."""
+    pem = eve.bob.key.public.pem
+    bob: dict[str, Any] = {"id": eve.bob.id, "name": "Bob"}
+    bob |= {"public_bytes_b64": pem, "is_reachable": True}
+    twin: dict[str, Any] = {"id": TWIN, "name": "Twin"}
+    twin |= {"public_bytes_b64": None, "is_reachable": False}
 
     assert eve.get("some", "/protected/peers").json() == [bob, twin]
     assert eve.get("some", f"/protected/peers/{eve.bob.id}").json() == bob
@@ -121,8 +125,38 @@ def test_what_doesnt_name_exactly_one_known_peer_is_no_peer(eve: Eve, path: str,
     assert eve.get("some", path.format(peer)).code == "no_such_peer"
 
 
+def test_the_list_has_two_paths(eve: Eve) -> None:
+    for query in ("", "?name=twin"):
+        with_slash, without = (
+            eve.get("some", f"/protected/peers{slash}{query}") for slash in ("/", "")
+        )
+        assert with_slash.status == 200
+        assert with_slash.json() == without.json()
+    bare = exchange(eve.portal.apps, request("GET", "/protected/peers/", ("Host", "portal_core")))
+    assert (bare.status, bare.code) == (401, "token_required")
+
+
+@pytest.mark.parametrize("fields", [(), ("token",)])
+def test_anybody_at_the_listener_is_told_that_it_is_there_and_nobody_is_known(
+    eve: Eve, fields: tuple[str, ...]
+) -> None:
+    """An app is no device; and nothing tells one app what another one is."""
+    shown = [("Portal-Token", eve.portal.token("some")) for _ in fields]
+
+    def got(path: str, *more: tuple[str, str]) -> Any:
+        asked = request("GET", path, ("Host", "portal_core"), *shown, *more)
+        return exchange(eve.portal.apps, asked).json()
+
+    nobody = {"type": "anonymous", "id": None, "name": None}
+    assert got("/public/health") == {"status": "ok"}
+    assert got("/public/meta/whoami") == nobody
+    assert got("/public/meta/whoami", ("Cookie", "portal-terminal=x; authorization=y")) == nobody
+    forged = (("X-Ptl-Client-Type", "terminal"), ("X-Ptl-Client-Id", "x"))
+    assert got("/public/meta/whoami", *forged) == nobody
+
+
 @pytest.mark.parametrize(
-    "path", ["/protected/peers/", "/internal/call_peer//x", "/internal/call_peer/", "/internal/"]
+    "path", ["/internal/call_peer//x", "/internal/call_peer/", "/internal/", "/protected/peers//"]
 )
 def test_an_empty_id_is_no_peer(eve: Eve, path: str) -> None:
     assert eve.get("every", path).status == 404

@@ -1,13 +1,16 @@
 """The second target of a request: where ``COPY`` and ``MOVE`` of WebDAV write to.
 
 An app acts on ``Destination`` as it acts on the target, so it is judged like one, whatever the
-method. It goes on as it came. Stores of objects, and tus, have fields of their own by which an
-upload is made of what they have already; what those name is told apart by nobody but them.
+method. It goes on as it came, but for its host in a peer's call: there it is written as the
+app's Host is, since an app takes any other for another server's.
+
+Stores of objects, and tus, have fields of their own by which an upload is made of what they have
+already; what those name is told apart by nobody but them.
 Source: RFC 4918, sections 10.3 and 8.3 (a path, or a whole URI).
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from proxy.core.access.hosts import Hosts
@@ -28,6 +31,9 @@ _SOURCES = frozenset(
 )  # fmt: skip
 _CONCAT = b"upload-concat"
 _OF_ONE_PART = b"partial"
+_AT_HOST = re.compile(
+    rb"(https?://([A-Za-z0-9._-]{1,253})):[0-9]{0,5}((?:[/?#].*)?)", re.IGNORECASE | re.DOTALL
+)
 _REFERENCE = re.compile(rb"(?:https?://([^/?#]*))?((?:/|\?|\Z).*)", re.IGNORECASE | re.DOTALL)
 
 
@@ -65,3 +71,38 @@ def parse_destination(
         return parse_target(path, ascii_only=ascii_only)
     except Refusal as refusal:
         raise Refusal(Code.BAD_FIELD, f"Destination: {refusal.detail}") from None
+
+
+def without_port(fields: Fields, host: str) -> Fields:
+    """Return a call's fields with a ``Destination`` at ``host``, the one called, without its port.
+
+    As the target's is: the port of a peer is its Portal's business.
+    """
+    return _with_destination(fields, lambda value: _without_port(value, host))
+
+
+def at_told_origin(fields: Fields, app: str, hosts: Hosts, told: bytes) -> Fields:
+    """Return what ``app`` gets of a peer's call, with a ``Destination`` of its own at ``told``.
+
+    That is the scheme and the authority by which the app is told that it is asked.
+    """
+    return _with_destination(fields, lambda value: _at(value, app, hosts, told))
+
+
+def _with_destination(fields: Fields, change: Callable[[bytes], bytes]) -> Fields:
+    return [(name, change(value) if name == FIELD else value) for name, value in fields]
+
+
+def _without_port(value: bytes, host: str) -> bytes:
+    match = _AT_HOST.fullmatch(value)
+    if match is None or match[2].lower() != host.encode("ascii"):
+        return value
+    before: bytes = match[1]
+    return before + match[3]
+
+
+def _at(value: bytes, app: str, hosts: Hosts, told: bytes) -> bytes:
+    match = _REFERENCE.fullmatch(value)
+    if match is None or match[1] is None or not hosts.leads_to(match[1], app):
+        return value
+    return told + match[2]

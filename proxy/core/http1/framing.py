@@ -54,9 +54,12 @@ def request_framing(head: RequestHead) -> Framing:
     """Return how a request's body ends; raises ``Malformed``.
 
     To HTTP/1.0 no length may mean a body up to the connection's end, which nobody could answer: a
-    method that brings a body must tell its length there, with status 411 where it doesn't.
+    method that brings a body must tell its length there, with status 411 where it doesn't. CONNECT
+    has none (RFC 9110, section 9.3.6): to some readers it would be the tunnel's first bytes.
     """
     framing = _announced(head.fields, head.minor)
+    if framing and head.method == b"CONNECT":
+        raise Malformed("a body with CONNECT")
     if framing is None:
         if head.minor == 0 and head.method in _BRING_A_BODY:
             raise Malformed("a body without a length in HTTP/1.0", 411)

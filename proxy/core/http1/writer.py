@@ -10,6 +10,8 @@ from http import HTTPStatus
 from proxy.core.http.headers import Field
 
 LAST_CHUNK = b"0\r\n\r\n"
+TUNNEL_OPENED = b"HTTP/1.1 200 OK\r\n\r\n"
+"""With neither a length nor chunks (RFC 9110, section 9.3.6): what follows is the tunnel's."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _STATUS_LINES = {

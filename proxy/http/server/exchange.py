@@ -16,9 +16,9 @@ from proxy.core.http.headers import Field, Fields, values_of
 from proxy.core.http1.framing import IN_CHUNKS, Persistence, bodiless, persistence, request_framing
 from proxy.core.http1.grammar import RequestHead
 from proxy.core.http1.reader import SWITCHING_PROTOCOLS
-from proxy.core.http1.writer import CONTINUE, LAST_CHUNK, chunk, response_head
+from proxy.core.http1.writer import CONTINUE, LAST_CHUNK, TUNNEL_OPENED, chunk, response_head
 from proxy.core.websocket.handshake import asks_for_websocket
-from proxy.http.downstream import RequestHandler
+from proxy.http.downstream import RequestHandler, Tunnel
 from proxy.http.server.response_writer import ResponseWriter
 
 _OF_THE_CONNECTION = frozenset({b"connection", b"keep-alive", b"transfer-encoding"})
@@ -68,9 +68,14 @@ class Exchange:
         self.expects_continue = (
             bool(expect) and head.minor == 1 and b"100-continue" in map(bytes.lower, expect)
         )
-        # What follows a handshake is its WebSocket's or nobody's, never another request.
-        self.keeps = persistence.keeps and not (
-            b"upgrade" in persistence.options and asks_for_websocket(head.minor, head.fields)
+        # What follows a handshake is its WebSocket's or nobody's, never another request; and so is
+        # what follows CONNECT, of a client that didn't wait to hear whether it has a tunnel.
+        self.keeps = (
+            persistence.keeps
+            and head.method != b"CONNECT"
+            and not (
+                b"upgrade" in persistence.options and asks_for_websocket(head.minor, head.fields)
+            )
         )
         self.is_upgraded = False
         """Whether the connection carries a stream since a 101."""
@@ -240,6 +245,20 @@ class Exchange:
         self._is_bodiless = False
         self._held, self.buffered, self._is_end_held = None, 0, False  # at most the request's end
         self._connection.switch_protocols()
+
+    def open_tunnel(self, tunnel: Tunnel) -> None:
+        """Answer 200 to CONNECT; raises ``RuntimeError`` where that can't be.
+
+        Whether the connection stays isn't for the fields of CONNECT to say: many clients ask there
+        that it doesn't, and mean the connection to their proxy behind the tunnel's end.
+        """
+        if self.is_gone:
+            return
+        if not self.is_received or self.has_started:
+            raise RuntimeError("only a whole request can become a tunnel")
+        self._connection.write(TUNNEL_OPENED)
+        self.has_started = self.is_complete = self.keeps = True
+        self._connection.open_tunnel(tunnel)
 
     def send_head(self, status: int, fields: Fields) -> None:
         """Begin the response; raises ``BrokenResponse`` for one that can't be framed."""

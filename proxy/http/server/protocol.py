@@ -18,7 +18,7 @@ from uvicorn.server import ServerState
 from proxy.core.http.forwarded import RemotePeer
 from proxy.core.http1.grammar import Malformed
 from proxy.http.asgi_handler import serve_asgi
-from proxy.http.downstream import Serve
+from proxy.http.downstream import Serve, Tunnel
 from proxy.http.lost_transport import let_go_of_itself
 from proxy.http.read_buffer import ReadBuffer
 from proxy.http.scope import connection_scope, socket_address
@@ -265,6 +265,11 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._write_side.disable_timeouts()
         keep_alive(self._transport)
         self._requests.switch_protocols()
+
+    def open_tunnel(self, tunnel: Tunnel) -> None:
+        """Have ``tunnel`` serve what is asked from now on."""
+        self._requests.open_tunnel(tunnel)
+        tunnel.opened(self.shutdown)
 
     # How it ends.
 

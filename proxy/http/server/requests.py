@@ -1,7 +1,8 @@
 """The requests of one connection, one after the other: the reader's events become exchanges.
 
 What can't be read is refused here, before anybody could ask who sent it and what for. A request
-that was answered with a 101 is the connection's last: from then on its bytes are a stream's.
+that was answered with a 101 is the connection's last: from then on its bytes are a stream's. Behind
+a CONNECT that was let in, requests go on, and another one serves them.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from proxy.core.http.forwarded import RemotePeer
 from proxy.core.http1.framing import persistence
 from proxy.core.http1.grammar import Malformed, RequestHead
 from proxy.core.http1.reader import END, RequestReader, State
-from proxy.http.downstream import Serve
+from proxy.http.downstream import Serve, Tunnel
 from proxy.http.server.exchange import Exchange
 from proxy.http.server.last_response import last_response
 from proxy.http.server.response_writer import ResponseWriter
@@ -77,6 +78,7 @@ class ConnectionRequests:
         "_reader",
         "_remote",
         "_serve",
+        "_tunnel",
         "_unread",
         "is_reading_past",
         "is_stopping",
@@ -89,6 +91,7 @@ class ConnectionRequests:
         self._remote = remote
         self._reader = RequestReader()
         self._exchange: Exchange | None = None
+        self._tunnel: Tunnel | None = None
         self._unread = 0
         self._is_new = True
         self._is_halted = False
@@ -162,6 +165,8 @@ class ConnectionRequests:
     def lose(self) -> None:
         """Take note that the connection is gone."""
         self._is_lost = True
+        if self._tunnel is not None:
+            self._tunnel.closed()
         if (exchange := self._exchange) is not None:
             if _has_client_ended(exchange):
                 exchange.lose()
@@ -226,6 +231,14 @@ class ConnectionRequests:
             exchange.resume()
         if self.is_stopping:
             asyncio.get_running_loop().call_soon(exchange.stop)
+
+    def open_tunnel(self, tunnel: Tunnel) -> None:
+        """Have ``tunnel`` serve what comes from now on, and what came before it was open.
+
+        It is a new client to us: one that may still ask for something where we are about to end.
+        """
+        self._tunnel, self._serve = tunnel, tunnel.serve
+        self._is_new = True
 
     def halt(self) -> None:
         """Read nothing more, whatever comes or has come already."""

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Protocol
 
+from proxy.http.downstream import Tunnel
 from proxy.http.server.unsent_heads import UnsentHeads
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ class ResponseWriter(Protocol):
 
     def switch_protocols(self) -> None:
         """Leave HTTP: what comes from now on, and what has come already, is a stream's."""
+
+    def open_tunnel(self, tunnel: Tunnel) -> None:
+        """Have ``tunnel`` serve what is asked from now on."""
 
     def exchange_finished(self, exchange: "Exchange") -> None:
         """Go on to the next request."""

@@ -9,10 +9,12 @@ from proxy.core.access.call_routes import (
     PeerCall,
     Route,
     ServicePath,
+    TunnelCall,
     destination_at_peer,
     is_absolute,
     path_prefix,
     route,
+    route_in_tunnel,
 )
 from proxy.core.errors import Code, Refusal
 
@@ -58,9 +60,6 @@ def test_a_target_leads_where_it_says(target: bytes, leads_to: Route) -> None:
 @pytest.mark.parametrize(
     ("method", "target"),
     [
-        (b"CONNECT", b"guestbook.8271dd.p.example:443"),
-        (b"CONNECT", b"/x"),
-        (b"CONNECT", b"http://a.example/"),
         (b"GET", b"https://guestbook.8271dd.p.example/"),
         (b"GET", b"ftp://a.example/"),
         (b"GET", b"file:///etc/passwd"),
@@ -104,8 +103,10 @@ def test_whatever_comes_leads_somewhere_or_is_refused(method: bytes, target: byt
         leads_to = route(method, target, _NAMES)
     except Refusal:
         return
-    assert isinstance(leads_to, ServicePath | PeerCall | HostCall)
-    assert leads_to.target.startswith(b"/")
+    if isinstance(leads_to, TunnelCall):
+        assert method == b"CONNECT"
+    else:
+        assert leads_to.target.startswith(b"/")
 
 
 def test_how_a_call_was_written_is_known() -> None:
@@ -173,3 +174,82 @@ def test_nothing_is_moved_to_another_peer(portal_id: bytes) -> None:
         with pytest.raises(Refusal) as caught:
             destination_at_peer(host + b"/internal/call_peer/" + portal_id + b"/x", _CALLED, _OWN)
         assert caught.value.code is Code.BAD_FIELD
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "port"),
+    [
+        (b"guestbook.8271dd.p.example:80", "guestbook.8271dd.p.example", 80),
+        (b"Guestbook.8271DD.p.example:443", "guestbook.8271dd.p.example", 443),
+        (b"portal_core:80", "portal_core", 80),
+        (b"[FD00::1]:65535", "[fd00::1]", 65535),
+    ],
+)
+def test_connect_names_a_host_and_a_port(target: bytes, host: str, port: int) -> None:
+    assert route(b"CONNECT", target, _NAMES) == TunnelCall(host, port)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"", b"/", b"/x", b"*", b"a.example", b"a.example:", b":80", b"a.example:080",
+        b"a.example:0", b"a.example:65536", b"a.example:999999", b"a.example:-1",
+        b"a.example:80/", b"a.example:80 ", b"a.example:80:80", b"fd00::1:80", b"[fd00::1]",
+        b"u:p@a.example:80", b"http://a.example:80", b"a%2eexample:80", b"a.example:8\xb2",
+        b"\xef\xbc\x8e:80", b"a.example\x00:80", b"a.example:80\n", b"a b:80",
+    ],
+)  # fmt: skip
+def test_a_tunnel_that_names_none_is_refused(target: bytes) -> None:
+    with pytest.raises(Refusal) as caught:
+        route(b"CONNECT", target, _NAMES)
+    assert caught.value.code is Code.BAD_TUNNEL
+
+
+@pytest.mark.parametrize(
+    ("host", "target", "shown", "leads_to"),
+    [
+        ("a.example", b"/x?y", b"a.example", HostCall("a.example", b"/x?y")),
+        ("a.example", b"//x", b"A.Example:80", HostCall("a.example", b"//x")),
+        (
+            "a.example",
+            b"/protected/peers",
+            b"a.example",
+            HostCall("a.example", b"/protected/peers"),
+        ),
+        ("portal_core", b"/protected/peers", b"portal_core", ServicePath(b"/protected/peers")),
+        ("shard_core", b"/internal/call_peer/8271dd/x", b"shard_core", PeerCall("8271dd", b"/x")),
+    ],
+)
+def test_a_path_in_a_tunnel_leads_to_its_host(
+    host: str, target: bytes, shown: bytes, leads_to: Route
+) -> None:
+    assert route_in_tunnel(host, b"GET", target, [shown]) == leads_to
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "shown", "code"),
+    [
+        (b"CONNECT", b"a.example:80", [b"a.example"], Code.BAD_TARGET),
+        (b"CONNECT", b"/x", [b"a.example"], Code.BAD_TARGET),
+        (b"GET", b"http://a.example/x", [b"a.example"], Code.BAD_TARGET),
+        (b"GET", b"http://portal_core/x", [b"a.example"], Code.BAD_TARGET),
+        (b"OPTIONS", b"*", [b"a.example"], Code.BAD_TARGET),
+        (b"GET", b"", [b"a.example"], Code.BAD_TARGET),
+        (b"GET", b"/x", [], Code.MISDIRECTED),
+        (b"GET", b"/x", [b""], Code.MISDIRECTED),
+        (b"GET", b"/x", [b"b.example"], Code.MISDIRECTED),
+        (b"GET", b"/x", [b"a.example", b"a.example"], Code.MISDIRECTED),
+        (b"GET", b"/x", [b"a.example:"], Code.MISDIRECTED),
+        (b"GET", b"/x", [b"a.example:080"], Code.MISDIRECTED),
+        (b"GET", b"/x", [b"a.example:443"], Code.MISDIRECTED),
+        (b"GET", b"/x", [b"a.example."], Code.MISDIRECTED),
+        (b"GET", b"/x", [b"u@a.example"], Code.MISDIRECTED),
+        (b"GET", b"/x", [b"a.example, b.example"], Code.MISDIRECTED),
+    ],
+)
+def test_what_is_for_another_host_or_no_path_is_refused_in_a_tunnel(
+    method: bytes, target: bytes, shown: list[bytes], code: Code
+) -> None:
+    with pytest.raises(Refusal) as caught:
+        route_in_tunnel("a.example", method, target, shown)
+    assert caught.value.code is code

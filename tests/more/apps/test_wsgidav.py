@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.more.apps.stage import NAMES, App, Both, Stage, manifest
+from tests.more.apps.stage import NAMES, App, Behind, Both, Stage, manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -217,3 +217,32 @@ def test_the_app_says_nothing_of_where_it_really_is(both: Both) -> None:
 
     assert b"<D:href>/a.txt</D:href>" in listing
     assert str(both.app.port).encode() not in page + listing
+
+
+@pytest.fixture(scope="module")
+def peers(stage: Stage) -> tuple[Behind, str]:
+    """A Portal with the app, and the proxy by which a peer's app calls it."""
+    behind = stage.behind(_start(stage, "peers"), {"": "peer", "/closed/": "private"}, name="dav")
+    return behind, stage.caller(behind)
+
+
+@pytest.mark.parametrize("more", [(), ("--proxytunnel",)], ids=["proxy", "tunnel"])
+@pytest.mark.parametrize("authority", ["{host}", "{host}:80", "{host}:{port}"])
+@pytest.mark.parametrize("method", ["COPY", "MOVE"])
+def test_a_peer_copies_and_moves_whatever_port_it_writes(
+    stage: Stage, peers: tuple[Behind, str], method: str, authority: str, more: tuple[str, ...]
+) -> None:
+    """The server compares ``Destination`` with its Host, scheme and port included."""
+    behind, proxy = peers
+    host, _, port = behind.portal.app_host("dav").partition(":")
+    files = stage.folder / "peers"
+    (files / "from.txt").write_text("moved", "utf-8")
+    (files / "to.txt").unlink(missing_ok=True)
+    to = "Destination: http://" + authority.format(host=host, port=port) + "/to.txt"
+    asked = ["-x", proxy, *more, "-X", method, "-H", to, f"http://{host}/from.txt"]
+    told = ["-o", "/dev/null", "-w", "%{http_code}"]
+
+    assert stage.say("curl", "-sS", *told, *asked) == "201"
+
+    assert (files / "to.txt").read_text("utf-8") == "moved"
+    assert (files / "from.txt").exists() == (method == "COPY")
