@@ -37,6 +37,7 @@ class Code(Enum):
     MODE_NOT_ACCEPTED = ("mode_not_accepted", 403, "Calls in this mode aren't accepted here.")
     NOT_A_PEER_HOST = ("not_a_peer_host", 403, "This listener leads only to peers' apps.")
     FOREIGN_PAGE = ("foreign_page", 403, "This form wasn't sent from the Portal's own page.")
+    FROM_A_BROWSER = ("from_a_browser", 403, "Apps are served here, and browsers aren't.")
     PAIRING_REFUSED = ("pairing_refused", 403, "The pairing code isn't good, or not any more.")
     NO_SUCH_APP = ("no_such_app", 404, "There is no such app on this Portal.")
     NO_SUCH_PEER = ("no_such_peer", 404, "There is no such peer.")

@@ -27,6 +27,12 @@ from proxy.transfer.rates import RateLimiter
 class OutboundContext:
     """One Portal's apps listener."""
 
+    listener = "apps"
+    own_app = ""
+    """The app whose own the listener is; "" where apps share it."""
+    entrance = ""
+    """Where that one listens."""
+
     def __init__(
         self,
         portal: Portal,
@@ -42,7 +48,7 @@ class OutboundContext:
         full, counts = Code.TOO_MANY_REQUESTS, portal.counts
         self.concurrency = ConcurrencyLimiter(self.limits, full, counts, "apps")
         self.rates = RateLimiter(portal.rates, self.limits)
-        self._tokens = tokens
+        self.tokens = tokens
         self._own_names = frozenset({"localhost", portal.config.listen.apps.host.lower()})
 
     def take_settings(self, transports: Mapping[Mode, CallTransport]) -> None:
@@ -62,10 +68,10 @@ class OutboundContext:
         Raises ``Refusal``: ``TOKEN_UNKNOWN`` for a wrong one, and for two that disagree, and
         ``APP_UNAVAILABLE``.
         """
-        apps = {self._tokens.app_of(_text(v)) for v in values_of(request.fields, b"portal-token")}
+        apps = {self.tokens.app_of(_text(v)) for v in values_of(request.fields, b"portal-token")}
         for value in values_of(request.fields, b"proxy-authorization"):
             name, token = _basic(value)
-            apps.add(name if self._tokens.matches(name, token) else None)
+            apps.add(name if self.tokens.matches(name, token) else None)
         apps = {app if app in self.portal.apps else None for app in apps}
         if not apps:
             return None

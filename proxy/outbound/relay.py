@@ -37,8 +37,6 @@ from proxy.transfer.client import received_framing
 from proxy.transfer.failures import unusable
 from proxy.transfer.relay import FORGOTTEN, At, Relay
 
-LISTENER = "apps"
-
 
 class OutboundRelay(Relay):
     """One of them, from its head to its end."""
@@ -48,7 +46,7 @@ class OutboundRelay(Relay):
     def __init__(
         self, context: OutboundContext, head: RequestHead, remote: RemotePeer, client: Downstream
     ) -> None:
-        super().__init__(LISTENER, head, remote, client)
+        super().__init__(context.listener, head, remote, client)
         self._context = context
         self._request = Request(head.method, head.target, indexed(head.fields))
         self._call: CallExchange | None = None
@@ -62,8 +60,9 @@ class OutboundRelay(Relay):
         """Find out which app asks, and for what."""
         context, request, line = self._context, self._request, self.line
         refuse_malformed(request.fields)
+        line.app = context.own_app
         app = context.app_of(request)
-        line.app = app or ""
+        line.app = app or context.own_app
         leads_to = context.route(request)
         if isinstance(leads_to, ServicePath):
             self._ask_service(app, leads_to)
@@ -86,7 +85,7 @@ class OutboundRelay(Relay):
         path = leads_to.target.partition(b"?")[0].decode("ascii")
         if not path.startswith("/public/"):
             required(app, self._request)
-        self._run(context.portal.active_requests, subject_of_call(app))
+        self._run(context.portal.active_requests, subject_of_call(app, entrance=context.entrance))
         self._take_slot("")
         if head is None:
             return
@@ -119,7 +118,8 @@ class OutboundRelay(Relay):
         framing = received_framing(request.fields)
         call = _call_of(request, app, contact, leads_to.target, framing)
         refuse_large(framing, context.limits.body)
-        self._run(context.portal.active_requests, subject_of_call(app, contact.id))
+        subject = subject_of_call(app, contact.id, context.entrance)
+        self._run(context.portal.active_requests, subject)
         self._take_slot(contact.id)
         self._at = At.ASKING
         self._call = self._exchange = exchange = context.transports[contact.mode].begin(call, self)

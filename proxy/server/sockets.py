@@ -14,7 +14,7 @@ import socket
 import stat
 import struct
 import sys
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,10 @@ _NO_FIRST_PACKETS = (
     (0x06, 0, 0, 0),  # dropped
     (0x06, 0, 0, 0xFFFFFFFF),  # anything else passes whole
 )
+
+_INTERFACE = 0xFFFFF008
+"""Where a filter finds the number of the interface by which a packet came: SKF_AD_IFINDEX."""
+_EVERY_INTERFACE: frozenset[int] = frozenset()
 
 
 @dataclass
@@ -67,6 +71,12 @@ class ListeningSocket:
         """Let go of it. Whoever is still in the queue of a socket of our own is reset."""
         self.socket.close()
 
+    def another(self) -> "ListeningSocket":
+        """Return the same socket by a descriptor of its own."""
+        again = self.socket.dup()
+        again.setblocking(False)  # noqa: FBT003 - the socket API
+        return ListeningSocket(again, self.is_inherited, self.file, self.is_shared)
+
     @property
     def address(self) -> str:
         """Where it is bound, as a person would type it."""
@@ -82,10 +92,12 @@ class ListeningSocket:
         return os.path.abspath(name) if isinstance(name, str) else (name[0], name[1])  # noqa: PTH100
 
 
-def open_socket(address: Address) -> ListeningSocket:
+def open_socket(address: Address, interfaces: frozenset[int] = _EVERY_INTERFACE) -> ListeningSocket:
     """Listen at ``address``; raises ``OSError``.
 
-    A unix socket that nobody listens on any more is replaced; any other file is left alone.
+    A unix socket that nobody listens on any more is replaced; any other file is left alone. Where
+    ``interfaces`` are named, what comes by another one is dropped: the kernel takes packets for any
+    address of this machine from whichever network they come.
     """
     if address.unix:
         return _open_unix(Path(address.unix), address.mode)
@@ -93,6 +105,8 @@ def open_socket(address: Address) -> ListeningSocket:
     bound = socket.socket(family, kind, protocol)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if interfaces:
+            _take_from(bound, interfaces)
         bound.bind(where)
         bound.listen(BACKLOG)
     except OSError as error:
@@ -182,17 +196,30 @@ def _open_unix(path: Path, mode: int) -> ListeningSocket:
         if stat.S_ISSOCK(path.lstat().st_mode) and not _is_answered(path):
             path.unlink()
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o777 & ~mode)
     try:
-        bound.bind(str(path))
+        _bind_file(bound, path, mode)
         bound.listen(BACKLOG)
     except OSError as error:
         bound.close()
         raise _told(error, socket.AF_UNIX, path) from None
-    finally:
-        os.umask(before)
     bound.setblocking(False)  # noqa: FBT003 - the socket API
     return ListeningSocket(bound, file=(path, path.lstat().st_ino))
+
+
+def _bind_file(bound: socket.socket, path: Path, mode: int) -> None:
+    """Bind to a file of ``mode``; raises ``OSError``.
+
+    Not by umask, which all threads share. And not by the path again: who may write to its folder,
+    an app perhaps, could have put a link there, to a file of ours.
+    """
+    os.fchmod(bound.fileno(), mode)
+    bound.bind(str(path))
+    there = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if stat.S_ISSOCK(os.fstat(there).st_mode):
+            os.chmod(f"/proc/self/fd/{there}", mode)  # noqa: PTH101 - a descriptor's
+    finally:
+        os.close(there)
 
 
 def _told(error: OSError, family: int, where: object) -> OSError:
@@ -217,8 +244,25 @@ def _drop_first_packets(listening: socket.socket) -> None:
     refuses it. Without this, who gets in between the last look at the queue and the end of the
     socket would be reset after having been let in. Linux only; elsewhere that moment remains.
     """
-    code = b"".join(struct.pack("HBBI", *step) for step in _NO_FIRST_PACKETS)
-    kept = ctypes.create_string_buffer(code)
-    program = struct.pack("HP", len(_NO_FIRST_PACKETS), ctypes.addressof(kept))
     with contextlib.suppress(OSError):
-        listening.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, program)
+        _filter(listening, _NO_FIRST_PACKETS)
+
+
+def _take_from(bound: socket.socket, interfaces: frozenset[int]) -> None:
+    """Have the kernel drop what comes by another interface than these; raises ``OSError``.
+
+    Before the socket listens, so that nobody gets in first. Its connections inherit it.
+    """
+    if sys.platform != "linux":
+        raise OSError("only Linux can keep other networks out here; expected unix:PATH")
+    allowed = sorted(interfaces)
+    tests = [(0x15, len(allowed) - at, 0, number) for at, number in enumerate(allowed)]
+    program = ((0x20, 0, 0, _INTERFACE), *tests, (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
+    _filter(bound, program)
+
+
+def _filter(listening: socket.socket, steps: Sequence[tuple[int, int, int, int]]) -> None:
+    code = b"".join(struct.pack("HBBI", *step) for step in steps)
+    kept = ctypes.create_string_buffer(code)
+    program = struct.pack("HP", len(steps), ctypes.addressof(kept))
+    listening.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, program)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from proxy.core.errors import Code, Refusal
 
-ECOSYSTEM_HOSTS = frozenset({"portal_core", "shard_core"})
-"""Names under which apps of the existing ecosystem know this service."""
+ECOSYSTEM_HOSTS = frozenset({"portal_core", "portal-core", "shard_core"})
+"""Names under which apps know this service: those of the existing ecosystem, and one for clients
+to which a name with an underscore is none."""
 
 _ABSOLUTE = re.compile(
     rb"http://([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?(/.*|\?.*)?",
@@ -58,7 +59,7 @@ def route(method: bytes, target: bytes, own_names: frozenset[str]) -> Route:
     for bytes outside ASCII in a path of our own.
     """
     if target.startswith(b"/") and method != b"CONNECT":
-        return _own(target)
+        return own_path(target)
     match = _ABSOLUTE.fullmatch(target)
     if match is None or method == b"CONNECT":
         raise Refusal(Code.NOT_A_PEER_HOST, "a tunnel, or not of the form http://host/path")
@@ -67,11 +68,12 @@ def route(method: bytes, target: bytes, own_names: frozenset[str]) -> Route:
     if not rest.startswith(b"/"):
         rest = b"/" + rest
     if host in own_names or host in ECOSYSTEM_HOSTS:
-        return _own(rest)
+        return own_path(rest)
     return HostCall(host, rest)
 
 
-def _own(target: bytes) -> PeerCall | ServicePath:
+def own_path(target: bytes) -> PeerCall | ServicePath:
+    """Return where a path of this listener's own leads; raises ``Refusal`` (``BAD_TARGET``)."""
     match = _CALL.fullmatch(target)
     if match is None:
         if not target.isascii():
