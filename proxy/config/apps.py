@@ -22,7 +22,7 @@ from proxy.core.access.rules import Rules
 from proxy.core.app_fields import DEFAULT_POLICY, FieldPolicy
 from proxy.core.errors import Invalid, Problem
 from proxy.core.http.origin import is_dns_label
-from proxy.core.text_files.text import listed, shown
+from proxy.core.text_files.text import shown
 from proxy.http.upstream import Destination
 from proxy.state.files import Unreadable, unreadable
 
@@ -299,10 +299,12 @@ class _Reading:
             ]
             what = ""
             if others:
-                whose = listed(others)
+                whose = ", ".join(others)
                 what = f"{entrance} is the entrance of {whose}, too; expected one of its own"
             elif leads:
-                what = f"{entrance} is where {listed(leads)} listens; expected a place of its own"
+                what = (
+                    f"{entrance} is where {', '.join(leads)} listens; expected a place of its own"
+                )
             if what:
                 self._problems.append(
                     Problem(str(self._folder / name / SETTINGS_FILE), "entrance", what)

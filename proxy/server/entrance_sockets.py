@@ -18,7 +18,6 @@ from proxy.config.apps import App
 from proxy.config.entrance import Entrance, address_problem
 from proxy.config.listen import Address
 from proxy.core.errors import Problem
-from proxy.core.text_files.text import listed
 from proxy.server.interfaces import interfaces_of
 from proxy.server.sockets import ListeningSocket, open_socket
 
@@ -69,7 +68,7 @@ def find_place(entrance: Entrance) -> Place:
         raise OSError(f"{host} is no name that could be looked up") from None
     addresses = sorted({str(each[4][0]) for each in found})
     if len(addresses) != 1:
-        what = f"{host} leads to {listed(addresses)}"
+        what = f"{host} leads to {' and '.join(addresses)}"
         raise OSError(f"{what}; expected a name of one network alone, or the address itself")
     own = ip_address(addresses[0].partition("%")[0])
     if what := address_problem(own, asks_token=entrance.asks_token):
@@ -80,12 +79,16 @@ def find_place(entrance: Entrance) -> Place:
         return Place(there)
     interfaces = interfaces_of(own)
     if not interfaces:
-        raise OSError(f"{own} isn't an address of this machine or container")
+        raise Elsewhere(f"{own} isn't an address of this machine or container")
     # What this machine says to itself comes by loopback, wherever it goes.
     return Place(there, interfaces | {socket.if_nametoindex("lo")})
 
 
-class _Unknown(OSError):
+class Elsewhere(OSError):
+    """An address that isn't one of this machine's, which may be right for another."""
+
+
+class _Unknown(Elsewhere):
     """A name that can't be looked up just now."""
 
 

@@ -53,6 +53,12 @@ class Handing:
                 theirs.close()
         return HandedSockets(self._pairs[number][1], self._sockets)
 
+    def close(self) -> None:
+        """Tell nobody any more."""
+        for pair in self._pairs:
+            for each in pair:
+                each.close()
+
     def _tell(self, number: int) -> None:
         ours, told, problems = self._pairs[number][0], self._told[number], self._problems[number]
         current, why = self._sockets.current, self._sockets.problems
@@ -90,6 +96,12 @@ class HandedSockets:
         with suppress(BlockingIOError):
             while self._take_one():
                 pass
+
+    def close(self) -> None:
+        """Let go of all of them."""
+        self._channel.close()
+        for listening in self.current.values():
+            listening.close()
 
     def _take_one(self) -> bool:
         data, descriptors, _, _ = socket.recv_fds(self._channel, _LONGEST, 1)

@@ -229,6 +229,7 @@ def serve(config: Config, workers: int = 1) -> int:
         _close(sockets)
         running.follow_entrances = _nothing
         running.entrance_sockets.close_ours()
+        handing.close()
 
     manager = ServiceManager()
     running.reloading.on_done = manager.has_reloaded
