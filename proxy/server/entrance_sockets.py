@@ -2,10 +2,11 @@
 
 A name is looked up when its entrance is opened, and again every while, since a container's address
 may change. It has to lead to one address, which is on a network of this machine's and is neither
-public nor loopback; what comes by any other network is dropped by the kernel. One process opens
+public nor loopback; the kernel lets in nobody by another network. One process opens
 them all, the first of several: ``proxy.server.handed_sockets`` has its workers get them.
 """
 
+import errno
 import logging
 import socket
 import time
@@ -43,8 +44,8 @@ class Place(NamedTuple):
     """Where an address leads just now."""
 
     address: Address
-    interfaces: frozenset[int] = frozenset()
-    """None are asked for a unix socket."""
+    interface: str = ""
+    """By which alone it can be reached; "" is none, or loopback."""
 
 
 def wanted_by(apps: Mapping[str, App]) -> dict[Key, Entrance]:
@@ -80,8 +81,11 @@ def find_place(entrance: Entrance) -> Place:
     interfaces = interfaces_of(own)
     if not interfaces:
         raise Elsewhere(f"{own} isn't an address of this machine or container")
-    # What this machine says to itself comes by loopback, wherever it goes.
-    return Place(there, interfaces | {socket.if_nametoindex("lo")})
+    if len(interfaces) > 1:
+        names = " and ".join(sorted(map(socket.if_indextoname, interfaces)))
+        raise OSError(f"{own} is an address of {names}; expected one of one network")
+    (interface,) = interfaces
+    return Place(there, socket.if_indextoname(interface))
 
 
 class Elsewhere(OSError):
@@ -158,19 +162,12 @@ class EntranceSockets:
     def _keep(self, key: Key, entrance: Entrance) -> None:
         """Have it open, where it leads just now; raises ``OSError``."""
         now, opened = self._steady(), self._open.get(key)
+        if opened is not None and opened.listening.is_lost:
+            self._close(key)
+            opened = None
         if opened is not None and (key.address.unix or now - opened.looked < AGAIN):
             return
-        try:
-            self._refuse_taken(key)
-            place = self._find(entrance)
-        except _Unknown:
-            if opened is not None:
-                opened.looked = now
-            raise
-        except OSError:
-            if opened is not None:
-                self._close(key)
-            raise
+        place = self._look_up(key, entrance)
         if opened is not None:
             opened.looked = now
             if opened.place == place:
@@ -178,13 +175,29 @@ class EntranceSockets:
             self._close(key)
         self._refuse_double(key, place)
         try:
-            listening = open_socket(place.address, place.interfaces)
+            listening = open_socket(place.address, place.interface)
         except OSError as error:
-            if now - self._closed.get(place.address, -LEAVING) < LEAVING:
+            was_closed = self._closed.get(place.address, -LEAVING)
+            if error.errno == errno.EADDRINUSE and now - was_closed < LEAVING:
                 return  # other workers are about to let go of it
             raise OSError(f"can't be opened: {error}") from None
         self._open[key] = _Open(listening, place, now)
         _log.info("the entrance of %s is open at %s", key.app, listening.address)
+
+    def _look_up(self, key: Key, entrance: Entrance) -> Place:
+        """Return where it leads; one that leads where it may not is closed, and ``OSError``."""
+        opened = self._open.get(key)
+        try:
+            self._refuse_taken(key)
+            return self._find(entrance)
+        except _Unknown:  # no answer is no other answer
+            if opened is not None:
+                opened.looked = self._steady()
+            raise
+        except OSError:
+            if opened is not None:
+                self._close(key)
+            raise
 
     def _refuse_taken(self, key: Key) -> None:
         for name, address in self._listeners.items():

@@ -44,6 +44,9 @@ class SocketSource(Protocol):
     async def look(self, apps: Mapping[str, App], thread: DiskThread) -> None:
         """Take over what changed."""
 
+    def close(self) -> None:
+        """Let go of all of them."""
+
 
 class OwnSockets:
     """A process that opens its sockets itself."""
@@ -61,6 +64,9 @@ class OwnSockets:
 
     async def look(self, apps: Mapping[str, App], thread: DiskThread) -> None:
         await thread.run(lambda: self._sockets.follow(apps))
+
+    def close(self) -> None:
+        self._sockets.close_ours()
 
 
 @dataclass(frozen=True)
@@ -108,13 +114,9 @@ class Entrances:
         waiting = {key: _NOT_YET for key in wanted if self._has_begun and key not in self._served}
         return told({**waiting, **{k: what for k, what in found.items() if k in wanted}}.items())
 
-    def is_open(self, app: App) -> bool:
-        """Tell whether the entrance of ``app`` is open here."""
-        return app.entrance is not None and Key(app.name, app.entrance.address) in self._served
-
     async def follow(self, thread: DiskThread) -> None:
         """Look at what apps there are, and have their entrances open, and no others."""
-        if not self._has_begun:
+        if not self._has_begun or self._is_ending:
             return  # perhaps there are no listeners in this process, nor will be
         self._take()
         await self._source.look(dict(self._apps()), thread)
@@ -156,15 +158,15 @@ class Entrances:
     # As one of the listeners.
 
     def begin(self) -> None:
-        """Take connections from now on, wherever an entrance is open."""
+        """Have entrances opened from the next look on."""
         self._has_begun = True
-        self._take()
 
     async def end(self) -> None:
         """End all as other listeners end."""
         self._is_ending = True
         ending = [served.listener.end() for served in self._served.values()]
         await asyncio.gather(*ending, *self._leaving)
+        self._source.close()
 
     async def break_off(self) -> None:
         """End at once whatever still runs."""
@@ -173,6 +175,7 @@ class Entrances:
             task.cancel()
         await asyncio.gather(*self._leaving, return_exceptions=True)
         await asyncio.gather(*(served.listener.break_off() for served in self._served.values()))
+        self._source.close()
 
 
 async def _end_soon(listener: Listener) -> None:

@@ -14,7 +14,7 @@ import socket
 import stat
 import struct
 import sys
-from collections.abc import MutableMapping, Sequence
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,10 +38,6 @@ _NO_FIRST_PACKETS = (
     (0x06, 0, 0, 0),  # dropped
     (0x06, 0, 0, 0xFFFFFFFF),  # anything else passes whole
 )
-
-_INTERFACE = 0xFFFFF008
-"""Where a filter finds the number of the interface by which a packet came: SKF_AD_IFINDEX."""
-_EVERY_INTERFACE: frozenset[int] = frozenset()
 
 
 @dataclass
@@ -78,6 +74,17 @@ class ListeningSocket:
         return ListeningSocket(again, self.is_inherited, self.file, self.is_shared)
 
     @property
+    def is_lost(self) -> bool:
+        """Whether its file is gone, or another one, so that nobody finds it there."""
+        if self.file is None:
+            return False
+        path, inode = self.file
+        try:
+            return path.lstat().st_ino != inode
+        except OSError:
+            return True
+
+    @property
     def address(self) -> str:
         """Where it is bound, as a person would type it."""
         name = self.socket.getsockname()
@@ -92,12 +99,12 @@ class ListeningSocket:
         return os.path.abspath(name) if isinstance(name, str) else (name[0], name[1])  # noqa: PTH100
 
 
-def open_socket(address: Address, interfaces: frozenset[int] = _EVERY_INTERFACE) -> ListeningSocket:
+def open_socket(address: Address, interface: str = "") -> ListeningSocket:
     """Listen at ``address``; raises ``OSError``.
 
     A unix socket that nobody listens on any more is replaced; any other file is left alone. Where
-    ``interfaces`` are named, what comes by another one is dropped: the kernel takes packets for any
-    address of this machine from whichever network they come.
+    an ``interface`` is named, nothing that comes by another one gets in: otherwise the kernel takes
+    packets for any address of this machine from whichever network they come.
     """
     if address.unix:
         return _open_unix(Path(address.unix), address.mode)
@@ -105,8 +112,8 @@ def open_socket(address: Address, interfaces: frozenset[int] = _EVERY_INTERFACE)
     bound = socket.socket(family, kind, protocol)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if interfaces:
-            _take_from(bound, interfaces)
+        if interface:
+            _take_from(bound, interface)
         bound.bind(where)
         bound.listen(BACKLOG)
     except OSError as error:
@@ -244,25 +251,23 @@ def _drop_first_packets(listening: socket.socket) -> None:
     refuses it. Without this, who gets in between the last look at the queue and the end of the
     socket would be reset after having been let in. Linux only; elsewhere that moment remains.
     """
-    with contextlib.suppress(OSError):
-        _filter(listening, _NO_FIRST_PACKETS)
-
-
-def _take_from(bound: socket.socket, interfaces: frozenset[int]) -> None:
-    """Have the kernel drop what comes by another interface than these; raises ``OSError``.
-
-    Before the socket listens, so that nobody gets in first. Its connections inherit it.
-    """
-    if sys.platform != "linux":
-        raise OSError("only Linux can keep other networks out here; expected unix:PATH")
-    allowed = sorted(interfaces)
-    tests = [(0x15, len(allowed) - at, 0, number) for at, number in enumerate(allowed)]
-    program = ((0x20, 0, 0, _INTERFACE), *tests, (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
-    _filter(bound, program)
-
-
-def _filter(listening: socket.socket, steps: Sequence[tuple[int, int, int, int]]) -> None:
-    code = b"".join(struct.pack("HBBI", *step) for step in steps)
+    code = b"".join(struct.pack("HBBI", *step) for step in _NO_FIRST_PACKETS)
     kept = ctypes.create_string_buffer(code)
-    program = struct.pack("HP", len(steps), ctypes.addressof(kept))
-    listening.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, program)
+    program = struct.pack("HP", len(_NO_FIRST_PACKETS), ctypes.addressof(kept))
+    with contextlib.suppress(OSError):
+        listening.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, program)
+
+
+def _take_from(bound: socket.socket, interface: str) -> None:
+    """Take connections by this interface alone; those of this machine to its address count as such.
+
+    Raises ``OSError``: Linux before 5.7 lets root alone do so, other systems nobody.
+    """
+    option = getattr(socket, "SO_BINDTODEVICE", None)
+    if option is None:
+        raise OSError("only Linux can keep other networks out; expected unix:PATH")
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, option, interface.encode() + b"\0")
+    except PermissionError:
+        what = "this kernel lets root alone keep other networks out; expected unix:PATH"
+        raise OSError(what) from None

@@ -229,6 +229,15 @@ def test_a_socket_that_is_gone_leaves_no_file(tmp_path: Path) -> None:
     assert list(stage.sockets.current) == [Key("one", Address(unix=str(path), mode=0o660))]
     stage.sockets.follow(_app("one", Address(unix=str(path), mode=0o666)))
     assert path.stat().st_mode & 0o777 == 0o666
+    # Whoever clears the folder, as systemd does when the app ends, takes it away.
+    path.unlink()
+    path.parent.rename(path.parent.with_name("away"))
+    stage.sockets.follow(_app("one", Address(unix=str(path), mode=0o666)))
+    assert "can't be opened: " in stage.problems()[0]
+    path.parent.mkdir()
+    stage.clock.now += LEAVING
+    stage.sockets.follow(_app("one", Address(unix=str(path), mode=0o666)))
+    assert path.is_socket()
     stage.sockets.follow({})
     assert not path.exists()
     path.write_text("another's", "utf-8")
