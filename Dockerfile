@@ -18,9 +18,9 @@ ENV PATH=/opt/portal-proxy/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
 # A new volume takes its owner from the folder it is mounted on.
-RUN mkdir -p /etc/portal-proxy /var/lib/portal-proxy /run/tokens/postcards /run/tokens/files \
-    && chown -R 10001:10001 /var/lib/portal-proxy /run/tokens \
-    && chmod -R go= /var/lib/portal-proxy /run/tokens
+RUN mkdir -p /etc/portal-proxy /var/lib/portal-proxy \
+    && chown -R 10001:10001 /var/lib/portal-proxy \
+    && chmod -R go= /var/lib/portal-proxy
 USER 10001:10001
 EXPOSE 8080
 # Who names no volume gets one without a name. A new one has no key, and then nothing is served:

@@ -29,12 +29,10 @@ _CLEAR_LINE = "\033[2K"
 
 _CALL = """
 import base64, json, sys, urllib.error, urllib.request
-app, listener, method, path = sys.argv[1:]
-token = open("/run/token/token").read().strip()
-handler = urllib.request.ProxyHandler({"http": f"http://{app}:{token}@{listener}"})
+method, path = sys.argv[1:]
 request = urllib.request.Request("http://portal_core" + path, method=method)
 try:
-    response = urllib.request.build_opener(handler).open(request, timeout=30)
+    response = urllib.request.urlopen(request, timeout=30)
 except urllib.error.HTTPError as error:
     response = error
 print(json.dumps([response.status, base64.b64encode(response.read()).decode()]))
@@ -110,10 +108,9 @@ class Containers:
         return _PORTS[portal]
 
     def call_as_app(self, portal: str, app: str, method: str, path: str) -> Response:
-        """Ask the apps listener from inside the app's container, with the token that lies there."""
-        listener = f"proxy.{portal}.internal:8081"
+        """Ask at the app's entrance, from inside its container: it needs no token there."""
         line = ("exec", "-T", f"{portal}-{app}", "python3", "-c", _CALL)
-        status, body = json.loads(_compose(*line, app, listener, method, path))
+        status, body = json.loads(_compose(*line, method, path))
         return Response(status, base64.b64decode(body))
 
     def log(self, portal: str, part: str) -> str:
@@ -134,26 +131,32 @@ class Containers:
         ).stdout
 
     def try_the_walls(self) -> None:
-        """Try to get from one Portal's network into another's; the open door is tried as well."""
-        tell("\n12. What one Portal's containers can reach of another's:")
-        apps_address = _address_of("ada-proxy", "proxy.ada.internal")
-        between_addresses = [_address_of("ada-proxy", f"{key}-proxy") for key in ("ada", "bob")]
+        """Try to get from one network into another; the open doors are tried as well."""
+        tell("\n12. What one Portal's containers can reach of another's, and one app of another:")
+        entrance = _address_of("ada-proxy", "proxy.postcards.ada.internal")
+        ada, bob = (_address_of(f"{key}-proxy", f"{key}-proxy") for key in ("ada", "bob"))
+        box = _address_of("ada-postcards", "postcards.ada.internal")
         tries = (
             ("bob-proxy", "ada-proxy", _PUBLIC, True, "Bob's proxy, Ada's public listener"),
-            ("bob-proxy", "ada-proxy", 8081, False, "Bob's proxy, Ada's apps listener"),
-            ("bob-proxy", apps_address, 8081, False, "... by its address on Ada's own network"),
-            ("bob-proxy", "ada-proxy", 8082, False, "Bob's proxy, Ada's owner's listener"),
-            ("bob-proxy", apps_address, 8082, False, "... by its address on Ada's own network"),
-            ("ada-postcards", apps_address, 8081, True, "Ada's app, her own apps listener"),
-            ("ada-postcards", apps_address, 8082, False, "Ada's app, her own owner's listener"),
             (
-                "ada-postcards",
-                between_addresses[0],
-                _PUBLIC,
+                "bob-proxy",
+                "ada-proxy",
+                80,
                 False,
-                "... her proxy's other network",
+                "Bob's proxy, the entrance of Ada's postcard box",
             ),
-            ("ada-postcards", between_addresses[1], _PUBLIC, False, "Ada's app, Bob's proxy"),
+            ("bob-proxy", entrance, 80, False, "... by its address on that app's own network"),
+            ("bob-proxy", "ada-proxy", 8081, False, "Bob's proxy, Ada's apps listener"),
+            ("bob-proxy", "ada-proxy", 8082, False, "Bob's proxy, Ada's owner's listener"),
+            ("ada-postcards", "portal-core", 80, True, "Ada's postcard box, its own entrance"),
+            ("ada-postcards", "shard_core", 80, True, "... by the name that older apps know"),
+            ("ada-files", "portal_core", 80, True, "Ada's files, their own entrance"),
+            ("ada-files", entrance, 80, False, "Ada's files, her postcards' entrance"),
+            ("ada-files", box, 8000, False, "... the postcard box itself"),
+            ("ada-postcards", entrance, 8081, False, "Ada's postcard box, her apps listener"),
+            ("ada-postcards", entrance, 8082, False, "... her owner's listener"),
+            ("ada-postcards", ada, _PUBLIC, False, "... her proxy's other network"),
+            ("ada-postcards", bob, _PUBLIC, False, "... Bob's proxy"),
         )
         for service, host, port, expected, told in tries:
             if _knock(service, host, port) is not expected:

@@ -128,8 +128,9 @@ class Portal:
             apps, contacts, modes, terminals, unavailable = parts
             if unavailable:
                 apps = {name: apps[name] for name in apps.keys() - unavailable}
+            entrances = {name: str(app.entrance) for name, app in self.apps.items() if app.entrance}
             self._context = AccessContext(
-                self.id, self.hosts, apps, contacts, modes, terminals, unavailable
+                self.id, self.hosts, apps, contacts, modes, terminals, unavailable, entrances
             )
             self._context_parts = parts
         return self._context

@@ -12,6 +12,7 @@ from pathlib import Path
 import typer
 
 from proxy.cli.check_acme import about_acme
+from proxy.cli.check_entrances import about_entrances
 from proxy.cli.check_environment import about_replaced, about_variables
 from proxy.cli.check_state import about_backups, about_running, about_state_folder, about_the_key
 from proxy.cli.check_upstreams import (
@@ -134,6 +135,7 @@ def inspect(folder: Path) -> Findings:
         hosts = Hosts(portal.config.public_origin(own_id), portal.config.aliases)
     problems += about_loops(catalogue, portal.config.listen, hosts)
     warnings += about_trusting_apps(catalogue)
+    problems += about_entrances(catalogue, portal.config, warnings)
     problems += about_state_folder(portal)
     try:
         portal.peer_authorities()

@@ -93,9 +93,11 @@ def _apps(apps: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     if not apps:
         yield "No apps."
         return
-    rows = [(name, str(app["answer"] or "wasn't asked yet"), str(app["upstream"]))
-            for name, app in apps.items()]  # fmt: skip
-    yield from _table(("App", "Its server", "At"), rows)
+    rows = [(name, str(app["answer"] or "wasn't asked yet"), str(app["upstream"]),
+             app.get("entrance") or "-") for name, app in apps.items()]  # fmt: skip
+    heads = ("App", "Its server", "At", "Its entrance")
+    columns = len(heads) if any(app.get("entrance") for app in apps.values()) else len(heads) - 1
+    yield from _table(heads[:columns], [row[:columns] for row in rows])
 
 
 def _contacts(

@@ -6,7 +6,7 @@
 that ID put in, and ``portal_yaml_watch`` looks at the file while a proxy runs,
 and ``reload`` says what of it can be taken over meanwhile;
 ``apps`` is the apps' folders, with the ``app_settings`` that the owner made for each, and
-``apps_watch`` follows them;
+``apps_watch`` follows them; ``entrance`` is where one of them alone comes in;
 ``certificate`` is for TLS, read by ``certificate_pem``, and ``authorities`` are whom it is to
 believe. ``acme`` is what the owner says of certificates that the proxy gets for itself.
 ``config_file`` is how any of them is read.

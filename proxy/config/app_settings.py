@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, PlainValidator
 
 from proxy.config.authorities import read_authorities
 from proxy.config.config_file import HomePath, expand_home, is_there, read_config_file
-from proxy.config.listen import socket_path, socket_path_problem
+from proxy.config.entrance import Entrance, parse_entrance, place_entrance
+from proxy.config.listen import Address, Mode, socket_path, socket_path_problem
 from proxy.config.timeouts import Silence
 from proxy.core.app_fields import DEFAULT_POLICY, FieldPolicy
 from proxy.core.errors import Invalid, Problem
@@ -48,6 +49,8 @@ class Settings:
     """The 1 of HTTP/1.1 or the 0 of HTTP/1.0, which it speaks; None finds out."""
     peer_scheme: Scheme = "http"
     """By which scheme it is told that peers ask it."""
+    entrance: Entrance | None = None
+    """Where the app alone comes in; None where it shares the apps listener."""
     sources: frozenset[Path] = frozenset()
     """Files beside proxy.yaml that these settings were read from."""
 
@@ -73,6 +76,10 @@ def load_settings(folder: Path) -> Settings:
     upstream = _destination(folder, file.upstream, authorities) if file.upstream else None
     if upstream is not None and (what := socket_path_problem(upstream.unix)):
         problems.append(Problem(str(path), "upstream", what))
+    asks_token = file.entrance_token == "required"  # noqa: S105 - a word of ours
+    entrance = place_entrance(
+        str(path), folder, file.entrance, file.entrance_mode, problems, asks_token=asks_token
+    )
     if problems:
         raise kind(problems)
     return Settings(
@@ -86,6 +93,7 @@ def load_settings(folder: Path) -> Settings:
         ),
         minor=_MINOR[file.http] if file.http is not None else None,
         peer_scheme=file.peer_scheme,
+        entrance=entrance,
         sources=frozenset({folder / file.upstream_ca} if file.upstream_ca is not None else ()),
     )
 
@@ -120,6 +128,12 @@ def _host(text: str) -> str:
     raise ValueError(f"expected host or host:port, not {shown(text)}")
 
 
+def _entrance(value: object) -> Address:
+    if not isinstance(value, str):
+        raise ValueError("expected host:port or unix:path")  # noqa: TRY004 - for pydantic
+    return parse_entrance(value)
+
+
 def _field_name(text: str) -> str:
     if not is_token(text):
         raise ValueError(f"expected the name of a field, not {shown(text)}")
@@ -132,6 +146,9 @@ class SettingsFile(Section):
     upstream: Annotated[str, AfterValidator(_upstream)] | None = None
     upstream_ca: HomePath | None = None
     token_file: HomePath | None = None
+    entrance: Annotated[Address | None, PlainValidator(_entrance)] = None
+    entrance_mode: Mode = None
+    entrance_token: Literal["none", "required"] = "none"  # noqa: S105 - as above
     app_answer: Silence | None = None
     host: Annotated[str, AfterValidator(_host)] | None = None
     http: Literal["1.0", "1.1"] | None = None

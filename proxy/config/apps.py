@@ -14,6 +14,8 @@ from types import MappingProxyType
 from proxy.config.app_settings import FILE_NAME as SETTINGS_FILE
 from proxy.config.app_settings import Settings, load_settings
 from proxy.config.config_file import is_there, read_config_file
+from proxy.config.entrance import Entrance
+from proxy.config.listen import Address
 from proxy.core.access.manifest import Manifest, parse_manifest
 from proxy.core.access.manifest_schema import Kind
 from proxy.core.access.rules import Rules
@@ -49,6 +51,8 @@ class App:
     """The minor version of HTTP that it speaks, where the owner settled it."""
     peer_scheme: Scheme = "http"
     """By which scheme it is told that peers ask it."""
+    entrance: Entrance | None = None
+    """Where it alone comes in, on its way to peers."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,13 @@ def is_without_author(folder: Path) -> bool:
     return True
 
 
+def _is_at(upstream: Destination, address: Address) -> bool:
+    """Tell whether an app is served at ``address``, as far as it is written there."""
+    if upstream.unix or address.unix:
+        return os.path.normpath(upstream.unix) == os.path.normpath(address.unix)
+    return (upstream.origin.host, upstream.origin.port) == (address.host, address.port)
+
+
 class _Reading:
     """Collects one catalogue."""
 
@@ -150,6 +161,7 @@ class _Reading:
 
     def catalogue(self) -> Catalogue:
         self._refuse_borrowed()
+        self._refuse_taken_entrances()
         return Catalogue(
             MappingProxyType(self._apps),
             tuple(self._problems),
@@ -246,6 +258,7 @@ class _Reading:
             settings.fields,
             settings.minor,
             settings.peer_scheme,
+            settings.entrance,
         )
 
     def _refuse_borrowed(self) -> None:
@@ -269,6 +282,37 @@ class _Reading:
                     f"or upstream in its {SETTINGS_FILE}"
                 )
                 self._problems.append(Problem(str(self._folder / name), "", what))
+                self._broken.add(name)
+        for name in self._broken & self._apps.keys():
+            del self._apps[name]
+
+    def _refuse_taken_entrances(self) -> None:
+        """Leave out apps whose entrance is another app's, too: nobody could tell who comes there.
+
+        Both are left out, as neither has it by right; what ran before goes on as it was.
+        """
+        wanted = {name: app.entrance for name, app in self._apps.items() if app.entrance}
+        for name, entrance in wanted.items():
+            others = [
+                other
+                for other, theirs in wanted.items()
+                if other != name and theirs.address.overlaps(entrance.address)
+            ]
+            leads = [
+                app.name for app in self._apps.values() if _is_at(app.upstream, entrance.address)
+            ]
+            what = ""
+            if others:
+                whose = ", ".join(others)
+                what = f"{entrance} is the entrance of {whose}, too; expected one of its own"
+            elif leads:
+                what = (
+                    f"{entrance} is where {', '.join(leads)} listens; expected a place of its own"
+                )
+            if what:
+                self._problems.append(
+                    Problem(str(self._folder / name / SETTINGS_FILE), "entrance", what)
+                )
                 self._broken.add(name)
         for name in self._broken & self._apps.keys():
             del self._apps[name]

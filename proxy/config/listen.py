@@ -116,18 +116,18 @@ def _mode(value: object) -> int:
 
 
 _Address = Annotated[Address, PlainValidator(_address)]
-_Mode = Annotated[int | None, PlainValidator(_mode)]
+Mode = Annotated[int | None, PlainValidator(_mode)]
 
 
 class ListenFile(Section):
     """``listen`` in portal.yaml."""
 
     public: _Address = Address("0.0.0.0", 8080)  # noqa: S104 - the world is who it is for
-    public_mode: _Mode = None
+    public_mode: Mode = None
     apps: _Address = Address("127.0.0.1", 8081)
-    apps_mode: _Mode = None
+    apps_mode: Mode = None
     owner: _Address = Address("127.0.0.1", 8082)
-    owner_mode: _Mode = None
+    owner_mode: Mode = None
 
     @model_validator(mode="after")
     def _are_apart(self) -> "ListenFile":

@@ -53,6 +53,7 @@ class Code(Enum):
         "This is no way to the internet: set NO_PROXY for hosts that aren't peers'.",
     )
     FOREIGN_PAGE = ("foreign_page", 403, "This form wasn't sent from the Portal's own page.")
+    FROM_A_BROWSER = ("from_a_browser", 403, "Apps are served here, and browsers aren't.")
     PAIRING_REFUSED = ("pairing_refused", 403, "The pairing code isn't good, or not any more.")
     NO_SUCH_APP = ("no_such_app", 404, "There is no such app on this Portal.")
     NO_SUCH_PEER = ("no_such_peer", 404, "There is no such peer.")

@@ -97,6 +97,8 @@ class AccessContext:
     """The owner's own devices."""
     unavailable: frozenset[str] = frozenset()
     """Apps that aren't among ``apps``, since nobody knows just now what they ask for."""
+    entrances: Mapping[str, str] = field(default_factory=dict)
+    """Where each app that has an entrance of its own has it."""
 
 
 class Admission(NamedTuple):

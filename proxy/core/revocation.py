@@ -25,6 +25,8 @@ class Subject(NamedTuple):
     """Who is at the other end: the caller, or the peer that is called."""
     id: str = ""
     """That one's full ID; "" where there is none."""
+    entrance: str = ""
+    """Where the app's own entrance is, if that is how the call came; "" if it showed a token."""
 
 
 def subject_of_request(caller: Caller, app: str | None) -> Subject:
@@ -32,9 +34,9 @@ def subject_of_request(caller: Caller, app: str | None) -> Subject:
     return Subject("in", app, caller.type, caller.id)
 
 
-def subject_of_call(app: str | None, portal_id: str = "") -> Subject:
+def subject_of_call(app: str | None, portal_id: str = "", entrance: str = "") -> Subject:
     """Return what a call of ``app`` to that peer depends on; "" is a request to this Portal."""
-    return Subject("out", app, "peer" if portal_id else "anonymous", portal_id)
+    return Subject("out", app, "peer" if portal_id else "anonymous", portal_id, entrance)
 
 
 def revocation_reason(subject: Subject, context: AccessContext, now: float) -> Refusal | None:
@@ -78,6 +80,8 @@ def _reason_of_call(subject: Subject, context: AccessContext) -> Refusal | None:
         if app in context.unavailable:
             return _unavailable(app)
         return Refusal(Code.TOKEN_UNKNOWN, f"{app} was removed")
+    if subject.entrance and context.entrances.get(app) != subject.entrance:
+        return Refusal(Code.TOKEN_REQUIRED, f"{app} has no entrance at {subject.entrance} any more")
     if not subject.id:
         return None
     if context.contacts is None:

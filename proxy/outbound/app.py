@@ -29,6 +29,11 @@ class Outbound:
     ) -> None:
         self._context = OutboundContext(portal, transports, tokens, service)
 
+    @property
+    def context(self) -> OutboundContext:
+        """What its requests share."""
+        return self._context
+
     def take_settings(self, transports: Mapping[Mode, CallTransport]) -> None:
         """Go by the Portal's settings as they are now: ``transports`` are made of them."""
         self._context.take_settings(transports)

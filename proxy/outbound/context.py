@@ -17,7 +17,7 @@ from proxy.core.access.call_routes import (
     HTTPS_PORT,
     HostCall,
     PeerCall,
-    ServicePath,
+    Route,
     TunnelCall,
     destination_at_peer,
     is_absolute,
@@ -40,6 +40,12 @@ from proxy.transfer.rates import RateLimiter
 class OutboundContext:
     """One Portal's apps listener."""
 
+    listener = "apps"
+    own_app = ""
+    """The app whose own the listener is; "" where apps share it."""
+    entrance = ""
+    """Where that one listens."""
+
     def __init__(
         self,
         portal: Portal,
@@ -56,7 +62,7 @@ class OutboundContext:
         self.concurrency = ConcurrencyLimiter(self.limits, full, counts, "apps")
         self.rates = RateLimiter(portal.rates, self.limits)
         self.tunnels = Tunnels(self._why_lost)
-        self._tokens = tokens
+        self.tokens = tokens
         self._own_names = frozenset({"localhost", portal.config.listen.apps.host.lower()})
 
     def take_settings(self, transports: Mapping[Mode, CallTransport]) -> None:
@@ -66,7 +72,7 @@ class OutboundContext:
         self.concurrency.take_limits(self.limits)
         self.rates.take_settings(self.limits)
 
-    def route(self, request: Request) -> ServicePath | PeerCall | HostCall | TunnelCall:
+    def route(self, request: Request) -> Route | TunnelCall:
         """Return where the request leads to; raises ``Refusal``."""
         return route(request.method, request.target, self._own_names)
 
@@ -89,10 +95,10 @@ class OutboundContext:
         Raises ``Refusal``: ``TOKEN_UNKNOWN`` for a wrong one, and for two that disagree, and
         ``APP_UNAVAILABLE``.
         """
-        apps = {self._tokens.app_of(_text(v)) for v in values_of(request.fields, b"portal-token")}
+        apps = {self.tokens.app_of(_text(v)) for v in values_of(request.fields, b"portal-token")}
         for value in values_of(request.fields, b"proxy-authorization"):
             name, token = _basic(value)
-            apps.add(name if self._tokens.matches(name, token) else None)
+            apps.add(name if self.tokens.matches(name, token) else None)
         apps = {app if app in self.portal.apps else None for app in apps}
         if not apps:
             return None
@@ -139,7 +145,7 @@ class OutboundContext:
 
     def end_lost_tunnels(self) -> None:
         """End each tunnel that wouldn't be opened now."""
-        tokens = self._tokens
+        tokens = self.tokens
         known = tokens.current, tokens.is_stale, self.portal.context
         self.tunnels.end_lost(known)
 

@@ -53,8 +53,6 @@ from proxy.transfer.client import received_framing
 from proxy.transfer.failures import unusable
 from proxy.transfer.relay import FORGOTTEN, At, Relay
 
-LISTENER = "apps"
-
 
 class OutboundRelay(Relay):
     """One of them, from its head to its end."""
@@ -70,7 +68,7 @@ class OutboundRelay(Relay):
         tunnel: AppTunnel | None = None,
     ) -> None:
         """``tunnel`` is the one in which it came; None is none."""
-        super().__init__(LISTENER, head, remote, client)
+        super().__init__(context.listener, head, remote, client)
         self._context = context
         self._tunnel = tunnel
         self._request = Request(head.method, head.target, indexed(head.fields))
@@ -98,8 +96,9 @@ class OutboundRelay(Relay):
     def _asks(self) -> tuple[str | None, Route | TunnelCall]:
         """Return which app asks, None where no token shows it, and for what."""
         context, request, tunnel = self._context, self._request, self._tunnel
+        self.line.app = context.own_app
         app = context.app_of(request) if tunnel is None else context.app_in(tunnel, request)
-        self.line.app = app or ""
+        self.line.app = app or context.own_app
         return app, context.route(request) if tunnel is None else tunnel.route(request)
 
     def _take_slot(self, peer: str) -> None:
@@ -118,7 +117,7 @@ class OutboundRelay(Relay):
         path = leads_to.target.partition(b"?")[0].decode("ascii")
         if not path.startswith("/public/"):
             required(app, self._request)
-        self._run(context.portal.active_requests, subject_of_call(app))
+        self._run(context.portal.active_requests, subject_of_call(app, entrance=context.entrance))
         self._take_slot("")
         if head is None:
             return
@@ -171,7 +170,8 @@ class OutboundRelay(Relay):
                 call = replace(call, fields=without_port(call.fields, leads_to.host))
         self._form = _form_of(leads_to, call.origin)
         refuse_large(framing, context.limits.body)
-        self._run(context.portal.active_requests, subject_of_call(app, contact.id))
+        subject = subject_of_call(app, contact.id, context.entrance)
+        self._run(context.portal.active_requests, subject)
         self._take_slot(contact.id)
         self._at = At.ASKING
         self._call = self._exchange = exchange = context.transports[contact.mode].begin(call, self)

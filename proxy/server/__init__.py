@@ -9,6 +9,9 @@ These know of each other by a ``worker_table``, and are ``orphans`` when the fir
 says what each signal does, ``reloading`` takes portal.yaml over at one of them, and
 ``service_manager`` is who started us and wants to hear how we are. ``quick_health`` is the command
 health, as long as all is as usual. ``status`` tells the owner of everything.
+``entrances`` are the listeners of single apps, which come and go: ``entrance_sockets`` opens theirs
+on the network of the app alone (``interfaces`` tells which has an address), and ``handed_sockets``
+is how workers get them.
 ``certifying`` gets the public listener's certificate and keeps it new, where the owner asks for
 that. ``tuning`` is about memory.
 """

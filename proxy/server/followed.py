@@ -12,6 +12,7 @@ from typing import TypeVar
 from proxy.config.certificate import CertificateWatch
 from proxy.monitoring.figures import Monitor
 from proxy.portal import Portal
+from proxy.server.entrances import Entrances
 from proxy.server.follower import Step
 from proxy.server.token_files import TokenFiles
 from proxy.state.file_watch import FileWatch
@@ -39,6 +40,7 @@ class Followed:
     """Looks at what nobody takes over, but the owner is told of; waits for the disk."""
     follow_portal_yaml: Callable[[DiskThread], Awaitable[None]]
     """Looks at portal.yaml, and takes it over when that is wanted."""
+    entrances: Entrances
     end_lost_tunnels: Callable[[], None] = _nothing
     """Ends what apps hold open, and couldn't open any more."""
     monitor: Monitor | None = None
@@ -57,6 +59,7 @@ class Followed:
             Step("replay store", self._show_replays_alive),
             Step("removals", self._revoke_lost),
             Step("when devices were seen", self._write_who_was_seen),
+            Step("entrances", self.entrances.follow),
             Step("state", self._look_around),
             Step("portal.yaml", self.follow_portal_yaml),
         ]

@@ -11,7 +11,7 @@ import socket
 import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import uvicorn
 from uvicorn.server import ServerState
@@ -62,7 +62,7 @@ class Listener:
     ) -> None:
         """``tls`` gives what a connection that comes now is accepted with; None is plain HTTP."""
         self.name = name
-        self._listening = listening
+        self.listening = listening
         self._timeouts = timeouts
         self._limiter = limiter
         self._tls = tls
@@ -102,7 +102,7 @@ class Listener:
     @property
     def where(self) -> str:
         """The bound address, as a person would type it."""
-        address = self._listening.address
+        address = self.listening.address
         if address.startswith("unix:"):
             return address
         return f"http{'s' if self._tls else ''}://{address}"
@@ -119,18 +119,18 @@ class Listener:
 
     def begin(self) -> None:
         """Take connections from now on."""
-        asyncio.get_running_loop().add_reader(self._listening.socket, self._accept)
+        asyncio.get_running_loop().add_reader(self.listening.socket, self._accept)
 
     async def end(self) -> None:
         """Take who is in the queue and nobody else; then wait until the last has its response."""
         loop = asyncio.get_running_loop()
-        if not self._listening.is_inherited:
-            self._listening.stop_accepting()
+        if not self.listening.is_inherited:
+            self.listening.stop_accepting()
             await asyncio.sleep(LAST_CALL)
             while self._accept_one():
                 pass
-        loop.remove_reader(self._listening.socket)
-        self._listening.close()
+        loop.remove_reader(self.listening.socket)
+        self.listening.close()
         self._is_ending = True
         for connection in self._connections():
             connection.shutdown()
@@ -142,8 +142,8 @@ class Listener:
     async def break_off(self) -> None:
         """End at once whatever still runs."""
         if not self._is_ending:
-            asyncio.get_running_loop().remove_reader(self._listening.socket)
-            self._listening.close()
+            asyncio.get_running_loop().remove_reader(self.listening.socket)
+            self.listening.close()
             self._is_ending = True
         running = [*self._arriving, *self._state.tasks]
         for task in running:
@@ -161,18 +161,18 @@ class Listener:
     def _accept(self) -> None:
         if self.is_held():
             loop = asyncio.get_running_loop()
-            loop.remove_reader(self._listening.socket)
+            loop.remove_reader(self.listening.socket)
             loop.call_later(LOOK, self._resume)
             return
         # One at a time where others look too: else the first to wake up would have them all.
-        for _ in range(1 if self._listening.is_shared else _BURST):
+        for _ in range(1 if self.listening.is_shared else _BURST):
             if not self._accept_one():
                 return
 
     def _accept_one(self) -> bool:
         """Take a connection from the queue; tell whether there may be another one."""
         try:
-            accepted, address = self._listening.socket.accept()
+            accepted, address = self.listening.socket.accept()
         except (BlockingIOError, InterruptedError):
             return False
         except ConnectionAbortedError:
@@ -200,7 +200,7 @@ class Listener:
         log.error("the %s listener can't take a connection: %s", self.name, error)
         loop = asyncio.get_running_loop()
         if not self._is_ending:
-            loop.remove_reader(self._listening.socket)
+            loop.remove_reader(self.listening.socket)
             loop.call_later(_OUT_OF_DESCRIPTORS, self._resume)
 
     def _resume(self) -> None:
@@ -280,6 +280,19 @@ class Listener:
         return cast(list[ServerConnection], list(self._state.connections))
 
 
+class Served(Protocol):
+    """What serves until the proxy ends: a listener, or several as one."""
+
+    def begin(self) -> None:
+        """Take connections from now on."""
+
+    async def end(self) -> None:
+        """Take nobody new, and wait until the last has its response."""
+
+    async def break_off(self) -> None:
+        """End at once whatever still runs."""
+
+
 class Stop:
     """The request that the proxy ends: made once, after what runs; twice, at once."""
 
@@ -307,7 +320,7 @@ class Stop:
         await self._at_once.wait()
 
 
-async def run(listeners: Sequence[Listener], stop: Stop, grace_now: Callable[[], float]) -> None:
+async def run(listeners: Sequence[Served], stop: Stop, grace_now: Callable[[], float]) -> None:
     """Run ``listeners`` until ``stop``, then let what runs end within so many seconds.
 
     The first ends first: what runs on it may need the others.
@@ -331,7 +344,7 @@ async def run(listeners: Sequence[Listener], stop: Stop, grace_now: Callable[[],
         ending.result()
 
 
-async def _end(first: Listener, others: Sequence[Listener], patience: float) -> None:
+async def _end(first: Served, others: Sequence[Served], patience: float) -> None:
     """End ``first``, then ``others``: at the latest after ``patience`` seconds."""
     ending = asyncio.create_task(first.end())
     try:

@@ -16,7 +16,9 @@ from proxy.core.errors import Invalid
 from proxy.core.identity import short_id
 from proxy.server import signals
 from proxy.server.compose import prepare
-from proxy.server.listener import Listener, Stop, run
+from proxy.server.entrance_sockets import LOG as ENTRANCES_LOG
+from proxy.server.handed_sockets import Handing
+from proxy.server.listener import Served, Stop, run
 from proxy.server.reloading import within_descriptors
 from proxy.server.running import Running
 from proxy.server.service_manager import ServiceManager
@@ -109,6 +111,7 @@ class Worker(Alone):
         self._sockets = sockets
         self._pipe = pipe
         self._is_ending = False
+        self._running: Running | None = None
 
     @contextmanager
     def living(self, running: Running) -> Iterator[Stop]:
@@ -119,6 +122,7 @@ class Worker(Alone):
             self._end_once()
 
         loop.add_reader(self._pipe, orphaned)
+        self._running = running
         self._beat()
         with super().living(running) as stop:
             yield stop
@@ -147,6 +151,8 @@ class Worker(Alone):
             # Another one takes over, and the others go on taking connections.
             for listening in self._sockets.values():
                 listening.is_inherited = True
+            if self._running is not None:
+                self._running.entrances.lend()
         self._stop.want()
 
     def serves(self, what: str) -> None:
@@ -193,7 +199,12 @@ def serve(config: Config, workers: int = 1) -> int:
     calls = LastCalls(workers)
     running.more_problems, running.figures = table.problems, figures
 
+    handing = Handing(running.entrance_sockets, workers)
+    running.follow_entrances = lambda: handing.follow(running.portal.apps)
+
     def work(number: int, pipe: int) -> int:
+        running.entrance_source = handing.of_worker(number)
+        running.follow_entrances = _nothing
         running.worker, running.portal.counts = number, counts.of_worker(number)
         running.portal.requests = requests.of_worker(number)
         running.portal.last_calls = calls.of_worker(number)
@@ -208,10 +219,18 @@ def serve(config: Config, workers: int = 1) -> int:
         counts.forget(number)
         figures.forget(number)
 
-    # Each worker tells what it finds; once more would say nothing.
+    # Each worker tells what it finds; once more would say nothing. They open no entrances.
     for handler in logging.root.handlers:
-        handler.addFilter(lambda _: threading.current_thread().name != LOOKER)
-    close = partial(_close, sockets)
+        handler.addFilter(
+            lambda record: threading.current_thread().name != LOOKER or record.name == ENTRANCES_LOG
+        )
+
+    def close() -> None:
+        _close(sockets)
+        running.follow_entrances = _nothing
+        running.entrance_sockets.close_ours()
+        handing.close()
+
     manager = ServiceManager()
     running.reloading.on_done = manager.has_reloaded
     first = Workers(
@@ -224,6 +243,10 @@ def serve(config: Config, workers: int = 1) -> int:
         Told(running.reloading.want, manager, _who(running)),
     )
     return first.run()
+
+
+def _nothing() -> None:
+    pass
 
 
 def _who(running: Running) -> str:
@@ -281,7 +304,8 @@ async def _serve(running: Running, life: Alone, sockets: OpenSockets) -> int:
             if running.worker == 0:
                 _note_running(running, opened)
             try:
-                return await _run_followed(listeners, stop, running, follower)
+                served: tuple[Served, ...] = (*listeners, running.entrances)
+                return await _run_followed(served, stop, running, follower)
             finally:
                 follower.cancel()
                 await asyncio.wait((follower,))
@@ -311,7 +335,7 @@ def _note_running(running: Running, sockets: Mapping[str, ListeningSocket]) -> N
 
 
 async def _run_followed(
-    listeners: Sequence[Listener], stop: Stop, running: Running, follower: asyncio.Task[None]
+    listeners: Sequence[Served], stop: Stop, running: Running, follower: asyncio.Task[None]
 ) -> int:
     """Run ``listeners`` as long as the files are followed; returns the exit status.
 

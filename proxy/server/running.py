@@ -15,6 +15,7 @@ from proxy import logging_setup as logs
 from proxy.admin import AboutAll, owner_app
 from proxy.config.acme import CHALLENGES
 from proxy.config.certificate import CertificateWatch
+from proxy.config.listen import LISTENERS
 from proxy.config.own_identity import is_key_elsewhere, key_file
 from proxy.config.portal_yaml import Config
 from proxy.config.portal_yaml_watch import PortalYamlWatch
@@ -41,6 +42,8 @@ from proxy.outbound.peer_api import peer_service
 from proxy.outbound.reachability import Reachability
 from proxy.outbound.transports import transports
 from proxy.portal import Portal
+from proxy.server.entrance_sockets import EntranceSockets
+from proxy.server.entrances import Behind, Entrances, OwnSockets, SocketSource
 from proxy.server.followed import Followed
 from proxy.server.follower import Follower
 from proxy.server.listener import Listener
@@ -91,6 +94,14 @@ class Running:
     """Which of several processes this is."""
     figures: SharedFigures = field(default_factory=SharedFigures)
     """What each of them tells of itself."""
+    entrance_sockets: EntranceSockets = field(init=False)
+    """Those of the apps' own entrances, where this process opens them."""
+    entrance_source: SocketSource | None = None
+    """Where this process has them from; None opens them itself."""
+    entrances: Entrances = field(init=False)
+    """What listens there, from ``open`` on."""
+    follow_entrances: Callable[[], None] = lambda: None
+    """Has the sockets opened of who serves nobody here, but elsewhere."""
     is_ending: Callable[[], bool] = lambda: False
     """Tells whether the proxy is about to end."""
     _token_files: TokenFiles = field(init=False)
@@ -114,6 +125,10 @@ class Running:
             key_file(config), self.portal.id, external=is_key_elsewhere(config)
         )
         self._token_files = TokenFiles(self.tokens)
+        addresses = {name: getattr(config.listen, name) for name in LISTENERS}
+        if config.acme is not None:
+            addresses[CHALLENGES] = config.acme.listen
+        self.entrance_sockets = EntranceSockets(addresses)
 
     def open(self) -> None:
         """Open what each process that serves has for itself; raises ``Invalid`` and ``Busy``."""
@@ -124,6 +139,8 @@ class Running:
             self.portal.requests.counts, self.figures, self.worker, self._figures_now, replays
         )
         self._spare = SpareDescriptors()
+        source = self.entrance_source or OwnSockets(self.entrance_sockets)
+        self.entrances = Entrances(lambda: self.portal.apps, source)
         parts = Followed(
             self.portal,
             self.tokens,
@@ -132,6 +149,7 @@ class Running:
             self.certificate,
             self.look_around,
             self.reloading.follow,
+            self.entrances,
             self._end_lost_tunnels,
             # One process alone tells when it is asked.
             self._monitor if len(self.figures) > 1 else None,
@@ -149,7 +167,14 @@ class Running:
         found = chain.from_iterable(each.problems for each in watched)
         certificate = self.certificate.problems_at(portal.clock()) if self.certificate else ()
         unfollowed = self._follower.problems() if self._follower is not None else ()
-        others = (*certificate, *self._token_files.problems, *unfollowed, *self.more_problems())
+        entrances = self.entrances.problems() if self._follower is not None else ()
+        others = (
+            *certificate,
+            *entrances,
+            *self._token_files.problems,
+            *unfollowed,
+            *self.more_problems(),
+        )
         return tuple(dict.fromkeys((*found, *others, *self.replays.problems)))
 
     def not_well(self) -> tuple[str, ...]:
@@ -208,11 +233,12 @@ class Running:
             ),
         }
         opened: list[Listener] = []
+        limiters: dict[str, ConnectionLimiter] = {}
         for name, app in apps.items():
             tls = partial(getattr, watch, "context") if watch and name == "public" else None
             trusted = _trusted_at(name, portal.config)
             limits = portal.config.limits.at(name)
-            limiter = ConnectionLimiter(limits, trusted, portal.counts, name)
+            limiters[name] = limiter = ConnectionLimiter(limits, trusted, portal.counts, name)
             # What serves by callbacks writes its own lines.
             within = (
                 app
@@ -225,12 +251,15 @@ class Running:
         if self.certifying is not None and self.worker == 0:  # one of several is enough
             opened.append(self.certifying.begin(sockets[CHALLENGES]))
         self._listeners = tuple(opened)
-        self.reloading.on_taken = partial(self._take_settings, inbound, outbound)
+        at_entrances = partial(self._at_entrances, outbound, limiters["apps"])
+        self.entrances.stand_before(at_entrances())
+        self.reloading.on_taken = partial(self._take_settings, inbound, outbound, at_entrances)
         return self._listeners
 
     def _end_lost_tunnels(self) -> None:
         if self._outbound is not None:
             self._outbound.end_lost_tunnels()
+        self.entrances.end_lost_tunnels()
 
     def _about_all(self, reachability: Reachability) -> AboutAll | None:
         """Return what tells the owner's commands of everything; None where they can't be known."""
@@ -252,7 +281,14 @@ class Running:
         )
         return AboutAll(token, status.members)
 
-    def _take_settings(self, inbound: Inbound, outbound: Outbound) -> None:
+    def _at_entrances(self, outbound: Outbound, limiter: ConnectionLimiter) -> Behind:
+        config = self.portal.config
+        timeouts, limits = _for_clients(config), config.limits.at("apps")
+        return Behind(outbound, limiter, timeouts, limits, self._are_descriptors_released)
+
+    def _take_settings(
+        self, inbound: Inbound, outbound: Outbound, at_entrances: Callable[[], Behind]
+    ) -> None:
         """Have the listeners, and what is behind them, go by the settings as they are now."""
         config = self.portal.config
         inbound.take_settings()
@@ -265,6 +301,7 @@ class Running:
                 continue  # it has limits of its own
             trusted = _trusted_at(name, config)
             listener.take_settings(_for_clients(config), config.limits.at(name), trusted)
+        self.entrances.stand_before(at_entrances())
 
     def _are_descriptors_released(self) -> bool:
         return self._spare is not None and self._spare.are_released
@@ -297,7 +334,7 @@ class Running:
         follow: list[Callable[[], object]] = [
             portal.contacts.refresh, portal.terminals.refresh, portal.follow_apps,
             self.tokens.refresh, partial(portal.sealing.follow, now), self.look_around,
-            self.reloading.refresh,
+            self.reloading.refresh, self.follow_entrances,
         ]  # fmt: skip
         if self.certificate is not None:
             follow.append(partial(self.certificate.follow, now))

@@ -67,6 +67,23 @@ class ListeningSocket:
         """Let go of it. Whoever is still in the queue of a socket of our own is reset."""
         self.socket.close()
 
+    def another(self) -> "ListeningSocket":
+        """Return the same socket by a descriptor of its own."""
+        again = self.socket.dup()
+        again.setblocking(False)  # noqa: FBT003 - the socket API
+        return ListeningSocket(again, self.is_inherited, self.file, self.is_shared)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether its file is gone, or another one, so that nobody finds it there."""
+        if self.file is None:
+            return False
+        path, inode = self.file
+        try:
+            return path.lstat().st_ino != inode
+        except OSError:
+            return True
+
     @property
     def address(self) -> str:
         """Where it is bound, as a person would type it."""
@@ -82,10 +99,12 @@ class ListeningSocket:
         return os.path.abspath(name) if isinstance(name, str) else (name[0], name[1])  # noqa: PTH100
 
 
-def open_socket(address: Address) -> ListeningSocket:
+def open_socket(address: Address, interface: str = "") -> ListeningSocket:
     """Listen at ``address``; raises ``OSError``.
 
-    A unix socket that nobody listens on any more is replaced; any other file is left alone.
+    A unix socket that nobody listens on any more is replaced; any other file is left alone. Where
+    an ``interface`` is named, nothing that comes by another one gets in: otherwise the kernel takes
+    packets for any address of this machine from whichever network they come.
     """
     if address.unix:
         return _open_unix(Path(address.unix), address.mode)
@@ -93,6 +112,8 @@ def open_socket(address: Address) -> ListeningSocket:
     bound = socket.socket(family, kind, protocol)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if interface:
+            _take_from(bound, interface)
         bound.bind(where)
         bound.listen(BACKLOG)
     except OSError as error:
@@ -182,17 +203,30 @@ def _open_unix(path: Path, mode: int) -> ListeningSocket:
         if stat.S_ISSOCK(path.lstat().st_mode) and not _is_answered(path):
             path.unlink()
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o777 & ~mode)
     try:
-        bound.bind(str(path))
+        _bind_file(bound, path, mode)
         bound.listen(BACKLOG)
     except OSError as error:
         bound.close()
         raise _told(error, socket.AF_UNIX, path) from None
-    finally:
-        os.umask(before)
     bound.setblocking(False)  # noqa: FBT003 - the socket API
     return ListeningSocket(bound, file=(path, path.lstat().st_ino))
+
+
+def _bind_file(bound: socket.socket, path: Path, mode: int) -> None:
+    """Bind to a file of ``mode``; raises ``OSError``.
+
+    Not by umask, which all threads share. And not by the path again: who may write to its folder,
+    an app perhaps, could have put a link there, to a file of ours.
+    """
+    os.fchmod(bound.fileno(), mode)
+    bound.bind(str(path))
+    there = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if stat.S_ISSOCK(os.fstat(there).st_mode):
+            os.chmod(f"/proc/self/fd/{there}", mode)  # noqa: PTH101 - a descriptor's
+    finally:
+        os.close(there)
 
 
 def _told(error: OSError, family: int, where: object) -> OSError:
@@ -222,3 +256,18 @@ def _drop_first_packets(listening: socket.socket) -> None:
     program = struct.pack("HP", len(_NO_FIRST_PACKETS), ctypes.addressof(kept))
     with contextlib.suppress(OSError):
         listening.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, program)
+
+
+def _take_from(bound: socket.socket, interface: str) -> None:
+    """Take connections by this interface alone; those of this machine to its address count as such.
+
+    Raises ``OSError``: Linux before 5.7 lets root alone do so, other systems nobody.
+    """
+    option = getattr(socket, "SO_BINDTODEVICE", None)
+    if option is None:
+        raise OSError("only Linux can keep other networks out; expected unix:PATH")
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, option, interface.encode() + b"\0")
+    except PermissionError:
+        what = "this kernel lets root alone keep other networks out; expected unix:PATH"
+        raise OSError(what) from None

@@ -94,7 +94,11 @@ class Status:
         apps = dict(sorted(self.portal.apps.items()))
         found = await self.looks.findings({name: app.upstream for name, app in apps.items()})
         return {
-            name: {"upstream": str(app.upstream), "answer": found[name]}
+            name: {
+                "upstream": str(app.upstream),
+                "answer": found[name],
+                "entrance": str(app.entrance) if app.entrance else None,
+            }
             for name, app in apps.items()
         }
 

@@ -165,3 +165,14 @@ def test_where_nobody_knows_what_an_app_asks_for_all_of_it_is_lost() -> None:
         ],
         Code.APP_UNAVAILABLE,
     )  # fmt: skip
+
+
+def test_a_call_from_an_entrance_ends_with_it_and_no_other_does() -> None:
+    came = subject_of_call("guestbook", ADAS, "10.0.0.2:9001")
+    there = replace(FULL, entrances={"guestbook": "10.0.0.2:9001"})
+    assert revocation_reason(came, there, NOW) is None
+    for entrances in ({}, {"guestbook": "10.0.0.2:9002"}, {"postcards": "10.0.0.2:9001"}):
+        reason = revocation_reason(came, replace(FULL, entrances=entrances), NOW)
+        assert reason is not None
+        assert reason.code is Code.TOKEN_REQUIRED
+    assert revocation_reason(subject_of_call("guestbook", ADAS), there, NOW) is None

@@ -1,10 +1,14 @@
 """What docker-compose.yml promises: who shares a network or a volume with whom."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from proxy.config.app_settings import load_settings
+from proxy.core.access.call_routes import ECOSYSTEM_HOSTS
 
 _ROOT = Path(__file__).resolve().parents[2]
 _COMPOSE: dict[str, Any] = yaml.safe_load((_ROOT / "docker-compose.yml").read_text())
@@ -36,21 +40,51 @@ def test_every_container_is_fenced_in(service: str) -> None:
 
 
 @pytest.mark.parametrize("portal", _PORTALS)
-def test_apps_are_on_their_portals_own_network_alone(portal: str) -> None:
-    assert _COMPOSE["networks"][portal] == {"internal": True}
-    for app in _APPS:
-        assert set(_SERVICES[f"{portal}-{app}"]["networks"]) == {portal}
-    assert set(_SERVICES[f"{portal}-proxy"]["networks"]) == {portal, "between"}
+@pytest.mark.parametrize("app", _APPS)
+def test_an_app_is_on_a_network_with_its_proxy_and_nobody_else(portal: str, app: str) -> None:
+    own = f"{portal}-{app}"
+    assert _COMPOSE["networks"][own] == {"internal": True}
+    assert set(_SERVICES[own]["networks"]) == {own}
+    on_it = {name for name, settings in _SERVICES.items() if own in settings["networks"]}
+    assert on_it == {own, f"{portal}-proxy"}
+
+
+@pytest.mark.parametrize("portal", _PORTALS)
+def test_the_proxies_alone_are_on_the_network_between(portal: str) -> None:
+    networks = {f"{portal}-{app}" for app in _APPS}
+    assert set(_SERVICES[f"{portal}-proxy"]["networks"]) == {*networks, "between"}
 
 
 @pytest.mark.parametrize("portal", _PORTALS)
 @pytest.mark.parametrize("app", _APPS)
-def test_an_apps_token_is_shared_with_it_alone(portal: str, app: str) -> None:
-    token = f"{portal}-{app}-token"
-    assert {s for s in _SERVICES if token in _volumes(s)} == {f"{portal}-{app}", f"{portal}-proxy"}
-    mounts = [m for m in _SERVICES[f"{portal}-{app}"]["volumes"] if isinstance(m, dict)]
-    assert [(m["source"], m["read_only"]) for m in mounts] == [(token, True)]
-    assert not any("subpath" in m["volume"] for m in mounts)
+def test_an_apps_entrance_is_at_a_name_of_its_own_network_alone(portal: str, app: str) -> None:
+    folder = _ROOT / "config" / "compose" / portal / "apps" / app
+    entrance = load_settings(folder).entrance
+    assert entrance is not None
+    assert not entrance.asks_token
+    assert entrance.address.port == 80  # so that http://portal_core needs no port
+    networks = [
+        (service, network)
+        for service, settings in _SERVICES.items()
+        for network, how in settings["networks"].items()
+        if entrance.address.host in how.get("aliases", ())
+    ]
+    assert networks == [(f"{portal}-proxy", f"{portal}-{app}")]
+
+
+@pytest.mark.parametrize("portal", _PORTALS)
+@pytest.mark.parametrize("app", _APPS)
+def test_there_the_proxy_has_the_names_that_apps_know(portal: str, app: str) -> None:
+    networks = _SERVICES[f"{portal}-proxy"]["networks"]
+    assert set(networks[f"{portal}-{app}"]["aliases"]) > ECOSYSTEM_HOSTS
+    assert not networks["between"]
+
+
+def test_no_app_needs_a_token_or_a_setting() -> None:
+    apps = [settings for name, settings in _SERVICES.items() if not name.endswith("-proxy")]
+    assert not any("environment" in settings for settings in apps)
+    assert "HTTP_PROXY" not in json.dumps(_COMPOSE)
+    assert "token" not in json.dumps(_COMPOSE)
 
 
 @pytest.mark.parametrize("portal", _PORTALS)
@@ -82,10 +116,7 @@ def test_only_public_listeners_are_published_and_only_on_loopback(service: str) 
 @pytest.mark.parametrize("portal", _PORTALS)
 def test_only_the_public_listener_is_on_the_network_between(portal: str) -> None:
     config = yaml.safe_load((_ROOT / "config" / "compose" / portal / "portal.yaml").read_text())
-    networks = _SERVICES[f"{portal}-proxy"]["networks"]
-    alias = config["listen"]["apps"].rpartition(":")[0]
-    assert alias in networks[portal]["aliases"]
-    assert not networks["between"]
+    assert config["listen"]["apps"].startswith("127.0.0.1:")
     assert config["listen"]["owner"].startswith("127.0.0.1:")
     assert config["listen"]["public"] == "0.0.0.0:8080"
 

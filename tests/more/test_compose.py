@@ -48,7 +48,12 @@ def test_the_conversation_in_containers_is_as_it_should_be_and_leaves_nothing() 
         "401 proof_required",
         "403 mode_not_accepted",
         "Bob's proxy, Ada's public listener: open",
+        "Bob's proxy, the entrance of Ada's postcard box: closed",
+        "... by its address on that app's own network: closed",
         "Bob's proxy, Ada's apps listener: closed",
+        "Ada's postcard box, its own entrance: open",
+        "Ada's files, her postcards' entrance: closed",
+        "... the postcard box itself: closed",
         "Bob's proxy, Ada's owner's listener: closed",
         "Every step was as it should be.",
     ):

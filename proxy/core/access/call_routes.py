@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from proxy.core.errors import Code, Refusal
 from proxy.core.identity import is_id_prefix
 
-ECOSYSTEM_HOSTS = frozenset({"portal_core", "shard_core"})
-"""Names under which apps of the existing ecosystem know this service."""
+ECOSYSTEM_HOSTS = frozenset({"portal_core", "portal-core", "shard_core"})
+"""Names under which apps know this service: those of the existing ecosystem, and one for clients
+to which a name with an underscore is none."""
 
 _ABSOLUTE = re.compile(
     rb"http://([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?(/.*|\?.*)?",
@@ -81,7 +82,7 @@ def route(method: bytes, target: bytes, own_names: frozenset[str]) -> Route | Tu
     if method == b"CONNECT":
         return _tunnel(target)
     if target.startswith(b"/"):
-        return _own(target)
+        return own_path(target)
     match = _ABSOLUTE.fullmatch(target)
     if match is None:
         raise Refusal(Code.NOT_A_PEER_HOST, "not of the form http://host/path")
@@ -90,7 +91,7 @@ def route(method: bytes, target: bytes, own_names: frozenset[str]) -> Route | Tu
     if not rest.startswith(b"/"):
         rest = b"/" + rest
     if host in own_names or host in ECOSYSTEM_HOSTS:
-        return _own(rest)
+        return own_path(rest)
     return HostCall(host, rest, match[1])
 
 
@@ -106,7 +107,7 @@ def route_in_tunnel(host: str, method: bytes, target: bytes, hosts: Sequence[byt
     plain = host.encode("ascii")
     if len(hosts) != 1 or hosts[0].lower() not in (plain, b"%b:%d" % (plain, HTTP_PORT)):
         raise Refusal(Code.MISDIRECTED, f"Host {list(hosts)[:1]!r} in a tunnel to {host}"[:400])
-    return _own(target) if host in ECOSYSTEM_HOSTS else HostCall(host, target)
+    return own_path(target) if host in ECOSYSTEM_HOSTS else HostCall(host, target)
 
 
 def _tunnel(target: bytes) -> TunnelCall:
@@ -116,7 +117,8 @@ def _tunnel(target: bytes) -> TunnelCall:
     return TunnelCall(match[1].decode("ascii").lower(), int(match[2]))
 
 
-def _own(target: bytes) -> PeerCall | ServicePath:
+def own_path(target: bytes) -> PeerCall | ServicePath:
+    """Return where a path of this listener's own leads; raises ``Refusal`` (``BAD_TARGET``)."""
     match = _CALL.fullmatch(target)
     if match is None:
         if not target.isascii():
