@@ -220,7 +220,9 @@ class FakePortal(httpx.BaseTransport, httpx.AsyncBaseTransport):
         )
         call = RecordedCall(peer, request.method, target.encode("ascii"), headers, content)
         response = peer.answer(call)
-        if not response.headers.get("portal-refusal"):
+        if response.extensions.get("refused") is None:
+            for name in ("portal-refusal", "portal-peer-refusal"):
+                response.headers.pop(name, None)
             peer.calls.append(call)
             self.calls.append(call)
         if request.method == "HEAD":
@@ -253,7 +255,9 @@ def refusal(code: str, by: By = "portal") -> httpx.Response:
     if status == httpx.codes.UNAUTHORIZED:
         headers["www-authenticate"] = "Portal"
     told = {"type": "about:blank", "title": title, "status": status, "code": code}
-    return httpx.Response(status, headers=headers, content=json.dumps(told))
+    return httpx.Response(
+        status, headers=headers, content=json.dumps(told), extensions={"refused": code}
+    )
 
 
 def _told_by(code: str, by: By | None) -> Callable[[], httpx.Response]:

@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from apps import echo, echo_in_wsgi
 
+from apps import echo, echo_in_wsgi
 from portal_peers import NoSuchPeer, NotAllowed
 from portal_peers.testing import Portals
 
