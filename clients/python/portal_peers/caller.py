@@ -12,7 +12,7 @@ TYPE, ID, NAME = "x-ptl-client-type", "x-ptl-client-id", "x-ptl-client-name"
 _FIELDS = (TYPE, ID, NAME)
 _IN_CGI = {f"HTTP_{name.upper().replace('-', '_')}": name for name in _FIELDS}
 _WHO = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_ALL_OF = ("getlist", "getall", "get_all", "get_list")
+_ALL_OF = ("getlist", "getall", "get_list", "get_all")
 
 
 class CallerUnclear(ValueError):

@@ -186,7 +186,32 @@ class PortalUnderTest:
             line for line in lines if line.get("path") != mark and members.items() <= line.items()
         ]
 
-    def start(self, app_json: Mapping[str, Any] | Path, upstream: str) -> None:
+    def start(self) -> None:
+        """Start the proxy, and wait until it is there."""
+        with self._log_file.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - our own program
+                [sys.executable, "-m", "proxy", "--config", str(self._config), "serve", "--init"],
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.id = self._find_id()
+
+    def stop(self) -> None:
+        """End the proxy, so that peers find nobody; ``start`` brings it back."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def set_up(self, app_json: Mapping[str, Any] | Path, upstream: str) -> None:
         """Write the Portal's files, start its proxy and find out who it is."""
         app = self._config / "apps" / self.app_name
         app.mkdir(parents=True)
@@ -204,17 +229,8 @@ class PortalUnderTest:
             owner=self._owner_port,
         )
         (self._config / "portal.yaml").write_text(text, "utf-8")
-        with self._log_file.open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, "-m", "proxy", "--config", str(self._config), "serve", "--init"],
-                env=environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        self._ended.callback(self._end_process)
-        self.id = self._find_id()
+        self._ended.callback(self.stop)
+        self.start()
         self._token = self.command("apps", "token", self.app_name).strip()
         self.visitor.base_url = httpx.URL(self.url)
         self.portal = Portal(settings=self.settings, timeout=PATIENCE)
@@ -291,16 +307,6 @@ class PortalUnderTest:
         eventually(answers, f"{self.name}'s Portal doesn't start")
         return found[0]
 
-    def _end_process(self) -> None:
-        if self._process is None:
-            return
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
 
 class Portals:
     """Makes Portals around apps, and ends them: a context manager."""
@@ -340,7 +346,7 @@ class Portals:
         made = [self._portal(name, app_name) for name in names]
         with ThreadPoolExecutor(len(made)) as pool:
             places = [_upstream(app, at, portal) for at, portal in enumerate(made)]
-            list(pool.map(PortalUnderTest.start, made, [told] * len(made), places))
+            list(pool.map(PortalUnderTest.set_up, made, [told] * len(made), places))
             for portal in made:
                 self._serve(app if factory is None else factory(), portal)
             others = [[each for each in made if each is not portal] for portal in made]

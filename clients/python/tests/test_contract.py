@@ -1,7 +1,7 @@
 """The fake and real Portals, held to the same."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from apps import echo
-from both import BOTH, Client
+from both import BOTH, Client, Waiting
 from portal_peers import CallNotCarried, NoSuchPeer, PeerUnavailable, Refused, Settings
 from portal_peers.fake import FakePortal, RecordedCall
 from portal_peers.testing import Portals
@@ -21,7 +21,7 @@ class Stage:
 
     settings: Settings
     bob: str
-    calls: list[RecordedCall] = field(default_factory=list)
+    lose_bob: Callable[[], None]
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.more)])
@@ -29,11 +29,15 @@ def stage(request: pytest.FixtureRequest) -> Stage:
     if request.param == "real":
         portals: Portals = request.getfixturevalue("portals")
         ada, bob = portals(echo)
-        return Stage(ada.settings, bob.id)
+        return Stage(ada.settings, bob.id, bob.stop)
     fake = FakePortal("Ada")
     peer = fake.add_peer("Bob")
     peer.handle(_echoed)
-    return Stage(fake.settings, peer.id)
+
+    def lose_bob() -> None:
+        peer.is_reachable = False
+
+    return Stage(fake.settings, peer.id, lose_bob)
 
 
 def _echoed(call: RecordedCall) -> httpx.Response:
@@ -48,6 +52,9 @@ def test_what_an_app_can_rely_on(stage: Stage) -> None:
             _the_peers(portal, stage.bob)
             _the_calls(portal, stage.bob)
             _the_refusals(portal, stage.bob)
+    stage.lose_bob()
+    with Waiting(settings=stage.settings) as portal:
+        _the_peer_that_is_away(portal, stage.bob)
 
 
 def _the_peers(portal: Client, bob: str) -> None:
@@ -96,12 +103,9 @@ def _refusal(ask: Callable[[], Any], kind: type[Refused]) -> tuple[str, int, str
     return error.code, error.status, error.by
 
 
-def test_a_peer_that_is_away_is_unreachable_in_both(stage: Stage) -> None:
-    fake = stage.settings.transport
-    if not isinstance(fake, FakePortal):
-        pytest.skip("the real one is asked in test_real_portals")
-    fake.peers[0].is_reachable = False
-    with BOTH[0](settings=stage.settings) as portal:
-        assert not portal.peers()[0].is_reachable
-        with pytest.raises(PeerUnavailable):
-            portal.call(stage.bob, "POST", "/peer/x")
+def _the_peer_that_is_away(portal: Client, bob: str) -> None:
+    (facts,) = portal.peers()
+    assert not facts.is_reachable
+    for method in ("GET", "POST"):
+        ask = partial(portal.call, bob, method, "/peer/x")
+        assert _refusal(ask, PeerUnavailable) == ("peer_unreachable", 502, "portal")
