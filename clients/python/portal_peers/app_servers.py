@@ -20,7 +20,7 @@ import uvicorn
 from portal_peers.errors import PortalError
 from portal_peers.settings import Settings, settings_here
 
-_LOOPBACK = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 _OF_WSGI = 2
 _MOST_SHOWN = 4000
 _GRACE = 10.0
@@ -72,7 +72,7 @@ def _serve_asgi(app: Asgi, port: int, settings: Settings) -> Callable[[], None]:
     server = uvicorn.Server(config)
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind((_LOOPBACK, port))
+    listening.bind((LOOPBACK, port))
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
 
@@ -109,7 +109,7 @@ def _serve_wsgi(app: Wsgi, port: int, settings: Settings) -> Callable[[], None]:
                 if hasattr(body, "close"):
                     body.close()
 
-    server = make_server(_LOOPBACK, port, at_its_portal, _Server, _Quiet)
+    server = make_server(LOOPBACK, port, at_its_portal, _Server, _Quiet)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
 
@@ -141,7 +141,7 @@ class CommandServer:
         end = time.monotonic() + patience
         while True:
             try:
-                socket.create_connection((_LOOPBACK, port), timeout=1).close()
+                socket.create_connection((LOOPBACK, port), timeout=1).close()
             except OSError:
                 if self._process.poll() is not None or time.monotonic() > end:
                     said = self._log.read_text("utf-8", "replace")[-_MOST_SHOWN:]

@@ -16,6 +16,7 @@ import httpx
 
 from portal_peers import calls
 from portal_peers.errors import By
+from portal_peers.fake_server import served
 from portal_peers.settings import Settings, settings_everywhere
 
 _ALPHABET = "abcdefghjklnpqrstvwxyz0123456789"
@@ -159,6 +160,16 @@ class FakePortal(httpx.BaseTransport, httpx.AsyncBaseTransport):
         """Be the Portal of the whole process, for all that names no other one."""
         with settings_everywhere(self.settings):
             yield
+
+    @contextmanager
+    def served(self, app: str = "app") -> Iterator[dict[str, str]]:
+        """Be at a port, for what doesn't call by this package.
+
+        In the context are the variables of the environment by which it is found: ``HTTP_PROXY``,
+        ``PORTAL_CORE_URL`` and so on.
+        """
+        with served(self, app) as environment:
+            yield environment
 
     def add_peer(self, name: str, *, peer_id: str = "") -> FakePeer:
         """Let the app know one peer more; its ID is made of the name."""

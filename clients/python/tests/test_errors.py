@@ -12,10 +12,11 @@ from portal_peers.fake import _REFUSALS, FakePortal, refusal
 from proxy.core.errors import Code
 
 NOT_OF_CALLS = {
-    "bad_handshake", "foreign_page", "not_an_envelope", "pairing_refused", "pairing_store_down",
-    "sealing_key_unknown", "too_many_attempts", "websocket_version",
+    "bad_handshake", "device_token_exposed", "device_token_refused", "foreign_page",
+    "not_an_envelope", "pairing_refused", "pairing_store_down", "sealing_key_unknown",
+    "too_many_attempts", "websocket_version",
 }  # fmt: skip
-"""What browsers get, and what a proxy gets outside an envelope."""
+"""What browsers and devices get, and what a proxy gets outside an envelope."""
 
 
 def test_every_code_that_a_call_can_be_refused_with_has_a_class() -> None:

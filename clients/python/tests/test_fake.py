@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+import requests
 
 import portal_peers
 from portal_peers import (
@@ -97,3 +98,27 @@ def test_an_app_cannot_be_made_to_refuse(fake_portal_core: FakePortal) -> None:
     bob.respond("/b", status=403, headers={"Portal-Peer-Refusal": "not_allowed"})
     (peer,) = portal_peers.peers()
     assert [peer.get(path).status_code for path in ("/a", "/b")] == [403, 403]
+
+
+def test_what_calls_by_other_means_finds_it_at_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakePortal()
+    bob = fake.add_peer("Bob")
+    bob.respond("/peer/entries", status=201, json=[1], headers={"X-Own": "1"})
+    bob.refuse("not_allowed", "/private")
+    with fake.served("box") as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        (told,) = requests.get("http://portal_core/protected/peers", timeout=20).json()
+        assert told == {"id": bob.id, "name": "Bob", "is_reachable": True}
+        by_path = f"http://portal_core/internal/call_peer/{bob.id}/peer/entries?q=%20"
+        by_host = f"http://box.{bob.id[:6]}.portal.localhost:9180/peer/entries"
+        got = requests.post(by_path, data=(piece for piece in (b"a", b"b")), timeout=20)
+        assert (got.status_code, got.json(), got.headers["X-Own"]) == (201, [1], "1")
+        assert requests.put(by_host, json={"a": 1}, timeout=20).status_code == 201
+        refused = requests.get(f"{by_path.partition('/peer/')[0]}/private", timeout=20)
+        assert refused.headers["Portal-Peer-Refusal"] == "not_allowed"
+        assert [peer.id for peer in portal_peers.peers()] == [bob.id]
+    first, second = fake.calls
+    assert (first.target, first.content) == (b"/peer/entries?q=%20", b"ab")
+    assert (second.method, second.json()) == ("PUT", {"a": 1})
+    assert "proxy-authorization" not in second.headers
