@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
@@ -35,10 +34,7 @@ class NotStarted(PortalError):
 
 def environment() -> dict[str, str]:
     """Return this process's environment without the HTTP proxies and Portals that it knows."""
-    kept = {name: value for name, value in os.environ.items() if not _leads_elsewhere(name)}
-    # What can be imported here can be imported there, from whatever folder.
-    kept["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    return kept
+    return {name: value for name, value in os.environ.items() if not _leads_elsewhere(name)}
 
 
 def _leads_elsewhere(name: str) -> bool:
@@ -68,7 +64,8 @@ def _serve_asgi(app: Asgi, port: int, settings: Settings) -> Callable[[], None]:
         with settings_here(settings):
             await app(scope, receive, send)
 
-    config = uvicorn.Config(at_its_portal, log_level="warning", lifespan="auto")
+    # Without a configuration of its own: that would take the log from the test's runner.
+    config = uvicorn.Config(at_its_portal, log_level="warning", log_config=None)
     server = uvicorn.Server(config)
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

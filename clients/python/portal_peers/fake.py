@@ -236,6 +236,9 @@ class FakePortal(httpx.BaseTransport, httpx.AsyncBaseTransport):
                 response.headers.pop(name, None)
             peer.calls.append(call)
             self.calls.append(call)
+        location = response.headers.get("location", "")
+        if location.startswith("/") and not location.startswith("//"):
+            response.headers["location"] = f"{calls.CALL}{who}{location}"  # stays at the peer's app
         if request.method == "HEAD":
             return httpx.Response(response.status_code, headers=response.headers)
         return response

@@ -153,7 +153,7 @@ class Peer:
         self.name = name
         """What the owner calls the peer."""
         self.is_reachable = is_reachable
-        """Whether it answered just now; a hint for a person, only a call is a test."""
+        """Whether it was there within the last minute: a hint, and only a call is a test."""
 
     def request(
         self, method: str, path: str | bytes, **options: Unpack[CallOptions]

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -151,7 +152,8 @@ class PortalUnderTest:
     def command(self, *words: str) -> str:
         """Run ``portal-proxy`` for this Portal; return what it printed."""
         done = subprocess.run(  # noqa: S603 - our own program
-            [sys.executable, "-m", "proxy", "--config", str(self._config), *words],
+            [*_program(), "--config", str(self._config), *words],
+            cwd=self.folder,
             env=environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -182,7 +184,8 @@ class PortalUnderTest:
         """Start the proxy, and wait until it is there."""
         with self._log_file.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, "-m", "proxy", "--config", str(self._config), "serve", "--init"],
+                [*_program(), "--config", str(self._config), "serve", "--init"],
+                cwd=self.folder,
                 env=environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -298,6 +301,12 @@ class PortalUnderTest:
 
         eventually(answers, f"{self.name}'s Portal doesn't start")
         return found[0]
+
+
+def _program() -> list[str]:
+    """Return how ``portal-proxy`` of this environment is run, whatever ``proxy`` a test imports."""
+    script = Path(sysconfig.get_path("scripts")) / "portal-proxy"
+    return [str(script)] if script.exists() else [sys.executable, "-m", "proxy"]
 
 
 def eventually(condition: Callable[[], bool], otherwise: str) -> None:

@@ -43,7 +43,8 @@ def stage(request: pytest.FixtureRequest) -> Stage:
 def _echoed(call: RecordedCall) -> httpx.Response:
     status = int(call.path.rpartition("/")[2]) if "/status/" in call.path else 200
     told = {"method": call.method, "target": call.target.decode(), "body": call.content.decode()}
-    return httpx.Response(status, json=told)
+    away = {"location": call.path.partition("/to")[2]} if "/to/" in call.path else {}
+    return httpx.Response(307 if away else status, json=told, headers=away)
 
 
 def test_what_an_app_can_rely_on(stage: Stage) -> None:
@@ -77,6 +78,9 @@ def _the_calls(portal: Client, bob: str) -> None:
     assert told["target"] == "/peer/%41b?x=%20&&&y=1"
     assert portal.call(bob[:6], "GET", "/peer/").json()["target"] == "/peer/"
     assert portal.call(bob, "GET", "/peer/status/404").status_code == 404
+    redirected = portal.call(bob, "PUT", "/peer/to/peer/x", content=b"x", follow_redirects=True)
+    told = redirected.json()
+    assert (told["method"], told["target"], told["body"]) == ("PUT", "/peer/x", "x")
     head = portal.call(bob, "HEAD", "/peer/x")
     assert (head.status_code, head.content) == (200, b"")
 
@@ -104,8 +108,6 @@ def _refusal(ask: Callable[[], Any], kind: type[Refused]) -> tuple[str, int, str
 
 
 def _the_peer_that_is_away(portal: Client, bob: str) -> None:
-    (facts,) = portal.peers()
-    assert not facts.is_reachable
     for method in ("GET", "POST"):
         ask = partial(portal.call, bob, method, "/peer/x")
         assert _refusal(ask, PeerUnavailable) == ("peer_unreachable", 502, "portal")
