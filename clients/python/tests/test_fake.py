@@ -1,10 +1,13 @@
 """The fake Portal: scripted peers, refusals, and what was called."""
 
-from collections.abc import AsyncIterator
+import json
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from email.message import Message
 
 import httpx
 import pytest
-import requests
 
 import portal_peers
 from portal_peers import (
@@ -108,17 +111,29 @@ def test_what_calls_by_other_means_finds_it_at_a_port(monkeypatch: pytest.Monkey
     with fake.served("box") as environment:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        (told,) = requests.get("http://portal_core/protected/peers", timeout=20).json()
+        (told,) = json.loads(_ask("GET", "http://portal_core/protected/peers")[2])
         assert told == {"id": bob.id, "name": "Bob", "is_reachable": True}
-        by_path = f"http://portal_core/internal/call_peer/{bob.id}/peer/entries?q=%20"
+        by_path = f"http://portal_core/internal/call_peer/{bob.id}"
         by_host = f"http://box.{bob.id[:6]}.portal.localhost:9180/peer/entries"
-        got = requests.post(by_path, data=(piece for piece in (b"a", b"b")), timeout=20)
-        assert (got.status_code, got.json(), got.headers["X-Own"]) == (201, [1], "1")
-        assert requests.put(by_host, json={"a": 1}, timeout=20).status_code == 201
-        refused = requests.get(f"{by_path.partition('/peer/')[0]}/private", timeout=20)
-        assert refused.headers["Portal-Peer-Refusal"] == "not_allowed"
+        got = _ask("POST", f"{by_path}/peer/entries?q=%41", iter([b"a", b"b"]))
+        assert (got[0], got[2], got[1]["X-Own"]) == (201, b"[1]", "1")
+        assert _ask("PUT", by_host, b'{"a": 1}')[0] == 201
+        refused = _ask("GET", f"{by_path}/private")
+        assert (refused[0], refused[1]["Portal-Peer-Refusal"]) == (403, "not_allowed")
         assert [peer.id for peer in portal_peers.peers()] == [bob.id]
     first, second = fake.calls
-    assert (first.target, first.content) == (b"/peer/entries?q=%20", b"ab")
+    assert (first.target, first.content) == (b"/peer/entries?q=%41", b"ab")
     assert (second.method, second.json()) == ("PUT", {"a": 1})
     assert "proxy-authorization" not in second.headers
+
+
+def _ask(
+    method: str, url: str, data: bytes | Iterator[bytes] | None = None
+) -> tuple[int, Message, bytes]:
+    request = urllib.request.Request(url, data=data, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=20) as response:
+            return response.status, response.headers, response.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers, error.read()
