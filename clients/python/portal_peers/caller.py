@@ -54,7 +54,7 @@ ANONYMOUS = Caller()
 def caller(request: object) -> Caller:
     """Return who sent ``request``.
 
-    That is a request of Starlette, FastAPI, Flask, Django, aiohttp, Quart, Sanic, Tornado or
+    That is a request of Starlette, FastAPI, Flask, Django, aiohttp, Quart, Tornado or
     ``http.server``, an ASGI scope, a WSGI environ, or header fields as a mapping or in pairs.
     Without the fields it is somebody anonymous; raises ``CallerUnclear`` where they can't be
     believed.

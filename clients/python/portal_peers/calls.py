@@ -157,6 +157,19 @@ def is_for(request: httpx.Request, settings: Settings) -> bool:
     return (url.scheme, url.host, url.port) == (own.scheme, own.host, own.port)
 
 
+def with_token(request: httpx.Request, token: str) -> httpx.Request:
+    """Return ``request`` with the token, which the one that the app gets to see hasn't."""
+    if not token:
+        return request
+    return httpx.Request(
+        request.method,
+        request.url,
+        headers=[*request.headers.raw, (b"portal-token", token.encode("ascii"))],
+        stream=request.stream,
+        extensions=request.extensions,
+    )
+
+
 def is_repeatable(request: httpx.Request) -> bool:
     """Tell whether its body can be sent once more."""
     return isinstance(request.stream, httpx.ByteStream)

@@ -40,10 +40,10 @@ class Portal:
         if settings is None:
             settings = settings_for(url, token, token_file) if url else current()
         self._settings = settings
-        self._token = settings.read_token()
+        self._transport = _Transport(_network(settings), settings)
         self._client = httpx.Client(
             base_url=calls.address(settings),
-            transport=_Transport(_network(settings), settings),
+            transport=self._transport,
             timeout=timeout,
             cookies=calls.blocked_cookies(),
             trust_env=False,  # else another proxy could be asked, or a .netrc
@@ -125,14 +125,11 @@ class Portal:
         try:
             return self._ask_once(request)
         except TokenRefused:
-            former, self._token = self._token, self._settings.read_token()
-            if self._token == former or not calls.is_repeatable(request):
+            if not self._transport.read_token_again() or not calls.is_repeatable(request):
                 raise
         return self._ask_once(request)
 
     def _ask_once(self, request: httpx.Request) -> httpx.Response:
-        if self._token:
-            request.headers["portal-token"] = self._token
         response = self._client.send(request, stream=True, follow_redirects=False)
         if refusal_in(response) is None:
             return response
@@ -234,11 +231,17 @@ class _Transport(httpx.BaseTransport):
     def __init__(self, network: httpx.BaseTransport, settings: Settings) -> None:
         self._network = network
         self._settings = settings
+        self._token = settings.read_token()
+
+    def read_token_again(self) -> bool:
+        """Tell whether the token is another one now."""
+        former, self._token = self._token, self._settings.read_token()
+        return self._token != former
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         calls.refuse_foreign(request, self._settings)
         try:
-            response = self._network.handle_request(request)
+            response = self._network.handle_request(calls.with_token(request, self._token))
         except httpx.TransportError as error:
             raise failed(error, request.method) from error
         if isinstance(response.stream, httpx.SyncByteStream):

@@ -13,6 +13,8 @@ from typing import Any, Self
 from portal_peers.app_servers import LOOPBACK, CommandServer, serve_in_thread
 from portal_peers.portal_under_test import PATIENCE, PortalUnderTest
 
+__all__ = ["DEFAULT_PATHS", "PortalUnderTest", "Portals"]
+
 DEFAULT_PATHS = {"": "private", "/public/": "public", "/peer/": "peer"}
 """What an app's paths ask of callers where no app.json says so."""
 

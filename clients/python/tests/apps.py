@@ -1,5 +1,6 @@
 """Apps that tests put behind Portals: they tell what they got."""
 
+import asyncio
 import json
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,11 +11,8 @@ from portal_peers import AsyncPortal, CallerUnclear, PortalError, caller, peers
 async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Answer with the request, as JSON; ``/…/status/N`` sets the status."""
     if scope["type"] == "lifespan":
-        while True:
-            message = await receive()
-            await send({"type": f"{message['type']}.complete"})
-            if message["type"] == "lifespan.shutdown":
-                return
+        await _live(receive, send)
+        return
     body, more = b"", True
     while more:
         message = await receive()
@@ -45,9 +43,20 @@ async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
         answer = json.dumps(names).encode()
     await send({"type": "http.response.start", "status": status, "headers": fields})
     pieces = [b"a" * 1000] * 50 if path.endswith("/many") else [answer]
+    if path.endswith("/broken"):
+        await send({"type": "http.response.body", "body": b"a" * 1000, "more_body": True})
+        await asyncio.sleep(0.1)
+        raise asyncio.CancelledError
     for piece in pieces:
         await send({"type": "http.response.body", "body": piece, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
+
+
+async def _live(receive: Any, send: Any) -> None:
+    kind = ""
+    while kind != "lifespan.shutdown":
+        kind = (await receive())["type"]
+        await send({"type": f"{kind}.complete"})
 
 
 def echo_in_wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -1,4 +1,4 @@
-"""Who calls, by the requests of real frameworks, each given the same fields twice and once."""
+"""Who calls, by the requests of real frameworks; and calls from an event loop of trio's."""
 
 import json
 import os
@@ -10,6 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1]
 FRAMEWORKS = ["flask", "django", "aiohttp", "tornado", "quart", "starlette"]
+LOOPS = ["trio"]
 PROGRAM = """
 import asyncio, http.client, io, json, sys
 from portal_peers import CallerUnclear, caller
@@ -78,6 +79,20 @@ def starlette(fields):
             seen(WebSocket({**scope(fields), "type": "websocket"}, None, None))}
     return both.pop() if len(both) == 1 else str(both)
 
+async def call():
+    from portal_peers import AsyncPortal
+    from portal_peers.fake import FakePortal
+    fake = FakePortal()
+    fake.add_peer("Bob").respond(content=b"hello")
+    async with AsyncPortal(settings=fake.settings) as portal:
+        (bob,) = await portal.peers()
+        assert (await bob.put("/x", content=io.BytesIO(b"file"))).content == b"hello"
+        async with bob.stream("PUT", "/x", content=iter([b"a", b"b"])) as response:
+            assert [piece async for piece in response.aiter_bytes()] == [b"hello"]
+    assert [call.content for call in fake.calls] == [b"file", b"ab"]
+
+import trio
+trio.run(call)
 told = {name: [globals()[name](fields) for fields in (ONCE, TWICE, [])] for name in sys.argv[1:]}
 print(json.dumps(told))
 """
@@ -87,7 +102,7 @@ print(json.dumps(told))
 def test_each_frameworks_request_tells_who_calls(tmp_path: Path) -> None:
     folder = tmp_path / "frameworks"
     install = ("-m", "pip", "install", "-qq", "--disable-pip-version-check", "--target")
-    subprocess.run([sys.executable, *install, str(folder), *FRAMEWORKS], check=True)
+    subprocess.run([sys.executable, *install, str(folder), *FRAMEWORKS, *LOOPS], check=True)
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *FRAMEWORKS],

@@ -38,6 +38,7 @@ def test_a_call_goes_out_as_it_was_written(make: Make) -> None:
             PEER, "POST", path, content=b"x", headers={"X-Own": "1", "Portal-Token": "other"}
         )
         assert (got.status_code, got.text) == (200, "hello")
+        assert "s3cret" not in f"{got.request.headers.raw}", "which an app may log"
         (asked,) = server.asked
     assert asked.head.split(b"\r\n")[0] == f"POST {OWN}{path} HTTP/1.1".encode()
     assert (asked.all("host"), asked.all("portal-token")) == (["portal_core"], ["s3cret"])

@@ -1,13 +1,22 @@
 """The fixture ``portals``: real proxies, each with an app, on this machine."""
 
+import io
 import sys
 from pathlib import Path
 
 import pytest
 
 from apps import echo, echo_in_wsgi
-from portal_peers import NoSuchPeer, NotAllowed
-from portal_peers.testing import Portals
+from portal_peers import (
+    CallBrokenOff,
+    NoSuchPeer,
+    NotAllowed,
+    Peer,
+    Portal,
+    TokenRefused,
+    from_environment,
+)
+from portal_peers.testing import Portals, PortalUnderTest
 
 pytestmark = pytest.mark.more
 
@@ -46,6 +55,9 @@ def test_two_portals_know_each_other_and_their_owners(portals: Portals) -> None:
     (line,) = bob.log(listener="public", caller="peer", path="/peer/entries")
     assert (line["status"], line["mode"], line["caller_id"]) == (200, "sealed", ada.id)
 
+    _streams(peer)
+    _is_found_by_its_environment(ada)
+
     bob.allow("none")
     with pytest.raises(NotAllowed) as caught:
         peer.get("/peer/entries")
@@ -55,6 +67,32 @@ def test_two_portals_know_each_other_and_their_owners(portals: Portals) -> None:
     assert ada.portal.peers() == []
     with pytest.raises(NoSuchPeer):
         peer.get("/peer/entries")
+
+
+def _streams(peer: Peer) -> None:
+    upload = peer.put("/peer/x", content=io.BytesIO(b"x" * 3_000_000))
+    assert len(upload.json()["body"]) == 3_000_000
+    pieces = (b"y" * 1000 for _ in range(100))
+    assert len(peer.put("/peer/x", content=pieces).json()["body"]) == 100_000
+    with peer.stream("GET", "/peer/many") as response:
+        assert b"".join(response.iter_bytes()) == b"a" * 50_000
+    received = b""
+    with pytest.raises(CallBrokenOff), peer.stream("GET", "/peer/broken") as response:  # noqa: PT012
+        for piece in response.iter_bytes():
+            received += piece
+    assert len(received) <= 1000
+
+
+def _is_found_by_its_environment(ada: PortalUnderTest) -> None:
+    environment = ada.environment
+    for names in (("HTTP_PROXY",), ("PORTAL_CORE_URL", "PORTAL_TOKEN")):
+        settings = from_environment({name: environment[name] for name in names})
+        with Portal(settings=settings) as portal:
+            assert portal.whoareyou()["id"] == ada.id
+            assert len(portal.peers()) == 1
+    with Portal(ada.settings.url, token="wrong") as portal, pytest.raises(TokenRefused) as caught:
+        portal.peers()
+    assert (caught.value.code, caught.value.by) == ("token_unknown", "portal")
 
 
 def test_three_portals_with_an_app_of_wsgi(portals: Portals) -> None:

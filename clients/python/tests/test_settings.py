@@ -73,7 +73,7 @@ def test_no_token_shows() -> None:
 def test_the_environments_token_is_not_for_another_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORTAL_TOKEN", "mine")
     with Portal("http://elsewhere:1") as portal:
-        assert portal._settings.read_token() == ""
+        assert portal._transport._token == ""
 
 
 def test_a_token_is_read_from_its_file(tmp_path: Path) -> None:
