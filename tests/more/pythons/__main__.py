@@ -59,8 +59,8 @@ def _tested(version: str, program: Path, wheel: Path, folder: Path) -> str:
         # The path of a Unix socket has few bytes: short names.
         own = ("--basetemp", folder / "t", *_TESTS)
         subprocess.run([python, *words, *few, *own], cwd=ROOT, check=True)
-        theirs = [python, *words, "--basetemp", folder / "c"]
-        subprocess.run(theirs, cwd=_CLIENT, check=True, env=_with(ROOT))
+        theirs = ("--basetemp", folder / "c")
+        subprocess.run([python, *words, *theirs], cwd=_CLIENT, check=True, env=_with(ROOT))
         make_a_round_trip(python.with_name("portal-proxy"), folder)
     except subprocess.CalledProcessError as error:
         print(f"Python {version}: {error}", flush=True)
