@@ -71,6 +71,7 @@ lint: $(VENV)/dev.stamp ## ruff, mypy and the import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	cd clients/python && $(abspath $(BIN))/mypy
 	$(BIN)/lint-imports
 
 format: $(VENV)/dev.stamp ## lay the code out, and mend what ruff can mend
@@ -78,7 +79,7 @@ format: $(VENV)/dev.stamp ## lay the code out, and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 
 clean: ## remove the environment and the caches; the demo's state (its keys) stays
-	rm -rf $(VENV) .venv-bench .venv-apps .venv-autobahn .venv-servers .venv-pythons .pythons tests/more/*/node_modules bench/out *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-bench .venv-apps .venv-autobahn .venv-servers .venv-pythons .pythons tests/more/*/node_modules bench/out *.egg-info clients/python/*.egg-info clients/python/.mypy_cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # The environment. The stamps are made last, so what broke off is done again.
 $(VENV)/bin/python:
@@ -95,8 +96,9 @@ $(VENV)/run.stamp: pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
-$(VENV)/dev.stamp: pyproject.toml $(VENV)/run.stamp
+$(VENV)/dev.stamp: pyproject.toml clients/python/pyproject.toml $(VENV)/run.stamp
 	@echo "Installing the tools for tests into $(VENV); the first time this takes a minute ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable clients/python
 	@touch $@

@@ -1,8 +1,8 @@
 """Tests the proxy with each of the other Pythons: ``python -m tests.more.pythons [VERSION...]``.
 
 With each one: the tests of the core, of the files that people write and of those that the proxy
-writes, on the sources; and a round trip of two Portals from the wheel. One that can be had nowhere
-is skipped, and counted. Status 1 where something failed.
+writes, on the sources; those of the library for apps; and a round trip of two Portals from the
+wheel. One that can be had nowhere is skipped, and counted. Status 1 where something failed.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from .round_trip import make_a_round_trip
 VERSIONS = ("3.12", "3.13", "3.14", "3.15")
 ROOT = Path(__file__).resolve().parents[3]
 _TESTS = ("tests/core", "tests/config", "tests/state")
+_CLIENT = ROOT / "clients" / "python"
 _ENVIRONMENTS = ROOT / ".venv-pythons"
 _PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 
@@ -54,9 +55,12 @@ def _tested(version: str, program: Path, wheel: Path, folder: Path) -> str:
     try:
         python = _environment(version, program, wheel)
         words = ["-m", "pytest", "-q", "-n", "2", "-m", "not more", "-p", "no:cacheprovider"]
-        words += ["-p", "tests.more.pythons.few_examples"]
+        few = ("-p", "tests.more.pythons.few_examples")
         # The path of a Unix socket has few bytes: short names.
-        subprocess.run([python, *words, "--basetemp", folder / "t", *_TESTS], cwd=ROOT, check=True)
+        own = ("--basetemp", folder / "t", *_TESTS)
+        subprocess.run([python, *words, *few, *own], cwd=ROOT, check=True)
+        theirs = ("--basetemp", folder / "c")
+        subprocess.run([python, *words, *theirs], cwd=_CLIENT, check=True, env=_with(ROOT))
         make_a_round_trip(python.with_name("portal-proxy"), folder)
     except subprocess.CalledProcessError as error:
         print(f"Python {version}: {error}", flush=True)
@@ -65,6 +69,11 @@ def _tested(version: str, program: Path, wheel: Path, folder: Path) -> str:
         print(f"Python {version}: the round trip: {error}", flush=True)
         return "failed"
     return "passed"
+
+
+def _with(folder: Path) -> dict[str, str]:
+    """Return this environment, in which what is in ``folder`` can be imported."""
+    return {**os.environ, "PYTHONPATH": str(folder)}
 
 
 def _environment(version: str, program: Path, wheel: Path) -> Path:
@@ -77,6 +86,7 @@ def _environment(version: str, program: Path, wheel: Path) -> Path:
         # Without pip, which not every Python brings: ours installs for all.
         subprocess.run([program, "-m", "venv", "--without-pip", folder], check=True)
         _install(python, str(wheel), *_groups()["test"])
+        _install(python, "--no-deps", "--editable", str(_CLIENT))
         stamp.write_text(wanted, "utf-8")
     _install(python, "--force-reinstall", "--no-deps", str(wheel))
     return python
