@@ -20,7 +20,7 @@ from proxy.core.http.headers import (
     indexed,
     refuse_malformed,
 )
-from proxy.core.http.problem import refusal_response
+from proxy.core.http.problem import PEER_REFUSAL_FIELD, refusal_response
 from proxy.core.http1.framing import IN_CHUNKS
 from proxy.core.http1.grammar import RequestHead
 from proxy.core.log_line import ANSWERED, RequestLine
@@ -151,8 +151,10 @@ class OutboundRelay(Relay):
         self._client.resume()
 
     def _head(self, status: int, fields: Fields) -> None:
-        if self._call is not None:
-            self.line.peer_code = self._call.refusal.code
+        if self._call is not None and (code := self._call.refusal.code):
+            self.line.peer_code = code
+            if status >= 400:  # noqa: PLR2004 - no other response is a refusal
+                fields = (*fields, (PEER_REFUSAL_FIELD, code.encode("ascii")))
         self._send_head(status, fields)
         self._request = FORGOTTEN
 

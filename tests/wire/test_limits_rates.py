@@ -305,6 +305,7 @@ def test_an_app_is_told_that_its_peer_is_called_too_often(
         refused = exchange(mona.apps, raw)
         assert not is_let_in(refused)
         assert not refused.all("portal-refusal"), "which would say that it was Mona's own"
+        assert refused.all("portal-peer-refusal") == [b"rate_limited"]
         assert len(app.requests) == 1
         eventually(lambda: mona.lines(peer_code="rate_limited", status=429, outcome="answered"))
         assert Portal.MISTAKE not in mona.log + nora.log

@@ -98,4 +98,5 @@ def test_a_refusal_of_the_peer_reaches_the_app_as_it_is(world: World) -> None:
 
     assert (got.status, got.code) == (403, "not_allowed")
     assert got.all("portal-refusal") == []
+    assert got.all("portal-peer-refusal") == [b"not_allowed"]
     assert world.bob_app.received == b""

@@ -252,6 +252,15 @@ def test_a_refusal_from_the_peer_reaches_the_app_as_it_is(sealed: World) -> None
     sealed.peer.response = lambda opened: around(opened.envelope(padded(plaintext)))
     got = sealed.ask_peer("POST")
     assert (got.status, got.json()) == (403, {"code": "not_allowed"})
+    assert (got.all("portal-refusal"), got.all("portal-peer-refusal")) == ([], [b"not_allowed"])
+
+
+def test_a_peer_cannot_write_that_its_proxy_refused(sealed: World) -> None:
+    forged = ((b"portal-peer-refusal", b"rate_limited"),)
+    plaintext = message(403, forged, b'{"code": "rate_limited"}')
+    sealed.peer.response = lambda opened: around(opened.envelope(padded(plaintext)))
+    got = sealed.ask_peer("POST")
+    assert (got.status, got.all("portal-peer-refusal")) == (403, [])
 
 
 def test_a_replay_that_the_peer_proves_is_never_repeated(sealed: World) -> None:

@@ -75,7 +75,15 @@ give it for the next; so ``Cache-Control`` between Portals is ours, and says ``n
 RESTORED = {ours: apps for apps, ours in RENAMED_IN_RESPONSES.items()}
 
 _OURS = frozenset(
-    {b"portal-key", b"portal-to", b"portal-seal", b"portal-token", b"portal-refusal", *RESTORED}
+    {
+        b"portal-key",
+        b"portal-to",
+        b"portal-seal",
+        b"portal-token",
+        b"portal-refusal",
+        b"portal-peer-refusal",
+        *RESTORED,
+    }  # fmt: skip
 )
 NEVER_PASSING = _OF_ONE_HOP | _OURS
 """What passes in no direction, each as its ``spelling``."""

@@ -23,6 +23,12 @@ REFUSAL_FIELD = b"portal-refusal"
 A Token, the code; with ``;now=`` where the refusal tells our time, and ``;epoch=;memory=`` where it
 tells those, since HEAD gets no body.
 """
+PEER_REFUSAL_FIELD = b"portal-peer-refusal"
+"""Tells a calling app that the peer's proxy refused its call, and why: the code alone.
+
+Else it couldn't be told from what the peer's app answers in the same words. It is said of a proven
+refusal alone, by the proxy that the app asks: no peer's response can carry it.
+"""
 
 WEBSOCKET_VERSION = b"13"
 """The one version of WebSockets there is (RFC 6455); whoever asks for another is told of it."""

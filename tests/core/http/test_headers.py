@@ -58,6 +58,7 @@ def test_a_spelling_is_its_own_spelling(name: bytes) -> None:
     "name",
     [
         b"portal-key", b"portal-to", b"portal-seal", b"portal-token", b"portal-refusal",
+        b"portal-peer-refusal", b"Portal_Peer.Refusal",
         b"portal-app-signature", b"portal-app-signature-input", b"portal-app-content-digest",
         b"Portal-Key", b"portal_key", b"PORTAL.TO",
     ],
