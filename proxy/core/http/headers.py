@@ -83,7 +83,7 @@ _OURS = frozenset(
         b"portal-refusal",
         b"portal-peer-refusal",
         *RESTORED,
-    }  # fmt: skip
+    }
 )
 NEVER_PASSING = _OF_ONE_HOP | _OURS
 """What passes in no direction, each as its ``spelling``."""
