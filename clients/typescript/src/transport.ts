@@ -130,6 +130,8 @@ class Exchange {
       request.end();
       return;
     }
+    // Whoever streams may wait for the response before the first piece.
+    if (!payload.isReplayable) request.flushHeaders();
     let sent = 0;
     try {
       for await (const piece of payload.open()) {

@@ -16,8 +16,8 @@ export interface PortalsInit {
   app: string;
   /** Its app.json. */
   manifest: unknown;
-  /** The Portals' owners; all of them know each other. */
-  names?: readonly string[];
+  /** The Portals' owners, two or more; all of them know each other. */
+  names?: readonly [string, string, ...string[]];
   /** How the proxy's command is called. */
   command?: readonly string[];
 }
@@ -38,15 +38,17 @@ export interface RunningPortal {
   readonly publicPort: number;
   /** Asks the app from outside, as a stranger does. */
   visit(path: string): Promise<{ status: number; text: string }>;
+  /** Ends it, as when its machine is off. */
+  stop(): Promise<void>;
   /** What the proxy said so far. */
   log(): Promise<string>;
 }
 
-/** Portals that run. */
-export interface Portals extends Array<RunningPortal> {
+/** Portals that run, in the order of their names. */
+export type Portals = [RunningPortal, RunningPortal, ...RunningPortal[]] & {
   /** Ends them, and removes what they wrote. */
   close(): Promise<void>;
-}
+};
 
 const DOMAIN = "portal.localhost";
 const PATIENCE = 120_000;
@@ -91,7 +93,7 @@ async function start({ app, manifest, names = ["Ada", "Bob"], command }: Portals
     await close();
     throw error;
   }
-  return Object.assign([...made], { close });
+  return Object.assign([...made] as [OwnPortal, OwnPortal, ...OwnPortal[]], { close });
 }
 
 interface Ports {
@@ -143,18 +145,24 @@ class OwnPortal implements RunningPortal {
     await writeFile(join(folder, "proxy.yaml"), `upstream: http://127.0.0.1:${own}\n`);
     const url = `http://{short_id}.${DOMAIN}:${world}`;
     await this.#run("init", "--name", this.name, "--domain", DOMAIN, "--public-url", url);
-    this.id = (await this.#run("id")).trim();
-    this.host = `${this.#app}.${this.id.slice(0, 6)}.${DOMAIN}:${world}`;
-    const card = (await this.#run("card")).split("\n").find((line) => line.startsWith("portal:"));
-    if (!card) throw new Error("portal-proxy card printed none");
+    const card = (await this.#run("card")).trim();
+    const id = /^portal:([a-z0-9]{103})\?\S+$/.exec(card)?.[1];
+    if (id === undefined) throw new Error(`portal-proxy card printed none: ${card}`);
+    this.id = id;
+    this.host = `${this.#app}.${id.slice(0, 6)}.${DOMAIN}:${world}`;
     return { card, connect: `127.0.0.1:${world}` };
   }
 
   /** Lets it know the others. */
   async meet(others: readonly { card: string; connect: string }[]): Promise<void> {
-    for (const { card, connect } of others) await this.#run("peers", "add", card, "--connect", connect);
-    await this.#run("apps", "allow", this.#app, "all");
-    const token = (await this.#run("apps", "token", this.#app)).trim();
+    const coming = this.#run("apps", "token", this.#app);
+    const adding = async (): Promise<void> => {
+      for (const { card, connect } of others) {
+        await this.#run("peers", "add", card, "--connect", connect);
+      }
+      await this.#run("apps", "allow", this.#app, "all");
+    };
+    const [token] = await Promise.all([coming.then((printed) => printed.trim()), adding()]);
     const host = `127.0.0.1:${this.#ports.apps}`;
     const proxy = `http://${this.#app}:${token}@${host}`;
     this.environment = {
