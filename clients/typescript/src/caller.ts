@@ -1,6 +1,6 @@
 /** Who called: what the proxy says of each request that reaches the app. */
 
-import { BadIdentity } from "./errors.js";
+import { CallerUnclear } from "./errors.js";
 
 /** A request as Express, Fastify, `node:http`, Hono (`c.req.raw`) and `fetch` handlers have it. */
 export interface WithHeaders {
@@ -40,7 +40,7 @@ const NAME = /^[\x20-\x7e]*$/;
  * Who called, by the fields that the proxy sets. They are true only where nobody but the proxy
  * reaches the app. Without them a request is anybody's.
  *
- * @throws {BadIdentity} where they contradict themselves
+ * @throws {CallerUnclear} where they contradict themselves
  */
 export function caller(request: WithHeaders): Caller {
   const type = field(request, "x-ptl-client-type");
@@ -51,7 +51,7 @@ export function caller(request: WithHeaders): Caller {
   if ((type === "peer" || type === "terminal") && ID.test(id) && NAME.test(name)) {
     return { type, id, name: decoded(name) };
   }
-  throw new BadIdentity("The fields X-Ptl-Client-* of this request don't say who called");
+  throw new CallerUnclear("The fields X-Ptl-Client-* of this request don't say who called");
 }
 
 function field({ headers }: WithHeaders, name: string): string | undefined {
@@ -60,7 +60,7 @@ function field({ headers }: WithHeaders, name: string): string | undefined {
   for (const [key, value] of Object.entries(headers as Record<string, string | string[]>)) {
     if (key.toLowerCase() === name && value !== undefined) values.push(...[value].flat());
   }
-  if (values.length > 1) throw new BadIdentity(`The field ${name} is there more than once`);
+  if (values.length > 1) throw new CallerUnclear(`The field ${name} is there more than once`);
   return values[0];
 }
 
@@ -68,6 +68,6 @@ function decoded(name: string): string {
   try {
     return decodeURIComponent(name);
   } catch {
-    throw new BadIdentity("The field X-Ptl-Client-Name isn't well encoded");
+    throw new CallerUnclear("The field X-Ptl-Client-Name isn't well encoded");
   }
 }

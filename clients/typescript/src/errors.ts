@@ -73,5 +73,8 @@ export class UnexpectedStatus extends PortalError {
   }
 }
 
-/** The identity fields of a request contradict themselves, so nobody can say who called. */
-export class BadIdentity extends PortalError {}
+/**
+ * The fields that tell the caller contradict each other, or stand twice. The proxy sends each once, so
+ * somebody reached the app past it. Let the request fail.
+ */
+export class CallerUnclear extends PortalError {}

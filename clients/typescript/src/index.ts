@@ -12,7 +12,16 @@ export {
 export * from "./errors.js";
 export type { FieldsInit, Query } from "./message.js";
 export { Peer } from "./peer.js";
-export { peer, peers, Portal, portal, type AskInit, type CallInit, type PortalIdentity } from "./portal.js";
+export {
+  peer,
+  peers,
+  Portal,
+  portal,
+  whoareyou,
+  type AskInit,
+  type CallInit,
+  type PortalIdentity,
+} from "./portal.js";
 export * from "./refusals.js";
 export { expectOk, type PeerResponse } from "./response.js";
 export { fromEnvironment, type Environment, type Settings } from "./settings.js";

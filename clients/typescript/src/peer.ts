@@ -6,8 +6,8 @@ import { expectOk, type PeerResponse } from "./response.js";
 /** What is known of a peer. */
 export interface PeerFacts {
   id: string;
-  name: string | undefined;
-  isReachable: boolean | undefined;
+  name: string;
+  isReachable: boolean;
 }
 
 /** A peer, and calls to it. Each gives what `fetch` would give, or throws a `PortalError`. */
@@ -15,9 +15,9 @@ export class Peer {
   /** By this your data is kept: it never changes, and nobody else has it. */
   readonly id: string;
   /** What the owner calls the peer. It may change. */
-  readonly name: string | undefined;
+  readonly name: string;
   /** Whether it proved lately who it is: a hint for people. Only a call is a test. */
-  readonly isReachable: boolean | undefined;
+  readonly isReachable: boolean;
   readonly #portal: Portal;
 
   constructor(portal: Portal, { id, name, isReachable }: PeerFacts) {
@@ -28,7 +28,7 @@ export class Peer {
   }
 
   request(method: string, path: string, init?: CallInit): Promise<PeerResponse> {
-    return this.#portal.call(this.id, method, path, init);
+    return this.#portal.request(this.id, method, path, init);
   }
 
   get(path: string, init?: CallInit): Promise<PeerResponse> {
@@ -37,6 +37,10 @@ export class Peer {
 
   head(path: string, init?: CallInit): Promise<PeerResponse> {
     return this.request("HEAD", path, init);
+  }
+
+  options(path: string, init?: CallInit): Promise<PeerResponse> {
+    return this.request("OPTIONS", path, init);
   }
 
   post(path: string, init?: CallInit): Promise<PeerResponse> {

@@ -50,7 +50,7 @@ interface Listed {
 
 /** Longer than the 105 s after which the proxy gives a peer up, so that its word is heard. */
 const SILENCE = 120_000;
-const MOST_REDIRECTS = 10;
+const MOST_REDIRECTS = 20;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 const MOST_OF_A_LIST = 64 * 1024 * 1024;
 
@@ -88,33 +88,37 @@ export class Portal {
     return listed.map((entry) => this.#listed(entry));
   }
 
-  /** The peer with this ID, or six or more characters of its beginning, as the Portal knows it. */
-  async find(id: string, init: AskInit = {}): Promise<Peer> {
+  /**
+   * One peer, by its ID or six characters or more of its beginning.
+   *
+   * @throws {NoSuchPeer}
+   */
+  async peer(id: string, init: AskInit = {}): Promise<Peer> {
     checkId(id);
     return this.#listed(await this.#ask(`/protected/peers/${id}`, init));
   }
 
-  /** The peer with this ID, to be called. Nothing is asked: whether there is one, a call tells. */
-  peer(id: string): Peer {
-    checkId(id);
-    return new Peer(this, { id, name: undefined, isReachable: undefined });
-  }
-
-  /** The Portal that the app runs on. */
-  async whoami(init: AskInit = {}): Promise<PortalIdentity> {
+  /** What the Portal that the app runs on says of itself. */
+  async whoareyou(init: AskInit = {}): Promise<PortalIdentity> {
     const told = (await this.#ask("/public/meta/whoareyou", init)) as PortalIdentity | null;
     if (typeof told?.id !== "string") throw new NotAPortal("The Portal doesn't say who it is");
     return told;
   }
 
   /**
-   * Calls the same app at a peer. Other than `fetch` it sends the path byte for byte.
+   * Calls the same app at a peer of which only the ID is known. Other than `fetch` it sends the path
+   * byte for byte.
    *
    * @throws {Refused} where a proxy refused it
    * @throws {PortalError} where it failed otherwise
    * @throws {TypeError} where it can't be sent as it is
    */
-  async call(id: string, method: string, path: string, init: CallInit = {}): Promise<PeerResponse> {
+  async request(
+    id: string,
+    method: string,
+    path: string,
+    init: CallInit = {},
+  ): Promise<PeerResponse> {
     checkId(id);
     let call = callOf(method, path, init);
     for (let redirects = 0; ; redirects++) {
@@ -247,7 +251,12 @@ export function peers(init?: AskInit & { name?: string }): Promise<Peer[]> {
   return portal().peers(init);
 }
 
-/** The peer with this ID, to be called. */
-export function peer(id: string): Peer {
-  return portal().peer(id);
+/** One peer, by its ID or a beginning of it. */
+export function peer(id: string, init?: AskInit): Promise<Peer> {
+  return portal().peer(id, init);
+}
+
+/** What the Portal says of itself. */
+export function whoareyou(init?: AskInit): Promise<PortalIdentity> {
+  return portal().whoareyou(init);
 }

@@ -5,7 +5,7 @@ import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import express from "express";
 import { Hono } from "hono";
-import { BadIdentity, caller, type WithHeaders } from "portal-peers";
+import { CallerUnclear, caller, type WithHeaders } from "portal-peers";
 
 const ID = "8271dd".padEnd(103, "a");
 const PEER = { "X-Ptl-Client-Type": "peer", "X-Ptl-Client-Id": ID, "X-Ptl-Client-Name": "Bj%C3%B6rn 100%25" };
@@ -84,11 +84,11 @@ const CONTRADICTIONS: [string, WithHeaders["headers"]][] = [
 
 for (const [what, headers] of CONTRADICTIONS) {
   test(`fields that contradict themselves are an error: ${what}`, () => {
-    assert.throws(() => caller({ headers }), BadIdentity);
+    assert.throws(() => caller({ headers }), CallerUnclear);
   });
 }
 
 test("a field that is there twice on the wire is an error", async () => {
   const twice = ["X-Ptl-Client-Type", "peer", "X-Ptl-Client-Id", ID, "X-Ptl-Client-Id", "b8rk3f"];
-  assert.deepEqual(await asked(plain, twice), { status: 500, said: "BadIdentity" });
+  assert.deepEqual(await asked(plain, twice), { status: 500, said: "CallerUnclear" });
 });

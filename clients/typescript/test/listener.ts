@@ -2,9 +2,9 @@
 
 import { once } from "node:events";
 import { createServer, type AddressInfo, type Socket } from "node:net";
-import { Portal } from "portal-peers";
+import { Peer, Portal } from "portal-peers";
 
-export const ID = "8271dd";
+const ID = "8271dd";
 export const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /** What a connection does with all that it got so far. */
@@ -58,4 +58,9 @@ export function after(end: string, answer = OK): Answering {
   return (got, socket) => {
     if (got.endsWith(end)) socket.write(answer, "latin1");
   };
+}
+
+/** A peer of a Portal's, of which nobody has heard. */
+export function peerAt(portal: Portal): Peer {
+  return new Peer(portal, { id: ID, name: "Bob", isReachable: true });
 }

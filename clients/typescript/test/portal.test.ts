@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  BadIdentity,
+  CallerUnclear,
   Busy,
   caller,
   CallBrokenOff,
@@ -52,9 +52,9 @@ test("the peers are listed, and found by name, ID and the beginning of one", asy
   assert.deepEqual(seen, [["Bob", true], ["Cleo", false]]);
   assert.deepEqual((await portal.peers({ name: "bo" })).map(({ id }) => id), [made.id]);
   assert.deepEqual((await portal.peers({ name: "b&name=cleo" })), []);
-  assert.equal((await portal.find(made.id.slice(0, 6))).name, "Bob");
-  assert.equal((await portal.whoami()).id, fake.id);
-  await assert.rejects(portal.find("zzzzzz"), NoSuchPeer);
+  assert.equal((await portal.peer(made.id.slice(0, 6))).name, "Bob");
+  assert.equal((await portal.whoareyou()).id, fake.id);
+  await assert.rejects(portal.peer("zzzzzz"), NoSuchPeer);
 });
 
 test("a peer's app gets the call as it was made, and who called", async () => {
@@ -71,7 +71,7 @@ test("a peer's app gets the call as it was made, and who called", async () => {
   assert.equal(call?.headers.get("portal-token"), null);
 });
 
-for (const method of ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"] as const) {
+for (const method of ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"] as const) {
   test(`there is a function for ${method}`, async () => {
     const { fake, peer } = bob(() => new Response(null, { status: 204 }));
     const name = method.toLowerCase() as "get";
@@ -218,11 +218,11 @@ for (const to of ["http://evil.example/", "//evil.example/", "/internal/call_pee
 test("redirects without end, unwanted ones, and ones that need a stream again are errors", async () => {
   const { fake, peer } = bob(({ url }) => new Response(null, { status: 307, headers: { location: url.slice(-1) } }));
   await assert.rejects(peer.get("/x"), RedirectRefused);
-  assert.equal(fake.calls.length, 11);
+  assert.equal(fake.calls.length, 21);
   await assert.rejects(peer.get("/x", { redirect: "error" }), RedirectRefused);
   const body = ReadableStream.from([Buffer.from("a")]) as ReadableStream<Uint8Array>;
   await assert.rejects(peer.post("/x", { body }), RedirectRefused);
-  assert.equal(fake.calls.length, 13);
+  assert.equal(fake.calls.length, 23);
 });
 
 test("a 304 and a redirect without a place are responses", async () => {
@@ -272,7 +272,7 @@ test("a fake that listens serves code that goes by the environment", async (t) =
 
 test("an app of a fake that throws is told as one that failed", async () => {
   const { peer } = bob(() => {
-    throw new BadIdentity("x");
+    throw new CallerUnclear("x");
   });
   await assert.rejects(peer.post("/"), (error: Refused) => error.code === "app_failed" && error.by === "peer");
 });

@@ -15,7 +15,7 @@ import {
   PortalUnreachable,
   type CallInit,
 } from "portal-peers";
-import { after, afterHead, ID, listen, OK, type Answering, type Listener } from "./listener.js";
+import { after, afterHead, listen, OK, peerAt, type Answering, type Listener } from "./listener.js";
 
 const TOKEN = "Zm9yLXRlc3RzLWFsb25lLWFuZC1ub3RoaW5nLWVsc2U";
 const NEVER: Answering = () => {};
@@ -35,14 +35,14 @@ function head(received: string | undefined): { line: string; fields: string[]; b
 test("a path goes out byte for byte, where fetch would ask another peer", async (t) => {
   const { portal, received } = await listening(t, afterHead(OK));
   const path = "/peer/../../b8rk3f/./x\\y//%2e%2E;a?q='|^{}&../..";
-  assert.equal(await (await portal.peer(ID).get(path)).text(), "ok");
+  assert.equal(await (await peerAt(portal).get(path)).text(), "ok");
   assert.equal(head(received[0]).line, `GET /internal/call_peer/8271dd${path} HTTP/1.1`);
   assert.ok(!new URL(`http://x/internal/call_peer/8271dd${path}`).pathname.includes("8271dd"));
 });
 
 test("only what is needed is said: Host is the Portal's name, and there is one token", async (t) => {
   const { portal, received } = await listening(t, afterHead(OK), TOKEN);
-  await (await portal.peer(ID).get("/", { headers: { "X-Own": "é" } })).text();
+  await (await peerAt(portal).get("/", { headers: { "X-Own": "é" } })).text();
   assert.deepEqual(head(received[0]).fields, [
     "Host: portal_core",
     `portal-token: ${TOKEN}`,
@@ -89,7 +89,7 @@ for (const method of ["POST", "DELETE", "GET"]) {
       const { portal, received } = await listening(t, (got, socket) => {
         if (head(got).body === body && got.includes("\r\n\r\n")) socket.write(OK);
       });
-      await (await portal.peer(ID).request(method, "/", init())).text();
+      await (await peerAt(portal).request(method, "/", init())).text();
       const seen = head(received[0]);
       assert.deepEqual(seen.fields, ["Host: portal_core", ...fields, "Connection: keep-alive"]);
       assert.equal(seen.body, body);
@@ -101,7 +101,7 @@ test("a form goes out with its boundary", async (t) => {
   const form = new FormData();
   form.set("file", new Blob(["hi"]), "a.txt");
   const { portal, received } = await listening(t, after("0\r\n\r\n"));
-  await (await portal.peer(ID).post("/", { body: form })).text();
+  await (await peerAt(portal).post("/", { body: form })).text();
   const { fields, body } = head(received[0]);
   const type = fields.find((field) => field.startsWith("content-type: multipart/form-data; boundary="));
   assert.ok(type && body.includes(type.split("boundary=")[1] ?? "?") && body.includes("a.txt"));
@@ -109,7 +109,7 @@ test("a form goes out with its boundary", async (t) => {
 
 test("a POST without a body says so", async (t) => {
   const { portal, received } = await listening(t, afterHead(OK));
-  await (await portal.peer(ID).post("/")).text();
+  await (await peerAt(portal).post("/")).text();
   assert.ok(head(received[0]).fields.includes("Content-Length: 0"));
 });
 
@@ -117,7 +117,7 @@ for (const [what, pieces] of [["more", ["ab", "GET /protected/peers HTTP/1.1\r\n
   test(`a stream with ${what} bytes than were told breaks off, and nothing of it is a request`, async (t) => {
     const { portal, received, closed } = await listening(t, NEVER);
     const init = { body: streamOf(...pieces), headers: { "content-length": "2" } };
-    await assert.rejects(portal.peer(ID).post("/", init), TypeError);
+    await assert.rejects(peerAt(portal).post("/", init), TypeError);
     await closed[0];
     assert.ok(!received.join("").includes("/protected/peers"));
   });
@@ -129,7 +129,7 @@ test("a body that fails breaks the call off, and its error is told", async (t) =
     yield "a part";
     throw new RangeError("out of paper");
   }
-  await assert.rejects(portal.peer(ID).post("/", { body: failing() }), /out of paper/);
+  await assert.rejects(peerAt(portal).post("/", { body: failing() }), /out of paper/);
   await closed[0];
   assert.ok(!(received[0] ?? "").includes("0\r\n\r\n"), "which would make the part a whole");
 });
@@ -137,7 +137,7 @@ test("a body that fails breaks the call off, and its error is told", async (t) =
 for (const wrong of [{ body: 5 as never }, { body: "x", json: 1 }, { json: () => {} }, { timeout: -1 }, { headers: { "content-length": "3" } }]) {
   test(`nothing is sent of what can't be: ${Object.keys(wrong)} ${typeof Object.values(wrong)[0]}`, async (t) => {
     const { portal, received } = await listening(t, NEVER);
-    await assert.rejects(portal.peer(ID).post("/", wrong), TypeError);
+    await assert.rejects(peerAt(portal).post("/", wrong), TypeError);
     assert.deepEqual(received, []);
   });
 }
@@ -152,7 +152,7 @@ test("both bodies stream at once", async (t) => {
   });
   const asking = new TransformStream<Uint8Array, Uint8Array>();
   const writer = asking.writable.getWriter();
-  const response = await portal.peer(ID).post("/", { body: asking.readable });
+  const response = await peerAt(portal).post("/", { body: asking.readable });
   const reader = response.body!.getReader();
   for (const word of ["one", "two"]) {
     await writer.write(Buffer.from(word));
@@ -176,7 +176,7 @@ test("a response before the end of the request stops the request's body", async 
       isStopped = true;
     }
   }
-  const response = await portal.peer(ID).post("/", { body: endless() });
+  const response = await peerAt(portal).post("/", { body: endless() });
   assert.equal(await response.text(), "ok");
   await closed[0];
   await new Promise((resolve) => setImmediate(resolve));
@@ -195,7 +195,7 @@ test("pieces arrive as they are sent, and a slow reader makes the sender wait", 
     more();
   });
   const before = process.memoryUsage().arrayBuffers;
-  const response = await portal.peer(ID).get("/");
+  const response = await peerAt(portal).get("/");
   let last = -1;
   while (last !== sent) {
     last = sent;
@@ -207,7 +207,7 @@ test("pieces arrive as they are sent, and a slow reader makes the sender wait", 
 
 test("leaving a stream ends the call", async (t) => {
   const { portal, closed } = await listening(t, afterHead("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"));
-  for await (const piece of portal.peer(ID).stream("GET", "/")) {
+  for await (const piece of peerAt(portal).stream("GET", "/")) {
     assert.equal(Buffer.from(piece).toString(), "a");
     break;
   }
@@ -226,7 +226,7 @@ for (const [what, answer] of BROKEN) {
       const { portal } = await listening(t, (got, socket) => {
         if (got.endsWith("\r\n\r\n")) socket.end(answer);
       });
-      const response = await portal.peer(ID).request(method, "/");
+      const response = await peerAt(portal).request(method, "/");
       await assert.rejects(response.text(), (error: PortalError) => {
         return error instanceof CallBrokenOff && error.perhapsCarriedOut === (method === "POST");
       });
@@ -245,7 +245,7 @@ const NO_PORTAL: [string, string][] = [
 for (const [what, answer] of NO_PORTAL) {
   test(`what isn't a Portal is told as such: ${what}`, async (t) => {
     const { portal, closed } = await listening(t, afterHead(answer));
-    await assert.rejects(portal.peer(ID).get("/"), NotAPortal);
+    await assert.rejects(peerAt(portal).get("/"), NotAPortal);
     if (what !== "a mark without a code") await closed[0];
   });
 }
@@ -255,8 +255,8 @@ test("a connection that ends without a response leaves it open what became of th
   const isBrokenOff = (perhaps: boolean) => (error: PortalError) => {
     return error instanceof CallBrokenOff && error.perhapsCarriedOut === perhaps && error.isRetriable !== perhaps;
   };
-  await assert.rejects(portal.peer(ID).get("/"), isBrokenOff(false));
-  await assert.rejects(portal.peer(ID).post("/"), isBrokenOff(true));
+  await assert.rejects(peerAt(portal).get("/"), isBrokenOff(false));
+  await assert.rejects(peerAt(portal).post("/"), isBrokenOff(true));
 });
 
 test("nobody there is told as such, and that nothing was sent", async () => {
@@ -265,7 +265,7 @@ test("nobody there is told as such, and that nothing was sent", async () => {
   const { port } = server.address() as { port: number };
   server.close();
   await once(server, "close");
-  await assert.rejects(new Portal({ url: `http://127.0.0.1:${port}` }).peer(ID).post("/"), (error: PortalError) => {
+  await assert.rejects(peerAt(new Portal({ url: `http://127.0.0.1:${port}` })).post("/"), (error: PortalError) => {
     return error instanceof PortalUnreachable && error.isRetriable && !error.perhapsCarriedOut;
   });
 });
@@ -278,7 +278,7 @@ test("a socket in the file system does as well", async (t) => {
   t.after(() => server.close());
   await once(server, "listening");
   const portal = new Portal({ url: `unix:${path}` });
-  assert.equal(await (await portal.peer(ID).get("/")).text(), "ok");
+  assert.equal(await (await peerAt(portal).get("/")).text(), "ok");
 });
 
 test("the token file is read anew for each call", async (t) => {
@@ -288,7 +288,7 @@ test("the token file is read anew for each call", async (t) => {
   t.after(() => portal.close());
   for (const token of ["first", "second"]) {
     await writeFile(file, `${token}\n`);
-    await (await portal.peer(ID).get("/")).text();
+    await (await peerAt(portal).get("/")).text();
     assert.ok(received.join("").endsWith(`portal-token: ${token}\r\nConnection: keep-alive\r\n\r\n`));
   }
 });
@@ -304,22 +304,22 @@ test("silence ends the call, and a body that moves doesn't", async (t) => {
     }, 250);
   });
   const init = { timeout: 1500 };
-  assert.equal(await (await portal.peer(ID).get("/moves", init)).text(), "aaaaaaaa");
-  await assert.rejects(portal.peer(ID).post("/", init), (error: PortalError) => {
+  assert.equal(await (await peerAt(portal).get("/moves", init)).text(), "aaaaaaaa");
+  await assert.rejects(peerAt(portal).post("/", init), (error: PortalError) => {
     return error instanceof CallTimedOut && error.perhapsCarriedOut;
   });
 });
 
 test("silence in the middle of a response ends it", async (t) => {
   const { portal } = await listening(t, afterHead("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart"));
-  const response = await portal.peer(ID).get("/", { timeout: 300 });
+  const response = await peerAt(portal).get("/", { timeout: 300 });
   await assert.rejects(response.text(), CallTimedOut);
 });
 
 test("who doesn't read for a while loses nothing by it", async (t) => {
   const size = 4 * 2 ** 20;
   const { portal } = await listening(t, afterHead(`HTTP/1.1 200 OK\r\nContent-Length: ${size}\r\n\r\n${"x".repeat(size)}`));
-  const response = await portal.peer(ID).get("/", { timeout: 200 });
+  const response = await peerAt(portal).get("/", { timeout: 200 });
   await new Promise((resolve) => setTimeout(resolve, 800));
   assert.equal((await response.arrayBuffer()).byteLength, size);
 });
@@ -329,14 +329,14 @@ test("a signal ends a call before, while it waits, and in its body, with the sig
     if (got.includes("/body")) socket.write("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart");
   });
   const isMine = (error: unknown): boolean => error === "enough";
-  await assert.rejects(portal.peer(ID).get("/", { signal: AbortSignal.abort("enough") }), isMine);
+  await assert.rejects(peerAt(portal).get("/", { signal: AbortSignal.abort("enough") }), isMine);
   assert.deepEqual(received, []);
   const waiting = new AbortController();
-  const called = portal.peer(ID).get("/", { signal: waiting.signal });
+  const called = peerAt(portal).get("/", { signal: waiting.signal });
   setTimeout(() => waiting.abort("enough"), 50);
   await assert.rejects(called, isMine);
   const reading = new AbortController();
-  const response = await portal.peer(ID).get("/body", { signal: reading.signal });
+  const response = await peerAt(portal).get("/body", { signal: reading.signal });
   const text = response.text();
   setTimeout(() => reading.abort("enough"), 50);
   await assert.rejects(text, isMine);
@@ -345,14 +345,14 @@ test("a signal ends a call before, while it waits, and in its body, with the sig
 
 test("one connection carries several calls, one after the other", async (t) => {
   const { portal, received } = await listening(t, afterHead(OK));
-  for (let left = 3; left > 0; left--) await (await portal.peer(ID).get("/")).text();
+  for (let left = 3; left > 0; left--) await (await peerAt(portal).get("/")).text();
   assert.equal(received.length, 1);
 });
 
 test("a head of 64 KiB comes through, with fields that are there more than once", async (t) => {
   const answer = `HTTP/1.1 200 OK\r\nX-Long: ${"x".repeat(65_000)}\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: 0\r\n\r\n`;
   const { portal } = await listening(t, afterHead(answer));
-  const { headers } = await portal.peer(ID).get("/");
+  const { headers } = await peerAt(portal).get("/");
   assert.equal(headers.get("x-long")?.length, 65_000);
   assert.deepEqual(headers.getSetCookie(), ["a=1", "b=2"]);
 });
@@ -362,7 +362,7 @@ for (const [method, status] of [["HEAD", 200], ["GET", 204], ["GET", 304]] as co
     const length = status === 204 ? "" : "Content-Length: 7\r\n";
     const { portal, received } = await listening(t, afterHead(`HTTP/1.1 ${status} X\r\n${length}ETag: "1"\r\n\r\n`));
     for (let left = 2; left > 0; left--) {
-      const response = await portal.peer(ID).request(method, "/");
+      const response = await peerAt(portal).request(method, "/");
       assert.deepEqual([response.status, response.body, response.headers.get("etag")], [status, null, '"1"']);
     }
     assert.equal(received.length, 1);
@@ -377,6 +377,6 @@ test("no variable for proxies changes the way", async (t) => {
     delete process.env["NODE_USE_ENV_PROXY"];
     delete process.env["HTTP_PROXY"];
   });
-  await (await portal.peer(ID).get("/")).text();
+  await (await peerAt(portal).get("/")).text();
   assert.equal(received.length, 1);
 });

@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { CallBrokenOff } from "../errors.js";
 import { Portal } from "../portal.js";
-import type { Peer } from "../peer.js";
+import { Peer } from "../peer.js";
 import type { RefusedBy } from "../refusals.js";
 import type { Environment } from "../settings.js";
 import type { CoreRequest, CoreResponse, Transport } from "../transport.js";
@@ -79,7 +79,8 @@ export class FakePortal {
 
   /** One of its peers, to be called without a network. */
   peer(peer: FakePeer): Peer {
-    return this.portal().peer(peer.id);
+    const { id, name, isReachable } = peer;
+    return new Peer(this.portal(), { id, name, isReachable });
   }
 
   /**

@@ -76,8 +76,8 @@ after(async () => {
 test("the peers are listed, and can be found", async () => {
   const { portal, id } = running[0];
   assert.deepEqual([bob.id, bob.name, bob.isReachable], [running[1].id, "Bob", true]);
-  assert.equal((await portal.find(bob.id.slice(0, 8))).id, bob.id);
-  assert.equal((await portal.whoami()).id, id);
+  assert.equal((await portal.peer(bob.id.slice(0, 8))).id, bob.id);
+  assert.equal((await portal.whoareyou()).id, id);
   assert.deepEqual(await portal.peers({ name: "nobody" }), []);
 });
 
@@ -148,11 +148,11 @@ test("a signal ends a call", async () => {
 });
 
 const REFUSED: [what: string, made: () => Promise<unknown>, kind: typeof Refused, code: string, by: string][] = [
-  ["an unknown peer", () => running[0].portal.peer("zzzzzz").get("/"), NoSuchPeer, "no_such_peer", "portal"],
+  ["an unknown peer", () => running[0].portal.request("zzzzzz", "GET", "/"), NoSuchPeer, "no_such_peer", "portal"],
   ["a private path", () => bob.get("/private"), NotAllowed, "not_allowed", "peer"],
   ["the same to HEAD", () => bob.head("/private"), NotAllowed, "not_allowed", "peer"],
   ["no token", () => stranger().peers(), TokenRefused, "token_required", "portal"],
-  ["a wrong token", () => stranger("wrong").peer(bob.id).post("/"), TokenRefused, "token_unknown", "portal"],
+  ["a wrong token", () => stranger("wrong").request(bob.id, "POST", "/"), TokenRefused, "token_unknown", "portal"],
   ["a dot segment", () => bob.get("/peer/../../b8rk3f/x"), BY_CODE.get("bad_target")!, "bad_target", "portal"],
 ];
 
