@@ -7,6 +7,7 @@
  */
 
 import { Agent, request as httpRequest, type ClientRequest, type IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
 import type { Payload } from "./body.js";
 import { CallBrokenOff, CallTimedOut, NotAPortal, PortalUnreachable } from "./errors.js";
 import type { Address } from "./settings.js";
@@ -40,6 +41,7 @@ export interface Transport {
 }
 
 const IDLE = 4_000;
+const CONNECTING = 10_000;
 /** The largest head that the proxy passes on, with room for the fields that it adds. */
 const MOST_HEAD = 128 * 1024;
 const BUFFERED = 64 * 1024;
@@ -77,6 +79,7 @@ class Exchange {
   readonly #request: ClientRequest;
   readonly #onAbort = (): void => this.#fail(this.#asked.signal?.reason as Error);
   #reject: ((reason: Error) => void) | undefined;
+  readonly #onSilence = (): void => this.#endIfSilent();
   #isConnected = false;
   #response: IncomingMessage | undefined;
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
@@ -101,11 +104,7 @@ class Exchange {
     });
     asked.signal?.addEventListener("abort", this.#onAbort, { once: true });
     this.#request
-      .on("socket", (socket) => {
-        if (!socket.connecting) this.#isConnected = true;
-        else socket.once("connect", () => (this.#isConnected = true));
-      })
-      .on("timeout", () => this.#onSilence())
+      .on("socket", (socket) => this.#begun(socket))
       .on("error", (error) => this.#fail(this.#failureOf(error)))
       .on("upgrade", (_, socket) => {
         socket.destroy();
@@ -121,6 +120,20 @@ class Exchange {
         }
       });
     void this.#sendBody();
+  }
+
+  #begun(socket: Socket): void {
+    socket.on("timeout", this.#onSilence);
+    if (!socket.connecting) {
+      this.#isConnected = true;
+      return;
+    }
+    const late = (): void => this.#fail(this.#failureOf(new Error("no connection in 10 s")));
+    const timer = setTimeout(late, CONNECTING);
+    socket.once("close", () => clearTimeout(timer)).once("connect", () => {
+      clearTimeout(timer);
+      this.#isConnected = true;
+    });
   }
 
   async #sendBody(): Promise<void> {
@@ -200,7 +213,7 @@ class Exchange {
     );
   }
 
-  #onSilence(): void {
+  #endIfSilent(): void {
     const isWaitingForReader = this.#response?.isPaused() ?? false;
     if (isWaitingForReader) return;
     const { method, timeout } = this.#asked;
@@ -227,16 +240,22 @@ class Exchange {
   }
 
   #finish(): void {
-    this.#asked.signal?.removeEventListener("abort", this.#onAbort);
+    this.#letGo();
     this.#controller?.close();
     this.#controller = undefined;
     // A connection on which the rest of a body would follow carries no other request.
     if (!this.#request.writableEnded) this.#request.destroy();
   }
 
+  /** What was listened to lives on: the signal may be for more calls, and so may the connection. */
+  #letGo(): void {
+    this.#asked.signal?.removeEventListener("abort", this.#onAbort);
+    this.#request.socket?.off("timeout", this.#onSilence);
+  }
+
   /** Ends both directions. Whoever waits is told, once. */
   #fail(reason: Error): void {
-    this.#asked.signal?.removeEventListener("abort", this.#onAbort);
+    this.#letGo();
     this.#reject?.(reason);
     this.#reject = undefined;
     this.#controller?.error(reason);

@@ -324,6 +324,23 @@ test("who doesn't read for a while loses nothing by it", async (t) => {
   assert.equal((await response.arrayBuffer()).byteLength, size);
 });
 
+test("silence behind a pause of the reader's ends the call as well", async (t) => {
+  const { portal, closed } = await listening(t, (_, socket) => {
+    socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n${"x".repeat(500_000)}`);
+  });
+  const response = await portal.request("8271dd", "GET", "/", { timeout: 200 });
+  await new Promise((resolve) => setTimeout(resolve, 800));
+  await assert.rejects(response.arrayBuffer(), CallTimedOut);
+  await closed[0];
+});
+
+test("without a timeout nothing ends a silent call", async (t) => {
+  const { portal } = await listening(t, (got, socket) => {
+    if (got.endsWith("\r\n\r\n")) setTimeout(() => socket.write(OK), 5_000);
+  });
+  assert.equal(await (await peerAt(portal).get("/", { timeout: 0 })).text(), "ok");
+});
+
 test("a signal ends a call before, while it waits, and in its body, with the signal's reason", async (t) => {
   const { portal, closed, received } = await listening(t, (got, socket) => {
     if (got.includes("/body")) socket.write("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart");
