@@ -29,7 +29,7 @@ const TEMPORARY = new Set([
 /** Somebody got the call, or a part of it, before it was refused. */
 const PERHAPS = new Set([
   ...["answer_too_large", "app_failed", "app_timeout", "envelope_broken", "internal"],
-  ...["outcome_unknown", "replayed"],
+  ...["outcome_unknown", "redirects_to_itself", "replayed"],
 ]);
 
 /** A proxy refused the call. The class tells why; for a code that isn't known here it is this one. */
@@ -102,10 +102,11 @@ const CODES: readonly (readonly [typeof Refused, readonly string[]])[] = [
   [
     CallNotCarried,
     [
-      ...["answer_too_large", "bad_field", "bad_request", "bad_target", "cannot_hold"],
-      ...["head_too_large", "length_required", "method_not_allowed", "not_found"],
-      ...["request_timeout", "target_too_long", "too_large", "upgrade_unsupported"],
-      ...["version_unsupported"],
+      ...["answer_too_large", "bad_field", "bad_request", "bad_target", "bad_tunnel"],
+      ...["cannot_hold", "from_a_browser", "head_too_large", "length_required"],
+      ...["method_not_allowed", "no_internet", "not_found", "request_timeout"],
+      ...["target_too_long", "too_large", "upgrade_unsupported", "version_unsupported"],
+      ...["write_http"],
     ],
   ],
   [Busy, ["app_busy", "rate_limited", "too_many_connections", "too_many_requests"]],
@@ -122,7 +123,8 @@ const CODES: readonly (readonly [typeof Refused, readonly string[]])[] = [
     PortalsDisagree,
     [
       ...["digest_mismatch", "key_mismatch", "misdirected", "mode_not_accepted"],
-      ...["no_sealing_key", "out_of_time", "proof_required", "signature_coverage"],
+      ...["no_sealing_key", "out_of_time", "proof_required", "redirects_to_itself"],
+      ...["signature_coverage"],
       ...["signature_invalid", "signature_malformed", "wrong_envelope", "wrong_recipient"],
     ],
   ],
