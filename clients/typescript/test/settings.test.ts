@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { mkdtemp, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fromEnvironment, NotConfigured, Portal, type Environment, type Settings } from "portal-peers";
+import { folderFor } from "./folder.js";
 
 const TOKEN = "Zm9yLXRlc3RzLWFsb25lLWFuZC1ub3RoaW5nLWVsc2U";
 const PROXY = `http://guestbook:${TOKEN}@127.0.0.1:8081`;
@@ -69,8 +69,8 @@ test("a token file that isn't there is an error with its name, and nothing is se
   });
 });
 
-test("what is in a token file and is none isn't shown", async () => {
-  const file = join(await mkdtemp(join(tmpdir(), "token-")), "token");
+test("what is in a token file and is none isn't shown", async (t) => {
+  const file = join(await folderFor(t), "token");
   await writeFile(file, `${TOKEN}\n${TOKEN}`);
   const portal = new Portal({ url: "http://127.0.0.1:9", tokenFile: file });
   await assert.rejects(portal.peers(), (error: Error) => {

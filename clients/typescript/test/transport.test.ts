@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdtemp, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { test, type TestContext } from "node:test";
@@ -15,6 +14,7 @@ import {
   PortalUnreachable,
   type CallInit,
 } from "portal-peers";
+import { folderFor } from "./folder.js";
 import { after, afterHead, listen, OK, peerAt, type Answering, type Listener } from "./listener.js";
 
 const TOKEN = "Zm9yLXRlc3RzLWFsb25lLWFuZC1ub3RoaW5nLWVsc2U";
@@ -272,7 +272,7 @@ test("nobody there is told as such, and that nothing was sent", async () => {
 });
 
 test("a socket in the file system does as well", async (t) => {
-  const path = join(await mkdtemp(join(tmpdir(), "socket-")), "portal");
+  const path = join(await folderFor(t), "portal");
   const server = createServer((socket) => {
     socket.once("data", () => socket.end(OK));
   }).listen(path);
@@ -283,7 +283,7 @@ test("a socket in the file system does as well", async (t) => {
 });
 
 test("the token file is read anew for each call", async (t) => {
-  const file = join(await mkdtemp(join(tmpdir(), "token-")), "token");
+  const file = join(await folderFor(t), "token");
   const { port, received } = await listening(t, afterHead(OK));
   const portal = new Portal({ url: `http://127.0.0.1:${port}`, tokenFile: file });
   t.after(() => portal.close());
