@@ -1,0 +1,1 @@
+"""The packages for those who write apps, as an author gets them."""
