@@ -1,7 +1,7 @@
 """The command line, ``portal-proxy``: a file is named for its command.
 
 They are ``apps``, ``backup``, ``call``, ``card``, ``check``, ``health``, ``init``, ``peers``,
-``ping``, ``serve``, ``service``, ``status`` and ``terminals``. ``call_*`` are parts of ``call``,
+``ping``, ``schema``, ``serve``, ``service``, ``status`` and ``terminals``. ``call_*`` are parts of ``call``,
 and likewise ``backup_*``, ``check_*``, ``health_*``, ``init_*``, ``peers_*``, ``ping_*``,
 ``service_*`` and ``status_*``; what several share is in ``framework``, ``option_variables``,
 ``arguments``, ``portal_files``, ``owner``, ``output``, ``progress``, ``qr`` and ``http_client``.

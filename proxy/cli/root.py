@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "peers": ("peers", "peers"),
     "apps": ("apps", "apps"),
     "terminals": ("terminals", "terminals"),
+    "schema": ("schema", "schema"),
 }
 """The file of each command, in the order of the help, and its function or group there."""
 _KNOWS_ALL = frozenset({"check"})

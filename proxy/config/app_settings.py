@@ -13,13 +13,14 @@ from pydantic import AfterValidator, Field
 
 from proxy.config.authorities import read_authorities
 from proxy.config.config_file import HomePath, expand_home, is_there, read_config_file
-from proxy.config.listen import socket_path, socket_path_problem
+from proxy.config.listen import UNIX_SHAPE, socket_path, socket_path_problem
 from proxy.config.timeouts import Silence
 from proxy.core.app_fields import DEFAULT_POLICY, FieldPolicy
 from proxy.core.errors import Invalid, Problem
-from proxy.core.http.headers import is_token, spelling
-from proxy.core.http.origin import Origin, parse_origin
+from proxy.core.http.headers import TOKEN, is_token, spelling
+from proxy.core.http.origin import Origin, authority_shape, origin_shape, parse_origin
 from proxy.core.text_files.schema import Section, validate
+from proxy.core.text_files.shape import shaped
 from proxy.core.text_files.strict_yaml import parse_yaml
 from proxy.core.text_files.text import shown
 from proxy.http.upstream import Destination
@@ -94,6 +95,12 @@ def _destination(folder: Path, upstream: str, authorities: str) -> Destination:
     return Destination(parse_origin(upstream), authorities=authorities)
 
 
+@shaped(
+    {
+        "pattern": f"^(?:{UNIX_SHAPE}|{origin_shape()})$",
+        "patternErrorMessage": "expected http://host:port, https://host:port or unix:path",
+    }
+)
 def _upstream(text: str) -> str:
     if text.startswith(_UNIX):
         if len(text) == len(_UNIX):
@@ -107,6 +114,7 @@ def _upstream(text: str) -> str:
     return text.lower()
 
 
+@shaped({"pattern": f"^{authority_shape()}$", "patternErrorMessage": "expected host or host:port"})
 def _host(text: str) -> str:
     """Check a ``Host`` as an app is told it. It stays as it is written: some look at its case."""
     with suppress(ValueError):
@@ -116,6 +124,12 @@ def _host(text: str) -> str:
     raise ValueError(f"expected host or host:port, not {shown(text)}")
 
 
+@shaped(
+    {
+        "pattern": f"^{TOKEN.decode('ascii')}$",
+        "patternErrorMessage": "expected the name of a field",
+    }
+)
 def _field_name(text: str) -> str:
     if not is_token(text):
         raise ValueError(f"expected the name of a field, not {shown(text)}")
