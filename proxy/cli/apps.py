@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from proxy.cli.apps_add import add as add_app
 from proxy.cli.arguments import the_contact, unknown_app
 from proxy.cli.framework import Command, Group
 from proxy.cli.output import (
@@ -35,7 +36,10 @@ apps = typer.Typer(cls=Group)
 
 @apps.callback()
 def describe() -> None:
-    """List the apps, set whom they may know, print their tokens."""
+    """Add apps, list them, set whom they may know, print their tokens."""
+
+
+apps.command("add", cls=Command)(add_app)
 
 
 @apps.command("list", cls=Command)

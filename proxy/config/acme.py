@@ -74,8 +74,8 @@ def is_one_word(text: str) -> bool:
     {
         "maxLength": _LONGEST_URL,
         "pattern": (
-            rf"^{any_case('https')}://(?:\[[0-9A-Fa-f:.]+\]|[^/?#@:\[\] ]+)(?::(?:0*{PORT_SHAPE})?)?"
-            r"(?:[/?#][!-~]*)?$"
+            rf"^{any_case('https')}://(?:\[[0-9A-Fa-f:.]+\]|[^/?#@:\[\] ]+)"
+            rf"(?::(?:0*{PORT_SHAPE})?)?(?:[/?#][!-~]*)?$"
         ),
         "patternErrorMessage": f"expected a URL such as {LETS_ENCRYPT}",
     }

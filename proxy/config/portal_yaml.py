@@ -355,6 +355,8 @@ class _TlsFile(Section):
 
 
 class PortalFile(Section):
+    """The schema of portal.yaml."""
+
     id: Annotated[str, AfterValidator(_id)] | None = None
     name: Annotated[str, AfterValidator(_name)]
     domain: Annotated[str, AfterValidator(_domain)]

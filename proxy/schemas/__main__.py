@@ -1,4 +1,4 @@
-"""Writes the schemas into this package: ``python -m proxy.schemas``, in a copy of the repository."""
+"""Writes the schemas into this package; for ``make schemas``, in a copy of the repository."""
 
 from pathlib import Path
 

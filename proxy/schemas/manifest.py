@@ -77,9 +77,9 @@ def _newer(kind: Kind) -> dict[type[ManifestSchema], str]:
         major, minor = version.split(".")
         newest[major] = max(int(minor), newest.get(major, 0))
     found: dict[type[ManifestSchema], list[str]] = {}
-    for major, minor in newest.items():
-        model = VERSIONS[kind][f"{major}.{minor}"]
-        older = "|".join(map(str, range(minor + 1)))
+    for major, last in newest.items():
+        model = VERSIONS[kind][f"{major}.{last}"]
+        older = "|".join(map(str, range(last + 1)))
         found.setdefault(NEWER.get(model, model), []).append(rf"{major}\.(?!(?:{older})$){_MINOR}")
     return {model: f"^(?:{'|'.join(patterns)})$" for model, patterns in found.items()}
 

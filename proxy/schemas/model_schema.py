@@ -117,7 +117,7 @@ class ModelSchema:
         elif origin is list:
             schema = {"type": "array", "items": self._value(arguments[0], f"{place}[]")}
         elif origin is dict:
-            schema = {"type": "object", **self._mapping(*arguments, place)}
+            schema = {"type": "object", **self._mapping(arguments, place)}
         elif _is_model(hint):
             schema = self.section(hint, place)
         elif hint in _KINDS:
@@ -134,7 +134,8 @@ class ModelSchema:
             return {**schema, "type": [kind, "null"]}
         return {"anyOf": [schema, {"type": "null"}]}
 
-    def _mapping(self, key: object, value: object, place: str) -> JsonSchema:
+    def _mapping(self, arguments: tuple[Any, ...], place: str) -> JsonSchema:
+        key, value = arguments
         names = self._value(key, place)
         names.pop("type", None)
         inner = f"{place}.<>"

@@ -31,10 +31,8 @@ def shaped(
 
 def shape_of(check: object) -> JsonSchema:
     """Return what was said of a check, or of one with some arguments settled; {} is nothing."""
-    settled: Mapping[str, Any] = {}
-    if isinstance(check, partial):
-        check, settled = check.func, check.keywords
-    shape = _SHAPES.get(check) if callable(check) else None
+    function, settled = (check.func, check.keywords) if isinstance(check, partial) else (check, {})
+    shape = _SHAPES.get(function) if callable(function) else None
     if shape is None:
         return {}
     return shape(**settled) if callable(shape) else dict(shape)
