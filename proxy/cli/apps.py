@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from proxy.cli.apps_add import add as add_app
-from proxy.cli.arguments import the_contact, unknown_app
+from proxy.cli.arguments import read_visibility, the_contact, unknown_app
 from proxy.cli.framework import Command, Group
 from proxy.cli.output import (
     USAGE,
@@ -121,7 +121,7 @@ def allow(
 
     def edit(before: ContactList) -> ContactList:
         if who:
-            return with_visibility(before, app, _visibility(before, who))
+            return with_visibility(before, app, read_visibility(before, who))
         return with_visibility(before, app, _changed(before, app, add or [], remove or []))
 
     with refused_edits_stop():
@@ -158,17 +158,6 @@ def token(
         except (OSError, Unsafe) as error:
             remark(f"The token is in force, but {entry.token_file} can't be written: {error}")
     say(value)
-
-
-def _visibility(contacts: ContactList, who: list[str]) -> Visibility:
-    """Read ``all``, ``none`` or IDs as the setting of an app."""
-    if who == ["all"]:
-        return "all"
-    if who == ["none"]:
-        return "none"
-    if {"all", "none"} & {*who}:
-        raise Stop("all and none stand alone, without IDs", status=USAGE)
-    return frozenset(the_contact(contacts, text).id for text in who)
 
 
 def _changed(contacts: ContactList, app: str, add: list[str], remove: list[str]) -> Visibility:

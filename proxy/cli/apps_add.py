@@ -26,10 +26,12 @@ from proxy.cli.apps_questions import (
     ask_where,
     paths_by_options,
 )
+from proxy.cli.arguments import read_visibility
 from proxy.cli.output import (
     USAGE,
     Stop,
     command_line,
+    refused_edits_stop,
     remark,
     say,
     say_fields,
@@ -46,6 +48,7 @@ from proxy.core.errors import Invalid
 from proxy.core.http.origin import LAST_PORT, Origin, is_dns_label, parse_origin
 from proxy.http.client.look import look_at_all
 from proxy.schemas.files import write_schemas
+from proxy.state.contacts import with_visibility
 from proxy.state.files import Unsafe
 
 _UNIX = "unix:"
@@ -97,6 +100,12 @@ def add(  # noqa: PLR0913 - each is an option
             "--app-json", metavar="FILE", help="The author's file, which says all of that."
         ),
     ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow", metavar="all|PEER", help="Peers that it may know, as by apps allow."
+        ),
+    ] = None,
     image: Annotated[
         str | None,
         typer.Option("--image", metavar="IMAGE", help="Print a service for compose, too."),
@@ -126,7 +135,7 @@ def add(  # noqa: PLR0913 - each is an option
 
     What is there is never overwritten, and nothing is written that "check" would find
     wrong. A proxy that runs serves the app within a second. No peer may know it before
-    "apps allow" says so.
+    --allow or "apps allow" says so.
 
     --image prints a service for compose, with the app's network. Of well-known images
     (Syncthing, Node-RED and so on) the port and what they need behind a proxy is known.
@@ -149,6 +158,8 @@ def add(  # noqa: PLR0913 - each is an option
     portal = open_portal(config, as_root=True)
     folder = portal.folder / APPS_FOLDER / name
     refuse_existing(folder)
+    with portal.as_owner():
+        visibility = read_visibility(portal.contacts.load(), allow) if allow else None
     is_asked = sys.stdin.isatty() and not as_json
     inside = port or (known.port if known is not None else None)
     where = upstream or _where(name, image, inside, author_file, is_asked=is_asked)
@@ -162,10 +173,15 @@ def add(  # noqa: PLR0913 - each is an option
         with suppress(OSError, Unsafe):  # they are for editors alone
             write_schemas(portal.folder)
         put_in_place(folder, files)
+        if visibility is not None:
+            with portal.as_owner(), refused_edits_stop():
+                portal.contacts.change(lambda before: with_visibility(before, name, visibility))
     if as_json:
         _say_as_json(portal, new, folder, is_written=not dry_run)
     else:
         _say(portal, new, folder, is_written=not dry_run)
+        if not dry_run:
+            _say_what_is_next(portal, new.app, is_known=visibility is not None)
 
 
 def _refuse_name(name: str) -> None:
@@ -326,8 +342,6 @@ def _say(portal: PortalFiles, new: _NewApp, folder: Path, *, is_written: bool) -
     if new.compose:
         remark("A service for compose:")
         say_lines(new.compose)
-    if is_written:
-        _say_what_is_next(portal, app)
 
 
 def _access_fields(app: App) -> list[tuple[str, str]]:
@@ -338,9 +352,10 @@ def _access_fields(app: App) -> list[tuple[str, str]]:
     return [(access, ", ".join(prefixes)) for access, prefixes in found.items()]
 
 
-def _say_what_is_next(portal: PortalFiles, app: App) -> None:
+def _say_what_is_next(portal: PortalFiles, app: App, *, is_known: bool) -> None:
     folder = portal.folder
     remark("Next:")
-    remark(f"  whom it may know      {command_line(folder, 'apps', 'allow', app.name, 'all')}")
+    if not is_known:
+        remark(f"  whom it may know      {command_line(folder, 'apps', 'allow', app.name, 'all')}")
     remark(f"  what it calls with    {command_line(folder, 'apps', 'env', app.name)}")
     remark(f"  whether all is well   {command_line(folder, 'check')}")

@@ -96,8 +96,8 @@ _NAMES = st.sampled_from(["X-A", "x_a", "Host", "HOST", "hOst2", "Content-Type",
                           "X-" + "a" * 126, "X-" + "a" * 127, "Sec-WebSocket-Key", "Keep.Alive",
                           "http2-settings", "X\n"])  # fmt: skip
 _TEXTS = st.lists(
-    st.sampled_from(["a", " ", "{", "{{", "}}", "{%", "{#", "{{ auth.client_id }}", "{{client_name}}",
-                     "{{ portal.id[:6] }}", "{{ portal.id[ -3 : 12345 ] }}", "{{ portal.id [1:] }}",
+    st.sampled_from(["a", " ", "{", "{{", "}}", "{%", "{#", "{{ auth.client_id }}",
+                     "{{client_name}}", "{{ portal.id[:6] }}", "{{ portal.id[ -3 : 12345 ] }}", "{{ portal.id [1:] }}",
                      "{{ portal.id[1] }}", "{{ portal.x }}", "\n", "é", "\x85", "%"]),
     max_size=20,
 ).map("".join)  # fmt: skip
@@ -111,8 +111,8 @@ _POINTS = st.fixed_dictionaries(
     optional={
         "container_port": _PORTS,
         "entrypoint_port": st.sampled_from(["http", "mqtt", 1, None]),
-        "container_name": st.sampled_from(["a", "A_b-c", "", "a.b", "127", "0x7F", "0x7g", "LOCALHOST",
-                                           "localhosts", "a" * 63, "a" * 64, None]),
+        "container_name": st.sampled_from(["a", "A_b-c", "", "a.b", "127", "0x7F", "0x7g",
+                                           "LOCALHOST", "localhosts", "a" * 63, "a" * 64, None]),
         "more": st.just(1),
     },
 )  # fmt: skip
