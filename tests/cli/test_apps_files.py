@@ -11,6 +11,7 @@ from proxy.cli.apps_files import app_json, proxy_yaml, put_in_place
 from proxy.cli.output import Stop
 from proxy.config.apps import load_catalogue
 from proxy.core.text_files.strict_yaml import parse_yaml
+from proxy.state.files import create_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,14 +30,16 @@ def test_a_proxy_that_looks_meanwhile_sees_the_whole_app_or_none(
     if is_there:
         folder.mkdir(parents=True)
     seen: list[str] = []
-    create = apps_files.create_atomically
+
+    def look() -> None:
+        catalogue = load_catalogue(tmp_path)
+        assert not catalogue.broken
+        seen.extend(str(app.upstream) for app in catalogue.apps.values())
 
     def look_and_create(*arguments: Any, **more: Any) -> None:
-        for step in (lambda: None, lambda: create(*arguments, **more)):
-            step()
-            catalogue = load_catalogue(tmp_path)
-            assert not catalogue.broken
-            seen.extend(str(app.upstream) for app in catalogue.apps.values())
+        look()
+        create_atomically(*arguments, **more)
+        look()
 
     monkeypatch.setattr(apps_files, "create_atomically", look_and_create)
     put_in_place(folder, FILES)
@@ -48,12 +51,11 @@ def test_of_two_that_add_one_app_at_once_one_passes_and_the_other_leaves_nothing
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "apps" / "a"
-    create = apps_files.create_atomically
     theirs = {**FILES, "proxy.yaml": proxy_yaml("a", "http://127.0.0.1:10")}
 
     def be_overtaken(*arguments: Any, **more: Any) -> None:
-        create(*arguments, **more)
-        monkeypatch.setattr(apps_files, "create_atomically", create)
+        create_atomically(*arguments, **more)
+        monkeypatch.setattr(apps_files, "create_atomically", create_atomically)
         put_in_place(folder, theirs)
 
     monkeypatch.setattr(apps_files, "create_atomically", be_overtaken)

@@ -211,7 +211,7 @@ def test_two_people_who_follow_it_get_a_proven_call_each_way(world: tuple[Side, 
         # What each step prints leads on to the next one.
         assert "portal-proxy init --name" in side.output("service")
         assert "portal-proxy check; then: portal-proxy serve" in side.output("init")
-        assert "portal-proxy apps allow hello" in side.output("peers")
+        assert "portal-proxy check" in side.output("apps")
         assert "portal-proxy ping" in side.output("peers")
 
     for step in steps(AFTERWARDS):

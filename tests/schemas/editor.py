@@ -23,8 +23,8 @@ _CORE = {
     "tag:yaml.org,2002:float": r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?",
 }
 _Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern in _CORE.items():
-    _Loader.add_implicit_resolver(_tag, re.compile(f"(?:{_pattern})\\Z"), None)  # type: ignore[no-untyped-call]
+for _tag, _form in _CORE.items():
+    _Loader.add_implicit_resolver(_tag, re.compile(f"(?:{_form})\\Z"), None)
 _Loader.add_constructor(
     "tag:yaml.org,2002:int",
     lambda loader, node: int(loader.construct_scalar(node)),  # type: ignore[arg-type]
@@ -38,7 +38,8 @@ def _pattern(_: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Valid
         yield ValidationError(f"{instance!r}: {schema.get('patternErrorMessage')}")
 
 
-_Validator: Any = extend(Draft202012Validator, {"pattern": _pattern})
+_extend: Any = extend  # has no types
+_Validator = _extend(Draft202012Validator, {"pattern": _pattern})
 
 
 def validator(file: FileName) -> Any:

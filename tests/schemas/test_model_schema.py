@@ -140,7 +140,7 @@ BAD = {
 }
 
 
-def _cases(found: dict[str, list[str]]) -> Any:
+def _cases(found: dict[str, list[str]]) -> pytest.MarkDecorator:
     cases = [(file, text) for file, texts in found.items() for text in texts]
     return pytest.mark.parametrize(("file", "text"), cases)
 
