@@ -12,6 +12,7 @@ import typer
 from proxy.cli.apps_files import (
     AppFiles,
     app_json,
+    own_origin,
     proxy_yaml,
     put_in_place,
     refuse_existing,
@@ -38,6 +39,7 @@ from proxy.cli.output import (
     say_json,
     say_lines,
 )
+from proxy.cli.owner import acting_as, owner_of
 from proxy.cli.portal_files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, open_portal
 from proxy.config.app_settings import FILE_NAME as SETTINGS_FILE
 from proxy.config.apps import APPS_FOLDER, App
@@ -170,8 +172,8 @@ def add(  # noqa: PLR0913 - each is an option
         files["app.json"] = _app_json(name, by_options, inside, known, is_asked=is_asked)
     new = _tried_out(portal, name, files, image=image, inside=inside)
     if not dry_run:
-        with suppress(OSError, Unsafe):  # they are for editors alone
-            write_schemas(portal.folder)
+        with suppress(OSError, Unsafe), acting_as(owner_of(portal.folder)):
+            write_schemas(portal.folder)  # for editors alone: nothing is lost without
         put_in_place(folder, files)
         if visibility is not None:
             with portal.as_owner(), refused_edits_stop():
@@ -285,11 +287,8 @@ def _address(portal: PortalFiles, name: str) -> str:
     """Return where browsers find the app; "" where it has no host of its own."""
     if not portal.config.app_hosts:
         return ""
-    try:
-        portal_id = portal.identity().public.portal_id
-    except (Invalid, OSError):
-        return ""  # no key yet: "check" says so
-    return str(portal.config.public_origin(portal_id).of_app(name))
+    own = own_origin(portal)
+    return str(own.of_app(name)) if own is not None else ""
 
 
 def _status(app: App) -> str | None:

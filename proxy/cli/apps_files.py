@@ -11,11 +11,13 @@ from pathlib import Path
 from proxy.cli.apps_questions import Paths
 from proxy.cli.check_upstreams import about_loops, about_trusting_apps
 from proxy.cli.output import Stop
+from proxy.cli.owner import acting_as, owner_of
 from proxy.cli.portal_files import PortalFiles
 from proxy.config.app_settings import FILE_NAME as SETTINGS_FILE
 from proxy.config.apps import APP_FILES, APPS_FOLDER, App, load_catalogue, names_in
 from proxy.core.access.hosts import Hosts
 from proxy.core.errors import Invalid, Problem
+from proxy.core.http.origin import Origin
 from proxy.schemas.files import FOLDER, schema_name, yaml_line
 from proxy.state.files import create_atomically, sync_folder
 
@@ -90,7 +92,8 @@ def try_out(portal: PortalFiles, name: str, files: AppFiles) -> tuple[App, list[
         app = catalogue.apps.get(name)
         if app is None or mine:
             raise Invalid([_there(each, folder, apps / name) for each in mine])
-        hosts = _hosts(portal)
+        own = own_origin(portal)
+        hosts = Hosts(own, portal.config.aliases) if own is not None else None
         loops = about_loops(catalogue, portal.config.listen, hosts)
         if mine := [each for each in loops if each.file.startswith(f"{APPS_FOLDER}/{name}/")]:
             raise Invalid(mine)
@@ -103,12 +106,13 @@ def try_out(portal: PortalFiles, name: str, files: AppFiles) -> tuple[App, list[
         return app, told
 
 
-def _hosts(portal: PortalFiles) -> Hosts | None:
+def own_origin(portal: PortalFiles) -> Origin | None:
+    """Return where this Portal is; None where its key can't be read, of which "check" tells."""
     try:
-        own = portal.config.public_origin(portal.identity().public.portal_id)
+        with portal.as_owner():
+            return portal.config.public_origin(portal.identity().public.portal_id)
     except (Invalid, OSError):
-        return None  # nobody can tell which names are ours; "check" says why
-    return Hosts(own, portal.config.aliases)
+        return None
 
 
 def _there(problem: Problem, trial: Path, folder: Path) -> Problem:
@@ -131,9 +135,14 @@ def put_in_place(folder: Path, files: AppFiles) -> None:
     """Make the app's folder, whole from its first moment, or its files in a folder that is empty.
 
     Raises OSError and ``Stop``. A proxy that runs never sees a part of an app: what has no author's
-    file is none, so that one comes last.
+    file is none, so that one comes last. Root writes as whose the folder of the apps is.
     """
     apps = folder.parent
+    with acting_as(owner_of(apps if apps.is_dir() else apps.parent)):
+        _put(apps, folder, files)
+
+
+def _put(apps: Path, folder: Path, files: AppFiles) -> None:
     if not apps.is_dir():
         apps.mkdir()
         apps.chmod(_FOLDER_MODE)

@@ -8,10 +8,20 @@ from typing import Annotated
 import typer
 
 from proxy.cli.output import USAGE, Stop, command_line, remark, say, say_lines
+from proxy.cli.owner import acting_as, owner_of
 from proxy.cli.portal_files import DEFAULT_FOLDER, ConfigFolder
+from proxy.config.portal_yaml import FILE_NAME
 from proxy.core.errors import Problem
 from proxy.core.text_files.text import listed
-from proxy.schemas.files import FILES, FOLDER, are_outdated, schema_text, write_schemas
+from proxy.schemas.files import (
+    FILES,
+    FOLDER,
+    are_outdated,
+    schema_name,
+    schema_text,
+    write_schemas,
+    yaml_line,
+)
 from proxy.state.files import Unsafe
 
 _FILES = listed(list(FILES))
@@ -55,14 +65,18 @@ def schema(
 
 
 def refresh_schemas(folder: Path) -> None:
-    """Replace the schemas beside the files, where there are some of another version.
+    """Replace the schemas of another version, and make those that portal.yaml names.
 
-    Where they can't be written nothing is lost: ``check`` tells of them.
+    Where they can't be written nothing is lost: they are for editors alone.
     """
-    if are_outdated(folder):
-        with suppress(OSError, Unsafe):
-            write_schemas(folder)
+    with suppress(OSError, Unsafe), acting_as(owner_of(folder)):
+        if (are_outdated(folder) or _are_named(folder)) and write_schemas(folder):
             say(f"Made       {folder / FOLDER}")
+
+
+def _are_named(folder: Path) -> bool:
+    with (folder / FILE_NAME).open(encoding="utf-8", errors="replace") as file:
+        return file.readline().strip() == yaml_line(f"{FOLDER}/{schema_name('portal.yaml')}")
 
 
 def about_schemas(folder: Path) -> Iterator[Problem]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -58,18 +59,25 @@ def test_check_warns_of_schemas_of_another_version_until_they_are_written(ada: H
     assert json.loads(stale.read_bytes())["title"] == "app.json"
 
 
-def test_init_replaces_those_of_another_version_and_makes_none_where_there_were_none(
+def test_init_replaces_those_of_another_version_and_makes_what_portal_yaml_names(
     ada: Home,
 ) -> None:
     folder = ada.config / "schemas"
     (folder / "proxy.schema.json").write_text("{}")
     assert f"Made       {folder}\n" in ada.call("init").stdout
-    for path in folder.iterdir():
-        path.unlink()
-    folder.rmdir()
+    assert "schemas" not in ada.call("init").stdout
+    shutil.rmtree(folder)  # as after a restore
     assert ada.call("init").status == 0
-    assert not folder.exists()
+    assert (folder / "portal.schema.json").exists()
+
+
+def test_where_nobody_asked_for_schemas_init_makes_none(ada: Home) -> None:
+    file, folder = ada.config / "portal.yaml", ada.config / "schemas"
+    file.write_text(file.read_text("utf-8").partition("\n")[2])
+    shutil.rmtree(folder)
+    assert ada.call("init").status == 0
     assert "schemas" not in ada.call("check").stdout
+    assert not folder.exists()
 
 
 def test_without_a_config_folder_there_is_nowhere_to_write_to(home: Home) -> None:
