@@ -13,6 +13,7 @@ _CODE = re.compile(r"`([^`]+)`")
 _LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 _POINTER = re.compile(r" ?\(\[[^\]]+\]\([^)]+\)\)")
 """A link in brackets of its own: it leads on in the guide alone."""
+_EMPHASIS = re.compile(r"(?<![\w`*.])\*{1,2}([^*`]+)\*{1,2}(?![\w`*])")
 _ANY_NAME = re.compile(r"<[^>]+>")
 _NOTHING = {"", "none", "(needed)"}
 
@@ -53,8 +54,9 @@ def _table(page: str, heading: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return a cell without links."""
-    return html.unescape(_LINK.sub(r"\1", _POINTER.sub("", text))).replace("\\|", "|").strip()
+    """Return a cell without Markdown: many editors show a description as it is."""
+    said = _EMPHASIS.sub(r"\1", _LINK.sub(r"\1", _POINTER.sub("", text)))
+    return html.unescape(said).replace("`", "").replace("\\|", "|").strip()
 
 
 def _sentence(text: str) -> str:

@@ -70,7 +70,7 @@ class ModelSchema:
         default = model.model_fields[name].get_default(call_default_factory=True)
         if not model.model_fields[name].is_required() and not isinstance(default, BaseModel):
             schema.update(self._default(default, _checks(hint)))
-        if "default" not in schema and said.default:
+        if "default" not in schema and said.default and "By default" not in said.text:
             schema["description"] = f"{said.text} By default {said.default}."
         return schema
 
