@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from proxy.cli.apps_add import add as add_app
+from proxy.cli.apps_remove import remove as remove_app
 from proxy.cli.arguments import read_visibility, the_contact, unknown_app
 from proxy.cli.framework import Command, Group
 from proxy.cli.output import (
@@ -36,10 +37,11 @@ apps = typer.Typer(cls=Group)
 
 @apps.callback()
 def describe() -> None:
-    """Add apps, list them, set whom they may know, print their tokens."""
+    """Add and remove apps, list them, set whom they may know, print their tokens."""
 
 
 apps.command("add", cls=Command)(add_app)
+apps.command("remove", cls=Command)(remove_app)
 
 
 @apps.command("list", cls=Command)

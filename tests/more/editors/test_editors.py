@@ -73,7 +73,7 @@ class Editor:
         def is_it(message: Any) -> bool:
             about = message.get("params") or {}
             is_told = message.get("method") == "textDocument/publishDiagnostics"
-            return is_told and about["uri"] == path.as_uri()
+            return bool(is_told and about["uri"] == path.as_uri())
 
         return [each["message"] for each in self._until(is_it)["params"]["diagnostics"]]
 
@@ -103,7 +103,7 @@ def editor(config: Path) -> Iterator[Editor]:
     )
     try:
         it = Editor(process)
-        abilities = {"textDocument": {"completion": {}, "hover": {}}}
+        abilities: dict[str, Any] = {"textDocument": {"completion": {}, "hover": {}}}
         it.ask("initialize", processId=None, rootUri=config.as_uri(), capabilities=abilities)
         it.tell("initialized")
         settings = {"validate": True, "completion": True, "hover": True}
