@@ -21,7 +21,7 @@ from proxy.cli.output import (
     say_json,
 )
 from proxy.cli.portal_files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_portal
-from proxy.config.apps import APPS_FOLDER, App
+from proxy.config.apps import App
 from proxy.core.access.policy import ContactList, Visibility
 from proxy.core.identity import short_id
 from proxy.http.client.look import look_at_all
@@ -72,8 +72,8 @@ def show(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> N
                 ]
             )
         if not listed:
-            place = portal.folder / APPS_FOLDER / "APP"
-            remark(f"No apps yet. Each is a folder with an app.json: {place}")
+            command = command_line(config, "apps", "add", "NAME", "--upstream", "URL")
+            remark(f"No apps yet. This adds one: {command}")
     if catalogue.problems:
         problems = counted(len(catalogue.problems), "problem")
         remark(f"Apps with problems are left out ({problems}): {command_line(config, 'check')}")
