@@ -6,7 +6,7 @@ own checks take stands beside each of them (``proxy.core.text_files.shape``).
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeGuard, Union, get_args, get_origin, get_type_hints
@@ -46,8 +46,6 @@ class ModelSchema:
 
     descriptions: Mapping[str, Said]
     texts: bool
-    used: set[str] = field(default_factory=set)
-    """The places that were looked up."""
 
     def section(self, model: type[BaseModel], place: str = "") -> JsonSchema:
         """Return the schema of a model; raises ``Undescribed``."""
@@ -76,7 +74,6 @@ class ModelSchema:
 
     def said(self, place: str, hint: object = None) -> Said:
         """Return what is said of a key, of a section at least by its model; or ``Undescribed``."""
-        self.used.add(place)
         bare = _bare(hint)
         if said := self.descriptions.get(place):
             return said
