@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINIMUM := import sys; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help demo compose-demo test test-more test-apps test-pythons faults soak bench bench-mixed bench-curves bench-workers bench-dear bench-set-up lint format clean
+.PHONY: help demo compose-demo test test-more test-apps test-pythons faults soak bench bench-mixed bench-curves bench-workers bench-dear bench-set-up lint format schemas clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ lint: $(VENV)/dev.stamp ## ruff, mypy and the import rules
 format: $(VENV)/dev.stamp ## lay the code out, and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+schemas: $(VENV)/run.stamp ## write the JSON Schemas anew, after a change of a file's keys or of what the guides say of them
+	@$(BIN)/python -m proxy.schemas
 
 clean: ## remove the environment and the caches; the demo's state (its keys) stays
 	rm -rf $(VENV) .venv-bench .venv-apps .venv-autobahn .venv-servers .venv-pythons .pythons tests/more/*/node_modules clients/typescript/{node_modules,build,dist} bench/out *.egg-info clients/python/*.egg-info clients/python/.mypy_cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from proxy.cli.apps_add import add as add_app
 from proxy.cli.apps_env import env
+from proxy.cli.apps_remove import remove as remove_app
 from proxy.cli.apps_token_file import read_group, read_mode, refuse_unsafe_place, write_token_file
-from proxy.cli.arguments import AppName, the_contact, unknown_app
+from proxy.cli.arguments import AppName, read_visibility, the_contact, unknown_app
 from proxy.cli.framework import Command, Group
 from proxy.cli.output import (
     USAGE,
@@ -22,7 +24,7 @@ from proxy.cli.output import (
     say_json,
 )
 from proxy.cli.portal_files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_portal
-from proxy.config.apps import APPS_FOLDER, App
+from proxy.config.apps import App
 from proxy.core.access.policy import ContactList, Visibility
 from proxy.core.identity import short_id
 from proxy.http.client.look import look_at_all
@@ -34,7 +36,11 @@ apps = typer.Typer(cls=Group)
 
 @apps.callback()
 def describe() -> None:
-    """List the apps, set whom they may know, print their tokens."""
+    """Add and remove apps, list them, set whom they may know, print their tokens."""
+
+
+apps.command("add", cls=Command)(add_app)
+apps.command("remove", cls=Command)(remove_app)
 
 
 @apps.command("list", cls=Command)
@@ -65,8 +71,8 @@ def show(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> N
                 ]
             )
         if not listed:
-            place = portal.folder / APPS_FOLDER / "APP"
-            remark(f"No apps yet. Each is a folder with an app.json: {place}")
+            command = command_line(config, "apps", "add", "NAME", "--upstream", "URL")
+            remark(f"No apps yet. This adds one: {command}")
     if catalogue.problems:
         problems = counted(len(catalogue.problems), "problem")
         remark(f"Apps with problems are left out ({problems}): {command_line(config, 'check')}")
@@ -116,7 +122,7 @@ def allow(
 
     def edit(before: ContactList) -> ContactList:
         if who:
-            return with_visibility(before, app, _visibility(before, who))
+            return with_visibility(before, app, read_visibility(before, who))
         return with_visibility(before, app, _changed(before, app, add or [], remove or []))
 
     with refused_edits_stop():
@@ -189,17 +195,6 @@ def token(
 
 
 apps.command("env", cls=Command)(env)
-
-
-def _visibility(contacts: ContactList, who: list[str]) -> Visibility:
-    """Read ``all``, ``none`` or IDs as the setting of an app."""
-    if who == ["all"]:
-        return "all"
-    if who == ["none"]:
-        return "none"
-    if {"all", "none"} & {*who}:
-        raise Stop("all and none stand alone, without IDs", status=USAGE)
-    return frozenset(the_contact(contacts, text).id for text in who)
 
 
 def _changed(contacts: ContactList, app: str, add: list[str], remove: list[str]) -> Visibility:

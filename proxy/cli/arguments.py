@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli.output import Stop
-from proxy.core.access.policy import Contact, ContactList
+from proxy.cli.output import USAGE, Stop
+from proxy.core.access.policy import Contact, ContactList, Visibility
 from proxy.core.display_names import MAX_NAME_LENGTH
 from proxy.core.http.origin import parse_connect, parse_origin
 from proxy.core.identity import ALPHABET, ID_LENGTH, SHORT_ID_LENGTH, is_id_prefix, short_id
@@ -109,6 +109,17 @@ def _beginning(text: str) -> str:
     except MistypedId:
         return ""
     return whole or (text if is_id_prefix(text) else "")
+
+
+def read_visibility(contacts: ContactList, who: list[str]) -> Visibility:
+    """Read ``all``, ``none`` or IDs as the setting of an app."""
+    if who == ["all"]:
+        return "all"
+    if who == ["none"]:
+        return "none"
+    if {"all", "none"} & {*who}:
+        raise Stop("all and none stand alone, without IDs", status=USAGE)
+    return frozenset(the_contact(contacts, text).id for text in who)
 
 
 def read_address(typed: str) -> str:

@@ -22,6 +22,7 @@ from proxy.cli.check_upstreams import (
 )
 from proxy.cli.output import Stop, command_line, counted, say, say_json
 from proxy.cli.portal_files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, open_portal
+from proxy.cli.schema import about_schemas
 from proxy.config.apps import App, Catalogue, load_catalogue
 from proxy.config.certificate import Certificate
 from proxy.config.portal_yaml import FILE_NAME, Config
@@ -123,6 +124,7 @@ def inspect(folder: Path) -> Findings:
         return _without_state(folder, invalid, problems, warnings)
     warnings += _about_the_portal(portal)
     warnings += about_acme(portal)
+    warnings += about_schemas(folder)
     try:
         own_id = portal.identity().public.portal_id
         warnings += about_the_key(portal, own_id)

@@ -25,6 +25,7 @@ from proxy.cli.init_identity import make_or_read_key, replace_identity, settle_i
 from proxy.cli.output import SYSTEM_FOLDER, USAGE, Stop, command_line, remark, say
 from proxy.cli.owner import acting_as, owner_of
 from proxy.cli.portal_files import DEFAULT_FOLDER, ConfigFolder, PortalFiles, open_portal
+from proxy.cli.schema import refresh_schemas
 from proxy.config.config_file import plain
 from proxy.config.own_identity import id_line
 from proxy.config.portal_yaml import (
@@ -42,6 +43,7 @@ from proxy.core.display_names import name_problem
 from proxy.core.errors import Invalid
 from proxy.core.http.origin import is_dns_label
 from proxy.core.identity import PrivateKey
+from proxy.schemas.files import FOLDER, schema_name, write_schemas, yaml_line
 from proxy.state.files import create_atomically, make_private_folder
 from proxy.state.identity_key import load_identity
 from proxy.state.layout import State
@@ -49,6 +51,7 @@ from proxy.state.replay import ReplayStore
 from proxy.state.schema import mark_version, refuse_later
 
 _PORTAL_YAML = """\
+{schema}
 # A Portal. Paths in this file are relative to it. After a change: portal-proxy check
 
 {comment}
@@ -194,6 +197,7 @@ def init(  # noqa: PLR0913 - each is an option
     path = config / FILE_NAME
     if not os.path.lexists(path) and not is_set_up_by(os.environ):
         _make_portal_yaml(config, asked)
+    refresh_schemas(config)
     with Port80.of(config) if acme else nullcontext() as port:
         portal = open_portal(config)
         _say_what_is_ignored(portal, asked)
@@ -257,6 +261,7 @@ def _make_portal_yaml(folder: Path, asked: _Asked) -> None:
     with acting_as(owner_of(state.folder)):
         make_private_folder(state.folder)
         key = make_or_read_key(state.identity_key)
+    write_schemas(folder)
     data = text.replace(f"id: {NEW}", id_line(key.public.portal_id), 1).encode()
     try:
         create_atomically(path, data, mode=0o644)
@@ -285,6 +290,7 @@ def _portal_yaml(asked: _Asked, state: str) -> str:
         raise Stop(f"--domain: expected a domain such as p.getportal.org, not {domain!r:.80}")
     written = partial(
         _PORTAL_YAML.format,
+        schema=yaml_line(f"{FOLDER}/{schema_name('portal.yaml')}"),
         comment=COMMENT,
         portal_id=NEW,
         name=json.dumps(name, ensure_ascii=False),

@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "apps": ("apps", "apps"),
     "terminals": ("terminals", "terminals"),
     "dev": ("dev", "dev"),
+    "schema": ("schema", "schema"),
 }
 """The file of each command, in the order of the help, and its function or group there."""
 _KNOWS_ALL = frozenset({"check"})

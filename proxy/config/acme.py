@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, PlainValidator
 
 from proxy.config.config_file import HomePath
-from proxy.config.listen import LISTENERS, Address, Listen, parse_address
+from proxy.config.listen import HOST_AND_PORT_SHAPE, LISTENERS, Address, Listen, parse_address
 from proxy.core.errors import Problem
-from proxy.core.http.origin import is_dns_label
+from proxy.core.http.origin import PORT_SHAPE, is_dns_label, label_shape
 from proxy.core.text_files.schema import Section
+from proxy.core.text_files.shape import any_case, shaped
 from proxy.core.text_files.text import shown
 
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
@@ -29,6 +30,7 @@ _MOST_NAMES = 99
 _LONGEST_URL = 500
 _EMAIL = re.compile(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+")
 _MARK = "{short_id}"
+_LABEL = label_shape(rf"\{{{any_case('short')}_{any_case('id')}\}}")
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Acme:
     """A file with the certificates that are believed for the directory; None is the usual ones."""
 
 
+@shaped({"enum": ["true", True]})
 def _agree(text: str) -> str:
     if text != "true":
         raise ValueError(
@@ -55,6 +58,7 @@ def _agree(text: str) -> str:
     return text
 
 
+@shaped({"pattern": f"^{_EMAIL.pattern}$"})
 def _email(text: str) -> str:
     if _EMAIL.fullmatch(text) is None:
         raise ValueError(f"expected an address such as ada@ada.example, not {shown(text)}")
@@ -66,6 +70,16 @@ def is_one_word(text: str) -> bool:
     return text.isascii() and text.isprintable() and " " not in text and len(text) <= _LONGEST_URL
 
 
+@shaped(
+    {
+        "maxLength": _LONGEST_URL,
+        "pattern": (
+            rf"^{any_case('https')}://(?:\[[0-9A-Fa-f:.]+\]|[^/?#@:\[\] ]+)"
+            rf"(?::(?:0*{PORT_SHAPE})?)?(?:[/?#][!-~]*)?$"
+        ),
+        "patternErrorMessage": f"expected a URL such as {LETS_ENCRYPT}",
+    }
+)
 def directory_url(text: str) -> str:
     """Return ``text`` if it can be the URL of an ACME directory; raises ``ValueError``."""
     problem = f"expected a URL such as {LETS_ENCRYPT}, not {shown(text)}"
@@ -81,6 +95,12 @@ def directory_url(text: str) -> str:
     return text
 
 
+@shaped(
+    {
+        "pattern": rf"^(?:{_LABEL}\.)+(?![0-9]+$){_LABEL}$",
+        "patternErrorMessage": "expected a host such as guestbook.ada.example, and no wildcard",
+    }
+)
 def _host(text: str) -> str:
     host = text.lower()
     labels = host.replace(_MARK, "a").split(".")
@@ -91,12 +111,20 @@ def _host(text: str) -> str:
     return host
 
 
+@shaped({"maxItems": _MOST_NAMES})
 def _hosts(hosts: list[str]) -> list[str]:
     if len(hosts) > _MOST_NAMES:
         raise ValueError(f"expected at most {_MOST_NAMES}: authorities certify no more at once")
     return hosts
 
 
+@shaped(
+    {
+        "type": "string",
+        "pattern": f"^(?!unix:){HOST_AND_PORT_SHAPE}$",
+        "patternErrorMessage": "expected host:port",
+    }
+)
 def _where(value: object) -> Address:
     if not isinstance(value, str):
         raise ValueError("expected host:port")  # noqa: TRY004 - for pydantic

@@ -14,14 +14,22 @@ from pydantic import AfterValidator, Field, PlainValidator
 from proxy.config.authorities import read_authorities
 from proxy.config.config_file import HomePath, expand_home, is_there, read_config_file
 from proxy.config.entrance import Entrance, parse_entrance, place_entrance
-from proxy.config.listen import Address, Mode, socket_path, socket_path_problem
+from proxy.config.listen import (
+    HOST_AND_PORT_SHAPE,
+    UNIX_SHAPE,
+    Address,
+    Mode,
+    socket_path,
+    socket_path_problem,
+)
 from proxy.config.timeouts import Silence
 from proxy.core.app_fields import DEFAULT_POLICY, FieldPolicy
 from proxy.core.errors import Invalid, Problem
 from proxy.core.http.forwarded import Scheme
-from proxy.core.http.headers import is_token, spelling
-from proxy.core.http.origin import Origin, parse_origin
+from proxy.core.http.headers import TOKEN, is_token, spelling
+from proxy.core.http.origin import Origin, authority_shape, origin_shape, parse_origin
 from proxy.core.text_files.schema import Section, validate
+from proxy.core.text_files.shape import shaped
 from proxy.core.text_files.strict_yaml import parse_yaml
 from proxy.core.text_files.text import shown
 from proxy.http.upstream import Destination
@@ -106,6 +114,12 @@ def _destination(folder: Path, upstream: str, authorities: str) -> Destination:
     return Destination(parse_origin(upstream), authorities=authorities)
 
 
+@shaped(
+    {
+        "pattern": f"^(?:{UNIX_SHAPE}|{origin_shape()})$",
+        "patternErrorMessage": "expected http://host:port, https://host:port or unix:path",
+    }
+)
 def _upstream(text: str) -> str:
     if text.startswith(_UNIX):
         if len(text) == len(_UNIX):
@@ -119,6 +133,7 @@ def _upstream(text: str) -> str:
     return text.lower()
 
 
+@shaped({"pattern": f"^{authority_shape()}$", "patternErrorMessage": "expected host or host:port"})
 def _host(text: str) -> str:
     """Check a ``Host`` as an app is told it. It stays as it is written: some look at its case."""
     with suppress(ValueError):
@@ -128,12 +143,25 @@ def _host(text: str) -> str:
     raise ValueError(f"expected host or host:port, not {shown(text)}")
 
 
+@shaped(
+    {
+        "type": "string",
+        "pattern": rf"^(?:{UNIX_SHAPE}|{HOST_AND_PORT_SHAPE})$",
+        "patternErrorMessage": "expected host:port or unix:path",
+    }
+)
 def _entrance(value: object) -> Address:
     if not isinstance(value, str):
         raise ValueError("expected host:port or unix:path")  # noqa: TRY004 - for pydantic
     return parse_entrance(value)
 
 
+@shaped(
+    {
+        "pattern": f"^{TOKEN.decode('ascii')}$",
+        "patternErrorMessage": "expected the name of a field",
+    }
+)
 def _field_name(text: str) -> str:
     if not is_token(text):
         raise ValueError(f"expected the name of a field, not {shown(text)}")

@@ -18,6 +18,7 @@ from proxy.config.listen import LISTENERS
 from proxy.core.rates import Rate
 from proxy.core.text_files.rate import read_rate
 from proxy.core.text_files.schema import Section
+from proxy.core.text_files.shape import shaped
 from proxy.core.text_files.size import read_size
 from proxy.core.text_files.text import listed, shown
 
@@ -101,6 +102,15 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
+@shaped(
+    {
+        "type": ["string", "integer"],
+        "pattern": rf"^(?=[0-9]{{1,{_DIGITS}}}$)0*[1-9][0-9]*$",
+        "minimum": 1,
+        "maximum": 10**_DIGITS - 1,
+        "patternErrorMessage": f"expected a number from 1 to {10**_DIGITS - 1}",
+    }
+)
 def _read_count(value: object) -> int:
     text = value if isinstance(value, str) else ""
     is_one = text.isascii() and text.isdigit() and len(text) <= _DIGITS and int(text) > 0
@@ -117,7 +127,7 @@ RateText = Annotated[Rate | None, PlainValidator(read_rate)]
 
 
 class LimitsFile(Section):
-    """``limits`` in portal.yaml."""
+    """How much clients, peers and apps may take."""
 
     body: Body = DEFAULT_LIMITS.body
     held_body: HeldBody = DEFAULT_LIMITS.held_body

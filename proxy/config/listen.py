@@ -12,6 +12,7 @@ from proxy.config.config_file import expand_home
 from proxy.core.errors import Invalid, Problem
 from proxy.core.http.origin import LAST_PORT
 from proxy.core.text_files.schema import Section
+from proxy.core.text_files.shape import numbers, shaped
 from proxy.core.text_files.text import shown
 
 _LONGEST_SOCKET_PATH = 107
@@ -19,6 +20,12 @@ _ADDRESS = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]{1,253}):(?P<port>[0
 _EVERY_HOST = frozenset({"0.0.0.0", "[::]"})  # noqa: S104 - compared with, not bound to
 _MODES = {"0600": 0o600, "0660": 0o660, "0666": 0o666}
 OURS_ALONE = _MODES["0600"]
+HOST_AND_PORT_SHAPE = (
+    r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]{1,253})"
+    rf":(?=[0-9]{{1,5}}$)0*{numbers(0, LAST_PORT)}"
+)
+"""As ``parse_address`` has them, for JSON Schemas."""
+UNIX_SHAPE = r"unix:[\s\S]+"
 
 LISTENERS = ("public", "apps", "owner")
 
@@ -101,12 +108,23 @@ def place(file: str, folder: Path, listen: "ListenFile") -> Listen:
     return Listen(**placed)
 
 
+@shaped(
+    {
+        "type": "string",
+        "pattern": rf"^(?:{UNIX_SHAPE}|{HOST_AND_PORT_SHAPE})$",
+        "patternErrorMessage": "expected host:port or unix:path",
+    }
+)
 def _address(value: object) -> Address:
     if not isinstance(value, str):
         raise ValueError("expected host:port or unix:path")  # noqa: TRY004 - for pydantic
     return parse_address(value)
 
 
+@shaped(
+    # YAML 1.2 reads an unquoted 0600 as the number 600, YAML 1.1 as 384.
+    {"enum": [*_MODES, *map(int, _MODES), *_MODES.values()]}
+)
 def _mode(value: object) -> int:
     mode = _MODES.get(value) if isinstance(value, str) else None
     if mode is None:
@@ -120,7 +138,7 @@ Mode = Annotated[int | None, PlainValidator(_mode)]
 
 
 class ListenFile(Section):
-    """``listen`` in portal.yaml."""
+    """Where the proxy listens: host:port, or unix:path from this file's folder."""
 
     public: _Address = Address("0.0.0.0", 8080)  # noqa: S104 - the world is who it is for
     public_mode: Mode = None

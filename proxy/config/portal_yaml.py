@@ -21,14 +21,22 @@ from proxy.config.limits import DEFAULT_LIMITS, Limits, LimitsFile
 from proxy.config.listen import Listen, ListenFile, place
 from proxy.config.timeouts import DEFAULT_TIMEOUTS, GRACE, Grace, Timeouts, TimeoutsFile
 from proxy.core.access.policy import MODES, Mode
-from proxy.core.display_names import name_problem
+from proxy.core.display_names import NAME_SHAPE, name_problem
 from proxy.core.errors import Invalid, Problem
-from proxy.core.http.forwarded import NOBODY, Network, Trusted, read_network
-from proxy.core.http.origin import Origin, is_dns_label, parse_origin
-from proxy.core.identity import ID_LENGTH, SHORT_ID_LENGTH, is_portal_id, short_id
+from proxy.core.http.forwarded import NETWORK_SHAPE, NOBODY, Network, Trusted, read_network
+from proxy.core.http.origin import (
+    Origin,
+    authority_shape,
+    is_dns_label,
+    label_shape,
+    origin_shape,
+    parse_origin,
+)
+from proxy.core.identity import ALPHABET, ID_LENGTH, SHORT_ID_LENGTH, is_portal_id, short_id
 from proxy.core.sealing_rotation import DEFAULT_ROTATION, LONGEST_ROTATION, SHORTEST_ROTATION
 from proxy.core.text_files.duration import read_whole_seconds
 from proxy.core.text_files.schema import Section, validate
+from proxy.core.text_files.shape import shaped
 from proxy.core.text_files.strict_yaml import parse_yaml
 from proxy.core.text_files.text import shown
 from proxy.logging_setup import LogForm
@@ -44,6 +52,7 @@ NEW = "new"
 
 SHORT_ID = "{short_id}"
 """What stands for the Portal's own in ``public_url``."""
+_SHORT_ID_SHAPE = r"\{short_id\}"
 ANY_SHORT_ID = "a" * SHORT_ID_LENGTH
 _LONGEST_DOMAIN = 253 - len("a" * 63 + "." + "a" * SHORT_ID_LENGTH + ".")
 
@@ -135,9 +144,9 @@ def load_config(folder: Path, environ: Mapping[str, str] = os.environ) -> Config
         found: object = {}
     else:
         found = parse_yaml(name, read_config_file(path))
-    settings = put_over(found, environ, _PortalFile)
+    settings = put_over(found, environ, PortalFile)
     try:
-        file = validate(name, _PortalFile, settings.value)
+        file = validate(name, PortalFile, settings.value)
         listen = place(name, folder, file.listen)
         public_url = file.public_url or f"https://{SHORT_ID}.{file.domain}"
         app_hosts = file.app_hosts == "true"
@@ -174,7 +183,7 @@ def load_config(folder: Path, environ: Mapping[str, str] = os.environ) -> Config
 
 
 def _refuse_beside_acme(
-    name: str, acme: AcmeFile, file: "_PortalFile", public_url: str, listen: Listen
+    name: str, acme: AcmeFile, file: "PortalFile", public_url: str, listen: Listen
 ) -> None:
     """Refuse what doesn't go together with ``acme``; raises ``Invalid``."""
     beside = Beside(
@@ -201,7 +210,7 @@ def _refuse_what_needs_app_hosts(file: str, public_url: str, accept: list[Mode] 
         raise Invalid(problems)
 
 
-def _tls(folder: Path, file: "_PortalFile", state: Path) -> Tls | None:
+def _tls(folder: Path, file: "PortalFile", state: Path) -> Tls | None:
     """Return with which files TLS is spoken: the owner's, or the one that ``acme`` writes."""
     if file.acme is not None:
         certificate = State(state).acme_certificate
@@ -243,6 +252,12 @@ def _accepted_by_default(public_url: str, *, app_hosts: bool) -> tuple[Mode, ...
     return ("sealed",) if _is_plain_http(public_url) or not app_hosts else MODES
 
 
+@shaped(
+    {
+        "pattern": rf"^(?:{NEW}|[{ALPHABET}]{{{ID_LENGTH}}})$",
+        "patternErrorMessage": f"expected this Portal's full ID, {ID_LENGTH} characters, or {NEW}",
+    }
+)
 def _id(text: str) -> str:
     if text != NEW and not is_portal_id(text):
         raise ValueError(
@@ -251,6 +266,7 @@ def _id(text: str) -> str:
     return text
 
 
+@shaped(NAME_SHAPE)
 def _name(text: str) -> str:
     problem = name_problem(text)
     if problem:
@@ -258,6 +274,13 @@ def _name(text: str) -> str:
     return text
 
 
+@shaped(
+    {
+        "maxLength": _LONGEST_DOMAIN,
+        "pattern": rf"^(?:{label_shape()}\.)*(?![0-9]+$){label_shape()}$",
+        "patternErrorMessage": "expected a domain such as p.getportal.org",
+    }
+)
 def _domain(text: str) -> str:
     domain = text.lower()
     labels = domain.split(".")
@@ -268,6 +291,14 @@ def _domain(text: str) -> str:
     return domain
 
 
+@shaped(
+    {
+        "pattern": f"^{origin_shape(_SHORT_ID_SHAPE)}$",
+        "patternErrorMessage": (
+            f"expected https://host[:port] or http://host[:port]; the host may hold {SHORT_ID}"
+        ),
+    }
+)
 def _public_url(text: str) -> str:
     try:
         any_origin(text)
@@ -277,6 +308,7 @@ def _public_url(text: str) -> str:
     return text
 
 
+@shaped({"pattern": f"^{authority_shape()}$", "patternErrorMessage": "expected host or host:port"})
 def _alias(text: str) -> str:
     try:
         parse_origin(f"http://{text}:80" if text.endswith("/") else f"http://{text}")
@@ -285,12 +317,14 @@ def _alias(text: str) -> str:
     return text.lower()
 
 
+@shaped({"minItems": 1})
 def _accept(modes: list[Mode]) -> list[Mode]:
     if not modes:
         raise ValueError("expected sealed, signed or both")
     return modes
 
 
+@shaped(NETWORK_SHAPE)
 def _proxy(value: object) -> Network | Literal["unix"]:
     if not isinstance(value, str):
         raise ValueError("expected an address, a network or unix")  # noqa: TRY004 - for pydantic
@@ -314,11 +348,15 @@ _Proxy = Annotated[Network | Literal["unix"], PlainValidator(_proxy)]
 
 
 class _TlsFile(Section):
+    """The files with which the public listener speaks TLS, both of them."""
+
     certificate: HomePath
     key: HomePath
 
 
-class _PortalFile(Section):
+class PortalFile(Section):
+    """The schema of portal.yaml."""
+
     id: Annotated[str, AfterValidator(_id)] | None = None
     name: Annotated[str, AfterValidator(_name)]
     domain: Annotated[str, AfterValidator(_domain)]
@@ -340,4 +378,4 @@ class _PortalFile(Section):
     log: LogForm = "auto"
 
 
-VARIABLES = known_variables(_PortalFile)
+VARIABLES = known_variables(PortalFile)

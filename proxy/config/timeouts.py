@@ -48,7 +48,7 @@ Grace = Annotated[float, PlainValidator(partial(read_duration, shortest=0, longe
 
 
 class TimeoutsFile(Section):
-    """``timeouts`` in portal.yaml."""
+    """How long clients, apps and peers may take."""
 
     head: Head = DEFAULT_TIMEOUTS.head
     idle: Idle = DEFAULT_TIMEOUTS.idle

@@ -27,6 +27,23 @@ _BLANK = frozenset(
 )
 """Letters and marks by category that nobody can see (Unicode's Default_Ignorable_Code_Point)."""
 
+NAME_SHAPE = {
+    "type": ["string", "number", "boolean"],
+    "minLength": 1,
+    "maxLength": MAX_NAME_LENGTH,
+    "pattern": (
+        r"^(?![\s\u1680\u3000])"
+        r"[^\u0000-\u001f\u007f-\u009f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u115f\u1160"
+        r"\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164"
+        r"\ud800-\uf8ff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb]*"
+        r"[^\s\u0000-\u001f\u007f-\u009f\u1680\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3000]$"
+    ),
+    "patternErrorMessage": (
+        "expected a name of visible characters, without a space at its beginning or end"
+    ),
+}
+"""For JSON Schemas, as far as a pattern can tell what is visible."""
+
 PRINTABLE = frozenset(range(0x20, 0x7F))
 """The bytes of printable ASCII."""
 _PLAIN = PRINTABLE - {ord("%")}

@@ -10,7 +10,7 @@ from proxy.cli.root import with_commands
 from proxy.config.app_settings import SettingsFile as AppSettings
 from proxy.config.limits import LimitsFile
 from proxy.config.listen import ListenFile
-from proxy.config.portal_yaml import _PortalFile, _TlsFile, load_config
+from proxy.config.portal_yaml import PortalFile, _TlsFile, load_config
 from proxy.config.timeouts import TimeoutsFile
 from proxy.core.access.manifest import parse_manifest
 from proxy.core.text_files.schema import validate
@@ -169,7 +169,7 @@ def test_the_guide_for_owners_has_every_key_of_every_file() -> None:
     cells = re.findall(r"^\| (`[^|]+`) \|", text, re.MULTILINE)
     rows = {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
     keys = {
-        *(set(_PortalFile.model_fields) - {"listen", "tls", "timeouts", "limits"}),
+        *(set(PortalFile.model_fields) - {"listen", "tls", "timeouts", "limits"}),
         *(f"listen.{name}" for name in ListenFile.model_fields),
         *(f"tls.{name}" for name in _TlsFile.model_fields),
         *(f"limits.{name}" for name in LimitsFile.model_fields),

@@ -8,15 +8,17 @@ what we read is new.
 """
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, PlainValidator
 
 from proxy.core.access.policy import Access
-from proxy.core.access.template import Template
-from proxy.core.http.headers import is_token, spelling
+from proxy.core.access.template import TEMPLATE_SHAPE, Template
+from proxy.core.http.headers import TOKEN, is_token, spelling
 from proxy.core.http.origin import LAST_PORT
 from proxy.core.text_files.schema import OpenSection, Section
+from proxy.core.text_files.shape import any_case, shaped
 from proxy.core.text_files.text import shown
 
 MAX_PREFIXES = 1000
@@ -46,6 +48,27 @@ def reads_as_address(host: str) -> bool:
     return _ADDRESS.fullmatch(host) is not None
 
 
+def _in_any_spelling(names: Iterable[bytes]) -> str:
+    """Return a pattern for what ``spelling`` makes one of ``names``."""
+    alternatives = (
+        any_case(name.decode("ascii")).replace("-", "[^A-Za-z0-9]") for name in sorted(names)
+    )
+    return f"(?:{'|'.join(alternatives)})"
+
+
+@shaped(
+    {
+        "maxLength": _LONGEST_NAME,
+        "pattern": (
+            f"^(?!{_in_any_spelling(_HOPS_AND_OURS)}$)(?!{_in_any_spelling(_HOPS_AND_OURS_BEGIN)})"
+            rf"{TOKEN.decode('ascii')}$"
+        ),
+        "patternErrorMessage": (
+            "expected a header name that isn't the connection's or the proxy's: Content-..., "
+            "Portal-..., Proxy-..., Host, Signature and so on can't be set"
+        ),
+    }
+)
 def _field_name(name: str) -> str:
     if not is_token(name) or len(name) > _LONGEST_NAME:
         raise ValueError("expected a header name: letters, digits and hyphens (RFC 9110, 5.1)")
@@ -55,6 +78,7 @@ def _field_name(name: str) -> str:
     return name
 
 
+@shaped({"maxProperties": MAX_FIELDS})
 def _headers(headers: dict[str, Template]) -> dict[str, Template]:
     if len(headers) > MAX_FIELDS:
         raise ValueError(f"expected at most {MAX_FIELDS} headers")
@@ -66,12 +90,22 @@ def _headers(headers: dict[str, Template]) -> dict[str, Template]:
     return headers
 
 
+@shaped(TEMPLATE_SHAPE)
 def _template(value: object) -> Template:
     if not isinstance(value, str):
         raise ValueError("expected text")  # noqa: TRY004 - pydantic reports ValueError only
     return Template.parse(value)
 
 
+@shaped(
+    {
+        "pattern": rf"^(?![\s\S]*//)(?![\s\S]*/\.{{1,2}}(?:/|$)){_PREFIX.pattern}$",
+        "patternErrorMessage": (
+            'expected a path prefix: "", or "/" and then letters, digits and '
+            '-._~!$&\'()+,=:@/, without "//" and without the segments . and ..'
+        ),
+    }
+)
 def _prefix(prefix: str) -> str:
     if not _PREFIX.fullmatch(prefix):
         raise ValueError(
@@ -83,6 +117,7 @@ def _prefix(prefix: str) -> str:
     return prefix
 
 
+@shaped({"enum": ["public", "peer", "private"]})
 def _access(value: object) -> Access:
     if value not in ("public", "peer", "private"):
         given = shown(value) if isinstance(value, str) else "anything else"
@@ -90,6 +125,14 @@ def _access(value: object) -> Access:
     return Access[str(value).upper()]
 
 
+@shaped(
+    {
+        "pattern": (
+            f"^(?!(?:[0-9]+|0[Xx][0-9A-Fa-f]*|{any_case('localhost')})$){_CONTAINER_NAME.pattern}$"
+        ),
+        "patternErrorMessage": "expected a container's name, which is no address",
+    }
+)
 def _container_name(name: str) -> str:
     # No dots and no address: the proxy would reach whatever host the app's author likes.
     if not _CONTAINER_NAME.fullmatch(name) or reads_as_address(name):
@@ -97,6 +140,7 @@ def _container_name(name: str) -> str:
     return name.lower()
 
 
+@shaped({"minimum": 1, "maximum": LAST_PORT})
 def _port(port: int) -> int:
     if not 1 <= port <= LAST_PORT:
         raise ValueError(f"expected a port from 1 to {LAST_PORT}, not {port}")
@@ -136,6 +180,7 @@ class PathRule(Section):
     headers: _Headers | None = None
 
 
+@shaped({"maxProperties": MAX_PREFIXES})
 def _bounded(paths: dict[str, PathRule]) -> dict[str, PathRule]:
     if len(paths) > MAX_PREFIXES:
         raise ValueError(f"expected at most {MAX_PREFIXES} prefixes")

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, field
 
 from proxy.core.display_names import PRINTABLE, encode_name, percent_encoded
+from proxy.core.text_files.shape import JsonSchema
 from proxy.core.text_files.text import listed, shown
 
 _FIELDS = {
@@ -39,6 +40,22 @@ _VARIABLE = re.compile(
 )
 _OPENING = re.compile(r"\{[{%#]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+_LITERAL = r"(?:(?!\{[{%#])[^\u0000-\u001f\u007f-\u009f])*"
+_ANY_VARIABLE = (
+    rf"\{{\{{ *(?:{'|'.join(map(re.escape, VARIABLE_NAMES))}) *"
+    r"(?:\[ *(?:-?[0-9]{1,4})? *: *(?:-?[0-9]{1,4})? *\])? *\}\}"
+)
+TEMPLATE_SHAPE: JsonSchema = {
+    "type": "string",
+    "maxLength": MAX_LENGTH,
+    "pattern": rf"^(?:{_LITERAL}{_ANY_VARIABLE}){{0,{MAX_VARIABLES}}}{_LITERAL}$",
+    "patternErrorMessage": (
+        "expected text with {{ name }} or {{ name[a:b] }} in it, name being "
+        f"{listed(list(VARIABLE_NAMES))}"
+    ),
+}
 
 
 @dataclass(frozen=True)

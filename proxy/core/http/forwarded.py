@@ -22,6 +22,7 @@ from typing import Literal
 
 from proxy.core.http.headers import QUOTED_STRING, REQUEST_ID, TOKEN, Field, Fields, values_of
 from proxy.core.record import record
+from proxy.core.text_files.shape import JsonSchema
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -100,6 +101,20 @@ class ForwardedChain:
     def client(self) -> str:
         """Who sent the request, as far as anybody can tell."""
         return self.nodes[0]
+
+
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_IPV4 = rf"{_OCTET}(?:\.{_OCTET}){{3}}"
+NETWORK_SHAPE: JsonSchema = {
+    "type": "string",
+    "pattern": (
+        rf"^(?:unix|{_IPV4}(?:/(?:[0-9]{{1,2}}|{_IPV4}))?"
+        rf"|(?=[0-9A-Fa-f]*:)(?:[0-9A-Fa-f]{{0,4}}:){{2,7}}(?:[0-9A-Fa-f]{{0,4}}|{_IPV4})"
+        r"(?:%[^%/]+)?(?:/[0-9]{1,3})?)$"
+    ),
+    "patternErrorMessage": "expected an address or a network, such as 10.0.0.0/8, or unix",
+}
+"""What ``read_network`` takes, and ``unix``, for JSON Schemas: as far as a pattern can tell."""
 
 
 def read_network(text: str) -> Network:

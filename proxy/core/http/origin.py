@@ -7,6 +7,7 @@ import re
 from typing import Literal, cast
 
 from proxy.core.record import record
+from proxy.core.text_files.shape import any_case, numbers
 from proxy.core.text_files.text import shown
 
 _ORIGIN = re.compile(
@@ -17,6 +18,32 @@ _ORIGIN = re.compile(
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 DEFAULT_PORTS = {"http": 80, "https": 443}
 LAST_PORT = 65535
+
+PORT_SHAPE = numbers(1, LAST_PORT)
+"""This and the others below are patterns for JSON Schemas."""
+
+
+def label_shape(mark: str = "") -> str:
+    """Return the pattern of a label in any case; ``mark`` is a pattern that may stand in it."""
+    end, middle = _one_of("A-Za-z0-9", mark), _one_of("A-Za-z0-9-", mark)
+    return f"{end}(?:{middle}{{0,61}}{end})?"
+
+
+def authority_shape(mark: str = "") -> str:
+    """Return the pattern of what ``parse_origin`` takes for host and port."""
+    address, all_of_it = _one_of("0-9A-Fa-f:.", mark), _one_of("A-Za-z0-9._-", mark)
+    label = f"{_one_of('A-Za-z0-9_-', mark)}{{1,63}}"
+    name = rf"(?={all_of_it}{{1,253}}(?:[:/]|$)){label}(?:\.{label})*"
+    return rf"(?:\[{address}+\]|{name})(?::{PORT_SHAPE})?"
+
+
+def origin_shape(mark: str = "") -> str:
+    """Return the pattern of what ``parse_origin`` takes."""
+    return f"{any_case('http')}[Ss]?://{authority_shape(mark)}/?"
+
+
+def _one_of(letters: str, mark: str) -> str:
+    return f"(?:[{letters}]|{mark})" if mark else f"[{letters}]"
 
 
 def is_dns_label(text: str) -> bool:

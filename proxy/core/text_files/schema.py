@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from proxy.core.errors import Invalid, Problem
+from proxy.core.text_files.shape import shaped
 from proxy.core.text_files.text import listed, shown, step
 
 _KEY = "[key]"
@@ -43,6 +44,7 @@ class OpenSection(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
 
+@shaped({"minLength": 1})
 def _path(text: str) -> str:
     if not text:
         raise ValueError("expected a path")
