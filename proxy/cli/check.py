@@ -13,7 +13,13 @@ import typer
 
 from proxy.cli.check_acme import about_acme
 from proxy.cli.check_environment import about_replaced, about_variables
-from proxy.cli.check_state import about_backups, about_running, about_state_folder, about_the_key
+from proxy.cli.check_state import (
+    about_backups,
+    about_devices,
+    about_running,
+    about_state_folder,
+    about_the_key,
+)
 from proxy.cli.check_upstreams import (
     about_loops,
     about_surplus_responses,
@@ -148,11 +154,14 @@ def inspect(folder: Path) -> Findings:
         warnings += _about_contacts(portal, catalogue, portal.contacts.load(), own_id)
     except Invalid as invalid:
         problems += invalid.problems
-    for read in (portal.terminals.load, portal.pairing.load):
-        try:
-            read()
-        except Invalid as invalid:
-            problems += invalid.problems
+    try:
+        warnings += about_devices(portal, catalogue, portal.terminals.load())
+    except Invalid as invalid:
+        problems += invalid.problems
+    try:
+        portal.pairing.load()
+    except Invalid as invalid:
+        problems += invalid.problems
     wrong, doubtful = _about_the_replay_store(portal.state.replays)
     problems += wrong
     warnings += doubtful

@@ -45,6 +45,8 @@ class Settings:
     """What it gets of a client's fields."""
     minor: int | None = None
     """The 1 of HTTP/1.1 or the 0 of HTTP/1.0, which it speaks; None finds out."""
+    device_tokens: bool = False
+    """Whether devices that are no browsers come in by a token of theirs."""
     sources: frozenset[Path] = frozenset()
     """Files beside proxy.yaml that these settings were read from."""
 
@@ -82,6 +84,7 @@ def load_settings(folder: Path) -> Settings:
             dropped=frozenset(spelling(name.encode("ascii")) for name in file.drop_fields),
         ),
         minor=_MINOR[file.http] if file.http is not None else None,
+        device_tokens=file.device_tokens == "true",
         sources=frozenset({folder / file.upstream_ca} if file.upstream_ca is not None else ()),
     )
 
@@ -133,3 +136,4 @@ class SettingsFile(Section):
     http: Literal["1.0", "1.1"] | None = None
     underscores: Literal["drop", "pass"] = "drop"
     drop_fields: list[Annotated[str, AfterValidator(_field_name)]] = Field(default_factory=list)
+    device_tokens: Literal["true", "false"] = "false"

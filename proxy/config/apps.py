@@ -46,6 +46,8 @@ class App:
     """What it gets of a client's fields."""
     minor: int | None = None
     """The minor version of HTTP that it speaks, where the owner settled it."""
+    device_tokens: bool = False
+    """Whether devices that are no browsers come to it by a token."""
 
 
 @dataclass(frozen=True)
@@ -242,6 +244,7 @@ class _Reading:
             settings.host,
             settings.fields,
             settings.minor,
+            settings.device_tokens,
         )
 
     def _refuse_borrowed(self) -> None:

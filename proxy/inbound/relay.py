@@ -53,11 +53,11 @@ class InboundRelay(ResponseForward):
         self.line.mode = "plain" if self._request.seal is None else "sealed"
         now = self._context.portal.clock()
         rates = self._context.rates.of(self._chain.client)
-        admission = self._context.admit(self._request, now, rates)
+        admission = self._context.admit(self._request, now, rates, self._is_confidential)
         if admission is not None:
             self._admitted(now, admission)
         else:
-            later = self._context.admit_later(self._request, now, rates)
+            later = self._context.admit_later(self._request, now, rates, self._is_confidential)
             self._wait(later, partial(self._admitted, now, is_late=True))
 
     def _admitted(self, now: float, admission: Admission, *, is_late: bool = False) -> None:

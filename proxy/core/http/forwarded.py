@@ -20,7 +20,15 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Literal
 
-from proxy.core.http.headers import QUOTED_STRING, REQUEST_ID, TOKEN, Field, Fields, values_of
+from proxy.core.http.headers import (
+    INTERMEDIARY,
+    QUOTED_STRING,
+    REQUEST_ID,
+    TOKEN,
+    Field,
+    Fields,
+    values_of,
+)
 from proxy.core.record import record
 
 Address = IPv4Address | IPv6Address
@@ -71,6 +79,8 @@ class Trusted:
 
 
 NOBODY = Trusted()
+_HERE = Trusted((ip_network("127.0.0.0/8"), ip_network("::1")), unix=True)
+"""Whoever is on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +153,32 @@ def read_forwarded_chain(
     return ForwardedChain(
         tuple(reversed(told)), _SCHEMES.get(proto.lower(), scheme), request_id, host
     )
+
+
+def is_confidential(
+    remote: RemotePeer, fields: Fields, trusted: Trusted, *, public: Scheme
+) -> bool:
+    """Tell whether nobody on the way can have read this request: https, or this machine alone.
+
+    A trusted web server says what its client spoke. Where one stands before us on this machine that
+    nobody named, its word can count against the request, and for it only where others reach this
+    Portal by https. ``public`` is as above.
+    """
+    address = read_address(remote.address)
+    is_trusted = trusted.unix if remote.is_unix else trusted.has(address)
+    is_local = remote.is_unix or _is_here(address)
+    if is_trusted or (is_local and any(name in INTERMEDIARY for name, _ in fields)):
+        believed = trusted if is_trusted else _HERE
+        chain = read_forwarded_chain(remote, fields, believed, public=public, made_id="")
+        if chain.scheme == "https":
+            return is_trusted or public == "https"
+        before = chain.nodes if remote.is_unix else chain.nodes[:-1]
+        return bool(before) and all(_is_here(read_address(node)) for node in before)
+    return remote.is_tls or is_local
+
+
+def _is_here(address: Address | None) -> bool:
+    return address is not None and address.is_loopback
 
 
 def fields_of_forwarded_chain(chain: ForwardedChain, host: bytes) -> list[Field]:
