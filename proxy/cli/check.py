@@ -154,14 +154,14 @@ def inspect(folder: Path) -> Findings:
         warnings += _about_contacts(portal, catalogue, portal.contacts.load(), own_id)
     except Invalid as invalid:
         problems += invalid.problems
-    try:
-        warnings += about_devices(portal, catalogue, portal.terminals.load())
-    except Invalid as invalid:
-        problems += invalid.problems
-    try:
-        portal.pairing.load()
-    except Invalid as invalid:
-        problems += invalid.problems
+    for read in (
+        lambda: warnings.extend(about_devices(portal, catalogue, portal.terminals.load())),
+        portal.pairing.load,
+    ):
+        try:
+            read()
+        except Invalid as invalid:
+            problems += invalid.problems
     wrong, doubtful = _about_the_replay_store(portal.state.replays)
     problems += wrong
     warnings += doubtful

@@ -135,6 +135,15 @@ class Unpaired(Refusal):
         """Where a browser pairs that wants to go there."""
 
 
+class ExposedToken(Refusal):
+    """A refusal of a device token that others can have read."""
+
+    def __init__(self, detail: str, terminal_id: str) -> None:
+        super().__init__(Code.DEVICE_TOKEN_EXPOSED, detail)
+        self.terminal_id = terminal_id
+        """Whose token it is; "" for nobody's."""
+
+
 class UnknownToken(Refusal):
     """A refusal of a device token that no device has, as far as this process knows."""
 
@@ -269,10 +278,11 @@ def _device(
         wrong = _token_problem(found, app, context, now)
     except ValueError as error:
         found, wrong = None, str(error)
+    refusal: Refusal
     if not is_confidential():
         whose = f"the token of terminal {found.id}" if found is not None else "a device token"
         what = f"{whose} came over plain http, where others can read it"
-        refusal = Refusal(Code.DEVICE_TOKEN_EXPOSED, what)
+        refusal = ExposedToken(what, found.id if found is not None else "")
     elif wrong:
         asked_for = _challenge(request, app, context, is_confidential)
         kind = UnknownToken if found is None else Refusal

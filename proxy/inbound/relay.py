@@ -17,7 +17,7 @@ from proxy import portal_paths
 from proxy.core.access.policy import Access
 from proxy.core.epoch import Epoch
 from proxy.core.errors import Code, Refusal
-from proxy.core.gate import Admission, RefusedPeer, Request, brings_envelope
+from proxy.core.gate import Admission, ExposedToken, RefusedPeer, Request, brings_envelope
 from proxy.core.http.headers import Field, Fields
 from proxy.core.http.problem import Response
 from proxy.core.http1.reader import SWITCHING_PROTOCOLS
@@ -276,6 +276,8 @@ class InboundRelay(ResponseForward):
             portal.last_calls.came(caller.id, portal.clock(), answered=answered)
 
     def _refuse(self, refusal: Refusal) -> None:
+        if isinstance(refusal, ExposedToken):
+            self._context.portal.terminals.exposed(refusal.terminal_id)
         if isinstance(refusal, RefusedPeer):
             self._question = refusal.question
             self.line.mode = "sealed" if self._request.seal is not None else "signed"

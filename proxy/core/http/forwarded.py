@@ -166,19 +166,14 @@ def is_confidential(
     """
     address = read_address(remote.address)
     is_trusted = trusted.unix if remote.is_unix else trusted.has(address)
-    is_local = remote.is_unix or _is_here(address)
-    if is_trusted or (is_local and any(name in INTERMEDIARY for name, _ in fields)):
-        believed = trusted if is_trusted else _HERE
-        chain = read_forwarded_chain(remote, fields, believed, public=public, made_id="")
-        if chain.scheme == "https":
-            return is_trusted or public == "https"
-        before = chain.nodes if remote.is_unix else chain.nodes[:-1]
-        return bool(before) and all(_is_here(read_address(node)) for node in before)
-    return remote.is_tls or is_local
-
-
-def _is_here(address: Address | None) -> bool:
-    return address is not None and address.is_loopback
+    is_local = remote.is_unix or (address is not None and address.is_loopback)
+    if is_local and not any(name in INTERMEDIARY for name, _ in fields):
+        return True
+    if not (is_trusted or is_local):
+        return remote.is_tls
+    believed = trusted if is_trusted else _HERE
+    chain = read_forwarded_chain(remote, fields, believed, public=public, made_id="")
+    return chain.scheme == "https" and (is_trusted or public == "https")
 
 
 def fields_of_forwarded_chain(chain: ForwardedChain, host: bytes) -> list[Field]:

@@ -89,6 +89,7 @@ class TerminalWatch(FileWatch[TerminalList]):
         self._store = store
         self._seen: dict[str, float] = {}
         self._renewed: dict[str, float] = {}
+        self._exposed: set[str] = set()
         self._flushed = 0.0
         self._complaint = ""
         self.refresh()
@@ -112,6 +113,16 @@ class TerminalWatch(FileWatch[TerminalList]):
     def last_renewal(self, terminal_id: str) -> float:
         """Return when this process last set a terminal's cookie again; 0 where it didn't."""
         return self._renewed.get(terminal_id, 0)
+
+    def exposed(self, terminal_id: str) -> None:
+        """Tell the owner, once for each, of a token that others can have read."""
+        if self.current.find(terminal_id) is None or terminal_id in self._exposed:
+            return
+        self._exposed.add(terminal_id)
+        _log.warning(
+            "the token of terminal %s came over plain http, where others can read it: remove it, "
+            "and make another (portal-proxy terminals remove %s)", terminal_id, terminal_id,
+        )  # fmt: skip
 
     def to_flush(self, now: float) -> Callable[[], None] | None:
         """Return what writes who was seen, to be called in a thread; None where nothing is due.
