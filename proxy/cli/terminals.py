@@ -251,7 +251,7 @@ def _described(terminal: Terminal, now: float) -> dict[str, object]:
     return {
         "id": terminal.id,
         "name": terminal.name,
-        "app": terminal.app or None,
+        **({"app": terminal.app} if terminal.app else {}),
         "paired": terminal.paired,
         "seen": terminal.seen,
         "expired": not terminal.is_valid(now),
