@@ -273,9 +273,11 @@ def _device(
     """
     if app is not None and app not in context.apps:
         return None
+    kind = Refusal
     try:
         found = context.terminals.by_token(shown_device_token(request.fields))
         wrong = _token_problem(found, app, context, now)
+        kind = UnknownToken if found is None else Refusal
     except ValueError as error:
         found, wrong = None, str(error)
     refusal: Refusal
@@ -285,7 +287,6 @@ def _device(
         refusal = ExposedToken(what, found.id if found is not None else "")
     elif wrong:
         asked_for = _challenge(request, app, context, is_confidential)
-        kind = UnknownToken if found is None else Refusal
         refusal = kind(Code.DEVICE_TOKEN_REFUSED, wrong, challenge=asked_for)
     else:
         return found

@@ -174,6 +174,7 @@ def test_a_token_that_isnt_good_here_reaches_no_app(
     refusal = asked(target, BAD[name], *more, context=context, rates=rates)
     assert caller(refusal) is Code.DEVICE_TOKEN_REFUSED
     assert (rates.strangers, rates.at_apps) == (1, [])
+    assert isinstance(refusal, UnknownToken) is (name == "removed")
     for token in (TOKEN, LOST, POSTCARDS):
         assert token[14:] not in str(refusal)
 
