@@ -53,6 +53,7 @@ COMMANDS: dict[str, list[str]] = {
     "apps list": [],
     "apps allow": ["guestbook", "all"],
     "apps token": ["guestbook", "--rotate"],
+    "terminals add": ["--token", "--app", "files"],
     "terminals list": [],
     "terminals pair": [],
     "terminals rename": ["abc123", "Phone"],
