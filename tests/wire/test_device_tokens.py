@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from proxy.core.terminals.device_token import new_device_token
 from tests.wire.harness.portals import Portal
 from tests.wire.harness.raw import Raw, RawConnection, request, response
 from tests.wire.harness.recorder import Recorder, eventually
@@ -103,7 +104,24 @@ def test_a_device_comes_in_by_its_token_which_no_app_gets(
     log = ivy.settled_log()
     assert dav["token"] not in log
     assert shown[1] not in log
-    assert ivy.lines(caller_id=dav["id"], caller_name="Phone's DAV", outcome="answered")
+
+
+def test_the_log_names_the_device_and_says_why_a_token_is_refused(
+    ivy: Portal, dav: dict[str, Any]
+) -> None:
+    assert ask(ivy, basic(dav["token"]), path="/told").status == 200
+    for token, why in (
+        (dav["token"][:-1], "isn't whole"),
+        (new_device_token(bytes(32)), "removed"),
+    ):
+        assert ask(ivy, bearer(token), path=f"/{why[:2]}").status == 401
+        ivy.settled_log()
+        [line] = ivy.lines(code="device_token_refused", path=f"/{why[:2]}")
+        assert why in line["detail"]
+        assert token[14:] not in ivy.log
+    [line] = ivy.lines(path="/told")
+    assert (line["caller"], line["caller_id"]) == ("terminal", dav["id"])
+    assert line["caller_name"] == "Phone's DAV"
 
 
 def test_an_apps_own_credentials_pass_and_ours_dont(
@@ -185,7 +203,7 @@ def test_over_plain_http_from_elsewhere_no_token_counts_and_the_owner_is_told(
     [*lines] = ivy.lines(code="device_token_exposed")
     assert all(dav["id"] in line["detail"] for line in lines)
     [told] = ivy.lines(logger="terminals", level="warning")
-    assert told["message"].endswith(f"(portal-proxy terminals remove {dav['id']})")
+    assert f"(portal-proxy terminals remove {dav['id']})" in told["message"]
 
 
 def test_over_https_of_a_trusted_web_server_it_counts(
@@ -211,6 +229,7 @@ def test_a_token_that_was_made_a_moment_ago_is_good_and_a_removal_ends_what_runs
         eventually(lambda: files.received.endswith(b"part"))
         done = ivy.command("terminals", "remove", tablet["id"])
         assert done.returncode == 0, done.stderr
+        assert [got.all("authorization") for got in files.requests] == [[], []]
         [close] = socket.hear_all()
         assert struct.unpack("!H", close.payload[:2]) == (1008,)
         ended = upload.read()

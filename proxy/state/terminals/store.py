@@ -121,7 +121,8 @@ class TerminalWatch(FileWatch[TerminalList]):
         self._exposed.add(terminal_id)
         _log.warning(
             "the token of terminal %s came over plain http, where others can read it: remove it, "
-            "and make another (portal-proxy terminals remove %s)", terminal_id, terminal_id,
+            "and make another (portal-proxy terminals remove %s). If it came through a web server "
+            "that speaks TLS, name that one under trusted_proxies", terminal_id, terminal_id,
         )  # fmt: skip
 
     def to_flush(self, now: float) -> Callable[[], None] | None:

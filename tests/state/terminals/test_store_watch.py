@@ -182,3 +182,13 @@ def test_a_clock_that_is_set_back_stops_no_writing(
     watch.saw(PHONE.id, NOW + 5)
     watch.flush(NOW + 5)
     assert seen(store) == [NOW + 5, NOW]
+
+
+def test_the_owner_is_told_once_of_each_token_that_others_can_have_read(
+    watch: TerminalWatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for terminal_id in (PHONE.id, PHONE.id, "", "zzzzzz", LAPTOP.id, PHONE.id):
+        watch.exposed(terminal_id)
+    assert levels(caplog) == [logging.WARNING] * 2
+    assert f"portal-proxy terminals remove {PHONE.id}" in caplog.text
+    assert f"portal-proxy terminals remove {LAPTOP.id}" in caplog.text
