@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.more.apps.stage import Both, manifest
-from tests.more.apps.test_apps_page import _GIT, _LIGHTTPD
+from tests.more.apps.test_apps_page import _GIT, _LIGHTTPD, _needs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,8 +41,8 @@ def _git_server(stage: Stage) -> App:
     return stage.run_with({config: text}, "git", "lighttpd", "-D", "-f", config)
 
 
-@pytest.mark.skipif(not (shutil.which("lighttpd") and shutil.which("git")), reason="not installed")
 def test_git_clones_and_pushes_what_is_private(stage: Stage) -> None:
+    _needs("lighttpd", "git")
     repository = stage.folder / "repositories" / "things.git"
     home = {**_GIT, "HOME": str(stage.folder)}
     stage.say("git", "init", "-q", "--bare", "-b", "main", repository, **home)
