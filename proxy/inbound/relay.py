@@ -57,7 +57,8 @@ class InboundRelay(ResponseForward):
         if admission is not None:
             self._admitted(now, admission)
         else:
-            later = self._context.admit_later(self._request, now, rates, self._is_confidential)
+            is_confidential = self._confidentiality()
+            later = self._context.admit_later(self._request, now, rates, is_confidential)
             self._wait(later, partial(self._admitted, now, is_late=True))
 
     def _admitted(self, now: float, admission: Admission, *, is_late: bool = False) -> None:

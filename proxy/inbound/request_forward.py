@@ -4,7 +4,7 @@ It streams, unless it is signed (held until its digest is proven, ``proxy.inboun
 or comes in chunks for a server that can't read them (held for its length).
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
 
@@ -97,8 +97,13 @@ class RequestForward(Relay):
 
     def _is_confidential(self) -> bool:
         """Tell whether nobody on the way can have read the request."""
+        return self._confidentiality()()
+
+    def _confidentiality(self) -> Callable[[], bool]:
+        """Return what tells it, for a thread that may take its time: it keeps no relay alive."""
         portal = self._context.portal
-        return is_confidential(
+        return partial(
+            is_confidential,
             self._remote,
             self._request.fields,
             portal.config.trusted_proxies,
