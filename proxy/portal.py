@@ -71,6 +71,8 @@ class Portal:
     hosts: Hosts = field(init=False)
     modes: frozenset[Mode] = field(init=False)
     """The modes in which calls are accepted: of those that exist, the owner's choice."""
+    _device_tokens: frozenset[str] = field(init=False, default=frozenset())
+    """The apps to which devices come by a token."""
     _context: AccessContext | None = field(init=False, default=None)
     _context_parts: tuple[object, ...] = field(init=False, default=())
 
@@ -100,6 +102,9 @@ class Portal:
     def _prepare(self) -> None:
         matchers = {name: RuleMatcher(app.rules) for name, app in self.apps.items()}
         self.rule_matchers = MappingProxyType(matchers)
+        self._device_tokens = frozenset(
+            name for name, app in self.apps.items() if app.device_tokens
+        )
 
     @property
     def apps(self) -> Mapping[str, App]:
@@ -123,14 +128,23 @@ class Portal:
             self.modes,
             self.terminals.available,
             self.catalogue.unavailable,
+            self._device_tokens,
         )
         if self._context is None or any(map(is_not, self._context_parts, parts)):
-            apps, contacts, modes, terminals, unavailable = parts
+            apps, contacts, modes, terminals, unavailable, device_tokens = parts
             if unavailable:
                 apps = {name: apps[name] for name in apps.keys() - unavailable}
             entrances = {name: str(app.entrance) for name, app in self.apps.items() if app.entrance}
             self._context = AccessContext(
-                self.id, self.hosts, apps, contacts, modes, terminals, unavailable, entrances
+                self.id,
+                self.hosts,
+                apps,
+                contacts,
+                modes,
+                terminals,
+                unavailable,
+                entrances=entrances,
+                device_tokens=device_tokens,
             )
             self._context_parts = parts
         return self._context

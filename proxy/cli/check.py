@@ -14,7 +14,13 @@ import typer
 from proxy.cli.check_acme import about_acme
 from proxy.cli.check_entrances import about_entrances
 from proxy.cli.check_environment import about_replaced, about_variables
-from proxy.cli.check_state import about_backups, about_running, about_state_folder, about_the_key
+from proxy.cli.check_state import (
+    about_backups,
+    about_devices,
+    about_running,
+    about_state_folder,
+    about_the_key,
+)
 from proxy.cli.check_upstreams import (
     about_loops,
     about_surplus_responses,
@@ -152,7 +158,10 @@ def inspect(folder: Path) -> Findings:
         warnings += _about_contacts(portal, catalogue, portal.contacts.load(), own_id)
     except Invalid as invalid:
         problems += invalid.problems
-    for read in (portal.terminals.load, portal.pairing.load):
+    for read in (
+        lambda: warnings.extend(about_devices(portal, catalogue, portal.terminals.load())),
+        portal.pairing.load,
+    ):
         try:
             read()
         except Invalid as invalid:

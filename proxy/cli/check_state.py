@@ -7,9 +7,12 @@ from pathlib import Path
 from proxy.cli.health_report import running_problems
 from proxy.cli.output import command_line
 from proxy.cli.portal_files import PortalFiles
+from proxy.config.app_settings import FILE_NAME
+from proxy.config.apps import Catalogue
 from proxy.config.portal_yaml import NEW
 from proxy.core.errors import Invalid, Problem
 from proxy.core.http.origin import is_dns_label
+from proxy.core.terminals.terminals import TerminalList
 from proxy.state.backup_note import last_backup
 from proxy.state.files import unreadable
 from proxy.state.identity_key import has_id_line
@@ -78,3 +81,21 @@ def _about_tokens(folder: Path) -> Iterator[Problem]:
             yield from invalid.problems
         except OSError as error:
             yield from unreadable(folder / name, error).problems
+
+
+def about_devices(
+    portal: PortalFiles, catalogue: Catalogue, terminals: TerminalList
+) -> Iterator[Problem]:
+    """Warn of tokens that open nothing."""
+    file = str(portal.terminals.path)
+    for terminal in terminals.terminals:
+        app = catalogue.apps.get(terminal.app)
+        if not terminal.app or terminal.app in catalogue.broken:
+            continue
+        if app is not None and app.device_tokens:
+            continue
+        if portal.has_app(terminal.app):
+            what = f"is for {terminal.app}, whose {FILE_NAME} doesn't say device_tokens: true"
+        else:
+            what = f"is for {terminal.app}, and there is no app of this name"
+        yield Problem(file, terminal.id, f"the token of {terminal.name} {what}")

@@ -1,12 +1,15 @@
 """``terminals``: the owner's devices, from the command line."""
 
+import secrets
 import time
 from typing import Annotated
 
 import typer
 
+from proxy.cli.arguments import unknown_app
 from proxy.cli.framework import Command, Group
 from proxy.cli.output import (
+    USAGE,
     Stop,
     command_line,
     refused_edits_stop,
@@ -18,9 +21,13 @@ from proxy.cli.output import (
 )
 from proxy.cli.portal_files import DEFAULT_FOLDER, AsJson, ConfigFolder, open_portal
 from proxy.cli.qr import show_qr
+from proxy.config.app_settings import FILE_NAME
+from proxy.config.apps import APPS_FOLDER
+from proxy.core.display_names import MAX_NAME_LENGTH, name_problem
+from proxy.core.terminals.device_token import CHANCE_BYTES, new_device_token
 from proxy.core.terminals.pairing_code import CODE_LIFETIME, shown_code
 from proxy.core.terminals.return_address import PAIR
-from proxy.core.terminals.terminals import Terminal, TerminalList, is_terminal_id
+from proxy.core.terminals.terminals import Terminal, TerminalList, is_terminal_id, token_digest
 from proxy.state.terminals import renamed, without_terminal
 
 TerminalId = Annotated[
@@ -32,7 +39,7 @@ terminals = typer.Typer(cls=Group)
 
 @terminals.callback()
 def describe() -> None:
-    """Pair, list, rename and remove your own devices (terminals)."""
+    """Pair, add, list, rename and remove your own devices (terminals)."""
 
 
 @terminals.command(cls=Command)
@@ -78,6 +85,92 @@ def pair(
         remark("app_hosts is false: a device comes to the Portal's own pages, and to no app.")
 
 
+@terminals.command(cls=Command)
+def add(
+    *,
+    token: Annotated[
+        bool, typer.Option("--token", help="By a token, for a device that is no browser.")
+    ] = False,
+    app: Annotated[
+        str, typer.Option("--app", metavar="APP", help="The one app that it is good for.")
+    ] = "",
+    name: Annotated[
+        str, typer.Option("--name", metavar="NAME", help="What the device is called. Apps see it.")
+    ] = "",
+    qr: Annotated[
+        bool | None,
+        typer.Option(
+            "--qr/--no-qr", help="Print a QR code of the token. By default at a terminal."
+        ),
+    ] = None,
+    config: ConfigFolder = DEFAULT_FOLDER,
+    as_json: AsJson = False,
+) -> None:
+    """Make a token for a device that is no browser: a DAV client, git, an app on a phone.
+
+    It is shown once, and good for one app: what that keeps private is open to the
+    device. Put it where the device asks for a password, beside any user name. It is
+    taken over https alone, or on this machine; and only by an app whose proxy.yaml
+    says "device_tokens: true". The proxy needn't be restarted.
+
+    A browser is paired: portal-proxy terminals pair
+
+    For example:
+      portal-proxy terminals add --token --app files --name "Phone's calendar"
+      portal-proxy terminals add --token --app git --json
+    """
+    if not (token and app):
+        what = (
+            "say what for: portal-proxy terminals add --token --app APP; to make a browser yours: "
+            "portal-proxy terminals pair"
+        )
+        raise Stop(what, status=USAGE)
+    portal = open_portal(config)
+    catalogue = portal.catalogue()
+    if not portal.has_app(app):
+        raise unknown_app(app, catalogue.apps)
+    if not portal.config.app_hosts:
+        raise Stop("app_hosts is false: no device comes to an app, by a token or otherwise")
+    name = name or f"Device of {app}"[:MAX_NAME_LENGTH]
+    if problem := name_problem(name):
+        raise Stop(f"the name {name!r} can't be used: {problem}")
+    origin = portal.config.public_origin(portal.identity().public.portal_id).of_app(app)
+    secret = new_device_token(secrets.token_bytes(CHANCE_BYTES))
+    digest = token_digest(secret.encode("ascii"))
+    terminal = portal.terminals.add(name, digest, time.time(), app=app)
+    known = catalogue.apps.get(app)
+    is_taken = known is not None and known.device_tokens
+    if as_json:
+        say_json(
+            {
+                "id": terminal.id,
+                "name": terminal.name,
+                "app": app,
+                "url": f"{origin}/",
+                "user": terminal.id,
+                "token": secret,
+                "accepted": is_taken,
+            }
+        )
+    else:
+        say(f"Token      {secret}")
+        say(f"Device     {terminal.name}, {terminal.id}")
+        say(f"Address    {origin}/")
+        say(f"User       {terminal.id}, or anything else")
+        say("The token is the password. It is shown this once, and kept nowhere.")
+        say(f"curl       curl --user {terminal.id} {origin}/")
+        say(f"git        git clone {origin.scheme}://{terminal.id}@{origin.authority}/REPOSITORY")
+        say("Programs   Authorization: Bearer TOKEN")
+        show_qr(secret, wanted=qr)
+    if not is_taken:
+        place = portal.folder / APPS_FOLDER / app / FILE_NAME
+        remark(f"{app} takes no token yet: write the line device_tokens: true into {place}")
+    if portal.config.is_plain_http:
+        remark(
+            "public_url is plain http: the token is good on this machine alone, until it is https."
+        )
+
+
 @terminals.command("list", cls=Command)
 def show(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> None:
     """Show every terminal, and when it was last seen.
@@ -95,7 +188,11 @@ def show(*, config: ConfigFolder = DEFAULT_FOLDER, as_json: AsJson = False) -> N
     for terminal in listed:
         say(f"{terminal.name}  {terminal.id}")
         expired = "" if terminal.is_valid(now) else " (expired)"
-        say_fields([("paired", utc(terminal.paired)), ("seen", utc(terminal.seen) + expired)])
+        made = ("paired", utc(terminal.paired))
+        if terminal.app:
+            say_fields([("token", f"for {terminal.app} alone")])
+            made = ("made", utc(terminal.paired))
+        say_fields([made, ("seen", utc(terminal.seen) + expired)])
     if not listed:
         remark(f"No terminals yet. To pair one: {command_line(config, 'terminals', 'pair')}")
 
@@ -154,6 +251,7 @@ def _described(terminal: Terminal, now: float) -> dict[str, object]:
     return {
         "id": terminal.id,
         "name": terminal.name,
+        **({"app": terminal.app} if terminal.app else {}),
         "paired": terminal.paired,
         "seen": terminal.seen,
         "expired": not terminal.is_valid(now),

@@ -59,6 +59,8 @@ class Settings:
     """By which scheme it is told that peers ask it."""
     entrance: Entrance | None = None
     """Where the app alone comes in; None where it shares the apps listener."""
+    device_tokens: bool = False
+    """Whether devices that are no browsers come in by a token of theirs."""
     sources: frozenset[Path] = frozenset()
     """Files beside proxy.yaml that these settings were read from."""
 
@@ -102,6 +104,7 @@ def load_settings(folder: Path) -> Settings:
         minor=_MINOR[file.http] if file.http is not None else None,
         peer_scheme=file.peer_scheme,
         entrance=entrance,
+        device_tokens=file.device_tokens == "true",
         sources=frozenset({folder / file.upstream_ca} if file.upstream_ca is not None else ()),
     )
 
@@ -183,3 +186,4 @@ class SettingsFile(Section):
     peer_scheme: Scheme = "http"
     underscores: Literal["drop", "pass"] = "drop"
     drop_fields: list[Annotated[str, AfterValidator(_field_name)]] = Field(default_factory=list)
+    device_tokens: Literal["true", "false"] = "false"

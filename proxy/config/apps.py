@@ -53,6 +53,8 @@ class App:
     """By which scheme it is told that peers ask it."""
     entrance: Entrance | None = None
     """Where it alone comes in, on its way to peers."""
+    device_tokens: bool = False
+    """Whether devices that are no browsers come to it by a token."""
 
 
 @dataclass(frozen=True)
@@ -259,6 +261,7 @@ class _Reading:
             settings.minor,
             settings.peer_scheme,
             settings.entrance,
+            settings.device_tokens,
         )
 
     def _refuse_borrowed(self) -> None:

@@ -31,6 +31,7 @@ class Code(Enum):
     PROOF_REQUIRED = ("proof_required", 401, "This needs proof of who is calling.")
     TOKEN_REQUIRED = ("token_required", 401, "The app must show its token.")
     TOKEN_UNKNOWN = ("token_unknown", 401, "The token isn't one of an app of this Portal.")
+    DEVICE_TOKEN_REFUSED = ("device_token_refused", 401, "The device token isn't good here.")
     SIGNATURE_MALFORMED = ("signature_malformed", 401, "The signature isn't in the right form.")
     SIGNATURE_COVERAGE = ("signature_coverage", 401, "The signature doesn't cover what it must.")
     OUT_OF_TIME = ("out_of_time", 401, "The signature isn't valid at this time.")
@@ -40,6 +41,11 @@ class Code(Enum):
     SIGNATURE_INVALID = ("signature_invalid", 401, "The signature doesn't verify.")
     DIGEST_MISMATCH = ("digest_mismatch", 401, "The body isn't the one that was signed.")
     NOT_ALLOWED = ("not_allowed", 403, "The caller is known by its key, but isn't allowed here.")
+    DEVICE_TOKEN_EXPOSED = (
+        "device_token_exposed",
+        403,
+        "The device token came over plain http; it is taken over https alone.",
+    )
     MODE_NOT_ACCEPTED = ("mode_not_accepted", 403, "Calls in this mode aren't accepted here.")
     NOT_A_PEER_HOST = ("not_a_peer_host", 403, "This listener leads only to peers' apps.")
     WRITE_HTTP = (
@@ -115,6 +121,9 @@ class Code(Enum):
         self.title = title
 
 
+CHALLENGE = b"Portal"
+"""What 401 asks for where no program has a form for it: RFC 9110, section 15.5.2, wants something.
+"""
 _NO_UTF_8 = {chr(0xDC00 + byte): f"\\x{byte:02x}" for byte in range(0x80, 0x100)}
 """What stands for a byte of a file's name that isn't UTF-8 (PEP 383), and how it is shown."""
 
@@ -125,7 +134,7 @@ class Refusal(Exception):
     ``hint`` is for the caller too: what to do, in a sentence; "" is none.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each of the last ones is for a code or two
         self,
         code: Code,
         detail: str = "",
@@ -135,6 +144,7 @@ class Refusal(Exception):
         allow: str = "GET, HEAD",
         retry_after: int | None = None,
         hint: str = "",
+        challenge: bytes = CHALLENGE,
     ) -> None:
         super().__init__(f"{code.public}: {detail}" if detail else code.public)
         self.code = code
@@ -148,6 +158,8 @@ class Refusal(Exception):
         self.hint = hint
         self.retry_after = retry_after
         """Seconds until it may be tried again: with ``TOO_MANY_ATTEMPTS`` and ``RATE_LIMITED``."""
+        self.challenge = challenge
+        """What is asked for, with 401."""
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
 """What all requests at the public listener share: the Portal, its limits, the way to its apps."""
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 
 from proxy.core.epoch import Epoch
-from proxy.core.gate import Admission, Rates, Request, Unpaired, admit
+from proxy.core.gate import Admission, Rates, Request, UnknownToken, Unpaired, admit
 from proxy.core.signature.request import is_meant_as_ours
 from proxy.core.terminals.session import brings_token
 from proxy.http.upstream import AppUpstream
@@ -49,31 +50,44 @@ class InboundContext:
         self.spool.limit = config.limits.spooled_body
         self.websocket_limits = WebSocketLimits(message=config.limits.websocket_message)
 
-    def admit(self, request: Request, now: float, rates: Rates | None) -> Admission | None:
+    def admit(
+        self,
+        request: Request,
+        now: float,
+        rates: Rates | None,
+        is_confidential: Callable[[], bool],
+    ) -> Admission | None:
         """Ask the gate; None where it has to be asked again, behind something that takes time.
 
         Raises ``Refusal``.
         """
         claim = partial(self.portal.replays.claim_at_once, now=now)
         try:
-            return admit(request, self.portal.context, now, claim, rates)
-        except Later:
+            return admit(request, self.portal.context, now, claim, rates, is_confidential)
+        except (Later, UnknownToken):
             return None
         except Unpaired:
             if not brings_token(request.fields, self.portal.hosts.origin):
                 raise
             return None
 
-    async def admit_later(self, request: Request, now: float, rates: Rates | None) -> Admission:
+    async def admit_later(
+        self,
+        request: Request,
+        now: float,
+        rates: Rates | None,
+        is_confidential: Callable[[], bool],
+    ) -> Admission:
         """Ask the gate once more, in a thread, where waiting stops nobody else.
 
-        A claim has to wait, and none was made. Or another process may have paired the device a
-        moment ago.
+        A claim has to wait, and none was made. Or another process may have paired the device, or
+        made its token, a moment ago.
         """
         if not is_meant_as_ours(request.fields):
             await look_for_terminals(self.portal)
         claim = partial(self.portal.replays.claim, now=now)
-        return await asyncio.to_thread(admit, request, self.portal.context, now, claim, rates)
+        context = self.portal.context
+        return await asyncio.to_thread(admit, request, context, now, claim, rates, is_confidential)
 
     async def epoch_looked_for(self) -> Epoch | None:
         """Return the epoch, in a thread: a new one may be due, and nobody has noticed yet.

@@ -17,7 +17,7 @@ from proxy import portal_paths
 from proxy.core.access.policy import Access
 from proxy.core.epoch import Epoch
 from proxy.core.errors import Code, Refusal
-from proxy.core.gate import Admission, RefusedPeer, Request, brings_envelope
+from proxy.core.gate import Admission, ExposedToken, RefusedPeer, Request, brings_envelope
 from proxy.core.http.headers import Field, Fields
 from proxy.core.http.problem import Response
 from proxy.core.http1.reader import SWITCHING_PROTOCOLS
@@ -53,11 +53,12 @@ class InboundRelay(ResponseForward):
         self.line.mode = "plain" if self._request.seal is None else "sealed"
         now = self._context.portal.clock()
         rates = self._context.rates.of(self._chain.client)
-        admission = self._context.admit(self._request, now, rates)
+        admission = self._context.admit(self._request, now, rates, self._is_confidential)
         if admission is not None:
             self._admitted(now, admission)
         else:
-            later = self._context.admit_later(self._request, now, rates)
+            is_confidential = self._confidentiality()
+            later = self._context.admit_later(self._request, now, rates, is_confidential)
             self._wait(later, partial(self._admitted, now, is_late=True))
 
     def _admitted(self, now: float, admission: Admission, *, is_late: bool = False) -> None:
@@ -278,6 +279,8 @@ class InboundRelay(ResponseForward):
             portal.last_calls.came(caller.id, portal.clock(), answered=answered)
 
     def _refuse(self, refusal: Refusal) -> None:
+        if isinstance(refusal, ExposedToken):
+            self._context.portal.terminals.exposed(refusal.terminal_id)
         if isinstance(refusal, RefusedPeer):
             self._question = refusal.question
             self.line.mode = "sealed" if self._request.seal is not None else "signed"

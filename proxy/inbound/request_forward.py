@@ -4,13 +4,18 @@ It streams, unless it is signed (held until its digest is proven, ``proxy.inboun
 or comes in chunks for a server that can't read them (held for its length).
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
 
 from proxy.config.apps import App
 from proxy.core.gate import Admission, Request
-from proxy.core.http.forwarded import ForwardedChain, RemotePeer, read_forwarded_chain
+from proxy.core.http.forwarded import (
+    ForwardedChain,
+    RemotePeer,
+    is_confidential,
+    read_forwarded_chain,
+)
 from proxy.core.http.headers import Field, Fields, indexed
 from proxy.core.http1.framing import IN_CHUNKS
 from proxy.core.http1.grammar import RequestHead
@@ -52,6 +57,7 @@ class RequestForward(Relay):
         "_pending_head",
         "_place",
         "_question",
+        "_remote",
         "_request",
         "_sender",
         "_signed",
@@ -63,7 +69,7 @@ class RequestForward(Relay):
     ) -> None:
         super().__init__(LISTENER, head, remote, client)
         line, config = self.line, context.portal.config
-        self._context = context
+        self._context, self._remote = context, remote
         fields = indexed(head.fields)
         self._chain: ForwardedChain = read_forwarded_chain(
             remote,
@@ -88,6 +94,21 @@ class RequestForward(Relay):
         self._sender: HeldSender | None = None
         self._pages: AsgiHandler | None = None
         self._pending_head: tuple[int, Fields] | None = None
+
+    def _is_confidential(self) -> bool:
+        """Tell whether nobody on the way can have read the request."""
+        return self._confidentiality()()
+
+    def _confidentiality(self) -> Callable[[], bool]:
+        """Return what tells it, for a thread that may take its time: it keeps no relay alive."""
+        portal = self._context.portal
+        return partial(
+            is_confidential,
+            self._remote,
+            self._request.fields,
+            portal.config.trusted_proxies,
+            public=portal.hosts.origin.scheme,
+        )
 
     def _forward(self, app: App) -> None:
         """Stream the request to its app. ``app`` is as it was when the request was admitted."""

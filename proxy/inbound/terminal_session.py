@@ -25,7 +25,10 @@ def session_cookie(
     whoever asks next.
     """
     cookie, terminals = None, portal.terminals
-    if admission.rule is not None and admission.rule.access is Access.PRIVATE:
+    device = terminals.current.find(admission.caller.id)
+    is_browser = device is not None and not device.app  # what else it sends isn't looked at
+    is_private = admission.rule is not None and admission.rule.access is Access.PRIVATE
+    if is_browser and is_private:
         last = terminals.last_renewal(admission.caller.id)
         cookie = renewal(request.fields, terminals.current, portal.hosts.origin, now, last)
     terminals.saw(admission.caller.id, now)

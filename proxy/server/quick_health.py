@@ -22,7 +22,7 @@ TIMEOUT = 3.0
 """Seconds for all listeners together."""
 FILE = "running.json"
 SCHEMA = "schema.json"
-VERSION = 2
+VERSION = 3
 """Of the state folder, the last one that is known."""
 
 _DEFAULT_FOLDER = "config"

@@ -34,7 +34,7 @@ from proxy.state.files import (
 )
 from proxy.state.layout import State
 
-VERSION = 2
+VERSION = 3
 """The folder's: 1 is that of all programs that wrote no ``schema.json``."""
 
 _FIRST = 1
@@ -98,8 +98,8 @@ SCHEMAS = (
     Schema("identity.key", 1, _KEY),
     Schema("contacts.yaml", 1, _YAML),
     Schema("contacts.yaml.before", 1, _YAML),
-    Schema("terminals.yaml", 1, _YAML),
-    Schema("terminals.yaml.before", 1, _YAML),
+    Schema("terminals.yaml", 2, _YAML),
+    Schema("terminals.yaml.before", 2, _YAML),
     Schema("pairing.yaml", 2, _YAML),
     Schema("sealing/*.key", 2, _SEALING_KEY),
     Schema("replay.sqlite3", 3, _in_database),

@@ -203,18 +203,18 @@ def test_an_archive_of_anything_else_is_refused(members: list[tuple[str, bytes]]
         unpack(sealed(*members), PASSPHRASE)
 
 
-VERSIONS = ("version.json", b'{"v": 1, "state": 2}')
+VERSIONS = ("version.json", b'{"v": 1, "state": 3}')
 
 
 @pytest.mark.parametrize(
     ("data", "why"),
     [
         (b'{"v": 2, "parts": []}', "is of version 2, and this program knows 1 at most: restore it"),
-        (b'{"v": 1, "state": 3}', "holds a state of version 3, and this program knows 2 at most"),
+        (b'{"v": 1, "state": 4}', "holds a state of version 4, and this program knows 3 at most"),
         (b'{"v": 1}', "doesn't say of which version it is"),
-        (b'{"v": "1", "state": 2}', "doesn't say of which version it is"),
-        (b'{"v": 0, "state": 2}', "doesn't say of which version it is"),
-        (b'{"v": true, "state": 2}', "doesn't say of which version it is"),
+        (b'{"v": "1", "state": 3}', "doesn't say of which version it is"),
+        (b'{"v": 0, "state": 3}', "doesn't say of which version it is"),
+        (b'{"v": true, "state": 3}', "doesn't say of which version it is"),
         (b"", "doesn't say of which version it is"),
     ],
 )

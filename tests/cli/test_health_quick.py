@@ -240,7 +240,7 @@ def test_a_note_that_isnt_this_proxys_is_left_to_the_command(served: Home) -> No
 def test_a_state_that_isnt_of_this_version_is_left_to_the_command(served: Home) -> None:
     path = State(served.state).schema
     known = path.read_text()
-    for text in ('{"v": 3}', '{"v": 1}', '{"v": "2"}', "{}", "", "2"):
+    for text in ('{"v": 4}', '{"v": 2}', '{"v": 1}', '{"v": "3"}', "{}", "", "3"):
         path.write_text(text)
         assert quick(served, "health") is None
     path.write_text(known)

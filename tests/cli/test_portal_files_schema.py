@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FRIEND = "8271dd" + "a" * 97
 LATER = b'{"v": %d, "files": {}}' % (VERSION + 1)
 SENTENCE = (
-    "schema.json: is of version 3, and this program knows 2 at most: run the later program that "
+    "schema.json: is of version 4, and this program knows 3 at most: run the later program that "
     "wrote it; or move the state folder away and restore the backup of before"
 )
 COMMANDS: dict[str, list[str]] = {
@@ -53,6 +53,7 @@ COMMANDS: dict[str, list[str]] = {
     "apps list": [],
     "apps allow": ["guestbook", "all"],
     "apps token": ["guestbook", "--rotate"],
+    "terminals add": ["--token", "--app", "files"],
     "terminals list": [],
     "terminals pair": [],
     "terminals rename": ["abc123", "Phone"],
@@ -136,7 +137,7 @@ def test_each_command_refuses_a_later_state_and_touches_nothing(command: str, us
     ("name", "data"),
     [
         ("contacts.yaml", b"v: 2\nfriends: []\n"),
-        ("terminals.yaml", b"v: 2\n"),
+        ("terminals.yaml", b"v: 3\n"),
         ("pairing.yaml", b"v: 3\n"),
         ("identity.key", b"Portal key version: 2\n"),
         ("backup.json", b'{"v": "2"}'),

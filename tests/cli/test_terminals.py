@@ -90,7 +90,7 @@ def test_over_plain_http_the_owner_is_warned(ada: Home) -> None:
 
 
 def test_no_code_is_given_out_where_no_terminal_could_be_made(ada: Home) -> None:
-    (ada.state / "terminals.yaml").write_text("v: 2\n")
+    (ada.state / "terminals.yaml").write_text("v: 3\n")
     outcome = ada.call("terminals", "pair")
     assert outcome.status == 1
     assert outcome.stdout == ""
@@ -255,7 +255,7 @@ def spoilt(home: Home, file: str, fault: str) -> Path:
 
 
 @pytest.mark.parametrize("file", ["terminals.yaml", "pairing.yaml"])
-@pytest.mark.parametrize("fault", ["", "{", "v: 2\nterminals: []\n", "readable", "link"])
+@pytest.mark.parametrize("fault", ["", "{", "v: 3\nterminals: []\n", "readable", "link"])
 def test_check_tells_of_a_broken_file(adas: Home, file: str, fault: str) -> None:
     adas.call("terminals", "pair")
     assert adas.call("check").status == 0
@@ -280,7 +280,7 @@ def test_a_proxy_doesnt_start_with_a_broken_list_of_terminals(adas: Home) -> Non
 
 
 def test_no_command_overwrites_a_broken_list(adas: Home) -> None:
-    path = spoilt(adas, "terminals.yaml", "v: 2\n")
+    path = spoilt(adas, "terminals.yaml", "v: 3\n")
     for words in (["remove", "abc123"], ["rename", "abc123", "x"], ["pair"], ["list"]):
         assert adas.call("terminals", *words).status == 1
-    assert path.read_text() == "v: 2\n"
+    assert path.read_text() == "v: 3\n"

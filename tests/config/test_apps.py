@@ -78,6 +78,16 @@ def test_the_owner_says_what_reaches_an_app_of_a_clients_fields(tmp_path: Path) 
     assert app.fields == FieldPolicy(underscores=True, dropped=frozenset({b"x-mine", b"my-other"}))
 
 
+@pytest.mark.parametrize(("text", "taken"), [("true", True), ("false", False), ("'true'", True)])
+def test_an_app_takes_tokens_of_devices_where_its_owner_says_so(
+    tmp_path: Path, text: str, *, taken: bool
+) -> None:
+    _write(tmp_path, "guestbook", _file())
+    assert not load_catalogue(tmp_path).apps["guestbook"].device_tokens
+    _write(tmp_path, "guestbook", _file(), settings=f"device_tokens: {text}\n")
+    assert load_catalogue(tmp_path).apps["guestbook"].device_tokens is taken
+
+
 @pytest.mark.parametrize("text", ["localhost", "127.0.0.1:8384", "'[::1]:80'", "a_b.example"])
 def test_an_app_may_be_told_any_host(tmp_path: Path, text: str) -> None:
     _write(tmp_path, "guestbook", _file(), settings=f"host: {text}\n")
@@ -244,6 +254,8 @@ _EXPECTED = "expected http://host:port, https://host:port or unix:path"
         ),
         ("underscores: yes", "underscores: expected 'drop' or 'pass', not 'yes'"),
         ("peer_scheme: ws", "peer_scheme: expected 'http' or 'https', not 'ws'"),
+        ("device_tokens: yes", "device_tokens: expected 'true' or 'false', not 'yes'"),
+        ("device_tokens: [true]", "device_tokens: expected 'true' or 'false', not a list"),
         ("drop_fields: X-A", "drop_fields: expected a list"),
         ("drop_fields: ['X A']", "drop_fields[0]: expected the name of a field, not 'X A'"),
         ("drop_fields: ['']", "drop_fields[0]: expected the name of a field, not ''"),

@@ -7,6 +7,12 @@ import pytest
 from proxy.core.terminals import pairing_code as pairing
 from proxy.core.terminals import terminals
 from proxy.core.terminals.cookie import MOST_LOOKED_AT
+from proxy.core.terminals.device_token import (
+    CHANCE_BYTES,
+    PREFIX,
+    challenge,
+    new_device_token,
+)
 from proxy.state.terminals.format import PAIRING_VERSION, VERSION, _TerminalEntry
 from proxy.state.terminals.store import FLUSH
 
@@ -55,4 +61,16 @@ def test_terminals_last_half_a_year_and_are_renewed_daily_as_everybody_is_told()
 def test_the_guide_for_owners_has_every_key_of_the_file(key: str) -> None:
     text = _flat("operating.md")
     assert f"`terminals[].{key}`" in text
-    assert f"the version of the form, `{VERSION}`" in text
+    assert f"the version of the form: `{VERSION}` where a device has a token, else `1`" in text
+
+
+def test_a_device_token_is_as_everybody_is_told() -> None:
+    token = new_device_token(bytes(CHANCE_BYTES))
+    chance = token.removeprefix(PREFIX.decode())[:-4]
+    assert (8 * CHANCE_BYTES, len(chance)) == (256, 52)
+    for name in ("protocol.md", "decisions/0045-device-tokens.md"):
+        text = _flat(name)
+        assert f"`{PREFIX.decode()}`, {len(chance)} characters" in text
+    assert f"base32 of section 1 over {CHANCE_BYTES} random bytes" in _flat("protocol.md")
+    asked = challenge(b"GET", (), "app").decode().replace("app", "<app>")
+    assert f"`WWW-Authenticate: {asked}`" in _flat("protocol.md")

@@ -53,7 +53,7 @@ from tests.state.test_layout_damaged import (
     load_sealing,
     load_terminals,
 )
-from tests.terminal_lists import BOTH, NOW
+from tests.terminal_lists import BOTH, NOW, WITH_TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,10 +146,10 @@ def forms(tmp_path: Path) -> dict[str, Forms]:
             b"v: two\npeers: []\n",
         ),
         "terminals.yaml": Forms(
-            serialise_terminals(BOTH),
-            with_checksum(b"# Of another program.\nv: 2\ndevices: []\n"),
+            serialise_terminals(WITH_TOKEN),
+            with_checksum(b"# Of another program.\nv: 3\ndevices: []\n"),
             load_terminals,
-            None,
+            serialise_terminals(BOTH),
             b"v: 0\nterminals: []\n",
         ),
     }
@@ -217,10 +217,10 @@ WITH_A_VERSION = [
     "schema.json",
 ]  # fmt: skip
 WITH_A_FORMER_ONE = [
-    "contacts.yaml", "identity.key", "pairing.yaml", "sealing/7.key", "replay.sqlite3",
-    "surplus-responses.json", "schema.json",
+    "contacts.yaml", "terminals.yaml", "identity.key", "pairing.yaml", "sealing/7.key",
+    "replay.sqlite3", "surplus-responses.json", "schema.json",
 ]  # fmt: skip
-THAT_CAN_BE_NONSENSE = [*WITH_A_FORMER_ONE, "terminals.yaml", "backup.json"]
+THAT_CAN_BE_NONSENSE = [*WITH_A_FORMER_ONE, "backup.json"]
 files = pytest.mark.parametrize("name", WITH_A_VERSION)
 
 
@@ -468,7 +468,7 @@ def test_nothing_is_written_any_more(taken: State, caplog: pytest.LogCaptureFixt
         with pytest.raises(LaterVersion):
             change()
     SurplusResponses(taken.surplus_responses).note(["app"])
-    assert "knows 2 at most" in caplog.text
+    assert f"knows {VERSION} at most" in caplog.text
     assert tree(taken) == before
     assert TokenStore(taken.tokens).token("app") == "A" * 43
     assert contacts.load() == LIST
@@ -491,7 +491,7 @@ def test_sealing_keys_are_left_to_the_later_program(state: State) -> None:
     before = tree(state)
     store.follow(NOW + 100_000)  # the key is over, and another one is due
     assert tree(state) == before
-    assert any("knows 2 at most" in str(problem) for problem in store.problems)
+    assert any(f"knows {VERSION} at most" in str(problem) for problem in store.problems)
 
 
 def test_a_replay_store_that_a_later_program_made_is_left_alone_and_calls_are_refused(

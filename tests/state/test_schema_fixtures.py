@@ -28,7 +28,7 @@ from proxy.state.tokens import TokenStore
 
 FIXTURES = Path(__file__).with_name("fixtures")
 SUMS = FIXTURES / "SHA256SUMS"
-FOLDERS = ["version-1", "version-2"]
+FOLDERS = ["version-1", "version-2", "version-3"]
 TODAY = f"version-{VERSION}"
 MADE_BY_ACME = {"acme/account.json", "acme/failure.json"}
 """Of those that got a certificate by themselves alone."""
@@ -106,7 +106,14 @@ def test_the_contacts_are_all_there(state: State) -> None:
 @folders
 def test_the_devices_are_all_there(state: State) -> None:
     terminals = TerminalStore(state.terminals).load().terminals
-    assert [each.name for each in terminals] == ["Phone", "Laptop"]
+    assert [each.name for each in terminals[:2]] == ["Phone", "Laptop"]
+    assert not any(each.app for each in terminals[:2])
+
+
+@pytest.mark.parametrize("folder", [TODAY])
+def test_a_device_with_a_token_is_there_for_its_app(state: State) -> None:
+    *_, last = TerminalStore(state.terminals).load().terminals
+    assert (last.name, last.app) == ("Calendar", "files")
 
 
 @folders

@@ -76,7 +76,7 @@ def test_what_is_only_read_goes_on_and_nothing_is_written(lena: Portal, friend: 
     put(lena, "schema.json", LATER)
     eventually(lambda: ready(lena).status == 503)
     assert (
-        "schema.json: is of version 3, and this program knows 2 at most"
+        "schema.json: is of version 4, and this program knows 3 at most"
         in ready(lena).body.decode()
     )
     assert call(lena, friend) == "ok"
@@ -86,7 +86,7 @@ def test_what_is_only_read_goes_on_and_nothing_is_written(lena: Portal, friend: 
     assert (lena.state / "schema.json").read_bytes() == LATER
     refused = lena.command("peers", "list")
     assert refused.returncode == 1
-    assert "this program knows 2 at most" in refused.stderr
+    assert "this program knows 3 at most" in refused.stderr
     assert lena.command("health").returncode == 1
 
 

@@ -20,7 +20,15 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Literal
 
-from proxy.core.http.headers import QUOTED_STRING, REQUEST_ID, TOKEN, Field, Fields, values_of
+from proxy.core.http.headers import (
+    INTERMEDIARY,
+    QUOTED_STRING,
+    REQUEST_ID,
+    TOKEN,
+    Field,
+    Fields,
+    values_of,
+)
 from proxy.core.record import record
 from proxy.core.text_files.shape import JsonSchema
 
@@ -72,6 +80,8 @@ class Trusted:
 
 
 NOBODY = Trusted()
+_HERE = Trusted((ip_network("127.0.0.0/8"), ip_network("::1")), unix=True)
+"""Whoever is on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +168,27 @@ def read_forwarded_chain(
     return ForwardedChain(
         tuple(reversed(told)), _SCHEMES.get(proto.lower(), scheme), request_id, host
     )
+
+
+def is_confidential(
+    remote: RemotePeer, fields: Fields, trusted: Trusted, *, public: Scheme
+) -> bool:
+    """Tell whether nobody on the way can have read this request: https, or this machine alone.
+
+    A trusted web server says what its client spoke. Where one stands before us on this machine that
+    nobody named, its word can count against the request, and for it only where others reach this
+    Portal by https. ``public`` is as above.
+    """
+    address = read_address(remote.address)
+    is_trusted = trusted.unix if remote.is_unix else trusted.has(address)
+    is_local = remote.is_unix or (address is not None and address.is_loopback)
+    if is_local and not any(name in INTERMEDIARY for name, _ in fields):
+        return True
+    if not (is_trusted or is_local):
+        return remote.is_tls
+    believed = trusted if is_trusted else _HERE
+    chain = read_forwarded_chain(remote, fields, believed, public=public, made_id="")
+    return chain.scheme == "https" and (is_trusted or public == "https")
 
 
 def fields_of_forwarded_chain(

@@ -94,7 +94,7 @@ def refusal_response(
     if request_id:
         fields.append((REQUEST_ID, request_id.encode("ascii")))
     if code.status == 401:  # noqa: PLR2004 - RFC 9110, 15.5.2 wants a challenge
-        fields.append((b"www-authenticate", b"Portal"))
+        fields.append((b"www-authenticate", refusal.challenge))
     elif code.status == 407:  # noqa: PLR2004 - RFC 9110, 15.5.8
         fields.append((b"proxy-authenticate", b'Basic realm="portal"'))
     elif code is Code.METHOD_NOT_ALLOWED:

@@ -51,7 +51,7 @@ def _held(
 ) -> tuple[Terminal, bytes] | None:
     for token in presented(fields, _name(portal)):
         terminal = terminals.by_token(token)
-        if terminal is not None and terminal.is_valid(now):
+        if terminal is not None and not terminal.app and terminal.is_valid(now):
             return terminal, token
     return None
 

@@ -31,6 +31,8 @@ class Terminal:
     paired: int
     seen: int
     """When it was last used, to within a minute or two."""
+    app: str = ""
+    """The one app that it comes to by a device token; "" for a browser, which has a cookie."""
 
     def is_valid(self, now: float) -> bool:
         """Tell whether its token is still good.

@@ -1,13 +1,14 @@
 """terminals.yaml and pairing.yaml as text: read with every problem at once, and written.
 
 Both tell the version of their format, ``v``: what a later one adds is refused here, and never lost
-by being read in part and written again. pairing.yaml is at its second, in which a code has a
-link's form too; one of the first is read, and written as the second. What we write begins with a
-checksum. Neither file holds a token or a code, only SHA-256 of them.
+by being read in part and written again. Both are at their second: in terminals.yaml a device may
+have a token for one app, in pairing.yaml a code has a link's form too. One of the first is read. A
+list without such tokens is written as the first, which earlier programs read. What we write begins
+with a checksum. Neither file holds a token or a code, only SHA-256 of them.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Literal, TypeVar
 
 import yaml
@@ -15,6 +16,7 @@ from pydantic import AfterValidator, PlainValidator
 
 from proxy.core.display_names import name_problem
 from proxy.core.errors import Invalid, Problem
+from proxy.core.http.origin import is_dns_label
 from proxy.core.terminals.pairing_code import OpenCode, Pairing, WrongTry
 from proxy.core.terminals.terminals import Terminal, TerminalList, is_terminal_id
 from proxy.core.text_files.schema import Section, validate
@@ -22,7 +24,8 @@ from proxy.core.text_files.strict_yaml import parse_yaml
 from proxy.core.text_files.text import refuse_later_version, shown, step
 from proxy.state.checksum import check_intact, with_checksum
 
-VERSION = 1
+VERSION = 2
+_FIRST = 1
 PAIRING_VERSION = 2
 _TERMINALS_HEAD = """\
 # The owner's devices. Commands and the proxy write this file: comments in it aren't kept.
@@ -66,6 +69,12 @@ def _check_name(text: str) -> str:
     return text
 
 
+def _check_app(text: str) -> str:
+    if not is_dns_label(text):
+        raise ValueError(f"{shown(text)} isn't the name of an app")
+    return text
+
+
 def _check_address(text: str) -> str:
     if not text.isascii() or not 0 < len(text) <= _LONGEST_ADDRESS:
         raise ValueError("expected an address or a network")
@@ -76,7 +85,7 @@ _Digest = Annotated[bytes, _matching(_DIGEST, "64 hexadecimal digits", bytes.fro
 _Moment = Annotated[int, _matching(_MOMENT, "Unix seconds", int)]
 
 
-class _TerminalEntry(Section):
+class _FirstTerminalEntry(Section):
     id: Annotated[str, AfterValidator(_check_id)]
     name: Annotated[str, AfterValidator(_check_name)]
     token_sha256: _Digest
@@ -84,8 +93,18 @@ class _TerminalEntry(Section):
     seen: _Moment
 
 
-class _TerminalsFile(Section):
+class _TerminalEntry(_FirstTerminalEntry):
+    app: Annotated[str, AfterValidator(_check_app)] | None = None
+    """None for a browser."""
+
+
+class _FirstTerminalsFile(Section):
     v: Literal["1"]
+    terminals: list[_FirstTerminalEntry]
+
+
+class _TerminalsFile(Section):
+    v: Literal["2"]
     terminals: list[_TerminalEntry]
 
 
@@ -123,8 +142,13 @@ def parse_terminals(file: str, data: bytes) -> TerminalList:
     """
     check_intact(file, data, _DAMAGED_TERMINALS)
     tree = _of_known_version(file, parse_yaml(file, data), VERSION)
-    read = validate(file, _TerminalsFile, tree)
-    terminals = tuple(Terminal(**entry.model_dump()) for entry in read.terminals)
+    is_first = isinstance(tree, dict) and tree.get("v") == "1"
+    entries: Sequence[_FirstTerminalEntry]
+    if is_first:
+        entries = validate(file, _FirstTerminalsFile, tree).terminals
+    else:
+        entries = validate(file, _TerminalsFile, tree).terminals
+    terminals = tuple(Terminal(**entry.model_dump(exclude_none=True)) for entry in entries)
     problems = [
         *_repeated(file, "id", [terminal.id for terminal in terminals]),
         *_repeated(file, "token_sha256", [terminal.token_sha256.hex() for terminal in terminals]),
@@ -143,10 +167,16 @@ def serialise_terminals(terminals: TerminalList) -> bytes:
             "token_sha256": terminal.token_sha256.hex(),
             "paired": terminal.paired,
             "seen": terminal.seen,
+            **({"app": terminal.app} if terminal.app else {}),
         }
         for terminal in terminals.terminals
     ]
-    return _written(_TERMINALS_HEAD, {"v": VERSION, "terminals": entries})
+    return _written(_TERMINALS_HEAD, {"v": version_of(terminals), "terminals": entries})
+
+
+def version_of(terminals: TerminalList) -> int:
+    """Return the version of the form in which this list is written."""
+    return VERSION if any(terminal.app for terminal in terminals.terminals) else _FIRST
 
 
 def parse_pairing(file: str, data: bytes) -> Pairing:

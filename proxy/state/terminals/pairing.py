@@ -23,14 +23,7 @@ from proxy.core.terminals.pairing_code import (
     new_code,
     new_link_code,
 )
-from proxy.core.terminals.terminals import (
-    ID_BYTES,
-    TOKEN_BYTES,
-    Terminal,
-    TerminalList,
-    terminal_id,
-    token_digest,
-)
+from proxy.core.terminals.terminals import TOKEN_BYTES, Terminal, token_digest
 from proxy.state.files import (
     Busy,
     FileVersion,
@@ -42,7 +35,6 @@ from proxy.state.files import (
 )
 from proxy.state.schema import check_version
 from proxy.state.system_errors import explained
-from proxy.state.terminals.edits import with_terminal
 from proxy.state.terminals.format import parse_pairing, serialise_pairing
 from proxy.state.terminals.store import TerminalStore
 
@@ -171,15 +163,8 @@ class PairingStore:
 
     def _make_terminal(self, name: str, now: float) -> tuple[Terminal, str]:
         token = secrets.token_urlsafe(TOKEN_BYTES)
-        digest, at = token_digest(token.encode("ascii")), int(now)
-
-        def with_new(before: TerminalList) -> TerminalList:
-            free_id = terminal_id(secrets.token_bytes(ID_BYTES))
-            while before.find(free_id) is not None:
-                free_id = terminal_id(secrets.token_bytes(ID_BYTES))
-            return with_terminal(before, Terminal(free_id, name, digest, at, at))
-
-        terminal = self._terminals.change(with_new, wait=_LOCK_WAIT).terminals[-1]
+        digest = token_digest(token.encode("ascii"))
+        terminal = self._terminals.add(name, digest, now, wait=_LOCK_WAIT)
         _log.info("paired terminal %s", terminal.id)
         return terminal, token
 

@@ -6,12 +6,13 @@ When a terminal was last used is kept in memory, and written now and then.
 """
 
 import logging
+import secrets
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from proxy.core.errors import Invalid
-from proxy.core.terminals.terminals import TerminalList
+from proxy.core.terminals.terminals import ID_BYTES, Terminal, TerminalList, terminal_id
 from proxy.state.file_watch import FileWatch, Versions
 from proxy.state.files import (
     LOCK_WAIT,
@@ -22,9 +23,9 @@ from proxy.state.files import (
     read_file,
     write_atomically,
 )
-from proxy.state.schema import check_version
-from proxy.state.terminals.edits import with_seen
-from proxy.state.terminals.format import parse_terminals, serialise_terminals
+from proxy.state.schema import check_version, mark_version
+from proxy.state.terminals.edits import with_seen, with_terminal
+from proxy.state.terminals.format import parse_terminals, serialise_terminals, version_of
 
 FLUSH = 60.0
 """Seconds at least between two times that are written."""
@@ -59,10 +60,25 @@ class TerminalStore:
             terminals = self.load()
             edited = edit(terminals)
             if edited != terminals:
+                if version_of(edited) > version_of(TerminalList()):
+                    mark_version(self.path.parent)  # first: an earlier program writes nothing more
                 new = serialise_terminals(edited)
                 parse_terminals(str(self.path), new)
                 write_atomically(self.path, new)
             return edited
+
+    def add(
+        self, name: str, digest: bytes, now: float, *, app: str = "", wait: float = LOCK_WAIT
+    ) -> Terminal:
+        """Add a terminal whose token has this digest, and return it; raises as ``change``."""
+
+        def with_new(before: TerminalList) -> TerminalList:
+            free_id = terminal_id(secrets.token_bytes(ID_BYTES))
+            while before.find(free_id) is not None:
+                free_id = terminal_id(secrets.token_bytes(ID_BYTES))
+            return with_terminal(before, Terminal(free_id, name, digest, int(now), int(now), app))
+
+        return self.change(with_new, wait=wait).terminals[-1]
 
 
 class TerminalWatch(FileWatch[TerminalList]):
@@ -73,6 +89,7 @@ class TerminalWatch(FileWatch[TerminalList]):
         self._store = store
         self._seen: dict[str, float] = {}
         self._renewed: dict[str, float] = {}
+        self._exposed: set[str] = set()
         self._flushed = 0.0
         self._complaint = ""
         self.refresh()
@@ -96,6 +113,17 @@ class TerminalWatch(FileWatch[TerminalList]):
     def last_renewal(self, terminal_id: str) -> float:
         """Return when this process last set a terminal's cookie again; 0 where it didn't."""
         return self._renewed.get(terminal_id, 0)
+
+    def exposed(self, terminal_id: str) -> None:
+        """Tell the owner, once for each, of a token that others can have read."""
+        if self.current.find(terminal_id) is None or terminal_id in self._exposed:
+            return
+        self._exposed.add(terminal_id)
+        _log.warning(
+            "the token of terminal %s came over plain http, where others can read it: remove it, "
+            "and make another (portal-proxy terminals remove %s). If it came through a web server "
+            "that speaks TLS, name that one under trusted_proxies", terminal_id, terminal_id,
+        )  # fmt: skip
 
     def to_flush(self, now: float) -> Callable[[], None] | None:
         """Return what writes who was seen, to be called in a thread; None where nothing is due.
@@ -156,6 +184,6 @@ class TerminalWatch(FileWatch[TerminalList]):
             self._complaint = ""
 
 
-def _who(terminals: TerminalList) -> list[tuple[str, str, bytes]]:
-    """Return what of a list decides who comes in, and as whom."""
-    return [(each.id, each.name, each.token_sha256) for each in terminals.terminals]
+def _who(terminals: TerminalList) -> list[tuple[str, str, bytes, str]]:
+    """Return what of a list decides who comes in, where, and as whom."""
+    return [(each.id, each.name, each.token_sha256, each.app) for each in terminals.terminals]

@@ -1,5 +1,7 @@
 """The cookie as it is held, given and given again."""
 
+from dataclasses import replace
+
 import pytest
 
 from proxy.core.http.origin import parse_origin
@@ -32,6 +34,14 @@ def test_the_name_of_the_cookie_is_that_of_the_scheme() -> None:
     assert authenticate(_fields(COOKIE_PLAIN), LIST, HTTP, DAY) == PHONE
     assert authenticate(_fields(COOKIE_PLAIN), LIST, HTTPS, DAY) is None
     assert authenticate(_fields(COOKIE_SECURE), LIST, HTTP, DAY) is None
+
+
+def test_a_device_with_a_token_for_one_app_has_no_cookie() -> None:
+    device = replace(PHONE, app="files")
+    fields = _fields(COOKIE_SECURE)
+    assert authenticate(fields, TerminalList((device,)), HTTPS, DAY) is None
+    assert renewal(fields, TerminalList((device,)), HTTPS, DAY + RENEW_AFTER, 0) is None
+    assert renewal(fields, LIST, HTTPS, DAY + RENEW_AFTER, 0) is not None
 
 
 def test_the_cookie_is_for_this_portal_and_its_apps() -> None:

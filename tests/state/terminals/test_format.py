@@ -17,13 +17,13 @@ from proxy.state.terminals.format import (
     serialise_pairing,
     serialise_terminals,
 )
-from tests.terminal_lists import BOTH, NOW, PHONE
+from tests.terminal_lists import BOTH, CALENDAR, NOW, PHONE, WITH_TOKEN
 
 ENTRY = f"- id: abc123\n  name: Phone\n  token_sha256: {PHONE.token_sha256.hex()}\n"
 TIMES = "  paired: 1699999000\n  seen: 1699999900\n"
 WHOLE = f"v: 1\nterminals:\n{ENTRY}{TIMES}"
 LATER = (
-    "is of version 2, and this program knows 1 at most: run the later program that wrote it; or "
+    "is of version 3, and this program knows 2 at most: run the later program that wrote it; or "
     "move the state folder away and restore the backup of before"
 )
 NAMES = st.text(min_size=1, max_size=64).filter(lambda text: name_problem(text) is None)
@@ -36,7 +36,7 @@ def problems(text: str) -> list[str]:
 
 
 def test_what_is_written_is_read() -> None:
-    for terminals in (TerminalList(), BOTH):
+    for terminals in (TerminalList(), BOTH, WITH_TOKEN):
         assert parse_terminals("t", serialise_terminals(terminals)) == terminals
 
 
@@ -44,6 +44,16 @@ def test_what_is_written_is_read() -> None:
 def test_every_name_and_time_comes_back(name: str, time: int) -> None:
     terminals = TerminalList((Terminal("000000", name, token_digest(b""), time, time),))
     assert parse_terminals("t", serialise_terminals(terminals)) == terminals
+
+
+def test_a_list_is_of_the_second_version_where_a_device_has_a_token_for_an_app() -> None:
+    """Else it is of the first, which earlier programs read."""
+    assert b"\nv: 1\n" in serialise_terminals(TerminalList())
+    assert b"\nv: 1\n" in serialise_terminals(BOTH)
+    written = serialise_terminals(WITH_TOKEN)
+    assert b"\nv: 2\n" in written
+    assert written.count(b"app: calendar\n") == 1
+    assert parse_terminals("t", WHOLE.replace("v: 1", "v: 2").encode()) == TerminalList((PHONE,))
 
 
 def test_a_file_as_a_person_would_write_it_is_read() -> None:
@@ -56,13 +66,25 @@ def test_a_file_as_a_person_would_write_it_is_read() -> None:
         ("", ["v: is missing", "terminals: is missing"]),
         ("v: 1\n", ["terminals: is missing"]),
         ("terminals: []\n", ["v: is missing"]),
-        ("v: 2\nterminals: []\n", [f": {LATER}"]),
+        ("v: 3\nterminals: []\n", [f": {LATER}"]),
         ("v: 1\nterminals:\n", ["terminals: expected a list, not nothing"]),
         ("- 1\n", [": expected keys with values, not a list"]),
         (WHOLE + "owner: me\n", ["owner: isn't known; expected terminals or v"]),
         (
             WHOLE + "  colour: x\n",
             ["terminals[0].colour: isn't known; expected id, name, paired, seen or token_sha256"],
+        ),
+        (
+            WHOLE + "  app: files\n",
+            ["terminals[0].app: isn't known; expected id, name, paired, seen or token_sha256"],
+        ),
+        (
+            WHOLE.replace("v: 1", "v: 2") + "  app: a/b\n",
+            ["terminals[0].app: 'a/b' isn't the name of an app"],
+        ),
+        (
+            WHOLE.replace("v: 1", "v: 2") + "  app: ''\n",
+            ["terminals[0].app: '' isn't the name of an app"],
         ),
         (
             WHOLE + ENTRY + TIMES,
@@ -124,6 +146,7 @@ def test_what_is_no_plain_yaml_is_refused(data: bytes) -> None:
 
 def test_neither_file_holds_a_token_or_a_code() -> None:
     assert b"laptop" not in serialise_terminals(BOTH)
+    assert CALENDAR.token_sha256.hex().encode() in serialise_terminals(WITH_TOKEN)
     assert b"ABCD" not in serialise_pairing(Pairing().with_code("ABCD2345", NOW, "0" * 26)).upper()
 
 

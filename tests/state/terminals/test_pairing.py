@@ -83,15 +83,6 @@ def test_every_terminal_has_an_id_and_a_token_of_its_own(pairing: PairingStore) 
     assert len({terminal.id for terminal, _ in made}) == len({token for _, token in made}) == 5
 
 
-def test_an_id_that_is_taken_is_not_given_again(
-    pairing: PairingStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chances = iter(["aaaaaa", "aaaaaa", "aaaaaa", "999999"])
-    monkeypatch.setattr(module, "terminal_id", lambda _: next(chances))
-    ids = [pairing.redeem(pairing.new_code(NOW).typed, HERE, "x", NOW)[0].id for _ in range(2)]
-    assert ids == ["aaaaaa", "999999"]
-
-
 def test_a_code_is_good_once(pairing: PairingStore) -> None:
     code = pairing.new_code(NOW).typed
     assert outcome(pairing, code) is None

@@ -10,7 +10,9 @@ import pytest
 from proxy.core.errors import Invalid
 from proxy.core.terminals.terminals import Terminal, TerminalList, token_digest
 from proxy.state.files import Busy, locked
+from proxy.state.schema import VERSION, check_version
 from proxy.state.terminals import TerminalStore, renamed, without_terminal
+from proxy.state.terminals import store as module
 from proxy.state.terminals.edits import with_seen, with_terminal
 from tests.state.writing import writing_of
 from tests.terminal_lists import BOTH, LAPTOP, NOW, PHONE
@@ -42,6 +44,29 @@ def test_a_change_is_kept_and_private(store: TerminalStore) -> None:
     assert {file.stat().st_mode & 0o7777 for file in store.path.parent.iterdir()} == {0o600}
 
 
+def test_a_terminal_is_added_with_an_id_that_is_free(
+    store: TerminalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chances = iter([PHONE.id, LAPTOP.id, "999999"])
+    monkeypatch.setattr(module, "terminal_id", lambda _: next(chances))
+    added = store.add("Calendar", token_digest(b"c"), NOW + 0.5, app="calendar")
+    assert added == Terminal("999999", "Calendar", token_digest(b"c"), NOW, NOW, "calendar")
+    assert store.load().terminals == (PHONE, LAPTOP, added)
+
+
+def test_before_a_list_is_of_the_second_version_the_folder_says_that_it_is_later(
+    store: TerminalStore,
+) -> None:
+    """An earlier program that runs would take the list for a broken one."""
+    store.add("Tablet", token_digest(b"t"), NOW)
+    assert check_version(store.path.parent) == 1
+    added = store.add("Calendar", token_digest(b"c"), NOW, app="calendar")
+    assert check_version(store.path.parent) == VERSION
+    assert b"\nv: 2\n" in store.path.read_bytes()
+    store.change(lambda before: without_terminal(before, added.id))
+    assert b"\nv: 1\n" in store.path.read_bytes()
+
+
 def test_a_change_of_nothing_writes_nothing(store: TerminalStore) -> None:
     before = writing_of(store.path)
     store.change(lambda terminals: terminals)
@@ -63,7 +88,7 @@ def test_a_list_that_could_not_be_read_back_is_not_written(store: TerminalStore)
     assert store.load() == BOTH
 
 
-@pytest.mark.parametrize("broken", [b"", b"v: 1\n", b"v: 2\nterminals: []\n", b"\xff", b"{"])
+@pytest.mark.parametrize("broken", [b"", b"v: 1\n", b"v: 3\nterminals: []\n", b"\xff", b"{"])
 def test_a_broken_file_is_never_overwritten(store: TerminalStore, broken: bytes) -> None:
     store.path.write_bytes(broken)
     with pytest.raises(Invalid):

@@ -55,7 +55,7 @@ def test_an_unchanged_file_is_not_read_again(
     assert not watch.refresh()
 
 
-@pytest.mark.parametrize("text", ["", "v: 1\n", "v: 2\nterminals: []\n", "{"])
+@pytest.mark.parametrize("text", ["", "v: 1\n", "v: 3\nterminals: []\n", "{"])
 def test_a_broken_file_keeps_the_last_good_list_and_is_told_once(
     store: TerminalStore, watch: TerminalWatch, caplog: pytest.LogCaptureFixture, text: str
 ) -> None:
@@ -93,7 +93,7 @@ def test_who_deletes_the_file_removes_every_terminal(
 
 def test_a_list_that_was_never_good_is_empty(tmp_path: Path) -> None:
     path = tmp_path / "terminals.yaml"
-    path.write_text("v: 2\n")
+    path.write_text("v: 3\n")
     watch = TerminalWatch(TerminalStore(path))
     assert watch.current == TerminalList()
     assert watch.problems
@@ -167,11 +167,11 @@ def test_what_cant_be_written_now_is_written_later(
 def test_a_broken_file_is_left_alone_by_who_was_seen(
     store: TerminalStore, watch: TerminalWatch
 ) -> None:
-    store.path.write_bytes(b"v: 2\n")
+    store.path.write_bytes(b"v: 3\n")
     watch.saw(PHONE.id, NOW + 1)
     watch.flush(NOW + 1)
     watch.close()
-    assert store.path.read_bytes() == b"v: 2\n"
+    assert store.path.read_bytes() == b"v: 3\n"
 
 
 def test_a_clock_that_is_set_back_stops_no_writing(
@@ -182,3 +182,13 @@ def test_a_clock_that_is_set_back_stops_no_writing(
     watch.saw(PHONE.id, NOW + 5)
     watch.flush(NOW + 5)
     assert seen(store) == [NOW + 5, NOW]
+
+
+def test_the_owner_is_told_once_of_each_token_that_others_can_have_read(
+    watch: TerminalWatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for terminal_id in (PHONE.id, PHONE.id, "", "zzzzzz", LAPTOP.id, PHONE.id):
+        watch.exposed(terminal_id)
+    assert levels(caplog) == [logging.WARNING] * 2
+    assert f"portal-proxy terminals remove {PHONE.id}" in caplog.text
+    assert f"portal-proxy terminals remove {LAPTOP.id}" in caplog.text

@@ -1,4 +1,4 @@
-"""webdavclient3 at a WebDAV server: ``dav_client.py URL``. Prints what it saw as JSON."""
+"""webdavclient3 at a WebDAV server: ``dav_client.py URL [USER PASSWORD]``. Prints what it saw."""
 
 import io
 import json
@@ -47,7 +47,8 @@ def _drive(client: Any) -> dict[str, Any]:
 
 
 def main() -> None:
-    client = Client({"webdav_hostname": sys.argv[1]})
+    names = ("webdav_hostname", "webdav_login", "webdav_password")
+    client = Client(dict(zip(names, sys.argv[1:], strict=False)))
     client.http_header["set_property"] = ["Accept: */*", "Depth: 0"]  # wsgidav takes no other
     active_requests: list[list[Any]] = []
     client.session.hooks["response"].append(
