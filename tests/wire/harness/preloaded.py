@@ -22,13 +22,13 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 _LARGEST = 1 << 17
 _NUMBER = struct.Struct("=i")
@@ -55,6 +55,12 @@ def run(
         return subprocess.CompletedProcess(words, code, stdout.result(), stderr.result())
 
 
+def is_here() -> bool:
+    """Whether what is started this way is on this thread's network, and not on another."""
+    theirs = Path(f"/proc/{_forking()[1]}/ns/net").readlink()
+    return theirs == Path("/proc/thread-self/ns/net").readlink()
+
+
 class Started(subprocess.Popen[bytes]):
     """``python -m proxy`` with ``words`` in ``folder``; ``streams`` are its first descriptors.
 
@@ -66,7 +72,7 @@ class Started(subprocess.Popen[bytes]):
     ) -> None:
         self._status, theirs = os.pipe()
         order = json.dumps([words, dict(environment), str(folder)]).encode()
-        socket.send_fds(_forking(), [order], [*streams, theirs])
+        socket.send_fds(_forking()[0], [order], [*streams, theirs])
         os.close(theirs)
         self.args = words
         self.stdin = self.stdout = self.stderr = None
@@ -106,8 +112,11 @@ def _drain(descriptor: int) -> bytes:
 
 
 @cache
-def _forking() -> socket.socket:
-    """Start the process that forks; return the socket that orders go to. It ends with this one."""
+def _forking() -> tuple[socket.socket, int]:
+    """Start the process that forks; return the socket that orders go to, and its process ID.
+
+    It ends with this one.
+    """
     from tests.wire.harness.portals import environment  # noqa: PLC0415 - which imports this file
 
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -122,7 +131,7 @@ def _forking() -> socket.socket:
         process.wait()
 
     atexit.register(end)
-    return ours
+    return ours, process.pid
 
 
 def _next_order(orders: socket.socket) -> tuple[list[str], dict[str, str], str]:
