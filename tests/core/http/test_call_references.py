@@ -9,6 +9,7 @@ from urllib.parse import urljoin, urlsplit
 from urllib.request import Request
 
 import pytest
+from httpx import URL, InvalidURL
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -116,6 +117,15 @@ _RELATIVE = [
     (b"https://notes.bob.example/../../protected/peers", b"/protected/peers"),
     (b"http:", b"/"), (b"http:?x", b"/?x"),
     (b" /x ", b"/x"), (b"1http:/../../x", b"/x"),
+    # An empty scheme is none to httpx, and so is a host that isn't there, whatever stands beside.
+    (b":/other1/x", b"/other1/x"), (b"::/x", b"/x"), (b":http:../x", b"/x"), (b":///x", b"/x"),
+    (b"//@/other1/x", b"/other1/x"), (b"//a@:80/x", b"/x"), (b"HTTP://:/x", b"/x"),
+    (b"\\\\:\\x", b"/x"), (b"//a@b@/x", b"/x"), (b"/\t/\t@/x", b"/x"),
+    # Parameters are none of the path's to urljoin.
+    (b"..;", b"/"), (b"../..;x", b"/"), (b"/..;/other1", b"/other1"), (b"%2e%2e;a=b?x", b"/?x"),
+    # Programs that read bytes as Latin-1 may take these for blanks.
+    (b"\xa0/other1/x", b"/other1/x"), (b"\x85 ../../x", b"/x"), (b"..\xa0", b"/"),
+    (b"/x/\xc3\xa0", b"/x/\xc3\xa0"),
 ]  # fmt: skip
 
 
@@ -139,6 +149,9 @@ def test_by_path_a_reference_stays_below_the_peer(relative: bytes, at_app: bytes
         b"a//b",
         b"a:b",
         b"a%2f..%2fb",
+        b"a;..",
+        b"..a;b",
+        b"caf\xc3\xa0",
         b"?a\\b\tc",
     ],
 )
@@ -161,7 +174,7 @@ def test_where_nothing_stands_behind_the_id_all_is_relative_to_it() -> None:
 @given(
     st.lists(
         st.sampled_from(
-            ["..", ".", "/", "\\", "%2e", "//", "\t", "x", ":", "http:", "?", "#", "peer", "@"]
+            ["..", ".", "/", "\\", "%2e", "//", "\t", "x", ":", "http:", "?", "#", "peer", "@", ";"]
         ),
         max_size=12,
     ).map("".join),
@@ -172,7 +185,7 @@ def test_no_client_leaves_the_form_for_another_path_of_the_host(
 ) -> None:
     base = "http://portal_core" + form.prefix.decode() + ("" if form is _BARE else "/peer/x")
     given_to_client = form.reference(reference.encode()).decode()
-    for reads in (urljoin, _as_browser):
+    for reads in (urljoin, _as_browser, _as_httpx):
         url = urlsplit(reads(base, given_to_client))
         if url.scheme == "http" and url.hostname == "portal_core":
             path = urljoin("http://h", url.path).removeprefix("http://h")
@@ -186,6 +199,13 @@ def _as_browser(base: str, reference: str) -> str:
     path = re.sub(r"%2e", ".", path.replace("\\", "/"), flags=re.IGNORECASE)
     path = re.sub(r"\A(https?:)?///+", r"\1//", path)
     return urljoin(base, path + mark + behind)
+
+
+def _as_httpx(base: str, reference: str) -> str:
+    try:
+        return str(URL(base).join(reference))
+    except InvalidURL:
+        return ""
 
 
 _LINKS = [
