@@ -140,6 +140,25 @@ def test_whoever_comes_is_the_app_in_each_form(
     assert stat.S_IMODE(socket_file.stat().st_mode) == 0o600
 
 
+def test_references_lead_back_by_the_entrance(
+    ada: Portal, bob: Portal, bob_app: Recorder, socket_file: Path
+) -> None:
+    start(ada, socket_file)
+    host, by_path = bob.told_host("wide"), f"/internal/call_peer/{bob.id[:6]}"
+    own = f"https://{bob.app_host('wide')}"
+    for name, before, below in ((host, "", f"http://{host}"), ("portal_core", by_path, by_path)):
+        bob_app.script(response(302, ("Location", f"{own}/y"), ("Link", f"<{own}/p>;rel=next")))
+        got = ask(at_file(socket_file), request("GET", f"{before}/x", ("Host", name)))
+        told = [got.one(field).decode() for field in ("location", "link")]
+        assert told == [f"{below}/y", f"<{below}/p>;rel=next"]
+        bob_app.script(response(307, ("Location", f"https://{host}/x")))
+        got = ask(at_file(socket_file), request("GET", f"{before}/x", ("Host", name)))
+        assert (got.code, got.one("portal-peer-refusal")) == (
+            "redirects_to_itself",
+            b"redirects_to_itself",
+        )
+
+
 def test_the_others_are_refused(ada: Portal, bob: Portal, socket_file: Path) -> None:
     start(ada, socket_file)
     browser, nobody, token = "from_a_browser", "not_a_peer_host", "token_unknown"
