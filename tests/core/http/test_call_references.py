@@ -274,13 +274,64 @@ _COOKIES = [
 ]
 
 
+_BESIDE = [
+    *((cookie, below) for cookie, below in _COOKIES[:4] if below),
+    # Of several some go by the first, others by the last.
+    (b"a=b; Path=/x; Path=/y", b"a=b; Path={}/x; Path={}/y"),
+    (b"a=b; Path=", b"a=b; Path={};; Path={}"),
+    (b"a=b; Path=x", b"a=b; Path={};x; Path={}"),
+    (b"a=b; Path=/x; Path=y", b"a=b; Path={}/x; Path={};y; Path={}"),
+    # What is a path to some alone.
+    (b'a=b; Path="/x"', b'a=b; Path="{}/x"; Path={}'),
+    (b"a=b;\xa0Path\xa0=\xa0/x", b"a=b;\xa0Path\xa0=\xa0{}/x; Path={}"),
+    *((cookie, cookie + b"; Path={}") for cookie in (b"", b"a=b", b"a=b; Path", b"path=/x")),
+]
+
+
 @pytest.mark.parametrize(("cookie", "below"), _COOKIES)
 def test_by_path_a_cookie_is_for_its_peer_alone(cookie: bytes, below: bytes | None) -> None:
     expected = cookie if below is None else below.replace(b"{}", _BY_PATH.prefix)
     assert _BY_PATH.cookie(cookie) == expected
     assert _BY_PROXY.cookie(cookie) == cookie
-    bare = _BARE.cookie(cookie)
-    assert bare == (expected if below else cookie + b"; Path=" + _BARE.prefix)
+
+
+@pytest.mark.parametrize(("cookie", "beside"), _BESIDE)
+def test_where_nothing_stands_behind_the_id_it_is_for_its_peer_as_well(
+    cookie: bytes, beside: bytes
+) -> None:
+    assert _BARE.cookie(cookie) == beside.replace(b"{}", _BARE.prefix)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["a", "=", "b", ";", " ", "\t", "\xa0", "\x85", ";Path=", "path", "/", "/x", '"', ","]
+        ),
+        max_size=9,
+    ).map("".join),
+)
+def test_neither_browsers_nor_jars_give_a_cookie_to_what_stands_beside(behind: str) -> None:
+    told = _BARE.cookie(b"n=v" + behind.encode("latin-1")).decode("latin-1")
+    for path in (_browsers_path(told), *_jars_paths(told)):
+        assert re.match(r"/internal/call_peer/8271dd(/|\Z)|[^/]", path), told
+
+
+def _browsers_path(cookie: str) -> str:
+    """Return the path of a cookie as browsers read it (RFC 6265bis, section 5.6)."""
+    path = beside = "/internal/call_peer"
+    for attribute in cookie.split(";")[1:]:
+        name, _, value = (part.strip(" \t") for part in attribute.partition("="))
+        if name.lower() == "path":
+            path = value if value.startswith("/") else beside
+    return path
+
+
+def _jars_paths(cookie: str) -> list[str]:
+    jar, message = CookieJar(), HTTPMessage()
+    message["Set-Cookie"] = cookie
+    request = Request("http://portal.test/internal/call_peer/8271dd")
+    jar.extract_cookies(cast(Any, SimpleNamespace(info=lambda: message)), request)
+    return [each.path for each in jar]
 
 
 def test_long_cookies_and_links_cost_no_more_than_their_length() -> None:
