@@ -272,7 +272,7 @@ def test_one_that_cant_be_opened_is_told_and_keeps_no_other_back(
     eventually(lambda: not health(ada)["problems"])
 
 
-def test_on_loopback_the_app_shows_its_token_too(ada: Portal) -> None:
+def test_on_loopback_the_app_shows_its_token_too(ada: Portal, socket_file: Path) -> None:
     with socket.socket() as free:
         free.bind((LOOPBACK, 0))
         port = free.getsockname()[1]
@@ -287,6 +287,20 @@ def test_on_loopback_the_app_shows_its_token_too(ada: Portal) -> None:
     assert exchange(port, request("GET", PEERS, CORE, token)).status == 200
     assert exchange(port, request("GET", PEERS, ("Host", "localhost"), token)).status == 403
     assert exchange(port, request("GET", "/public/meta/whoareyou", CORE)).status == 200
+    # Where none is asked for any more, it is opened anew.
+    required = f"entrance: unix:{socket_file}\nentrance_token: required\n"
+    set_entrance(ada, "wide", required)
+    eventually(lambda: is_there(socket_file))
+    assert ask(at_file(socket_file), request("GET", PEERS, CORE)).code == "token_required"
+    set_entrance(ada, "wide", required.partition("\n")[0])
+
+    def needs_none() -> bool:
+        try:
+            return ask(at_file(socket_file), request("GET", PEERS, CORE)).status == 200
+        except (OSError, EOFError):
+            return False
+
+    eventually(needs_none)
 
 
 def _answers(port: int) -> bool:
