@@ -108,8 +108,9 @@ def _decoded(value: bytes) -> Iterator[bytes]:
     Some pass over what isn't of its alphabet, some take the one for URLs, some want no padding.
     """
     runs = _BASE64.findall(value)
-    joined = b"".join(runs[1:])  # the first is the name of the scheme
-    for text in (*(run for run in runs if len(run) >= _LEAST), joined):
+    # The first is the name of the scheme, if there is one.
+    joined = b"".join(runs[1:]), b"".join(runs)
+    for text in (*(run for run in runs if len(run) >= _LEAST), *joined):
         yield _from_base64(text)
         if b"-" in text or b"_" in text:
             yield _from_base64(text.translate(None, b"-_"))
