@@ -8,6 +8,7 @@ import signal
 import socket
 import stat
 import urllib.request
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -333,7 +334,13 @@ def test_several_workers_share_it(ada: Portal, socket_file: Path) -> None:
     assert set(before) != set(workers_of(ada))
     eventually(lambda: ada.log.count("owner listener:") >= ada.workers + 2)
     # It moves to another app, at the same place: nobody who comes is the first one any more.
-    set_entrance(ada, "wide", "")
+    with ExitStack() as stack:
+        tunnels = [stack.enter_context(at_file(socket_file)) for _ in range(9)]
+        for wire in tunnels:
+            wire.send(request("CONNECT", "portal_core:80", CORE))
+            assert wire.until(b"\r\n\r\n") == b"HTTP/1.1 200 OK\r\n\r\n"
+        set_entrance(ada, "wide", "")
+        assert {wire.rest() for wire in tunnels} == {b""}
     eventually(lambda: not socket_file.exists())
     set_entrance(ada, "site", f"entrance: unix:{socket_file}\n")
 
