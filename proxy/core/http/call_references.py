@@ -24,6 +24,7 @@ from proxy.core.http.uri_reference import (
 )
 from proxy.core.record import record
 
+MOST_LINKS = 512
 _WITH_REFERENCE = frozenset({b"location", b"content-location"})
 _LINK, _SET_COOKIE = b"link", b"set-cookie"
 _TOUCHED = _WITH_REFERENCE | {_LINK, _SET_COOKIE}
@@ -51,9 +52,15 @@ class CallForm(Protocol):
 
 
 def followable(fields: Fields, form: CallForm) -> Fields:
-    """Return the fields of a response to a call that was written in ``form``."""
+    """Return the fields of a response to a call that was written in ``form``.
+
+    Without its links, where there are more than ``MOST_LINKS``: a head that is full of them would
+    hold everybody up, and come out thirty times as long.
+    """
     if not any(name in _TOUCHED for name, _ in fields):
         return fields
+    if sum(value.count(b"<") for name, value in fields if name == _LINK) > MOST_LINKS:
+        fields = tuple(pair for pair in fields if pair[0] != _LINK)
     return tuple((name, _followable(name, value, form)) for name, value in fields)
 
 

@@ -13,7 +13,7 @@ from httpx import URL, InvalidURL
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.http.call_references import PathForm, ProxyForm, followable
+from proxy.core.http.call_references import MOST_LINKS, PathForm, ProxyForm, followable
 from proxy.core.http.origin import Origin
 
 _APP = Origin("https", "notes.bob.example", 8443)
@@ -337,8 +337,18 @@ def _jars_paths(cookie: str) -> list[str]:
 def test_long_cookies_and_links_cost_no_more_than_their_length() -> None:
     for value in (b"a=b;" + b" " * 60_000 + b"path=/x", b"a=b" + b";path" * 12_000 + b" " * 6_000):
         assert _BY_PATH.cookie(value)[:4] == b"a=b;"
-    for value in (b'<a>;"' * 12_000, b"<" * 60_000, b"<a>," * 15_000, b'<a>;x="' + b"\\" * 60_000):
-        assert followable(((b"link", value),), _BY_PATH)
+    assert followable(((b"link", b'<a>;x="' + b"\\" * 60_000),), _BY_PATH)
+    for value in (b'<a>;"' * 12_000, b"<" * 60_000, b"<a>," * 15_000):
+        assert followable(((b"link", value), (b"x", b"")), _BY_PATH) == ((b"x", b""),)
+
+
+@pytest.mark.parametrize("form", [_BY_PATH, _BY_PROXY])
+def test_more_links_than_anybody_has_are_left_out(form: PathForm | ProxyForm) -> None:
+    half, other = b"<https://notes.bob.example/>," * (MOST_LINKS // 2), (b"content-type", b"a/b")
+    told = followable(((b"link", half), other, (b"link", half)), form)
+    changed = b"<" + form.reference(b"https://notes.bob.example/") + b">,"
+    assert [value.count(changed) for _, value in told] == [MOST_LINKS // 2, 0, MOST_LINKS // 2]
+    assert followable((*told, (b"link", b"<x>")), form) == (other,)
 
 
 def test_a_cookie_jar_gives_it_to_no_other_peer() -> None:
