@@ -153,9 +153,14 @@ def test_the_field_is_taken_out_and_nothing_else() -> None:
 def test_thousands_of_runs_that_are_too_short_arent_decoded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    decoded = []
+    decoded: list[bytes] = []
     decode = base64.b64decode
-    monkeypatch.setattr(base64, "b64decode", lambda text: decoded.append(text) or decode(text))
+
+    def noted(text: bytes) -> bytes:
+        decoded.append(text)
+        return decode(text)
+
+    monkeypatch.setattr(base64, "b64decode", noted)
     assert not shows_device_token(fields(OTHERS["64 KiB of single characters"]))
     assert len(decoded) == 2
 
