@@ -26,7 +26,8 @@ from proxy.core.access.policy import (
 from proxy.core.access.rules import Rule, stricter
 from proxy.core.access.target import Target, origin_form, parse_target
 from proxy.core.app_fields import fields_of_peer, fields_of_stranger
-from proxy.core.errors import CHALLENGE, Code, Refusal
+from proxy.core.devices import challenge_for, identify
+from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Field, Fields, connection_options, refuse_malformed, values_of
 from proxy.core.identity import short_id
 from proxy.core.identity_document import PATH as IDENTITY_DOCUMENT
@@ -37,17 +38,8 @@ from proxy.core.signature.base import Message
 from proxy.core.signature.digest import announced_digests
 from proxy.core.signature.parameters import decode_nonce
 from proxy.core.signature.response import Question
-from proxy.core.terminals.device_token import (
-    challenge,
-    shown_device_token,
-    shows_device_token,
-    without_authorization,
-)
-from proxy.core.terminals.request_origin import is_same_portal_request
 from proxy.core.terminals.return_address import pairing_address
-from proxy.core.terminals.session import authenticate
-from proxy.core.terminals.terminals import Terminal, TerminalList
-from proxy.core.websocket.handshake import asks_for_websocket
+from proxy.core.terminals.terminals import TerminalList
 
 _NEVER_SERVED = frozenset({b"TRACE", b"CONNECT"})
 _OF_APPS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
@@ -138,19 +130,6 @@ class Unpaired(Refusal):
         """Where a browser pairs that wants to go there."""
 
 
-class ExposedToken(Refusal):
-    """A refusal of a device token that others can have read."""
-
-    def __init__(self, detail: str, terminal_id: str) -> None:
-        super().__init__(Code.DEVICE_TOKEN_EXPOSED, detail)
-        self.terminal_id = terminal_id
-        """Whose token it is; "" for nobody's."""
-
-
-class UnknownToken(Refusal):
-    """A refusal of a device token that no device has, as far as this process knows."""
-
-
 class RefusedPeer(Refusal):
     """A refusal whose request is well formed enough for the response to be signed."""
 
@@ -210,7 +189,7 @@ def _admit_unsigned(
     context.hosts.refuse_app(host, app)
     target = parse_target(origin_form(request.method, request.target, host), ascii_only=False)
     _refuse_method(request.method, app)
-    caller, foreign, fields = _identified(request, app, context, now, rates, is_confidential)
+    caller, foreign, fields = identify(request, app, context, now, rates, is_confidential)
     if rates is not None and caller is ANONYMOUS and not _leads_to_a_proof(request, app, target):
         rates.count_stranger()
     rule = _rule(app, target, fields, context, ascii_only=False)
@@ -219,7 +198,7 @@ def _admit_unsigned(
         if caller is not ANONYMOUS:
             raise Refusal(Code.NOT_ALLOWED, f"{detail}; asked by {caller}")
         if not foreign and app is not None and rule.access is Access.PRIVATE:
-            asked_for = _challenge(request, app, context, is_confidential)
+            asked_for = challenge_for(request, app, context, is_confidential)
             address = pairing_address(context.hosts.origin, app, target)
             raise Unpaired(detail, address, challenge=asked_for)
         is_for_peers = rule.access is Access.PEER and not foreign
@@ -230,99 +209,6 @@ def _admit_unsigned(
     reserved = context.apps[app].reserved if app else frozenset()
     passing = fields_of_stranger(fields, reserved)
     return Admission(caller, app, rule, target, passing, None, {})
-
-
-def _identified(
-    request: Request,
-    app: str | None,
-    context: AccessContext,
-    now: float,
-    rates: Rates | None,
-    is_confidential: Callable[[], bool],
-) -> tuple[Caller, str, Fields]:
-    """Return who sends an unsigned request, and its fields without a device token.
-
-    Of a stranger's also whose device sent it for a foreign page, in the owner's words; else "".
-    Of a token and a cookie the token counts: who sends one means it.
-    """
-    fields, portal = request.fields, context.hosts.origin
-    if values_of(fields, b"authorization") and shows_device_token(fields):
-        terminal = _device(request, app, context, now, rates, is_confidential)
-        fields, shown = without_authorization(fields), "token"
-    elif values_of(fields, b"cookie"):
-        terminal, shown = authenticate(fields, context.terminals, portal, now), "cookie"
-    else:
-        return ANONYMOUS, "", fields
-    if terminal is None:
-        return ANONYMOUS, "", fields
-    own = portal if app is None else portal.of_app(app)
-    is_websocket = asks_for_websocket(1, fields)
-    if is_same_portal_request(request.method, is_websocket, fields, own, portal):
-        return Caller("terminal", terminal.id, terminal.name), "", fields
-    foreign = f"; the {shown} of terminal {terminal.id} came from another site's page"
-    return ANONYMOUS, foreign, fields
-
-
-def _device(
-    request: Request,
-    app: str | None,
-    context: AccessContext,
-    now: float,
-    rates: Rates | None,
-    is_confidential: Callable[[], bool],
-) -> Terminal | None:
-    """Return the device whose token a request shows; refuse one that isn't good here and now.
-
-    No app hears of it then, whatever its paths ask for: it could use the token where it is good.
-    None where there is no app to be asked, of which ``_rule`` tells.
-    """
-    if app is not None and app not in context.apps:
-        return None
-    kind = Refusal
-    try:
-        found = context.terminals.by_token(shown_device_token(request.fields))
-        wrong = _token_problem(found, app, context, now)
-        kind = UnknownToken if found is None else Refusal
-    except ValueError as error:
-        found, wrong = None, str(error)
-    refusal: Refusal
-    if not is_confidential():
-        whose = f"the token of terminal {found.id}" if found is not None else "a device token"
-        what = f"{whose} came over plain http, where others can read it"
-        refusal = ExposedToken(what, found.id if found is not None else "")
-    elif wrong:
-        asked_for = _challenge(request, app, context, is_confidential)
-        refusal = kind(Code.DEVICE_TOKEN_REFUSED, wrong, challenge=asked_for)
-    else:
-        return found
-    if rates is not None:
-        rates.count_stranger()
-    raise refusal
-
-
-def _token_problem(
-    found: Terminal | None, app: str | None, context: AccessContext, now: float
-) -> str:
-    """Say for the owner why a device token isn't good at ``app``; "" where it is."""
-    if found is None:
-        return "the token is no device's, or of one that was removed"
-    if found.app != app:
-        return f"the token of terminal {found.id} is for {found.app or 'browsers'} alone"
-    if app not in context.device_tokens:
-        return f"the token of terminal {found.id}: device_tokens isn't true in {app}'s proxy.yaml"
-    return "" if found.is_valid(now) else f"terminal {found.id} has expired"
-
-
-def _challenge(
-    request: Request,
-    app: str | None,
-    context: AccessContext,
-    is_confidential: Callable[[], bool],
-) -> bytes:
-    """Return what a 401 asks for: a token of ``app``, where it may be sent and would be taken."""
-    if app is None or app not in context.device_tokens or not is_confidential():
-        return CHALLENGE
-    return challenge(request.method, request.fields, app)
 
 
 def _how_peers_call(app: str | None, context: AccessContext) -> str:

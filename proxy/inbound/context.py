@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
+from proxy.core.devices import UnknownToken
 from proxy.core.epoch import Epoch
-from proxy.core.gate import Admission, Rates, Request, UnknownToken, Unpaired, admit
+from proxy.core.gate import Admission, Rates, Request, Unpaired, admit
 from proxy.core.signature.request import is_meant_as_ours
 from proxy.core.terminals.session import brings_token
 from proxy.http.upstream import AppUpstream

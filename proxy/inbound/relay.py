@@ -15,9 +15,10 @@ from starlette.types import Message, Send
 
 from proxy import portal_paths
 from proxy.core.access.policy import Access
+from proxy.core.devices import ExposedToken
 from proxy.core.epoch import Epoch
 from proxy.core.errors import Code, Refusal
-from proxy.core.gate import Admission, ExposedToken, RefusedPeer, Request, brings_envelope
+from proxy.core.gate import Admission, RefusedPeer, Request, brings_envelope
 from proxy.core.http.headers import Field, Fields
 from proxy.core.http.problem import Response
 from proxy.core.http1.reader import SWITCHING_PROTOCOLS

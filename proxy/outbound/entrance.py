@@ -19,6 +19,9 @@ class EntranceContext(OutboundContext):
         self.concurrency, self.rates = shared.concurrency, shared.rates
         self.own_app = app.name
         self.entrance = str(app.entrance)
+        # As it was opened: where no token is asked for any more, it may be on loopback until it is
+        # opened anew.
+        self._asks_token = app.entrance is not None and app.entrance.asks_token
 
     def app_of(self, request: Request) -> str | None:
         """Return the app; None where it has to show its token, and shows none.
@@ -39,7 +42,7 @@ class EntranceContext(OutboundContext):
             proxied = is_absolute(request.target)
             code = Code.PROXY_TOKEN_UNKNOWN if proxied else Code.TOKEN_UNKNOWN
             raise Refusal(code, f"the token of {shown} at the entrance of {name}")
-        return shown if app.entrance.asks_token else name
+        return shown if self._asks_token or app.entrance.asks_token else name
 
     def route(self, request: Request) -> Route | TunnelCall:
         """Return where the request leads to; raises ``Refusal``."""

@@ -103,6 +103,8 @@ class _Open:
     listening: ListeningSocket
     place: Place
     looked: float
+    asks_token: bool
+    """Whether it was opened for who shows a token: then it may be on loopback."""
 
 
 class EntranceSockets:
@@ -162,14 +164,17 @@ class EntranceSockets:
     def _keep(self, key: Key, entrance: Entrance) -> None:
         """Have it open, where it leads just now; raises ``OSError``."""
         now, opened = self._steady(), self._open.get(key)
-        if opened is not None and opened.listening.is_lost:
-            self._close(key)
-            opened = None
+        if opened is not None:
+            is_open_to_more = opened.asks_token and not entrance.asks_token
+            if is_open_to_more or opened.listening.is_lost:
+                self._close(key)
+                opened = None
         if opened is not None and (key.address.unix or now - opened.looked < AGAIN):
             return
         place = self._look_up(key, entrance)
         if opened is not None:
             opened.looked = now
+            opened.asks_token = entrance.asks_token
             if opened.place == place:
                 return
             self._close(key)
@@ -181,7 +186,7 @@ class EntranceSockets:
             if error.errno == errno.EADDRINUSE and now - was_closed < LEAVING:
                 return  # other workers are about to let go of it
             raise OSError(f"can't be opened: {error}") from None
-        self._open[key] = _Open(listening, place, now)
+        self._open[key] = _Open(listening, place, now, entrance.asks_token)
         _log.info("the entrance of %s is open at %s", key.app, listening.address)
 
     def _look_up(self, key: Key, entrance: Entrance) -> Place:

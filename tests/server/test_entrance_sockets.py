@@ -183,6 +183,26 @@ def test_a_nameserver_that_is_silent_closes_nothing(monkeypatch: pytest.MonkeyPa
     sockets.close_ours()
 
 
+@pytest.mark.parametrize("is_silent", [False, True])
+def test_where_no_token_is_asked_for_any_more_it_is_looked_up_at_once(
+    monkeypatch: pytest.MonkeyPatch, *, is_silent: bool
+) -> None:
+    sockets, name = EntranceSockets({}), Address("proxy.internal", _free_port())
+    _resolving(monkeypatch, "127.0.0.1")
+    sockets.follow(_app("one", name, asks_token=True))
+    assert len(sockets.current) == 1
+    if is_silent:
+
+        def silent(*_: object, **__: object) -> list[object]:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+        monkeypatch.setattr(socket, "getaddrinfo", silent)
+    sockets.follow(_app("one", name))
+    assert sockets.current == {}
+    (what,) = sockets.problems.values()
+    assert ("can't be looked up" if is_silent else "loopback") in what
+
+
 def test_what_is_in_use_is_told_but_for_the_moment_in_which_it_is_let_go_of() -> None:
     port = _free_port()
     stage, name = _stage(port), Address("proxy.internal", port)

@@ -8,6 +8,7 @@ import signal
 import socket
 import stat
 import urllib.request
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,6 +141,25 @@ def test_whoever_comes_is_the_app_in_each_form(
     assert stat.S_IMODE(socket_file.stat().st_mode) == 0o600
 
 
+def test_references_lead_back_by_the_entrance(
+    ada: Portal, bob: Portal, bob_app: Recorder, socket_file: Path
+) -> None:
+    start(ada, socket_file)
+    host, by_path = bob.told_host("wide"), f"/internal/call_peer/{bob.id[:6]}"
+    own = f"https://{bob.app_host('wide')}"
+    for name, before, below in ((host, "", f"http://{host}"), ("portal_core", by_path, by_path)):
+        bob_app.script(response(302, ("Location", f"{own}/y"), ("Link", f"<{own}/p>;rel=next")))
+        got = ask(at_file(socket_file), request("GET", f"{before}/x", ("Host", name)))
+        told = [got.one(field).decode() for field in ("location", "link")]
+        assert told == [f"{below}/y", f"<{below}/p>;rel=next"]
+        bob_app.script(response(307, ("Location", f"https://{host}/x")))
+        got = ask(at_file(socket_file), request("GET", f"{before}/x", ("Host", name)))
+        assert (got.code, got.one("portal-peer-refusal")) == (
+            "redirects_to_itself",
+            b"redirects_to_itself",
+        )
+
+
 def test_the_others_are_refused(ada: Portal, bob: Portal, socket_file: Path) -> None:
     start(ada, socket_file)
     browser, nobody, token = "from_a_browser", "not_a_peer_host", "token_unknown"
@@ -253,7 +273,7 @@ def test_one_that_cant_be_opened_is_told_and_keeps_no_other_back(
     eventually(lambda: not health(ada)["problems"])
 
 
-def test_on_loopback_the_app_shows_its_token_too(ada: Portal) -> None:
+def test_on_loopback_the_app_shows_its_token_too(ada: Portal, socket_file: Path) -> None:
     with socket.socket() as free:
         free.bind((LOOPBACK, 0))
         port = free.getsockname()[1]
@@ -268,6 +288,20 @@ def test_on_loopback_the_app_shows_its_token_too(ada: Portal) -> None:
     assert exchange(port, request("GET", PEERS, CORE, token)).status == 200
     assert exchange(port, request("GET", PEERS, ("Host", "localhost"), token)).status == 403
     assert exchange(port, request("GET", "/public/meta/whoareyou", CORE)).status == 200
+    # Where none is asked for any more, it is opened anew.
+    required = f"entrance: unix:{socket_file}\nentrance_token: required\n"
+    set_entrance(ada, "wide", required)
+    eventually(lambda: is_there(socket_file))
+    assert ask(at_file(socket_file), request("GET", PEERS, CORE)).code == "token_required"
+    set_entrance(ada, "wide", required.partition("\n")[0])
+
+    def needs_none() -> bool:
+        try:
+            return ask(at_file(socket_file), request("GET", PEERS, CORE)).status == 200
+        except (OSError, EOFError):
+            return False
+
+    eventually(needs_none)
 
 
 def _answers(port: int) -> bool:
@@ -300,7 +334,13 @@ def test_several_workers_share_it(ada: Portal, socket_file: Path) -> None:
     assert set(before) != set(workers_of(ada))
     eventually(lambda: ada.log.count("owner listener:") >= ada.workers + 2)
     # It moves to another app, at the same place: nobody who comes is the first one any more.
-    set_entrance(ada, "wide", "")
+    with ExitStack() as stack:
+        tunnels = [stack.enter_context(at_file(socket_file)) for _ in range(9)]
+        for wire in tunnels:
+            wire.send(request("CONNECT", "portal_core:80", CORE))
+            assert wire.until(b"\r\n\r\n") == b"HTTP/1.1 200 OK\r\n\r\n"
+        set_entrance(ada, "wide", "")
+        assert {wire.rest() for wire in tunnels} == {b""}
     eventually(lambda: not socket_file.exists())
     set_entrance(ada, "site", f"entrance: unix:{socket_file}\n")
 

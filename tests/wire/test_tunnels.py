@@ -324,6 +324,23 @@ def test_a_body_that_streams_both_ways_passes_through_a_tunnel(world: World) -> 
     assert world.bob_app.requests[0].body == body
 
 
+def test_references_lead_back_into_the_tunnel(world: World) -> None:
+    host, by_path = hostname(world), f"/internal/call_peer/{world.bob.id[:6]}"
+    own = f"https://{world.bob.app_host('wide')}"
+    for name, before, below in ((host, "", f"http://{host}"), ("portal_core", by_path, by_path)):
+        with tunnel(world.ada, name) as wire:
+            world.bob_app.script(response(302, ("Location", f"{own}/y?a#b")))
+            got = in_tunnel(wire, name, f"{before}/x")
+            assert (got.status, got.one("location").decode()) == (302, f"{below}/y?a#b")
+            world.bob_app.script(response(307, ("Location", f"https://{host}/x")))
+            got = in_tunnel(wire, name, f"{before}/x")
+            assert (got.status, got.code) == (502, "redirects_to_itself")
+            assert got.one("portal-peer-refusal") == b"redirects_to_itself"
+            world.bob_app.script(response(404, ("Portal-Peer-Refusal", "not_allowed")))
+            got = in_tunnel(wire, name, f"{before}/x")
+            assert (got.status, got.all("portal-peer-refusal")) == (404, [])
+
+
 def test_the_client_may_end_the_tunnel_after_any_request(world: World) -> None:
     wide = hostname(world)
     with tunnel(world.ada, wide) as wire:

@@ -16,6 +16,7 @@ from proxy.core.http.link_field import with_references
 from proxy.core.http.origin import Origin
 from proxy.core.http.set_cookie import below_path
 from proxy.core.http.uri_reference import (
+    BLANKS,
     has_dot_segments,
     read_uri_at_host,
     split_path,
@@ -23,15 +24,20 @@ from proxy.core.http.uri_reference import (
 )
 from proxy.core.record import record
 
+MOST_LINKS = 512
 _WITH_REFERENCE = frozenset({b"location", b"content-location"})
 _LINK, _SET_COOKIE = b"link", b"set-cookie"
 _TOUCHED = _WITH_REFERENCE | {_LINK, _SET_COOKIE}
-_ELSEWHERE = re.compile(rb"(?!http:)[a-z][a-z0-9+.-]*:|(?:http:)?//[^/\\?#\t]", re.IGNORECASE)
+_ELSEWHERE = re.compile(
+    rb"(?!http:)[a-z][a-z0-9+.-]*:|(?:http:)?//(?:[^/\\?#]*@)?+[^/\\?#\t:@]", re.IGNORECASE
+)
 """Another scheme, or a host that isn't the app's."""
-_WITH_HOST = re.compile(rb"(?:https?:)?//[^/]", re.IGNORECASE)
-_NO_HOST = re.compile(rb"\A(?:http:(?://(?=/|\Z))?|//(?=/|\Z))", re.IGNORECASE)
-"""The scheme alone, or slashes without a host behind them. Some clients take what follows for a
-path at the host that they asked, others for a host."""
+_WITH_HOST = re.compile(rb"(?:https?:)?//(?:[^/]*@)?+[^/:@]", re.IGNORECASE)
+_NO_HOST = re.compile(
+    rb"\A(?=:|http:|//)(?:(?:http)?:)*+(?://(?:[^/]*@)?+(?::[^/]*)?(?=/|\Z))?", re.IGNORECASE
+)
+"""The scheme alone, or an empty one, or slashes with no host behind them, a user or a port perhaps.
+Some clients take what follows for a path at the host that they asked, others for a host."""
 _SLASHES = bytes.maketrans(b"\\", b"/")
 
 
@@ -46,9 +52,15 @@ class CallForm(Protocol):
 
 
 def followable(fields: Fields, form: CallForm) -> Fields:
-    """Return the fields of a response to a call that was written in ``form``."""
+    """Return the fields of a response to a call that was written in ``form``.
+
+    Without its links, where there are more than ``MOST_LINKS``: a head that is full of them would
+    hold everybody up, and come out thirty times as long.
+    """
     if not any(name in _TOUCHED for name, _ in fields):
         return fields
+    if sum(value.count(b"<") for name, value in fields if name == _LINK) > MOST_LINKS:
+        fields = tuple(pair for pair in fields if pair[0] != _LINK)
     return tuple((name, _followable(name, value, form)) for name, value in fields)
 
 
@@ -102,13 +114,13 @@ class PathForm:
 
         A whole URI of anybody else's is as it came. Anything else is taken for a relative one.
         """
-        stripped = value.strip(b" \t")
-        uri = read_uri_at_host(stripped)
-        if uri is None and _ELSEWHERE.match(stripped):
+        value = value.lstrip(BLANKS).rstrip(b" \t")  # \xa0 may end a character of UTF-8
+        uri = read_uri_at_host(value)
+        if uri is None and _ELSEWHERE.match(value):
             return value
         if uri is not None:
             return self._below(uri.rest) if uri.is_at(self.app) else value
-        written, behind = split_path(stripped)
+        written, behind = split_path(value)
         path = written.translate(_SLASHES, b"\t")  # as browsers read it
         if path == written and not self._leads_out(path):
             return value

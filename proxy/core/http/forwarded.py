@@ -50,6 +50,8 @@ _SCHEMES: dict[bytes, Scheme] = {
     b"ws": "http",
     b"wss": "https",  # Traefik's, for a WebSocket
 }
+_PLAIN = ((b"x-forwarded-scheme", b"http"), (b"x-forwarded-ssl", b"off"))
+"""What some web servers write in place of ``X-Forwarded-Proto``, where their client spoke http."""
 _NODE = re.compile(
     rb"(?:\[(?P<ipv6>[0-9A-Fa-f:.]{2,45})\]|(?P<ipv4>[0-9.]{7,15})|(?P<obscured>_[\w.-]{1,63}))"
     rb"(?::(?:[0-9]{1,5}|_[\w.-]{1,63}))?"
@@ -186,9 +188,22 @@ def is_confidential(
         return True
     if not (is_trusted or is_local):
         return remote.is_tls
+    if _says_plain(fields):
+        return False
     believed = trusted if is_trusted else _HERE
     chain = read_forwarded_chain(remote, fields, believed, public=public, made_id="")
     return chain.scheme == "https" and (is_trusted or public == "https")
+
+
+def _says_plain(fields: Fields) -> bool:
+    """Tell whether a web server that doesn't write the usual field says http in another one."""
+    if values_of(fields, _PROTO):
+        return False
+    return any(
+        value.rpartition(b",")[2].strip(b" \t").lower() == plain
+        for name, plain in _PLAIN
+        for value in values_of(fields, name)
+    )
 
 
 def fields_of_forwarded_chain(

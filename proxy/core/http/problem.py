@@ -37,7 +37,7 @@ RETRY_AFTER = 5
 _FULL = frozenset({Code.TOO_MANY_REQUESTS, Code.APP_BUSY, Code.TOO_MANY_CONNECTIONS})
 
 _MARK = re.compile(
-    rb"([a-z_]+)(?:;now=([0-9]{1,15})(?:;epoch=:([A-Za-z0-9+/=]{24}):;memory=([0-9]{1,15}))?)?"
+    rb"([a-z_]{1,64})(?:;now=([0-9]{1,15})(?:;epoch=:([A-Za-z0-9+/=]{24}):;memory=([0-9]{1,15}))?)?"
 )
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">

@@ -12,6 +12,8 @@ _PATH = re.compile(
     rb";[ \t\x85\xa0]*+path[ \t\x85\xa0]*+=[ \t\x85\xa0]*+\"?(?=([^;]?))", re.IGNORECASE
 )
 """With what Python's ``http.cookiejar`` takes for a blank, where it reads bytes as Latin-1."""
+_ODD = b'\x85\xa0"'
+"""What makes a path none to browsers, or one that isn't absolute."""
 _DOMAIN = re.compile(rb";[ \t]*+domain[ \t]*+=([^;]*)", re.IGNORECASE)
 
 
@@ -40,14 +42,18 @@ def below_path(value: bytes, prefix: bytes, *, is_beside: bool) -> bytes:
     """Return a ``Set-Cookie`` with ``prefix`` before each ``Path`` in it.
 
     One without a path, or with one that isn't absolute, is for the folder of what was asked for.
-    ``is_beside`` says that this isn't below ``prefix``: then the cookie gets ``prefix`` itself.
+    ``is_beside`` says that this isn't below ``prefix``: then the cookie gets ``prefix`` itself, for
+    those that go by the last path, as browsers do, and for those that go by the first.
     """
-    is_absolute = False
+    is_known = False
 
     def begun(match: re.Match[bytes]) -> bytes:
-        nonlocal is_absolute
+        nonlocal is_known
         is_absolute = match[1] == b"/"
-        return match[0] + prefix if is_absolute else match[0]
+        is_known = is_absolute and match[0].translate(None, _ODD) == match[0]
+        if is_absolute:
+            return match[0] + prefix
+        return match[0] + prefix + b";" if is_beside else match[0]
 
     told = _PATH.sub(begun, value)
-    return told if is_absolute or not is_beside else told + b"; Path=" + prefix
+    return told if is_known or not is_beside else told + b"; Path=" + prefix

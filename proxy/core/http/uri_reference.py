@@ -2,7 +2,8 @@
 
 Read no more generously than RFC 3986 has it where a reference is compared with an app's own host:
 what differs in a byte is somebody else's. Where a reference must not lead out of a path, it is read
-as the freest of its readers would: clients differ on backslashes, tabs, escaped dots and slashes.
+as the freest of its readers would: clients differ on blanks, backslashes, tabs, escaped dots,
+parameters and slashes.
 Source: RFC 3986, sections 4.1, 4.2, 5.2.3 and 5.2.4; WHATWG URL, section 4.4.
 """
 
@@ -16,6 +17,8 @@ from proxy.core.record import record
 _AUTHORITY = rb"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{0,5}))?"
 _WHOLE = re.compile(rb"(?:(https?):)?//" + _AUTHORITY + rb"([/?#].*)?", re.IGNORECASE | re.DOTALL)
 _PATH_ENDS = re.compile(rb"[?#]")
+BLANKS = b" \t\x85\xa0"
+"""What clients take for blanks around a reference, those among them that read bytes as Latin-1."""
 
 
 @record(frozen=True, slots=True)
@@ -87,4 +90,9 @@ def without_dot_segments(path: bytes) -> bytes:
 
 
 def _as_dots(segment: bytes) -> bytes:
-    return segment.replace(b"%2e", b".").replace(b"%2E", b".")
+    """Return what is dots to whoever reads it so, less parameters (RFC 1808) and blanks at its end.
+
+    Python's ``urljoin`` knows the ones, older programs on Node the others.
+    """
+    path = segment.partition(b";")[0].rstrip(BLANKS)
+    return path.replace(b"%2e", b".").replace(b"%2E", b".")

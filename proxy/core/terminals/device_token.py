@@ -33,6 +33,8 @@ _FORM = re.compile(
 _CREDENTIALS = re.compile(rb"(basic|bearer) +([!-~]+)", re.IGNORECASE)
 _OF_PAGES = frozenset({b"origin", b"referer"})
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]+")
+_LEAST = len(PREFIX) * 8 // 6 + 1
+"""Characters of base64 that our prefix takes: thousands of shorter runs needn't be decoded."""
 _PLAIN = bytes.maketrans(b"-_", b"+/")
 
 
@@ -106,9 +108,12 @@ def _decoded(value: bytes) -> Iterator[bytes]:
     Some pass over what isn't of its alphabet, some take the one for URLs, some want no padding.
     """
     runs = _BASE64.findall(value)
-    for run in runs:
-        yield _from_base64(run)
-    yield _from_base64(b"".join(runs[1:]))  # the first is the name of the scheme
+    # The first is the name of the scheme, if there is one.
+    joined = b"".join(runs[1:]), b"".join(runs)
+    for text in (*(run for run in runs if len(run) >= _LEAST), *joined):
+        yield _from_base64(text)
+        if b"-" in text or b"_" in text:
+            yield _from_base64(text.translate(None, b"-_"))
 
 
 def _from_base64(text: bytes) -> bytes:

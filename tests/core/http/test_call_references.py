@@ -9,10 +9,11 @@ from urllib.parse import urljoin, urlsplit
 from urllib.request import Request
 
 import pytest
+from httpx import URL, InvalidURL
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.http.call_references import PathForm, ProxyForm, followable
+from proxy.core.http.call_references import MOST_LINKS, PathForm, ProxyForm, followable
 from proxy.core.http.origin import Origin
 
 _APP = Origin("https", "notes.bob.example", 8443)
@@ -116,6 +117,15 @@ _RELATIVE = [
     (b"https://notes.bob.example/../../protected/peers", b"/protected/peers"),
     (b"http:", b"/"), (b"http:?x", b"/?x"),
     (b" /x ", b"/x"), (b"1http:/../../x", b"/x"),
+    # An empty scheme is none to httpx, and so is a host that isn't there, whatever stands beside.
+    (b":/other1/x", b"/other1/x"), (b"::/x", b"/x"), (b":http:../x", b"/x"), (b":///x", b"/x"),
+    (b"//@/other1/x", b"/other1/x"), (b"//a@:80/x", b"/x"), (b"HTTP://:/x", b"/x"),
+    (b"\\\\:\\x", b"/x"), (b"//a@b@/x", b"/x"), (b"/\t/\t@/x", b"/x"),
+    # Parameters are none of the path's to urljoin.
+    (b"..;", b"/"), (b"../..;x", b"/"), (b"/..;/other1", b"/other1"), (b"%2e%2e;a=b?x", b"/?x"),
+    # Programs that read bytes as Latin-1 may take these for blanks.
+    (b"\xa0/other1/x", b"/other1/x"), (b"\x85 ../../x", b"/x"), (b"..\xa0", b"/"),
+    (b"/x/\xc3\xa0", b"/x/\xc3\xa0"),
 ]  # fmt: skip
 
 
@@ -139,6 +149,9 @@ def test_by_path_a_reference_stays_below_the_peer(relative: bytes, at_app: bytes
         b"a//b",
         b"a:b",
         b"a%2f..%2fb",
+        b"a;..",
+        b"..a;b",
+        b"caf\xc3\xa0",
         b"?a\\b\tc",
     ],
 )
@@ -161,7 +174,7 @@ def test_where_nothing_stands_behind_the_id_all_is_relative_to_it() -> None:
 @given(
     st.lists(
         st.sampled_from(
-            ["..", ".", "/", "\\", "%2e", "//", "\t", "x", ":", "http:", "?", "#", "peer", "@"]
+            ["..", ".", "/", "\\", "%2e", "//", "\t", "x", ":", "http:", "?", "#", "peer", "@", ";"]
         ),
         max_size=12,
     ).map("".join),
@@ -172,7 +185,7 @@ def test_no_client_leaves_the_form_for_another_path_of_the_host(
 ) -> None:
     base = "http://portal_core" + form.prefix.decode() + ("" if form is _BARE else "/peer/x")
     given_to_client = form.reference(reference.encode()).decode()
-    for reads in (urljoin, _as_browser):
+    for reads in (urljoin, _as_browser, _as_httpx):
         url = urlsplit(reads(base, given_to_client))
         if url.scheme == "http" and url.hostname == "portal_core":
             path = urljoin("http://h", url.path).removeprefix("http://h")
@@ -186,6 +199,13 @@ def _as_browser(base: str, reference: str) -> str:
     path = re.sub(r"%2e", ".", path.replace("\\", "/"), flags=re.IGNORECASE)
     path = re.sub(r"\A(https?:)?///+", r"\1//", path)
     return urljoin(base, path + mark + behind)
+
+
+def _as_httpx(base: str, reference: str) -> str:
+    try:
+        return str(URL(base).join(reference))
+    except InvalidURL:
+        return ""
 
 
 _LINKS = [
@@ -254,20 +274,81 @@ _COOKIES = [
 ]
 
 
+_BESIDE = [
+    *((cookie, below) for cookie, below in _COOKIES[:4] if below),
+    # Of several some go by the first, others by the last.
+    (b"a=b; Path=/x; Path=/y", b"a=b; Path={}/x; Path={}/y"),
+    (b"a=b; Path=", b"a=b; Path={};; Path={}"),
+    (b"a=b; Path=x", b"a=b; Path={};x; Path={}"),
+    (b"a=b; Path=/x; Path=y", b"a=b; Path={}/x; Path={};y; Path={}"),
+    # What is a path to some alone.
+    (b'a=b; Path="/x"', b'a=b; Path="{}/x"; Path={}'),
+    (b"a=b;\xa0Path\xa0=\xa0/x", b"a=b;\xa0Path\xa0=\xa0{}/x; Path={}"),
+    *((cookie, cookie + b"; Path={}") for cookie in (b"", b"a=b", b"a=b; Path", b"path=/x")),
+]
+
+
 @pytest.mark.parametrize(("cookie", "below"), _COOKIES)
 def test_by_path_a_cookie_is_for_its_peer_alone(cookie: bytes, below: bytes | None) -> None:
     expected = cookie if below is None else below.replace(b"{}", _BY_PATH.prefix)
     assert _BY_PATH.cookie(cookie) == expected
     assert _BY_PROXY.cookie(cookie) == cookie
-    bare = _BARE.cookie(cookie)
-    assert bare == (expected if below else cookie + b"; Path=" + _BARE.prefix)
+
+
+@pytest.mark.parametrize(("cookie", "beside"), _BESIDE)
+def test_where_nothing_stands_behind_the_id_it_is_for_its_peer_as_well(
+    cookie: bytes, beside: bytes
+) -> None:
+    assert _BARE.cookie(cookie) == beside.replace(b"{}", _BARE.prefix)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["a", "=", "b", ";", " ", "\t", "\xa0", "\x85", ";Path=", "path", "/", "/x", '"', ","]
+        ),
+        max_size=9,
+    ).map("".join),
+)
+def test_neither_browsers_nor_jars_give_a_cookie_to_what_stands_beside(behind: str) -> None:
+    told = _BARE.cookie(b"n=v" + behind.encode("latin-1")).decode("latin-1")
+    for path in (_browsers_path(told), *_jars_paths(told)):
+        assert re.match(r"/internal/call_peer/8271dd(/|\Z)|[^/]", path), told
+
+
+def _browsers_path(cookie: str) -> str:
+    """Return the path of a cookie as browsers read it (RFC 6265bis, section 5.6)."""
+    path = beside = "/internal/call_peer"
+    for attribute in cookie.split(";")[1:]:
+        name, _, value = (part.strip(" \t") for part in attribute.partition("="))
+        if name.lower() == "path":
+            path = value if value.startswith("/") else beside
+    return path
+
+
+def _jars_paths(cookie: str) -> list[str]:
+    jar, message = CookieJar(), HTTPMessage()
+    message["Set-Cookie"] = cookie
+    request = Request("http://portal.test/internal/call_peer/8271dd")
+    jar.extract_cookies(cast(Any, SimpleNamespace(info=lambda: message)), request)
+    return [each.path for each in jar]
 
 
 def test_long_cookies_and_links_cost_no_more_than_their_length() -> None:
     for value in (b"a=b;" + b" " * 60_000 + b"path=/x", b"a=b" + b";path" * 12_000 + b" " * 6_000):
         assert _BY_PATH.cookie(value)[:4] == b"a=b;"
-    for value in (b'<a>;"' * 12_000, b"<" * 60_000, b"<a>," * 15_000, b'<a>;x="' + b"\\" * 60_000):
-        assert followable(((b"link", value),), _BY_PATH)
+    assert followable(((b"link", b'<a>;x="' + b"\\" * 60_000),), _BY_PATH)
+    for value in (b'<a>;"' * 12_000, b"<" * 60_000, b"<a>," * 15_000):
+        assert followable(((b"link", value), (b"x", b"")), _BY_PATH) == ((b"x", b""),)
+
+
+@pytest.mark.parametrize("form", [_BY_PATH, _BY_PROXY])
+def test_more_links_than_anybody_has_are_left_out(form: PathForm | ProxyForm) -> None:
+    half, other = b"<https://notes.bob.example/>," * (MOST_LINKS // 2), (b"content-type", b"a/b")
+    told = followable(((b"link", half), other, (b"link", half)), form)
+    changed = b"<" + form.reference(b"https://notes.bob.example/") + b">,"
+    assert [value.count(changed) for _, value in told] == [MOST_LINKS // 2, 0, MOST_LINKS // 2]
+    assert followable((*told, (b"link", b"<x>")), form) == (other,)
 
 
 def test_a_cookie_jar_gives_it_to_no_other_peer() -> None:

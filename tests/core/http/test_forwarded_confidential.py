@@ -67,6 +67,9 @@ def test_tls_and_this_machine_are(
         (_HERE, (_HTTP, _CLIENT)),
         (_UNIX, (_HTTP, _CLIENT)),
         (_HERE, ("Forwarded: for=203.0.113.7;proto=http",)),
+        (_HERE, (_CLIENT, "X-Forwarded-Scheme: HTTP")),
+        (_UNIX, ("X-Forwarded-Scheme: https, http",)),
+        (_HERE, (_CLIENT, "X-Forwarded-Ssl: off")),
     ],
 )
 def test_plain_http_from_elsewhere_isnt_whatever_it_says(
@@ -88,6 +91,8 @@ def test_a_trusted_web_server_says_what_its_client_spoke(remote: RemotePeer) -> 
     for public in ("http", "https"):
         assert confidential(remote, _SERVERS, public, _HTTPS, _CLIENT)
         assert confidential(remote, _SERVERS, public, _HTTPS)
+        assert confidential(remote, _SERVERS, public, _HTTPS, "X-Forwarded-Scheme: http")
+        assert not confidential(remote, _SERVERS, public, "X-Forwarded-Ssl: off")
         assert not confidential(remote, _SERVERS, public, _HTTP, _CLIENT)
         assert not confidential(remote, _SERVERS, public, _HTTP)
         assert not confidential(remote, _SERVERS, public, f"{_HTTPS}, http", _CLIENT)

@@ -6,7 +6,14 @@ import json
 import pytest
 
 from proxy.core.errors import Code, Invalid, Problem, Refusal
-from proxy.core.http.problem import KEY_PROBLEM, hint_for, refusal_response, wants_page
+from proxy.core.http.problem import (
+    KEY_PROBLEM,
+    RefusalMark,
+    hint_for,
+    refusal_mark,
+    refusal_response,
+    wants_page,
+)
 
 
 @pytest.mark.parametrize("code", Code)
@@ -23,6 +30,14 @@ def test_every_code_has_its_problem_document(code: Code) -> None:
         "status": code.status,
         "code": code.public,
     }
+
+
+@pytest.mark.parametrize("code", Code)
+def test_a_code_is_read_again_and_a_longer_one_than_any_is_none(code: Code) -> None:
+    mark = (b"portal-refusal", code.public.encode())
+    assert refusal_mark([mark]) == RefusalMark(code.public)
+    # It is logged, and told to the app: what a peer makes up must be as short.
+    assert refusal_mark([(mark[0], mark[1] + b"_" * 64)]) == RefusalMark()
 
 
 @pytest.mark.parametrize("code", Code)

@@ -83,6 +83,13 @@ REFUSED = {
     + base64.b64encode(b"a:" + RAW)[40:],
     "base64 with a blank in it": b"Basic " + base64.b64encode(b"a:" + RAW)[:41] + b" "
     + base64.b64encode(b"a:" + RAW)[41:],
+    "base64 with what only URLs have in it": b"Basic " + base64.b64encode(b"a:" + RAW)[:9] + b"-_"
+    + base64.b64encode(b"a:" + RAW)[9:],
+    "the same before another": b"Basic " + base64.b64encode(b"a:" + RAW)[:9] + b"-"
+    + base64.b64encode(b"a:" + RAW)[9:] + b", Basic AA",
+    "base64 with a comma in it, and no scheme": base64.b64encode(b"a:" + RAW)[:6] + b","
+    + base64.b64encode(b"a:" + RAW)[6:],
+    "the prefix alone, in base64": b"Basic cG9ydGFsX2RldmljZV8",
     "a character short": b"Bearer " + RAW[:-1],
     "half of it": b"Bearer " + RAW[:40],
     "a character more": b"Bearer " + RAW + b"a",
@@ -141,6 +148,21 @@ def test_of_several_fields_none_is_taken(other: bytes) -> None:
 def test_the_field_is_taken_out_and_nothing_else() -> None:
     others = [(b"x-authorization", b"a"), (b"cookie", b"b")]
     assert without_authorization([others[0], *fields(b"x"), others[1]]) == tuple(others)
+
+
+def test_thousands_of_runs_that_are_too_short_arent_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decoded: list[bytes] = []
+    decode = base64.b64decode
+
+    def noted(text: bytes) -> bytes:
+        decoded.append(text)
+        return decode(text)
+
+    monkeypatch.setattr(base64, "b64decode", noted)
+    assert not shows_device_token(fields(OTHERS["64 KiB of single characters"]))
+    assert len(decoded) == 2
 
 
 @given(st.binary(max_size=200))

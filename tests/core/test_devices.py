@@ -8,13 +8,12 @@ from dataclasses import replace
 import pytest
 
 from proxy.core.access.policy import ANONYMOUS, Caller
+from proxy.core.devices import ExposedToken, UnknownToken
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import (
     AccessContext,
     Admission,
-    ExposedToken,
     Request,
-    UnknownToken,
     Unpaired,
     admit,
 )
