@@ -14,8 +14,10 @@ _LOOPBACK = ("127.0.0.1", "::1")
 """Not ``[::1]``, as undici would have it: with that httpx raises where a client is made."""
 _LOCALHOST = "localhost"
 _HTTPS = "*:443"
-"""Node's undici sends https through ``HTTP_PROXY`` too where there is no ``HTTPS_PROXY``. It reads
-this as every host at port 443; to others, as far as they are known, it is the name of no host."""
+"""Node's undici sends https through ``HTTP_PROXY`` too where there is no ``HTTPS_PROXY``, or an
+empty one. Up to 7.21 and from 8.11 on it reads this as every host at port 443; between these it
+knows no star, and hosts have to be named, or the ends of their names. To other clients, as far as
+they are known, it is the name of no host."""
 
 
 def environment_of(
