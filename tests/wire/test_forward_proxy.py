@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import urllib.request
@@ -130,6 +131,14 @@ def test_every_other_host_is_refused_and_nothing_is_connected_to(
     assert (got.status, got.code) == (403, "not_a_peer_host")
     assert trap.connections == 0
     assert world.bob_app.connections == 0
+
+
+@pytest.mark.parametrize("host", ["db:5984", "wide.{mallory}.portals.test"])
+def test_who_asks_for_another_server_is_told_what_to_do(world: World, host: str) -> None:
+    target = "http://" + host.format(mallory=world.mallory.public.portal_id[:6]) + "/_all_dbs"
+    got = world.call(request("GET", target, ("Host", "x"), world.basic()))
+    assert (got.status, got.code) == (403, "not_a_peer_host")
+    assert "NO_PROXY" in json.loads(got.body)["detail"]
 
 
 def test_bytes_that_no_host_holds_are_refused(world: World, trap: Trap) -> None:
