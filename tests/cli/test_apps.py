@@ -99,7 +99,7 @@ def test_list_leaves_out_a_broken_app_and_says_so(portal: Home) -> None:
 def test_without_apps_list_says_where_they_go(ada: Home) -> None:
     outcome = ada.run("apps", "list")
     assert (outcome.status, outcome.stdout) == (0, "")
-    assert "config/apps/APP" in outcome.reason
+    assert "portal-proxy apps add NAME" in outcome.reason
 
 
 @pytest.mark.parametrize(

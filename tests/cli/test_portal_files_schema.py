@@ -51,7 +51,10 @@ COMMANDS: dict[str, list[str]] = {
     "peers rename": ["Bob", "Rob"],
     "peers edit": [],
     "apps list": [],
+    "apps add": ["notes", "--upstream", "http://127.0.0.1:9", "--private", "/", "--allow", "all"],
     "apps allow": ["guestbook", "all"],
+    "apps env": ["guestbook"],
+    "apps remove": ["guestbook", "--yes"],
     "apps token": ["guestbook", "--rotate"],
     "terminals add": ["--token", "--app", "files"],
     "terminals list": [],
@@ -59,7 +62,7 @@ COMMANDS: dict[str, list[str]] = {
     "terminals rename": ["abc123", "Phone"],
     "terminals remove": ["abc123"],
 }
-OF_NO_PORTAL = {"service install", "service print"}
+OF_NO_PORTAL = {"dev", "schema", "service install", "service print"}
 """They read and write no state."""
 
 

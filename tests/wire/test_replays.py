@@ -166,7 +166,7 @@ def test_a_replay_through_an_alias_is_a_replay(world: World) -> None:
         assert world.bobs(other).status == 200  # we are this host too
         assert world.bobs(call.raw).code == "replayed"
     assert {raw.one("host").decode() for raw in world.bob_app.requests} == {
-        world.bob.app_host("wide")
+        world.bob.told_host("wide")
     }
 
 
