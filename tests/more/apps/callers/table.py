@@ -27,7 +27,7 @@ def row_of(client: Client) -> str:
 
 
 def version_in(said: str) -> str:
-    """Return what a program says as its version: the first words of the line up to the number."""
+    """Return the version in what a program says of itself: the first number with a point."""
     found = re.search(r"\d+(\.\d+)+", said)
     assert found, said
     return found[0]
