@@ -276,3 +276,29 @@ def test_a_request_with_two_lengths_is_refused(world: World) -> None:
 
     assert got.status == 400
     assert world.bob_app.connections == 0
+
+
+def test_a_client_that_offers_h2c_goes_on_in_http_1(world: World) -> None:
+    """As Java's does with each first request; nobody has to take such an offer up."""
+    name = world.bob.app_host("wide").partition(":")[0]
+    offers = (
+        ("Host", name), ("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c"),
+        ("HTTP2-Settings", "AAMAAABkAAQCAAAAAAIAAAAA"),
+    )  # fmt: skip
+    raw = request("POST", f"http://{name}/x", world.basic(), *offers, body=b"Hi")
+    with RawConnection(world.ada.apps) as wire:
+        for _ in range(2):
+            wire.send(raw)
+            assert wire.read().body == b"ok"
+    assert [each.body for each in world.bob_app.requests] == [b"Hi", b"Hi"]
+    assert b"h2c" not in world.bob_app.received
+    assert b"http2-settings" not in world.bob_app.received.lower()
+
+
+@pytest.mark.parametrize("asked", ["websocket", "WebSocket", "h2c, websocket"])
+def test_one_that_asks_for_a_websocket_is_refused(world: World, asked: str) -> None:
+    name = world.bob.app_host("wide").partition(":")[0]
+    asks = (("Host", name), ("Connection", "Upgrade"), ("Upgrade", asked))
+    got = world.call(request("GET", f"http://{name}/x", world.basic(), *asks))
+    assert (got.status, got.code) == (501, "upgrade_unsupported")
+    assert world.bob_app.connections == 0
