@@ -42,7 +42,7 @@ class CalledApp(Server):
 
     def commits(self) -> list[str]:
         """Return what the commits say that were pushed, the last one first."""
-        log = ["git", "-C", self.repository, "log", "--branches", "--format=%s"]
+        log = ["git", "-C", str(self.repository), "log", "--branches", "--format=%s"]
         done = subprocess.run(log, capture_output=True, text=True, check=True)
         return done.stdout.splitlines()
 
@@ -68,16 +68,16 @@ class CalledApp(Server):
         path, _, query = request.target.decode().partition("?")
         fields = dict(request.fields)
         variables = {
-            "GIT_PROJECT_ROOT": self._folder, "GIT_HTTP_EXPORT_ALL": "1",
-            "REQUEST_METHOD": request.first_line.split(b" ")[0], "PATH_INFO": path,
+            "GIT_PROJECT_ROOT": str(self._folder), "GIT_HTTP_EXPORT_ALL": "1",
+            "REQUEST_METHOD": request.first_line.split(b" ")[0].decode(), "PATH_INFO": path,
             "QUERY_STRING": query, "CONTENT_LENGTH": str(len(request.body)),
-            "CONTENT_TYPE": fields.get(b"content-type", b""),
-            "HTTP_CONTENT_ENCODING": fields.get(b"content-encoding", b""),
-            "GIT_PROTOCOL": fields.get(b"git-protocol", b""),
+            "CONTENT_TYPE": fields.get(b"content-type", b"").decode(),
+            "HTTP_CONTENT_ENCODING": fields.get(b"content-encoding", b"").decode(),
+            "GIT_PROTOCOL": fields.get(b"git-protocol", b"").decode(),
         }  # fmt: skip
         done = subprocess.run(
             ["git", "http-backend"], input=request.body, capture_output=True, check=True,
-            env={**os.environ, **{name: os.fsdecode(value) for name, value in variables.items()}},
+            env={**os.environ, **variables},
         )  # fmt: skip
         head, _, body = done.stdout.partition(b"\r\n\r\n")
         pairs = [line.partition(b": ") for line in head.split(b"\r\n")]

@@ -73,6 +73,7 @@ class Client:
 
 
 _NO_TUNNEL = Way("never: it opens tunnels for `https://` alone", calls=False)
+_WITHOUT_TUNNEL = Way("`proxyTunnel: false`; without it, it may open a tunnel, which works as well")
 _FIELD = Way("with `Portal-Token`")
 _SMALL = Way("as it is; it reads `http_proxy` in small letters alone")
 
@@ -143,11 +144,11 @@ CLIENTS = (
     ),
     _node(
         "undici `ProxyAgent`", "undici", "ProxyAgent", package="undici",
-        proxy=Way("`proxyTunnel: false`"), connect=Way("`proxyTunnel: true`"),
+        proxy=_WITHOUT_TUNNEL, connect=Way("`proxyTunnel: true`"),
     ),
     _node(
         "undici `EnvHttpProxyAgent`", "undici", "EnvHttpProxyAgent", package="undici",
-        proxy=Way("`proxyTunnel: false`"), connect=Way("`proxyTunnel: true`"),
+        proxy=_WITHOUT_TUNNEL, connect=Way("`proxyTunnel: true`"),
     ),
     _node(
         "axios", "axios", package="axios",

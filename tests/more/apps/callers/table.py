@@ -27,8 +27,8 @@ def row_of(client: Client) -> str:
 
 
 def version_in(said: str) -> str:
-    """Return the version in what a program says of itself: the first number with a point."""
-    found = re.search(r"\d+(\.\d+)+", said)
+    """Return the version in what a program says of itself, with what it is the version of."""
+    found = re.search(r"((Node|Python) )?\d+(\.\d+)+", said)
     assert found, said
     return found[0]
 
