@@ -29,9 +29,9 @@ test-more: $(VENV)/dev.stamp ## the tests that need a browser, an engine or a lo
 	$(BIN)/pytest -m more -rs -n 4 --dist loadfile --ignore tests/more
 	$(BIN)/pytest -m more -rs tests/more --ignore tests/more/apps
 
-test-apps: $(VENV)/dev.stamp ## other people's apps behind a Portal, as docs/apps.md has them (SKIP=1: without what can't be got)
+test-apps: $(VENV)/dev.stamp ## other people's apps and clients, as docs/apps.md and docs/clients.md have them (WRITE=1: versions into the latter; SKIP=1: without what can't be got)
 	@SKIP=$(SKIP) ./tests/more/set-up apps
-	$(BIN)/pytest -m more -rs tests/more/apps
+	WRITE=$(WRITE) $(BIN)/pytest -m more -rs tests/more/apps
 
 test-pythons: $(VENV)/dev.stamp ## with Python 3.12 to 3.15, as far as they can be had: the core, the files, two Portals from the wheel (ONLY="3.14")
 	@exec $(BIN)/python -m tests.more.pythons $(ONLY)
@@ -82,7 +82,7 @@ schemas: $(VENV)/run.stamp ## write the JSON Schemas anew, after a change of a f
 	@$(BIN)/python -m proxy.schemas
 
 clean: ## remove the environment and the caches; the demo's state (its keys) stays
-	rm -rf $(VENV) .venv-bench .venv-apps .venv-autobahn .venv-servers .venv-pythons .pythons tests/more/*/node_modules clients/typescript/{node_modules,build,dist} bench/out *.egg-info clients/python/*.egg-info clients/python/.mypy_cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-bench .venv-apps .venv-autobahn .venv-servers .venv-pythons .pythons tests/more/*/node_modules tests/more/apps/{verdaccio,callers/node}/node_modules clients/typescript/{node_modules,build,dist} bench/out *.egg-info clients/python/*.egg-info clients/python/.mypy_cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # The environment. The stamps are made last, so what broke off is done again.
 $(VENV)/bin/python:

@@ -4,8 +4,16 @@
 proxy, which is no way to the internet: that is ``NO_PROXY``.
 """
 
+import re
 import shlex
 from collections.abc import Iterable, Mapping
+from typing import Annotated
+
+import typer
+
+from proxy.cli.output import USAGE, Stop
+from proxy.core.access.call_routes import ECOSYSTEM_HOSTS
+from proxy.core.text_files.text import shown
 
 OF_APPS = ("PORTAL_CORE_URL", "PORTAL_TOKEN")
 """What is an app's alone, and begins as the variables of the proxy's own settings do."""
@@ -14,8 +22,22 @@ _LOOPBACK = ("127.0.0.1", "::1")
 """Not ``[::1]``, as undici would have it: with that httpx raises where a client is made."""
 _LOCALHOST = "localhost"
 _HTTPS = "*:443"
-"""Node's undici sends https through ``HTTP_PROXY`` too where there is no ``HTTPS_PROXY``. It reads
-this as every host at port 443; to others, as far as they are known, it is the name of no host."""
+"""Node's undici sends https through ``HTTP_PROXY`` too where there is no ``HTTPS_PROXY``, or an
+empty one. Up to 7.21 and from 8.11 on it reads this as every host at port 443; between these it
+knows no star, and hosts have to be named, or the ends of their names. To other clients, as far as
+they are known, it is the name of no host."""
+
+
+_DIRECT = re.compile(r"[A-Za-z0-9.:_*/-]{1,255}")
+
+NoProxy = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--no-proxy",
+        metavar="HOST",
+        help="A host that the app reaches without the proxy, as its database; repeatable.",
+    ),
+]
 
 
 def environment_of(
@@ -43,6 +65,19 @@ def environment_of(
         "PORTAL_CORE_URL": f"http://{listener}",
         "PORTAL_TOKEN": token,
     }
+
+
+def direct_hosts(hosts: Iterable[str]) -> list[str]:
+    """Return what was typed as hosts; refuses what would keep the app's calls from the proxy."""
+    found = [host for typed in hosts for host in typed.split(",")]
+    for host in found:
+        if _DIRECT.fullmatch(host) is None:
+            expected = "expected a host, host:port, .domain or a network"
+            raise Stop(f"--no-proxy: {expected}, not {shown(host)}", status=USAGE)
+        if host in ECOSYSTEM_HOSTS or set(host) <= {"*", "."}:
+            what = "then the app's calls would pass by the proxy, and reach nobody"
+            raise Stop(f"--no-proxy {host}: {what}", status=USAGE)
+    return found
 
 
 def as_shell(variables: Mapping[str, str]) -> str:

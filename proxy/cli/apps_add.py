@@ -18,7 +18,7 @@ from proxy.cli.apps_files import (
     refuse_existing,
     try_out,
 )
-from proxy.cli.apps_images import KnownImage, compose_service, known_image
+from proxy.cli.apps_images import KnownImage, compose_service, env_file, known_image
 from proxy.cli.apps_questions import (
     PRIVATE,
     PRIVATE_AND_PEERS,
@@ -183,7 +183,7 @@ def add(  # noqa: PLR0913 - each is an option
     else:
         _say(portal, new, folder, is_written=not dry_run)
         if not dry_run:
-            _say_what_is_next(portal, new.app, is_known=visibility is not None)
+            _say_what_is_next(portal, new, is_known=visibility is not None)
 
 
 def _refuse_name(name: str) -> None:
@@ -351,10 +351,15 @@ def _access_fields(app: App) -> list[tuple[str, str]]:
     return [(access, ", ".join(prefixes)) for access, prefixes in found.items()]
 
 
-def _say_what_is_next(portal: PortalFiles, app: App, *, is_known: bool) -> None:
-    folder = portal.folder
+def _say_what_is_next(portal: PortalFiles, new: _NewApp, *, is_known: bool) -> None:
+    folder, name = portal.folder, new.app.name
     remark("Next:")
     if not is_known:
-        remark(f"  whom it may know      {command_line(folder, 'apps', 'allow', app.name, 'all')}")
-    remark(f"  what it calls with    {command_line(folder, 'apps', 'env', app.name)}")
+        remark(f"  whom it may know      {command_line(folder, 'apps', 'allow', name, 'all')}")
+    calls_with = command_line(folder, "apps", "env", name)
+    if new.compose is not None and env_file(name) in new.compose:
+        # The service of the proxy is called so in the guide for owners.
+        where = f"portal-proxy:{portal.config.listen.apps.port or 'PORT'}"
+        calls_with += f" --address {where} --format env-file > {env_file(name)}"
+    remark(f"  what it calls with    {calls_with}")
     remark(f"  whether all is well   {command_line(folder, 'check')}")

@@ -1,22 +1,24 @@
 """``apps env``: what has to be in an app's environment so that it finds its Portal."""
 
-import re
 import sys
-from collections.abc import Iterable
 from typing import Annotated, Literal
 
 import typer
 
-from proxy.cli.app_environment import as_env_file, as_shell, environment_of
+from proxy.cli.app_environment import (
+    NoProxy,
+    as_env_file,
+    as_shell,
+    direct_hosts,
+    environment_of,
+)
 from proxy.cli.arguments import AppName, unknown_app
 from proxy.cli.output import USAGE, Stop, command_line, remark, say_json, say_lines
 from proxy.cli.portal_files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, open_portal
 from proxy.config.listen import Address, parse_address
-from proxy.core.access.call_routes import ECOSYSTEM_HOSTS
 from proxy.core.text_files.text import shown
 
 _EVERY_HOST = frozenset({"0.0.0.0", "[::]"})  # noqa: S104 - compared with, not bound to
-_DIRECT = re.compile(r"[A-Za-z0-9.:_*/-]{1,255}")
 
 
 def env(
@@ -30,14 +32,7 @@ def env(
             help="Where the app reaches the apps listener, if not as portal.yaml says.",
         ),
     ] = "",
-    no_proxy: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--no-proxy",
-            metavar="HOST",
-            help="A host that the app reaches without the proxy, as its database; repeatable.",
-        ),
-    ] = None,
+    no_proxy: NoProxy = None,
     form: Annotated[
         Literal["shell", "env-file"],
         typer.Option("--format", help="For eval at a shell, or for Compose and docker run."),
@@ -59,7 +54,7 @@ def env(
     if not portal.has_app(app):
         raise unknown_app(app, portal.catalogue().apps)
     where = _typed_address(address) if address else _own_address(portal)
-    direct = _checked(no_proxy or ())
+    direct = direct_hosts(no_proxy or ())
     contacts = portal.contacts.load()
     hosts = [peer.origin.host for peer in contacts.peers]
     token = portal.tokens.token(app)
@@ -105,16 +100,3 @@ def _own_address(portal: PortalFiles) -> str:
     else:
         return str(listener)
     raise Stop(f"the apps listener, {listener}, {what}: {instead}, or give --address HOST:PORT")
-
-
-def _checked(hosts: Iterable[str]) -> list[str]:
-    """Return what was typed as hosts; refuses what would keep the app's calls from the proxy."""
-    found = [host for typed in hosts for host in typed.split(",")]
-    for host in found:
-        if _DIRECT.fullmatch(host) is None:
-            expected = "expected a host, host:port, .domain or a network"
-            raise Stop(f"--no-proxy: {expected}, not {shown(host)}", status=USAGE)
-        if host in ECOSYSTEM_HOSTS or set(host) <= {"*", "."}:
-            what = "then the app's calls would pass by the proxy, and reach nobody"
-            raise Stop(f"--no-proxy {host}: {what}", status=USAGE)
-    return found

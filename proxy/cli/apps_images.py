@@ -64,7 +64,7 @@ def compose_service(
         lines += [f'      {key}: "{value}"' for key, value in environment.items()]
     if _is_loopback(upstream.host):
         return "\n".join([*lines, f'    ports: ["{upstream.host}:{upstream.port}:{port}"]', ""])
-    lines += [f"    env_file: [{name}.env]", "    networks:"]
+    lines += [f"    env_file: [{env_file(name)}]", "    networks:"]
     lines.append(f"      {name}: {{aliases: [{upstream.host}]}}" if upstream.host != name else
                  f"      {name}: {{}}")  # fmt: skip
     lines += [
@@ -73,6 +73,11 @@ def compose_service(
         f"  {name}: {{}}",
     ]
     return "\n".join([*lines, ""])
+
+
+def env_file(name: str) -> str:
+    """Return where the service finds what the app calls with."""
+    return f"{name}.env"
 
 
 def _is_loopback(host: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from proxy.cli.app_environment import NoProxy, direct_hosts
 from proxy.cli.dev_apps import absolute, read_apps
 from proxy.cli.dev_portals import held_ports, make_portals
 from proxy.cli.dev_report import Report
@@ -67,6 +68,7 @@ def dev(
             help="The first Portal's first port of three; the next one's is 10 higher.",
         ),
     ] = None,
+    no_proxy: NoProxy = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object on each line, for scripts.")
     ] = False,
@@ -85,6 +87,7 @@ def dev(
       portal-proxy dev --app chat=3000,3001,3002 --keep ~/portals --port 7000
     """
     apps = read_apps(app or (), app_json or ())
+    direct = direct_hosts(no_proxy or ())
     if command and len(apps) > 1:
         what = "one command runs one app: start them yourself, with the files that are printed"
         raise Stop(what, status=USAGE)
@@ -93,7 +96,7 @@ def dev(
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     with _folder(keep) as folder, held_ports(port, apps) as ports:
-        portals = make_portals(folder, apps, ports)
+        portals = make_portals(folder, apps, ports, direct)
         report = Report(as_json=as_json)
         run = DevRun(portals, apps, folder, ports, report, command or (), is_kept=keep is not None)
         status = asyncio.run(run.run())

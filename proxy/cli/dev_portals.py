@@ -10,7 +10,7 @@ import re
 import socket
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -75,6 +75,8 @@ class DevPortal:
     id: str
     upstreams: dict[str, str]
     """Where its apps are, by their names."""
+    direct: tuple[str, ...] = ()
+    """What else its apps reach without the proxy."""
 
     @property
     def config(self) -> Path:
@@ -106,7 +108,8 @@ class DevPortal:
     def environment(self, app: str) -> dict[str, str]:
         """Return what must be in the environment of ``app`` here."""
         token = self.files.tokens.token(app)
-        return environment_of(app, token, self.listener, peer_hosts=(DOMAIN,))
+        where, direct = self.listener, self.direct
+        return environment_of(app, token, where, peer_hosts=(DOMAIN,), direct=direct)
 
     def shell_file(self, app: str) -> Path:
         """Return where the environment of ``app`` is, for a shell."""
@@ -175,13 +178,19 @@ def held_ports(first: int | None, apps: Sequence[DevApp] = ()) -> Iterator[Ports
         yield ports
 
 
-def make_portals(folder: Path, apps: Sequence[DevApp], ports: Ports) -> tuple[DevPortal, ...]:
+def make_portals(
+    folder: Path, apps: Sequence[DevApp], ports: Ports, direct: Sequence[str] = ()
+) -> tuple[DevPortal, ...]:
     """Make what is missing of the Portals in ``folder``, and have them know each other.
 
-    What lasts there, as their keys and their ports, stays as it is. Raises ``Stop``, ``Invalid``.
+    What lasts there, as their keys and their ports, stays as it is; ``direct`` is what the apps
+    reach without the proxy. Raises ``Stop``, ``Invalid``.
     """
     manifests = {app.name: app.manifest or _own_manifest(folder, app.name) for app in apps}
-    made = [_make(folder, number, apps, manifests, ports) for number in range(_how_many(apps))]
+    made = [
+        replace(_make(folder, number, apps, manifests, ports), direct=tuple(direct))
+        for number in range(_how_many(apps))
+    ]
     for portal in made:
         _acquaint(portal, [each for each in made if each is not portal])
         for app in portal.upstreams:

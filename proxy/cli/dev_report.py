@@ -87,14 +87,18 @@ class Report:
         say("  The same for docker run, Compose and Node is beside it, as .env")
         say(f"In the first, a call from {first.name} to {other.name} is, for instance:")
         say(f"  curl http://portal_core/internal/call_peer/{short_id(other.id)}/peer/")
-        say(f"  curl {other.page(app)}peer/")
+        # Without the port: with it a client that opens a tunnel would be refused.
+        host = other.files.config.public_origin(other.id).of_app(app).host
+        say(f"  curl http://{host}/peer/")
         say("  For services of your own write 127.0.0.1: localhost goes to the proxy, as they do.")
+        say("  Services at other hosts you name by --no-proxy.")
         say(f"Every command works on them, as: {command_line(first.config, 'apps', 'list')}")
         say()
 
     def links(self, portals: Sequence[DevPortal], now: float) -> None:
         """Tell by which addresses a browser becomes the owner's."""
-        say("Open as the owner, for what is private; each is good once, for ten minutes:")
+        new = " (Enter: new ones)" if sys.stdin is not None and sys.stdin.isatty() else ""
+        say(f"Open as the owner, for what is private; each is good once, for ten minutes{new}:")
         for portal in portals:
             app = next(iter(portal.upstreams))
             say(f"  {portal.name + ',':<6}{app:<10} {portal.pairing_link(app, now)}")

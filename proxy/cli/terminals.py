@@ -130,7 +130,8 @@ def add(
     if not portal.has_app(app):
         raise unknown_app(app, catalogue.apps)
     if not portal.config.app_hosts:
-        raise Stop("app_hosts is false: no device comes to an app, by a token or otherwise")
+        what = "app_hosts is false: no device comes to an app, by a token or otherwise"
+        raise Stop(f"{what}; to let them, take it out of portal.yaml and give apps hosts")
     name = name or f"Device of {app}"[:MAX_NAME_LENGTH]
     if problem := name_problem(name):
         raise Stop(f"the name {name!r} can't be used: {problem}")

@@ -194,7 +194,7 @@ def _admit_unsigned(
         rates.count_stranger()
     rule = _rule(app, target, fields, context, ascii_only=False)
     if rule is not None and not may_enter(rule.access, caller, knows_caller=False):
-        detail = f"{app}: {rule.prefix!r} is {rule.access.name.lower()}"
+        detail = f"{app}: {rule}"
         if caller is not ANONYMOUS:
             raise Refusal(Code.NOT_ALLOWED, f"{detail}; asked by {caller}")
         if not foreign and app is not None and rule.access is Access.PRIVATE:
@@ -271,7 +271,7 @@ def _admit_peer(  # noqa: PLR0913, PLR0917 - what it is judged by, and what that
     _refuse_method(message.method, app)
     rule = _rule(app, target, fields, context, names=read.signature.components.field_names)
     if rule is not None and not may_enter(rule.access, caller, knows_caller=True):
-        raise Refusal(Code.NOT_ALLOWED, f"{app}: {rule.prefix!r} is {rule.access.name.lower()}")
+        raise Refusal(Code.NOT_ALLOWED, f"{app}: {rule}")
     needs_digest = seal is None or values_of(fields, b"content-digest")
     digests = announced_digests(fields) if needs_digest else {}
     if rates is not None:

@@ -36,6 +36,9 @@ from proxy.state.tokens import TokenStore
 from proxy.transfer.limiters import ConcurrencyLimiter
 from proxy.transfer.rates import RateLimiter
 
+_NOT_A_PEERS = "Where this isn't for a peer's app, have NO_PROXY name the host."
+"""The same for every host: a peer that is hidden from the app looks like no peer."""
+
 
 class OutboundContext:
     """One Portal's apps listener."""
@@ -134,8 +137,8 @@ class OutboundContext:
             except Refusal as refusal:
                 if refusal.code is not Code.NOT_A_PEER_HOST:
                     raise
-                where = f"{to.host}:{to.port} is no peer's {app}; have NO_PROXY name it"
-                raise Refusal(Code.NO_INTERNET, f"{where} ({refusal.detail})") from None
+                detail = f"{refusal.detail}, at port {to.port}; have NO_PROXY name it"
+                raise Refusal(Code.NO_INTERNET, detail) from None
         if to.port == HTTPS_PORT:
             detail = f"{app} asks for a tunnel to {to.host}:{to.port}: write http://{to.host}/"
             raise Refusal(Code.WRITE_HTTP, detail)
@@ -170,8 +173,9 @@ class OutboundContext:
         fitting = () if portal == host else contacts.at_host(portal)
         if len(fitting) == 1 and contacts.may_know(app, fitting[0].id):
             return fitting[0]
-        detail = f"{app} asks for {host[:260]!r}; contacts: {[peer.id for peer in fitting]}"
-        raise Refusal(Code.NOT_A_PEER_HOST, detail)
+        why = f"contacts: {[peer.id for peer in fitting]}" if fitting else f"no peer's {app}"
+        detail = f"{app} asks for {host[:260]!r}, {why}"
+        raise Refusal(Code.NOT_A_PEER_HOST, detail, hint=_NOT_A_PEERS)
 
 
 def required(app: str | None, request: Request) -> str:

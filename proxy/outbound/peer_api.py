@@ -12,12 +12,17 @@ from starlette.routing import Route
 
 from proxy import portal_paths
 from proxy.core.access.policy import ANONYMOUS, Contact
-from proxy.core.errors import Refusal
+from proxy.core.errors import Code, Refusal
 from proxy.core.http import problem
 from proxy.core.identity import PublicKey
 from proxy.outbound.reachability import Reachability
 from proxy.portal import Portal
 from proxy.transfer.starlette_errors import refuse
+
+_WHAT_IS_HERE = (
+    "Here are /protected/peers and /internal/call_peer/ID/. Where this is for a server of your "
+    "own, have NO_PROXY name its host, or write 127.0.0.1 for localhost."
+)
 
 
 def peer_service(portal: Portal, reachability: Reachability) -> Starlette:
@@ -64,10 +69,19 @@ def peer_service(portal: Portal, reachability: Reachability) -> Starlette:
             Route("/public/meta/whoami", whoami),
             Route("/public/health", health),
         ],
-        exception_handlers={HTTPException: refuse, Refusal: refuse},
+        exception_handlers={404: _refuse_path, HTTPException: refuse, Refusal: refuse},
     )
     service.router.redirect_slashes = False  # the list alone has two paths
     return service
+
+
+async def _refuse_path(request: Request, _: Exception) -> Response:
+    """Refuse a path that isn't here, and say what is.
+
+    Where ``localhost`` isn't in an app's NO_PROXY, what it asks a server of its own there for
+    comes here too: ``localhost`` is one of our names.
+    """
+    return await refuse(request, Refusal(Code.NOT_FOUND, "no such path", hint=_WHAT_IS_HERE))
 
 
 def _pem(key: PublicKey | None) -> str | None:

@@ -29,7 +29,6 @@ from proxy.core.http.forwarded import RemotePeer
 from proxy.core.http.headers import (
     Field,
     Fields,
-    connection_options,
     indexed,
     refuse_malformed,
     values_of,
@@ -40,6 +39,7 @@ from proxy.core.http1.framing import IN_CHUNKS
 from proxy.core.http1.grammar import RequestHead
 from proxy.core.log_line import ANSWERED, RequestLine
 from proxy.core.revocation import subject_of_call
+from proxy.core.websocket.handshake import asks_for_websocket
 from proxy.http.asgi_handler import AsgiHandler
 from proxy.http.downstream import BecomesTunnel, Downstream
 from proxy.http.scope import connection_scope, http_scope
@@ -263,8 +263,9 @@ class OutboundRelay(Relay):
 def _call_of(
     request: Request, app: str, contact: Contact, target: bytes, framing: Field | None
 ) -> Call:
-    if b"upgrade" in connection_options(request.fields):
-        raise Refusal(Code.UPGRADE_UNSUPPORTED, f"{app} asks for an upgrade")
+    # Java's client offers h2c with each first request, and goes on where nobody takes it up.
+    if asks_for_websocket(1, request.fields):
+        raise Refusal(Code.UPGRADE_UNSUPPORTED, f"{app} asks for a WebSocket")
     parse_target(target)
     return Call(
         app=app,

@@ -217,6 +217,7 @@ def test_an_image_gets_a_service_in_a_network_of_its_own(ada: Home) -> None:
         },
         "networks": {"notes": {}},
     }
+    assert "--address portal-proxy:8081 --format env-file > notes.env" in outcome.stderr
 
 
 def test_for_a_proxy_on_the_machine_itself_the_port_is_at_loopback(ada: Home) -> None:

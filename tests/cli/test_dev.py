@@ -18,6 +18,7 @@ TWO = ("--app", "chat=7,9")
         ((*TWO, "--", "no-such-program"), "there is no program 'no-such-program'"),
         ((*TWO, "--port", "0"), "--port"),
         ((*TWO, "--port", "65536"), "--port"),
+        ((*TWO, "--no-proxy", "*"), "--no-proxy"),
     ],
 )
 def test_a_command_line_that_cant_be_meant_is_refused(

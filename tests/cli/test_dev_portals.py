@@ -139,3 +139,11 @@ def test_nobody_else_gets_a_port_before_its_proxy_listens() -> None:
         (port, *_) = ports.of(0)
         with pytest.raises(OSError, match="in use"), socket.socket() as other:
             other.bind(("127.0.0.1", port))
+
+
+def test_what_else_isnt_for_the_proxy_stands_in_each_environment(
+    tmp_path: Path, ports: Ports
+) -> None:
+    for portal in make_portals(tmp_path, [CHAT], ports, ["db", "cache:6379"]):
+        assert portal.environment("chat")["NO_PROXY"].endswith(",db,cache:6379")
+        assert "db,cache:6379" in portal.env_file("chat").read_text("utf-8")

@@ -70,6 +70,8 @@ def test_it_begins_with_all_that_is_needed(
         assert f". {portal.shell_file('chat')}" in printed
         assert f"{portal.files.config.public_origin(portal.id)}/core/public/pair?to=" in printed
         assert portal.environment("chat")["PORTAL_TOKEN"] not in printed
+    bob = portals[1].page("chat").rpartition(":")[0]  # a tunnel to its port would be refused
+    assert f"curl {bob}/peer/\n" in printed
     Report(as_json=True).ready(portals, [CHAT], tmp_path, "")
     (told,) = capsys.readouterr().out.splitlines()
     ready = json.loads(told)

@@ -53,25 +53,64 @@ class _OverTls(Recorder):
             super().handle(encrypted)
 
 
-def test_its_own_https_goes_past_the_proxy_and_calls_go_to_it(tmp_path: Path) -> None:
+_OWN = "https://api.example/"
+_CALLS = ("http://portal_core/protected/peers", "http://chat.8271dd.p.getportal.org/peer/")
+
+
+def _asked(tmp_path: Path, package: str, **environment_more: list[str]) -> tuple[str, str, bytes]:
+    """Return what https outside and a database answered, and what the proxy was asked."""
     with Recorder() as proxy, Recorder() as database, _OverTls(tmp_path) as outside:
         proxy.script(response(403, body=b"asked"))
         database.script(response(200, body=b"rows"))
         outside.script(response(200, body=b"from outside"))
-        variables = environment_of("chat", "T" * 43, f"{LOOPBACK}:{proxy.port}")
-        own = f"http://{LOOPBACK}:{database.port}/"
-        calls = ["http://portal_core/protected/peers", "http://chat.8271dd.p.getportal.org/peer/"]
-        https = "https://api.example/"
+        listener = f"{LOOPBACK}:{proxy.port}"
+        variables = environment_of("chat", "T" * 43, listener, **environment_more)
+        rows = f"http://{LOOPBACK}:{database.port}/"
         done = subprocess.run(
-            ["node", _FOLDER / "env.mjs", str(outside.port), https, own, *calls],
+            ["node", _FOLDER / "env.mjs", package, str(outside.port), _OWN, rows, *_CALLS],
             env={**environment(), **variables}, capture_output=True, text=True, check=False,
             timeout=PATIENCE,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout)
-        assert found[https] == "200 from outside"
-        assert found[own] == "200 rows"
-        # By CONNECT or in the absolute form, as this version does it.
-        assert b"portal_core" in proxy.received, found
-        assert b"chat.8271dd.p.getportal.org" in proxy.received, found
-        assert b"example" not in proxy.received
+        return found[_OWN], found[rows], proxy.received
+
+
+def _assert_calls_went_to_it(asked: bytes) -> None:
+    # By CONNECT or in the absolute form, as the version does it.
+    assert b"portal_core" in asked
+    assert b"chat.8271dd.p.getportal.org" in asked
+
+
+@pytest.mark.parametrize("package", ["undici-7.16", "undici-8"])
+def test_its_own_https_goes_past_the_proxy_and_calls_go_to_it(tmp_path: Path, package: str) -> None:
+    own, rows, asked = _asked(tmp_path, package)
+    assert (own, rows) == ("200 from outside", "200 rows")
+    assert b"example" not in asked
+    _assert_calls_went_to_it(asked)
+
+
+def test_versions_between_know_no_star_and_are_refused(tmp_path: Path) -> None:
+    """If this fails, the guides may promise more than they do."""
+    own, rows, asked = _asked(tmp_path, "undici-7.30")
+    assert "403" in own
+    assert rows == "200 rows"
+    assert b"CONNECT api.example:443 " in asked
+
+
+@pytest.mark.parametrize("package", ["undici-7.16", "undici-7.30", "undici-8"])
+@pytest.mark.parametrize("named", ["api.example", ".example", ".example:443"])
+def test_what_the_owner_names_goes_past_it_in_every_version(
+    tmp_path: Path, package: str, named: str
+) -> None:
+    own, _, asked = _asked(tmp_path, package, direct=[named])
+    assert own == "200 from outside"
+    assert b"api.example" not in asked
+    _assert_calls_went_to_it(asked)
+
+
+@pytest.mark.parametrize("package", ["undici-7.16", "undici-7.30", "undici-8"])
+def test_composed_as_the_guide_shows_it_https_goes_past_it(tmp_path: Path, package: str) -> None:
+    own, _, asked = _asked(tmp_path, f"composed:{package}")
+    assert own == "200 from outside"
+    _assert_calls_went_to_it(asked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import urllib.request
@@ -130,6 +131,14 @@ def test_every_other_host_is_refused_and_nothing_is_connected_to(
     assert (got.status, got.code) == (403, "not_a_peer_host")
     assert trap.connections == 0
     assert world.bob_app.connections == 0
+
+
+@pytest.mark.parametrize("host", ["db:5984", "wide.{mallory}.portals.test"])
+def test_who_asks_for_another_server_is_told_what_to_do(world: World, host: str) -> None:
+    target = "http://" + host.format(mallory=world.mallory.public.portal_id[:6]) + "/_all_dbs"
+    got = world.call(request("GET", target, ("Host", "x"), world.basic()))
+    assert (got.status, got.code) == (403, "not_a_peer_host")
+    assert "NO_PROXY" in json.loads(got.body)["detail"]
 
 
 def test_bytes_that_no_host_holds_are_refused(world: World, trap: Trap) -> None:
@@ -266,4 +275,30 @@ def test_a_request_with_two_lengths_is_refused(world: World) -> None:
         got = wire.read()
 
     assert got.status == 400
+    assert world.bob_app.connections == 0
+
+
+def test_a_client_that_offers_h2c_goes_on_in_http_1(world: World) -> None:
+    """As Java's does with each first request; nobody has to take such an offer up."""
+    name = world.bob.app_host("wide").partition(":")[0]
+    offers = (
+        ("Host", name), ("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c"),
+        ("HTTP2-Settings", "AAMAAABkAAQCAAAAAAIAAAAA"),
+    )  # fmt: skip
+    raw = request("POST", f"http://{name}/x", world.basic(), *offers, body=b"Hi")
+    with RawConnection(world.ada.apps) as wire:
+        for _ in range(2):
+            wire.send(raw)
+            assert wire.read().body == b"ok"
+    assert [each.body for each in world.bob_app.requests] == [b"Hi", b"Hi"]
+    assert b"h2c" not in world.bob_app.received
+    assert b"http2-settings" not in world.bob_app.received.lower()
+
+
+@pytest.mark.parametrize("asked", ["websocket", "WebSocket", "h2c, websocket"])
+def test_one_that_asks_for_a_websocket_is_refused(world: World, asked: str) -> None:
+    name = world.bob.app_host("wide").partition(":")[0]
+    asks = (("Host", name), ("Connection", "Upgrade"), ("Upgrade", asked))
+    got = world.call(request("GET", f"http://{name}/x", world.basic(), *asks))
+    assert (got.status, got.code) == (501, "upgrade_unsupported")
     assert world.bob_app.connections == 0

@@ -235,3 +235,14 @@ def test_there_is_nothing_else_here(eve: Eve, method: str, path: str, code: str)
     raw = request(method, path, ("Host", "portal_core"), token)
 
     assert exchange(eve.portal.apps, raw).code == code
+
+
+def test_who_meant_a_server_of_its_own_is_told_what_to_do(eve: Eve) -> None:
+    """As by ``http://localhost:5984/`` where NO_PROXY doesn't name that."""
+    token = ("Portal-Token", eve.portal.token("every"))
+    raw = request("GET", "http://localhost:5984/", ("Host", "localhost:5984"), token)
+
+    got = exchange(eve.portal.apps, raw)
+
+    assert got.code == "not_found"
+    assert "NO_PROXY" in got.json()["detail"]

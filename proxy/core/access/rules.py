@@ -23,6 +23,10 @@ class Rule:
     headers: tuple[tuple[str, Template], ...] = ()
     """Fields for the app, names as the app.json spells them."""
 
+    def __str__(self) -> str:
+        """Return what the owner is told where the rule keeps somebody out."""
+        return f"{self.prefix.decode('ascii', 'backslashreplace')!r} is {self.access.name.lower()}"
+
 
 NO_RULE = Rule(b"", Access.PRIVATE)
 """What decides where no rule matches."""

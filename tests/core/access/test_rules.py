@@ -64,6 +64,18 @@ def test_field_names_are_those_of_all_rules_in_lower_case() -> None:
     assert rules.field_names == {"x-user", "x-ptl-foo"}
 
 
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        (Rule(b"", Access.PRIVATE), "'' is private"),
+        (Rule(b"/peer/", Access.PEER), "'/peer/' is peer"),
+        (Rule(b"/\x1b\xff", Access.PUBLIC), r"'/\x1b\\xff' is public"),
+    ],
+)
+def test_a_rule_is_told_as_the_author_wrote_it(rule: Rule, told: str) -> None:
+    assert str(rule) == told
+
+
 def test_a_prefix_stands_once() -> None:
     with pytest.raises(ValueError, match="twice"):
         Rules((Rule(b"/a", Access.PUBLIC), Rule(b"/a", Access.PRIVATE)))

@@ -170,6 +170,15 @@ class Behind:
         named = ("Host", host or self.host)
         return exchange(self.portal.public, request(method, target, named, *fields, body=body))
 
+    def arrived(self, mode: str) -> int:
+        """Return how many requests for the app came to the public listener so far.
+
+        ``mode`` is ``sealed``, or ``plain`` for those that weren't.
+        """
+        self.portal.settled_log()
+        lines = self.portal.lines(listener="public", mode=mode)
+        return sum(line.get("app") == self.name for line in lines)
+
 
 def manifest(**access: str) -> str:
     """Return an app.json; each keyword is a prefix, ``rest`` the one that is empty."""

@@ -59,7 +59,6 @@ class Client:
     """An unmodified client at the peer's Portal, which follows redirects."""
 
     def __init__(self, stage: Stage, behind: Behind, form: str) -> None:
-        self._behind = behind
         self.session = requests.Session()
         self.session.trust_env = False
         self.session.proxies = {"http": stage.caller(behind)}
@@ -72,12 +71,6 @@ class Client:
     ) -> requests.Response:
         whole = urljoin(self.base, url)
         return self.session.request(method, whole, data=data, json=entry, timeout=PATIENCE)
-
-    def count_plain(self) -> int:
-        """Return how many requests reached the peer's listener that weren't sealed."""
-        self._behind.portal.settled_log()
-        lines = self._behind.portal.lines(listener="public", mode="plain")
-        return sum(line["app"] == self._behind.name for line in lines if "app" in line)
 
 
 def _registry(stage: Stage) -> App:
@@ -104,7 +97,7 @@ def test_an_upload_to_docker_registry_stays_on_its_way(stage: Stage, form: str) 
     assert done.status_code == 201
     assert client.ask("GET", done.headers["Location"]).content == blob
 
-    assert client.count_plain() == 0
+    assert behind.arrived("plain") == 0
 
 
 def test_skopeo_pushes_an_image_and_gets_it_back(stage: Stage) -> None:
@@ -122,7 +115,7 @@ def test_skopeo_pushes_an_image_and_gets_it_back(stage: Stage) -> None:
 
     for blob in (image / "blobs/sha256").iterdir():
         assert (stage.folder / "back/blobs/sha256" / blob.name).read_bytes() == blob.read_bytes()
-    assert client.count_plain() == 0
+    assert behind.arrived("plain") == 0
 
 
 def _image(folder: Path) -> Path:
@@ -176,7 +169,7 @@ def test_the_slash_redirect_of_fastapi_does(stage: Stage, form: str, settings: s
     assert (got.status_code, got.json()) == (200, {"a": 1})
     assert [each.status_code for each in got.history] == [307]
     assert got.url == f"{client.base}/peer/entries/"
-    assert client.count_plain() == 0
+    assert behind.arrived("plain") == 0
 
 
 def test_what_insists_on_https_is_told_of_by_name(stage: Stage) -> None:
@@ -186,5 +179,5 @@ def test_what_insists_on_https_is_told_of_by_name(stage: Stage) -> None:
     got = client.ask("POST", f"{client.base}/peer/entries/", entry={})
 
     assert (got.status_code, got.json()["code"]) == (502, "redirects_to_itself")
-    assert client.count_plain() == 0
+    assert behind.arrived("plain") == 0
     assert "peer_scheme: https" in behind.portal.log

@@ -21,7 +21,7 @@ from tests.wire.harness.portals import Portal, environment
 from tests.wire.harness.raw import LOOPBACK
 from tests.wire.harness.recorder import Recorder, eventually
 
-_FOLDER = Path(__file__).with_name("tunnels")
+_FOLDER = Path(__file__).with_name("node")
 _HAS_NODE = shutil.which("node") and (_FOLDER / "node_modules" / "installed").exists()
 _SENT = b"sent " * 20_000
 
@@ -77,7 +77,7 @@ def two(two_: Two) -> Two:
 def node(two: Two, kind: str, *urls: str) -> list[dict[str, Any]]:
     set_for_all = {"HTTP_PROXY": two.proxy, "http_proxy": two.proxy, "NO_PROXY": ""}
     done = subprocess.run(
-        ["node", _FOLDER / "client.mjs", kind, two.proxy, *urls],
+        ["node", _FOLDER / "tunnels.mjs", kind, two.proxy, *urls],
         env=environment() | set_for_all, capture_output=True, text=True, check=False,
         timeout=PATIENCE * 2,
     )  # fmt: skip

@@ -1,5 +1,5 @@
 // One of Node's clients asks for each of the given URLs, one after the other: first GET, then POST.
-// Usage: client.mjs KIND PROXY URL...; prints a line of JSON for each response.
+// Usage: tunnels.mjs KIND PROXY URL...; prints a line of JSON for each response.
 import http from "node:http";
 import { text } from "node:stream/consumers";
 
