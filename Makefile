@@ -82,7 +82,7 @@ schemas: $(VENV)/run.stamp ## write the JSON Schemas anew, after a change of a f
 	@$(BIN)/python -m proxy.schemas
 
 clean: ## remove the environment and the caches; the demo's state (its keys) stays
-	rm -rf $(VENV) .venv-bench .venv-apps .venv-autobahn .venv-servers .venv-pythons .pythons tests/more/*/node_modules tests/more/apps/{verdaccio,callers/node}/node_modules clients/typescript/{node_modules,build,dist} bench/out *.egg-info clients/python/*.egg-info clients/python/.mypy_cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-bench .venv-apps .venv-gradio .venv-autobahn .venv-servers .venv-pythons .pythons tests/more/*/node_modules tests/more/apps/{verdaccio,callers/node}/node_modules clients/typescript/{node_modules,build,dist} bench/out *.egg-info clients/python/*.egg-info clients/python/.mypy_cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # The environment. The stamps are made last, so what broke off is done again.
 $(VENV)/bin/python:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.more
 
+_PYTHON_OF_GRADIO = ENVIRONMENT.with_name(".venv-gradio") / "bin" / "python"
+_CLIENTS = Path(__file__).with_name("clients")
 _VERDACCIO = Path(__file__).parent / "verdaccio" / "node_modules"
 _REGISTRY = """
 storage: {folder}/storage
@@ -166,15 +168,16 @@ def test_the_pages_of_prometheus_lead_to_each_other(stage: Stage, form: str) -> 
 
 
 def test_gradio_client_uses_an_app_of_gradios(stage: Stage) -> None:
-    if not list(ENVIRONMENT.glob("lib/*/site-packages/gradio")):
+    if not (_PYTHON_OF_GRADIO.parents[1] / "installed").exists():
         pytest.skip("no Gradio here")
     program, sent = stage.folder / "page.py", stage.folder / "sent.txt"
     sent.write_text("a line\n" * 10_000)
     quiet = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": str(stage.folder / "gradio")}
-    app = stage.run_with({program: _GRADIO}, "gradio", "python", program, **quiet)
+    app = stage.run_with({program: _GRADIO}, "gradio", _PYTHON_OF_GRADIO, program, **quiet)
     behind = stage.behind(app, {"": "peer"})
 
-    got = stage.client("gradio_user.py", _at(behind), str(sent), **_through(stage, behind))
+    user = (_PYTHON_OF_GRADIO, _CLIENTS / "gradio_user.py", _at(behind), sent)
+    got = json.loads(stage.say(*map(str, user), **_through(stage, behind)).splitlines()[-1])
 
     assert (got["said"], got["streamed"]) == ("HELLO", [1, 2, 3])
     assert got["back"] == sent.read_text()

@@ -76,8 +76,8 @@ class Calls:
         pages = [f"{base}{path}" for path in ("/a%2Fb?c=%E4", "/moved", "/entries")]
         urls = [base + REPOSITORY] if client.is_git else [f"{core}/protected/peers", *pages]
         command = [*client.command, form.value, *urls]
-        home = {"HOME": str(self.folder), "GOCACHE": str(self.folder / "go"), "GO111MODULE": "off"}
-        env = {**environment(), **variables, **home}
+        go = {"GOCACHE": str(self.folder / "go"), "GO111MODULE": "off", "CGO_ENABLED": "0"}
+        env = {**environment(), **variables, **go, "HOME": str(self.folder)}
         if form is not Form.ENTRANCE:
             return self._run(command, env)
         assert self._networks is not None
