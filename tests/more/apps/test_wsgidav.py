@@ -21,7 +21,10 @@ pytestmark = pytest.mark.more
 
 _DEPTH = ("Depth", "1")
 _OUTCOME = re.compile(r"^ *[0-9]+\. (?P<test>[a-z0-9_]+)\.* (?P<outcome>pass|FAIL|SKIPPED|WARN)")
-_MOMENT = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:.]{15}|(?<=-bytes>)[0-9]+(?=</D:quota-)")
+_MOMENT = re.compile(
+    rb"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:.]{15}|(?<=-bytes>)[0-9]+(?=</D:quota-)"
+    rb"|(?<=</a> - )[A-Za-z0-9 ,:]{25} GMT"  # below a folder's page
+)
 _CLOSED = (
     "/closed/",
     "/closed/secret.txt",
