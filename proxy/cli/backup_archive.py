@@ -30,6 +30,7 @@ _STATE = "state/"
 _TOO_DEAR = "Excessive work"
 """How age's refusal begins to try a passphrase that it takes for too dear."""
 _LOOKS = 100
+"""How often age looks how fast this machine is, before it is taken for too slow."""
 _ABOUT = "README.txt"
 _ABOUT_TEXT = b"""\
 A backup of a Portal: its identity, contacts, paired devices and settings.

@@ -106,7 +106,7 @@ def _host(text: str) -> str:
     labels = host.replace(_MARK, "a").split(".")
     if host.startswith("*."):
         raise ValueError("expected a host: no wildcard can be had by HTTP-01, so list each name")
-    if len(labels) < 2 or not all(map(is_dns_label, labels)) or labels[-1].isdigit():  # noqa: PLR2004 - a dot
+    if "." not in host or not all(map(is_dns_label, labels)) or labels[-1].isdigit():
         raise ValueError(f"expected a host such as guestbook.ada.example, not {shown(text)}")
     return host
 

@@ -184,7 +184,7 @@ class Portal:
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        if self.clock_shift or not preloaded.is_here():
+        if self.clock_shift:
             return subprocess.run(
                 self.command_line(*words), env=environment(), capture_output=True, text=True,
                 check=False, timeout=PATIENCE,
@@ -198,7 +198,7 @@ class Portal:
     def launch(self, config: Path | None = None) -> subprocess.Popen[bytes]:
         """Start ``serve`` without waiting for anything."""
         line = self._serve(config)
-        if line[: len(PROGRAM)] != PROGRAM or not preloaded.is_here():
+        if line[: len(PROGRAM)] != PROGRAM:
             return self.launch_anew(config)
         with self.log_file.open("ab") as log, Path(os.devnull).open("rb") as nothing:
             return preloaded.Started(

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _LARGEST = 1 << 17
 _NUMBER = struct.Struct("=i")
+_NETWORK = Path("/proc/thread-self/ns/net")
 
 
 def run(
@@ -55,12 +56,6 @@ def run(
         return subprocess.CompletedProcess(words, code, stdout.result(), stderr.result())
 
 
-def is_here() -> bool:
-    """Whether what is started this way is on this thread's network, and not on another."""
-    theirs = Path(f"/proc/{_forking()[1]}/ns/net").readlink()
-    return theirs == Path("/proc/thread-self/ns/net").readlink()
-
-
 class Started(subprocess.Popen[bytes]):
     """``python -m proxy`` with ``words`` in ``folder``; ``streams`` are its first descriptors.
 
@@ -72,7 +67,7 @@ class Started(subprocess.Popen[bytes]):
     ) -> None:
         self._status, theirs = os.pipe()
         order = json.dumps([words, dict(environment), str(folder)]).encode()
-        socket.send_fds(_forking()[0], [order], [*streams, theirs])
+        socket.send_fds(_forking(_NETWORK.readlink()), [order], [*streams, theirs])
         os.close(theirs)
         self.args = words
         self.stdin = self.stdout = self.stderr = None
@@ -112,10 +107,10 @@ def _drain(descriptor: int) -> bytes:
 
 
 @cache
-def _forking() -> tuple[socket.socket, int]:
-    """Start the process that forks; return the socket that orders go to, and its process ID.
+def _forking(_network: Path) -> socket.socket:
+    """Start the process that forks; return the socket that orders go to. It ends with this one.
 
-    It ends with this one.
+    It is on this thread's network, as is all that it starts: so each network has one of its own.
     """
     from tests.wire.harness.portals import environment  # noqa: PLC0415 - which imports this file
 
@@ -131,7 +126,7 @@ def _forking() -> tuple[socket.socket, int]:
         process.wait()
 
     atexit.register(end)
-    return ours, process.pid
+    return ours
 
 
 def _next_order(orders: socket.socket) -> tuple[list[str], dict[str, str], str]:
