@@ -33,8 +33,8 @@ _kept: set[int] = set()
 def begin() -> None:
     """Be ready for signals while the program is still being imported."""
     leave_at_once()
-    # Behind everything else that is done at the exit, when Python puts the defaults back.
-    atexit.register(signal.pthread_sigmask, signal.SIG_BLOCK, HANDLED)
+    # Behind everything else that is done at the exit.
+    atexit.register(ignore_all)
 
 
 def leave_at_once() -> None:
@@ -43,6 +43,16 @@ def leave_at_once() -> None:
         signal.signal(number, _leave)
     signal.signal(RELOADING, _keep)
     for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def ignore_all() -> None:
+    """Have no signal change how it ends, now that Python takes its handlers off.
+
+    Where a handler was, Python puts the default back, by which the signal kills; what is ignored it
+    leaves so. To block signals isn't enough: a thread that a disk holds up would take them.
+    """
+    for number in HANDLED:
         signal.signal(number, signal.SIG_IGN)
 
 

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -56,3 +58,24 @@ async def test_a_reload_that_was_asked_for_before_anybody_heard_isn_t_lost() -> 
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", sorted(signals.HANDLED), ids=lambda number: number.name)
+def test_a_signal_as_the_last_thing_changes_no_status(number: signal.Signals) -> None:
+    """Python has taken its handlers off by then, and a thread is there that blocks nothing."""
+    program = f"""if True:
+        import os, threading
+        from proxy.server import signals
+
+        class Last:
+            def __del__(self, kill=os.kill, process=os.getpid()):
+                kill(process, {number:d})
+
+        signals.begin()
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+        last = Last()
+        """
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, timeout=PATIENCE, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, b"")
