@@ -21,12 +21,13 @@ from proxy.schemas.files import write_schemas
 from tests.patience import PATIENCE
 from tests.wire.harness.portals import environment
 
-pytestmark = pytest.mark.more
 HERE = Path(__file__).parent
 SERVER = HERE / "node_modules" / "yaml-language-server" / "bin" / "yaml-language-server"
-
-if shutil.which("node") is None or not SERVER.exists():
-    pytest.skip("needs node, and npm's packages: tests/more/set-up", allow_module_level=True)
+_IS_HERE = shutil.which("node") is not None and SERVER.exists()
+pytestmark = [
+    pytest.mark.more,
+    pytest.mark.skipif(not _IS_HERE, reason="needs node, and npm's packages: tests/more/set-up"),
+]
 
 
 @pytest.fixture(scope="module")
