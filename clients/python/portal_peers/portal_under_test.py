@@ -216,7 +216,7 @@ class PortalUnderTest:
             (app / "app.json").write_text(json.dumps(app_json), "utf-8")
         (app / "proxy.yaml").write_text(f"upstream: {upstream}\n", "utf-8")
         text = _PORTAL_YAML.format(
-            name=json.dumps(self.name),
+            name=json.dumps(self.name, ensure_ascii=False),
             domain=DOMAIN,
             loopback=LOOPBACK,
             public=self.public_port,
@@ -243,7 +243,8 @@ class PortalUnderTest:
             for other in others
         ]
         # As one would by hand; JSON is YAML. A command for each takes its second.
-        text = json.dumps({"peers": peers, "apps": {self.app_name: "all"}}, indent=1)
+        lists = {"peers": peers, "apps": {self.app_name: "all"}}
+        text = json.dumps(lists, indent=1, ensure_ascii=False)
         new = self.folder / "state" / "contacts.new"
         new.touch(0o600)
         new.write_text(text, "utf-8")

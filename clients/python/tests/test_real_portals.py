@@ -96,10 +96,10 @@ def _is_found_by_its_environment(ada: PortalUnderTest) -> None:
 
 
 def test_three_portals_with_an_app_of_wsgi(portals: Portals) -> None:
-    ada, bob, cleo = portals(echo_in_wsgi, names=["Ada", "Bob", "Cleo"], app_name="box")
+    ada, bob, cleo = portals(echo_in_wsgi, names=["Ada é 🎈", "Bob", "Cleo"], app_name="box")
     got = ada.peer(cleo).get("/peer/x").json()
-    assert got == {"caller": ["peer", ada.id, "Ada"], "peers": ["Ada", "Bob"]}
-    assert bob.visitor.get("/public/").json()["peers"] == ["Ada", "Cleo"]
+    assert got == {"caller": ["peer", ada.id, "Ada é 🎈"], "peers": ["Ada é 🎈", "Bob"]}
+    assert bob.visitor.get("/public/").json()["peers"] == ["Ada é 🎈", "Cleo"]
 
 
 def test_a_command_is_an_app_too(portals: Portals, tmp_path: Path) -> None:
