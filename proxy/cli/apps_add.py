@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,12 +49,19 @@ from proxy.core.access.manifest import parse_manifest
 from proxy.core.access.manifest_schema import Kind
 from proxy.core.errors import Invalid
 from proxy.core.http.origin import LAST_PORT, Origin, is_dns_label, parse_origin
-from proxy.http.client.look import look_at_all
+from proxy.http.client.look import Finding, look_at_all
 from proxy.schemas.files import write_schemas
 from proxy.state.contacts import with_visibility
 from proxy.state.files import Unsafe
 
 _UNIX = "unix:"
+_NOT_UP: Mapping[Finding, str] = {
+    "refuses": "nothing listens there yet",
+    "can't be found": "nothing here has this name yet",
+    "is silent": "it takes no connection within two seconds",
+    "can't be reached": "no way leads there from here",
+}
+"""What is meant by what was found, where an app may still be on its way."""
 
 
 @dataclass(frozen=True)
@@ -291,8 +299,14 @@ def _address(portal: PortalFiles, name: str) -> str:
     return str(own.of_app(name)) if own is not None else ""
 
 
-def _status(app: App) -> str | None:
+def _status(app: App) -> Finding:
     return asyncio.run(look_at_all({app.name: app.upstream}))[app.name]
+
+
+def _status_line(found: Finding) -> str:
+    """Say what was found, and that nothing is wrong with an app that is started later."""
+    meaning = _NOT_UP.get(found)
+    return f"{found}: {meaning}. Start it at any time" if meaning else found
 
 
 def _say_as_json(portal: PortalFiles, new: _NewApp, folder: Path, *, is_written: bool) -> None:
@@ -330,7 +344,7 @@ def _say(portal: PortalFiles, new: _NewApp, folder: Path, *, is_written: bool) -
             [
                 ("address", _address(portal, app.name) or "none: peers call it, browsers don't"),
                 ("upstream", str(app.upstream)),
-                ("status", _status(app) or "not known yet"),
+                ("status", _status_line(_status(app))),
                 *_access_fields(app),
             ]
         )

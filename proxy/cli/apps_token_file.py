@@ -46,6 +46,8 @@ def read_group(typed: str) -> int:
 
 def refuse_unsafe_place(path: Path) -> None:
     """Refuse what isn't a file, and a folder that isn't ours; raises ``Stop`` and OSError."""
+    if str(path) == "-":
+        raise Stop("--file: name a file; without --file the token is printed")
     try:
         there = path.lstat()
     except FileNotFoundError:

@@ -41,7 +41,7 @@ def dev(
         typer.Option(
             "--app",
             metavar="NAME=URL,URL",
-            help="An app, and where each Portal's is; a port alone is one of this machine.",
+            help="An app, and where each Portal's is; also a port here, or unix:path.",
         ),
     ] = None,
     app_json: Annotated[
@@ -91,6 +91,9 @@ def dev(
     if command and len(apps) > 1:
         what = "one command runs one app: start them yourself, with the files that are printed"
         raise Stop(what, status=USAGE)
+    if command and len(apps[0].ports) < len(apps[0].upstreams):
+        what = "a command is told a port: give ports, or start the app at its sockets yourself"
+        raise Stop(f"--app {apps[0].name}: {what}", status=USAGE)
     if command and shutil.which(command[0]) is None:
         raise Stop(f"there is no program {shown(command[0])} here", status=USAGE)
     for number in (signal.SIGTERM, signal.SIGHUP):

@@ -10,12 +10,15 @@ from pathlib import Path
 
 from proxy.cli.output import USAGE, Stop
 from proxy.config.apps import KINDS
-from proxy.core.http.origin import LAST_PORT, is_dns_label, parse_origin
+from proxy.config.listen import socket_path_problem
+from proxy.core.http.origin import LAST_PORT, Origin, is_dns_label, parse_origin
 from proxy.core.text_files.text import shown
+from proxy.http.upstream import Destination
 
 MOST_PORTALS = 8
 EXAMPLE = "--app chat=http://127.0.0.1:3000,http://127.0.0.1:3001"
 
+_UNIX = "unix:"
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -27,6 +30,26 @@ class DevApp:
     upstreams: tuple[str, ...]
     manifest: Path | None = None
     """The author's file; None where there is none yet."""
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Where it is, as far as that is at ports."""
+        found = (port_of(each) for each in self.upstreams)
+        return tuple(port for port in found if port is not None)
+
+
+def destination_of(upstream: str) -> Destination:
+    """Return where an app is, by its address in its one spelling."""
+    if upstream.startswith(_UNIX):
+        # Of the origin no more is used than that it isn't https.
+        return Destination(Origin("http", "app", 80), unix=upstream.removeprefix(_UNIX))
+    return Destination(parse_origin(upstream))
+
+
+def port_of(upstream: str) -> int | None:
+    """Return an app's port; None where it is at a socket."""
+    to = destination_of(upstream)
+    return None if to.unix else to.origin.port
 
 
 def read_apps(
@@ -74,6 +97,8 @@ def _upstream(name: str, text: str) -> str:
     """Return an address in its one spelling; a port alone is one of this machine."""
     if text.isascii() and text.isdecimal() and 0 < int(text[:6]) <= LAST_PORT:
         return f"http://127.0.0.1:{int(text)}"
+    if text.startswith(_UNIX):
+        return _UNIX + _socket(name, text)
     try:
         return str(parse_origin(text))
     except ValueError:
@@ -82,8 +107,19 @@ def _upstream(name: str, text: str) -> str:
         hint = "" if text.isdecimal() else f"; did you mean {parse_origin(f'http://{text}')}?"
     except ValueError:
         hint = ""
-    what = f"expected http://host:port, or a port alone, not {shown(text)}{hint}"
+    what = f"expected http://host:port, unix:path, or a port alone, not {shown(text)}{hint}"
     raise Stop(f"--app {name}: {what}", status=USAGE)
+
+
+def _socket(name: str, text: str) -> str:
+    typed = text.removeprefix(_UNIX)
+    path = str(absolute(Path(typed).expanduser()))
+    problem = socket_path_problem(path)
+    if not typed or not path.isprintable():
+        problem = "expected a path after unix:"
+    if problem:
+        raise Stop(f"--app {name}: {problem}, not {shown(text)}", status=USAGE)
+    return path
 
 
 def _refuse_twice(apps: Iterable[tuple[str, tuple[str, ...]]]) -> None:
@@ -91,9 +127,9 @@ def _refuse_twice(apps: Iterable[tuple[str, tuple[str, ...]]]) -> None:
     seen: dict[tuple[str, int], str] = {}
     for name, upstreams in apps:
         for text in upstreams:
-            origin = parse_origin(text)
-            host = "127.0.0.1" if origin.host in _LOOPBACK else origin.host
-            other = seen.setdefault((host, origin.port), name)
+            to = destination_of(text)
+            host = "127.0.0.1" if to.origin.host in _LOOPBACK else to.origin.host
+            other = seen.setdefault((to.unix or host, to.origin.port), name)
             if other != name or upstreams.count(text) > 1 or _is_respelled(upstreams, text):
                 whose = f"{name} and {other}" if other != name else f"two of {name}"
                 what = f"{text} is given twice, for {whose}: each needs a server of its own"
@@ -102,8 +138,8 @@ def _refuse_twice(apps: Iterable[tuple[str, tuple[str, ...]]]) -> None:
 
 def _is_respelled(upstreams: Sequence[str], text: str) -> bool:
     """Tell whether another address is this one by another of loopback's names."""
-    one = parse_origin(text)
-    others = [parse_origin(each) for each in upstreams if each != text]
+    one = destination_of(text).origin
+    others = [destination_of(each).origin for each in upstreams if each != text]
     return one.host in _LOOPBACK and any(
         each.host in _LOOPBACK and each.port == one.port for each in others
     )

@@ -24,7 +24,7 @@ from proxy.config.apps import APPS_FOLDER, KINDS
 from proxy.config.listen import LISTENERS, Address
 from proxy.config.portal_yaml import FILE_NAME, load_config
 from proxy.core.access.policy import Contact, ContactList, Visibility
-from proxy.core.http.origin import LAST_PORT, parse_origin
+from proxy.core.http.origin import LAST_PORT
 from proxy.core.identity import PrivateKey
 from proxy.core.terminals.return_address import PAIR
 from proxy.state.files import make_private_folder, write_atomically
@@ -173,7 +173,7 @@ class Ports:
 def held_ports(first: int | None, apps: Sequence[DevApp] = ()) -> Iterator[Ports]:
     """Give ports that are let go of at the end, whatever it is; none at which an app is."""
     with ExitStack() as stack:
-        ports = Ports(first, {parse_origin(each).port for app in apps for each in app.upstreams})
+        ports = Ports(first, {port for app in apps for port in app.ports})
         stack.callback(ports.release)
         yield ports
 
@@ -279,7 +279,9 @@ def _place_app(folder: Path, manifest: Path, upstream: str) -> None:
     with suppress(FileNotFoundError):
         text = path.read_text("utf-8")
     rest = _UPSTREAM.sub("", text)
-    write_atomically(path, f"upstream: {upstream}\n{rest}".encode(), mode=0o644)
+    # A path of a socket may hold what YAML reads otherwise.
+    where = json.dumps(upstream, ensure_ascii=False)
+    write_atomically(path, f"upstream: {where}\n{rest}".encode(), mode=0o644)
 
 
 def _acquaint(portal: DevPortal, others: Sequence[DevPortal]) -> None:

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from proxy.cli.dev_apps import port_of
 from proxy.cli.dev_portals import DevPortal
 from proxy.cli.output import Stop
 from proxy.config.environment import PREFIX
-from proxy.core.http.origin import parse_origin
 
 LONGEST_LINE = 1 << 20
 """Bytes of a line that are read; a log's own are far shorter."""
@@ -134,7 +134,7 @@ async def is_listening(host: str, port: int) -> bool:
 
 def app_command(command: Sequence[str], upstream: str) -> list[str]:
     """Return the command that runs an app at ``upstream``: ``{port}`` stands for its port."""
-    port = str(_port(upstream))
+    port = str(port_of(upstream))
     return [word.replace("{port}", port) for word in command]
 
 
@@ -142,11 +142,7 @@ def app_environment(
     environ: Mapping[str, str], variables: Mapping[str, str], upstream: str
 ) -> dict[str, str]:
     """Return the environment of an app that is run: ours, and what it needs of its Portal."""
-    return {**environ, "PORT": str(_port(upstream)), **variables}
-
-
-def _port(upstream: str) -> int:
-    return parse_origin(upstream).port
+    return {**environ, "PORT": str(port_of(upstream)), **variables}
 
 
 async def _read(stream: asyncio.StreamReader, on_line: OnLine) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from proxy.cli.dev_apps import DevApp
+from proxy.cli.dev_apps import DevApp, destination_of
 from proxy.cli.dev_log import DevLog
 from proxy.cli.dev_portals import DevPortal, Ports, own_manifest
 from proxy.cli.dev_processes import (
@@ -26,9 +26,7 @@ from proxy.cli.dev_processes import (
 from proxy.cli.dev_report import Report
 from proxy.cli.output import FAILED, Stop
 from proxy.config.apps import APPS_FOLDER, KINDS
-from proxy.core.http.origin import parse_origin
 from proxy.http.client.look import look_at_all
-from proxy.http.upstream import Destination
 
 _TICK = 0.1
 """Seconds between two looks whether a line of the log has waited long enough."""
@@ -172,7 +170,7 @@ class DevRun:
     async def _look_at_apps(self) -> None:
         """Tell which app's server isn't there, and when it is."""
         missing = {
-            f"{portal.name}'s {app}": Destination(parse_origin(upstream))
+            f"{portal.name}'s {app}": destination_of(upstream)
             for portal in self.portals
             for app, upstream in portal.upstreams.items()
         }

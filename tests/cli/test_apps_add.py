@@ -46,6 +46,13 @@ def test_where_nobody_is_asked_peers_come_to_their_paths_and_devices_to_the_rest
     assert "portal-proxy apps env guestbook" in outcome.stderr
 
 
+def test_it_says_what_is_meant_by_an_app_that_isnt_up(ada: Home) -> None:
+    told = ada.call("apps", "add", "guestbook", "--upstream", "http://127.0.0.1:1").stdout
+    assert "  status   refuses: nothing listens there yet. Start it at any time\n" in told
+    told = ada.call("apps", "add", "chat", "--upstream", "unix:/nowhere/chat.sock", "--json").stdout
+    assert json.loads(told)["status"] == "can't be found"
+
+
 def test_what_was_written_passes_check_and_the_schemas_that_it_names(ada: Home) -> None:
     add(ada, "--upstream", UPSTREAM)
     assert ada.call("check").status == 0

@@ -116,6 +116,13 @@ def test_mode_and_group_are_for_a_file(ada_with_apps: Home) -> None:
         assert "--file" in refused.reason
 
 
+def test_a_hyphen_is_no_file(ada_with_apps: Home) -> None:
+    refused = ada_with_apps.call("apps", "token", "guestbook", "--file", "-")
+    assert refused.status == 1
+    assert "without --file the token is printed" in refused.reason
+    assert not (ada_with_apps.path / "-").exists()
+
+
 def test_nothing_is_written_over_a_link_or_what_is_no_file(tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_text("kept", "ascii")

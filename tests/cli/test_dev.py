@@ -16,6 +16,7 @@ TWO = ("--app", "chat=7,9")
         (("--app", "chat=3000"), "two of it are needed"),
         ((*TWO, "--app", "files=11,13", "--", "npm", "start"), "one command runs one app"),
         ((*TWO, "--", "no-such-program"), "there is no program 'no-such-program'"),
+        (("--app", "chat=7,unix:/a", "--", "sh"), "a command is told a port"),
         ((*TWO, "--port", "0"), "--port"),
         ((*TWO, "--port", "65536"), "--port"),
         ((*TWO, "--no-proxy", "*"), "--no-proxy"),

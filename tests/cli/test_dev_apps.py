@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.cli.dev_apps import read_apps
+from proxy.cli.dev_apps import destination_of, read_apps
 from proxy.cli.output import Stop
 
 
@@ -34,12 +34,16 @@ def test_an_address_is_for_each_portal_in_their_order(tmp_path: Path) -> None:
         (["chat=http://a/path,3001"], "expected http://host:port"),
         (["chat=http://u:p@a,3001"], "expected http://host:port"),
         (["chat=0,3001"], "expected http://host:port"),
-        (["chat=65536,3001"], "expected http://host:port, or a port alone, not '65536'"),
+        (["chat=65536,3001"], "unix:path, or a port alone, not '65536'"),
         (["chat=3000,3000"], "given twice"),
         (["chat=3000,http://127.0.0.1:3000"], "given twice"),
         (["chat=http://localhost:3000,http://[::1]:3000"], "given twice"),
         (["chat=3000,3001", "files=3002,http://localhost:3001"], "given twice, for files and chat"),
         (["chat=3000,3001", "chat=3002,3003"], "given twice"),
+        (["chat=unix:,3001"], "expected a path after unix:"),
+        (["chat=unix:/a/b,unix:/a/../a/b"], "given twice"),
+        (["chat=unix:/" + "x" * 200 + ",3001"], "at most"),
+        (["chat=unix:/a\x1b,3001"], "expected a path"),
         (["chat=" + ",".join(map(str, range(3000, 3009)))], "at most 8"),
     ],
 )
@@ -50,6 +54,17 @@ def test_what_cant_be_meant_is_refused_with_what_could_be(
         read_apps(typed, [], tmp_path)
     assert told in refused.value.reason
     assert refused.value.status == 2
+
+
+def test_an_app_may_be_at_a_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/ada")
+    (app,) = read_apps(["chat=unix:run/a: b #.sock,unix:~/b.sock,3002"], [], tmp_path)
+    assert app.upstreams == (
+        f"unix:{tmp_path}/run/a: b #.sock", "unix:/home/ada/b.sock", "http://127.0.0.1:3002",
+    )  # fmt: skip
+    assert app.ports == (3002,)
+    assert destination_of(app.upstreams[0]).unix == f"{tmp_path}/run/a: b #.sock"
 
 
 def write(path: Path) -> Path:

@@ -51,6 +51,14 @@ def test_each_can_be_served_and_knows_all_others(tmp_path: Path, ports: Ports) -
     ]  # fmt: skip
 
 
+def test_an_app_at_a_socket_is_read_back_whatever_is_in_its_path(
+    tmp_path: Path, ports: Ports
+) -> None:
+    app = DevApp("chat", ("unix:/run/a: b #.sock", "http://127.0.0.1:3001"))
+    ada, _ = make_portals(tmp_path, [app], ports)
+    assert str(open_portal(ada.config).catalogue().apps["chat"].upstream) == app.upstreams[0]
+
+
 def test_they_listen_on_loopback_alone_each_at_ports_of_its_own(two: tuple[DevPortal, ...]) -> None:
     addresses = [address for portal in two for address in portal.addresses]
     assert {host for host, _ in addresses} == {"127.0.0.1"}

@@ -216,7 +216,7 @@ class PortalUnderTest:
             (app / "app.json").write_text(json.dumps(app_json), "utf-8")
         (app / "proxy.yaml").write_text(f"upstream: {upstream}\n", "utf-8")
         text = _PORTAL_YAML.format(
-            name=json.dumps(self.name),
+            name=json.dumps(self.name, ensure_ascii=False),
             domain=DOMAIN,
             loopback=LOOPBACK,
             public=self.public_port,
@@ -226,6 +226,8 @@ class PortalUnderTest:
         (self._config / "portal.yaml").write_text(text, "utf-8")
         self._ended.callback(self.stop)
         self.start()
+        if problems := self._problems():
+            raise NotStarted("\n".join([f"{self.name}'s Portal serves no such app:", *problems]))
         self._token = self.command("apps", "token", self.app_name).strip()
         self.visitor.base_url = httpx.URL(self.url)
         self.portal = Portal(settings=self.settings, timeout=PATIENCE)
@@ -243,7 +245,8 @@ class PortalUnderTest:
             for other in others
         ]
         # As one would by hand; JSON is YAML. A command for each takes its second.
-        text = json.dumps({"peers": peers, "apps": {self.app_name: "all"}}, indent=1)
+        lists = {"peers": peers, "apps": {self.app_name: "all"}}
+        text = json.dumps(lists, indent=1, ensure_ascii=False)
         new = self.folder / "state" / "contacts.new"
         new.touch(0o600)
         new.write_text(text, "utf-8")
@@ -281,6 +284,12 @@ class PortalUnderTest:
 
     def _whole_log(self) -> str:
         return self._log_file.read_text("utf-8", "replace").rpartition("\n")[0]
+
+    def _problems(self) -> list[str]:
+        """Return what the proxy finds wrong with the app's files; it says so before it listens."""
+        lines = [json.loads(line) for line in self._whole_log().splitlines() if line[:1] == "{"]
+        said = [line for line in lines if (line["logger"], line["level"]) == ("apps", "error")]
+        return [str(line["message"]).partition(": ")[2] for line in said]
 
     def _find_id(self) -> str:
         found: list[str] = []

@@ -4,6 +4,7 @@ They live in a temporary folder and at this machine's loopback, know each other,
 DNS nor certificates. The fixture ``portals`` makes them; this module is for other test runners.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -19,6 +20,8 @@ DEFAULT_PATHS = {"": "private", "/public/": "public", "/peer/": "peer"}
 """What an app's paths ask of callers where no app.json says so."""
 
 _NAMES = ("Ada", "Bob")
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_ADDRESSES = ("http://", "https://", "unix:")
 
 AsgiOrWsgi = Callable[..., Any]
 AppUnderTest = AsgiOrWsgi | str | Sequence[str]
@@ -55,6 +58,13 @@ class Portals:
             raise ValueError("Portals are made around an app or a factory: give one of the two.")
         if app_json is not None and paths is not None:
             raise ValueError("What paths ask of callers stands in app.json or in paths.")
+        if not names:
+            raise ValueError("Each Portal has a name: give one at least.")
+        if _NAME.fullmatch(app_name) is None:
+            raise ValueError(f"An app's name has a-z, 0-9 and hyphens: {app_name!r} isn't one.")
+        several = None if app is None or callable(app) else _addresses(app)
+        if several is not None and len(several) not in {1, len(names)}:
+            raise ValueError(f"{len(names)} Portals need as many apps, or one: {several}")
         rules = {path: {"access": access} for path, access in (paths or DEFAULT_PATHS).items()}
         told = app_json or {"v": "3.2", "name": app_name, "paths": rules}
         if isinstance(told, str):
@@ -102,7 +112,7 @@ class Portals:
 def _addresses(app: AppUnderTest) -> list[str] | None:
     """Return the addresses of apps that run already; None for a command."""
     several = [app] if isinstance(app, str) else list(app) if not callable(app) else []
-    if several and all(each.startswith(("http://", "unix:")) for each in several):
+    if several and all(each.startswith(_ADDRESSES) for each in several):
         return several
     if isinstance(app, str):
         raise ValueError(  # noqa: TRY004

@@ -1,6 +1,7 @@
 """The guestbook that docs/for-app-authors.md begins with, and the README's lines: both run."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -82,14 +83,16 @@ def write_to_all(text):
 def test_the_readme_s_tests_run(tmp_path: Path) -> None:
     """With the fixtures as a user's own pytest finds them."""
     page = (PACKAGE / "README.md").read_text("utf-8")
-    (unit,) = _blocks(r"<!-- example: unit -->\n```python", page)
-    (tmp_path / "test_unit.py").write_text(unit, "utf-8")
+    for kind in ("unit", "portals"):
+        (test,) = _blocks(rf"<!-- example: {kind} -->\n```python", page)
+        (tmp_path / f"test_{kind}.py").write_text(test, "utf-8")
     (tmp_path / "guestbook.py").write_text(USERS_APP, "utf-8")
+    shutil.copy(GUESTBOOK / "app.py", tmp_path)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert "1 passed" in done.stdout, done.stdout + done.stderr
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
 
 
 def _blocks(beginning: str, page: str) -> list[str]:

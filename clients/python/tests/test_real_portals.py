@@ -3,6 +3,7 @@
 import io
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from portal_peers import (
     TokenRefused,
     from_environment,
 )
+from portal_peers.app_servers import NotStarted
 from portal_peers.testing import Portals, PortalUnderTest
 
 pytestmark = pytest.mark.more
@@ -96,10 +98,10 @@ def _is_found_by_its_environment(ada: PortalUnderTest) -> None:
 
 
 def test_three_portals_with_an_app_of_wsgi(portals: Portals) -> None:
-    ada, bob, cleo = portals(echo_in_wsgi, names=["Ada", "Bob", "Cleo"], app_name="box")
+    ada, bob, cleo = portals(echo_in_wsgi, names=["Ada é 🎈", "Bob", "Cleo"], app_name="box")
     got = ada.peer(cleo).get("/peer/x").json()
-    assert got == {"caller": ["peer", ada.id, "Ada"], "peers": ["Ada", "Bob"]}
-    assert bob.visitor.get("/public/").json()["peers"] == ["Ada", "Cleo"]
+    assert got == {"caller": ["peer", ada.id, "Ada é 🎈"], "peers": ["Ada é 🎈", "Bob"]}
+    assert bob.visitor.get("/public/").json()["peers"] == ["Ada é 🎈", "Cleo"]
 
 
 def test_a_command_is_an_app_too(portals: Portals, tmp_path: Path) -> None:
@@ -108,3 +110,27 @@ def test_a_command_is_an_app_too(portals: Portals, tmp_path: Path) -> None:
     ada, bob = portals([sys.executable, str(program)], paths={"": "peer"})
     (told,) = ada.peer(bob).get("/").json()
     assert told["id"] == ada.id
+
+
+def test_a_mistake_in_the_apps_file_is_told_with_its_place(portals: Portals) -> None:
+    with pytest.raises(NotStarted, match=r"paths\.peer: expected a path prefix"):
+        portals(echo, paths={"peer": "peer"})
+
+
+@pytest.mark.parametrize(
+    ("app", "more", "told"),
+    [
+        ("uvicorn app:app", {}, "a command is a list of words"),
+        (["https://127.0.0.1:1", "unix:/a"], {"names": ["A", "B", "C"]}, "need as many"),
+        (echo, {"names": []}, "give one at least"),
+        (echo, {"app_name": "Über"}, "'Über' isn't one"),
+        (echo, {"app_json": "app.json", "paths": {"": "peer"}}, "in app.json or in paths"),
+        (None, {}, "an app or a factory"),
+    ],
+)
+def test_what_cant_be_meant_is_refused_before_anything_starts(
+    tmp_path: Path, app: Any, more: dict[str, Any], told: str
+) -> None:
+    with Portals(tmp_path) as made, pytest.raises(ValueError, match=told):
+        made(app, **more)
+    assert list(tmp_path.iterdir()) == []

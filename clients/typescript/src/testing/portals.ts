@@ -22,6 +22,19 @@ export interface PortalsInit {
   command?: readonly string[];
 }
 
+/** What is asked from outside. */
+export interface Visit {
+  method?: string;
+  headers?: Readonly<Record<string, string>>;
+  body?: string;
+}
+
+/** What came of it. */
+export interface Visited {
+  status: number;
+  text: string;
+}
+
 /** One Portal that runs. */
 export interface RunningPortal {
   readonly name: string;
@@ -37,9 +50,15 @@ export interface RunningPortal {
   /** The port at which the world reaches the Portal, on 127.0.0.1. */
   readonly publicPort: number;
   /** Asks the app from outside, as a stranger does. */
-  visit(path: string): Promise<{ status: number; text: string }>;
+  visit(path: string, init?: Visit): Promise<Visited>;
+  /** The same as one of the owner's devices, which is paired the first time. */
+  visitAsOwner(path: string, init?: Visit): Promise<Visited>;
+  /** Says which of the Portals the app may know, or "all" or "none". */
+  allow(...peers: (RunningPortal | "all" | "none")[]): Promise<void>;
   /** Ends it, as when its machine is off. */
   stop(): Promise<void>;
+  /** Brings it back. */
+  start(): Promise<void>;
   /** What the proxy said so far. */
   log(): Promise<string>;
 }
@@ -88,7 +107,7 @@ async function start({ app, manifest, names = ["Ada", "Bob"], command }: Portals
     });
     const cards = await Promise.all(made.map((each) => each.make(manifest)));
     await Promise.all(made.map((each, index) => each.meet(cards.filter((_, at) => at !== index))));
-    await Promise.all(made.map((each) => each.serve()));
+    await Promise.all(made.map((each) => each.start()));
   } catch (error) {
     await close();
     throw error;
@@ -114,6 +133,7 @@ class OwnPortal implements RunningPortal {
   readonly #ports: Ports;
   #process: ChildProcess | undefined;
   #portal: Portal | undefined;
+  #cookie: Promise<string> | undefined;
 
   constructor(command: readonly string[], folder: string, app: string, name: string, ports: Ports) {
     this.name = name;
@@ -165,17 +185,21 @@ class OwnPortal implements RunningPortal {
     const [token] = await Promise.all([coming.then((printed) => printed.trim()), adding()]);
     const host = `127.0.0.1:${this.#ports.apps}`;
     const proxy = `http://${this.#app}:${token}@${host}`;
+    // Not localhost: to many clients that is every host below it, and the peers' are.
+    const direct = "127.0.0.1,::1,*:443";
     this.environment = {
       PORTAL_CORE_URL: `http://${host}`,
       PORTAL_TOKEN: token,
       HTTP_PROXY: proxy,
       http_proxy: proxy,
+      NO_PROXY: direct,
+      no_proxy: direct,
     };
     this.#portal = new Portal({ url: `http://${host}`, token });
   }
 
   /** Starts it, and waits until it takes connections. */
-  async serve(): Promise<void> {
+  async start(): Promise<void> {
     const [program = "", ...words] = [...this.#command, ...this.#config(), "serve"];
     const log = await open(this.#logFile, "a");
     const process = spawn(program, words, {
@@ -194,6 +218,13 @@ class OwnPortal implements RunningPortal {
         await sleep(20);
       }
     }
+    await this.#expectTheApp();
+  }
+
+  /** Fails where the proxy finds the app's files wrong: it says so before it listens. */
+  async #expectTheApp(): Promise<void> {
+    const said = (await this.log()).split("\n").filter((line) => line.includes("an app is wrong"));
+    if (said.length > 0) throw new Error(`${this.name}'s Portal serves no ${this.#app}:\n${said.join("\n")}`);
   }
 
   async stop(): Promise<void> {
@@ -205,16 +236,55 @@ class OwnPortal implements RunningPortal {
     await ended;
   }
 
-  visit(path: string): Promise<{ status: number; text: string }> {
+  async visit(path: string, init: Visit = {}): Promise<Visited> {
+    const { status, text } = await this.#ask(this.host, path, init);
+    return { status, text };
+  }
+
+  async visitAsOwner(path: string, init: Visit = {}): Promise<Visited> {
+    this.#cookie ??= this.#pair();
+    const headers = { ...init.headers, cookie: await this.#cookie };
+    return this.visit(path, { ...init, headers });
+  }
+
+  async allow(...peers: (RunningPortal | "all" | "none")[]): Promise<void> {
+    const words = peers.map((each) => (typeof each === "string" ? each : each.id));
+    await this.#run("apps", "allow", this.#app, ...(words.length > 0 ? words : ["none"]));
+    if (words.includes("all")) return;
+    const wanted = words.filter((each) => each !== "none").sort().join();
+    const until = Date.now() + PATIENCE;
+    while ((await this.portal.peers()).map(({ id }) => id).sort().join() !== wanted) {
+      if (Date.now() > until) throw new Error(`${this.name}'s Portal doesn't follow who is allowed`);
+      await sleep(50);
+    }
+  }
+
+  /** Becomes one of the owner's devices, as a browser does; returns its cookie. */
+  async #pair(): Promise<string> {
+    const { code } = JSON.parse(await this.#run("terminals", "pair", "--json")) as { code: string };
+    const host = this.host.slice(this.#app.length + 1);
+    const { status, text, cookie } = await this.#ask(host, "/core/public/pair", {
+      method: "POST",
+      headers: { "content-type": "application/x-www-form-urlencoded", origin: `http://${host}` },
+      body: new URLSearchParams({ code, name: "Test", to: `http://${this.host}/` }).toString(),
+    });
+    if (status !== 303) throw new Error(`${this.name}'s Portal pairs no device: ${status} ${text}`);
+    return cookie;
+  }
+
+  #ask(host: string, path: string, init: Visit): Promise<Visited & { cookie: string }> {
+    const { method = "GET", body } = init;
     return new Promise((resolve, reject) => {
-      const asked = { host: "127.0.0.1", port: this.publicPort, path, headers: { host: this.host } };
+      const headers = { ...init.headers, host };
+      const asked = { host: "127.0.0.1", port: this.publicPort, path, method, headers };
       const request = httpRequest(asked, (response) => {
         let text = "";
         response.setEncoding("utf8").on("data", (piece: string) => (text += piece));
-        response.on("end", () => resolve({ status: response.statusCode ?? 0, text }));
+        const cookie = (response.headers["set-cookie"] ?? []).map((each) => each.split(";")[0]).join("; ");
+        response.on("end", () => resolve({ status: response.statusCode ?? 0, text, cookie }));
         response.on("error", reject);
       });
-      request.on("error", reject).end();
+      request.on("error", reject).end(body);
     });
   }
 

@@ -45,10 +45,8 @@ after(async () => {
 
 test("an entry that Ada's owner writes stands in Bob's guestbook, by Ada", async () => {
   const [ada, bob] = running;
-  // As the proxy passes on what a device of the owner's asks for.
-  const headers = { "X-Ptl-Client-Type": "terminal", "X-Ptl-Client-Id": "abc123" };
-  const written = await fetch(`http://127.0.0.1:${ada.appPort}/write`, { method: "POST", headers, body: "Hello!" });
-  assert.equal(await written.text(), "Bob: 201\n");
+  const written = await ada.visitAsOwner("/write", { method: "POST", body: "Hello!" });
+  assert.deepEqual(written, { status: 200, text: "Bob: 201\n" });
   assert.deepEqual(await bob.visit("/public/"), { status: 200, text: "1 entries\nAda wrote: Hello!\n" });
   assert.deepEqual(await ada.visit("/public/"), { status: 200, text: "0 entries\n" });
 });
@@ -59,9 +57,21 @@ test("a stranger sees what is public, and nothing else", async () => {
   }
 });
 
-test("where a peer's Portal is off, a line says so", async () => {
+test("who isn't allowed, or is off, is told in a line, and comes back", async () => {
   const [ada, bob] = running;
+  const write = async (): Promise<string> =>
+    (await ada.visitAsOwner("/write", { method: "POST", body: "Hello!" })).text;
+  await bob.allow();
+  assert.match(await write(), /^Bob: .* \(not_allowed, 403\)\n$/);
+  await bob.allow(ada);
+  assert.equal(await write(), "Bob: 201\n");
   await bob.stop();
-  const written = await fetch(`http://127.0.0.1:${ada.appPort}/write`, { method: "POST", body: "Hello!" });
-  assert.match(await written.text(), /^Bob: The Portal refused the call: .* \((outcome_unknown|peer_unreachable), 502\)\n$/);
+  assert.match(await write(), /^Bob: The Portal refused .* \((outcome_unknown|peer_unreachable), 502\)\n$/);
+  await bob.start();
+  assert.equal(await write(), "Bob: 201\n");
+});
+
+test("a mistake in an app's file is told with its place", async () => {
+  const manifest = { v: "3.2", paths: { peer: { access: "peer" } } };
+  await assert.rejects(portals({ app: "guestbook", manifest }), /paths\.peer: expected a path prefix/);
 });
