@@ -167,8 +167,7 @@ class OutboundRelay(Relay):
         if values_of(request.fields, DESTINATION):
             if isinstance(leads_to, PeerCall):
                 call = replace(call, fields=context.with_destination_at_peer(request, call))
-            else:
-                call = replace(call, fields=without_port(call.fields, leads_to.host))
+            call = replace(call, fields=without_port(call.fields, call.origin.host))
         self._form = _form_of(
             leads_to, call.origin, context.listener_of(request, leads_to, contact)
         )

@@ -167,6 +167,7 @@ def test_a_stranger_gets_such_a_redirect_as_it_is(world: World) -> None:
         ("http://Portal_Core:80/internal/call_peer/{short}", "/"),
         ("http://127.0.0.1:1/internal/call_peer/{short}//x", "//x"),
         ("http://{wide}/x", "http://{wide}/x"),
+        ("https://{wide}:9/x", "http://{wide}/x"),
         ("/x", "/x"),
     ],
 )
