@@ -9,7 +9,7 @@ Source: WHATWG URL, sections 3.3 and 4.4.
 
 import re
 from collections.abc import Collection
-from unicodedata import category, normalize
+from unicodedata import normalize
 from urllib.parse import unquote_to_bytes
 
 from proxy.core.http.uri_reference import (
@@ -25,6 +25,10 @@ _AT_HOST = re.compile(rb"(?:http:)?/{2,}(?:[^/]*@)?([^/:@]*)(?::[0-9]*)?(?=/|\Z)
 _CALL = re.compile(rb"/internal/call_peer/([^/]*)(?:/[^\\\t]*)?")
 _FOR_CALLERS = (b"/internal/call_peer", b"/protected/peers")
 _SHORTEST_ID = 6
+_NOTHING = re.compile(
+    "[\u00ad\u034f\u180b-\u180f\u200b-\u200d\u2060-\u2064\ufe00-\ufe0f\ufeff\U000e0100-\U000e01ef]"
+)
+"""What browsers leave out of a host (UTS 46, section 4)."""
 _SLASHES = bytes.maketrans(b"\\", b"/")
 
 
@@ -50,7 +54,8 @@ class CallersListener:
         match = _AT_HOST.match(path)
         if match is None:
             return None
-        host, rest = _as_host(match[1]), path[match.end() :] or b"/"
+        longest = max(map(len, (*self.names, *self.hosts)), default=0)
+        host, rest = _as_host(match[1], longest), path[match.end() :] or b"/"
         if host not in self.names and not (host in self.hosts and _is_for_callers(rest)):
             return None
         return None if self._is_to_called(reference) else rest + behind
@@ -65,10 +70,12 @@ class CallersListener:
         return len(peer) >= _SHORTEST_ID and self.called.startswith(peer)
 
 
-def _as_host(written: bytes) -> str:
-    """Return a host as browsers read it, less what they look at for hosts that aren't ASCII."""
-    text = normalize("NFKC", unquote_to_bytes(written).decode("utf-8", "replace"))
-    return "".join(each for each in text if category(each) != "Cf").lower().removesuffix(".")
+def _as_host(written: bytes, longest: int) -> str:
+    """Return a host as browsers read it, if it can be one of at most ``longest`` ASCII letters."""
+    text = _NOTHING.sub("", unquote_to_bytes(written).decode("utf-8", "replace"))
+    if len(text) > longest + len("."):
+        return ""  # what is normalized gets no shorter by it, and eighteen times as long perhaps
+    return normalize("NFKC", text).lower().removesuffix(".")
 
 
 def _is_for_callers(path: bytes) -> bool:

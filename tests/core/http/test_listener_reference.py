@@ -31,6 +31,7 @@ _OTHER = b"/internal/call_peer/other1/x"
         (b"http://portal_core." + _OTHER, _OTHER),
         ("http://\uff50ortal_core".encode() + _OTHER, _OTHER),
         ("http://por\u00adtal_\u200bcore".encode() + _OTHER, _OTHER),
+        ("http://portal\ufe0f_core".encode() + b"\xc2\xad" * 400 + _OTHER, _OTHER),
         # The called peer's own, but not as every client reads it, or another one's.
         (b"http://portal_core/internal/call_peer/8271dd/../other1/x",
          b"/internal/call_peer/8271dd/../other1/x"),
@@ -75,6 +76,6 @@ def test_what_doesnt(reference: bytes) -> None:
 
 
 def test_a_long_one_costs_no_more_than_its_length() -> None:
-    for piece in (b"/", b"@", b"//", b":", b"\\", b"a@", b"%2e/"):
+    for piece in (b"/", b"@", b"//", b":", b"\\", b"a@", b"%2e/", "\ufdfa".encode()):
         reference = b"http://" + piece * 30_000
         assert _LISTENER.path_at(reference) is None
