@@ -6,7 +6,8 @@ of a reference but those of its scheme and host, or those by which it would leav
 
 In the path form a peer shares a host with the others, and with the Portal's own paths: no relative
 reference of its may lead there, however a client reads it, and none of its cookies. In either form
-none may that names the listener itself: it is taken for one of the peer's own paths.
+none may that names the listener itself: it is taken for one of the peer's own paths. And no cookie
+is for more than the peer's app: its Portal sends none that is, unless it means harm to others.
 """
 
 import re
@@ -16,7 +17,7 @@ from proxy.core.http.headers import Fields
 from proxy.core.http.link_field import with_references
 from proxy.core.http.listener_reference import CallersListener
 from proxy.core.http.origin import Origin
-from proxy.core.http.set_cookie import below_path
+from proxy.core.http.set_cookie import below_path, reaches_beyond
 from proxy.core.http.uri_reference import (
     BLANKS,
     has_dot_segments,
@@ -46,6 +47,10 @@ _SLASHES = bytes.maketrans(b"\\", b"/")
 class CallForm(Protocol):
     """How a call was written."""
 
+    @property
+    def app(self) -> Origin:
+        """The peer's app, at its public address."""
+
     def reference(self, value: bytes) -> bytes:
         """Return a reference as it can be followed."""
 
@@ -63,7 +68,12 @@ def followable(fields: Fields, form: CallForm) -> Fields:
         return fields
     if sum(value.count(b"<") for name, value in fields if name == _LINK) > MOST_LINKS:
         fields = tuple(pair for pair in fields if pair[0] != _LINK)
-    return tuple((name, _followable(name, value, form)) for name, value in fields)
+    own = (form.app.host.encode("ascii"),)
+    return tuple(
+        (name, _followable(name, value, form))
+        for name, value in fields
+        if name != _SET_COOKIE or not reaches_beyond(value, own)
+    )
 
 
 def _followable(name: bytes, value: bytes, form: CallForm) -> bytes:

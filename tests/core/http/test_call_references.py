@@ -386,6 +386,17 @@ def _jars_paths(cookie: str) -> list[str]:
     return [each.path for each in jar]
 
 
+@pytest.mark.parametrize("form", [_BY_PATH, _BY_PROXY])
+def test_a_cookie_for_more_than_the_peers_app_reaches_nobody(form: PathForm | ProxyForm) -> None:
+    """With the domain of several Portals it would come to the app of a third one."""
+    for domain in (b"bob.example", b".example", b"carol.example", b"portal_core", b"127.0.0.1"):
+        fields = ((b"set-cookie", b"a=b; Domain=" + domain), (b"set-cookie", b"c=d"))
+        assert followable(fields, form) == ((b"set-cookie", b"c=d"),)
+    for domain in (b"notes.bob.example", b".Notes.Bob.Example", b"", b"x.notes.bob.example"):
+        fields = ((b"set-cookie", b"a=b; Domain=" + domain),)
+        assert followable(fields, form) == fields
+
+
 def test_long_cookies_and_links_cost_no_more_than_their_length() -> None:
     for value in (b"a=b;" + b" " * 60_000 + b"path=/x", b"a=b" + b";path" * 12_000 + b" " * 6_000):
         assert _BY_PATH.cookie(value)[:4] == b"a=b;"
