@@ -45,6 +45,10 @@ class RequestHandler(Protocol):
 class Tunnel(Protocol):
     """What serves the requests in a tunnel that ends here, in the place of who served CONNECT."""
 
+    @property
+    def name(self) -> str:
+        """Whose it is, and where it leads, for the log."""
+
     def serve(self, head: RequestHead, remote: RemotePeer, client: "Downstream") -> RequestHandler:
         """Begin to serve a request in it: a ``Serve``."""
 

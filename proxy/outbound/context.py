@@ -28,6 +28,7 @@ from proxy.core.access.policy import Contact, Mode
 from proxy.core.errors import Code, Refusal
 from proxy.core.gate import Request
 from proxy.core.http.headers import Fields, values_of
+from proxy.core.http.listener_reference import CallersListener
 from proxy.core.http.uri_reference import read_uri_at_host
 from proxy.outbound.call import Call, CallTransport
 from proxy.outbound.tunnels import AppTunnel, Credentials, Tunnels
@@ -91,6 +92,14 @@ class OutboundContext:
             else (name, value)
             for name, value in call.fields
         ]
+
+    def listener_of(
+        self, request: Request, leads_to: PeerCall | HostCall, contact: Contact
+    ) -> CallersListener:
+        """Return this listener as the app that ``contact`` is called at could name it."""
+        asked = _hosts_of(request) if isinstance(leads_to, PeerCall) else ()
+        hosts = self._own_names.union(asked) if asked else self._own_names
+        return CallersListener(ECOSYSTEM_HOSTS, hosts, contact.id)
 
     def app_of(self, request: Request) -> str | None:
         """Return the app whose token the request shows; None where it shows none.

@@ -33,6 +33,7 @@ from proxy.core.http.headers import (
     refuse_malformed,
     values_of,
 )
+from proxy.core.http.listener_reference import CallersListener
 from proxy.core.http.origin import Origin
 from proxy.core.http.problem import PEER_REFUSAL_FIELD, refusal_response
 from proxy.core.http1.framing import IN_CHUNKS
@@ -166,9 +167,10 @@ class OutboundRelay(Relay):
         if values_of(request.fields, DESTINATION):
             if isinstance(leads_to, PeerCall):
                 call = replace(call, fields=context.with_destination_at_peer(request, call))
-            else:
-                call = replace(call, fields=without_port(call.fields, leads_to.host))
-        self._form = _form_of(leads_to, call.origin)
+            call = replace(call, fields=without_port(call.fields, call.origin.host))
+        self._form = _form_of(
+            leads_to, call.origin, context.listener_of(request, leads_to, contact)
+        )
         refuse_large(framing, context.limits.body)
         subject = subject_of_call(app, contact.id, context.entrance)
         self._run(context.portal.active_requests, subject)
@@ -278,7 +280,8 @@ def _call_of(
     )
 
 
-def _form_of(leads_to: PeerCall | HostCall, app: Origin) -> CallForm:
+def _form_of(leads_to: PeerCall | HostCall, app: Origin, listener: CallersListener) -> CallForm:
     if isinstance(leads_to, HostCall):
-        return ProxyForm(leads_to.written or leads_to.host.encode("ascii"), app)
-    return PathForm(path_prefix(leads_to.id), leads_to.target, app, leads_to.is_bare)
+        return ProxyForm(leads_to.written or leads_to.host.encode("ascii"), app, listener)
+    prefix = path_prefix(leads_to.id)
+    return PathForm(prefix, leads_to.target, app, listener, is_bare=leads_to.is_bare)

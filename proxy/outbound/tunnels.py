@@ -67,6 +67,11 @@ class AppTunnel:
         self._end: Callable[[], None] | None = None
         self._running: RequestInTunnel | None = None
 
+    @property
+    def name(self) -> str:
+        """Whose it is, and where it leads, for the log."""
+        return f"a tunnel of {self.credentials.app} to {self.credentials.host}"
+
     def serve(self, head: RequestHead, remote: RemotePeer, client: Downstream) -> RequestInTunnel:
         """Begin to serve a request in it."""
         self._running = running = self._prepare(head, remote, client, self)

@@ -105,6 +105,25 @@ def test_what_is_relative_stays_below_the_peer(sealed: World, way: Way) -> None:
 
 
 @ways
+def test_a_peer_leads_nobody_to_a_third_one_by_a_name_of_the_callers_portal(
+    sealed: World, way: Way
+) -> None:
+    """Its caller would be sent, body and all, to call somebody else in its own name."""
+    third, own = f"/internal/call_peer/{sealed.gone}/x", f"/internal/call_peer/{sealed.bob.id}/back"
+    port = sealed.caller(way.mode).apps
+    for at in ("http://portal_core", "HTTP://a@SHARD_CORE.:80", f"//127.0.0.1:{port}"):
+        sealed.bob_app.script(
+            response(307, ("Location", at + third), ("Link", f"<{at}{third}>"), body=b"")
+        )
+        got = way.ask(sealed, "/x", method="POST")
+        assert got.one("location").decode() == f"{way.below(sealed)}{third}"
+        assert got.one("link").decode() == f"<{way.below(sealed)}{third}>"
+    sealed.bob_app.script(response(307, ("Location", f"http://portal_core{own}"), body=b""))
+    back = f"http://portal_core{own}"
+    assert way.ask(sealed, "/x", method="POST").one("location").decode() == back
+
+
+@ways
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
 def test_a_redirect_to_https_alone_is_refused_and_its_owner_told_of_the_setting(
     sealed: World, way: Way, method: str
@@ -148,6 +167,7 @@ def test_a_stranger_gets_such_a_redirect_as_it_is(world: World) -> None:
         ("http://Portal_Core:80/internal/call_peer/{short}", "/"),
         ("http://127.0.0.1:1/internal/call_peer/{short}//x", "//x"),
         ("http://{wide}/x", "http://{wide}/x"),
+        ("https://{wide}:9/x", "http://{wide}/x"),
         ("/x", "/x"),
     ],
 )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import socket
+import ssl
 import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -303,6 +304,39 @@ def test_a_tunnel_is_read_as_strictly_as_the_listener(world: World) -> None:
             assert wire.read().status in (400, 505)
             assert is_ended(wire)
     assert world.bob_app.connections == 0
+
+
+def client_hello(host: str) -> bytes:
+    """Return what a client of TLS says first."""
+    said = ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), said, server_hostname=host)
+    with suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return said.read()
+
+
+def test_tls_in_a_tunnel_is_refused_at_once_and_the_log_says_to_write_http(world: World) -> None:
+    """Its client would wait for a line's end that never comes."""
+    wide = hostname(world)
+    told = f"not a request in a tunnel of wide to {wide}: TLS where plain HTTP is spoken: write http://"
+    before = world.ada.log.count(told)
+    for piece in (client_hello(wide), b"\x16"):
+        with tunnel(world.ada, wide) as wire:
+            wire.send(piece)
+            got = wire.read()  # long before the time for a head is over
+            assert (got.status, got.code) == (400, "bad_request")
+            assert "http://" in got.json()["detail"]
+            assert is_ended(wire)
+    assert world.bob_app.connections == 0
+    eventually(lambda: world.ada.log.count(told) == before + 2)
+
+
+def test_tls_at_a_listener_without_it_is_refused_at_once(world: World) -> None:
+    for port in (world.ada.apps, world.bob.public):
+        with RawConnection(port) as wire:
+            wire.send(client_hello("portal.example"))
+            assert wire.read().code == "bad_request"
+            assert is_ended(wire)
 
 
 def test_an_upgrade_is_refused_in_a_tunnel_as_at_the_listener(world: World) -> None:

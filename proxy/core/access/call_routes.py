@@ -102,11 +102,14 @@ def route_in_tunnel(host: str, method: bytes, target: bytes, hosts: Sequence[byt
     they had asked for it at the listener, where no tunnel is. Raises ``Refusal``: ``BAD_TARGET``
     for anything but a path, ``MISDIRECTED`` for another Host or none.
     """
+    hint = f"This tunnel is for {host} alone: ask for a path there, with that host as Host."
     if method == b"CONNECT" or not target.startswith(b"/"):
-        raise Refusal(Code.BAD_TARGET, f"in a tunnel to {host}: not a path, or a tunnel in it")
+        detail = f"in a tunnel to {host}: not a path, or a tunnel in it"
+        raise Refusal(Code.BAD_TARGET, detail, hint=hint)
     plain = host.encode("ascii")
     if len(hosts) != 1 or hosts[0].lower() not in (plain, b"%b:%d" % (plain, HTTP_PORT)):
-        raise Refusal(Code.MISDIRECTED, f"Host {list(hosts)[:1]!r} in a tunnel to {host}"[:400])
+        detail = f"Host {list(hosts)[:1]!r} in a tunnel to {host}"[:400]
+        raise Refusal(Code.MISDIRECTED, detail, hint=hint)
     return own_path(target) if host in ECOSYSTEM_HOSTS else HostCall(host, target)
 
 

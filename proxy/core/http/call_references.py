@@ -5,7 +5,9 @@ as a stranger. So it gets the form in which the call was made. Nothing else is t
 of a reference but those of its scheme and host, or those by which it would leave the path form.
 
 In the path form a peer shares a host with the others, and with the Portal's own paths: no relative
-reference of its may lead there, however a client reads it, and none of its cookies.
+reference of its may lead there, however a client reads it, and none of its cookies. In either form
+none may that names the listener itself: it is taken for one of the peer's own paths. And no cookie
+is for more than the peer's app: its Portal sends none that is, unless it means harm to others.
 """
 
 import re
@@ -13,8 +15,9 @@ from typing import Protocol
 
 from proxy.core.http.headers import Fields
 from proxy.core.http.link_field import with_references
+from proxy.core.http.listener_reference import CallersListener
 from proxy.core.http.origin import Origin
-from proxy.core.http.set_cookie import below_path
+from proxy.core.http.set_cookie import below_path, reaches_beyond
 from proxy.core.http.uri_reference import (
     BLANKS,
     has_dot_segments,
@@ -44,6 +47,10 @@ _SLASHES = bytes.maketrans(b"\\", b"/")
 class CallForm(Protocol):
     """How a call was written."""
 
+    @property
+    def app(self) -> Origin:
+        """The peer's app, at its public address."""
+
     def reference(self, value: bytes) -> bytes:
         """Return a reference as it can be followed."""
 
@@ -61,7 +68,12 @@ def followable(fields: Fields, form: CallForm) -> Fields:
         return fields
     if sum(value.count(b"<") for name, value in fields if name == _LINK) > MOST_LINKS:
         fields = tuple(pair for pair in fields if pair[0] != _LINK)
-    return tuple((name, _followable(name, value, form)) for name, value in fields)
+    own = (form.app.host.encode("ascii"),)
+    return tuple(
+        (name, _followable(name, value, form))
+        for name, value in fields
+        if name != _SET_COOKIE or not reaches_beyond(value, own)
+    )
 
 
 def _followable(name: bytes, value: bytes, form: CallForm) -> bytes:
@@ -80,15 +92,22 @@ class ProxyForm:
     """As the caller wrote it, without a port."""
     app: Origin
     """The peer's app, at its public address."""
+    listener: CallersListener
 
     def reference(self, value: bytes) -> bytes:
-        """Return a whole URI of the app's with ``http`` and the host as it was written."""
+        """Return a whole URI of the app's with ``http`` and the host as it was written.
+
+        One without a scheme loses its port alone: no tunnel leads to any but port 80.
+        """
+        at_listener = self.listener.path_at(value)
+        if at_listener is not None:
+            return b"http://" + self.host + at_listener
         uri = read_uri_at_host(value)
-        if uri is None or uri.scheme is None or not uri.is_at(self.app):
+        if uri is None or not uri.is_at(self.app):
             return value
-        if uri.scheme == "http" and not uri.has_port:
+        if uri.scheme != "https" and not uri.has_port:
             return value
-        return b"http://" + self.host + uri.rest
+        return (b"http://" if uri.scheme else b"//") + self.host + uri.rest
 
     def cookie(self, value: bytes) -> bytes:
         """Return it as it is: the peer's app has a host of its own."""
@@ -105,6 +124,7 @@ class PathForm:
     """What the peer's app was asked for, in origin form."""
     app: Origin
     """The peer's app, at its public address."""
+    listener: CallersListener
     is_bare: bool = False
     """Whether nothing stood behind the ID, not even a slash: then relative references, and cookies
     without a path, would be for what stands beside it, which is the other peers."""
@@ -114,6 +134,9 @@ class PathForm:
 
         A whole URI of anybody else's is as it came. Anything else is taken for a relative one.
         """
+        at_listener = self.listener.path_at(value)
+        if at_listener is not None:
+            return self._below(at_listener)
         value = value.lstrip(BLANKS).rstrip(b" \t")  # \xa0 may end a character of UTF-8
         uri = read_uri_at_host(value)
         if uri is None and _ELSEWHERE.match(value):

@@ -20,17 +20,26 @@ _OTHER_VERSION = re.compile(
 _LINE = re.compile(rb"^(?:(" + TOKEN + rb"):([\t \x21-\x7e\x80-\xff]*)\r\n|\r\n\Z)", re.MULTILINE)
 """A whole line that names a field, or the empty one behind them all."""
 _EMPTY_LINE = (b"", b"")
+_BEGINNING = re.compile(TOKEN + rb"|\r?\Z")
+"""What a request line begins with, or the empty line that may stand in front of one."""
 _BARE = re.compile(rb"(?<!\r)\n|\r(?!\n|$)")
 """A line feed or carriage return on its own; a CR at the very end may still get its LF."""
+_TLS_HELLO = re.compile(rb"\x16(?:\x03|\Z)")
+"""How TLS begins: a record of its handshake (RFC 8446, section 5.1)."""
+_WRITE_HTTP = "Plain HTTP is spoken here: write http:// in place of https://."
 
 
 class Malformed(Exception):
-    """Bytes that aren't the message they should be; ``status`` is that of a server's response."""
+    """Bytes that aren't the message they should be; ``status`` is that of a server's response.
 
-    def __init__(self, detail: str, status: int = 400) -> None:
+    ``hint`` is for who sent them, too: what to do, in a sentence; "" is none.
+    """
+
+    def __init__(self, detail: str, status: int = 400, hint: str = "") -> None:
         super().__init__(detail)
         self.detail = detail
         self.status = status
+        self.hint = hint
 
 
 @record(frozen=True, slots=True)
@@ -60,9 +69,7 @@ def parse_request_head(data: bytes | bytearray, end: int) -> RequestHead:
     """
     line = _REQUEST_LINE.match(data, 0, end)
     if line is None:
-        if _OTHER_VERSION.match(data, 0, end):
-            raise Malformed("not HTTP/1.0 or HTTP/1.1", 505)
-        raise Malformed("not a request line")
+        raise _no_request_line(data)
     method, target, minor = line.groups()
     return RequestHead(method, target, int(minor), parse_fields(data, line.end(), end))
 
@@ -94,18 +101,30 @@ def parse_fields(data: bytes | bytearray, start: int, end: int) -> Proven:
 def refuse_hopeless(data: bytes | bytearray, start: int, *, request: bool, has_line: bool) -> bool:
     """Refuse the beginning of a head that can't become one any more; raises ``Malformed``.
 
-    Without this a client that ends its lines with a bare LF would wait for a response until the
-    head's time is over. ``start`` is where the bytes begin that weren't looked at before;
-    ``has_line`` is what was returned then: whether the first line is whole. So each byte is looked
-    at once here, and once more in a first line, however small the pieces are in which they come.
+    Without this a client that ends its lines with a bare LF, or speaks TLS, would wait for a
+    response until the head's time is over. ``start`` is where the bytes begin that weren't looked
+    at before; ``has_line`` is what was returned then: whether the first line is whole. So each byte
+    is looked at once here, and once more in a first line, however small the pieces are in which
+    they come.
     """
+    if request and not has_line and _BEGINNING.match(data, 0, 1) is None:
+        raise _no_request_line(data)
     if _BARE.search(data, max(start - 1, 0)):
         raise Malformed("a line ends with something else than CR LF")
     if has_line or data.find(b"\r\n", max(start - 1, 0)) < 0:
         return has_line
-    pattern = _REQUEST_LINE if request else _STATUS_LINE
-    if pattern.match(data) is None:
-        if request and _OTHER_VERSION.match(data):
-            raise Malformed("not HTTP/1.0 or HTTP/1.1", 505)
-        raise Malformed("not a request line" if request else "not a status line")
+    if request and _REQUEST_LINE.match(data) is None:
+        raise _no_request_line(data)
+    if not request and _STATUS_LINE.match(data) is None:
+        raise Malformed("not a status line")
     return True
+
+
+def _no_request_line(data: bytes | bytearray) -> Malformed:
+    """Return what is wrong with ``data``, which begins with no request line of ours."""
+    if _OTHER_VERSION.match(data):
+        return Malformed("not HTTP/1.0 or HTTP/1.1", 505)
+    if _TLS_HELLO.match(data):
+        hint = _WRITE_HTTP
+        return Malformed("TLS where plain HTTP is spoken: write http://, not https://", hint=hint)
+    return Malformed("not a request line")

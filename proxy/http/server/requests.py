@@ -247,12 +247,14 @@ class ConnectionRequests:
 
     def refuse(self, error: Malformed) -> None:
         """Answer what can't be read, if no response has begun, and close."""
-        log.warning("not a request: %s", error.detail)
+        where = f" in {self._tunnel.name}" if self._tunnel is not None else ""
+        log.warning("not a request%s: %s", where, error.detail)
+        refusal = Refusal(_CODES.get(error.status, Code.BAD_REQUEST), hint=error.hint)
         # The exchange is let go of, so that what is still sent on it reaches nobody: it would
         # stand behind the refusal.
         exchange, self._exchange = self._exchange, None
         if exchange is None:
-            self._answer(Refusal(_CODES.get(error.status, Code.BAD_REQUEST)))
+            self._answer(refusal)
             return
         has_started, is_complete = exchange.has_started, exchange.is_complete
         exchange.leave()
@@ -261,7 +263,7 @@ class ConnectionRequests:
         elif has_started:
             self._control.break_off()
         else:
-            self._answer(Refusal(_CODES.get(error.status, Code.BAD_REQUEST)))
+            self._answer(refusal)
 
     # A request's life.
 

@@ -253,3 +253,4 @@ def test_what_is_for_another_host_or_no_path_is_refused_in_a_tunnel(
     with pytest.raises(Refusal) as caught:
         route_in_tunnel("a.example", method, target, shown)
     assert caught.value.code is code
+    assert "a.example alone" in caught.value.hint

@@ -14,12 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.http.call_references import MOST_LINKS, PathForm, ProxyForm, followable
+from proxy.core.http.listener_reference import CallersListener
 from proxy.core.http.origin import Origin
 
 _APP = Origin("https", "notes.bob.example", 8443)
-_BY_PROXY = ProxyForm(b"Notes.Bob.Example", _APP)
-_BY_PATH = PathForm(b"/internal/call_peer/8271dd", b"/peer/x?y=/z/", _APP)
-_BARE = PathForm(b"/internal/call_peer/8271dd", b"/", _APP, is_bare=True)
+_LISTENER = CallersListener(
+    {"portal_core", "portal-core"}, {"localhost", "127.0.0.1"}, "8271ddabcd"
+)
+_BY_PROXY = ProxyForm(b"Notes.Bob.Example", _APP, _LISTENER)
+_BY_PATH = PathForm(b"/internal/call_peer/8271dd", b"/peer/x?y=/z/", _APP, _LISTENER)
+_BARE = PathForm(b"/internal/call_peer/8271dd", b"/", _APP, _LISTENER, is_bare=True)
 
 _OWN = [
     # A whole URI of the app's, and what stands behind its host.
@@ -160,6 +164,34 @@ def test_what_stays_there_by_itself_isnt_touched(left: bytes) -> None:
     assert _BY_PROXY.reference(left) == left
 
 
+@pytest.mark.parametrize(
+    ("at_listener", "at_app"),
+    [
+        (
+            b"http://portal_core/internal/call_peer/other1/x?y#z",
+            b"/internal/call_peer/other1/x?y#z",
+        ),
+        (b"//portal-core/protected/peers", b"/protected/peers"),
+        (b"http://portal_core", b"/"),
+        (b"http://127.0.0.1:8081/internal/call_peer/other1", b"/internal/call_peer/other1"),
+    ],
+)
+def test_what_names_the_listener_is_taken_for_a_path_of_the_peers(
+    at_listener: bytes, at_app: bytes
+) -> None:
+    assert _BY_PROXY.reference(at_listener) == b"http://Notes.Bob.Example" + at_app
+    for form in (_BY_PATH, _BARE):
+        assert form.reference(at_listener) == form.prefix + at_app
+    link = followable(((b"link", b"<%b>; rel=next" % at_listener),), _BY_PATH)
+    assert link == ((b"link", b"<%b>; rel=next" % (_BY_PATH.prefix + at_app)),)
+
+
+def test_by_proxy_what_has_no_scheme_loses_its_port_alone() -> None:
+    assert _BY_PROXY.reference(b"//notes.bob.example:8443/x") == b"//Notes.Bob.Example/x"
+    for other in (b"//notes.bob.example:9000/x", b"//notes.bob.example/x", b"//x.example:8443/x"):
+        assert _BY_PROXY.reference(other) == other
+
+
 @pytest.mark.parametrize("relative", [b"/x/", b"../x", b"//host/../x", b"http:/x", b"\\x", b"a\tb"])
 def test_by_proxy_the_peer_has_a_host_of_its_own(relative: bytes) -> None:
     assert _BY_PROXY.reference(relative) == relative
@@ -174,7 +206,27 @@ def test_where_nothing_stands_behind_the_id_all_is_relative_to_it() -> None:
 @given(
     st.lists(
         st.sampled_from(
-            ["..", ".", "/", "\\", "%2e", "//", "\t", "x", ":", "http:", "?", "#", "peer", "@", ";"]
+            [
+                "..",
+                ".",
+                "/",
+                "\\",
+                "%2e",
+                "//",
+                "\t",
+                "x",
+                ":",
+                "http:",
+                "?",
+                "#",
+                "peer",
+                "@",
+                ";",
+                "//portal_core",
+                "/internal/call_peer/",
+                "8271dd",
+                "other1",
+            ]
         ),
         max_size=12,
     ).map("".join),
@@ -332,6 +384,17 @@ def _jars_paths(cookie: str) -> list[str]:
     request = Request("http://portal.test/internal/call_peer/8271dd")
     jar.extract_cookies(cast(Any, SimpleNamespace(info=lambda: message)), request)
     return [each.path for each in jar]
+
+
+@pytest.mark.parametrize("form", [_BY_PATH, _BY_PROXY])
+def test_a_cookie_for_more_than_the_peers_app_reaches_nobody(form: PathForm | ProxyForm) -> None:
+    """With the domain of several Portals it would come to the app of a third one."""
+    for domain in (b"bob.example", b".example", b"carol.example", b"portal_core", b"127.0.0.1"):
+        fields = ((b"set-cookie", b"a=b; Domain=" + domain), (b"set-cookie", b"c=d"))
+        assert followable(fields, form) == ((b"set-cookie", b"c=d"),)
+    for domain in (b"notes.bob.example", b".Notes.Bob.Example", b"", b"x.notes.bob.example"):
+        its = ((b"set-cookie", b"a=b; Domain=" + domain),)
+        assert followable(its, form) == its
 
 
 def test_long_cookies_and_links_cost_no_more_than_their_length() -> None:

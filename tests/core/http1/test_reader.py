@@ -45,6 +45,23 @@ def test_empty_lines_without_end_are_no_request() -> None:
     assert isinstance(error, Malformed)
 
 
+@pytest.mark.parametrize(
+    "first", [b"\x16", b"\x16\x03\x01\x02\x00\x01", b"\x80\x2e\x01", b"\0", b" ", b":"]
+)
+@pytest.mark.parametrize("before", [b"", b"\r\n", PLAIN])
+def test_what_begins_no_request_is_refused_with_its_first_byte(before: bytes, first: bytes) -> None:
+    """TLS sends no line that ends: it would wait for a response until the head's time is over."""
+    reader = RequestReader()
+    assert not any(isinstance(event, Malformed) for event in reader.feed(before))
+    if before == PLAIN:
+        reader.next_message()
+    (error,) = reader.feed(first)
+    assert isinstance(error, Malformed)
+    assert error.status == 400
+    is_tls = first[0] == 0x16
+    assert ("http://" in error.detail, "http://" in error.hint) == (is_tls, is_tls)
+
+
 def test_a_head_of_just_the_limit_is_read() -> None:
     for size, expected in ((MAX_HEAD, None), (MAX_HEAD + 1, 431)):
         start = b"GET / HTTP/1.1\r\nHost: a\r\nX: "

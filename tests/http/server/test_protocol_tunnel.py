@@ -41,6 +41,8 @@ def _answer(client: Downstream, body: bytes, status: int = 200) -> RequestHandle
 class Tunnel:
     """One that notes what it hears."""
 
+    name = "a tunnel to a"
+
     def __init__(self) -> None:
         self.end: Callable[[], None] | None = None
         self.closed_times = 0

@@ -249,3 +249,24 @@ def test_a_peer_copies_and_moves_whatever_port_it_writes(
 
     assert (files / "to.txt").read_text("utf-8") == "moved"
     assert (files / "from.txt").exists() == (method == "COPY")
+
+
+@pytest.mark.parametrize("at", ["http://portal_core", "http://Portal_Core:80", ""])
+@pytest.mark.parametrize("method", ["COPY", "MOVE"])
+def test_a_peer_copies_and_moves_by_path(
+    stage: Stage, peers: tuple[Behind, str], method: str, at: str
+) -> None:
+    """Its client names the second target as it names the first."""
+    behind, proxy = peers
+    below = f"/internal/call_peer/{behind.portal.id[:6]}"
+    files = stage.folder / "peers"
+    (files / "from.txt").write_text("moved", "utf-8")
+    (files / "to.txt").unlink(missing_ok=True)
+    asked = ["-x", proxy, "-X", method, "-H", f"Destination: {at}{below}/to.txt"]
+    told = ["-o", "/dev/null", "-w", "%{http_code}"]
+
+    said = stage.say("curl", "-sS", *told, *asked, f"http://portal_core{below}/from.txt")
+
+    assert said == "201"
+    assert (files / "to.txt").read_text("utf-8") == "moved"
+    assert (files / "from.txt").exists() == (method == "COPY")

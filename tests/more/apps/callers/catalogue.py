@@ -132,7 +132,8 @@ CLIENTS = (
     _node(
         "Node `fetch`", "fetch", package="node",
         proxy=Way(
-            "no, it reads no `HTTP_PROXY`: take undici's `fetch`, or another form",
+            "no, it reads no `HTTP_PROXY` (later ones do, see below): take undici's `fetch`, or "
+            "another form",
             calls=False, refuses=True,
         ),
         connect=Way("no: take undici's `fetch`, or another form", calls=False, refuses=True),
