@@ -1,8 +1,8 @@
 """What a running request depends on, its subject, and whether that was removed: then it ends.
 
-Removals alone (of a terminal its end, too; and that nobody can tell any more who was removed): an
-app whose rules change, or a contact that is renamed, moves or is called in another mode, is there
-as before, and what began goes on.
+Removals alone (of a terminal its end, too, and that its app takes no device tokens any more; and
+that nobody can tell any more who was removed): an app whose rules change, or a contact that is
+renamed, moves or is called in another mode, is there as before, and what began goes on.
 """
 
 from typing import Literal, NamedTuple
@@ -57,6 +57,9 @@ def revocation_reason(subject: Subject, context: AccessContext, now: float) -> R
         terminal = context.terminals.find(subject.id)
         if terminal is None or not terminal.is_valid(now):
             return Refusal(Code.PROOF_REQUIRED, f"{subject.id} isn't a terminal any more")
+        if terminal.app and terminal.app not in context.device_tokens:
+            what = f"{subject.id} came by a token, which {terminal.app} doesn't take any more"
+            return Refusal(Code.DEVICE_TOKEN_REFUSED, what)
     return None
 
 

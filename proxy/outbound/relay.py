@@ -39,6 +39,7 @@ from proxy.core.http1.framing import IN_CHUNKS
 from proxy.core.http1.grammar import RequestHead
 from proxy.core.log_line import ANSWERED, RequestLine
 from proxy.core.revocation import subject_of_call
+from proxy.core.terminals.device_token import shows_device_token
 from proxy.core.websocket.handshake import asks_for_websocket
 from proxy.http.asgi_handler import AsgiHandler
 from proxy.http.downstream import BecomesTunnel, Downstream
@@ -52,6 +53,11 @@ from proxy.transfer.body_stages import LimitedBody
 from proxy.transfer.client import received_framing
 from proxy.transfer.failures import unusable
 from proxy.transfer.relay import FORGOTTEN, At, Relay
+
+_NO_PROOF = (
+    "A device token is for its own Portal's app, over that one's public address. A call to a peer "
+    "needs none."
+)
 
 
 class OutboundRelay(Relay):
@@ -266,6 +272,8 @@ def _call_of(
     # Java's client offers h2c with each first request, and goes on where nobody takes it up.
     if asks_for_websocket(1, request.fields):
         raise Refusal(Code.UPGRADE_UNSUPPORTED, f"{app} asks for a WebSocket")
+    if values_of(request.fields, b"authorization") and shows_device_token(request.fields):
+        raise Refusal(Code.DEVICE_TOKEN_REFUSED, f"{app} would hand it to a peer", hint=_NO_PROOF)
     parse_target(target)
     return Call(
         app=app,

@@ -236,11 +236,19 @@ def _told(error: OSError, family: int, where: object) -> OSError:
 
 
 def _is_answered(path: Path) -> bool:
+    """Tell whether somebody may listen at a socket's file: only who surely doesn't is replaced.
+
+    Whose queue is full isn't waited for, or who may write to the folder could hold us up for ever.
+    Who doesn't let us in, or listens for something else than a stream, is there.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)  # noqa: FBT003 - the socket API
         try:
             probe.connect(str(path))
-        except OSError:
+        except (ConnectionRefusedError, FileNotFoundError):
             return False
+        except OSError:
+            return True
     return True
 
 

@@ -77,18 +77,23 @@ class ProxyForm:
     """As to a forward proxy, and what looks like it: ``http://<the peer's app>/...``."""
 
     host: bytes
-    """As the caller wrote it, without a port."""
+    """As the caller wrote it: with a port where that leads to us, and no other does."""
     app: Origin
     """The peer's app, at its public address."""
 
     def reference(self, value: bytes) -> bytes:
         """Return a whole URI of the app's with ``http`` and the host as it was written."""
         uri = read_uri_at_host(value)
-        if uri is None or uri.scheme is None or not uri.is_at(self.app):
+        if uri is None or not uri.is_at(self.app):
             return value
-        if uri.scheme == "http" and not uri.has_port:
+        leads_here = uri.scheme is None or (uri.scheme == "http" and not uri.has_port)
+        if leads_here and not self._has_port:
             return value
         return b"http://" + self.host + uri.rest
+
+    @property
+    def _has_port(self) -> bool:
+        return b":" in self.host.rpartition(b"]")[2]
 
     def cookie(self, value: bytes) -> bytes:
         """Return it as it is: the peer's app has a host of its own."""
