@@ -99,7 +99,7 @@ def test_a_file_that_nobody_listens_at_is_replaced_and_no_other(tmp_path: Path) 
         open_socket(address)
     path.unlink()
     path.write_text("mine")
-    with pytest.raises(OSError, match="in use"):
+    with pytest.raises(OSError, match="a file is there, and stays"):
         open_socket(address)
     assert path.read_text() == "mine"
 
@@ -134,11 +134,13 @@ def test_a_link_is_left_alone_wherever_it_leads(tmp_path: Path) -> None:
     for _ in range(2):  # to nothing, and to what nobody listens at
         path.unlink(missing_ok=True)
         path.symlink_to(target)
-        with pytest.raises(OSError, match="in use"):
+        with pytest.raises(OSError, match="a link is there, and stays"):
             open_socket(Address(unix=str(path)))
         assert path.is_symlink()
         open_socket(Address(unix=str(target))).close()
     assert target.is_socket()
+    with pytest.raises(OSError, match="a folder is there, and stays"):
+        open_socket(Address(unix=str(tmp_path)))
 
 
 def test_a_file_is_taken_away_with_the_first_step_and_its_queue_isnt(tmp_path: Path) -> None:

@@ -160,6 +160,26 @@ def test_references_lead_back_by_the_entrance(
         )
 
 
+def test_who_resolved_the_name_is_led_back_to_the_port_of_the_entrance(
+    ada: Portal, bob: Portal, bob_app: Recorder, socket_file: Path
+) -> None:
+    start(ada, socket_file)
+    told, public = bob.told_host("wide"), bob.app_host("wide")
+    by_path = f"/internal/call_peer/{bob.id[:6]}"
+    for name, before, below in (
+        (told, "", f"http://{told}:9001"),
+        (public, "", f"http://{public}"),
+        ("portal_core", by_path, by_path),
+    ):
+        host = name if ":" in name else f"{name}:9001"
+        for back in (f"https://{public}/y", f"http://{told}/y", f"//{told}/y"):
+            bob_app.script(response(302, ("Location", back)))
+            got = ask(at_file(socket_file), request("GET", f"{before}/x", ("Host", host)))
+            assert got.one("location").decode() == f"{below}/y"
+        # As a client's address bar has it: nothing of the app's is told the port.
+        assert bob_app.requests[-1].one("host").decode() == told
+
+
 def test_the_others_are_refused(ada: Portal, bob: Portal, socket_file: Path) -> None:
     start(ada, socket_file)
     browser, nobody, token = "from_a_browser", "not_a_peer_host", "token_unknown"
