@@ -101,7 +101,7 @@ class AccessContext:
     unavailable: frozenset[str] = frozenset()
     """Apps that aren't among ``apps``, since nobody knows just now what they ask for."""
     entrances: Mapping[str, str] = field(default_factory=dict)
-    """Where each app that has an entrance of its own has it."""
+    """By which way each app that has an entrance of its own comes in there."""
     device_tokens: frozenset[str] = frozenset()
     """Apps to which devices come by a token."""
 

@@ -26,7 +26,7 @@ class Subject(NamedTuple):
     id: str = ""
     """That one's full ID; "" where there is none."""
     entrance: str = ""
-    """Where the app's own entrance is, if that is how the call came; "" if it showed a token."""
+    """The way by the app's own entrance, if the call came there; "" at the listener of all."""
 
 
 def subject_of_request(caller: Caller, app: str | None) -> Subject:
@@ -84,7 +84,7 @@ def _reason_of_call(subject: Subject, context: AccessContext) -> Refusal | None:
             return _unavailable(app)
         return Refusal(Code.TOKEN_UNKNOWN, f"{app} was removed")
     if subject.entrance and context.entrances.get(app) != subject.entrance:
-        return Refusal(Code.TOKEN_REQUIRED, f"{app} has no entrance at {subject.entrance} any more")
+        return Refusal(Code.TOKEN_REQUIRED, f"{app} has no way in by {subject.entrance} any more")
     if not subject.id:
         return None
     if context.contacts is None:

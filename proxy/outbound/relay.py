@@ -123,7 +123,7 @@ class OutboundRelay(Relay):
         path = leads_to.target.partition(b"?")[0].decode("ascii")
         if not path.startswith("/public/"):
             required(app, self._request)
-        self._run(context.portal.active_requests, subject_of_call(app, entrance=context.entrance))
+        self._run(context.portal.active_requests, subject_of_call(app, entrance=context.way))
         self._take_slot("")
         if head is None:
             return
@@ -176,7 +176,7 @@ class OutboundRelay(Relay):
                 call = replace(call, fields=without_port(call.fields, leads_to.host))
         self._form = _form_of(leads_to, call.origin)
         refuse_large(framing, context.limits.body)
-        subject = subject_of_call(app, contact.id, context.entrance)
+        subject = subject_of_call(app, contact.id, context.way)
         self._run(context.portal.active_requests, subject)
         self._take_slot(contact.id)
         self._at = At.ASKING

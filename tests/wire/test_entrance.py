@@ -270,6 +270,31 @@ def test_one_that_is_removed_ends_what_runs_there_and_comes_back(
     assert health(ada)["problems"] == []
 
 
+def test_where_a_token_is_asked_for_from_now_on_what_came_without_one_ends(
+    ada: Portal, bob: Portal, bob_app: Recorder, socket_file: Path
+) -> None:
+    """The owner has found somebody else on the network."""
+    start(ada, socket_file)
+    bob_app.script(response(200, ("Content-Length", "5"), body=None))
+    path = f"/internal/call_peer/{bob.id}/x"
+    with at_file(socket_file) as streaming, at_file(socket_file) as idle:
+        streaming.send(request("GET", path, CORE))
+        assert streaming.until(b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+        idle.send(request("GET", PEERS, CORE))
+        assert idle.read().status == 200
+        set_entrance(ada, "wide", f"entrance: unix:{socket_file}\nentrance_token: required\n")
+        assert streaming.rest() == b""
+        idle.send(request("GET", PEERS, CORE))
+        assert idle.read().code == "token_required"
+    with at_file(socket_file) as streaming:
+        streaming.send(request("GET", path, CORE, ("Portal-Token", ada.token("wide"))))
+        assert streaming.until(b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+        set_entrance(ada, "site", "app_answer: 5s\n")
+        eventually(lambda: ada.log.count("the apps changed: ") > 1)
+        with pytest.raises(BlockingIOError):
+            streaming.socket.recv(1, socket.MSG_DONTWAIT)
+
+
 def test_one_that_cant_be_opened_is_told_and_keeps_no_other_back(
     ada: Portal, app: Recorder, socket_file: Path
 ) -> None:
