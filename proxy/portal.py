@@ -134,7 +134,7 @@ class Portal:
             apps, contacts, modes, terminals, unavailable, device_tokens = parts
             if unavailable:
                 apps = {name: apps[name] for name in apps.keys() - unavailable}
-            entrances = {name: str(app.entrance) for name, app in self.apps.items() if app.entrance}
+            entrances = {name: app.entrance.way for name, app in self.apps.items() if app.entrance}
             self._context = AccessContext(
                 self.id,
                 self.hosts,

@@ -45,6 +45,9 @@ from proxy.cli.portal_files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalF
 from proxy.config.app_settings import FILE_NAME as SETTINGS_FILE
 from proxy.config.apps import APPS_FOLDER, App
 from proxy.config.config_file import read_config_file
+from proxy.config.entrance import parse_entrance
+from proxy.config.listen import Address
+from proxy.core.access.call_routes import HTTP_PORT
 from proxy.core.access.manifest import parse_manifest
 from proxy.core.access.manifest_schema import Kind
 from proxy.core.errors import Invalid
@@ -120,6 +123,15 @@ def add(  # noqa: PLR0913 - each is an option
         str | None,
         typer.Option("--image", metavar="IMAGE", help="Print a service for compose, too."),
     ] = None,
+    entrance: Annotated[
+        str | None,
+        typer.Option(
+            "--entrance",
+            metavar="ADDRESS",
+            help="Where it alone comes in, with no token: host:port of a network of its own, or "
+            "unix:/path.",
+        ),
+    ] = None,
     port: Annotated[
         int | None,
         typer.Option(
@@ -147,13 +159,16 @@ def add(  # noqa: PLR0913 - each is an option
     wrong. A proxy that runs serves the app within a second. No peer may know it before
     --allow or "apps allow" says so.
 
+    --entrance is for an app that is to need no token: host:port has to lead to the
+    proxy on a network where it and the app are, and nobody else.
+
     --image prints a service for compose, with the app's network. Of well-known images
     (Syncthing, Node-RED and so on) the port and what they need behind a proxy is known.
 
     For example:
       portal-proxy apps add guestbook --upstream http://127.0.0.1:3000
       portal-proxy apps add files --upstream http://files:8000 --public /public/ --peer /
-      portal-proxy apps add notes --image ghcr.io/ada/notes:1 --port 8000
+      portal-proxy apps add notes --image ada/notes --port 80 --entrance proxy.notes.internal:80
       portal-proxy apps add chat --upstream unix:/run/chat.sock --app-json chat/app.json
     """
     _refuse_name(name)
@@ -173,7 +188,10 @@ def add(  # noqa: PLR0913 - each is an option
     is_asked = sys.stdin.isatty() and not as_json
     inside = port or (known.port if known is not None else None)
     where = upstream or _where(name, image, inside, author_file, is_asked=is_asked)
-    files = {SETTINGS_FILE: proxy_yaml(name, where, known.host if known is not None else "")}
+    if entrance is not None and (problem := _entrance_problem(entrance)):
+        raise Stop(f"--entrance: {problem}", status=USAGE)
+    host = known.host if known is not None else ""
+    files = {SETTINGS_FILE: proxy_yaml(name, where, host, entrance or "")}
     if author_file is not None:
         files[_kind(author_file)] = read_config_file(author_file)
     else:
@@ -218,6 +236,17 @@ def _upstream_problem(typed: str) -> str:
             hint = f"; did you mean {parse_origin(f'http://{typed}')}?"
         expected = "http://host:port, https://host:port or unix:/path, and no path behind a port"
         return f"expected {expected}, not {typed!r:.80}{hint}"
+    return ""
+
+
+def _entrance_problem(typed: str) -> str:
+    """Return what is wrong with an entrance as it is written; "" is nothing."""
+    if typed.startswith(_UNIX):
+        return _upstream_problem(typed)
+    try:
+        parse_entrance(typed)
+    except ValueError as error:
+        return str(error)
     return ""
 
 
@@ -287,7 +316,8 @@ def _tried_out(
         raise Stop("--image goes with an upstream that has a port, not with a socket", status=USAGE)
     origin: Origin = app.upstream.origin
     environment = known.environment if known is not None else {}
-    compose = compose_service(name, image, inside or origin.port, origin, environment)
+    at = app.entrance.address.host if app.entrance is not None else ""
+    compose = compose_service(name, image, inside or origin.port, origin, environment, at)
     return _NewApp(app, files, told, compose, known)
 
 
@@ -319,6 +349,7 @@ def _say_as_json(portal: PortalFiles, new: _NewApp, folder: Path, *, is_written:
             "upstream": str(app.upstream),
             "status": _status(app),
             "address": _address(portal, app.name) or None,
+            "entrance": str(app.entrance) if app.entrance is not None else None,
             "paths": {
                 rule.prefix.decode("ascii"): rule.access.name.lower() for rule in app.rules.rules
             },
@@ -345,6 +376,7 @@ def _say(portal: PortalFiles, new: _NewApp, folder: Path, *, is_written: bool) -
                 ("address", _address(portal, app.name) or "none: peers call it, browsers don't"),
                 ("upstream", str(app.upstream)),
                 ("status", _status_line(_status(app))),
+                *([("entrance", str(app.entrance))] if app.entrance is not None else []),
                 *_access_fields(app),
             ]
         )
@@ -355,6 +387,13 @@ def _say(portal: PortalFiles, new: _NewApp, folder: Path, *, is_written: bool) -
     if new.compose:
         remark("A service for compose:")
         say_lines(new.compose)
+
+
+def _at_entrance(address: Address) -> str:
+    if address.unix:
+        return f"http://portal_core, over the socket {address.unix}, and no token"
+    port = "" if address.port == HTTP_PORT else f":{address.port}"
+    return f"http://portal_core{port}, and no token"
 
 
 def _access_fields(app: App) -> list[tuple[str, str]]:
@@ -370,6 +409,10 @@ def _say_what_is_next(portal: PortalFiles, new: _NewApp, *, is_known: bool) -> N
     remark("Next:")
     if not is_known:
         remark(f"  whom it may know      {command_line(folder, 'apps', 'allow', name, 'all')}")
+    if new.app.entrance is not None:
+        remark(f"  what it calls with    {_at_entrance(new.app.entrance.address)}")
+        remark(f"  whether all is well   {command_line(folder, 'check')}")
+        return
     calls_with = command_line(folder, "apps", "env", name)
     if new.compose is not None and env_file(name) in new.compose:
         # The service of the proxy is called so in the guide for owners.

@@ -6,9 +6,11 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from proxy.cli.apps_questions import Paths
+from proxy.cli.check_entrances import about_entrances
 from proxy.cli.check_upstreams import about_loops, about_trusting_apps
 from proxy.cli.output import Stop
 from proxy.cli.owner import acting_as, owner_of
@@ -49,8 +51,9 @@ def app_json(name: str, paths: Paths, port: int | None = None) -> bytes:
     return f'{{\n{lines}  "paths": {{\n{rules}\n  }}\n}}\n'.encode()
 
 
-def proxy_yaml(name: str, upstream: str, host: str = "") -> bytes:
+def proxy_yaml(name: str, upstream: str, host: str = "", entrance: str = "") -> bytes:
     """Return a commented proxy.yaml; without ``upstream`` the author's file says where it is."""
+    own = entrance or f"proxy.{name}.internal:80"
     lines = [
         yaml_line(f"{_TO_SCHEMAS}/{schema_name('proxy.yaml')}"),
         f"# Your settings for {name}. After a change: portal-proxy check",
@@ -62,8 +65,19 @@ def proxy_yaml(name: str, upstream: str, host: str = "") -> bytes:
         "# What the app is told as its Host, for one that takes certain names alone.",
         f"host: {_scalar(host)}" if host else "# host: localhost",
         "",
-        "# Where the proxy writes the app's token, for its calls to peers.",
+        "# Where the app alone comes in to call peers, with no token: a name or an address on a",
+        "# network that it shares with the proxy and nobody else, or unix:path.",
+        f"{'' if entrance else '# '}entrance: {_scalar(own)}",
+        "",
+        "# Or where the proxy writes the app's token, which it shows at the apps listener.",
         f"# token_file: /run/{name}/token",
+        "",
+        "# true lets devices of yours that are no browsers come in (DAV, git, an app on a phone),",
+        "# each by a token: portal-proxy terminals add --token",
+        "# device_tokens: true",
+        "",
+        "# https tells an app that insists on it that its peers ask by https.",
+        "# peer_scheme: https",
         "",
     ]
     return "\n".join(lines).encode()
@@ -95,9 +109,13 @@ def try_out(portal: PortalFiles, name: str, files: AppFiles) -> tuple[App, list[
         own = own_origin(portal)
         hosts = Hosts(own, portal.config.aliases) if own is not None else None
         loops = about_loops(catalogue, portal.config.listen, hosts)
-        if mine := [each for each in loops if each.file.startswith(f"{APPS_FOLDER}/{name}/")]:
+        warnings: list[Problem] = []
+        alone = replace(catalogue, apps={name: app})
+        with portal.as_owner():
+            found = [*loops, *about_entrances(alone, portal.config, warnings)]
+        if mine := [each for each in found if each.file.startswith(f"{APPS_FOLDER}/{name}/")]:
             raise Invalid(mine)
-        notices = [*catalogue.notices, *about_trusting_apps(catalogue)]
+        notices = [*catalogue.notices, *about_trusting_apps(catalogue), *warnings]
         told = [
             _there(each, folder, apps / name)
             for each in notices

@@ -24,6 +24,7 @@ class KnownImage:
     """What its owner must see to."""
 
 
+_NAMES = "portal_core, portal-core, shard_core"
 _ASKS_NOBODY = "it asks nobody for a password who comes from its own machine: keep it private"
 _KNOWN = {
     "syncthing": KnownImage(8384, host="localhost", advice=_ASKS_NOBODY),
@@ -51,12 +52,17 @@ def known_image(image: str) -> KnownImage | None:
 
 
 def compose_service(
-    name: str, image: str, port: int, upstream: Origin, environment: Mapping[str, str]
+    name: str,
+    image: str,
+    port: int,
+    upstream: Origin,
+    environment: Mapping[str, str],
+    entrance: str = "",
 ) -> str:
     """Return a compose file with the app's service, reachable for the proxy and nobody else.
 
     That is by a network that the proxy's service is on, too; or, for a proxy on the machine itself,
-    at a port of loopback.
+    at a port of loopback. ``entrance`` is the name at which the app comes in there; "" for none.
     """
     lines = ["services:", f"  {name}:", f"    image: {image}", "    restart: unless-stopped"]
     if environment:
@@ -64,12 +70,16 @@ def compose_service(
         lines += [f'      {key}: "{value}"' for key, value in environment.items()]
     if _is_loopback(upstream.host):
         return "\n".join([*lines, f'    ports: ["{upstream.host}:{upstream.port}:{port}"]', ""])
-    lines += [f"    env_file: [{env_file(name)}]", "    networks:"]
+    if not entrance:
+        lines.append(f"    env_file: [{env_file(name)}]")
+    lines.append("    networks:")
     lines.append(f"      {name}: {{aliases: [{upstream.host}]}}" if upstream.host != name else
                  f"      {name}: {{}}")  # fmt: skip
     lines += [
         "networks:",
-        "  # Put the proxy's service on it, too, and nobody else.",
+        "  # Put the proxy's service on it, too, and nobody else"
+        + (", by the names that the app calls it by:" if entrance else "."),
+        *([f"  #   {name}: {{aliases: [{entrance}, {_NAMES}]}}"] if entrance else []),
         f"  {name}: {{}}",
     ]
     return "\n".join([*lines, ""])

@@ -17,6 +17,7 @@ from proxy.config.apps import APPS_FOLDER
 from proxy.core.http.origin import is_dns_label
 from proxy.state.contacts import with_visibility
 from proxy.state.files import sync_folder
+from proxy.state.terminals import without_devices_of
 
 
 def remove(
@@ -30,8 +31,9 @@ def remove(
     """Remove an app: what runs on it ends within a second, and no peer may know it any more.
 
     Its folder stays beside the others under a name that begins with a dot, where the
-    proxy doesn't look; delete it when you are sure. Its token is good no longer. What
-    the app itself stored isn't touched.
+    proxy doesn't look; delete it when you are sure. Its token is good no longer, and
+    neither are those of devices that came to it alone: another app may be called so.
+    What the app itself stored isn't touched.
 
     For example:
       portal-proxy apps remove guestbook
@@ -48,10 +50,16 @@ def remove(
             with refused_edits_stop():
                 portal.contacts.change(lambda before: with_visibility(before, app, "none"))
         portal.tokens.rotate(app)
+        devices = [each for each in portal.terminals.load().terminals if each.app == app]
+        if devices:
+            with refused_edits_stop():
+                portal.terminals.change(lambda before: without_devices_of(before, app))
     with acting_as(owner_of(folder.parent)):
         kept = _set_aside(folder)
     say(f"Removed    {app}")
     say(f"Its files  {kept}")
+    for device in devices:
+        say(f"Removed    {device.name}, {device.id}: its token was for {app} alone")
     remark(f"To have it back: mv {shlex.join([str(kept), str(folder)])}")
 
 

@@ -12,6 +12,7 @@ from proxy.config.listen import LISTENERS, Address
 from proxy.config.portal_yaml import Config
 from proxy.core.errors import Problem
 from proxy.server.entrance_sockets import Elsewhere, find_place
+from proxy.server.sockets import what_is_at
 
 _PLACE = "entrance"
 _FOR_EVERYBODY = 0o006
@@ -39,7 +40,12 @@ def about_entrances(
 
 def _about_place(file: str, entrance: Entrance, warnings: list[Problem]) -> Iterator[Problem]:
     if entrance.address.unix:
-        folder = Path(entrance.address.unix).parent
+        path = Path(entrance.address.unix)
+        folder = path.parent
+        if there := what_is_at(path):
+            what = f"{there} is there, and stays: move it away, or name another"
+            yield Problem(file, _PLACE, what)
+            return
         if not os.access(folder, os.W_OK | os.X_OK):
             what = f"{folder} isn't a folder that can be written to; make it, for the proxy's user"
             yield Problem(file, _PLACE, what)

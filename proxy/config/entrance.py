@@ -42,6 +42,11 @@ class Entrance:
     def __str__(self) -> str:
         return str(self.address)
 
+    @property
+    def way(self) -> str:
+        """By which the app comes in: what began without a token was on another one."""
+        return f"{self.address}, with a token" if self.asks_token else str(self.address)
+
 
 def parse_entrance(text: str) -> Address:
     """Read ``host:port`` or ``unix:path``; raises ``ValueError`` saying what is expected."""

@@ -106,6 +106,24 @@ def identify(
     return ANONYMOUS, foreign, fields
 
 
+def refuse_token_of_peer(fields: Fields, terminals: TerminalList) -> None:
+    """Refuse a device token that stands in a peer's call; raises ``DEVICE_TOKEN_REFUSED``.
+
+    Whose app has it can't use it: who proves that a Portal calls is that Portal and nobody else.
+    The app here could, by coming in where the token is good. So it gets none, whoever sends it.
+    """
+    if not shows_device_token(fields):
+        return
+    try:
+        found = terminals.by_token(shown_device_token(fields))
+    except ValueError:
+        found = None
+    detail = "a device token in a peer's call"
+    if found is not None:
+        detail = f"the token of terminal {found.id} in a peer's call: remove it, the peer has it"
+    raise Refusal(Code.DEVICE_TOKEN_REFUSED, detail)
+
+
 def challenge_for(
     request: Asked, app: str | None, context: Known, is_confidential: Callable[[], bool]
 ) -> bytes:

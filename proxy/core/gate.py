@@ -26,7 +26,7 @@ from proxy.core.access.policy import (
 from proxy.core.access.rules import Rule, stricter
 from proxy.core.access.target import Target, origin_form, parse_target
 from proxy.core.app_fields import fields_of_peer, fields_of_stranger
-from proxy.core.devices import challenge_for, identify
+from proxy.core.devices import challenge_for, identify, refuse_token_of_peer
 from proxy.core.errors import Code, Refusal
 from proxy.core.http.headers import Field, Fields, connection_options, refuse_malformed, values_of
 from proxy.core.identity import short_id
@@ -101,7 +101,7 @@ class AccessContext:
     unavailable: frozenset[str] = frozenset()
     """Apps that aren't among ``apps``, since nobody knows just now what they ask for."""
     entrances: Mapping[str, str] = field(default_factory=dict)
-    """Where each app that has an entrance of its own has it."""
+    """By which way each app that has an entrance of its own comes in there."""
     device_tokens: frozenset[str] = frozenset()
     """Apps to which devices come by a token."""
 
@@ -272,6 +272,8 @@ def _admit_peer(  # noqa: PLR0913, PLR0917 - what it is judged by, and what that
     rule = _rule(app, target, fields, context, names=read.signature.components.field_names)
     if rule is not None and not may_enter(rule.access, caller, knows_caller=True):
         raise Refusal(Code.NOT_ALLOWED, f"{app}: {rule}")
+    if app is not None and b"authorization" in read.signature.components.field_names:
+        refuse_token_of_peer(fields, context.terminals)
     needs_digest = seal is None or values_of(fields, b"content-digest")
     digests = announced_digests(fields) if needs_digest else {}
     if rates is not None:

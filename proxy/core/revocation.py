@@ -1,8 +1,8 @@
 """What a running request depends on, its subject, and whether that was removed: then it ends.
 
-Removals alone (of a terminal its end, too; and that nobody can tell any more who was removed): an
-app whose rules change, or a contact that is renamed, moves or is called in another mode, is there
-as before, and what began goes on.
+Removals alone (of a terminal its end, too, and that its app takes no device tokens any more; and
+that nobody can tell any more who was removed): an app whose rules change, or a contact that is
+renamed, moves or is called in another mode, is there as before, and what began goes on.
 """
 
 from typing import Literal, NamedTuple
@@ -26,7 +26,7 @@ class Subject(NamedTuple):
     id: str = ""
     """That one's full ID; "" where there is none."""
     entrance: str = ""
-    """Where the app's own entrance is, if that is how the call came; "" if it showed a token."""
+    """The way by the app's own entrance, if the call came there; "" at the listener of all."""
 
 
 def subject_of_request(caller: Caller, app: str | None) -> Subject:
@@ -57,6 +57,9 @@ def revocation_reason(subject: Subject, context: AccessContext, now: float) -> R
         terminal = context.terminals.find(subject.id)
         if terminal is None or not terminal.is_valid(now):
             return Refusal(Code.PROOF_REQUIRED, f"{subject.id} isn't a terminal any more")
+        if terminal.app and terminal.app not in context.device_tokens:
+            what = f"{subject.id} came by a token, which {terminal.app} doesn't take any more"
+            return Refusal(Code.DEVICE_TOKEN_REFUSED, what)
     return None
 
 
@@ -81,7 +84,7 @@ def _reason_of_call(subject: Subject, context: AccessContext) -> Refusal | None:
             return _unavailable(app)
         return Refusal(Code.TOKEN_UNKNOWN, f"{app} was removed")
     if subject.entrance and context.entrances.get(app) != subject.entrance:
-        return Refusal(Code.TOKEN_REQUIRED, f"{app} has no entrance at {subject.entrance} any more")
+        return Refusal(Code.TOKEN_REQUIRED, f"{app} has no way in by {subject.entrance} any more")
     if not subject.id:
         return None
     if context.contacts is None:

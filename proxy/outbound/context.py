@@ -49,6 +49,8 @@ class OutboundContext:
     """The app whose own the listener is; "" where apps share it."""
     entrance = ""
     """Where that one listens."""
+    way = ""
+    """By which its calls come just now: there, and whether a token is asked for."""
 
     def __init__(
         self,

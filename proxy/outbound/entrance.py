@@ -23,6 +23,12 @@ class EntranceContext(OutboundContext):
         # opened anew.
         self._asks_token = app.entrance is not None and app.entrance.asks_token
 
+    @property
+    def way(self) -> str:  # type: ignore[override]
+        """By which calls come just now."""
+        app = self.portal.apps.get(self.own_app)
+        return app.entrance.way if app is not None and app.entrance is not None else self.entrance
+
     def app_of(self, request: Request) -> str | None:
         """Return the app; None where it has to show its token, and shows none.
 

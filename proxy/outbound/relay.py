@@ -40,6 +40,7 @@ from proxy.core.http1.framing import IN_CHUNKS
 from proxy.core.http1.grammar import RequestHead
 from proxy.core.log_line import ANSWERED, RequestLine
 from proxy.core.revocation import subject_of_call
+from proxy.core.terminals.device_token import shows_device_token
 from proxy.core.websocket.handshake import asks_for_websocket
 from proxy.http.asgi_handler import AsgiHandler
 from proxy.http.downstream import BecomesTunnel, Downstream
@@ -53,6 +54,11 @@ from proxy.transfer.body_stages import LimitedBody
 from proxy.transfer.client import received_framing
 from proxy.transfer.failures import unusable
 from proxy.transfer.relay import FORGOTTEN, At, Relay
+
+_NO_PROOF = (
+    "A device token is for its own Portal's app, over that one's public address. A call to a peer "
+    "needs none."
+)
 
 
 class OutboundRelay(Relay):
@@ -118,7 +124,7 @@ class OutboundRelay(Relay):
         path = leads_to.target.partition(b"?")[0].decode("ascii")
         if not path.startswith("/public/"):
             required(app, self._request)
-        self._run(context.portal.active_requests, subject_of_call(app, entrance=context.entrance))
+        self._run(context.portal.active_requests, subject_of_call(app, entrance=context.way))
         self._take_slot("")
         if head is None:
             return
@@ -172,7 +178,7 @@ class OutboundRelay(Relay):
             leads_to, call.origin, context.listener_of(request, leads_to, contact)
         )
         refuse_large(framing, context.limits.body)
-        subject = subject_of_call(app, contact.id, context.entrance)
+        subject = subject_of_call(app, contact.id, context.way)
         self._run(context.portal.active_requests, subject)
         self._take_slot(contact.id)
         self._at = At.ASKING
@@ -268,6 +274,8 @@ def _call_of(
     # Java's client offers h2c with each first request, and goes on where nobody takes it up.
     if asks_for_websocket(1, request.fields):
         raise Refusal(Code.UPGRADE_UNSUPPORTED, f"{app} asks for a WebSocket")
+    if values_of(request.fields, b"authorization") and shows_device_token(request.fields):
+        raise Refusal(Code.DEVICE_TOKEN_REFUSED, f"{app} would hand it to a peer", hint=_NO_PROOF)
     parse_target(target)
     return Call(
         app=app,

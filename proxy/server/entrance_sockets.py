@@ -135,6 +135,7 @@ class EntranceSockets:
     def follow(self, apps: Mapping[str, App]) -> bool:
         """Open what ``apps`` want and isn't open, close the rest; tell whether anything changed."""
         wanted, before = wanted_by(apps), dict(self.current)
+        self._forget_closed()
         for key in self._open.keys() - wanted.keys():
             self._close(key)
         self._failed = {key: each for key, each in self._failed.items() if key in wanted}
@@ -203,6 +204,12 @@ class EntranceSockets:
             if opened is not None:
                 self._close(key)
             raise
+
+    def _forget_closed(self) -> None:
+        now = self._steady()
+        for address, closed in tuple(self._closed.items()):
+            if now - closed >= LEAVING:
+                del self._closed[address]
 
     def _refuse_taken(self, key: Key) -> None:
         for name, address in self._listeners.items():

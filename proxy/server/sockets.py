@@ -198,6 +198,19 @@ def _resolved(address: Address) -> tuple[int, int, int, tuple[Any, ...]]:
     return family, kind, protocol, where
 
 
+def what_is_at(path: Path) -> str:
+    """Return what is at a path and can be no socket of ours; "" is a socket, or nothing."""
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return ""
+    if stat.S_ISSOCK(mode):
+        return ""
+    if stat.S_ISLNK(mode):
+        return "a link"
+    return "a folder" if stat.S_ISDIR(mode) else "a file"
+
+
 def _open_unix(path: Path, mode: int) -> ListeningSocket:
     with contextlib.suppress(FileNotFoundError):
         if stat.S_ISSOCK(path.lstat().st_mode) and not _is_answered(path):
@@ -231,16 +244,28 @@ def _bind_file(bound: socket.socket, path: Path, mode: int) -> None:
 
 def _told(error: OSError, family: int, where: object) -> OSError:
     """Return ``error`` with who has the address, where that is what it is about."""
-    holder = holder_of(family, where) if error.errno == errno.EADDRINUSE else ""
+    if error.errno != errno.EADDRINUSE:
+        return error
+    if isinstance(where, Path) and (there := what_is_at(where)):
+        return OSError(error.errno, f"{there} is there, and stays: move it away, or name another")
+    holder = holder_of(family, where)
     return OSError(error.errno, f"{error.strerror}: {holder}") if holder else error
 
 
 def _is_answered(path: Path) -> bool:
+    """Tell whether somebody may listen at a socket's file: only who surely doesn't is replaced.
+
+    Whose queue is full isn't waited for, or who may write to the folder could hold us up for ever.
+    Who doesn't let us in, or listens for something else than a stream, is there.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)  # noqa: FBT003 - the socket API
         try:
             probe.connect(str(path))
-        except OSError:
+        except (ConnectionRefusedError, FileNotFoundError):
             return False
+        except OSError:
+            return True
     return True
 
 

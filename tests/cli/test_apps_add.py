@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from proxy.cli.apps_images import known_image
+from proxy.core.access.call_routes import ECOSYSTEM_HOSTS
 from proxy.core.text_files.strict_yaml import parse_yaml
 from tests.schemas.editor import read_yaml, validator
 
@@ -225,6 +227,59 @@ def test_an_image_gets_a_service_in_a_network_of_its_own(ada: Home) -> None:
         "networks": {"notes": {}},
     }
     assert "--address portal-proxy:8081 --format env-file > notes.env" in outcome.stderr
+
+
+def test_one_with_an_entrance_gets_a_network_with_the_proxys_names_and_no_token(ada: Home) -> None:
+    outcome = ada.call(
+        "apps", "add", "notes", "--image", "ada/notes", "--port", "8000",
+        "--entrance", "proxy.notes.internal:9001",
+    )  # fmt: skip
+    assert outcome.status == 0
+    assert settings_of(ada, "notes") == {
+        "upstream": "http://notes:8000",
+        "entrance": "proxy.notes.internal:9001",
+    }
+    text = outcome.stdout[outcome.stdout.index("services:") :]
+    assert "env_file" not in read_yaml(text)["services"]["notes"]
+    (names,) = (line for line in text.splitlines() if line.strip().startswith("#   notes:"))
+    (aliases,) = read_yaml(names.replace("#", "", 1)).values()
+    assert set(aliases["aliases"]) == {"proxy.notes.internal", *ECOSYSTEM_HOSTS}
+    assert re.search(r"entrance +proxy\.notes\.internal:9001\n", outcome.stdout)
+    assert "http://portal_core:9001, and no token" in outcome.stderr
+    assert "which is right where the proxy isn't run" in outcome.stderr
+    assert "apps env" not in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("0.0.0.0:9001", "is every network that this machine is on"),
+        ("8.8.8.8:9001", "is a public address"),
+        ("127.0.0.1:9001", "`entrance_token: required`"),
+        ("proxy.notes.internal", "expected host:port or unix:path"),
+        ("proxy.notes.internal:0", "expected a port from 1 to 65535"),
+        ("unix:portal.sock", "expected a whole path after unix:"),
+        ("unix:/none/such/portal.sock", "isn't a folder that can be written to"),
+    ],
+)
+def test_an_entrance_that_others_could_reach_or_that_cant_be_is_told_and_nothing_made(
+    ada: Home, typed: str, expected: str
+) -> None:
+    outcome = ada.call("apps", "add", "a", "--upstream", UPSTREAM, "--entrance", typed)
+    assert outcome.status != 0
+    assert expected in outcome.stderr
+    assert not (ada.config / "apps").exists()
+
+
+def test_what_a_file_says_beside_is_right_once_it_counts(ada: Home, tmp_path: Path) -> None:
+    """Each key that stands there as a comment, and its value, is one of the file's."""
+    socket = tmp_path / "a.sock"
+    add(ada, "--upstream", UPSTREAM, "--entrance", f"unix:{socket}", "--json")
+    text = (ada.config / "apps" / "guestbook" / "proxy.yaml").read_text("utf-8")
+    keys = re.findall(r"^(?:# )?([a-z_]+): \S+$", text, re.MULTILINE)
+    assert {"upstream", "entrance", "token_file", "device_tokens", "peer_scheme"} <= set(keys)
+    whole = re.sub(r"^# ([a-z_]+: \S+)$", r"\1", text, flags=re.MULTILINE)
+    validator("proxy.yaml").validate(read_yaml(whole))
 
 
 def test_for_a_proxy_on_the_machine_itself_the_port_is_at_loopback(ada: Home) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,6 +28,19 @@ def test_an_app_is_gone_with_whom_it_may_know_and_its_token(ada_with_apps: Home)
     kept.rename(ada.config / "apps" / "guestbook")
     assert "no peers" in ada.call("apps", "list").stdout.partition("guestbook")[2]
     assert ada.call("apps", "token", "guestbook").stdout != token
+
+
+def test_devices_that_came_to_it_by_a_token_are_gone_and_no_others(ada_with_apps: Home) -> None:
+    """The next app of that name is another one."""
+    ada = ada_with_apps
+    for app in ("guestbook", "files", "guestbook"):
+        assert ada.call("terminals", "add", "--token", "--app", app).status == 0
+    outcome = ada.call("apps", "remove", "guestbook", "--yes")
+    assert outcome.stdout.count("its token was for guestbook alone") == 2
+    (left,) = json.loads(ada.call("terminals", "list", "--json").stdout)
+    assert left["app"] == "files"
+    assert "for files alone" in ada.call("apps", "remove", "files", "--yes").stdout
+    assert json.loads(ada.call("terminals", "list", "--json").stdout) == []
 
 
 def test_it_can_be_added_and_removed_again_and_all_files_are_kept(ada: Home) -> None:

@@ -38,6 +38,7 @@ def test_it_tells_what_keeps_one_from_being_opened(ada: Home, tmp_path: Path) ->
         "token": f"entrance: unix:{tmp_path}/token.sock\nentrance_mode: '0666'\n"
         "entrance_token: required\n",
         "folder": f"entrance: unix:{tmp_path}/none/x.sock\n",
+        "there": f"entrance: unix:{tmp_path}\n",
         "public": "entrance: 8.8.8.8:9001\n",
         "taken": f"entrance: 127.0.0.1:{port}\nentrance_token: required\n",
         "away": "entrance: 10.254.254.254:9001\n",
@@ -47,7 +48,8 @@ def test_it_tells_what_keeps_one_from_being_opened(ada: Home, tmp_path: Path) ->
         ada.add_app(name, _APP, f"upstream: http://127.0.0.1:9\n{text}")
     found = _found(ada)
     problems, warnings = _of(found, "problems"), _of(found, "warnings")
-    assert set(problems) == {"folder", "public", "taken"}
+    assert set(problems) == {"folder", "there", "public", "taken"}
+    assert "a folder is there, and stays" in problems["there"]
     assert "isn't a folder that can be written to" in problems["folder"]
     assert "is a public address" in problems["public"]
     assert "is the apps listener's; expected an address of its own" in problems["taken"]

@@ -13,6 +13,7 @@ from proxy.core.errors import Code, Refusal
 from proxy.core.gate import (
     AccessContext,
     Admission,
+    RefusedPeer,
     Request,
     Unpaired,
     admit,
@@ -340,16 +341,49 @@ def test_a_preflight_has_no_credentials_and_gets_none_asked_for() -> None:
 # Peers
 
 
+_MODES = replace(DEVICES, modes=frozenset({"sealed", "signed"}))
+
+
 @pytest.mark.parametrize("sealed", [False, True])
-@pytest.mark.parametrize("value", [bearer(TOKEN)[1], basic(LOST)[1], "Bearer x"])
+@pytest.mark.parametrize("value", ["Bearer x", basic("pass word")[1], "Portal_Device x"])
 def test_what_a_peer_sends_to_the_app_is_the_apps(value: str, *, sealed: bool) -> None:
-    context = replace(DEVICES, modes=frozenset({"sealed", "signed"}))
     draft = Draft(fields=(("authorization", value),), sealed=sealed)
-    got = ask(draft.sign(), context)
+    got = ask(draft.sign(), _MODES)
     assert isinstance(got, Admission)
     assert got.caller.type == "peer"
     assert got.fields == ((b"authorization", value.encode()),)
+    assert ask(replace(draft, target="/private").sign(), _MODES) is Code.NOT_ALLOWED
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("name", ["good", *BAD])
+@pytest.mark.parametrize("context", [_MODES, replace(_MODES, device_tokens=frozenset())])
+def test_a_token_that_a_peer_has_reaches_no_app_and_opens_nothing(
+    name: str, context: AccessContext, *, sealed: bool
+) -> None:
+    """The peer is proven, and stays the peer; but the app could come in by what it is told."""
+    shown = BAD.get(name, basic(TOKEN))
+    draft = Draft(fields=(shown, ("x-app", "one")), sealed=sealed)
+    assert ask(draft.sign(), context) is Code.DEVICE_TOKEN_REFUSED
     assert ask(replace(draft, target="/private").sign(), context) is Code.NOT_ALLOWED
+
+
+def test_the_owner_reads_whose_token_a_peer_has() -> None:
+    for shown, expected in ((bearer(TOKEN), "terminal davdav"), (bearer(LOST), "a device token")):
+        request, claims = Draft(fields=(shown,)).sign(), Claims()
+        with pytest.raises(RefusedPeer, match=expected) as refused:
+            admit(request, DEVICES, NOW, claims)
+        assert TOKEN[14:] not in str(refused.value)
+        assert not claims.made
+
+
+def test_what_the_peer_didnt_sign_is_nobodys_token() -> None:
+    """Whoever is on the way could add one, and have each call refused."""
+    request = Draft().sign()
+    added = (b"authorization", bearer(TOKEN)[1].encode())
+    got = ask(replace(request, fields=(*request.fields, added)), DEVICES)
+    assert isinstance(got, Admission)
+    assert b"authorization" not in dict(got.fields)
 
 
 def test_a_token_in_an_envelope_means_nothing() -> None:

@@ -100,6 +100,23 @@ def test_a_terminal_that_is_removed_or_expires_takes_its_own_with_it(
     }
 
 
+def test_an_app_that_takes_no_tokens_any_more_takes_with_it_who_came_by_one() -> None:
+    dav = Terminal("d", "d", token_digest(b"d"), NOW, NOW, "guestbook")
+    taking = replace(
+        FULL,
+        terminals=TerminalList((dav, PHONE)),
+        device_tokens=frozenset({"guestbook", "postcards"}),
+    )
+    subject = subject_of_request(Caller("terminal", "d", "d"), "guestbook")
+    phone = subject_of_request(Caller("terminal", "p", "p"), "guestbook")
+    assert revocation_reason(subject, taking, NOW) is None
+    off = replace(taking, device_tokens=frozenset({"postcards"}))
+    reason = revocation_reason(subject, off, NOW)
+    assert reason is not None
+    assert reason.code is Code.DEVICE_TOKEN_REFUSED
+    assert revocation_reason(phone, off, NOW) is None
+
+
 def test_a_terminal_that_is_renamed_is_not_removed() -> None:
     assert lost_in(replace(FULL, terminals=TerminalList((RENAMED, PHONE)))) == {}
 

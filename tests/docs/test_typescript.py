@@ -15,9 +15,9 @@ _REFUSALS = (_FOLDER / "src" / "refusals.ts").read_text("utf-8")
 _QUOTED = re.findall(r"^<!-- file: (\S+) -->\n```\w*\n(.*?)^```$", _PAGE, re.DOTALL | re.MULTILINE)
 
 _NEVER_AT_AN_APP = {
-    "bad_handshake", "device_token_exposed", "device_token_refused", "foreign_page",
-    "not_an_envelope", "pairing_refused", "pairing_store_down", "sealing_key_unknown",
-    "too_many_attempts", "websocket_version",
+    "bad_handshake", "device_token_exposed", "foreign_page", "not_an_envelope",
+    "pairing_refused", "pairing_store_down", "sealing_key_unknown", "too_many_attempts",
+    "websocket_version",
 }  # fmt: skip
 """Refusals of browsers and of the owner's programs, of handshakes, and of envelopes, by which the
 calling proxy goes itself."""

@@ -221,6 +221,21 @@ def test_what_is_in_use_is_told_but_for_the_moment_in_which_it_is_let_go_of() ->
     stage.sockets.close_ours()
 
 
+def test_of_what_was_closed_nothing_is_kept() -> None:
+    """A container's address changes with each start; a proxy runs for a year."""
+    stage = _stage(0)
+    for _ in range(20):
+        port = _free_port()
+        stage.names.place = Place(Address("127.0.0.1", port))
+        stage.sockets.follow(_app("one", Address("proxy.internal", port)))
+        stage.clock.now += LEAVING
+    assert len(stage.sockets._closed) == 1
+    stage.sockets.follow({})
+    stage.clock.now += LEAVING
+    stage.sockets.follow({})
+    assert not stage.sockets._closed
+
+
 def test_two_names_of_one_place_are_one_entrance_and_another_listeners_is_none() -> None:
     port = _free_port()
     stage = _stage(port)

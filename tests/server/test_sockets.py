@@ -1,5 +1,6 @@
 """Listening sockets: made, inherited, and let go of."""
 
+import errno
 import os
 import resource
 import socket
@@ -98,9 +99,48 @@ def test_a_file_that_nobody_listens_at_is_replaced_and_no_other(tmp_path: Path) 
         open_socket(address)
     path.unlink()
     path.write_text("mine")
-    with pytest.raises(OSError, match="in use"):
+    with pytest.raises(OSError, match="a file is there, and stays"):
         open_socket(address)
     assert path.read_text() == "mine"
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET])
+def test_whoever_listens_there_already_keeps_it_and_holds_nobody_up(
+    tmp_path: Path, kind: socket.SocketKind
+) -> None:
+    """An app that may write to the folder could: its queue is full, and it takes nobody."""
+    path, waiting = tmp_path / "a.sock", []
+    with socket.socket(socket.AF_UNIX, kind) as theirs:
+        theirs.bind(str(path))
+        if kind is not socket.SOCK_DGRAM:
+            theirs.listen(0)
+        while kind is socket.SOCK_STREAM:
+            waiting.append(socket.socket(socket.AF_UNIX, kind))
+            waiting[-1].setblocking(False)  # noqa: FBT003 - the socket API
+            if waiting[-1].connect_ex(str(path)) == errno.EAGAIN:
+                break
+        inode = path.stat().st_ino
+        with pytest.raises(OSError, match="in use"):
+            open_socket(Address(unix=str(path)))
+        assert path.stat().st_ino == inode
+        for each in waiting:
+            each.close()
+    with opened(Address(unix=str(path))) as listening:  # nobody listens any more
+        connect(listening).close()
+
+
+def test_a_link_is_left_alone_wherever_it_leads(tmp_path: Path) -> None:
+    path, target = tmp_path / "a.sock", tmp_path / "b.sock"
+    for _ in range(2):  # to nothing, and to what nobody listens at
+        path.unlink(missing_ok=True)
+        path.symlink_to(target)
+        with pytest.raises(OSError, match="a link is there, and stays"):
+            open_socket(Address(unix=str(path)))
+        assert path.is_symlink()
+        open_socket(Address(unix=str(target))).close()
+    assert target.is_socket()
+    with pytest.raises(OSError, match="a folder is there, and stays"):
+        open_socket(Address(unix=str(tmp_path)))
 
 
 def test_a_file_is_taken_away_with_the_first_step_and_its_queue_isnt(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from proxy.core.terminals.device_token import new_device_token
+from tests.core.websocket.framing import MASK, Frame
 from tests.wire.harness.portals import Portal
-from tests.wire.harness.raw import Raw, RawConnection, request, response
+from tests.wire.harness.raw import Raw, RawConnection, exchange, request, response
 from tests.wire.harness.recorder import Recorder, eventually
 from tests.wire.harness.sockets import RawSocket, handshake, switched
 from tests.wire.harness.terminals import HTML, pair, remove
@@ -19,6 +20,9 @@ from tests.wire.test_tls import Secure, secure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from proxy.core.access.policy import Mode
 
 FILES = """{"v": "3.2", "port": 80, "paths": {
   "": {"access": "private"}, "/public": {"access": "public"}}}"""
@@ -248,6 +252,93 @@ def test_the_setting_is_followed(ivy: Portal, dav: dict[str, Any]) -> None:
     assert ask(ivy).all("www-authenticate") == [b"Portal"]
     settings.write_text(before)
     eventually(lambda: ask(ivy, basic(dav["token"])).status == 200)
+
+
+def test_an_app_that_takes_none_any_more_is_left_by_who_came_by_one(
+    ivy: Portal, files: Recorder, dav: dict[str, Any]
+) -> None:
+    """As by a removal: sockets and streams have no end of their own."""
+    settings = ivy.config / "apps" / "files" / "proxy.yaml"
+    before, phone = settings.read_text(), pair(ivy)
+    host = ("Host", ivy.app_host("files"))
+    files.script(switched())
+    with (
+        RawSocket(ivy.public) as by_token,
+        RawSocket(ivy.public) as by_cookie,
+        RawConnection(ivy.public) as stream,
+        RawConnection(ivy.public) as waiting,
+    ):
+        by_token.open(handshake(host[1], "/ws", basic(dav["token"])))
+        by_cookie.open(handshake(host[1], "/ws", phone.cookie))
+        files.script(response(200, ("Content-Length", "5"), body=None))
+        stream.send(request("GET", "/stream", host, bearer(dav["token"])))
+        assert stream.until(b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+        files.script(b"")
+        waiting.send(request("GET", "/waits", host, basic(dav["token"])))
+        eventually(lambda: len(files.requests) == 4)
+        settings.write_text(before.replace(ON, ""))
+        [close] = by_token.hear_all()
+        assert struct.unpack("!H", close.payload[:2]) == (1008,)
+        assert stream.rest() == b""
+        ended = waiting.read()
+        assert (ended.status, ended.code) == (401, "device_token_refused")
+        still = Frame(0x2, b"still there")
+        by_cookie.say(still)
+        eventually(lambda: still.raw(MASK) in files.received)
+    files.clear()
+    settings.write_text(before)
+    eventually(lambda: ask(ivy, basic(dav["token"])).status == 200)
+    remove(ivy, phone.id)
+
+
+PEERS = FILES.replace('"/public"', '"/peer": {"access": "peer"}, "/public"')
+
+
+@pytest.mark.parametrize("mode", ["sealed", "signed"])
+def test_no_app_gets_a_token_of_ours_from_a_peer_and_no_peer_one_from_an_app(
+    tmp_path: Path, files: Recorder, mode: Mode
+) -> None:
+    files.clear()
+    gina, hal = (
+        Portal(tmp_path / name, name, settings="accept: [sealed, signed]\n")
+        for name in ("gina", "hal")
+    )
+    for portal, other in ((gina, hal), (hal, gina)):
+        portal.add_app("wide", PEERS, files.port, ON)
+        portal.knows(other.as_contact(mode=mode), apps={"wide": "all"})
+    try:
+        gina.start()
+        hal.start()
+        device = added(gina, "wide", "DAV")
+        token = device["token"]
+        own = (("Host", "portal_core"), ("Portal-Token", hal.token("wide")))
+        path = f"/internal/call_peer/{gina.id}/peer"
+        got = exchange(hal.apps, request("GET", path, *own, ("Authorization", "Basic YTpi")))
+        assert got.status == 200
+        assert files.request.one("authorization") == b"Basic YTpi"
+        assert files.request.one("x-ptl-client-type") == b"peer"
+        files.clear()
+        for shown in (bearer(token), basic(token), bearer(token[:-9])):
+            got = exchange(hal.apps, request("GET", path, *own, shown))
+            assert (got.status, got.code) == (401, "device_token_refused")
+            gina.settled_log()
+            assert not gina.lines(code="device_token_refused")
+        # The owner's command sends what it is told to, as another program could.
+        for shown in (basic(token), bearer(token.upper())):
+            line = ": ".join(shown)
+            done = hal.command("call", "gina", "wide", "/peer", "--header", line, "--fail")
+            assert done.returncode != 0
+            assert "device_token_refused" in done.stdout + done.stderr
+        assert files.connections == 0
+        gina.settled_log()
+        first, second = gina.lines(code="device_token_refused")
+        assert first["mode"] == mode
+        assert f"the token of terminal {device['id']} in a peer's call" in first["detail"]
+        assert device["id"] not in second["detail"]
+        assert token[14:] not in gina.log + hal.log
+    finally:
+        gina.release()
+        hal.release()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import stat
@@ -160,6 +161,26 @@ def test_references_lead_back_by_the_entrance(
         )
 
 
+def test_who_resolved_the_name_is_led_back_to_the_port_of_the_entrance(
+    ada: Portal, bob: Portal, bob_app: Recorder, socket_file: Path
+) -> None:
+    start(ada, socket_file)
+    told, public = bob.told_host("wide"), bob.app_host("wide")
+    by_path = f"/internal/call_peer/{bob.id[:6]}"
+    for name, before, below in (
+        (told, "", f"http://{told}:9001"),
+        (public, "", f"http://{public}"),
+        ("portal_core", by_path, by_path),
+    ):
+        host = name if ":" in name else f"{name}:9001"
+        for back in (f"https://{public}/y", f"http://{told}/y", f"//{told}/y"):
+            bob_app.script(response(302, ("Location", back)))
+            got = ask(at_file(socket_file), request("GET", f"{before}/x", ("Host", host)))
+            assert got.one("location").decode() == f"{below}/y"
+        # As a client's address bar has it: nothing of the app's is told the port.
+        assert bob_app.requests[-1].one("host").decode() == told
+
+
 def test_the_others_are_refused(ada: Portal, bob: Portal, socket_file: Path) -> None:
     start(ada, socket_file)
     browser, nobody, token = "from_a_browser", "not_a_peer_host", "token_unknown"
@@ -248,6 +269,30 @@ def test_one_that_is_removed_ends_what_runs_there_and_comes_back(
     assert ask(at_file(other), request("GET", PEERS, CORE)).status == 200
     assert stat.S_IMODE(other.stat().st_mode) == 0o660
     assert health(ada)["problems"] == []
+
+
+def test_where_a_token_is_asked_for_from_now_on_what_came_without_one_ends(
+    ada: Portal, bob: Portal, bob_app: Recorder, socket_file: Path
+) -> None:
+    """The owner has found somebody else on the network."""
+    start(ada, socket_file)
+    bob_app.script(response(200, ("Content-Length", "5"), body=None))
+    path = f"/internal/call_peer/{bob.id}/x"
+    with at_file(socket_file) as streaming, at_file(socket_file) as idle:
+        streaming.send(request("GET", path, CORE))
+        assert streaming.until(b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+        idle.send(request("GET", PEERS, CORE))
+        assert idle.read().status == 200
+        set_entrance(ada, "wide", f"entrance: unix:{socket_file}\nentrance_token: required\n")
+        assert streaming.rest() == b""
+        idle.send(request("GET", PEERS, CORE))
+        assert idle.read().code == "token_required"
+    with at_file(socket_file) as streaming:
+        streaming.send(request("GET", path, CORE, ("Portal-Token", ada.token("wide"))))
+        assert streaming.until(b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+        set_entrance(ada, "site", "app_answer: 5s\n")
+        eventually(lambda: ada.log.count("the apps changed: ") > 1)
+        assert select.select([streaming.socket], [], [], 0)[0] == []
 
 
 def test_one_that_cant_be_opened_is_told_and_keeps_no_other_back(

@@ -161,7 +161,7 @@ class CallNotCarried(Refused):
         "bad_target", "bad_field", "bad_request", "not_found", "method_not_allowed",
         "request_timeout", "length_required", "too_large", "target_too_long", "head_too_large",
         "version_unsupported", "upgrade_unsupported", "cannot_hold", "answer_too_large",
-        "from_a_browser", "bad_tunnel", "write_http", "no_internet",
+        "from_a_browser", "bad_tunnel", "write_http", "no_internet", "device_token_refused",
     })  # fmt: skip
 
 

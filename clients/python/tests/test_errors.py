@@ -12,7 +12,7 @@ from portal_peers.fake import _REFUSALS, FakePortal, refusal
 from proxy.core.errors import Code
 
 NOT_OF_CALLS = {
-    "bad_handshake", "device_token_exposed", "device_token_refused", "foreign_page",
+    "bad_handshake", "device_token_exposed", "foreign_page",
     "not_an_envelope", "pairing_refused", "pairing_store_down", "sealing_key_unknown",
     "too_many_attempts", "websocket_version",
 }  # fmt: skip

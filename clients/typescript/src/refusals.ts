@@ -103,7 +103,8 @@ const CODES: readonly (readonly [typeof Refused, readonly string[]])[] = [
     CallNotCarried,
     [
       ...["answer_too_large", "bad_field", "bad_request", "bad_target", "bad_tunnel"],
-      ...["cannot_hold", "from_a_browser", "head_too_large", "length_required"],
+      ...["cannot_hold", "device_token_refused", "from_a_browser", "head_too_large"],
+      ...["length_required"],
       ...["method_not_allowed", "no_internet", "not_found", "request_timeout"],
       ...["target_too_long", "too_large", "upgrade_unsupported", "version_unsupported"],
       ...["write_http"],

@@ -42,12 +42,12 @@ class PeerCall:
 
 @dataclass(frozen=True)
 class HostCall:
-    """A call through a forward proxy: the host asked for (lower case), and the target there."""
+    """A call by the peer's own host (lower case), as through a forward proxy; the target there."""
 
     host: str
     target: bytes
     written: bytes = field(default=b"", compare=False)
-    """The host in the letters in which it was asked for."""
+    """The host in the letters in which it was asked for, with a port where references need it."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from proxy.core.http.headers import Fields, index_of, values_of
 
 _FETCH = b"sec-fetch-"
 _MODE = b"sec-fetch-mode"
-_HOST = re.compile(rb"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?")
+_HOST = re.compile(rb"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{0,5}))?")
+_USUAL = frozenset({None, b"", b"80"})
 _NO_NAMES: frozenset[str] = frozenset()
 
 
@@ -49,9 +50,9 @@ def entrance_route(method: bytes, target: bytes, fields: Fields) -> Route | Tunn
     """
     if method == b"CONNECT":
         return route(method, target, _NO_NAMES)
-    host = _asked_host(fields)
+    host, written = _asked_host(fields)
     if not is_absolute(target):
-        return own_path(target) if host in ECOSYSTEM_HOSTS else HostCall(host, target)
+        return own_path(target) if host in ECOSYSTEM_HOSTS else HostCall(host, target, written)
     leads_to = route(method, target, _NO_NAMES)
     is_same = leads_to.host == host if isinstance(leads_to, HostCall) else host in ECOSYSTEM_HOSTS
     if not is_same:
@@ -59,9 +60,14 @@ def entrance_route(method: bytes, target: bytes, fields: Fields) -> Route | Tunn
     return leads_to
 
 
-def _asked_host(fields: Fields) -> str:
+def _asked_host(fields: Fields) -> tuple[str, bytes]:
+    """Return the host in lower case; and as it was written, with its port if that isn't http's.
+
+    Who isn't our proxy's client goes to the port that is named, and to no other.
+    """
     values = values_of(fields, b"host")
     match = _HOST.fullmatch(values[0]) if len(values) == 1 else None
     if match is None:
         raise Refusal(Code.NOT_A_PEER_HOST, f"Host is {b', '.join(values)[:260]!r}")
-    return match[1].decode("ascii").lower()
+    written: bytes = match[1] if match[2] in _USUAL else match[0]
+    return match[1].decode("ascii").lower(), written

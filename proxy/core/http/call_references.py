@@ -89,7 +89,7 @@ class ProxyForm:
     """As to a forward proxy, and what looks like it: ``http://<the peer's app>/...``."""
 
     host: bytes
-    """As the caller wrote it, without a port."""
+    """As the caller wrote it: with a port where that leads to us, and no other does."""
     app: Origin
     """The peer's app, at its public address."""
     listener: CallersListener
@@ -105,9 +105,14 @@ class ProxyForm:
         uri = read_uri_at_host(value)
         if uri is None or not uri.is_at(self.app):
             return value
-        if uri.scheme != "https" and not uri.has_port:
+        is_written_so = uri.scheme != "https" and not uri.has_port
+        if is_written_so and not self._has_port:
             return value
         return (b"http://" if uri.scheme else b"//") + self.host + uri.rest
+
+    @property
+    def _has_port(self) -> bool:
+        return b":" in self.host.rpartition(b"]")[2]
 
     def cookie(self, value: bytes) -> bytes:
         """Return it as it is: the peer's app has a host of its own."""

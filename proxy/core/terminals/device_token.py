@@ -12,6 +12,7 @@ import binascii
 import hashlib
 import re
 from collections.abc import Iterator
+from urllib.parse import unquote_to_bytes
 
 from proxy.core.errors import CHALLENGE
 from proxy.core.http.headers import Field, Fields, values_of
@@ -99,7 +100,14 @@ def _is_whole(token: bytes) -> bool:
 
 
 def _is_ours(value: bytes) -> bool:
-    return any(_OURS.search(text) for text in (value, *_decoded(value)))
+    return any(map(_holds_prefix, (value, *_decoded(value))))
+
+
+def _holds_prefix(text: bytes) -> bool:
+    """Tell whether the prefix is in a text, escaped perhaps as in a URL, from which it may come."""
+    if _OURS.search(text):
+        return True
+    return b"%" in text and _OURS.search(unquote_to_bytes(text)) is not None
 
 
 def _decoded(value: bytes) -> Iterator[bytes]:

@@ -4,7 +4,7 @@
 that processes share, and a running proxy's view of it, ``pairing`` the codes' file.
 """
 
-from proxy.state.terminals.edits import renamed, without_terminal
+from proxy.state.terminals.edits import renamed, without_devices_of, without_terminal
 from proxy.state.terminals.format import parse_terminals
 from proxy.state.terminals.pairing import NewCode, PairingStore
 from proxy.state.terminals.store import TerminalStore, TerminalWatch
@@ -16,5 +16,6 @@ __all__ = [
     "TerminalWatch",
     "parse_terminals",
     "renamed",
+    "without_devices_of",
     "without_terminal",
 ]

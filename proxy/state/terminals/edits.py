@@ -24,6 +24,11 @@ def without_terminal(terminals: TerminalList, terminal_id: str) -> TerminalList:
     return TerminalList(tuple(each for each in terminals.terminals if each.id != terminal_id))
 
 
+def without_devices_of(terminals: TerminalList, app: str) -> TerminalList:
+    """Remove those that come to ``app`` alone, by a token; there may be none."""
+    return TerminalList(tuple(each for each in terminals.terminals if each.app != app))
+
+
 def renamed(terminals: TerminalList, terminal_id: str, name: str) -> TerminalList:
     """Give a terminal another name; raises ``ValueError`` for no such one, and a bad name."""
     _require(terminals, terminal_id)

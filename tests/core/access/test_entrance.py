@@ -81,6 +81,25 @@ def test_the_host_decides(host: str, target: str, leads_to: Route) -> None:
 
 
 @pytest.mark.parametrize(
+    ("host", "target", "written"),
+    [
+        (_PEER.upper(), "/x", _PEER.upper()),
+        (f"{_PEER}:9001", "/x", f"{_PEER}:9001"),
+        (f"{_PEER}:80", "/x", _PEER),
+        (f"{_PEER}:", "/x", _PEER),
+        ("[fd00::1]:9001", "/x", "[fd00::1]:9001"),
+        ("[fd00::1]", "/x", "[fd00::1]"),
+        # Who treats us as its proxy comes here by whichever port.
+        (f"{_PEER}:9001", f"http://{_PEER}:9001/x", _PEER),
+    ],
+)
+def test_who_resolved_the_host_needs_the_port_again(host: str, target: str, written: str) -> None:
+    leads_to = entrance_route(b"GET", target.encode(), [(b"host", host.encode())])
+    assert isinstance(leads_to, HostCall)
+    assert leads_to.written == written.encode()
+
+
+@pytest.mark.parametrize(
     ("method", "target", "hosts"),
     [
         (b"GET", b"/x", []),

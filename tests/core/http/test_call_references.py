@@ -101,6 +101,25 @@ def test_by_proxy_what_can_be_followed_stays_as_it_is(usable: bytes) -> None:
     assert _BY_PATH.reference(usable).startswith(_BY_PATH.prefix + b"/")
 
 
+@pytest.mark.parametrize("host", [b"Notes.Bob.Example:9001", b"[fd00::1]:9001"])
+def test_at_a_port_of_our_own_every_uri_of_the_app_leads_back_to_that_port(host: bytes) -> None:
+    app = Origin("https", host.rpartition(b":")[0].lower().decode(), 8443)
+    form, own = ProxyForm(host, app), app.host.encode()
+    for whole, rest in (
+        (b"http://%b/x", b"/x"), (b"//%b/x", b"/x"), (b"https://%b:8443", b""),
+        (b"http://%b?x", b"?x"), (b"//%b:8443/x", b"/x"), (b"https://%b/x", b"/x"),
+    ):  # fmt: skip
+        assert form.reference(whole % own) == b"http://%b%b" % (host, rest)
+    for other in (
+        b"/x",
+        b"x",
+        b"http://%b:9001/x" % own,
+        b"http://evil.example/x",
+        b"//x%b/" % own,
+    ):
+        assert form.reference(other) == other
+
+
 _RELATIVE = [
     (b"/peer/x/", b"/peer/x/"), (b"/", b"/"), (b"/x//y?z#f", b"/x//y?z#f"),
     (b"//notes.bob.example/x", b"/x"), (b"//NOTES.bob.example:8443?x", b"/?x"),

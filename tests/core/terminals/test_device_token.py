@@ -99,6 +99,8 @@ REFUSED = {
     "its first letter a capital": basic(b"a:P" + RAW[1:]),
     "a letter that no token has": b"Bearer " + RAW[:20] + b"i" + RAW[21:],
     "its beginning alone": b"Bearer portal_device_",
+    "escaped as in a URL": b"Bearer " + RAW.replace(b"_", b"%5F"),
+    "escaped, as a password": basic(b"a:" + RAW.replace(b"p", b"%70").replace(b"_", b"%5f")),
 }  # fmt: skip
 OTHERS = {
     "nothing": b"",
@@ -110,6 +112,7 @@ OTHERS = {
     "Negotiate": b"Negotiate " + base64.b64encode(bytes(range(256)) * 8),
     "a cookie's token": b"Bearer " + b"T" * 43,
     "nearly our prefix": b"Bearer portal-device-" + RAW[14:],
+    "a password with per cents": basic(b"carol:100%%5Fportal%device_%"),
     "bytes outside ASCII": b"Basic \xff\xfe\xe4",
     "base64 of one character": b"Basic A",
     "64 KiB of base64": b"Basic " + b"QUJD" * 16_000,

@@ -76,8 +76,9 @@ def described(kind: str, folder: Path) -> Described:
     variables = dict(service["environment"])
     for name, path in {"PORTAL_CONFIG": "config", "PORTAL_STATE": "state"}.items():
         variables[name] = str(folder / path)
-    port = variables["PORTAL_LISTEN_APPS"].rpartition(":")[2]
-    variables["PORTAL_LISTEN_APPS"] = f"{LOOPBACK}:{port}"
+    if "PORTAL_LISTEN_APPS" in variables:
+        port = variables["PORTAL_LISTEN_APPS"].rpartition(":")[2]
+        variables["PORTAL_LISTEN_APPS"] = f"{LOOPBACK}:{port}"
     proxy = f"{sys.executable} -m proxy"
     if kind == "compose":
         text = (SETUP / "compose" / "docker-compose.yml").read_text()
