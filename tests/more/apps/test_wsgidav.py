@@ -65,7 +65,7 @@ def app(stage: Stage) -> App:
 
 @pytest.fixture(scope="module")
 def portal(stage: Stage, app: App) -> Portal:
-    portal = stage.portal("Ada")
+    portal = stage.portal("Carla")
     portal.add_app("files", manifest(rest="public", closed="private"), app.port)
     portal.add_app("open", manifest(rest="public"), app.port)
     return portal.start()
