@@ -27,13 +27,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     the tests. So each process does that for other files, and finds the rest done.
     """
     worker = getattr(session.config, "workerinput", None)
-    if worker is None or session.config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+    if worker is None or session.config.args != session.config.getini("testpaths"):
         return
     own = int(worker["workerid"].removeprefix("gw"))
     files = sorted(_HERE.rglob("test_*.py"))
     for file in files[own :: worker["workercount"]]:
-        # A file that can't be imported is told of where it is collected.
-        with suppress(Exception):
+        # What can't be imported, or is skipped as a whole, is told of where it is collected.
+        with suppress(Exception, pytest.skip.Exception):
             import_module(".".join(file.relative_to(_HERE.parent).with_suffix("").parts))
 
 
