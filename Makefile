@@ -21,8 +21,13 @@ demo: $(VENV)/run.stamp ## three Portals on this machine that send each other po
 compose-demo: $(VENV)/run.stamp ## the same in containers; needs Docker with Compose v2 (KEEP=1: leave it running)
 	@exec $(BIN)/python -m demo --containers $(if $(KEEP),--keep)
 
-test: $(VENV)/dev.stamp lint ## lint, types, import rules and the tests that need nothing special
-	$(BIN)/pytest -n 4 --dist loadfile -rs -m "not more"
+# The types are checked by one process, which leaves the other processors to the tests meanwhile.
+test: $(VENV)/dev.stamp ## lint, types, import rules and the tests that need nothing special
+	@linted=$$(mktemp); trap 'rm -f "$$linted"' EXIT; \
+	$(MAKE) lint >"$$linted" 2>&1 & lint=$$!; \
+	passed=0; $(BIN)/pytest -n 4 --dist loadfile -rs -m "not more" || passed=$$?; \
+	clean=0; wait $$lint || clean=$$?; \
+	cat "$$linted"; [ $$passed = 0 ] && [ $$clean = 0 ]
 
 test-more: $(VENV)/dev.stamp ## the tests that need a browser, an engine or a long time (SKIP=1: without what can't be got)
 	@SKIP=$(SKIP) ./tests/more/set-up

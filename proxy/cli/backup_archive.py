@@ -77,7 +77,7 @@ def unpack(data: bytes, passphrase: str) -> dict[str, bytes]:
     """Return what is in a backup, by name; raises ``BadBackup``. Takes seconds."""
     if not data.startswith(b"age-encryption.org/v1"):
         raise BadBackup("isn't encrypted by age, as backups are")
-    return _members(_opened(data, passphrase))
+    return read_archive(_opened(data, passphrase))
 
 
 def _opened(data: bytes, passphrase: str) -> bytes:
@@ -101,7 +101,8 @@ def _opened(data: bytes, passphrase: str) -> bytes:
     )
 
 
-def _members(plain: bytes) -> dict[str, bytes]:
+def read_archive(plain: bytes) -> dict[str, bytes]:
+    """Return what is in the archive of a backup, by name; raises ``BadBackup``."""
     files: dict[str, bytes] = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as archive:

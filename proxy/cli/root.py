@@ -105,15 +105,19 @@ def with_commands(names: Iterable[str] = COMMANDS) -> typer.Typer:
     return program
 
 
-def main(command: str = "") -> None:
-    """Run the program with the arguments of this process.
+def with_what_is_needed(command: str) -> typer.Typer:
+    """Return the program with ``command`` alone, where that is enough.
 
-    ``command`` is the one that they name, where that is known; with any other word all are there,
-    so that what was meant can be said.
+    With any other word all commands are there, so that what was meant can be said.
     """
+    is_alone = command in COMMANDS and command not in _KNOWS_ALL
+    return with_commands((command,) if is_alone else COMMANDS)
+
+
+def main(command: str = "") -> None:
+    """Run the program with the arguments of this process; ``command`` is the one that they name."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # What the terminal's encoding lacks is shown escaped: never a traceback for a name.
             stream.reconfigure(errors="backslashreplace")
-    is_alone = command in COMMANDS and command not in _KNOWS_ALL
-    with_commands((command,) if is_alone else COMMANDS)()
+    with_what_is_needed(command)()

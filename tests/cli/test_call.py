@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 from typer.testing import CliRunner
 
-from proxy.cli.root import with_commands
+from proxy.cli.root import with_what_is_needed
 from tests.cli.remote_portals import WIDE, Done, Echo, Endless, Hasty, accept, in_mode, run
 from tests.patience import PATIENCE
 from tests.wire.harness.portals import Portal, contact, environment, reserve_port
@@ -365,7 +365,7 @@ def test_a_call_that_cannot_be_meant_is_status_2_and_asks_nobody(
     street: Street, words: list[str], said: str
 ) -> None:
     variables = {"PORTAL_CONFIG": str(street.ada.config)}
-    result = CliRunner().invoke(with_commands(), ["call", "Bob", *words], env=variables)
+    result = CliRunner().invoke(with_what_is_needed("call"), ["call", "Bob", *words], env=variables)
     assert (result.exit_code, result.stdout) == (2, "")
     (line,) = result.stderr.splitlines()
     assert said in line

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
-from proxy.cli.root import with_commands
+from proxy.cli.root import with_what_is_needed
 from proxy.core.access.policy import Contact
 from tests.cli.remote_portals import (
     WIDE,
@@ -97,7 +97,7 @@ class Home:
         """Run ``ping --json`` in this process."""
         variables = {"PORTAL_CONFIG": str(self.ada.config)}
         result = CliRunner().invoke(
-            with_commands(), ["ping", peer, "--json", *words], env=variables
+            with_what_is_needed("ping"), ["ping", peer, "--json", *words], env=variables
         )
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception

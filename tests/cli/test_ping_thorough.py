@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from proxy.cli import ping_thorough
 from proxy.cli.ping_thorough import NAMES
-from proxy.cli.root import with_commands
+from proxy.cli.root import with_what_is_needed
 from tests.cli.remote_portals import in_mode
 from tests.wire.harness.portals import ROOT, Portal
 
@@ -38,7 +38,7 @@ class Home:
         self.ada.knows(in_mode(self.bob.as_contact(connect=connect), mode), apps={})
         words = ["ping", "Bob", "--json", "--thorough", "--timeout", "20"]
         result = CliRunner().invoke(
-            with_commands(), words, env={"PORTAL_CONFIG": str(self.ada.config)}
+            with_what_is_needed(words[0]), words, env={"PORTAL_CONFIG": str(self.ada.config)}
         )
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception

@@ -263,6 +263,8 @@ EVENTS: dict[str, Callable[[Listener], None]] = {
 async def test_it_ends_once_and_gives_all_back(
     mode: str, state: str, event: str, lines: list[RequestLine]
 ) -> None:
+    gc.collect()
+    gc.freeze()  # what thousands of other tests left takes long to look at, and is none of this
     listener = Listener(mode)
     STATES[state](listener)
     had_begun = bool(listener.client.heads)
