@@ -311,6 +311,8 @@ def test_no_app_gets_a_token_of_ours_from_a_peer_and_no_peer_one_from_an_app(
         hal.start()
         device = added(gina, "wide", "DAV")
         token = device["token"]
+        eventually(lambda: ask(gina, basic(token), app="wide").status == 200)
+        files.clear()
         own = (("Host", "portal_core"), ("Portal-Token", hal.token("wide")))
         path = f"/internal/call_peer/{gina.id}/peer"
         got = exchange(hal.apps, request("GET", path, *own, ("Authorization", "Basic YTpi")))

@@ -105,8 +105,9 @@ class ProxyForm:
         uri = read_uri_at_host(value)
         if uri is None or not uri.is_at(self.app):
             return value
-        is_written_so = uri.scheme != "https" and not uri.has_port
-        if is_written_so and not self._has_port:
+        if self._has_port:
+            return b"http://" + self.host + uri.rest
+        if uri.scheme != "https" and not uri.has_port:
             return value
         return (b"http://" if uri.scheme else b"//") + self.host + uri.rest
 

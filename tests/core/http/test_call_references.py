@@ -104,7 +104,7 @@ def test_by_proxy_what_can_be_followed_stays_as_it_is(usable: bytes) -> None:
 @pytest.mark.parametrize("host", [b"Notes.Bob.Example:9001", b"[fd00::1]:9001"])
 def test_at_a_port_of_our_own_every_uri_of_the_app_leads_back_to_that_port(host: bytes) -> None:
     app = Origin("https", host.rpartition(b":")[0].lower().decode(), 8443)
-    form, own = ProxyForm(host, app), app.host.encode()
+    form, own = ProxyForm(host, app, _LISTENER), app.host.encode()
     for whole, rest in (
         (b"http://%b/x", b"/x"), (b"//%b/x", b"/x"), (b"https://%b:8443", b""),
         (b"http://%b?x", b"?x"), (b"//%b:8443/x", b"/x"), (b"https://%b/x", b"/x"),
