@@ -288,7 +288,8 @@ class PortalUnderTest:
     def _problems(self) -> list[str]:
         """Return what the proxy finds wrong with the app's files; it says so before it listens."""
         lines = [json.loads(line) for line in self._whole_log().splitlines() if line[:1] == "{"]
-        said = [line for line in lines if (line["logger"], line["level"]) == ("apps", "error")]
+        # A request's line names no logger.
+        said = [each for each in lines if (each.get("logger"), each["level"]) == ("apps", "error")]
         return [str(line["message"]).partition(": ")[2] for line in said]
 
     def _find_id(self) -> str:
