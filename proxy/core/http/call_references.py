@@ -20,6 +20,7 @@ from proxy.core.http.origin import Origin
 from proxy.core.http.set_cookie import below_path, reaches_beyond
 from proxy.core.http.uri_reference import (
     BLANKS,
+    as_browsers_read,
     has_dot_segments,
     read_uri_at_host,
     split_path,
@@ -41,7 +42,6 @@ _NO_HOST = re.compile(
 )
 """The scheme alone, or an empty one, or slashes with no host behind them, a user or a port perhaps.
 Some clients take what follows for a path at the host that they asked, others for a host."""
-_SLASHES = bytes.maketrans(b"\\", b"/")
 
 
 class CallForm(Protocol):
@@ -150,7 +150,7 @@ class PathForm:
         if uri is not None:
             return self._below(uri.rest) if uri.is_at(self.app) else value
         written, behind = split_path(value)
-        path = written.translate(_SLASHES, b"\t")  # as browsers read it
+        path = as_browsers_read(written)
         if path == written and not self._leads_out(path):
             return value
         if _WITH_HOST.match(path):
@@ -162,8 +162,7 @@ class PathForm:
 
     def _below(self, rest: bytes) -> bytes:
         path, behind = split_path(rest)
-        path = path.translate(_SLASHES, b"\t") or b"/"
-        return self.prefix + without_dot_segments(path) + behind
+        return self.prefix + without_dot_segments(as_browsers_read(path) or b"/") + behind
 
     def _leads_out(self, path: bytes) -> bool:
         """Tell whether a client that joins ``path`` to what it asked for may leave the form."""

@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 from proxy.core.http.uri_reference import (
     BLANKS,
+    as_browsers_read,
     has_dot_segments,
     read_uri_at_host,
     split_path,
@@ -29,7 +30,6 @@ _NOTHING = re.compile(
     "[\u00ad\u034f\u180b-\u180f\u200b-\u200d\u2060-\u2064\ufe00-\ufe0f\ufeff\U000e0100-\U000e01ef]"
 )
 """What browsers leave out of a host (UTS 46, section 4)."""
-_SLASHES = bytes.maketrans(b"\\", b"/")
 
 
 @record(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class CallersListener:
         that wanted to return to.
         """
         written, behind = split_path(reference)
-        path = written.strip(BLANKS).translate(_SLASHES, b"\t")
+        path = as_browsers_read(written.strip(BLANKS))
         match = _AT_HOST.match(path)
         if match is None:
             return None

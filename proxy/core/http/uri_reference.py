@@ -17,6 +17,7 @@ from proxy.core.record import record
 _AUTHORITY = rb"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{0,5}))?"
 _WHOLE = re.compile(rb"(?:(https?):)?//" + _AUTHORITY + rb"([/?#].*)?", re.IGNORECASE | re.DOTALL)
 _PATH_ENDS = re.compile(rb"[?#]")
+_SLASHES = bytes.maketrans(b"\\", b"/")
 BLANKS = b" \t\x85\xa0"
 """What clients take for blanks around a reference, those among them that read bytes as Latin-1."""
 
@@ -64,6 +65,11 @@ def split_path(reference: bytes) -> tuple[bytes, bytes]:
     found = _PATH_ENDS.search(reference)
     end = found.start() if found else len(reference)
     return reference[:end], reference[end:]
+
+
+def as_browsers_read(path: bytes) -> bytes:
+    """Return ``path`` with backslashes as slashes and without tabs (WHATWG URL, section 4.4)."""
+    return path.translate(_SLASHES, b"\t")
 
 
 def has_dot_segments(path: bytes) -> bool:
