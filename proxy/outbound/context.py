@@ -47,10 +47,6 @@ class OutboundContext:
     listener = "apps"
     own_app = ""
     """The app whose own the listener is; "" where apps share it."""
-    entrance = ""
-    """Where that one listens."""
-    way = ""
-    """By which its calls come just now: there, and whether a token is asked for."""
 
     def __init__(
         self,
@@ -70,6 +66,11 @@ class OutboundContext:
         self.tunnels = Tunnels(self._why_lost)
         self.tokens = tokens
         self._own_names = frozenset({"localhost", portal.config.listen.apps.host.lower()})
+
+    @property
+    def way(self) -> str:
+        """By which calls come just now, where the listener is an app's own; else ""."""
+        return ""
 
     def take_settings(self, transports: Mapping[Mode, CallTransport]) -> None:
         """Go by the Portal's settings as they are now; calls that run keep theirs."""

@@ -24,8 +24,8 @@ class EntranceContext(OutboundContext):
         self._asks_token = app.entrance is not None and app.entrance.asks_token
 
     @property
-    def way(self) -> str:  # type: ignore[override]
-        """By which calls come just now."""
+    def way(self) -> str:
+        """By which calls come just now: where, and whether a token is asked for."""
         app = self.portal.apps.get(self.own_app)
         return app.entrance.way if app is not None and app.entrance is not None else self.entrance
 
