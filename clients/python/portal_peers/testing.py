@@ -62,7 +62,7 @@ class Portals:
             raise ValueError("Each Portal has a name: give one at least.")
         if _NAME.fullmatch(app_name) is None:
             raise ValueError(f"An app's name has a-z, 0-9 and hyphens: {app_name!r} isn't one.")
-        several = None if app is None or callable(app) else _addresses(app)
+        several = _addresses(app)
         if several is not None and len(several) not in {1, len(names)}:
             raise ValueError(f"{len(names)} Portals need as many apps, or one: {several}")
         rules = {path: {"access": access} for path, access in (paths or DEFAULT_PATHS).items()}
@@ -109,9 +109,11 @@ class Portals:
             server.wait(portal.app_port, PATIENCE)
 
 
-def _addresses(app: AppUnderTest) -> list[str] | None:
-    """Return the addresses of apps that run already; None for a command."""
-    several = [app] if isinstance(app, str) else list(app) if not callable(app) else []
+def _addresses(app: AppUnderTest | None) -> list[str] | None:
+    """Return the addresses of apps that run already; None for a command, and what is called."""
+    if app is None or callable(app):
+        return None
+    several = [app] if isinstance(app, str) else list(app)
     if several and all(each.startswith(_ADDRESSES) for each in several):
         return several
     if isinstance(app, str):
@@ -122,7 +124,7 @@ def _addresses(app: AppUnderTest) -> list[str] | None:
 
 
 def _upstream(app: AppUnderTest | None, at: int, portal: PortalUnderTest) -> str:
-    several = None if app is None or callable(app) else _addresses(app)
+    several = _addresses(app)
     if several is None:
         return f"http://{LOOPBACK}:{portal.app_port}"
     return several[0] if len(several) == 1 else several[at]
