@@ -11,7 +11,7 @@ from pathlib import Path
 from proxy.cli.output import USAGE, Stop
 from proxy.config.apps import KINDS
 from proxy.config.listen import socket_path_problem
-from proxy.core.http.origin import LAST_PORT, Origin, is_dns_label, parse_origin
+from proxy.core.http.origin import LAST_PORT, is_dns_label, parse_origin
 from proxy.core.text_files.text import shown
 from proxy.http.upstream import Destination
 
@@ -41,8 +41,7 @@ class DevApp:
 def destination_of(upstream: str) -> Destination:
     """Return where an app is, by its address in its one spelling."""
     if upstream.startswith(_UNIX):
-        # Of the origin no more is used than that it isn't https.
-        return Destination(Origin("http", "app", 80), unix=upstream.removeprefix(_UNIX))
+        return Destination.at_socket(upstream.removeprefix(_UNIX), "app")
     return Destination(parse_origin(upstream))
 
 

@@ -27,7 +27,7 @@ from proxy.core.app_fields import DEFAULT_POLICY, FieldPolicy
 from proxy.core.errors import Invalid, Problem
 from proxy.core.http.forwarded import Scheme
 from proxy.core.http.headers import TOKEN, is_token, spelling
-from proxy.core.http.origin import Origin, authority_shape, origin_shape, parse_origin
+from proxy.core.http.origin import authority_shape, origin_shape, parse_origin
 from proxy.core.text_files.schema import Section, validate
 from proxy.core.text_files.shape import shaped
 from proxy.core.text_files.strict_yaml import parse_yaml
@@ -111,9 +111,8 @@ def load_settings(folder: Path) -> Settings:
 
 def _destination(folder: Path, upstream: str, authorities: str) -> Destination:
     if upstream.startswith(_UNIX):
-        # Of the origin no more is used than that it isn't https.
-        own = Origin("http", folder.name, 80)
-        return Destination(own, unix=socket_path(folder, upstream.removeprefix(_UNIX)))
+        path = socket_path(folder, upstream.removeprefix(_UNIX))
+        return Destination.at_socket(path, folder.name)
     return Destination(parse_origin(upstream), authorities=authorities)
 
 

@@ -39,6 +39,12 @@ class Destination:
     _hash: int = field(init=False, repr=False, compare=False)
     """Made once: every request asks for it."""
 
+    @classmethod
+    def at_socket(cls, path: str, name: str) -> Self:
+        """Return where the app ``name`` is, at a socket that it listens on."""
+        # Of the origin no more is used than that it isn't https.
+        return cls(Origin("http", name, 80), unix=path)
+
     def __post_init__(self) -> None:
         parts = (self.origin, self.connect, self.unix, self.authorities)
         object.__setattr__(self, "_hash", hash(parts))
