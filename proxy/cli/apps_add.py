@@ -1,25 +1,22 @@
 """``apps add``: the files of a new app, from what its owner says of it."""
 
-import asyncio
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from proxy.cli.apps_add_report import NewApp, say_added, say_as_json, say_what_is_next
 from proxy.cli.apps_files import (
     AppFiles,
     app_json,
-    own_origin,
     proxy_yaml,
     put_in_place,
     refuse_existing,
     try_out,
 )
-from proxy.cli.apps_images import KnownImage, compose_service, env_file, known_image
+from proxy.cli.apps_images import KnownImage, compose_service, known_image
 from proxy.cli.apps_questions import (
     PRIVATE,
     PRIVATE_AND_PEERS,
@@ -29,53 +26,22 @@ from proxy.cli.apps_questions import (
     paths_by_options,
 )
 from proxy.cli.arguments import read_visibility
-from proxy.cli.output import (
-    USAGE,
-    Stop,
-    command_line,
-    refused_edits_stop,
-    remark,
-    say,
-    say_fields,
-    say_json,
-    say_lines,
-)
+from proxy.cli.output import USAGE, Stop, refused_edits_stop
 from proxy.cli.owner import acting_as, owner_of
 from proxy.cli.portal_files import DEFAULT_FOLDER, AsJson, ConfigFolder, PortalFiles, open_portal
 from proxy.config.app_settings import FILE_NAME as SETTINGS_FILE
-from proxy.config.apps import APPS_FOLDER, App
+from proxy.config.apps import APPS_FOLDER
 from proxy.config.config_file import read_config_file
 from proxy.config.entrance import parse_entrance
-from proxy.config.listen import Address
-from proxy.core.access.call_routes import HTTP_PORT
 from proxy.core.access.manifest import parse_manifest
 from proxy.core.access.manifest_schema import Kind
 from proxy.core.errors import Invalid
 from proxy.core.http.origin import LAST_PORT, Origin, is_dns_label, parse_origin
-from proxy.http.client.look import Finding, look_at_all
 from proxy.schemas.files import write_schemas
 from proxy.state.contacts import with_visibility
 from proxy.state.files import Unsafe
 
 _UNIX = "unix:"
-_NOT_UP: Mapping[Finding, str] = {
-    "refuses": "nothing listens there yet",
-    "can't be found": "nothing here has this name yet",
-    "is silent": "it takes no connection within two seconds",
-    "can't be reached": "no way leads there from here",
-}
-"""What is meant by what was found, where an app may still be on its way."""
-
-
-@dataclass(frozen=True)
-class _NewApp:
-    """An app that was tried out, and isn't there yet."""
-
-    app: App
-    files: AppFiles
-    notices: tuple[str, ...]
-    compose: str = ""
-    known: KnownImage | None = None
 
 
 def add(  # noqa: PLR0913 - each is an option
@@ -205,11 +171,11 @@ def add(  # noqa: PLR0913 - each is an option
             with portal.as_owner(), refused_edits_stop():
                 portal.contacts.change(lambda before: with_visibility(before, name, visibility))
     if as_json:
-        _say_as_json(portal, new, folder, is_written=not dry_run)
+        say_as_json(portal, new, folder, is_written=not dry_run)
     else:
-        _say(portal, new, folder, is_written=not dry_run)
+        say_added(portal, new, folder, is_written=not dry_run)
         if not dry_run:
-            _say_what_is_next(portal, new, is_known=visibility is not None)
+            say_what_is_next(portal, new, is_known=visibility is not None)
 
 
 def _refuse_name(name: str) -> None:
@@ -306,11 +272,11 @@ def _wrong_prefixes(invalid: Invalid) -> list[str]:
 
 def _tried_out(
     portal: PortalFiles, name: str, files: AppFiles, *, image: str | None, inside: int | None
-) -> _NewApp:
+) -> NewApp:
     app, notices = try_out(portal, name, files)
     told = tuple(map(str, notices))
     if image is None:
-        return _NewApp(app, files, told)
+        return NewApp(app, files, told)
     known = known_image(image)
     if app.upstream.unix:
         raise Stop("--image goes with an upstream that has a port, not with a socket", status=USAGE)
@@ -318,105 +284,4 @@ def _tried_out(
     environment = known.environment if known is not None else {}
     at = app.entrance.address.host if app.entrance is not None else ""
     compose = compose_service(name, image, inside or origin.port, origin, environment, at)
-    return _NewApp(app, files, told, compose, known)
-
-
-def _address(portal: PortalFiles, name: str) -> str:
-    """Return where browsers find the app; "" where it has no host of its own."""
-    if not portal.config.app_hosts:
-        return ""
-    own = own_origin(portal)
-    return str(own.of_app(name)) if own is not None else ""
-
-
-def _status(app: App) -> Finding:
-    return asyncio.run(look_at_all({app.name: app.upstream}))[app.name]
-
-
-def _status_line(found: Finding) -> str:
-    """Say what was found, and that nothing is wrong with an app that is started later."""
-    meaning = _NOT_UP.get(found)
-    return f"{found}: {meaning}. Start it at any time" if meaning else found
-
-
-def _say_as_json(portal: PortalFiles, new: _NewApp, folder: Path, *, is_written: bool) -> None:
-    app = new.app
-    say_json(
-        {
-            "name": app.name,
-            "folder": str(folder),
-            "written": is_written,
-            "upstream": str(app.upstream),
-            "status": _status(app),
-            "address": _address(portal, app.name) or None,
-            "entrance": str(app.entrance) if app.entrance is not None else None,
-            "paths": {
-                rule.prefix.decode("ascii"): rule.access.name.lower() for rule in app.rules.rules
-            },
-            "files": {file: data.decode("utf-8", "replace") for file, data in new.files.items()},
-            "compose": new.compose or None,
-            "notices": list(new.notices),
-        }
-    )
-
-
-def _say(portal: PortalFiles, new: _NewApp, folder: Path, *, is_written: bool) -> None:
-    app = new.app
-    for file, data in new.files.items():
-        if is_written:
-            say(f"Made       {folder / file}")
-        else:
-            say(f"# {folder / file}")
-            say_lines(data.decode("utf-8", "replace"))
-            say()
-    if is_written:
-        say(app.name)
-        say_fields(
-            [
-                ("address", _address(portal, app.name) or "none: peers call it, browsers don't"),
-                ("upstream", str(app.upstream)),
-                ("status", _status_line(_status(app))),
-                *([("entrance", str(app.entrance))] if app.entrance is not None else []),
-                *_access_fields(app),
-            ]
-        )
-    for notice in new.notices:
-        remark(f"notice: {notice}")
-    if new.known is not None and new.known.advice:
-        remark(f"notice: {app.name}: {new.known.advice} (docs/apps.md)")
-    if new.compose:
-        remark("A service for compose:")
-        say_lines(new.compose)
-
-
-def _at_entrance(address: Address) -> str:
-    if address.unix:
-        return f"http://portal_core, over the socket {address.unix}, and no token"
-    port = "" if address.port == HTTP_PORT else f":{address.port}"
-    return f"http://portal_core{port}, and no token"
-
-
-def _access_fields(app: App) -> list[tuple[str, str]]:
-    found: dict[str, list[str]] = {}
-    for rule in app.rules.rules:
-        prefix = rule.prefix.decode("ascii") or "the rest"
-        found.setdefault(rule.access.name.lower(), []).append(prefix)
-    return [(access, ", ".join(prefixes)) for access, prefixes in found.items()]
-
-
-def _say_what_is_next(portal: PortalFiles, new: _NewApp, *, is_known: bool) -> None:
-    folder, name = portal.folder, new.app.name
-    remark("Next:")
-    if not is_known:
-        remark(f"  whom it may know      {command_line(folder, 'apps', 'allow', name, 'all')}")
-    if new.app.entrance is not None:
-        remark(f"  what it calls with    {_at_entrance(new.app.entrance.address)}")
-        remark(f"  whether all is well   {command_line(folder, 'check')}")
-        return
-    calls_with = command_line(folder, "apps", "env", name)
-    if new.compose is not None and env_file(name) in new.compose:
-        # The service of the proxy is called so in the guide for owners.
-        where = f"portal-proxy:{portal.config.listen.apps.port or 'PORT'}"
-        calls_with += f" --address {where} --format env-file > {env_file(name)}"
-    remark(f"  what it calls with    {calls_with}")
-    remark(f"  whether all is well   {command_line(folder, 'check')}")
+    return NewApp(app, files, told, compose, known)
