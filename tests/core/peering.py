@@ -248,6 +248,15 @@ def ask(
         return refusal.code
 
 
+def unsigned(
+    target: str, *fields: tuple[str, str], method: str = "GET", host: str = HOST
+) -> Request:
+    """Return a request that no Portal signed."""
+    pairs = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in fields)
+    own = ((b"host", host.encode("latin-1")), *pairs)
+    return Request(method.encode("latin-1"), target.encode("latin-1"), own)
+
+
 def with_field(request: Request, name: str, value: str) -> Request:
     """Add a field, as anybody on the way can."""
     return replace(request, fields=(*request.fields, (name.encode(), value.encode("latin-1"))))

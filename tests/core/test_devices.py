@@ -21,7 +21,7 @@ from proxy.core.gate import (
 from proxy.core.terminals.cookie import COOKIE_SECURE
 from proxy.core.terminals.device_token import CHANCE_BYTES, new_device_token
 from proxy.core.terminals.terminals import LIFETIME, Terminal, TerminalList, token_digest
-from tests.core.peering import CONTEXT, HOST, NOW, Claims, Draft, ask
+from tests.core.peering import CONTEXT, HOST, NOW, Claims, Draft, ask, unsigned
 
 TOKEN, LOST, POSTCARDS = (new_device_token(bytes([at]) * CHANCE_BYTES) for at in range(3))
 COOKIE = "T" * 43
@@ -93,8 +93,7 @@ def asked(
     confidential: bool = True,
     rates: Counted | None = None,
 ) -> Admission | Refusal:
-    pairs = tuple((name.encode(), value.encode("latin-1")) for name, value in fields)
-    request = Request(method.encode(), target.encode(), ((b"host", host.encode()), *pairs))
+    request = unsigned(target, *fields, method=method, host=host)
     try:
         return admit(request, context, now, Claims(), rates, lambda: confidential)
     except Refusal as refusal:

@@ -13,7 +13,7 @@ from proxy.core.gate import RefusedPeer, Request, admit
 from proxy.core.sealing.envelope import GATEWAY
 from proxy.core.terminals.cookie import COOKIE_SECURE
 from proxy.core.terminals.terminals import Terminal, TerminalList, token_digest
-from tests.core.peering import ADAS, CONTEXT, EPOCH, HOST, NOW, Claims, Draft
+from tests.core.peering import ADAS, CONTEXT, EPOCH, HOST, NOW, Claims, Draft, unsigned
 
 OWN_HOST = CONTEXT.hosts.origin.authority
 TOKEN = "T" * 43
@@ -52,11 +52,6 @@ class Asked:
         self._note("peer", peer, app)
 
 
-def asked(target: str, *fields: tuple[str, str], host: str = HOST, method: str = "GET") -> Request:
-    pairs = tuple((name.encode(), value.encode()) for name, value in fields)
-    return Request(method.encode(), target.encode(), ((b"host", host.encode()), *pairs))
-
-
 def call(mode: Mode, app: str | None = "guestbook") -> Request:
     if app is not None:
         return Draft(sealed=mode == "sealed").sign()
@@ -75,26 +70,26 @@ def refusal_of(ask: Callable[[], object]) -> Refusal:
 
 def test_a_stranger_counts_for_its_network_and_then_at_the_app() -> None:
     rates = Asked()
-    admit(asked("/public"), AT_BOBS, NOW, Claims(), rates)
+    admit(unsigned("/public"), AT_BOBS, NOW, Claims(), rates)
     assert rates.asked == [("stranger",), ("at app", ANONYMOUS, "guestbook")]
 
 
 def test_at_the_portal_s_own_host_a_stranger_counts_for_its_network() -> None:
     for path in ("/core/public/meta/whoareyou", "/core/public/pair", "/nothing"):
         rates = Asked()
-        admit(asked(path, host=OWN_HOST), AT_BOBS, NOW, Claims(), rates)
+        admit(unsigned(path, host=OWN_HOST), AT_BOBS, NOW, Claims(), rates)
         assert rates.asked == [("stranger",)]
 
 
 def test_the_identity_document_counts_for_nobody() -> None:
     """A peer needs it for its first proof, and would be kept out by who else is there."""
     rates = Asked("stranger")
-    admit(asked(DOCUMENT, host=OWN_HOST), AT_BOBS, NOW, Claims(), rates)
+    admit(unsigned(DOCUMENT, host=OWN_HOST), AT_BOBS, NOW, Claims(), rates)
     assert rates.asked == []
     for request in (
-        asked(DOCUMENT, host=OWN_HOST, method="POST"),
-        asked(f"{DOCUMENT}/", host=OWN_HOST),
-        asked(DOCUMENT, host=HOST),
+        unsigned(DOCUMENT, host=OWN_HOST, method="POST"),
+        unsigned(f"{DOCUMENT}/", host=OWN_HOST),
+        unsigned(DOCUMENT, host=HOST),
     ):
         refusal_of(lambda: admit(request, AT_BOBS, NOW, Claims(), rates))  # noqa: B023 - called at once
         assert rates.asked.pop() == ("stranger",)
@@ -103,21 +98,21 @@ def test_the_identity_document_counts_for_nobody() -> None:
 def test_what_a_stranger_may_not_do_counts_at_no_app() -> None:
     for target in ("/private", "/peer", "/public/%252e%252e/x"):
         rates = Asked()
-        refusal_of(lambda: admit(asked(target), AT_BOBS, NOW, Claims(), rates))  # noqa: B023 - called at once
+        refusal_of(lambda: admit(unsigned(target), AT_BOBS, NOW, Claims(), rates))  # noqa: B023 - called at once
         assert ("at app", ANONYMOUS, "guestbook") not in rates.asked
 
 
 def test_a_network_that_is_too_fast_learns_nothing_of_apps() -> None:
     for target, host in (("/private", HOST), ("/public", HOST), ("/", f"none.{OWN_HOST}")):
         refusal = refusal_of(
-            lambda: admit(asked(target, host=host), AT_BOBS, NOW, Claims(), Asked("stranger"))  # noqa: B023 - called at once
+            lambda: admit(unsigned(target, host=host), AT_BOBS, NOW, Claims(), Asked("stranger"))  # noqa: B023 - called at once
         )
         assert (refusal.code, refusal.retry_after) == (Code.RATE_LIMITED, 7)
 
 
 def test_a_device_counts_for_no_network() -> None:
     rates = Asked("stranger")
-    admission = admit(asked("/private", COOKIE), AT_BOBS, NOW, Claims(), rates)
+    admission = admit(unsigned("/private", COOKIE), AT_BOBS, NOW, Claims(), rates)
     assert admission.caller == DEVICE
     assert rates.asked == [("at app", DEVICE, "guestbook")]
 
@@ -129,18 +124,18 @@ def test_a_cookie_that_doesn_t_count_makes_nobody_a_device(
     fields: tuple[tuple[str, str], ...],
 ) -> None:
     rates = Asked("stranger")
-    refusal_of(lambda: admit(asked("/public", *fields), AT_BOBS, NOW, Claims(), rates))
+    refusal_of(lambda: admit(unsigned("/public", *fields), AT_BOBS, NOW, Claims(), rates))
     assert rates.asked == [("stranger",)]
 
 
 def test_what_brings_an_envelope_is_judged_by_what_is_in_it() -> None:
     rates = Asked("stranger")
-    admit(asked(GATEWAY.decode(), host=OWN_HOST, method="POST"), AT_BOBS, NOW, Claims(), rates)
+    admit(unsigned(GATEWAY.decode(), host=OWN_HOST, method="POST"), AT_BOBS, NOW, Claims(), rates)
     assert rates.asked == []
     for request in (
-        asked(GATEWAY.decode(), host=OWN_HOST),
-        asked(GATEWAY.decode() + "/", host=OWN_HOST, method="POST"),
-        asked("/", host=OWN_HOST, method="POST"),
+        unsigned(GATEWAY.decode(), host=OWN_HOST),
+        unsigned(GATEWAY.decode() + "/", host=OWN_HOST, method="POST"),
+        unsigned("/", host=OWN_HOST, method="POST"),
     ):
         refusal_of(lambda: admit(request, AT_BOBS, NOW, Claims(), rates))  # noqa: B023 - called at once
 

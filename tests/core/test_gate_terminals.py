@@ -10,7 +10,7 @@ from proxy.core.errors import Code
 from proxy.core.gate import AccessContext, Admission, Request, Unpaired, admit
 from proxy.core.terminals.cookie import COOKIE_PLAIN, COOKIE_SECURE
 from proxy.core.terminals.terminals import LIFETIME, Terminal, TerminalList, token_digest
-from tests.core.peering import CONTEXT, HOST, NOW, Claims, Draft, ask
+from tests.core.peering import CONTEXT, HOST, NOW, Claims, Draft, ask, unsigned
 
 TOKEN = "T" * 43
 OTHERS = "O" * 43
@@ -32,9 +32,7 @@ def _asked(
     context: AccessContext = AT_BOBS,
     now: float = NOW,
 ) -> Admission | Code:
-    pairs = tuple((name.encode(), value.encode("latin-1")) for name, value in fields)
-    request = Request(method.encode(), target.encode(), ((b"host", host.encode()), *pairs))
-    return ask(request, context, now=now)
+    return ask(unsigned(target, *fields, method=method, host=host), context, now=now)
 
 
 def _caller(response: Admission | Code) -> Caller | Code:
