@@ -42,7 +42,11 @@ async def who_else(upstream: Upstream, to: Destination, patience: float) -> tupl
     """Return what is at ``to`` instead of a Portal that can be called, and what to do; or ""."""
     try:
         async with asyncio.timeout(patience):
-            body = await _ask(upstream, to, patience)
+            try:
+                body = await _ask(upstream, to, patience)
+            except UpstreamFailed:
+                # A server that closes behind its responses without saying so loses what comes next.
+                body = await _ask(upstream, to, patience)
         found = parse_json("whoareyou", body)
     except (UpstreamFailed, TimeoutError, Invalid):
         return "", ""

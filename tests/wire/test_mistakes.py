@@ -327,6 +327,8 @@ class _Freeshard(Fixed):
         kind = "application/json" if is_asked else "text/html"
         body = self._whoareyou if is_asked else b"<!doctype html>"
         accepted.sendall(response(200, ("Content-Type", kind), body=body))
+        # It closes without having said so, and what was sent meanwhile is lost.
+        accepted.recv(65_536)
 
 
 def freeshard(home: Home) -> str:
